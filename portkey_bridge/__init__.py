@@ -1,0 +1,9 @@
+"""portkey-bridge: any OpenAPI document as MCP tools, at run time."""
+
+import os
+
+__version__ = "0.1.0"
+
+# FastMCP would read its settings from the `.env` of whatever folder the client starts this program in, and at DEBUG it
+# logs arguments. Its variables in the real environment still count.
+os.environ.setdefault("FASTMCP_ENV_FILE", os.devnull)

@@ -1,0 +1,260 @@
+"""Flat arguments: every parameter by its own name, beside the body's own properties.
+
+*Bindings* say where each argument goes: argument -> (location, wire name). Binding is a look-up, and its inverse is
+exact. The full input schema is made of the document's own schemas, and arguments are always checked against it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from portkey_bridge.errors import Violation
+from portkey_bridge.operations import MediaType, Operation, Parameter, Schema
+from portkey_bridge.shapes import Shape, Shapes
+
+if TYPE_CHECKING:
+    from portkey_bridge.validation import Validation
+
+#: What every client accepts as the name of an argument.
+ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+
+#: Which media type is sent where the document offers several: the first of these that matches.
+PREFERRED_MEDIA_TYPES = (
+    r"application/json\b",
+    r"[^;]*\+json\b",
+    r"application/x-www-form-urlencoded\b",
+    r"multipart/form-data\b",
+    r"text/",
+    r"",
+)
+
+#: Media types whose objects have named properties, which become arguments of their own.
+OF_PROPERTIES = re.compile(r"application/json\b|[^;]*\+json\b|application/x-www-form-urlencoded\b|multipart/", re.I)
+
+#: Who keeps a name that two things claim, and in which order arguments are listed.
+PRECEDENCE = ("path", "query", "querystring", "header", "cookie", "body")
+LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Where an argument goes: `location` is a parameter's or `body`, `name` the wire name.
+
+    `parameter` is None in the body; `name` is None where the argument is the whole body.
+    """
+
+    argument: str
+    location: str
+    name: str | None
+    schema: Schema = field(repr=False)
+    required: bool
+    parameter: Parameter | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Arguments in their places. `has_body` tells an absent body from one that is null."""
+
+    parameters: tuple[tuple[Binding, Any], ...]
+    has_body: bool
+    body: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Arguments:
+    """The arguments of one operation. `open` bodies take further properties than the named ones."""
+
+    bindings: Mapping[str, Binding]
+    media_type: MediaType | None
+    body_required: bool
+    open: bool
+    root: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def schema(self) -> Shape:
+        """The full input schema (JSON Schema 2020-12), with references into the document."""
+        return {
+            "type": "object",
+            "properties": {name: binding.schema for name, binding in self.bindings.items()},
+            "required": [name for name, binding in self.bindings.items() if binding.required],
+            "additionalProperties": self.open,
+        }
+
+    def bind(self, arguments: Mapping[str, Any]) -> Bound:
+        """Put the arguments into their places. A missing argument is absent, an explicit null is a value."""
+        parameters = tuple(
+            (binding, arguments[name])
+            for name, binding in self.bindings.items()
+            if binding.parameter is not None and name in arguments
+        )
+        if self._whole_body is not None:
+            return Bound(parameters, self._whole_body in arguments, arguments.get(self._whole_body))
+        body = {self._wire_name(name): value for name, value in arguments.items() if not self._is_parameter(name)}
+        return Bound(parameters, bool(body) or (self.body_required and self.media_type is not None), body)
+
+    def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
+        """Yield everything that is wrong with the arguments, with pointers into them."""
+        yield from self._unknown(arguments)
+        known = {name: value for name, value in arguments.items() if self._is_parameter(name)}
+        yield from self._parameters_validation.violations(known, _pointer)
+        bound = self.bind(arguments)
+        if bound.has_body and self._body_validation is not None:
+            yield from self._body_validation.violations(bound.body, self._place_in_body)
+        elif self._whole_body is not None and not bound.has_body and self.body_required:
+            yield Violation(_pointer([self._whole_body]), "is required, and missing")
+
+    def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
+        for name in arguments:
+            if name not in self.bindings and not self.open:
+                near = difflib.get_close_matches(name, self.bindings, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self.bindings) or 'none'}"
+                yield Violation(_pointer([name]), f"there is no such argument; {hint}")
+
+    @cached_property
+    def _parameters_validation(self) -> Validation:
+        from portkey_bridge.validation import Validation
+
+        parameters = [binding for binding in self.bindings.values() if binding.parameter is not None]
+        return Validation(
+            {
+                "type": "object",
+                "properties": {binding.argument: binding.schema for binding in parameters},
+                "required": [binding.argument for binding in parameters if binding.required],
+            },
+            self.root,
+        )
+
+    @cached_property
+    def _body_validation(self) -> Validation | None:
+        from portkey_bridge.validation import Validation
+
+        return Validation(self.media_type.schema, self.root) if self.media_type is not None else None
+
+    @cached_property
+    def _whole_body(self) -> str | None:
+        """The argument that is the whole body, if there is one."""
+        return next(
+            (name for name, binding in self.bindings.items() if binding.location == "body" and binding.name is None),
+            None,
+        )
+
+    @cached_property
+    def _arguments_of_body(self) -> dict[str, str]:
+        return {
+            binding.name: name
+            for name, binding in self.bindings.items()
+            if binding.location == "body" and binding.name is not None
+        }
+
+    def _place_in_body(self, path: list[str | int]) -> str:
+        if self._whole_body is not None:
+            return _pointer([self._whole_body, *path])
+        return _pointer(
+            [self._arguments_of_body.get(str(part), part) if at == 0 else part for at, part in enumerate(path)]
+        )
+
+    def _is_parameter(self, name: str) -> bool:
+        binding = self.bindings.get(name)
+        return binding is not None and binding.parameter is not None
+
+    def _wire_name(self, name: str) -> str:
+        binding = self.bindings.get(name)
+        return binding.name if binding is not None and binding.name is not None else name
+
+
+def read_arguments(operation: Operation, shapes: Shapes, credential_names: frozenset[str]) -> Arguments:
+    """Give the arguments of an operation.
+
+    `credential_names` are the header, query and cookie names that its credentials take, headers in lower case: a
+    parameter of such a name is not required, because the credential can stand there.
+    """
+    body = operation.request_body
+    media_type = _preferred(body.content) if body is not None else None
+    shape = _flat_shape(media_type, shapes)
+    wanted = [_of_parameter(parameter, credential_names) for parameter in operation.parameters]
+    if media_type is not None and body is not None:
+        if shape is None:
+            schema = _described(media_type.schema, body.description)
+            wanted.append(Binding("body", "body", None, schema, body.required))
+        else:
+            required = shape.get("required", ()) if body.required else ()
+            wanted.extend(
+                Binding(name, "body", name, schema, name in required) for name, schema in shape["properties"].items()
+            )
+    named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
+    listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
+    return Arguments(
+        bindings={binding.argument: binding for binding in listed},
+        media_type=media_type,
+        body_required=body is not None and body.required,
+        open=shape is not None and shape.get("additionalProperties", False) is not False,
+        root=shapes.root,
+    )
+
+
+def _preferred(content: tuple[MediaType, ...]) -> MediaType:
+    return min(content, key=lambda media_type: _rank(media_type.name))
+
+
+def _rank(media_type: str) -> int:
+    return next(
+        rank for rank, pattern in enumerate(PREFERRED_MEDIA_TYPES) if re.match(pattern, media_type, re.IGNORECASE)
+    )
+
+
+def _flat_shape(media_type: MediaType | None, shapes: Shapes) -> Shape | None:
+    """Give the shape of a body whose properties become arguments, or None for one that is an argument as a whole."""
+    if media_type is None or not OF_PROPERTIES.match(media_type.name):
+        return None
+    shape = shapes(media_type.schema)
+    properties = shape.get("properties")
+    if not properties or shape.get("type", "object") != "object":
+        return None
+    alternatives = [
+        *shape.get("anyOf", ()),
+        *(branch for part in shape.get("allOf", ()) for branch in part.get("anyOf", ())),
+    ]
+    adds_properties = any(shapes(branch).get("properties", {}).keys() - properties.keys() for branch in alternatives)
+    return None if adds_properties else shape
+
+
+def _of_parameter(parameter: Parameter, credential_names: frozenset[str]) -> Binding:
+    name = parameter.name.lower() if parameter.location == "header" else parameter.name
+    required = parameter.required and name not in credential_names
+    schema = _described(parameter.schema, parameter.description)
+    return Binding(parameter.name, parameter.location, parameter.name, schema, required, parameter)
+
+
+def _described(schema: Schema, description: str) -> Schema:
+    """Give the schema with the description of what it is the schema of, which says more than its own."""
+    return {**schema, "description": description} if description and isinstance(schema, dict) else schema
+
+
+def _with_names(bindings: list[Binding]) -> Iterator[Binding]:
+    """Give every binding a name of its own that clients accept; the first to claim a name keeps it."""
+    taken: set[str] = set()
+    for binding in bindings:
+        digest = hashlib.sha256(f"{binding.location} {binding.name}".encode()).hexdigest()[:8]
+        plain, prefixed = _safe(binding.argument, digest), _safe(f"{binding.location}_{binding.argument}", digest)
+        name = next(name for name in (plain, prefixed, f"{prefixed[:55]}_{digest}") if name not in taken)
+        taken.add(name)
+        yield Binding(name, binding.location, binding.name, binding.schema, binding.required, binding.parameter)
+
+
+def _safe(name: str, digest: str) -> str:
+    if ARGUMENT_NAME.fullmatch(name):
+        return name
+    safe = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")
+    return safe if ARGUMENT_NAME.fullmatch(safe) else f"{safe[:55]}_{digest}"
+
+
+def _pointer(path: list[str | int]) -> str:
+    from portkey_bridge.validation import pointer
+
+    return pointer(path)

@@ -1,0 +1,104 @@
+"""What can go wrong, and who can mend it.
+
+BridgeError
+├── SetupError            said on stderr by the command line, exit status 2
+│   ├── SettingsError     an option or a variable
+│   └── DocumentError     the OpenAPI document
+│       └── DanglingReference  a `$ref` that leads nowhere: costs the operations that use it
+└── CallError             said to the model, as a result with `isError`
+    ├── ArgumentsError    arguments that the operation does not take
+    ├── CredentialsError  an operation that needs a credential, and none is set
+    ├── NoServerError     no URL to send the request to
+    └── TransportError    the API could not be reached, or broke off
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class BridgeError(Exception):
+    """Anything that this program reports in words, without a traceback."""
+
+
+class SetupError(BridgeError):
+    """The server cannot start as it is set up."""
+
+
+class SettingsError(SetupError):
+    """An option or an environment variable has a value that cannot be used."""
+
+
+class DocumentError(SetupError):
+    """The OpenAPI document cannot be read or served.
+
+    Fields: `source` as the person named it, `problem`, `remedy`, and where the parser told it `line` and
+    `column`, both from 1.
+    """
+
+    def __init__(
+        self, source: str, problem: str, remedy: str, *, line: int | None = None, column: int | None = None
+    ) -> None:
+        self.source = source
+        self.problem = problem
+        self.remedy = remedy
+        self.line = line
+        self.column = column
+        place = "".join(f":{number}" for number in (line, column) if number is not None)
+        super().__init__(f"{source}{place}: {problem}. {remedy}")
+
+
+class DanglingReference(DocumentError):
+    """A `$ref` names something that does not exist, or only itself."""
+
+    def __init__(self, reference: str, problem: str) -> None:
+        self.reference = reference
+        super().__init__(reference, problem, "Correct the $ref, or add what it names.")
+
+
+class CallError(BridgeError):
+    """A call failed, and the message says what the caller can do about it."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong with the arguments: where (a JSON pointer), and what would be right."""
+
+    pointer: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '(arguments)'}: {self.problem}"
+
+
+class ArgumentsError(CallError):
+    """The arguments break the operation's schema. Nothing was sent."""
+
+    def __init__(self, tool: str, violations: Sequence[Violation]) -> None:
+        self.tool = tool
+        self.violations = tuple(violations)
+        lines = "\n".join(f"- {violation}" for violation in self.violations)
+        super().__init__(f"Nothing was sent: {tool} does not take these arguments.\n{lines}")
+
+
+class CredentialsError(CallError):
+    """The operation needs a credential, and none of its environment variables is set."""
+
+    def __init__(self, tool: str, alternatives: Sequence[Sequence[str]], configuration: str) -> None:
+        self.tool = tool
+        self.alternatives = tuple(map(tuple, alternatives))
+        ways = "\n".join(f"- {' and '.join(variables)}" for variables in self.alternatives)
+        super().__init__(
+            f"Nothing was sent: {tool} needs a credential and none is set. "
+            f"Set the environment variables of one of these lines for portkey-bridge and start it again:\n{ways}\n"
+            f"For example in the client's configuration:\n{configuration}"
+        )
+
+
+class NoServerError(CallError):
+    """Neither the document nor the settings say where to send the request."""
+
+
+class TransportError(CallError):
+    """The request got no complete answer."""

@@ -1,0 +1,37 @@
+"""Following `$ref` inside one document (RFC 6901 pointers in URI fragments)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from jsonpointer import JsonPointerException, resolve_pointer
+
+from portkey_bridge.errors import DanglingReference
+
+
+def lookup(root: Any, reference: str) -> Any:
+    """Give the value that a local reference such as `#/components/schemas/Pet` names in `root`.
+
+    Raises DanglingReference where there is none, or where the reference leaves the document.
+    """
+    if not reference.startswith("#"):
+        raise DanglingReference(reference, "the reference leaves the document")
+    try:
+        return resolve_pointer(root, unquote(reference[1:]))
+    except (JsonPointerException, TypeError) as error:
+        raise DanglingReference(reference, "nothing stands at this reference") from error
+
+
+def follow(root: Any, value: Any) -> Any:
+    """Follow `value` while it is an object with a `$ref`, and give what stands at the end.
+
+    Raises DanglingReference for a reference to nothing, and for a circle of references.
+    """
+    seen: set[str] = set()
+    while isinstance(value, dict) and isinstance(reference := value.get("$ref"), str):
+        if reference in seen:
+            raise DanglingReference(reference, "the reference leads back to itself")
+        seen.add(reference)
+        value = lookup(root, reference)
+    return value

@@ -1,0 +1,121 @@
+"""Which credentials an operation takes, under which environment variables, and where they go in a request."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import chain
+
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.operations import SecurityScheme
+
+Security = tuple[tuple[SecurityScheme, ...], ...]
+"""Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
+
+#: The variable of a scheme that has no name of its own.
+VARIABLES = {
+    ("http", "bearer"): "API_KEY",
+    ("http", "basic"): "BASIC_AUTH",
+    ("oauth2", "bearer"): "OAUTH_TOKEN",
+    ("openIdConnect", "bearer"): "OPENID_TOKEN",
+}
+
+#: Variables that configure a machine, or are known as other products' secrets. A document gets them only when they are
+#: named in OPEN_MCP_CREDENTIALS: it could have been written to ask for them.
+NOT_FOR_DOCUMENTS = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "LANG", "LC_*", "TERM", "TMPDIR", "TEMP", "TMP", "EDITOR"),
+    *("HOSTNAME", "DISPLAY", "MAIL", "XDG_*", "LD_*", "DYLD_*", "PYTHON*", "VIRTUAL_ENV", "NODE_*", "JAVA_*"),
+    *("*_PROXY", "SSL_CERT_*", "SSH_*", "GPG_*", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "SYSTEMROOT", "WINDIR"),
+    *("USERPROFILE", "OPEN_MCP_*", "FASTMCP_*", "PIP_*", "UV_*", "NPM_*", "TWINE_*", "CARGO_*", "PYPI_*"),
+    *("AWS_*", "AZURE_*", "ARM_*", "GOOGLE_*", "GCP_*", "GCLOUD_*", "CLOUDSDK_*", "DIGITALOCEAN_*", "HEROKU_*"),
+    *("CLOUDFLARE_*", "CF_API_*", "VAULT_*", "KUBECONFIG", "DOCKER_*", "TF_*", "CI_*", "VERCEL_*", "NETLIFY_*"),
+    *("GITHUB_*", "GH_*", "GITLAB_*", "BITBUCKET_*", "JIRA_*", "SLACK_*", "DISCORD_*", "TELEGRAM_*", "TWILIO_*"),
+    *("OPENAI_*", "ANTHROPIC_*", "GEMINI_*", "MISTRAL_*", "COHERE_*", "GROQ_*", "HF_*", "HUGGING*", "XAI_*"),
+    *("STRIPE_*", "SENDGRID_*", "DATABASE_*", "POSTGRES*", "PG*", "MYSQL_*", "REDIS_*", "MONGO*", "SENTRY_*"),
+    *("DATADOG_*", "DD_*", "NEW_RELIC_*", "SNYK_*", "SONAR_*"),
+)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A secret, and where it goes: `location` is `header`, `query` or `cookie`."""
+
+    variable: str
+    location: str
+    name: str
+    value: str = field(repr=False)
+
+
+def variable(scheme: SecurityScheme) -> str | None:
+    """Give the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
+    if scheme.type == "apiKey":
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", scheme.name)
+        return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper() or None
+    if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
+        return f"{re.sub(r'[^a-z0-9]+', '_', scheme.scheme).upper()}_AUTH"
+    return VARIABLES.get((scheme.type, scheme.scheme))
+
+
+def variables(security: Security) -> tuple[str, ...]:
+    """Give the environment variables that any of the alternatives takes, sorted."""
+    return tuple(sorted({name for scheme in chain(*security) if (name := variable(scheme))}))
+
+
+def collect_secrets(names: Iterable[str], environ: Mapping[str, str], named: frozenset[str]) -> dict[str, str]:
+    """Give the values of those variables that are set and that a document may have; `named` are always allowed.
+
+    Raises SettingsError for a value that cannot stand in a header.
+    """
+    secrets = {}
+    for name in names:
+        value = environ.get(name, "").strip()
+        if not value or (name not in named and is_somebody_elses(name)):
+            continue
+        if not value.isprintable():
+            raise SettingsError(f"{name} has a line break or control character in it. Set it to the bare credential.")
+        secrets[name] = value
+    return secrets
+
+
+def is_somebody_elses(name: str) -> bool:
+    """Tell whether a document must not get this variable unless it is named in OPEN_MCP_CREDENTIALS."""
+    return any(fnmatchcase(name, pattern) for pattern in NOT_FOR_DOCUMENTS)
+
+
+def needs_credential(security: Security, secrets: Mapping[str, str]) -> bool:
+    """Tell whether a credential is needed (OpenAPI 3.2 section 4.30) and none of the variables is set."""
+    names = variables(security)
+    return bool(names) and all(security) and not any(name in secrets for name in names)
+
+
+def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
+    """Give every configured credential that the alternatives name.
+
+    Where two claim the same place, the first satisfied alternative decides.
+    """
+    satisfied = [option for option in security if all(variable(scheme) in secrets for scheme in option)]
+    places: dict[tuple[str, str], Credential] = {}
+    for scheme in chain(*satisfied, *security):
+        name = variable(scheme)
+        if name is not None and name in secrets:
+            place = (scheme.location, scheme.name.lower() if scheme.location == "header" else scheme.name)
+            places.setdefault(place, Credential(name, scheme.location, scheme.name, _written(scheme, secrets[name])))
+    return tuple(places.values())
+
+
+def _written(scheme: SecurityScheme, secret: str) -> str:
+    """Write the secret as the scheme wants it (RFC 6750 section 2.1, RFC 7617 section 2)."""
+    if scheme.type == "apiKey":
+        return secret
+    if scheme.scheme == "basic":
+        secret = base64.b64encode(secret.encode()).decode()
+    return f"{scheme.scheme.capitalize()} {secret}"
+
+
+def example_configuration(names: Iterable[str]) -> str:
+    """Give the lines of a client's configuration that set these variables."""
+    lines = ", ".join(f'"{name}": "…"' for name in names)
+    return f'"portkey-bridge": {{"command": "uvx", "args": ["portkey-bridge"], "env": {{{lines}}}}}'

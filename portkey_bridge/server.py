@@ -1,0 +1,211 @@
+"""Hands the tools to FastMCP, and serves them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastmcp import FastMCP
+from fastmcp.tools.base import Tool as McpTool
+from fastmcp.tools.base import ToolResult
+from mcp_types import TextContent, ToolAnnotations
+from pydantic import PrivateAttr
+
+from portkey_bridge import __version__
+from portkey_bridge.bridge import TIMEOUT, Bridge
+from portkey_bridge.operations import Api
+from portkey_bridge.path_items import PathItemTool, build_path_item_tools
+from portkey_bridge.request import server_url
+from portkey_bridge.response import error_result
+from portkey_bridge.security import collect_secrets, is_somebody_elses, variables
+from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.shapes import Shapes
+from portkey_bridge.tools import EXPAND_SCHEMA, Tool, build_tools, select_tools
+from portkey_bridge.views import PointerToNowhere, Views
+
+#: An expansion may be larger than a listing by this factor: somebody asked for it.
+EXPANSION = 8
+
+LEGEND = (
+    "Input schemas are listed as small views. A description that ends in [expandSchema POINTER] marks a stub: the "
+    "type is true, the rest is left out. An optional argument with a type alone may have more to it, too: its pointer is "
+    "/properties/NAME. Call expandSchema with the tool's name and the pointers to see more."
+)
+
+
+class _Listed(McpTool):
+    """A tool as FastMCP lists it."""
+
+    def get_meta(self) -> dict[str, Any]:
+        return dict(self.meta) if self.meta else {}
+
+
+class OperationTool(_Listed):
+    """An operation as FastMCP knows it: the listed view, and the call."""
+
+    _tool: Tool = PrivateAttr()
+    _bridge: Bridge = PrivateAttr()
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Call the operation."""
+        return await self._bridge.call(self._tool, arguments)
+
+    @classmethod
+    def of(cls, tool: Tool, bridge: Bridge, views: Views, budget: float) -> OperationTool:
+        """Give the FastMCP tool of an operation."""
+        read_only, destructive, idempotent = tool.effect
+        listed = cls(
+            name=tool.name,
+            title=tool.title,
+            description=tool.description,
+            parameters=tool.listed_schema(views, budget),
+            annotations=_annotations(read_only, destructive, idempotent, open_world=True),
+            meta={"env": list(tool.variables)} if tool.variables else None,
+        )
+        listed._tool, listed._bridge = tool, bridge
+        return listed
+
+
+class ExpandSchemaTool(_Listed):
+    """The tool that expands stubs."""
+
+    _tools: dict[str, Tool] = PrivateAttr()
+    _views: Views = PrivateAttr()
+    _budget: float = PrivateAttr()
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Give a view for each pointer, or what is wrong with it."""
+        name, pointers = arguments.get("toolName"), arguments.get("jsonPointers")
+        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
+            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
+        tool = self._tools.get(str(name))
+        if tool is None:
+            near = difflib.get_close_matches(str(name), self._tools, n=3, cutoff=0.4)
+            hint = f"the closest are {', '.join(near)}" if near else "see the list of tools"
+            return error_result(f"/toolName: there is no tool {name!r}; {hint}")
+        expanded = [self._expand(tool, pointer) for pointer in pointers]
+        text = json.dumps(expanded, ensure_ascii=False, separators=(",", ":"))
+        return ToolResult(content=[TextContent(type="text", text=text)])
+
+    def _expand(self, tool: Tool, pointer: str) -> dict[str, Any]:
+        try:
+            return {"jsonPointer": pointer, "schema": self._views.expand(tool.schema, pointer, self._budget)}
+        except PointerToNowhere as error:
+            return {"jsonPointer": pointer, "error": str(error)}
+
+    @classmethod
+    def of(cls, tools: Sequence[Tool], views: Views, budget: float) -> ExpandSchemaTool:
+        """Give the tool that expands the schemas of `tools`."""
+        listed = cls(
+            name=EXPAND_SCHEMA,
+            title="Expand schema",
+            description=f"Shows parts of a tool's input schema that its listing leaves out. {LEGEND}",
+            parameters={
+                "type": "object",
+                "properties": {
+                    "toolName": {"type": "string"},
+                    "jsonPointers": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": 'Such as ["/properties/messages/items"]; [""] is the whole schema.',
+                    },
+                },
+                "required": ["toolName", "jsonPointers"],
+            },
+            annotations=_annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
+        )
+        listed._tools, listed._views, listed._budget = {tool.name: tool for tool in tools}, views, budget
+        return listed
+
+
+class InformationTool(_Listed):
+    """A tool that answers from the document alone."""
+
+    _answer: str = PrivateAttr()
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Give the text that is known since the start."""
+        return ToolResult(content=[TextContent(type="text", text=self._answer)])
+
+    @classmethod
+    def of(cls, tool: PathItemTool, names: Sequence[str]) -> InformationTool:
+        """Give the FastMCP tool of a path's servers or parameters."""
+        listed = cls(
+            name=tool.name,
+            title=tool.title,
+            description=tool.description,
+            parameters={"type": "object", "properties": {}},
+            annotations=_annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
+            meta={"env": list(names)} if names else None,
+        )
+        listed._answer = tool.answer
+        return listed
+
+
+def _annotations(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations:
+    return ToolAnnotations(
+        read_only_hint=read_only, destructive_hint=destructive, idempotent_hint=idempotent, open_world_hint=open_world
+    )
+
+
+def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
+    """Give the MCP server of an API. Says on stderr what cannot be served. Raises SettingsError."""
+    tools, skipped = build_tools(api)
+    warn(str(operation) for operation in (*api.skipped, *skipped))
+    path_item_tools = build_path_item_tools(api, settings.base_url, settings.schema_budget)
+    informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
+    selected = select_tools(tools, settings.tools)
+    names = {name for tool in selected for name in tool.variables}
+    secrets = collect_secrets(names, settings.environ, settings.credentials)
+    refuse_lured_credentials(settings, secrets)
+    warn(_unusable(api, settings, names))
+    client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
+    bridge = Bridge(client, secrets, settings.base_url, api.uri)
+    shapes = Shapes(api.root)
+    views = Views(shapes, portable=True)
+    listed = [
+        ExpandSchemaTool.of(selected, Views(shapes, portable=False), settings.schema_budget * EXPANSION),
+        *(OperationTool.of(tool, bridge, views, settings.schema_budget) for tool in selected),
+        *(InformationTool.of(tool, variables(api.security)) for tool in informational.values()),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
+        async with client:
+            yield
+
+    return FastMCP(
+        name=api.title,
+        version=__version__,
+        instructions=f"{api.title}. {api.description} {LEGEND}".strip(),
+        tools=listed,
+        dereference_schemas=False,
+        lifespan=lifespan,
+    )
+
+
+def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
+    for name in sorted(names):
+        if name in settings.environ and name not in settings.credentials and is_somebody_elses(name):
+            yield f"the document asks for {name} and does not get it; to give it, set OPEN_MCP_CREDENTIALS={name}"
+    nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
+    if nowhere:
+        yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
+
+
+def serve_stdio(api: Api, settings: Settings) -> None:
+    """Serve over stdin and stdout until stdin ends. Raises SettingsError before the first message."""
+    server = build_server(api, settings)
+    print(f"portkey-bridge {__version__} serves {api.title} over stdio", file=sys.stderr)
+    server.run("stdio", show_banner=False, log_level="WARNING")
+
+
+def warn(problems: Iterable[str]) -> None:
+    """Say each problem in one line on stderr."""
+    for problem in problems:
+        print(f"portkey-bridge: {problem}", file=sys.stderr)

@@ -1,0 +1,187 @@
+"""Options, environment and `.env` become one frozen value.
+
+An option wins over its variable, the real environment over a file. The table OPTIONS is the only place where an
+option is declared: the command line, its help and `.env.example` follow from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from portkey_bridge.errors import SettingsError
+
+#: The characters of compact JSON that the listed schema of one tool may take, if its first level needs no more.
+SCHEMA_BUDGET = 500
+
+DOTENV = ".env"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting: its field in Settings, its flag, its variable and what `--help` says.
+
+    `metavar` is None for a switch. `decides_origin` marks what decides where credentials go.
+    """
+
+    field: str
+    flag: str
+    variable: str
+    metavar: str | None
+    help: str
+    decides_origin: bool = False
+
+
+OPTIONS = (
+    Option(
+        "spec",
+        "--spec",
+        "OPEN_MCP_SPEC",
+        "FILE",
+        "OpenAPI document to serve; without it, the Portkey API",
+        decides_origin=True,
+    ),
+    Option(
+        "base_url",
+        "--base-url",
+        "OPEN_MCP_BASE_URL",
+        "URL",
+        "send every request there instead of to the document's servers, for example a self-hosted gateway",
+        decides_origin=True,
+    ),
+    Option("tools", "--tools", "OPEN_MCP_TOOLS", "NAME,…", "serve only these tools"),
+    Option(
+        "path_item_tools",
+        "--path-item-tools",
+        "OPEN_MCP_PATH_ITEM_TOOLS",
+        None,
+        "add the informational servers_… and parameters_… tools",
+    ),
+    Option(
+        "schema_budget",
+        "--schema-budget",
+        "OPEN_MCP_SCHEMA_BUDGET",
+        "N|full",
+        f"characters of schema that a tool lists before the rest becomes stubs (default {SCHEMA_BUDGET})",
+    ),
+    Option(
+        "credentials",
+        "--credentials",
+        "OPEN_MCP_CREDENTIALS",
+        "NAME,…",
+        "variables that the document may use as credentials although their names look like somebody else's",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the person asked for. `environ` holds the variables that credentials are taken from.
+
+    `from_dotenv` names the variables whose value comes from the `.env` of the working directory.
+    """
+
+    spec: str | None = None
+    base_url: str | None = None
+    tools: tuple[str, ...] = ()
+    path_item_tools: bool = False
+    schema_budget: float = SCHEMA_BUDGET
+    credentials: frozenset[str] = frozenset()
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    from_dotenv: frozenset[str] = frozenset()
+    origin_from_dotenv: tuple[str, ...] = ()
+
+
+def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], env_file: str | None = None) -> Settings:
+    """Combine the command line's `flags` (by field), the environment, and `.env` or the file that was named.
+
+    Raises SettingsError for a value that cannot be used.
+    """
+    filed = _env_file(env_file)
+    merged = {**filed, **environ}
+    found = {option.field: flags.get(option.field, merged.get(option.variable) or None) for option in OPTIONS}
+    from_dotenv = frozenset() if env_file else frozenset(filed.keys() - environ.keys())
+    return Settings(
+        spec=found["spec"],
+        base_url=_base_url(found["base_url"]),
+        tools=_names(found["tools"]),
+        path_item_tools=_switch(found["path_item_tools"], "OPEN_MCP_PATH_ITEM_TOOLS"),
+        schema_budget=_budget(found["schema_budget"]),
+        credentials=frozenset(_names(found["credentials"])),
+        environ=merged,
+        from_dotenv=from_dotenv,
+        origin_from_dotenv=tuple(
+            option.variable
+            for option in OPTIONS
+            if option.decides_origin and option.field not in flags and option.variable in from_dotenv
+        ),
+    )
+
+
+def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> None:
+    """Refuse to send the credentials of the real environment where a `.env` that lies around says.
+
+    `variables` are the credentials that would be sent. Raises SettingsError.
+    """
+    real = sorted(name for name in variables if name not in settings.from_dotenv)
+    if settings.origin_from_dotenv and real:
+        decides = " and ".join(settings.origin_from_dotenv)
+        raise SettingsError(
+            f"{decides} in {Path(DOTENV).resolve()} would decide where {' and '.join(real)} is sent, "
+            "which comes from the environment. "
+            f"If you mean that, start with --env-file {DOTENV}; if not, remove {decides} from that file."
+        )
+
+
+def _env_file(path: str | None) -> dict[str, str]:
+    try:
+        values = dotenv_values(path or DOTENV)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path or DOTENV}: cannot be read ({error}). Correct the file or its mode.") from error
+    if path and not Path(path).exists():
+        raise SettingsError(f"{path}: there is no such file. Correct --env-file.")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _switch(value: Any, variable: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if isinstance(value, bool) or value is None:
+        return bool(value)
+    if str(value).lower() not in known:
+        raise SettingsError(f"{variable}={value!r} is neither yes nor no. Set it to 1 or 0.")
+    return known[str(value).lower()]
+
+
+def _budget(value: str | None) -> float:
+    if value is None:
+        return SCHEMA_BUDGET
+    if value == "full":
+        return float("inf")
+    if not value.isdecimal():
+        raise SettingsError(f"OPEN_MCP_SCHEMA_BUDGET={value!r} is no number of characters. Set it to one, or to full.")
+    return int(value)
+
+
+def _base_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(
+            f"base URL {value!r} is no http or https URL. Set OPEN_MCP_BASE_URL or --base-url to one like "
+            "https://gateway.example.com/v1."
+        )
+    return value

@@ -1,0 +1,234 @@
+"""One level of a schema at a time, as a reader should meet it: its *shape*.
+
+A shape has no `$ref`, `allOf` is merged as far as merging loses nothing, `oneOf` reads `anyOf`, `const` reads `enum`,
+and a list of types is split into `anyOf`. Its children are the document's own schemas, never copied: each is a shape of
+its own when somebody asks. That is why recursion costs nothing, and why pointers into the view stay valid.
+
+A shape accepts every value that the schema accepts for a request: properties that are `readOnly` are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from portkey_bridge.normalize import APPLICATORS
+from portkey_bridge.operations import Schema
+from portkey_bridge.references import lookup
+
+Shape = dict[str, Any]
+
+#: Keywords that say something about values of one type only (JSON Schema 2020-12, validation 6 and core 10.3).
+KEYWORDS_OF_TYPE = {
+    "string": ("minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType", "contentSchema"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"),
+    "object": (
+        "properties",
+        "required",
+        "additionalProperties",
+        "patternProperties",
+        "propertyNames",
+        "unevaluatedProperties",
+        "minProperties",
+        "maxProperties",
+        "dependentRequired",
+        "dependentSchemas",
+    ),
+    "array": (
+        "items",
+        "prefixItems",
+        "contains",
+        "minContains",
+        "maxContains",
+        "unevaluatedItems",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+    ),
+}
+KEYWORDS_OF_TYPE["integer"] = KEYWORDS_OF_TYPE["number"]
+
+
+class Shapes:
+    """The shapes of one document's schemas. Remembers each, by the identity of its schema."""
+
+    def __init__(self, root: dict[str, Any]) -> None:
+        self.root = root
+        self._known: dict[int, tuple[Schema, Shape]] = {}
+
+    def __call__(self, schema: Schema) -> Shape:
+        """Give the shape of `schema`. It is shared: do not change it."""
+        known = self._known.get(id(schema))
+        if known is None:
+            shape = _split_types(_merge(self._conjuncts(schema, set())))
+            self._drop_read_only(shape)
+            known = self._known[id(schema)] = (schema, shape)  # holding the schema keeps its id
+        return known[1]
+
+    def _conjuncts(self, schema: Schema, seen: set[int]) -> Iterator[Shape]:
+        """Yield the schemas without `$ref` and `allOf` that all hold, the outermost first."""
+        if schema is False:
+            yield {"not": {}}
+        if not isinstance(schema, dict) or id(schema) in seen:
+            return  # a circle of references adds nothing
+        seen.add(id(schema))
+        own = {keyword: value for keyword, value in schema.items() if keyword not in ("$ref", "allOf")}
+        if own:
+            yield own
+        if isinstance(reference := schema.get("$ref"), str):
+            yield from self._conjuncts(lookup(self.root, reference), seen)
+        for branch in schema.get("allOf", ()):
+            yield from self._conjuncts(branch, seen)
+
+    def _drop_read_only(self, shape: Shape) -> None:
+        properties = shape.get("properties", {})
+        read_only = {name for name, schema in properties.items() if self._is_read_only(schema)}
+        if read_only:
+            shape["properties"] = {name: schema for name, schema in properties.items() if name not in read_only}
+            shape["required"] = [name for name in shape.get("required", ()) if name not in read_only]
+
+    def _is_read_only(self, schema: Schema) -> bool:
+        return any(conjunct.get("readOnly") is True for conjunct in self._conjuncts(schema, set()))
+
+
+def _merge(conjuncts: Iterable[Shape]) -> Shape:
+    """Merge schemas that all hold into one; what cannot be merged stays behind in `allOf`."""
+    shape: Shape = {}
+    residue: list[Schema] = []
+    for conjunct in conjuncts:
+        for keyword, value in _renamed(conjunct):
+            if keyword not in shape:
+                shape[keyword] = value
+            elif keyword in MERGERS:
+                shape[keyword] = MERGERS[keyword](shape[keyword], value)
+            elif shape[keyword] != value:
+                residue.append({keyword: value})
+    if residue:
+        shape["allOf"] = residue
+    return shape
+
+
+def _renamed(conjunct: Shape) -> Iterator[tuple[str, Any]]:
+    """Yield keywords and values, `const` as `enum` and `oneOf` as `anyOf`.
+
+    That exactly one branch fits is for the API to judge: the branches of many documents overlap.
+    """
+    for keyword, value in conjunct.items():
+        if keyword == "const":
+            yield "enum", [value]
+        else:
+            yield ("anyOf" if keyword == "oneOf" else keyword), value
+
+
+def _both(first: Schema, second: Schema) -> Schema:
+    return first if first == second else {"allOf": [first, second]}
+
+
+def _all_of_each(first: dict[str, Schema], second: dict[str, Schema]) -> dict[str, Schema]:
+    shared = {name: _both(first[name], second[name]) for name in first.keys() & second.keys()}
+    return {name: shared.get(name, schema) for name, schema in {**first, **second}.items()}
+
+
+def _common_types(first: Any, second: Any) -> Any:
+    one, other = _as_list(first), _as_list(second)
+    common = [kind for kind in one if kind in other or (kind == "integer" and "number" in other)]
+    common += [kind for kind in other if kind == "integer" and "number" in one and kind not in common]
+    return common or first  # types that exclude each other: nothing fits, and the validator says so
+
+
+def _common_values(first: list[Any], second: list[Any]) -> list[Any]:
+    return [value for value in first if value in second] or first
+
+
+def _union(first: list[str], second: list[str]) -> list[str]:
+    return list(dict.fromkeys([*first, *second]))
+
+
+def _first(first: Any, _: Any) -> Any:
+    return first
+
+
+def _either(first: Any, second: Any) -> bool:
+    return first is True or second is True
+
+
+#: How two values of a keyword become one that holds where both hold. The outermost annotation wins.
+MERGERS: dict[str, Callable[[Any, Any], Any]] = {
+    "type": _common_types,
+    "enum": _common_values,
+    "required": _union,
+    "properties": _all_of_each,
+    "patternProperties": _all_of_each,
+    "items": _both,
+    "additionalProperties": _both,
+    "propertyNames": _both,
+    "readOnly": _either,
+    "writeOnly": _either,
+    "deprecated": _either,
+    "uniqueItems": _either,
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
+    **dict.fromkeys(("title", "description", "default", "examples", "format", "discriminator", "xml"), _first),
+}
+
+
+def _as_list(types: Any) -> list[Any]:
+    return types if isinstance(types, list) else [types]
+
+
+def _split_types(shape: Shape) -> Shape:
+    """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type."""
+    types = _as_list(shape["type"]) if "type" in shape else _types_of_values(shape.get("enum", []))
+    if len(types) == 1:
+        return {"type": types[0], **shape, **({"type": types[0]} if "type" in shape else {})}
+    if not types:
+        return shape
+    if "anyOf" in shape:
+        return {keyword: value for keyword, value in shape.items() if keyword != "type"}
+    branches = [branch for kind in types if (branch := _branch(shape, kind))]
+    taken = {"type", "enum", *(keyword for kind in types for keyword in KEYWORDS_OF_TYPE.get(kind, ()))}
+    outside = {keyword: value for keyword, value in shape.items() if keyword not in taken}
+    return {**outside, **(branches[0] if len(branches) == 1 else {"anyOf": branches})}
+
+
+def _branch(shape: Shape, kind: str) -> Shape | None:
+    """Give what `shape` says about values of one type, or None where its `enum` has no such value."""
+    keywords = KEYWORDS_OF_TYPE.get(kind, ())
+    branch = {"type": kind, **{keyword: shape[keyword] for keyword in keywords if keyword in shape}}
+    if "enum" not in shape:
+        return branch
+    values = [value for value in shape["enum"] if kind in _types_of_value(value)]
+    if kind in ("null", "boolean") and values:
+        return branch
+    return {**branch, "enum": values} if values else None
+
+
+def _types_of_values(values: list[Any]) -> list[str]:
+    return _union([], [_types_of_value(value)[0] for value in values])
+
+
+def _types_of_value(value: Any) -> tuple[str, ...]:
+    """Give the JSON Schema types that a value has, the narrowest first."""
+    if value is None:
+        return ("null",)
+    if isinstance(value, bool):
+        return ("boolean",)
+    if isinstance(value, int):
+        return ("integer", "number")
+    for python, kind in ((float, "number"), (str, "string"), (list, "array"), (dict, "object")):
+        if isinstance(value, python):
+            return (kind,)
+    raise TypeError(f"not a JSON value: {json.dumps(value, default=repr)}")
+
+
+def children(shape: Shape) -> Iterator[tuple[tuple[str, ...], Schema]]:
+    """Yield the schemas that a shape holds, each with its pointer's parts below the shape."""
+    for keyword, value in shape.items():
+        form = APPLICATORS.get(keyword)
+        if form == "one" and isinstance(value, dict):
+            yield (keyword,), value
+        elif form == "list" and isinstance(value, list):
+            yield from (((keyword, str(index)), schema) for index, schema in enumerate(value))
+        elif form == "map" and isinstance(value, dict):
+            yield from (((keyword, name), schema) for name, schema in value.items())

@@ -1,0 +1,163 @@
+"""An operation as a tool: its name, its words, its arguments, and the hints about its effect."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from portkey_bridge.arguments import Arguments, Bound, read_arguments
+from portkey_bridge.errors import ArgumentsError, DocumentError, SettingsError
+from portkey_bridge.operations import Api, Operation, Skipped
+from portkey_bridge.security import variables
+from portkey_bridge.shapes import Shape, Shapes
+from portkey_bridge.views import Views, shorten
+
+EXPAND_SCHEMA = "expandSchema"
+
+#: Names that no operation may take, in the lower case that operations' names have.
+RESERVED = frozenset({EXPAND_SCHEMA.lower()})
+
+#: What every client accepts as the name of a tool.
+TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
+
+#: Characters of a title, and of a description, that a listing shows.
+TITLE, DESCRIPTION = 60, 300
+
+#: What a call may do, by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
+EFFECTS = {
+    **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"), (True, False, True)),
+    "POST": (False, False, False),
+    "PUT": (False, True, True),
+    "PATCH": (False, True, False),
+    "DELETE": (False, True, True),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Tool:
+    """An operation as a tool. `description` is what a listing shows, `variables` hold its credentials."""
+
+    name: str
+    title: str
+    description: str
+    operation: Operation
+    arguments: Arguments = field(repr=False)
+    variables: tuple[str, ...]
+
+    @property
+    def effect(self) -> tuple[bool, bool, bool]:
+        """Whether a call is read only, destructive, idempotent."""
+        return EFFECTS.get(self.operation.method, (False, True, False))
+
+    @property
+    def schema(self) -> Shape:
+        """The full input schema; it carries the description where a listing has to cut it."""
+        whole = _words(self.operation)
+        return {**({"description": whole} if whole != self.description else {}), **self.arguments.schema}
+
+    def listed_schema(self, views: Views, budget: float) -> Shape:
+        """Give the view of the input schema that clients list."""
+        view = views.view(self.arguments.schema, budget)
+        listed = {"type": "object", "properties": view.get("properties", {})}
+        return {**listed, "required": view["required"]} if view.get("required") else listed
+
+    def validate(self, arguments: Mapping[str, Any]) -> None:
+        """Check the arguments against the full schema. Raises ArgumentsError with every violation."""
+        violations = list(self.arguments.violations(arguments))
+        if violations:
+            raise ArgumentsError(self.name, violations)
+
+    def bind(self, arguments: Mapping[str, Any]) -> Bound:
+        """Put valid arguments into their places in the request."""
+        return self.arguments.bind(arguments)
+
+
+def build_tools(api: Api) -> tuple[list[Tool], list[Skipped]]:
+    """Give every operation as a tool, in the document's order, and those that cannot be one."""
+    shapes = Shapes(api.root)
+    tools, skipped = [], []
+    for operation, name in zip(api.operations, tool_names(api.operations), strict=True):
+        try:
+            tools.append(_tool(operation, name, shapes))
+        except DocumentError as error:
+            skipped.append(Skipped(operation.method, operation.path, str(error)))
+    return tools, skipped
+
+
+def _tool(operation: Operation, name: str, shapes: Shapes) -> Tool:
+    credential_names = frozenset(
+        scheme.name.lower() if scheme.location == "header" else scheme.name
+        for alternative in operation.security
+        for scheme in alternative
+    )
+    return Tool(
+        name=name,
+        title=_title(operation),
+        description=_listed_words(operation),
+        operation=operation,
+        arguments=read_arguments(operation, shapes, credential_names),
+        variables=variables(operation.security),
+    )
+
+
+def select_tools(tools: Sequence[Tool], names: Iterable[str]) -> list[Tool]:
+    """Give the tools that are named, all of them if none is. Raises SettingsError for names that do not exist."""
+    known = {tool.name for tool in tools}
+    wanted = set(names)
+    for name in sorted(wanted - known):
+        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
+        hint = f"the closest are {', '.join(near)}" if near else f"there are {len(known)} tools, none like it"
+        raise SettingsError(f"--tools: there is no tool {name!r}; {hint}.")
+    return [tool for tool in tools if not wanted or tool.name in wanted]
+
+
+def tool_names(operations: Sequence[Operation]) -> list[str]:
+    """Give each operation its tool's name, unique and independent of the order of operations.
+
+    The `operationId`, else `METHOD PATH`, in lower case, every run of other characters than a-z and 0-9 one `_`. Where
+    clients would refuse that, or two would share it, a hash of method and path is added.
+    """
+    plain = [slug(operation.operation_id or f"{operation.method} {operation.path}") for operation in operations]
+    shared = Counter(plain)
+    return [
+        name if shared[name] == 1 and TOOL_NAME.fullmatch(name) and name not in RESERVED else _hashed(name, operation)
+        for name, operation in zip(plain, operations, strict=True)
+    ]
+
+
+def slug(text: str) -> str:
+    """Write `text` in the characters of a tool's name."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower())
+
+
+def _hashed(name: str, operation: Operation) -> str:
+    digest = hashlib.sha256(f"{operation.method} {operation.path}".encode()).hexdigest()[:8]
+    return f"{name if TOOL_NAME.match(name) else '_' + name}"[:55] + f"_{digest}"
+
+
+def _title(operation: Operation) -> str:
+    if operation.summary:
+        return shorten(operation.summary, TITLE)
+    if operation.operation_id:
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.operation_id)
+        return shorten(re.sub(r"[^\w]+|_+", " ", words).strip().capitalize() or operation.operation_id, TITLE)
+    return shorten(f"{operation.method} {operation.path}", TITLE)
+
+
+def _words(operation: Operation) -> str:
+    """Give all that the document says about the operation; method and path where it says nothing."""
+    summary, description = operation.summary, operation.description
+    if summary and description and not description.lower().startswith(summary.lower()):
+        description = f"{summary}{'' if summary.endswith(('.', '!', '?')) else '.'} {description}"
+    words = description or summary or f"{operation.method} {operation.path}"
+    return f"Deprecated. {words}" if operation.deprecated else words
+
+
+def _listed_words(operation: Operation) -> str:
+    words = _words(operation)
+    return words if len(words) <= DESCRIPTION else f'{shorten(words, DESCRIPTION - 24)} [expandSchema ""]'
