@@ -33,8 +33,8 @@ EXPANSION = 8
 
 LEGEND = (
     "Input schemas are listed as small views. A description that ends in [expandSchema POINTER] marks a stub: the "
-    "type is true, the rest is left out. An optional argument with a type alone may have more to it, too: its pointer is "
-    "/properties/NAME. Call expandSchema with the tool's name and the pointers to see more."
+    "type is true, the rest is left out. An optional argument with a type alone may have more to it, too: its pointer "
+    "is /properties/NAME. Call expandSchema with the tool's name and pointers to see more."
 )
 
 

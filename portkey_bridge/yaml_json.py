@@ -6,7 +6,7 @@ Dates stay strings, `on` and `yes` stay strings, and every key is the string tha
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -21,7 +21,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 class JsonLoader(_Loader):
     """A loader to hand to `yaml.load`."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012  # the base class declares it so
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Make an object whose keys are the text that stands in the file."""

@@ -1,0 +1,144 @@
+"""What most tests stand on: the program as a child process, an MCP client of it, and a real server that records."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client
+from fastmcp.client.transports import StdioTransport
+
+ROOT = Path(__file__).parents[1]
+
+#: The least that a Python child needs; a developer's own keys and settings never reach a test.
+BARE = {
+    name: value
+    for name, value in os.environ.items()
+    if name in ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "LANG") or name.startswith(("COVERAGE_", "COV_"))
+} | {"PYTHONPATH": str(ROOT)}
+
+Connect = Callable[..., AbstractAsyncContextManager[Client[StdioTransport]]]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run asynchronous tests on asyncio, as FastMCP does."""
+    return "asyncio"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Give a function that runs the command line to its end in an empty folder."""
+
+    def run(*arguments: str, env: Mapping[str, str] = {}, stdin: str = "", cwd: Path = tmp_path) -> Any:
+        return subprocess.run(
+            [sys.executable, "-m", "portkey_bridge", *arguments],
+            env={**BARE, **env},
+            cwd=cwd,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@asynccontextmanager
+async def connected(
+    *arguments: str, env: Mapping[str, str] = {}, cwd: Path | None = None
+) -> AsyncIterator[Client[StdioTransport]]:
+    """Give a real MCP client of the program, which runs as a child process over stdio."""
+    transport = StdioTransport(
+        sys.executable, ["-m", "portkey_bridge", *arguments], env={**BARE, **env}, cwd=str(cwd or ROOT / "tests")
+    )
+    async with Client(transport) as client:
+        yield client
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Connect:
+    """Give `connected`, with an empty working directory."""
+
+    def connect(*arguments: str, env: Mapping[str, str] = {}, cwd: Path = tmp_path) -> Any:
+        return connected(*arguments, env=env, cwd=cwd)
+
+    return connect
+
+
+@dataclass
+class Recorded:
+    """A request as it arrived: the target as raw bytes of the request line, headers in their order."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """Give the value of a header, or None. Fails where it came twice."""
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(values) < 2, f"{name} came {len(values)} times"
+        return values[0] if values else None
+
+
+@dataclass
+class Recorder:
+    """A loopback server that records requests and answers each as `answer` says."""
+
+    url: str = ""
+    requests: list[Recorded] = field(default_factory=list)
+    answer: tuple[int, dict[str, str], bytes] = (200, {"content-type": "application/json"}, b'{"ok": true}')
+
+    @property
+    def last(self) -> Recorded:
+        return self.requests[-1]
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """Give a real HTTP server on the loopback interface that records what arrives."""
+    record = Recorder()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            record.requests.append(Recorded(self.command, self.path, list(self.headers.items()), body))
+            status, headers, content = record.answer
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("do_"):
+                return self.handle_any
+            raise AttributeError(name)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    record.url = f"http://127.0.0.1:{server.server_port}"
+    yield record
+    server.shutdown()
+    server.server_close()
+    thread.join()
