@@ -1,6 +1,7 @@
 """The command line: words to a person, and exit codes.
 
-0 done; 1 the demo found something wrong; 2 something that the person can mend: an option, a variable, the document.
+0 done; 1 the command found something wrong; 2 something that the person can mend: an option, a variable, the document.
+The table COMMANDS is the only place where a command is declared.
 """
 
 from __future__ import annotations
@@ -9,23 +10,65 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NoReturn
 
 from portkey_bridge import __version__
-from portkey_bridge.document import portkey_document, read_document
 from portkey_bridge.errors import SetupError
-from portkey_bridge.normalize import normalize
-from portkey_bridge.operations import Api, read_api
 from portkey_bridge.settings import OPTIONS, Settings, read_settings
 
+DESCRIPTION = "Serves an API that has an OpenAPI document as tools of the Model Context Protocol, over stdio."
+
 EPILOG = """examples:
-  portkey-bridge                                   serve the Portkey API over stdio
+  portkey-bridge                                   serve the Portkey API
   portkey-bridge --tools listmodels,createchatcompletion
   portkey-bridge --spec petstore.yaml              serve another API
   portkey-bridge demo                              see it work, without a key or a network
   portkey-bridge mock --port 8080                  answer as the API would, with made-up data
 """
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument that only one command takes: its flag or name, and what argparse wants to know about it."""
+
+    flag: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: `run` is `module:function`, imported when the command is used, and gives the exit code."""
+
+    name: str
+    help: str
+    run: str
+    arguments: tuple[Argument, ...] = ()
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a command is run with: the settings, its own options by name, and everything that was typed."""
+
+    settings: Settings
+    options: Mapping[str, Any]
+    typed: Sequence[str]
+
+
+SERVE = Command("serve", "serve over stdio (what happens without a command, too)", "portkey_bridge.server:serve_stdio")
+
+COMMANDS = (
+    SERVE,
+    Command("demo", "show the server at work against an embedded mock of the API", "portkey_bridge.demo:run_demo"),
+    Command(
+        "mock",
+        "answer on the loopback interface as the API would, with made-up data",
+        "portkey_bridge.mock:serve_mock",
+        (Argument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),),
+    ),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,15 +83,18 @@ def entry_point() -> NoReturn:
     sys.exit(main(sys.argv[1:]))
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(typed: Sequence[str]) -> int:
     """Run the command line and give the exit code."""
     parser = _parser()
-    _refuse_unknown_options(parser, arguments)
-    options = vars(parser.parse_args(arguments))
-    command, env_file, port = options.pop("command", None), options.pop("env_file", None), options.pop("port", None)
+    _refuse_unknown_options(parser, typed)
+    options = vars(parser.parse_args(typed))
+    name = options.pop("command", SERVE.name)
+    command = next(command for command in COMMANDS if command.name == name)
     try:
-        settings = read_settings(options, os.environ, env_file)
-        return _run(command, settings, port, arguments)
+        settings = read_settings(options, os.environ, options.pop("env_file", None))
+        module, _, function = command.run.partition(":")
+        status: int = getattr(import_module(module), function)(Invocation(settings, options, typed))
+        return status
     except SetupError as error:
         print(f"portkey-bridge: {error}", file=sys.stderr)
         return 2
@@ -56,53 +102,21 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-def _refuse_unknown_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str]) -> None:
     """Name the first option that nobody knows, before argparse takes the word behind it for a command."""
-    known = {option.flag for option in OPTIONS} | {"--env-file", "--version", "--help", "-h", "--port"}
-    for flag in (argument.partition("=")[0] for argument in arguments if argument.startswith("-")):
+    own = {argument.flag for command in COMMANDS for argument in command.arguments}
+    known = {option.flag for option in OPTIONS} | own | {"--env-file", "--version", "--help", "-h"}
+    for flag in (word.partition("=")[0] for word in typed if word.startswith("--")):
         if flag not in known:
             near = difflib.get_close_matches(flag, known, n=1)
             parser.error(f"unknown option {flag}" + (f", did you mean {near[0]}?" if near else ""))
 
 
-def _run(command: str | None, settings: Settings, port: int | None, arguments: Sequence[str]) -> int:
-    api = load(settings)
-    if command == "mock":
-        from portkey_bridge.mock import serve_mock
-
-        serve_mock(api, port or 0)
-    elif command == "demo":
-        from portkey_bridge.demo import run_demo
-
-        return run_demo(api, [argument for argument in arguments if argument != "demo"])
-    else:
-        from portkey_bridge.server import serve_stdio
-
-        serve_stdio(api, settings)
-    return 0
-
-
-def load(settings: Settings) -> Api:
-    """Read the document that the settings name. Raises DocumentError."""
-    document = read_document(settings.spec or str(portkey_document()))
-    root, repairs = normalize(document)
-    for repair in repairs:
-        print(f"portkey-bridge: {repair}", file=sys.stderr)
-    return read_api(root, document.uri)
-
-
 def _parser() -> argparse.ArgumentParser:
-    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    for option in OPTIONS:
-        text = f"{option.help} ({option.variable})"
-        if option.metavar is None:
-            shared.add_argument(option.flag, dest=option.field, action="store_true", help=text)
-        else:
-            shared.add_argument(option.flag, dest=option.field, metavar=option.metavar, help=text)
-    shared.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")
+    shared = _shared_options()
     parser = _Parser(
         prog="portkey-bridge",
-        description="Serves an API that has an OpenAPI document as tools of the Model Context Protocol, over stdio.",
+        description=DESCRIPTION,
         epilog=EPILOG,
         parents=[shared],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -111,7 +125,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"portkey-bridge {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    commands.add_parser("demo", parents=[shared], help="show the server at work against an embedded mock of the API")
-    mock = commands.add_parser("mock", parents=[shared], help="serve a mock of the API on the loopback interface")
-    mock.add_argument("--port", type=int, metavar="N", help="port to listen on (default: a free one)")
+    for command in COMMANDS:
+        subparser = commands.add_parser(
+            command.name,
+            parents=[shared],
+            help=command.help,
+            description=f"{command.help[:1].upper()}{command.help[1:]}.",
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+        for argument in command.arguments:
+            subparser.add_argument(argument.flag, **argument.details)
     return parser
+
+
+def _shared_options() -> _Parser:
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    for option in OPTIONS:
+        text = f"{option.help} ({option.variable})"
+        if option.metavar is None:
+            shared.add_argument(option.flag, dest=option.field, action="store_true", help=text)
+        else:
+            shared.add_argument(option.flag, dest=option.field, metavar=option.metavar, help=text)
+    shared.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")
+    return shared

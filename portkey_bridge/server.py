@@ -18,6 +18,8 @@ from pydantic import PrivateAttr
 
 from portkey_bridge import __version__
 from portkey_bridge.bridge import TIMEOUT, Bridge
+from portkey_bridge.cli import Invocation
+from portkey_bridge.load import load_api, warn
 from portkey_bridge.operations import Api
 from portkey_bridge.path_items import PathItemTool, build_path_item_tools
 from portkey_bridge.request import server_url
@@ -198,14 +200,10 @@ def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[st
         yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
 
 
-def serve_stdio(api: Api, settings: Settings) -> None:
-    """Serve over stdin and stdout until stdin ends. Raises SettingsError before the first message."""
-    server = build_server(api, settings)
+def serve_stdio(invocation: Invocation) -> int:
+    """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
+    api = load_api(invocation.settings)
+    server = build_server(api, invocation.settings)
     print(f"portkey-bridge {__version__} serves {api.title} over stdio", file=sys.stderr)
     server.run("stdio", show_banner=False, log_level="WARNING")
-
-
-def warn(problems: Iterable[str]) -> None:
-    """Say each problem in one line on stderr."""
-    for problem in problems:
-        print(f"portkey-bridge: {problem}", file=sys.stderr)
+    return 0

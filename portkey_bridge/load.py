@@ -1,0 +1,25 @@
+"""The first half of the start: a document is read, brought into the one form, and becomes an Api."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from portkey_bridge.document import portkey_document, read_document
+from portkey_bridge.normalize import normalize
+from portkey_bridge.operations import Api, read_api
+from portkey_bridge.settings import Settings
+
+
+def load_api(settings: Settings) -> Api:
+    """Read the document that the settings name, and say on stderr what had to be mended. Raises DocumentError."""
+    document = read_document(settings.spec or str(portkey_document()))
+    root, repairs = normalize(document)
+    warn(repairs)
+    return read_api(root, document.uri)
+
+
+def warn(problems: Iterable[str]) -> None:
+    """Say each problem in one line on stderr."""
+    for problem in problems:
+        print(f"portkey-bridge: {problem}", file=sys.stderr)
