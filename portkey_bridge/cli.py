@@ -88,7 +88,7 @@ def main(typed: Sequence[str]) -> int:
     parser = _parser()
     _refuse_unknown_options(parser, typed)
     options = vars(parser.parse_args(typed))
-    name = options.pop("command", SERVE.name)
+    name = options.pop("command", None) or SERVE.name
     command = next(command for command in COMMANDS if command.name == name)
     try:
         settings = read_settings(options, os.environ, options.pop("env_file", None))
