@@ -9,13 +9,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from portkey_bridge.bodies import sends_file, takes_file
 from portkey_bridge.errors import Violation
-from portkey_bridge.operations import MediaType, Operation, Parameter, Schema
+from portkey_bridge.files import FORMS
+from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
 from portkey_bridge.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ PREFERRED_MEDIA_TYPES = (
 )
 
 #: Media types whose objects have named properties, which become arguments of their own.
-OF_PROPERTIES = re.compile(r"application/json\b|[^;]*\+json\b|application/x-www-form-urlencoded\b|multipart/", re.I)
+OF_PROPERTIES = re.compile(r"[^;]*[/+](json|xml)\b|application/x-www-form-urlencoded\b|multipart/", re.IGNORECASE)
 
 #: Who keeps a name that two things claim, and in which order arguments are listed.
 PRECEDENCE = ("path", "query", "querystring", "header", "cookie", "body")
@@ -105,7 +107,7 @@ class Arguments:
         yield from self._parameters_validation.violations(known, _pointer)
         bound = self.bind(arguments)
         if bound.has_body and self._body_validation is not None:
-            yield from self._body_validation.violations(bound.body, self._place_in_body)
+            yield from self._body_validation.violations(bound.body, self.place_in_body)
         elif self._whole_body is not None and not bound.has_body and self.body_required:
             yield Violation(_pointer([self._whole_body]), "is required, and missing")
 
@@ -152,7 +154,8 @@ class Arguments:
             if binding.location == "body" and binding.name is not None
         }
 
-    def _place_in_body(self, path: list[str | int]) -> str:
+    def place_in_body(self, path: Sequence[str | int]) -> str:
+        """Give the pointer into the arguments that a path into the body stands for."""
         if self._whole_body is not None:
             return _pointer([self._whole_body, *path])
         return _pointer(
@@ -179,14 +182,7 @@ def read_arguments(operation: Operation, shapes: Shapes, credential_names: froze
     shape = _flat_shape(media_type, shapes)
     wanted = [_of_parameter(parameter, credential_names) for parameter in operation.parameters]
     if media_type is not None and body is not None:
-        if shape is None:
-            schema = _described(media_type.schema, body.description)
-            wanted.append(Binding("body", "body", None, schema, body.required))
-        else:
-            required = shape.get("required", ()) if body.required else ()
-            wanted.extend(
-                Binding(name, "body", name, schema, name in required) for name, schema in shape["properties"].items()
-            )
+        wanted.extend(_of_body(body, media_type, shape, shapes))
     named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
     listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
     return Arguments(
@@ -231,6 +227,30 @@ def _of_parameter(parameter: Parameter, credential_names: frozenset[str]) -> Bin
     return Binding(parameter.name, parameter.location, parameter.name, schema, required, parameter)
 
 
+def _of_body(body: RequestBody, media_type: MediaType, shape: Shape | None, shapes: Shapes) -> Iterator[Binding]:
+    if shape is None:
+        schema = _described(media_type.schema, body.description)
+        yield Binding("body", "body", None, _as_file(schema, media_type, shapes), body.required)
+        return
+    required = shape.get("required", ()) if body.required else ()
+    for name, schema in shape["properties"].items():
+        described = _file_argument(schema, shapes) if takes_file(schema, shapes) else schema
+        yield Binding(name, "body", name, described, name in required)
+
+
+def _as_file(schema: Schema, media_type: MediaType, shapes: Shapes) -> Schema:
+    """Give the schema of a whole body: that of a file where the media type says no more than bytes."""
+    shape = shapes(schema)
+    if not sends_file(media_type) or "anyOf" in shape or shape.get("type", "string") != "string":
+        return schema
+    return _file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, shapes)
+
+
+def _file_argument(schema: Schema, shapes: Shapes) -> Schema:
+    """Give the schema with the forms that a file takes."""
+    return _described(schema, f"{shapes(schema).get('description', '')} {FORMS}".strip())
+
+
 def _described(schema: Schema, description: str) -> Schema:
     """Give the schema with the description of what it is the schema of, which says more than its own."""
     return {**schema, "description": description} if description and isinstance(schema, dict) else schema
@@ -254,7 +274,7 @@ def _safe(name: str, digest: str) -> str:
     return safe if ARGUMENT_NAME.fullmatch(safe) else f"{safe[:55]}_{digest}"
 
 
-def _pointer(path: list[str | int]) -> str:
+def _pointer(path: Sequence[str | int]) -> str:
     from portkey_bridge.validation import pointer
 
     return pointer(path)

@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 from fastmcp.tools.base import ToolResult
 
+from portkey_bridge.bodies import Sources
 from portkey_bridge.errors import CallError, CredentialsError, TransportError
 from portkey_bridge.operations import Operation
-from portkey_bridge.request import base_url, build_request
+from portkey_bridge.request import base_url, write_request
 from portkey_bridge.response import error_result, render
 from portkey_bridge.security import credentials, example_configuration, needs_credential, variable
 from portkey_bridge.tools import Tool
@@ -31,6 +32,7 @@ class Bridge:
     secrets: Mapping[str, str] = field(repr=False)
     base_url: str | None
     document_uri: str
+    sources: Sources
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
         """Call the operation and give its answer. What goes wrong is a result with `isError` that says what to do."""
@@ -46,8 +48,9 @@ class Bridge:
         if needs_credential(tool.operation.security, self.secrets):
             raise _missing_credentials(tool)
         url = base_url(tool, self.base_url, self.document_uri)
-        request = build_request(tool, tool.bind(arguments), credentials(tool.operation.security, self.secrets), url)
-        response = await self._send(tool.operation, request)
+        sent = credentials(tool.operation.security, self.secrets)
+        written = write_request(tool, tool.bind(arguments), sent, url, self.sources)
+        response = await self._send(tool.operation, written.to_httpx())
         return render(tool.operation, response)
 
     async def _send(self, operation: Operation, request: httpx.Request) -> httpx.Response:

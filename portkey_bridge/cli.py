@@ -25,6 +25,7 @@ EPILOG = """examples:
   portkey-bridge                                   serve the Portkey API
   portkey-bridge --tools listmodels,createchatcompletion
   portkey-bridge --spec petstore.yaml              serve another API
+  portkey-bridge call listmodels                   call one tool from the shell
   portkey-bridge demo                              see it work, without a key or a network
   portkey-bridge mock --port 8080                  answer as the API would, with made-up data
 """
@@ -61,6 +62,26 @@ SERVE = Command("serve", "serve over stdio (what happens without a command, too)
 
 COMMANDS = (
     SERVE,
+    Command(
+        "call",
+        "call one tool and print its result",
+        "portkey_bridge.call:call",
+        (
+            Argument("tool", {"metavar": "TOOL", "help": "name of the tool"}),
+            Argument(
+                "arguments",
+                {
+                    "metavar": "ARGUMENT",
+                    "nargs": "*",
+                    "help": "name=value, or a JSON object, or @FILE with one, or - for one on standard input",
+                },
+            ),
+            Argument(
+                "--dry-run",
+                {"action": "store_true", "help": "show the request as HTTP and as curl, and send nothing"},
+            ),
+        ),
+    ),
     Command("demo", "show the server at work against an embedded mock of the API", "portkey_bridge.demo:run_demo"),
     Command(
         "mock",
@@ -100,6 +121,10 @@ def main(typed: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # The reader of the output has gone, and wants no more; nor may the interpreter try to flush it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str]) -> None:

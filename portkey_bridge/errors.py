@@ -61,6 +61,18 @@ class CallError(BridgeError):
     """A call failed, and the message says what the caller can do about it."""
 
 
+class Unwritable(ValueError):
+    """A value cannot be written where it goes; `path` leads to it inside the value that was to be written.
+
+    The request turns it into an ArgumentsError, which knows the argument.
+    """
+
+    def __init__(self, path: Sequence[str | int], problem: str) -> None:
+        self.path = tuple(path)
+        self.problem = problem
+        super().__init__(problem)
+
+
 @dataclass(frozen=True)
 class Violation:
     """One thing that is wrong with the arguments: where (a JSON pointer), and what would be right."""

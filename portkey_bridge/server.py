@@ -17,8 +17,10 @@ from mcp_types import TextContent, ToolAnnotations
 from pydantic import PrivateAttr
 
 from portkey_bridge import __version__
+from portkey_bridge.bodies import Sources
 from portkey_bridge.bridge import TIMEOUT, Bridge
 from portkey_bridge.cli import Invocation
+from portkey_bridge.files import Files
 from portkey_bridge.load import load_api, warn
 from portkey_bridge.operations import Api
 from portkey_bridge.path_items import PathItemTool, build_path_item_tools
@@ -162,13 +164,8 @@ def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
     path_item_tools = build_path_item_tools(api, settings.base_url, settings.schema_budget)
     informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
     selected = select_tools(tools, settings.tools)
-    names = {name for tool in selected for name in tool.variables}
-    secrets = collect_secrets(names, settings.environ, settings.credentials)
-    refuse_lured_credentials(settings, secrets)
-    warn(_unusable(api, settings, names))
-    client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
-    bridge = Bridge(client, secrets, settings.base_url, api.uri)
-    shapes = Shapes(api.root)
+    bridge = build_bridge(api, settings, selected)
+    shapes = bridge.sources.shapes
     views = Views(shapes, portable=True)
     listed = [
         ExpandSchemaTool.of(selected, Views(shapes, portable=False), settings.schema_budget * EXPANSION),
@@ -178,7 +175,7 @@ def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
-        async with client:
+        async with bridge.client:
             yield
 
     return FastMCP(
@@ -189,6 +186,16 @@ def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
         dereference_schemas=False,
         lifespan=lifespan,
     )
+
+
+def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool]) -> Bridge:
+    """Give the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
+    names = {name for tool in tools for name in tool.variables}
+    secrets = collect_secrets(names, settings.environ, settings.credentials)
+    refuse_lured_credentials(settings, secrets)
+    warn(_unusable(api, settings, names))
+    client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
+    return Bridge(client, secrets, settings.base_url, api.uri, Sources(Shapes(api.root), Files(settings.files)))
 
 
 def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:

@@ -6,6 +6,7 @@ option is declared: the command line, its help and `.env.example` follow from it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,14 @@ OPTIONS = (
         f"characters of schema that a tool lists before the rest becomes stubs (default {SCHEMA_BUDGET})",
     ),
     Option(
+        "files",
+        "--files",
+        "OPEN_MCP_FILES",
+        "DIR",
+        f"let calls send files from below DIR; several are separated by {os.pathsep!r}",
+        decides_origin=True,
+    ),
+    Option(
         "credentials",
         "--credentials",
         "OPEN_MCP_CREDENTIALS",
@@ -91,6 +100,7 @@ class Settings:
     tools: tuple[str, ...] = ()
     path_item_tools: bool = False
     schema_budget: float = SCHEMA_BUDGET
+    files: tuple[Path, ...] = ()
     credentials: frozenset[str] = frozenset()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
@@ -112,6 +122,7 @@ def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], env_file
         tools=_names(found["tools"]),
         path_item_tools=_switch(found["path_item_tools"], "OPEN_MCP_PATH_ITEM_TOOLS"),
         schema_budget=_budget(found["schema_budget"]),
+        files=_folders(found["files"]),
         credentials=frozenset(_names(found["credentials"])),
         environ=merged,
         from_dotenv=from_dotenv,
@@ -150,6 +161,14 @@ def _env_file(path: str | None) -> dict[str, str]:
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _folders(text: str | None) -> tuple[Path, ...]:
+    folders = tuple(Path(name).expanduser() for name in (text or "").split(os.pathsep) if name)
+    for folder in folders:
+        if not folder.is_dir():
+            raise SettingsError(f"{folder}: there is no such folder. Correct --files or OPEN_MCP_FILES.")
+    return folders
 
 
 def _switch(value: Any, variable: str) -> bool:

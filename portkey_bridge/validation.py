@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonpointer import JsonPointer
@@ -163,6 +163,6 @@ EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
 }
 
 
-def pointer(path: list[str | int]) -> str:
+def pointer(path: Sequence[str | int]) -> str:
     """Write a path inside a value as a JSON pointer (RFC 6901)."""
     return str(JsonPointer.from_parts(path).path)
