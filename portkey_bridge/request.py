@@ -91,15 +91,11 @@ def write_request(
 
     Raises ArgumentsError for a value that cannot stand where it goes.
     """
-    writer = _Writer(tool, bound, credentials, sources)
-    query = "&".join(writer.query())
-    headers = (
-        ("accept", accept(tool.operation).encode()),
-        ("user-agent", f"portkey-bridge/{__version__}".encode()),
-        *writer.headers(),
-    )
-    url = f"{base_url.rstrip('/')}{writer.path()}" + (f"?{query}" if query else "")
-    return Written(tool.operation.method, url, headers, writer.body())
+    try:
+        return _Writer(tool, bound, credentials, sources).written(base_url)
+    except UnicodeEncodeError as error:
+        problem = "half a surrogate pair is no character, and cannot be written"
+        raise ArgumentsError(tool.name, [Violation("", problem)]) from error
 
 
 class _Writer:
@@ -111,6 +107,16 @@ class _Writer:
         self.credentials = credentials
         self.sources = sources
         self.refuse_clashes()
+
+    def written(self, base_url: str) -> Written:
+        query = "&".join(self.query())
+        headers = (
+            ("accept", accept(self.tool.operation).encode()),
+            ("user-agent", f"portkey-bridge/{__version__}".encode()),
+            *self.headers(),
+        )
+        url = f"{base_url.rstrip('/')}{self.path()}" + (f"?{query}" if query else "")
+        return Written(self.tool.operation.method, url, headers, self.body())
 
     def refuse(self, argument: str, problem: str) -> NoReturn:
         raise ArgumentsError(self.tool.name, [Violation(JsonPointer.from_parts([argument]).path, problem)])
