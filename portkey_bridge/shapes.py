@@ -106,20 +106,30 @@ class Shapes:
             self._targets[reference] = lookup(self.root, reference)
         return self._targets[reference]
 
-    def hidden(self, schema: Schema) -> frozenset[str]:
-        """Give the names of the properties of `schema` that no request has."""
-        named = (conjunct.get("properties", {}) for conjunct in self._conjuncts(schema))
-        return frozenset(name for properties in named for name in properties if self._is_hidden(properties[name]))
+    def cannot_have(self, schema: Schema, name: str) -> bool:
+        """Tell whether no request has a property of this name, though `schema` may require it.
+
+        It is `readOnly`, or the schema that requires it refuses it: a slip that would make every call impossible.
+        """
+        return self._cannot_have(list(self._conjuncts(schema)), name)
+
+    def _cannot_have(self, conjuncts: list[Shape], name: str) -> bool:
+        return any(
+            self._is_hidden(conjunct["properties"][name])
+            if name in conjunct.get("properties", ())
+            else conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
+            for conjunct in conjuncts
+        )
 
     def _make(self, conjuncts: list[Shape]) -> Shape:
         shape = _split_types(_merge(conjuncts))
         if IN_PLACE & shape.keys():
             shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
-        properties = shape.get("properties", {})
-        hidden = {name for name, schema in properties.items() if self._is_hidden(schema)}
-        if hidden:
-            shape["properties"] = {name: schema for name, schema in properties.items() if name not in hidden}
-            shape["required"] = [name for name in shape.get("required", ()) if name not in hidden]
+        if "required" in shape:
+            shape["required"] = [name for name in shape["required"] if not self._cannot_have(conjuncts, name)]
+        if "properties" in shape:
+            properties = shape["properties"].items()
+            shape["properties"] = {name: schema for name, schema in properties if not self._is_hidden(schema)}
         return shape
 
     def _is_hidden(self, schema: Schema) -> bool:

@@ -186,8 +186,8 @@ class Views:
             for index, child in enumerate(parts)
             if (whole := self._whole(child.schema, room + _size(shown[index]))) is not None
         ]
-        for _, _, index, whole in sorted(wholes, key=lambda candidate: candidate[:3]):
-            yield index, whole
+        for _, _, index, view in sorted(wholes, key=lambda candidate: candidate[:3]):
+            yield index, view
 
     def _stubs(
         self, parts: list[_Child], shown: list[Shape], room: float, trail: frozenset[int]
