@@ -70,13 +70,13 @@ class Bound:
 
 @dataclass(frozen=True, eq=False)
 class Arguments:
-    """The arguments of one operation. `open` bodies take further properties than the named ones."""
+    """The arguments of one operation. `further` is the schema of what the body takes besides its named properties."""
 
     bindings: Mapping[str, Binding]
     media_type: MediaType | None
     body_required: bool
-    open: bool
-    root: Mapping[str, Any] = field(repr=False)
+    further: Schema
+    shapes: Shapes = field(repr=False)
 
     @cached_property
     def schema(self) -> Shape:
@@ -85,7 +85,7 @@ class Arguments:
             "type": "object",
             "properties": {name: binding.schema for name, binding in self.bindings.items()},
             "required": [name for name, binding in self.bindings.items() if binding.required],
-            "additionalProperties": self.open,
+            "additionalProperties": self.further,
         }
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
@@ -113,7 +113,9 @@ class Arguments:
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
-            if name not in self.bindings and not self.open:
+            if name in self._arguments_of_body and name not in self.bindings:
+                yield Violation(_pointer([name]), f"is called {self._arguments_of_body[name]} here")
+            elif name not in self.bindings and self.further is False:
                 near = difflib.get_close_matches(name, self.bindings, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self.bindings) or 'none'}"
                 yield Violation(_pointer([name]), f"there is no such argument; {hint}")
@@ -129,14 +131,14 @@ class Arguments:
                 "properties": {binding.argument: binding.schema for binding in parameters},
                 "required": [binding.argument for binding in parameters if binding.required],
             },
-            self.root,
+            self.shapes,
         )
 
     @cached_property
     def _body_validation(self) -> Validation | None:
         from portkey_bridge.validation import Validation
 
-        return Validation(self.media_type.schema, self.root) if self.media_type is not None else None
+        return Validation(self.media_type.schema, self.shapes) if self.media_type is not None else None
 
     @cached_property
     def _whole_body(self) -> str | None:
@@ -189,8 +191,8 @@ def read_arguments(operation: Operation, shapes: Shapes, credential_names: froze
         bindings={binding.argument: binding for binding in listed},
         media_type=media_type,
         body_required=body is not None and body.required,
-        open=shape is not None and shape.get("additionalProperties", False) is not False,
-        root=shapes.root,
+        further=_further(shape) if shape is not None else False,
+        shapes=shapes,
     )
 
 
@@ -220,6 +222,22 @@ def _flat_shape(media_type: MediaType | None, shapes: Shapes) -> Shape | None:
     return None if adds_properties else shape
 
 
+def _named(shape: Shape) -> dict[str, Schema]:
+    """Give the properties of a body, also those that it requires without saying more about them."""
+    beyond = shape.get("additionalProperties", True)
+    return dict(shape["properties"]) | {
+        name: beyond for name in shape.get("required", ()) if name not in shape["properties"]
+    }
+
+
+def _further(shape: Shape) -> Schema:
+    """Give the schema of properties that are not named. Where the body says nothing of them, there are none.
+
+    By the letter there may be any; but then no argument would ever be wrong, and a slip would be sent.
+    """
+    return True if "patternProperties" in shape else shape.get("additionalProperties", False)
+
+
 def _of_parameter(parameter: Parameter, credential_names: frozenset[str]) -> Binding:
     name = parameter.name.lower() if parameter.location == "header" else parameter.name
     required = parameter.required and name not in credential_names
@@ -233,7 +251,7 @@ def _of_body(body: RequestBody, media_type: MediaType, shape: Shape | None, shap
         yield Binding("body", "body", None, _as_file(schema, media_type, shapes), body.required)
         return
     required = shape.get("required", ()) if body.required else ()
-    for name, schema in shape["properties"].items():
+    for name, schema in _named(shape).items():
         described = _file_argument(schema, shapes) if takes_file(schema, shapes) else schema
         yield Binding(name, "body", name, described, name in required)
 

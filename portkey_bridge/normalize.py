@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from portkey_bridge.document import Document
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.references import lookup
+from portkey_bridge.soundness import drop_unsound
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 
@@ -95,6 +96,7 @@ def normalize(document: Document) -> Normalized:
         if kind == "schema":
             if version < (3, 1):
                 _upgrade_schema(value)
+            repairs.extend(drop_unsound(value))
             repairs.extend(_free_of_dangling_reference(root, value))
     return Normalized(root, tuple(repairs))
 

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from portkey_bridge.arguments import Arguments, Bound, read_arguments
@@ -54,7 +55,7 @@ class Tool:
         """Whether a call is read only, destructive, idempotent."""
         return EFFECTS.get(self.operation.method, (False, True, False))
 
-    @property
+    @cached_property
     def schema(self) -> Shape:
         """The full input schema; it carries the description where a listing has to cut it."""
         whole = _words(self.operation)
