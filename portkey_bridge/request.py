@@ -20,7 +20,7 @@ from portkey_bridge.arguments import Binding, Bound
 from portkey_bridge.bodies import encode_body
 from portkey_bridge.errors import ArgumentsError, NoServerError, Violation
 from portkey_bridge.operations import Operation, Parameter, Server
-from portkey_bridge.security import Credential
+from portkey_bridge.security import Credential, place
 from portkey_bridge.styles import PAIR_STYLES, PATH_STYLES, Pair, escape, escape_in_query, simple
 from portkey_bridge.tools import Tool
 
@@ -160,16 +160,9 @@ class _Placed:
 
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
-        places = {
-            (
-                credential.location,
-                credential.name.lower() if credential.location == "header" else credential.name,
-            ): credential
-            for credential in self.credentials
-        }
+        places = {place(credential.location, credential.name): credential for credential in self.credentials}
         for binding, _ in self.values.values():
-            name = binding.name or ""
-            credential = places.get((binding.location, name.lower() if binding.location == "header" else name))
+            credential = places.get(place(binding.location, binding.name or ""))
             if credential is not None:
                 self.refuse(binding.argument, f"is sent from the variable {credential.variable}; leave it out")
 
