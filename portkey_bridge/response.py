@@ -42,7 +42,7 @@ def reason(response: httpx.Response) -> str:
 def _status_line(operation: Operation, response: httpx.Response) -> str:
     """Say what happened, by method and path template: the URL itself may hold a secret."""
     line = f"{operation.method} {operation.path} answered {response.status_code} {reason(response)}"
-    location = response.headers.get("location")
+    location = response.headers.get("location", "").partition("?")[0]  # its query may repeat a credential
     return f"{line}, a redirect to {location}, which was not followed" if location else line
 
 
