@@ -74,6 +74,7 @@ def api(shared_api: Recorder) -> Recorder:
 
 
 async def call(client: Session, tool: str, **arguments: Any) -> CallToolResult:
+    """Call a tool, and give its result even where it is an error."""
     return await client.call_tool(tool, arguments, raise_on_error=False)
 
 
@@ -304,7 +305,7 @@ async def test_an_error_without_a_body_is_an_error(client: Session, api: Recorde
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(client: Session, api: Recorder, recorder: Recorder, status: int) -> None:
-    """No credential goes where an answer says: a redirect is an error that names the place, and nobody is asked there."""
+    """No credential goes where an answer says: a redirect is an error that names the place, and is not followed."""
     api.answer = (status, {"location": f"{recorder.url}/elsewhere"}, b"")
     result = await call(client, "listmodels")
     assert result.is_error
