@@ -79,20 +79,31 @@ def _describe(error: ValidationError) -> str:
 def _meant(error: ValidationError) -> list[ValidationError]:
     """Give the errors in the one branch that the value was meant for; none where no branch stands out.
 
-    A branch that fails for the type of the whole value, or for the `enum` of one of its properties, was not meant. If
-    all branches fail for the `enum` of the same property, that property is what is wrong.
+    A branch that fails for the type of the whole value, or for the `enum` of one of its properties, was not meant. Of
+    several that could be meant, what is wrong with all of them is. If all branches fail for the `enum` of the same
+    property, that property is what is wrong.
     """
-    branches: dict[Any, list[ValidationError]] = {}
-    for cause in error.context or ():
-        branches.setdefault(cause.schema_path[0], []).append(cause)
-    meant = [causes for causes in branches.values() if not any(_excludes(cause) for cause in causes)]
-    if len(meant) == 1:
-        return meant[0]
-    tags = [cause for causes in branches.values() for cause in causes if _is_tag(cause)]
-    if not meant and len(tags) == len(branches) and len({tuple(tag.relative_path) for tag in tags}) == 1:
+    branches = _branches(error)
+    meant = [causes for causes in branches if not any(_excludes(cause) for cause in causes)]
+    if meant:
+        return [cause for cause in meant[0] if all(_is_among(cause, causes) for causes in meant)]
+    tags = [cause for causes in branches for cause in causes if _is_tag(cause)]
+    if len(tags) == len(branches) and len({tuple(tag.relative_path) for tag in tags}) == 1:
         values = [value for tag in tags for value in _choices(tag)]
         return [_unlike_any(tags[0], values, error)]
     return []
+
+
+def _branches(error: ValidationError) -> list[list[ValidationError]]:
+    """Give what is wrong with each branch of a union."""
+    branches: dict[Any, list[ValidationError]] = {}
+    for cause in error.context or ():
+        branches.setdefault(cause.schema_path[0], []).append(cause)
+    return list(branches.values())
+
+
+def _is_among(cause: ValidationError, causes: list[ValidationError]) -> bool:
+    return any((cause.relative_path, _describe(cause)) == (other.relative_path, _describe(other)) for other in causes)
 
 
 def _unlike_any(tag: ValidationError, values: list[Any], union: ValidationError) -> ValidationError:
@@ -128,17 +139,18 @@ def _types(error: ValidationError) -> str:
 
 
 def _alternatives(error: ValidationError) -> str:
-    causes = dict.fromkeys(_describe(cause) for cause in error.context or () if _is_shallow(cause))
-    return "; or ".join(list(causes)[:4]) or "fits none of its alternatives"
+    problems = dict.fromkeys(_placed(causes[0]) for causes in _branches(error))
+    return "; or ".join(list(problems)[:4]) or "fits none of its alternatives"
 
 
-def _is_shallow(cause: ValidationError) -> bool:
-    return not cause.relative_path or cause.validator == "required"
+def _placed(cause: ValidationError) -> str:
+    """Describe what is wrong with a branch, with its place below the union."""
+    return f"{pointer(list(cause.relative_path))} {_describe(cause)}".lstrip()
 
 
 def _one_of(error: ValidationError) -> str:
-    values = _choices(error)
-    return "expected one of " + ", ".join(map(_shown, values[:30])) + (" …" if len(values) > 30 else "")
+    values = list(dict.fromkeys(map(_shown, _choices(error))))
+    return "expected one of " + ", ".join(values[:30]) + (" …" if len(values) > 30 else "")
 
 
 #: What would be right, by the keyword that a value breaks.
