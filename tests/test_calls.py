@@ -240,12 +240,15 @@ async def test_an_object_comes_back_as_it_was_sent(client: Session, api: Recorde
         ("application/json", '[1, {"a": 2}]'),
         ("application/json", '"text"'),
         ("application/json", "{broken"),
+        ("application/json", r'{"half a surrogate pair": "\ud800"}'),
+        ("application/json", '{"a": NaN}'),
+        ("application/json", '{"a":' * 5000 + "1" + "}" * 5000),
         ("text/plain; charset=utf-8", "Grüezi"),
         ("text/event-stream", "data: [DONE]\n\n"),
     ],
 )
 async def test_other_text_comes_back_as_text_alone(client: Session, api: Recorder, media_type: str, body: str) -> None:
-    """What is no JSON object is text, without structured content."""
+    """What is no JSON object, or none that can be written again, is text without structured content."""
     api.answer = (200, {"content-type": media_type}, body.encode())
     result = await call(client, "listmodels")
     assert not result.is_error
@@ -348,6 +351,18 @@ REFUSED = [
         {"model": "m", "messages": [{"role": "boss", "content": "Hi"}]},
         ["/messages/0/role: ", '"user"', '"assistant"', '"boss"'],
         id="union by its tag",
+    ),
+    pytest.param(
+        "createchatcompletion",
+        {"model": "m", "messages": [{"content": "Hi"}]},
+        ["/messages/0/role: ", "required"],
+        id="missing in all branches",
+    ),
+    pytest.param(
+        "createembedding",
+        {"model": "m", "input": [[1, "a"]]},
+        ["/input: ", "expected string; or ", "/0/1 expected integer", '[[1, "a"]]'],
+        id="union where no branch stands out",
     ),
     pytest.param(
         "createchatcompletion",
