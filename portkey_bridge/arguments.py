@@ -18,6 +18,7 @@ from portkey_bridge.bodies import sends_file, takes_file
 from portkey_bridge.errors import Violation
 from portkey_bridge.files import FORMS
 from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
+from portkey_bridge.security import Place, place
 from portkey_bridge.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -173,16 +174,15 @@ class Arguments:
         return binding.name if binding is not None and binding.name is not None else name
 
 
-def read_arguments(operation: Operation, shapes: Shapes, credential_names: frozenset[str]) -> Arguments:
+def read_arguments(operation: Operation, shapes: Shapes, credential_places: frozenset[Place]) -> Arguments:
     """Give the arguments of an operation.
 
-    `credential_names` are the header, query and cookie names that its credentials take, headers in lower case: a
-    parameter of such a name is not required, because the credential can stand there.
+    A parameter in one of the `credential_places` is not required, because the credential can stand there.
     """
     body = operation.request_body
     media_type = _preferred(body.content) if body is not None else None
     shape = _flat_shape(media_type, shapes)
-    wanted = [_of_parameter(parameter, credential_names) for parameter in operation.parameters]
+    wanted = [_of_parameter(parameter, credential_places) for parameter in operation.parameters]
     if media_type is not None and body is not None:
         wanted.extend(_of_body(body, media_type, shape, shapes))
     named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
@@ -238,9 +238,8 @@ def _further(shape: Shape) -> Schema:
     return True if "patternProperties" in shape else shape.get("additionalProperties", False)
 
 
-def _of_parameter(parameter: Parameter, credential_names: frozenset[str]) -> Binding:
-    name = parameter.name.lower() if parameter.location == "header" else parameter.name
-    required = parameter.required and name not in credential_names
+def _of_parameter(parameter: Parameter, credential_places: frozenset[Place]) -> Binding:
+    required = parameter.required and place(parameter.location, parameter.name) not in credential_places
     schema = _described(parameter.schema, parameter.description)
     return Binding(parameter.name, parameter.location, parameter.name, schema, required, parameter)
 

@@ -17,7 +17,7 @@ from portkey_bridge.errors import CallError, CredentialsError, TransportError
 from portkey_bridge.operations import Operation
 from portkey_bridge.request import base_url, write_request
 from portkey_bridge.response import error_result, render
-from portkey_bridge.security import credentials, example_configuration, needs_credential, variable
+from portkey_bridge.security import credentials, example_configuration, needs_credential, place, variable
 from portkey_bridge.tools import Tool
 
 #: Seconds: a language model may think for minutes before the first byte of its answer.
@@ -45,11 +45,15 @@ class Bridge:
 
     async def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
         tool.validate(arguments)
-        if needs_credential(tool.operation.security, self.secrets):
+        bound = tool.bind(arguments)
+        filled = {
+            place(binding.location, binding.name or "") for binding, value in bound.parameters if value is not None
+        }
+        if needs_credential(tool.operation.security, self.secrets, filled):
             raise _missing_credentials(tool)
         url = base_url(tool, self.base_url, self.document_uri)
         sent = credentials(tool.operation.security, self.secrets)
-        written = write_request(tool, tool.bind(arguments), sent, url, self.sources)
+        written = write_request(tool, bound, sent, url, self.sources)
         response = await self._send(tool.operation, written.to_httpx())
         return render(tool.operation, response)
 

@@ -23,7 +23,7 @@ from portkey_bridge.bodies import Body, Part, Sources, encode_body, encode_form,
 from portkey_bridge.errors import ArgumentsError, NoServerError, Unwritable, Violation
 from portkey_bridge.files import Upload, UploadPart, UploadStream
 from portkey_bridge.operations import MediaType, Operation, Parameter, Server
-from portkey_bridge.security import Credential
+from portkey_bridge.security import Credential, place
 from portkey_bridge.styles import (
     PAIR_STYLES,
     PATH_STYLES,
@@ -136,9 +136,9 @@ class _Writer:
 
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
-        places = {_place(credential.location, credential.name): credential for credential in self.credentials}
+        places = {place(credential.location, credential.name): credential for credential in self.credentials}
         for binding, _ in self.bound.parameters:
-            credential = places.get(_place(binding.location, binding.name or ""))
+            credential = places.get(place(binding.location, binding.name or ""))
             if credential is not None:
                 self.refuse(binding.argument, f"is sent from the variable {credential.variable}; leave it out")
 
@@ -199,10 +199,6 @@ class _Writer:
         except Unwritable as error:
             pointer = self.tool.arguments.place_in_body(error.path)
             raise ArgumentsError(self.tool.name, [Violation(pointer, error.problem)]) from error
-
-
-def _place(location: str, name: str) -> tuple[str, str]:
-    return location, name.lower() if location == "header" else name
 
 
 def _json(value: Any, *, ascii_only: bool = False) -> str:

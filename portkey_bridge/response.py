@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 from fastmcp.tools.base import ToolResult
 from mcp_types import AudioContent, BlobResourceContents, ContentBlock, EmbeddedResource, ImageContent, TextContent
+from pydantic_core import from_json
 
 from portkey_bridge.operations import Operation
 
@@ -42,7 +42,7 @@ def reason(response: httpx.Response) -> str:
 def _status_line(operation: Operation, response: httpx.Response) -> str:
     """Say what happened, by method and path template: the URL itself may hold a secret."""
     line = f"{operation.method} {operation.path} answered {response.status_code} {reason(response)}"
-    location = response.headers.get("location")
+    location = response.headers.get("location", "").partition("?")[0]  # its query may repeat a credential
     return f"{line}, a redirect to {location}, which was not followed" if location else line
 
 
@@ -89,7 +89,9 @@ def _json(response: httpx.Response) -> Any:
     if not _is_json(_type(response)):
         return None
     try:
-        return json.loads(response.content)
+        # Python's own parser lets through what cannot be written again, such as half a surrogate pair: it would end
+        # the whole connection.
+        return from_json(response.content, allow_inf_nan=False)
     except ValueError:
         return None
 

@@ -14,7 +14,7 @@ from typing import Any
 from portkey_bridge.arguments import Arguments, Bound, read_arguments
 from portkey_bridge.errors import ArgumentsError, DocumentError, SettingsError
 from portkey_bridge.operations import Api, Operation, Skipped
-from portkey_bridge.security import variables
+from portkey_bridge.security import place, variables
 from portkey_bridge.shapes import Shape, Shapes
 from portkey_bridge.views import Views, shorten
 
@@ -91,17 +91,15 @@ def build_tools(api: Api) -> tuple[list[Tool], list[Skipped]]:
 
 
 def _tool(operation: Operation, name: str, shapes: Shapes) -> Tool:
-    credential_names = frozenset(
-        scheme.name.lower() if scheme.location == "header" else scheme.name
-        for alternative in operation.security
-        for scheme in alternative
+    credential_places = frozenset(
+        place(scheme.location, scheme.name) for alternative in operation.security for scheme in alternative
     )
     return Tool(
         name=name,
         title=_title(operation),
         description=_listed_words(operation),
         operation=operation,
-        arguments=read_arguments(operation, shapes, credential_names),
+        arguments=read_arguments(operation, shapes, credential_places),
         variables=variables(operation.security),
     )
 

@@ -267,8 +267,8 @@ def _is_shallow(cause: ValidationError) -> bool:
 
 
 def _one_of(error: ValidationError) -> str:
-    values = _choices(error)
-    return "expected one of " + ", ".join(map(_shown, values[:30])) + (" …" if len(values) > 30 else "")
+    values = list(dict.fromkeys(map(_shown, _choices(error))))
+    return "expected one of " + ", ".join(values[:30]) + (" …" if len(values) > 30 else "")
 
 
 def _dependent(error: ValidationError) -> str:
