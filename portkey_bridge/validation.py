@@ -184,20 +184,30 @@ def _meant(error: ValidationError) -> list[ValidationError]:
     """Give the errors in the branch that the value was meant for; none where no branch stands out.
 
     Out of question are the branches that fail for the type of the whole value, and those that the *tag* excludes, the
-    property whose values tell the branches apart. Of the others the one with the fewest errors is the nearest.
+    property whose values tell the branches apart. Of the others the one with the fewest errors is the nearest; of
+    several, what is wrong with all of them.
     """
-    branches: dict[Any, list[ValidationError]] = {}
-    for cause in error.context or ():
-        branches.setdefault(cause.schema_path[0], []).append(cause)
-    possible = [causes for causes in branches.values() if not any(map(_excludes, causes))]
+    possible = [causes for causes in _branches(error) if not any(map(_excludes, causes))]
     tag = _tag(possible)
     accepting = [causes for causes in possible if tag not in _tags(causes)]
     if tag is not None and not accepting:
         return [_unlike_any([_tags(causes)[tag] for causes in possible])]
     nearest = sorted(accepting, key=len)[:2]
     if len(nearest) == 2 and (len(nearest[0]) == len(nearest[1]) or all(map(_is_shallow, nearest[0]))):
-        return []
+        return [cause for cause in nearest[0] if all(_is_among(cause, causes) for causes in accepting)]
     return nearest[0] if nearest else []
+
+
+def _branches(error: ValidationError) -> list[list[ValidationError]]:
+    """Give what is wrong with each branch of a union."""
+    branches: dict[Any, list[ValidationError]] = {}
+    for cause in error.context or ():
+        branches.setdefault(cause.schema_path[0], []).append(cause)
+    return list(branches.values())
+
+
+def _is_among(cause: ValidationError, causes: list[ValidationError]) -> bool:
+    return any((cause.path, _describe(cause)) == (other.path, _describe(other)) for other in causes)
 
 
 def _tag(branches: list[list[ValidationError]]) -> str | int | None:
@@ -254,12 +264,15 @@ def _types(error: ValidationError) -> str:
 
 
 def _alternatives(error: ValidationError) -> str:
-    causes = dict.fromkeys(_in_one_branch(cause) for cause in error.context or () if _is_shallow(cause))
-    return "; or ".join(list(causes)[:6]) or "fits none of its alternatives"
+    problems = dict.fromkeys(_in_one_branch(causes[0]) for causes in _branches(error))
+    return "; or ".join(list(problems)[:6]) or "fits none of its alternatives"
 
 
 def _in_one_branch(cause: ValidationError) -> str:
-    return f"needs {cause.relative_path[-1]}" if cause.validator == "required" else _describe(cause)
+    """Say what is wrong with a branch, with its place below the union."""
+    if _is_shallow(cause) and cause.validator == "required":
+        return f"needs {cause.relative_path[-1]}"
+    return f"{pointer(list(cause.relative_path))} {_describe(cause)}".lstrip()
 
 
 def _is_shallow(cause: ValidationError) -> bool:
