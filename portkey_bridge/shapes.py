@@ -4,7 +4,8 @@ A shape has no `$ref`, `allOf` is merged as far as merging loses nothing, `oneOf
 and a list of types is split into `anyOf`. Its children are the document's own schemas, never copied: each is a shape of
 its own when somebody asks. That is why recursion costs nothing, and why pointers into the view stay valid.
 
-A shape accepts every value that the schema accepts for a request: properties that are `readOnly` are left out.
+A shape accepts every value that the schema accepts for a request: properties that are `readOnly` are left out. For an
+answer it is those that are `writeOnly` (OpenAPI 3.0.4 section 4.7.24.2).
 """
 
 from __future__ import annotations
@@ -51,10 +52,14 @@ KEYWORDS_OF_TYPE["integer"] = KEYWORDS_OF_TYPE["number"]
 
 
 class Shapes:
-    """The shapes of one document's schemas. Remembers each, by the identity of its schema."""
+    """The shapes of one document's schemas. Remembers each, by the identity of its schema.
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    `hidden` is the keyword that marks the properties to leave out: `writeOnly` gives the shapes of answers.
+    """
+
+    def __init__(self, root: dict[str, Any], *, hidden: str = "readOnly") -> None:
         self.root = root
+        self._hidden = hidden
         self._known: dict[int, tuple[Schema, Shape]] = {}
 
     def __call__(self, schema: Schema) -> Shape:
@@ -62,7 +67,7 @@ class Shapes:
         known = self._known.get(id(schema))
         if known is None:
             shape = _split_types(_merge(self._conjuncts(schema, set())))
-            self._drop_read_only(shape)
+            self._drop_hidden(shape)
             known = self._known[id(schema)] = (schema, shape)  # holding the schema keeps its id
         return known[1]
 
@@ -81,15 +86,15 @@ class Shapes:
         for branch in schema.get("allOf", ()):
             yield from self._conjuncts(branch, seen)
 
-    def _drop_read_only(self, shape: Shape) -> None:
+    def _drop_hidden(self, shape: Shape) -> None:
         properties = shape.get("properties", {})
-        read_only = {name for name, schema in properties.items() if self._is_read_only(schema)}
-        if read_only:
-            shape["properties"] = {name: schema for name, schema in properties.items() if name not in read_only}
-            shape["required"] = [name for name in shape.get("required", ()) if name not in read_only]
+        hidden = {name for name, schema in properties.items() if self._is_hidden(schema)}
+        if hidden:
+            shape["properties"] = {name: schema for name, schema in properties.items() if name not in hidden}
+            shape["required"] = [name for name in shape.get("required", ()) if name not in hidden]
 
-    def _is_read_only(self, schema: Schema) -> bool:
-        return any(conjunct.get("readOnly") is True for conjunct in self._conjuncts(schema, set()))
+    def _is_hidden(self, schema: Schema) -> bool:
+        return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema, set()))
 
 
 def _merge(conjuncts: Iterable[Shape]) -> Shape:

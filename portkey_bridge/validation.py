@@ -56,13 +56,14 @@ class Validation:
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
         """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
         for error in self._validator.iter_errors(value):
-            yield from _explain(error, place)
+            yield from explain(error, place)
 
 
-def _explain(error: ValidationError, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
+def explain(error: ValidationError, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
+    """Yield what the error means: where `place` puts its path, what would be right, and what was given."""
     if error.validator in ("anyOf", "oneOf"):
         for cause in _meant(error):
-            yield from _explain(cause, place)
+            yield from explain(cause, place)
         if _meant(error):
             return
     problem = _describe(error)
