@@ -4,7 +4,8 @@ A shape has no `$ref`, `allOf` is merged as far as merging loses nothing, `oneOf
 and a list of types is split into `anyOf`. Its children are the document's own schemas, never copied: each is a shape of
 its own when somebody asks. That is why recursion costs nothing, and why pointers into the view stay valid.
 
-A shape accepts every value that the schema accepts for a request: properties that are `readOnly` are left out.
+A shape accepts every value that the schema accepts for a request: properties that are `readOnly` are left out. For an
+answer it is those that are `writeOnly` (OpenAPI 3.0.4 section 4.7.24.2).
 """
 
 from __future__ import annotations

@@ -1,0 +1,334 @@
+"""A mock of an API on the loopback interface: answers made from its document, requests checked against it.
+
+Paths hang directly below the root: GET /models is answered at http://127.0.0.1:PORT/models. The same request always
+gets the same answer, and nothing is kept between two of them. openapi-core reads the requests: a second opinion, which
+knows nothing of how the bridge writes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import uvicorn
+from jsonschema_path import SchemaPath
+from openapi_core import V31RequestValidator
+from openapi_core.datatypes import RequestParameters
+from openapi_core.validation.request.exceptions import ParameterValidationError
+from openapi_core.validation.schemas.factories import SchemaValidatorsFactory
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from portkey_bridge.errors import DanglingReference, SettingsError, Violation
+from portkey_bridge.load import load_api
+from portkey_bridge.operations import Api, Operation, Parameter, SecurityScheme
+from portkey_bridge.references import follow
+from portkey_bridge.samples import Samples
+from portkey_bridge.security import needs_credential, variable
+from portkey_bridge.shapes import Shapes
+from portkey_bridge.validation import Validator, explain, pointer
+
+if TYPE_CHECKING:
+    from portkey_bridge.cli import Invocation
+
+#: The only interface that a mock listens on.
+LOOPBACK = "127.0.0.1"
+
+JSON = re.compile(r"application/json\b|[^;]*\+json\b|\*/\*|application/\*", re.IGNORECASE)
+
+#: Statuses whose answers have no body (RFC 9110 section 15.3.5, 15.3.6, 15.4.5).
+BODILESS = frozenset({204, 205, 304})
+
+#: The smallest files of their kinds: a picture of one pixel, a sound of no length.
+FILES = {
+    "image/png": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=",
+    "image/gif": "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7",
+    "image/webp": "UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==",
+    "audio/wav": "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=",
+}
+
+#: What is answered where the document leaves the kind open.
+CONCRETE = {
+    "[*]/[*]": "application/json",
+    "application/[*]": "application/json",
+    "image/[*]": "image/png",
+    "audio/[*]": "audio/wav",
+    "text/[*]": "text/plain",
+}
+
+
+def serve_mock(invocation: Invocation) -> int:
+    """Serve a mock of the document that the settings name until Ctrl-C. Raises SetupError before it listens."""
+    api = load_api(invocation.settings)
+    app = mock_app(api)
+    with _listening(invocation.options.get("port", 0)) as (listener, url):
+        print(f"portkey-bridge mocks {api.title} at {url}", file=sys.stderr)
+        _server(app).run(sockets=[listener])
+    return 0
+
+
+@contextmanager
+def mock_running(api: Api) -> Iterator[str]:
+    """Serve a mock in a thread of this process, and give its URL."""
+    with _listening(0) as (listener, url):
+        server = _server(mock_app(api))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[tuple[socket.socket, str]]:
+    """Give a socket that accepts connections from here on, and its URL. Port 0 is a free one."""
+    try:
+        listener = socket.create_server((LOOPBACK, port))
+    except (OSError, OverflowError) as error:
+        problem = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no such port"
+        raise SettingsError(
+            f"--port {port}: cannot listen there ({problem}). Give another port, or none for a free one."
+        ) from error
+    with listener:
+        yield listener, f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none"))
+
+
+def mock_app(api: Api) -> ASGIApp:
+    """Give the mock of an API as an ASGI application."""
+    samples = Samples(Shapes(api.root, hidden="writeOnly"))
+    paths: dict[str, dict[str, _Endpoint]] = {}
+    for operation in sorted(api.operations, key=lambda operation: operation.path.count("{")):
+        paths.setdefault(operation.path, {})[operation.method] = _Endpoint(operation, _Check(api, operation), samples)
+    app = Starlette(
+        routes=[
+            Route(_numbered(path), _dispatch(endpoints), methods=list(endpoints)) for path, endpoints in paths.items()
+        ],
+        middleware=[Middleware(_RawPath)],
+        exception_handlers={HTTPException: _refuse_unknown},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _RawPath:
+    """Keeps a percent-encoded slash inside its segment, where it belongs (RFC 3986 section 2.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = scope["raw_path"].decode("ascii")
+        await self.app({**scope, "path": unquote(re.sub("%(?=2f|25)", "%25", raw, flags=re.I))}, receive, send)
+
+
+def _numbered(path: str) -> str:
+    """Write a path template for Starlette, which takes identifiers only: the names become numbers."""
+    literals = re.split(r"\{[^{}]*\}", path)
+    return "".join(f"{{p{at}}}{literal}" if at else literal for at, literal in enumerate(literals))
+
+
+def _dispatch(endpoints: Mapping[str, _Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        endpoint = endpoints.get(request.method) or endpoints["GET"]  # HEAD is served like GET
+        return await endpoint.respond(request)
+
+    return respond
+
+
+async def _refuse_unknown(request: Request, error: Exception) -> Response:
+    """Say what a path or method that the document does not have was (404, 405)."""
+    status = getattr(error, "status_code", 500)
+    problem = "has no such path" if status == 404 else f"has this path, but not with {request.method}"
+    return _refusal(status, f"The document {problem}: {request.url.path}", headers=getattr(error, "headers", None))
+
+
+def _refusal(
+    status: int, message: str, violations: tuple[Violation, ...] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    details = [{"pointer": violation.pointer, "problem": violation.problem} for violation in violations]
+    body = {"error": {"message": message, **({"violations": details} if details else {})}}
+    return JSONResponse(body, status, headers)
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    """One operation of the mock."""
+
+    operation: Operation
+    check: _Check
+    samples: Samples
+
+    async def respond(self, request: Request) -> Response:
+        operation = self.operation
+        if not _has_credential(operation, request):
+            names = sorted({scheme.name for scheme in chain(*operation.security)})
+            return _refusal(401, f"{operation.method} {operation.path} needs a credential: {' or '.join(names)}")
+        violations = tuple(self.check.violations(request, await request.body()))
+        if violations:
+            return _refusal(400, f"The request does not fit {operation.method} {operation.path}", violations)
+        return make_answer(operation, self.samples)
+
+
+def _has_credential(operation: Operation, request: Request) -> bool:
+    """Tell whether a credential that the operation names is there, or none is needed. Its value does not matter."""
+    places: dict[str, Mapping[str, str]] = {
+        "header": request.headers,
+        "query": request.query_params,
+        "cookie": request.cookies,
+    }
+
+    def is_there(scheme: SecurityScheme) -> bool:
+        return scheme.name in places[scheme.location]
+
+    given = {name: "" for scheme in chain(*operation.security) if (name := variable(scheme)) and is_there(scheme)}
+    return not needs_credential(operation.security, given)
+
+
+class _Check:
+    """What openapi-core says of the requests of one operation, but for where it is known to misread them."""
+
+    def __init__(self, api: Api, operation: Operation) -> None:
+        spec = SchemaPath.from_dict(_document_of(api, operation))
+        shapes = Shapes(api.root)
+        self.operation = operation
+        self.readable = {
+            (parameter.location, parameter.name)
+            for parameter in operation.parameters
+            if _is_readable(parameter, shapes)
+        }
+        self.validator = V31RequestValidator(spec, schema_validators_factory=SchemaValidatorsFactory(Validator))
+
+    def violations(self, request: Request, body: bytes) -> Iterator[Violation]:
+        """Yield what is wrong, with pointers that start with the place: `/query/limit`, `/body/messages/0`."""
+        read = _read(request, body, self.operation)
+        for error in self.validator.iter_errors(read):
+            if self._counts(error, read):
+                yield from _explain(error)
+
+    def _counts(self, error: Exception, read: _ReadRequest) -> bool:
+        if isinstance(error, ParameterValidationError):
+            return (error.location, error.name) in self.readable
+        return not read.body or JSON.match(read.content_type) is not None
+
+
+def _is_readable(parameter: Parameter, shapes: Shapes) -> bool:
+    """Tell whether openapi-core reads the parameter as the specification's table of styles has it."""
+    is_object = shapes(parameter.schema).get("type") == "object"
+    return parameter.media_type is not None or (parameter.style in ("simple", "form") and not is_object)
+
+
+def _document_of(api: Api, operation: Operation) -> dict[str, Any]:
+    """Give a document with this operation alone, for any server. Normalized schemas are those of OpenAPI 3.1."""
+    item = follow(api.root, api.root["paths"][operation.path])
+    methods = {**item, **item.get("additionalOperations", {})}
+    name = next(name for name in (operation.method.lower(), operation.method) if name in methods)
+    declared = {
+        key: value for key, value in follow(api.root, methods[name]).items() if key not in ("servers", "security")
+    }
+    item = {operation.method.lower(): declared, "parameters": item.get("parameters", [])}
+    return {"openapi": "3.1.0", "paths": {operation.path: item}, "components": api.root.get("components", {})}
+
+
+@dataclass
+class _ReadRequest:
+    """A request as openapi-core wants it. It is routed already, so its path is the operation's template."""
+
+    host_url: str
+    path: str
+    method: str
+    parameters: RequestParameters
+    content_type: str
+    body: bytes | None
+
+
+def _read(request: Request, body: bytes, operation: Operation) -> _ReadRequest:
+    names = re.findall(r"\{([^{}]*)\}", operation.path)
+    values = {name: unquote(request.path_params[f"p{at}"]) for at, name in enumerate(names, 1)}
+    parameters = RequestParameters(
+        query=request.query_params,
+        header=request.headers,
+        cookie=request.cookies,
+        path=values,
+    )
+    content_type = request.headers.get("content-type", "application/octet-stream")
+    return _ReadRequest(
+        f"http://{LOOPBACK}", operation.path, operation.method.lower(), parameters, content_type, body or None
+    )
+
+
+def _explain(error: Exception) -> Iterator[Violation]:
+    place: list[str | int] = ["body"]
+    if isinstance(error, ParameterValidationError):
+        place = [error.location, error.name]
+    cause = error.__cause__ or error
+    broken = getattr(cause, "schema_errors", ())
+    for violation in broken:
+        yield from explain(violation, lambda path: pointer([*place, *path]))
+    if not broken:
+        yield Violation(pointer(place), str(cause)[:300])
+
+
+def make_answer(operation: Operation, samples: Samples) -> Response:
+    """Give the answer of the first success that the document declares: JSON if it can be, else what else there is."""
+    status, response = _success(operation.responses, samples.root)
+    content = response.get("content") or {}
+    if not content or status in BODILESS:
+        return Response(status_code=status)
+    name = next((name for name in content if JSON.match(name)), next(iter(content)))
+    value = _value(follow(samples.root, content[name]), samples)
+    name = next((concrete for pattern, concrete in CONCRETE.items() if fnmatch(name.lower(), pattern)), name)
+    return Response(_encode(name, value), status, headers={"content-type": name})
+
+
+def _success(responses: Mapping[str, Any], root: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Give the first response of a success, else the default one, else the first; 2XX and default mean 200."""
+    ranked = sorted(responses, key=lambda status: (not status.startswith("2"), status != "default"))
+    if not ranked:
+        return 200, {}
+    status = int(ranked[0]) if ranked[0].isdecimal() and int(ranked[0]) >= 200 else 200
+    try:
+        response = follow(root, responses[ranked[0]])
+    except DanglingReference:
+        response = {}
+    return status, response if isinstance(response, dict) else {}
+
+
+def _value(media_type: dict[str, Any], samples: Samples) -> Any:
+    """Give the media type's own example if it fits its schema, else a value that is made up."""
+    schema = media_type.get("schema", media_type.get("itemSchema", {"type": "object"}))
+    named = [follow(samples.root, example) for example in media_type.get("examples", {}).values()]
+    examples = [media_type.get("example"), *(example.get("value") for example in named)]
+    given = (example for example in examples if example is not None and samples.fits(schema, example))
+    return next(given, None) or samples(schema)
+
+
+def _encode(media_type: str, value: Any) -> bytes:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if JSON.match(media_type):
+        return json.dumps(value, ensure_ascii=False).encode()
+    if media_type.startswith("text/event-stream"):
+        return f"data: {json.dumps(value)}\n\n".encode()
+    return base64.b64decode(FILES[media_type]) if media_type in FILES else f"{text}\n".encode()
