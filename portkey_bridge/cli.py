@@ -86,9 +86,10 @@ def load(settings: Settings) -> Api:
     """Read the document that the settings name. Raises DocumentError."""
     document = read_document(settings.spec or str(portkey_document()))
     root, repairs = normalize(document)
-    for repair in repairs:
+    api = read_api(root, document.uri)
+    for repair in (*repairs, *api.repairs):
         print(f"portkey-bridge: {repair}", file=sys.stderr)
-    return read_api(root, document.uri)
+    return api
 
 
 def _parser() -> argparse.ArgumentParser:
