@@ -41,7 +41,7 @@ class _Step:
 
 
 def open_circles(root: Any, schemas: Iterable[tuple[str, Schema]], repairs: Repairs) -> None:
-    """Open every circle among the schemas, given with their pointers, in place. References are local and lead somewhere.
+    """Open every circle among schemas, given with their pointers, in place. References are local and lead somewhere.
 
     Raises DocumentError for a document with so many circles that opening them would take long.
     """
@@ -95,7 +95,7 @@ class _Search:
         if step.height >= MAX_LEVELS and "$ref" in step.schema:
             del step.schema["$ref"]
             step.height = 0
-            self.say(f"schemas refer to each other over more than {MAX_LEVELS} levels; a $ref is left out", step.schema)
+            self.say(f"schemas refer to each other over {MAX_LEVELS} levels; a $ref is left out", step.schema)
         self.heights[id(step.schema)] = step.height + 1
         if self.path:
             self.path[-1].height = max(self.path[-1].height, step.height + 1)

@@ -23,7 +23,7 @@ TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", 
 
 #: What people write for a type, in lower case: the type, and the format that says the rest.
 OTHER_TYPES: dict[str, tuple[str, str | None]] = {
-    **dict.fromkeys(("int", "int32", "int64", "long", "short", "byte", "bigint", "uint", "timestamp"), ("integer", None)),
+    **dict.fromkeys(("int", "int32", "int64", "long", "short", "byte", "bigint", "uint"), ("integer", None)),
     **dict.fromkeys(("float", "double", "decimal", "numeric", "real"), ("number", None)),
     **dict.fromkeys(("str", "text", "char", "enum", "email", "url", "uri", "password", "time"), ("string", None)),
     **dict.fromkeys(("bool",), ("boolean", None)),
@@ -109,7 +109,8 @@ def _type(schema: Schema, say: Say) -> None:
         say(f"type is {shown}, " + (f"read as {', '.join(types)}" if types else "which is none, and left out"))
     if types:
         schema["type"] = types if len(types) > 1 else types[0]
-        schema.update({"format": form for _, form in read[:1] if form and "format" not in schema})
+        if (form := read[0][1]) is not None:
+            schema.setdefault("format", form)
 
 
 def _one_type(kind: Any) -> tuple[str | None, str | None]:

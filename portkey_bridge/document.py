@@ -213,7 +213,7 @@ def _refuse_deep(source: str, root: Any) -> None:
 
 
 def _look_at_events(source: str, text: str) -> bool:
-    """Tell whether a YAML text has aliases. Refuses deep nesting before values are made: the C library crashes on it."""
+    """Tell whether a YAML text has aliases. Refuses deep nesting before values are made: the C library would crash."""
     import yaml
 
     from portkey_bridge.yaml_json import JsonLoader

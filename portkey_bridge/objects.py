@@ -83,7 +83,7 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def children(kind: str, value: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-    """Yield what an object holds: kind, the tokens that lead there, value. A field in a wrong shape is read as meant."""
+    """Yield what an object holds: kind, the tokens that lead there, value. A wrong shape is read as it can be meant."""
     fields = FIELDS.get(kind, {})
     for field, found in value.items():
         if field not in fields:

@@ -206,7 +206,7 @@ def request_body(parameters: list[Object], consumes: list[str]) -> Object:
     if body is None:
         return _form_body(parameters, consumes)
     media_type = {"schema": body.get("schema", {})}
-    described = {key: body[key] for key in ("description", "required") if key in body}
+    described: Object = {key: body[key] for key in ("description", "required") if key in body}
     return {**described, "content": dict.fromkeys(consumes or ["application/json"], media_type)}
 
 
@@ -233,7 +233,9 @@ def _property(parameter: Object) -> Any:
 
 
 def _parameter(value: Object) -> Object:
-    kept = {key: value[key] for key in ("name", "in", "description", "required", "allowEmptyValue") if key in value}
+    kept: Object = {
+        key: value[key] for key in ("name", "in", "description", "required", "allowEmptyValue") if key in value
+    }
     schema = value["schema"] if "schema" in value else parameter_schema(value)
     array = isinstance(schema, dict) and (schema.get("type") == "array" or "collectionFormat" in value)
     return {**kept, "schema": schema, **(_style(value, str(value.get("in"))) if array else {})}

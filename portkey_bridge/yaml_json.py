@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -25,14 +25,12 @@ _STRING = "tag:yaml.org,2002:str"
 #: Members that merge keys (`<<`) may bring into a document, all together.
 MAX_MERGED = 1_000_000
 
-_Pairs = list[tuple[yaml.Node, yaml.Node]]
-
 
 class JsonLoader(_Loader):
     """A loader to hand to `yaml.load`. `repeated` has the keys that stand twice in one object, with their lines."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012  # the base class declares it so
-    yaml_constructors: dict[str | None, Callable[..., Any]] = {}  # noqa: RUF012  # likewise
+    yaml_constructors: ClassVar[dict[str | None, Callable[..., Any]]] = {}
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -76,9 +74,10 @@ class JsonLoader(_Loader):
 
 def _sources(merge: yaml.Node) -> list[yaml.MappingNode]:
     nodes = merge.value if isinstance(merge, yaml.SequenceNode) else [merge]
-    if not all(isinstance(node, yaml.MappingNode) for node in nodes):
+    objects = [node for node in nodes if isinstance(node, yaml.MappingNode)]
+    if len(objects) != len(nodes):
         raise yaml.constructor.ConstructorError(None, None, "a merge key (<<) needs objects", merge.start_mark)
-    return nodes
+    return objects
 
 
 # The patterns of YAML 1.2's core schema (section 10.3.2), without octal and hexadecimal numbers, which JSON has not.
@@ -102,7 +101,7 @@ def _construct_float(loader: Any, node: yaml.ScalarNode) -> float:
 
 def _construct_untagged(loader: Any, node: yaml.Node) -> Any:
     """Make the value that would stand there without its tag."""
-    kind = {yaml.MappingNode: "map", yaml.SequenceNode: "seq"}.get(type(node), "str")
+    kind = "map" if isinstance(node, yaml.MappingNode) else "seq" if isinstance(node, yaml.SequenceNode) else "str"
     return JsonLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"](loader, node)
 
 
