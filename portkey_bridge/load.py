@@ -15,8 +15,9 @@ def load_api(settings: Settings) -> Api:
     """Read the document that the settings name, and say on stderr what had to be mended. Raises DocumentError."""
     document = read_document(settings.spec or str(portkey_document()))
     root, repairs = normalize(document)
-    warn(repairs)
-    return read_api(root, document.uri)
+    api = read_api(root, document.uri)
+    warn((*repairs, *api.repairs))
+    return api
 
 
 def warn(problems: Iterable[str]) -> None:

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import uvicorn
+from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
 from jsonschema_path import SchemaPath
 from openapi_core import V31RequestValidator
 from openapi_core.datatypes import RequestParameters
@@ -43,10 +45,15 @@ from portkey_bridge.references import follow
 from portkey_bridge.samples import Samples
 from portkey_bridge.security import needs_credential, variable
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.validation import Validator, explain, pointer
+from portkey_bridge.validation import explain, pointer
 
 if TYPE_CHECKING:
     from portkey_bridge.cli import Invocation
+
+#: As for arguments, one branch of `oneOf` at least must fit: in many documents they overlap.
+Lenient: Any = extend(  # type: ignore[no-untyped-call]  # the stubs have no types for it
+    Draft202012Validator, {"oneOf": Draft202012Validator.VALIDATORS["anyOf"]}
+)
 
 #: The only interface that a mock listens on.
 LOOPBACK = "127.0.0.1"
@@ -204,7 +211,7 @@ def _has_credential(operation: Operation, request: Request) -> bool:
         return scheme.name in places[scheme.location]
 
     given = {name: "" for scheme in chain(*operation.security) if (name := variable(scheme)) and is_there(scheme)}
-    return not needs_credential(operation.security, given)
+    return not needs_credential(operation.security, given, ())
 
 
 class _Check:
@@ -219,7 +226,7 @@ class _Check:
             for parameter in operation.parameters
             if _is_readable(parameter, shapes)
         }
-        self.validator = V31RequestValidator(spec, schema_validators_factory=SchemaValidatorsFactory(Validator))
+        self.validator = V31RequestValidator(spec, schema_validators_factory=SchemaValidatorsFactory(Lenient))
 
     def violations(self, request: Request, body: bytes) -> Iterator[Violation]:
         """Yield what is wrong, with pointers that start with the place: `/query/limit`, `/body/messages/0`."""
@@ -249,7 +256,8 @@ def _document_of(api: Api, operation: Operation) -> dict[str, Any]:
         key: value for key, value in follow(api.root, methods[name]).items() if key not in ("servers", "security")
     }
     item = {operation.method.lower(): declared, "parameters": item.get("parameters", [])}
-    return {"openapi": "3.1.0", "paths": {operation.path: item}, "components": api.root.get("components", {})}
+    rest = {key: value for key, value in api.root.items() if key not in ("servers", "security")}
+    return {**rest, "openapi": "3.1.0", "paths": {operation.path: item}}
 
 
 @dataclass
