@@ -50,6 +50,9 @@ KEYWORDS_OF_TYPE = {
 }
 KEYWORDS_OF_TYPE["integer"] = KEYWORDS_OF_TYPE["number"]
 
+#: How many values a type has, where they can be counted.
+COUNTS = {"null": 1, "boolean": 2}
+
 #: Keywords that mean something only beside each other: they are merged together or not at all.
 GROUPS = {
     keyword: group
@@ -284,7 +287,7 @@ def _branch(shape: Shape, kind: str) -> Shape | None:
     if "enum" not in shape:
         return branch
     values = [value for value in shape["enum"] if kind in _types_of_value(value)]
-    if kind in ("null", "boolean") and values:
+    if len(values) == COUNTS.get(kind):
         return branch
     return {**branch, "enum": values} if values else None
 

@@ -330,9 +330,7 @@ def _leaf(shape: Shape) -> Shape:
     return {
         keyword: value
         for keyword, value in shape.items()
-        if keyword not in APPLICATORS
-        or keyword in VERBATIM
-        or (keyword == "additionalProperties" and isinstance(value, bool))
+        if keyword not in APPLICATORS or keyword in VERBATIM or isinstance(value, bool)
     }
 
 
@@ -351,6 +349,8 @@ def _listed(shape: Shape) -> Shape:
     kept = {
         keyword: value for keyword, value in shape.items() if keyword in LISTED and COMPANIONS.get(keyword) not in shape
     }
+    if isinstance(kept.get("items"), bool):
+        del kept["items"]
     values = kept.get("enum", [])
     if not all(isinstance(value, str) for value in values):
         del kept["enum"]
