@@ -154,7 +154,7 @@ def _env_file(path: str | None) -> dict[str, str]:
         values = dotenv_values(path or DOTENV)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path or DOTENV}: cannot be read ({error}). Correct the file or its mode.") from error
-    if path and not Path(path).exists():
+    if path and (not Path(path).exists() or Path(path).is_dir()):
         raise SettingsError(f"{path}: there is no such file. Correct --env-file.")
     return {name: value for name, value in values.items() if value is not None}
 
@@ -196,6 +196,7 @@ def _base_url(value: str | None) -> str | None:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and value.isprintable() and " " not in value
     except ValueError:
         usable = False
     if not usable:
