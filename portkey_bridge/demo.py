@@ -115,6 +115,7 @@ def server_process(settings: Settings, url: str, tools: Mapping[str, Tool], log:
         env={**dict.fromkeys(variables, MADE_UP), **inherited, **options},
         cwd=str(log.parent),
         log_file=log,
+        keep_alive=False,
     )
 
 
@@ -267,12 +268,11 @@ def _effort(tool: Tool) -> tuple[bool, int]:
 
 
 def _stubs(schema: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the pointers that a listed schema's stubs can be expanded at, and the stubs under their names."""
+    """Yield, for the arguments of a listed schema that hold a stub, its pointer and the argument."""
     for name, part in schema.get("properties", {}).items():
-        match = re.search(r"\[expandSchema (/.*)\]$", part.get("description", ""))
+        match = re.search(r"\[expandSchema (/.*?)\]\"", json.dumps(part))
         if match:
-            yield match[1], {name: part}
-        yield from _stubs(part)
+            yield json.loads(f'"{match[1]}"'), {name: part}
 
 
 def _has_json_body(tool: Tool) -> bool:

@@ -28,6 +28,7 @@ from jsonschema.validators import extend
 from jsonschema_path import SchemaPath
 from openapi_core import V31RequestValidator
 from openapi_core.datatypes import RequestParameters
+from openapi_core.templating.media_types.exceptions import MediaTypeNotFound
 from openapi_core.validation.request.exceptions import ParameterValidationError
 from openapi_core.validation.schemas.factories import SchemaValidatorsFactory
 from starlette.applications import Starlette
@@ -40,11 +41,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portkey_bridge.errors import DanglingReference, SettingsError, Violation
 from portkey_bridge.load import load_api
-from portkey_bridge.operations import Api, Operation, Parameter, SecurityScheme
+from portkey_bridge.operations import Api, Operation, Parameter, Schema, SecurityScheme
 from portkey_bridge.references import follow
 from portkey_bridge.samples import Samples
 from portkey_bridge.security import needs_credential, variable
-from portkey_bridge.shapes import Shapes
+from portkey_bridge.shapes import Shape, Shapes
 from portkey_bridge.validation import explain, pointer
 
 if TYPE_CHECKING:
@@ -108,13 +109,17 @@ def mock_running(api: Api) -> Iterator[str]:
 @contextmanager
 def _listening(port: int) -> Iterator[tuple[socket.socket, str]]:
     """Give a socket that accepts connections from here on, and its URL. Port 0 is a free one."""
+    if not 0 <= port < 1 << 16:
+        raise SettingsError(f"--port {port}: ports go from 0, which means a free one, to 65535. Correct --port.")
     try:
         listener = socket.create_server((LOOPBACK, port))
-    except (OSError, OverflowError) as error:
-        problem = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no such port"
+    except OSError as error:
+        problem = os.strerror(error.errno) if error.errno else str(error)
         raise SettingsError(
             f"--port {port}: cannot listen there ({problem}). Give another port, or none for a free one."
         ) from error
+    # Accepted connections inherit it; without, every answer waits 40 ms for the acknowledgement of its own headers.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener, f"http://{LOOPBACK}:{listener.getsockname()[1]}"
 
@@ -125,10 +130,11 @@ def _server(app: ASGIApp) -> uvicorn.Server:
 
 def mock_app(api: Api) -> ASGIApp:
     """Give the mock of an API as an ASGI application."""
-    samples = Samples(Shapes(api.root, hidden="writeOnly"))
+    samples, shapes = Samples(Shapes(api.root, hidden="writeOnly")), Shapes(api.root)
     paths: dict[str, dict[str, _Endpoint]] = {}
     for operation in sorted(api.operations, key=lambda operation: operation.path.count("{")):
-        paths.setdefault(operation.path, {})[operation.method] = _Endpoint(operation, _Check(api, operation), samples)
+        endpoint = _Endpoint(operation, _Check(api, operation, shapes), samples)
+        paths.setdefault(operation.path, {})[operation.method] = endpoint
     app = Starlette(
         routes=[
             Route(_numbered(path), _dispatch(endpoints), methods=list(endpoints)) for path, endpoints in paths.items()
@@ -217,47 +223,61 @@ def _has_credential(operation: Operation, request: Request) -> bool:
 class _Check:
     """What openapi-core says of the requests of one operation, but for where it is known to misread them."""
 
-    def __init__(self, api: Api, operation: Operation) -> None:
-        spec = SchemaPath.from_dict(_document_of(api, operation))
-        shapes = Shapes(api.root)
+    def __init__(self, api: Api, operation: Operation, shapes: Shapes) -> None:
+        spec = SchemaPath.from_dict(_document_of(api, operation, shapes))
         self.operation = operation
-        self.readable = {
-            (parameter.location, parameter.name)
-            for parameter in operation.parameters
-            if _is_readable(parameter, shapes)
-        }
         self.validator = V31RequestValidator(spec, schema_validators_factory=SchemaValidatorsFactory(Lenient))
 
     def violations(self, request: Request, body: bytes) -> Iterator[Violation]:
         """Yield what is wrong, with pointers that start with the place: `/query/limit`, `/body/messages/0`."""
         read = _read(request, body, self.operation)
         for error in self.validator.iter_errors(read):
-            if self._counts(error, read):
+            if _counts(error, read):
                 yield from _explain(error)
 
-    def _counts(self, error: Exception, read: _ReadRequest) -> bool:
-        if isinstance(error, ParameterValidationError):
-            return (error.location, error.name) in self.readable
-        return not read.body or JSON.match(read.content_type) is not None
+
+def _counts(error: Exception, read: _ReadRequest) -> bool:
+    """Tell whether the error is about something that openapi-core reads well. Of bodies, that is JSON."""
+    if isinstance(error, ParameterValidationError) or isinstance(error.__cause__, MediaTypeNotFound):
+        return True
+    return read.body is None or JSON.match(read.content_type) is not None
 
 
-def _is_readable(parameter: Parameter, shapes: Shapes) -> bool:
-    """Tell whether openapi-core reads the parameter as the specification's table of styles has it."""
-    is_object = shapes(parameter.schema).get("type") == "object"
-    return parameter.media_type is not None or (parameter.style in ("simple", "form") and not is_object)
-
-
-def _document_of(api: Api, operation: Operation) -> dict[str, Any]:
+def _document_of(api: Api, operation: Operation, shapes: Shapes) -> dict[str, Any]:
     """Give a document with this operation alone, for any server. Normalized schemas are those of OpenAPI 3.1."""
     item = follow(api.root, api.root["paths"][operation.path])
     methods = {**item, **item.get("additionalOperations", {})}
     name = next(name for name in (operation.method.lower(), operation.method) if name in methods)
-    declared = {
-        key: value for key, value in follow(api.root, methods[name]).items() if key not in ("servers", "security")
-    }
-    item = {operation.method.lower(): declared, "parameters": item.get("parameters", [])}
+    declared = follow(api.root, methods[name])
+    checked = {"parameters": [entry for parameter in operation.parameters for entry in _checked(parameter, shapes)]}
+    if operation.request_body is not None:
+        checked["requestBody"] = declared["requestBody"]
     rest = {key: value for key, value in api.root.items() if key not in ("servers", "security")}
-    return {**rest, "openapi": "3.1.0", "paths": {operation.path: item}}
+    return {**rest, "openapi": "3.1.0", "paths": {operation.path: {operation.method.lower(): checked}}}
+
+
+def _checked(parameter: Parameter, shapes: Shapes) -> Iterator[dict[str, Any]]:
+    """Yield the parameter with as much of its schema as openapi-core can read.
+
+    It reads the styles of objects, and those that are seldom used, in another way than the specification's table, and
+    a list of types or a union not at all.
+    """
+    entry = {"name": parameter.name, "in": parameter.location, "required": parameter.required}
+    schema = _flat(parameter.schema, shapes)
+    if parameter.media_type is not None:
+        yield {**entry, "content": {parameter.media_type: {"schema": parameter.schema}}}
+    elif parameter.style in ("simple", "form") and schema.get("type") != "object":
+        yield {**entry, "style": parameter.style, "explode": parameter.explode, "schema": schema}
+
+
+def _flat(schema: Schema, shapes: Shapes) -> Shape:
+    """Give the schema without references, null, which cannot be written in a URL, and unions, which are not judged."""
+    shape = shapes(schema)
+    branches = [branch for branch in map(shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
+    shape = branches[0] if len(branches) == 1 else shape
+    if shape.get("type") == "array":
+        return {**shape, "items": _flat(shape.get("items", {}), shapes)}
+    return shape if "type" in shape else {}
 
 
 @dataclass

@@ -1,0 +1,205 @@
+"""The demonstration as a person sees it: run as a child process, without a key and without a network."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portkey_bridge.cli import main
+from portkey_bridge.demo import WIDTH, lay_out, server_process
+from portkey_bridge.load import load_api
+from portkey_bridge.settings import Settings
+from portkey_bridge.tools import build_tools
+
+from .conftest import Run
+
+
+def document(paths: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Give a small document."""
+    return {"openapi": "3.1.0", "info": {"title": "Small API", "version": "1"}, "paths": paths, **more}
+
+
+def operation(**more: Any) -> dict[str, Any]:
+    """Give an operation that answers an object."""
+    schema = {"type": "object", "properties": {"done": {"type": "boolean"}}}
+    return {"responses": {"200": {"description": "", "content": {"application/json": {"schema": schema}}}}, **more}
+
+
+def parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Give a required parameter."""
+    return {"name": name, "in": place, "required": True, "schema": schema}
+
+
+#: Large enough that its parts become stubs.
+ORDER = {
+    "type": "object",
+    "required": ["pet", "lines"],
+    "properties": {
+        "pet": {"type": "string", "enum": ["dog", "cat"]},
+        "lines": {
+            "type": "array",
+            "minItems": 1,
+            "description": "What is ordered.",
+            "items": {
+                "type": "object",
+                "required": ["sku", "note"],
+                "properties": {
+                    "sku": {"type": "string", "pattern": "^[A-Z]+$"},
+                    "note": {"type": "string", "description": "What to know. " * 20},
+                    **{f"field_{number}": {"type": "string"} for number in range(40)},
+                },
+            },
+        },
+    },
+}
+
+SHOP = document(
+    {
+        "/orders": {
+            "post": operation(
+                operationId="placeOrder",
+                requestBody={"required": True, "content": {"application/json": {"schema": ORDER}}},
+            )
+        },
+        "/orders/{id}": {
+            "get": operation(operationId="getOrder", parameters=[parameter("id", "path", {"type": "integer"})]),
+            "delete": operation(operationId="cancelOrder", parameters=[parameter("id", "path", {"type": "integer"})]),
+        },
+    },
+    components={"securitySchemes": {"Key": {"type": "apiKey", "in": "header", "name": "GITHUB_TOKEN"}}},
+    security=[{"Key": []}],
+)
+
+READ_ONLY = document({"/time": {"get": operation(operationId="tellTime")}})
+
+#: The bridge refuses a path segment that leads to another endpoint, and the document takes no other value.
+IMPOSSIBLE = document(
+    {"/up/{where}": {"get": operation(operationId="goUp", parameters=[parameter("where", "path", {"const": ".."})])}}
+)
+
+
+def headings(text: str) -> list[str]:
+    """Give the headings of the parts."""
+    return re.findall(r"^\d\. (.*)$", text, re.MULTILINE)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Any:
+    """Give a function that writes a document into the working directory and gives its name."""
+
+    def write(content: dict[str, Any]) -> str:
+        (tmp_path / "spec.json").write_text(json.dumps(content))
+        return "spec.json"
+
+    return write
+
+
+def test_shows_the_portkey_api(run: Run, tmp_path: Path) -> None:
+    """Without options the Portkey API is shown; a `.env` that lies around and real keys have no part in it."""
+    (tmp_path / ".env").write_text("OPEN_MCP_BASE_URL=http://127.0.0.1:9\nX_PORTKEY_API_KEY=key-of-the-file\n")
+    ended = run("demo", env={"API_KEY": "key-of-the-environment"})
+    assert (ended.returncode, ended.stderr) == (0, "")
+    shown = ended.stdout
+    assert headings(shown) == [
+        "The tools",
+        "A stub",
+        "The stub, expanded",
+        "A call that reads",
+        "A call with a body",
+        "A call that is refused",
+    ]
+    assert "There are 232," in shown
+    assert re.search(r"takes \d+ kB", shown)
+    assert "[expandSchema" in shown
+    assert '> expandSchema {\n      "toolName": "createchatcompletion"' in shown
+    assert '> listmodels {}\n\n    {\n      "object": "list"' in shown
+    assert '{"role": "user", "content": "Why is the sky blue?"}' in shown
+    assert "did you mean temperature?" in shown
+    assert "/messages/1/role: expected one of" in shown
+    assert "key-of-the" not in shown
+
+
+def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
+    """Another document is shown with operations of its own, in short lines, and without colour in a pipe."""
+    ended = run("demo", "--spec", written(SHOP), env={"GITHUB_TOKEN": "a-real-token"})
+    assert (ended.returncode, ended.stderr) == (0, "")
+    shown, on_one_line = ended.stdout, " ".join(ended.stdout.split())
+    assert "Small API" in shown
+    assert "There are 4," in shown
+    assert '> expandSchema { "toolName": "placeorder", "jsonPointers": ["/properties/lines/items"] }' in on_one_line
+    assert '"pattern": "^[A-Z]+$"' in shown
+    assert '> getorder {"id": 1}' in shown
+    assert '> placeorder { "pet": "dog", "lines": [{"sku": "SAMPLE", "note": "some-note"}] }' in on_one_line
+    assert shown.count('{"done": true}') == 2
+    assert "Nothing was sent: placeorder does not take these arguments.\n    - /pet: expected" in shown
+    assert "a-real-token" not in shown
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= WIDTH
+
+
+def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> None:
+    """Without stubs and bodies there is no part about them; a call that is refused is found all the same."""
+    ended = run("demo", "--spec", written(READ_ONLY))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert headings(ended.stdout) == ["The tools", "A call that reads", "A call that is refused"]
+    assert "/surprise: there is no such argument" in ended.stdout
+
+
+def test_keeps_to_the_tools_that_are_named(
+    tmp_path: Path, written: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--tools` counts for the demo as for the server, and a relative document is found by both."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--spec", written(SHOP), "--tools", "getorder"]) == 0
+    shown = capsys.readouterr().out
+    assert "There are 2," in shown
+    assert headings(shown) == ["The tools", "A call that reads", "A call that is refused"]
+
+
+def test_says_what_did_not_go_as_shown(
+    tmp_path: Path, written: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a call fails, the demo ends with one line that says which and why, and exit status 1."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--spec", written(IMPOSSIBLE)]) == 1
+    shown, said = capsys.readouterr()
+    assert re.fullmatch(r"portkey-bridge: the demo stopped: goup failed: .*another endpoint.*\n", said)
+    assert "Everything went as shown" not in shown
+
+
+def test_a_setting_that_cannot_be_used_ends_it_at_once(
+    tmp_path: Path, written: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool that does not exist is one line and exit status 2, as for the server."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--spec", written(SHOP), "--tools", "getordr"]) == 2
+    shown, said = capsys.readouterr()
+    assert (shown, said.count("\n")) == ("", 1)
+    assert "getorder" in said
+
+
+def test_the_server_gets_no_real_credential(tmp_path: Path, written: Any) -> None:
+    """The child's variables are the harmless ones, the mock's URL and credentials that are made up."""
+    spec = tmp_path / written(SHOP)
+    real = {"PATH": "/bin", "GITHUB_TOKEN": "a-real-token", "AWS_SECRET_ACCESS_KEY": "another", "API_KEY": "a-key"}
+    settings = Settings(spec=str(spec), environ=real)
+    tools = {tool.name: tool for tool in build_tools(load_api(settings))[0]}
+    server = server_process(settings, "http://127.0.0.1:1", tools, tmp_path / "log")
+    assert server.env is not None
+    assert server.env["PATH"] == "/bin"
+    assert server.env["GITHUB_TOKEN"] not in real.values()
+    assert server.env["OPEN_MCP_BASE_URL"] == "http://127.0.0.1:1"
+    assert not {"a-real-token", "another", "a-key"} & set(server.env.values())
+
+
+@pytest.mark.parametrize("width", [20, 40, 78, 200])
+def test_lays_out_what_is_still_json(width: int) -> None:
+    """A value that is laid out reads the same, whatever the width."""
+    value = {"a": [], "b": {"c": [1, 2.5, None, True, "é"], "d": {}}, "e": [{"f": "g"}, {"h": ["i"]}]}
+    lines = lay_out(value, width)
+    assert json.loads("\n".join(lines)) == value
+    assert max(map(len, lines)) <= width
