@@ -132,19 +132,20 @@ def _refused(path: Path, error: Unreadable) -> ClientFileError:
 
 def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry: Mapping[str, Any] | None) -> None:
     """Raise Unreadable where an edit did something else than it should."""
-    read = client.format.read
-    before, after = _apart(client, read(old), name), _apart(client, read(new), name)
-    if before[0] != after[0] or after[1] != ([] if entry is None else [entry]):
-        raise Unreadable(f"{client.container} is written in a way that only a person can edit: do it by hand", 1, 1)
+    rest, _ = _apart(client, client.format.read(old), name)
+    with contextlib.suppress(Unreadable):
+        if _apart(client, client.format.read(new), name) == (rest, [] if entry is None else [entry]):
+            return
+    raise Unreadable(f"{client.container} is written in a way that this program cannot edit; do it by hand", 1, 1)
 
 
 def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, list[Any]]:
     """Give a configuration without the entry, and the entry. A container without entries is as good as none."""
-    container = value.get(client.container)
-    if isinstance(container, list):
-        others: Any = [item for item in container if not isinstance(item, Mapping) or item.get("name") != name]
-    else:
-        others = {key: entry for key, entry in (container or {}).items() if key != name}
+    others = value.get(client.container)
+    if isinstance(others, list):
+        others = [item for item in others if not isinstance(item, Mapping) or item.get("name") != name]
+    if isinstance(others, Mapping):
+        others = {key: entry for key, entry in others.items() if key != name}
     rest = {key: child for key, child in value.items() if key != client.container}
     return (rest, others or None), [entry for key, entry in entries_in(client, value) if key == name]
 

@@ -19,6 +19,7 @@ from portkey_bridge.spans import (
     edited,
     indentation,
     indented,
+    line_indentation,
     newline_of,
     unreadable,
     without_lines,
@@ -137,6 +138,8 @@ def _scalar(text: str, at: int) -> tuple[Any, int]:
         return _SCALAR.raw_decode(text, at)
     except json.JSONDecodeError as error:
         raise unreadable(text, error.pos, error.msg.lower()) from None
+    except ValueError:  # of the interpreter's limit
+        raise unreadable(text, at, "the number is too long") from None
 
 
 def _items(text: str, opened: int, closing: str) -> tuple[tuple[Item, ...], int]:
@@ -195,7 +198,7 @@ def _added_first(text: str, root: Node, parent: Node, key: str, value: Any) -> l
     if _on_one_line(text, root) and not inside.strip():
         return [Edit(kept, parent.end - 1, member + _rendered(text, root, parent.start, value))]
     newline = newline_of(text)
-    base = _line_indentation(text, parent.start)
+    base = line_indentation(text, parent.start)
     tail = "" if "\n" in text[kept : parent.end - 1] else newline + base
     block = indented(json.dumps({key: value}, indent=_unit(text, root), ensure_ascii=False)[1:-2], base, newline)
     return [Edit(kept, parent.end - 1 if tail else kept, block + tail)]
@@ -243,11 +246,6 @@ def _on_one_line(text: str, root: Node) -> bool:
 def _unit(text: str, root: Node) -> str | int:
     """Give one step of indentation, which is that of the first line inside."""
     return (indentation(text, root.items[0].start) or 2) if root.items else 2
-
-
-def _line_indentation(text: str, at: int) -> str:
-    line = text[text.rfind("\n", 0, at) + 1 : at]
-    return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def _colon(text: str, root: Node) -> str:

@@ -99,6 +99,12 @@ def indentation(text: str, at: int) -> str | None:
     return None if before.strip(" \t") else before
 
 
+def line_indentation(text: str, at: int) -> str:
+    """Give the blanks that the line begins with that `at` is on."""
+    line = text[line_start(text, at) : at]
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
 def without_lines(text: str, start: int, end: int) -> Edit:
     """Give the edit that removes a span, and its lines with it where nothing else stands on them."""
     tail = re.compile(r"[ \t]*(\r?\n|\Z)").match(text, end)

@@ -46,7 +46,7 @@ def read(text: str) -> Any:
     """Give the value. Raises Unreadable."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         found = _PLACE.fullmatch(str(error))
         if found is None or found[2] is None:
             raise unreadable(text, len(text), found[1] if found else str(error)) from None

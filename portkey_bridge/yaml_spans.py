@@ -21,6 +21,7 @@ from portkey_bridge.spans import (
     edited,
     indented,
     line_end,
+    line_indentation,
     newline_of,
     unreadable,
     without_lines,
@@ -35,6 +36,7 @@ _NULL = "tag:yaml.org,2002:null"
 def read(text: str) -> Any:
     """Give the value; an empty text is an empty object. Raises Unreadable."""
     try:
+        yaml.compose(text, Loader=yaml.SafeLoader)  # where the C loader would exhaust the stack, this one raises
         value = yaml.load(text, JsonLoader)  # noqa: S506  # a safe loader, restricted to JSON's types
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error) from None
@@ -57,7 +59,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
     key, value = pair
     parent = _collection(text, value)
     if parent is None:
-        return edited(text, *_opened(text, key, value, content))
+        return edited(text, *_opened(text, root, key, value, content))
     present = _present(text, parent, name)
     if present is None:
         return edited(text, _added(text, parent, name, entry))
@@ -180,7 +182,7 @@ def _added(text: str, parent: yaml.CollectionNode, name: str, value: Any) -> Edi
         return Edit(end, end, ", " + _flow(content)[1:-1])
     place = line_end(text, end)
     first = text.rindex("-", 0, _start(last)) if isinstance(parent, yaml.SequenceNode) else _start(parent.value[0])
-    indent = newline_of(text) + " " * _column(text, first)
+    indent = newline_of(text) + line_indentation(text, first)
     return Edit(place, place, indent + _block(content).replace("\n", indent))
 
 
@@ -191,9 +193,12 @@ def _start(item: Any) -> int:
     return start
 
 
-def _opened(text: str, key: yaml.Node, value: yaml.Node, content: Any) -> Iterator[Edit]:
-    """Give a key that has nothing yet its first entry, on the lines below it."""
+def _opened(text: str, root: yaml.MappingNode, key: yaml.Node, value: yaml.Node, content: Any) -> Iterator[Edit]:
+    """Give a key that has nothing yet its first entry, in block style on the lines below it."""
     start, end = value.start_mark.index, value.end_mark.index
+    if root.flow_style:
+        yield Edit(start, end, _flow(content))
+        return
     yield Edit(len(text[:start].rstrip(" \t")), end)
     indent = newline_of(text) + " " * (key.start_mark.column + _STEP)
     place = line_end(text, end)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 
 from portkey_bridge import jsonc, toml_spans, yaml_spans
 from portkey_bridge.cli import main
-from portkey_bridge.client_files import read_client_file
+from portkey_bridge.client_files import read_client_file, rewrite
 from portkey_bridge.clients import CLIENTS, JSON, TOML, YAML, Client, System, client_for, locate
 from portkey_bridge.errors import ClientFileError, SettingsError
 from tests.conftest import BARE, Run
@@ -52,6 +51,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def file_of(client: str, home: Path) -> Path:
+    """Give the file of a client in the test's home folder."""
     return locate(BY_NAME[client], System(sys.platform, os.environ, home, home / "project"))
 
 
@@ -63,7 +63,7 @@ JSON_FILES: Mapping[str, str | None] = {
     "no servers": '{"%s": {}}\n',
     "usual": '{\n  "theme": "dark",\n  "%s": {\n    "other": {\n      "command": "x",\n'
     f'      "env": {{"TOKEN": "{FOREIGN}"}}\n    }}\n  }},\n  "last": [1, 2.50, 1e3]\n}}\n',
-    "commented": '// mine\n{\n\t/* the servers */\n\t"%s": {\n\t\t"other": {"command": "x"}, // keep\n\t\t// "old": {},\n'
+    "commented": '// mine\n{\n\t/* servers */\n\t"%s": {\n\t\t"other": {"command": "x"}, // keep\n\t\t// "old": {},\n'
     '\t}, // end\n\n\t"b": true,\n}\n// bye',
     "minified": f'{{"a":[1,2],"%s":{{"other":{{"command":"x","env":{{"TOKEN":"{FOREIGN}"}}}}}},"z":null}}',
     "CRLF": '{\r\n    "a": 1,\r\n    "%s": {\r\n        "other": {"command": "x"}\r\n    }\r\n}\r\n',
@@ -73,7 +73,8 @@ TOML_FILES: Mapping[str, str | None] = {
     "missing": None,
     "empty": "",
     "no servers": 'model = "x"   # mine\n',
-    "usual": f'[mcp_servers.other]\ncommand = "x"\n\n[mcp_servers.other.env]\nTOKEN = "{FOREIGN}"\n\n# of tui\n[tui]\na = 1\n',
+    "usual": f'[mcp_servers.other]\ncommand = "x"\n\n[mcp_servers.other.env]\nTOKEN = "{FOREIGN}"\n\n'
+    "# of tui\n[tui]\na = 1\n",
     "commented": '# a\nx = """\n[mcp_servers.no]\n"""\n[mcp_servers]  # b\nother = { command = "x" } # c\n\n# d\n',
     "CRLF": "a = 1\r\n\r\n[mcp_servers.\"other\"]\r\ncommand = 'x'\r\n",
     "no final newline": "a = [\n  1, # one\n]",
@@ -83,9 +84,12 @@ GOOSE_FILES: Mapping[str, str | None] = {
     "missing": None,
     "empty": "",
     "comment only": "# mine\n",
+    "document start": "---\n",
+    "comment in brackets": "extensions: { # none\n  }\n",
     "null": "extensions: # none yet\nGOOSE_MODEL: x\n",
     "brackets": "extensions: {} # none yet\nGOOSE_MODEL: x\n",
-    "usual": f"a:   1   # c\nextensions:\n    other:\n        cmd: x\n        envs: {{TOKEN: {FOREIGN}}} # e\n\n# last\nz: 'q'\n",
+    "usual": f"a:   1   # c\nextensions:\n    other:\n        cmd: x\n        envs: {{TOKEN: {FOREIGN}}} # e\n\n"
+    "# last\nz: 'q'\n",
     "flow": '{"extensions": {"other": {"cmd": "x"}}, "z": [1, 2]}\n',
     "text block": "extensions:\n  other:\n    description: |\n      two\n\n      lines\n\nz: 1\n",
     "CRLF": "a: 1\r\nextensions:\r\n  other:\r\n    cmd: x\r\nz: 1\r\n",
@@ -110,6 +114,7 @@ DAMAGED = {
 
 
 def files_of(client: Client) -> Mapping[str, str | None]:
+    """Give the files of each kind in a client's format."""
     if client.format is JSON:
         return {kind: text and text.replace("%s", client.container) for kind, text in JSON_FILES.items()}
     if client.format is TOML:
@@ -125,17 +130,18 @@ CASES = [
 
 
 def parsed(client: Client, text: str) -> Any:
-    """Read a file with other people's parsers; comments and trailing commas of these tests' JSON are taken out first."""
+    """Read a file with other people's parsers; what JSON has not is taken out first."""
     text = text.removeprefix("\ufeff")
     if client.format is TOML:
         return tomllib.loads(text)
     if client.format is YAML:
         return yaml.safe_load(text) or {}
-    plain = re.sub(r"//[^\r\n]*|/\*.*?\*/", "", text)
+    plain = re.sub(r"(?<!:)//[^\r\n]*|/\*.*?\*/", "", text)
     return json.loads(re.sub(r",(?=\s*[}\]])", "", plain).strip() or "{}")
 
 
 def entries(client: Client, value: Any) -> dict[str, Any]:
+    """Give the servers of a configuration by name."""
     servers = value.get(client.container) or {}
     return {server["name"]: server for server in servers} if isinstance(servers, list) else servers
 
@@ -213,6 +219,20 @@ UNEDITABLE = [
     pytest.param("goose", "- a\n", id="list"),
     pytest.param("goose", "extensions: text\n", id="text"),
     pytest.param("cursor", "[" * 100_000, id="deep"),
+    pytest.param("cursor", '{"a": "b" c}', id="no comma"),
+    pytest.param("cursor", '{"a" "b"}', id="no colon"),
+    pytest.param("cursor", "{a: 1}", id="no quotes"),
+    pytest.param("cursor", "{} {}", id="two values"),
+    pytest.param("cursor", '{"a": "b', id="unfinished"),
+    pytest.param("cursor", '{"a": ' + "1" * 5000 + "}", id="long number"),
+    pytest.param("codex", "a = [", id="unfinished table"),
+    pytest.param("codex", "a = " + "1" * 5000, id="long number in a table"),
+    pytest.param("codex", "a = " + "[" * 10_000, id="deep table"),
+    pytest.param("codex", "mcp_servers = 1", id="number"),
+    pytest.param("goose", "a: \0", id="control character"),
+    pytest.param("goose", "[" * 100_000 + "]" * 100_000, id="deep list"),
+    pytest.param("goose", "a: 1\n---\nb: 2\n", id="two documents"),
+    pytest.param("goose", "a: !unknown 1\n", id="tag"),
 ]
 
 
@@ -279,6 +299,7 @@ def test_json_with_comments_anywhere(data: st.DataObject, value: dict[str, Any])
 def test_yaml_in_every_style(value: dict[str, Any], indent: int, flow: bool | None) -> None:
     """Whatever another program writes is edited so that it reads the old value and the entry."""
     text = yaml.safe_dump(value, indent=indent, default_flow_style=flow, allow_unicode=True)
+    value = yaml.safe_load(text)  # PyYAML does not read every line break in a string as it wrote it
     others = value.get("mcpServers", {})
     added = yaml_spans.put(text, "mcpServers", "portkey", ENTRY)
     assert yaml.safe_load(added) == {**value, "mcpServers": {**others, "portkey": ENTRY}}
@@ -388,7 +409,8 @@ def test_the_editor_keeps_clines_file_of_older_versions(tmp_path: Path) -> None:
 
 
 GIVEN_PATHS = [
-    ("sub/.vscode/mcp.json", "", "servers", None),
+    ("no/folder.json", None, "mcpServers", None),
+    ("sub/.vscode/mcp.json", "", "servers", "${env:NAME}"),
     ("sub/.cursor/mcp.json", "", "mcpServers", "${env:NAME}"),
     ("sub/.mcp.json", "", "mcpServers", "${NAME}"),
     ("any.json", "", "mcpServers", None),
@@ -401,10 +423,13 @@ GIVEN_PATHS = [
 
 
 @pytest.mark.parametrize(("path", "text", "container", "reference"), GIVEN_PATHS)
-def test_a_path_tells_the_format(path: str, text: str, container: str, reference: str | None, tmp_path: Path) -> None:
+def test_a_path_tells_the_format(
+    path: str, text: str | None, container: str, reference: str | None, tmp_path: Path
+) -> None:
     """A file is known by its place, else by its content, else by its ending."""
-    (tmp_path / path).parent.mkdir(exist_ok=True)
-    (tmp_path / path).write_text(text)
+    if text is not None:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
     client, found = client_for(path, System("linux", {}, tmp_path, tmp_path))
     assert (found, client.container, client.reference) == (tmp_path / path, container, reference)
     assert not client.desktop
@@ -646,61 +671,69 @@ def test_a_key_in_a_projects_file_is_warned_of(home: Path, capsys: pytest.Captur
     assert "API_KEY must not be committed" in capsys.readouterr().err
 
 
-CHILD = """
-import os, signal, sys
+DRIVER = """
+import os, resource, signal, sys
 from pathlib import Path
 from portkey_bridge import client_files
 from portkey_bridge.clients import CLIENTS
 
-stop, path, new = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-file = client_files.read_client_file(next(c for c in CLIENTS if c.name == "cursor"), path)
-lines = 0
+CURSOR = next(client for client in CLIENTS if client.name == "cursor")
 
-def trace(frame, event, argument):
-    global lines
-    if frame.f_code.co_filename != client_files.__file__:
-        return None
-    lines += 1
-    if lines == stop:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return trace
+def rewrite(path, new, stop):
+    file, lines = client_files.read_client_file(CURSOR, path), 0
 
-if sys.argv[4:] == ["small disk"]:
-    import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5, 5))
-sys.settrace(trace)
-try:
+    def trace(frame, event, argument):
+        nonlocal lines
+        if frame.f_code.co_filename != client_files.__file__:
+            return None
+        lines += 1
+        if lines == stop:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    sys.settrace(trace)
     client_files.rewrite(file, new)
-except client_files.ClientFileError as error:
-    sys.exit(str(error))
+
+def in_child(path, new, stop):
+    child = os.fork()
+    if child == 0:
+        rewrite(path, new, stop)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
 """
 
 
-def rewrite_in_child(*arguments: str) -> subprocess.CompletedProcess[str]:
+def drive(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with what DRIVER defines; not under coverage, which traces, too."""
     environ = {name: value for name, value in BARE.items() if not name.startswith("COV")}
-    command = [sys.executable, "-c", CHILD, *arguments]
+    command = [sys.executable, "-c", DRIVER + script, *arguments]
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+KILL_BEFORE_EACH_LINE = """
+folder, old, new = Path(sys.argv[1]), *sys.argv[2:]
+for stop in range(1, 500):
+    path = folder / str(stop) / "mcp.json"
+    path.parent.mkdir()
+    path.write_text(old)
+    status = in_child(path, new, stop)
+    print(path.read_text())
+    backup = path.with_name("mcp.json.bak")
+    assert not backup.exists() or backup.read_text() == old
+    if status == 0:
+        break
+    assert status == signal.SIGKILL
+    assert in_child(path, new, 0) == 0 and path.read_text() == new
+"""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_at_any_moment_the_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
-    """Killed before each line of the rewriting in turn: never half a file, never half a backup."""
+    """Killed before each line of the rewriting in turn: never half a file nor half a backup, and the next try works."""
     old, new = '{"a": 1}', '{"b": 22222}'
-    seen = []
-    for stop in range(1, 200):
-        folder = tmp_path / str(stop)
-        folder.mkdir()
-        path = folder / "mcp.json"
-        path.write_text(old)
-        killed = rewrite_in_child(str(stop), str(path), new).returncode != 0
-        seen.append(path.read_text())
-        backup = folder / "mcp.json.bak"
-        assert not backup.exists() or backup.read_text() == old
-        if not killed:
-            break
-        if stop % 10 == 0:
-            assert rewrite_in_child("0", str(path), new).returncode == 0
-            assert path.read_text() == new
+    result = drive(KILL_BEFORE_EACH_LINE, str(tmp_path), old, new)
+    assert (result.returncode, result.stderr) == (0, "")
+    seen = result.stdout.splitlines()
     assert seen == sorted(seen)  # first the old, from one moment on the new
     assert set(seen) == {old, new}
     assert len(seen) > 20
@@ -711,18 +744,16 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
     """When writing fails, the file is the old one, nothing lies beside it, and the message says so."""
     path = tmp_path / "mcp.json"
     path.write_text('{"a": 1}')
-    failed = rewrite_in_child("0", str(path), '{"b": 22222}', "small disk")
-    assert failed.returncode == 1
-    assert "cannot be written" in failed.stderr
-    assert "Traceback" not in failed.stderr
+    limited = "resource.setrlimit(resource.RLIMIT_FSIZE, (5, 5)); rewrite(Path(sys.argv[1]), sys.argv[2], 0)"
+    failed = drive(limited, str(path), '{"b": 22222}')
+    assert "ClientFileError" in failed.stderr.splitlines()[-1]
+    assert "cannot be written" in failed.stderr.splitlines()[-1]
     assert [each.name for each in tmp_path.iterdir()] == ["mcp.json"]
     assert path.read_text() == '{"a": 1}'
 
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     """What another program wrote between reading and writing is not lost."""
-    from portkey_bridge.client_files import rewrite
-
     path = tmp_path / "mcp.json"
     path.write_text("{}")
     file = read_client_file(BY_NAME["cursor"], path)
@@ -758,5 +789,5 @@ def test_an_upper_case_option_without_a_value_is_explained(run: Run) -> None:
 def test_every_client_is_told_apart() -> None:
     """No two rows of the table have a name or a file in common."""
     assert len(set(NAMES)) == len(CLIENTS)
-    places = [json.dumps(dataclasses.asdict(client)["files"]) for client in CLIENTS]
+    places = [json.dumps(client.files) for client in CLIENTS]
     assert len(set(places)) == len(CLIENTS)
