@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,14 @@ class Invocation:
     typed: Sequence[str]
 
 
+_CLIENT = (
+    Argument(
+        "client", {"metavar": "CLIENT", "help": "a client by its name (list shows them), or its file by its path"}
+    ),
+    Argument("--name", {"metavar": "NAME", "help": "name of the entry (default: portkey-bridge)"}),
+    Argument("--dry-run", {"action": "store_true", "help": "print the change as a diff, and change nothing"}),
+)
+
 SERVE = Command("serve", "serve over stdio (what happens without a command, too)", "portkey_bridge.server:serve_stdio")
 
 COMMANDS = (
@@ -89,7 +98,29 @@ COMMANDS = (
         "portkey_bridge.mock:serve_mock",
         (Argument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),),
     ),
+    Command(
+        "add",
+        "set this server up in an MCP client, with the options that are given here",
+        "portkey_bridge.client_commands:add",
+        (
+            *_CLIENT,
+            Argument(
+                "--env",
+                {
+                    "action": "append",
+                    "metavar": "KEY[=VALUE]",
+                    "help": "a variable for the server, or KEY alone to refer to the environment; "
+                    "--KEY=VALUE with KEY in upper case does the same; may be repeated",
+                },
+            ),
+            Argument("--yes", {"action": "store_true", "help": "replace an existing entry without asking"}),
+        ),
+    ),
+    Command("remove", "take this server out of an MCP client", "portkey_bridge.client_commands:remove", _CLIENT),
+    Command("list", "show in which MCP clients this server is set up", "portkey_bridge.client_commands:show"),
 )
+
+_VARIABLE = re.compile(r"--[A-Z][A-Z0-9_]*=")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,8 +138,9 @@ def entry_point() -> NoReturn:
 def main(typed: Sequence[str]) -> int:
     """Run the command line and give the exit code."""
     parser = _parser()
-    _refuse_unknown_options(parser, typed)
-    options = vars(parser.parse_args(typed))
+    words = _spelled_out(typed)
+    _refuse_unknown_options(parser, words)
+    options = vars(parser.parse_args(words))
     name = options.pop("command", None) or SERVE.name
     command = next(command for command in COMMANDS if command.name == name)
     try:
@@ -127,13 +159,21 @@ def main(typed: Sequence[str]) -> int:
         return 0
 
 
+def _spelled_out(typed: Sequence[str]) -> Sequence[str]:
+    """Spell `--KEY=VALUE` out as `--env=KEY=VALUE` for a command that takes variables."""
+    takes = {command.name for command in COMMANDS if any(own.flag == "--env" for own in command.arguments)}
+    if takes.isdisjoint(typed):
+        return typed
+    return ["--env=" + word.removeprefix("--") if _VARIABLE.match(word) else word for word in typed]
+
+
 def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str]) -> None:
     """Name the first option that nobody knows, before argparse takes the word behind it for a command."""
     own = {argument.flag for command in COMMANDS for argument in command.arguments}
     known = {option.flag for option in OPTIONS} | own | {"--env-file", "--version", "--help", "-h"}
     for flag in (word.partition("=")[0] for word in typed if word.startswith("--")):
         if flag not in known:
-            near = difflib.get_close_matches(flag, known, n=1)
+            near = [f"{flag}=VALUE"] if flag.isupper() else difflib.get_close_matches(flag, known, n=1)
             parser.error(f"unknown option {flag}" + (f", did you mean {near[0]}?" if near else ""))
 
 

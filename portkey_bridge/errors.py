@@ -3,6 +3,7 @@
 BridgeError
 ├── SetupError            said on stderr by the command line, exit status 2
 │   ├── SettingsError     an option or a variable
+│   ├── ClientFileError   the configuration file of an MCP client
 │   └── DocumentError     the OpenAPI document
 │       └── DanglingReference  a `$ref` that leads nowhere: costs the operations that use it
 └── CallError             said to the model, as a result with `isError`
@@ -28,6 +29,10 @@ class SetupError(BridgeError):
 
 class SettingsError(SetupError):
     """An option or an environment variable has a value that cannot be used."""
+
+
+class ClientFileError(SetupError):
+    """The configuration file of an MCP client cannot be read, edited or written. It is left as it is."""
 
 
 class DocumentError(SetupError):
