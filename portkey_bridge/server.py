@@ -28,10 +28,7 @@ from portkey_bridge.security import collect_secrets, is_somebody_elses, variable
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.tools import EXPAND_SCHEMA, Tool, build_tools, select_tools
-from portkey_bridge.views import PointerToNowhere, Views
-
-#: An expansion may be larger than a listing by this factor: somebody asked for it.
-EXPANSION = 8
+from portkey_bridge.views import EXPANSION, PointerToNowhere, Views
 
 LEGEND = (
     "Input schemas are listed as small views. A description that ends in [expandSchema POINTER] marks a stub: the "

@@ -22,6 +22,9 @@ from portkey_bridge.normalize import APPLICATORS
 from portkey_bridge.operations import Schema
 from portkey_bridge.shapes import Shape, Shapes, children
 
+#: An expansion may be larger than a listing by this factor: somebody asked for it.
+EXPANSION = 8
+
 #: Characters of a description that a stub keeps.
 STUB_DESCRIPTION = 60
 
