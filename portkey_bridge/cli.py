@@ -1,6 +1,7 @@
 """The command line: words to a person, and exit codes.
 
-0 done; 1 the command found something wrong; 2 something that the person can mend: an option, a variable, the document.
+0 done; 1 the command found something wrong; 2 something that the person can mend: an option, a variable, the document;
+130 interrupted; 141 nobody reads the output any more. Results go to stdout, words to stderr.
 The table COMMANDS is the only place where a command is declared.
 """
 
@@ -27,6 +28,13 @@ EPILOG = """examples:
   portkey-bridge --spec petstore.yaml              serve another API
   portkey-bridge demo                              see it work, without a key or a network
   portkey-bridge mock --port 8080                  answer as the API would, with made-up data
+  portkey-bridge doctor                            see whether everything is in place
+
+exit codes:
+  0  done
+  1  the command found something wrong
+  2  something to mend: an option, a variable, the document
+  130  interrupted, 141  the reader of the output went away
 """
 
 
@@ -40,12 +48,22 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `run` is `module:function`, imported when the command is used, and gives the exit code."""
+    """A command: `run` is `module:function`, imported when the command is used, and gives the exit code.
+
+    `examples` are command lines without the program's name, each a first thing to try.
+    """
 
     name: str
     help: str
     run: str
     arguments: tuple[Argument, ...] = ()
+    examples: tuple[str, ...] = ("",)
+
+    @property
+    def epilog(self) -> str:
+        """The examples, as `--help` shows them."""
+        lines = (f"  portkey-bridge {self.name} {words}".rstrip() for words in self.examples)
+        return "\n".join(["examples:", *lines])
 
 
 @dataclass(frozen=True)
@@ -57,16 +75,80 @@ class Invocation:
     typed: Sequence[str]
 
 
-SERVE = Command("serve", "serve over stdio (what happens without a command, too)", "portkey_bridge.server:serve_stdio")
+SERVE = Command(
+    "serve",
+    "serve over stdio (what happens without a command, too)",
+    "portkey_bridge.server:serve_stdio",
+    examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion"),
+)
 
 COMMANDS = (
     SERVE,
+    Command(
+        "tools",
+        "list the tools with their sizes, by tag; where no terminal is, one a line with tabs between",
+        "portkey_bridge.listing:print_tools",
+        (
+            Argument("--grep", {"metavar": "TEXT", "help": "only tools with this regular expression in their words"}),
+            Argument("--tag", {"metavar": "TAG", "help": "only tools with this tag"}),
+            Argument("--json", {"action": "store_true", "help": "print a JSON array"}),
+        ),
+        ("", "--grep 'chat|embedding'", "--tag prompts --json", "--spec petstore.yaml"),
+    ),
+    Command(
+        "schema",
+        "show the input schema of a tool as a model sees it",
+        "portkey_bridge.listing:print_schema",
+        (
+            Argument("tool", {"metavar": "TOOL", "help": "the tool's name"}),
+            Argument("pointer", {"nargs": "?", "metavar": "POINTER", "help": "JSON pointer of the part to expand"}),
+            Argument("--full", {"action": "store_true", "help": "leave nothing out"}),
+        ),
+        ("createchatcompletion", "createchatcompletion /properties/messages/items", "createchatcompletion --full"),
+    ),
+    Command(
+        "env",
+        "list the variables that the document asks for, whether they are set, and what each opens",
+        "portkey_bridge.listing:print_env",
+        examples=("", "--spec petstore.yaml"),
+    ),
+    Command(
+        "docs",
+        "write the reference of all tools: Markdown, or one HTML page to search in",
+        "portkey_bridge.reference:print_docs",
+        (Argument("--html", {"action": "store_true", "help": "write one self-contained HTML page"}),),
+        ("> reference.md", "--html > reference.html", "--html --spec petstore.yaml > petstore.html"),
+    ),
+    Command(
+        "doctor",
+        "look at everything that can be wrong, and say how to mend it",
+        "portkey_bridge.doctor:print_checks",
+        examples=("", "--spec petstore.yaml --base-url http://localhost:8080"),
+    ),
+    Command(
+        "inspect",
+        "start the official MCP inspector on this server, with these options and this environment",
+        "portkey_bridge.inspector:run_inspector",
+        examples=("", "--tools listmodels"),
+    ),
+    Command(
+        "completion",
+        "print the script that completes commands and options in a shell",
+        "portkey_bridge.completion:print_completion",
+        (Argument("shell", {"choices": ("bash", "zsh", "fish"), "help": "the shell to write for"}),),
+        (
+            "bash > ~/.local/share/bash-completion/completions/portkey-bridge",
+            'zsh > "${fpath[1]}/_portkey-bridge"',
+            "fish > ~/.config/fish/completions/portkey-bridge.fish",
+        ),
+    ),
     Command("demo", "show the server at work against an embedded mock of the API", "portkey_bridge.demo:run_demo"),
     Command(
         "mock",
         "answer on the loopback interface as the API would, with made-up data",
         "portkey_bridge.mock:serve_mock",
         (Argument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),),
+        ("", "--port 8080"),
     ),
 )
 
@@ -85,21 +167,30 @@ def entry_point() -> NoReturn:
 
 def main(typed: Sequence[str]) -> int:
     """Run the command line and give the exit code."""
-    parser = _parser()
-    _refuse_unknown_options(parser, typed)
-    options = vars(parser.parse_args(typed))
-    name = options.pop("command", None) or SERVE.name
-    command = next(command for command in COMMANDS if command.name == name)
     try:
-        settings = read_settings(options, os.environ, options.pop("env_file", None))
-        module, _, function = command.run.partition(":")
-        status: int = getattr(import_module(module), function)(Invocation(settings, options, typed))
-        return status
+        status = _run(typed)
+        sys.stdout.flush()
     except SetupError as error:
         print(f"portkey-bridge: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # as in `portkey-bridge tools | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
+        return 141
+    return status
+
+
+def _run(typed: Sequence[str]) -> int:
+    parser = build_parser()
+    _refuse_unknown_options(parser, typed)
+    options = vars(parser.parse_args(typed))
+    name = options.pop("command", None) or SERVE.name
+    command = next(command for command in COMMANDS if command.name == name)
+    settings = read_settings(options, os.environ, options.get("env_file"))
+    module, _, function = command.run.partition(":")
+    status: int = getattr(import_module(module), function)(Invocation(settings, options, typed))
+    return status
 
 
 def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str]) -> None:
@@ -112,7 +203,8 @@ def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str
             parser.error(f"unknown option {flag}" + (f", did you mean {near[0]}?" if near else ""))
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Give the parser of the whole command line."""
     shared = _shared_options()
     parser = _Parser(
         prog="portkey-bridge",
@@ -131,6 +223,8 @@ def _parser() -> argparse.ArgumentParser:
             parents=[shared],
             help=command.help,
             description=f"{command.help[:1].upper()}{command.help[1:]}.",
+            epilog=command.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,
         )
