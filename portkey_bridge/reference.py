@@ -33,12 +33,12 @@ FACTS = {
     "maximum": "at most {}",
     "exclusiveMaximum": "less than {}",
     "multipleOf": "a multiple of {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-    "minProperties": "at least {} properties",
-    "maxProperties": "at most {} properties",
+    "minLength": "{} or more characters",
+    "maxLength": "{} or fewer characters",
+    "minItems": "{} or more items",
+    "maxItems": "{} or fewer items",
+    "minProperties": "{} or more properties",
+    "maxProperties": "{} or fewer properties",
 }
 
 #: How many levels of arrays and alternatives the words for a type tell.
@@ -211,7 +211,10 @@ class _Nodes:
 
     def drawn(self) -> list[dict[str, Any]]:
         """Give the nodes by number, those of all children among them."""
-        return [self._node(schema) for schema in self._schemas]  # the list grows while it is walked
+        nodes = [self._node(schema) for schema in self._schemas]  # the list grows while it is walked
+        for node in nodes:
+            _drop_told(node, nodes)
+        return nodes
 
     def _node(self, schema: Schema) -> dict[str, Any]:
         shape = self._shapes(schema)
@@ -222,6 +225,16 @@ class _Nodes:
             "children": [_child(path, self.number(below), shape) for path, below in children(shape)],
         }
         return {name: value for name, value in told.items() if value}
+
+
+def _drop_told(node: dict[str, Any], nodes: list[dict[str, Any]]) -> None:
+    """Leave out items and alternatives of which only the type is known: the words for the node's own type tell it."""
+    for keyword in ("items", "anyOf"):
+        below = [child for child in node.get("children", ()) if child[0] == keyword]
+        if below and all(nodes[number].keys() == {"type"} for _, _, number, _ in below):
+            node["children"] = [child for child in node["children"] if child not in below]
+    if not node.get("children", True):
+        del node["children"]
 
 
 def _child(path: tuple[str, ...], number: int, shape: Shape) -> list[Any]:

@@ -20,7 +20,7 @@ def is_terminal() -> bool:
 
 def printable(text: str) -> str:
     """Give the text in one line, with nothing in it that a terminal would obey."""
-    return "".join(character if character.isprintable() else " " for character in " ".join(text.split()))
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def print_lines(rows: Iterable[Sequence[object]]) -> None:
@@ -46,6 +46,18 @@ def print_table(columns: Sequence[str], groups: Iterable[tuple[str, Iterable[Seq
             table.add_row(*(Text(printable(str(cell))) for cell in row))
         table.add_section()
     Console().print(table)
+
+
+def print_styled(*parts: str | tuple[str, str]) -> None:
+    """Print one line of parts, each plain or with the style that a terminal shows it in."""
+    texts = [(printable(part), "") if isinstance(part, str) else part for part in parts]
+    if not is_terminal():
+        print(*(text for text, _ in texts))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console().print(*(Text(text, style) for text, style in texts), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
