@@ -22,11 +22,11 @@ coverage: .venv/installed
 
 # The reference of the shipped document; a test holds it to the document.
 reference: .venv/installed
-	$(BIN)/portkey-bridge docs > docs/reference.md
+	OPEN_MCP_SPEC= OPEN_MCP_TOOLS= $(BIN)/portkey-bridge docs > docs/reference.md
 
 # The wheel, the MCP bundle and the entry for the public registry.
 dist: .venv/installed
-	$(BIN)/python scripts/dist.py dist
+	$(BIN)/python -m scripts.dist dist
 
 .venv/installed: pyproject.toml portkey_bridge/__init__.py
 	$(PYTHON) -m venv .venv

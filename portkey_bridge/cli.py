@@ -102,7 +102,7 @@ COMMANDS = (
         (
             Argument("tool", {"metavar": "TOOL", "help": "the tool's name"}),
             Argument("pointer", {"nargs": "?", "metavar": "POINTER", "help": "JSON pointer of the part to expand"}),
-            Argument("--full", {"action": "store_true", "help": "leave nothing out"}),
+            Argument("--full", {"action": "store_true", "help": "what arguments are checked against, whole"}),
         ),
         ("createchatcompletion", "createchatcompletion /properties/messages/items", "createchatcompletion --full"),
     ),

@@ -15,7 +15,9 @@ from typing import Any
 from portkey_bridge.cli import Invocation
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.load import load_tools
+from portkey_bridge.operations import Api
 from portkey_bridge.security import collect_secrets, is_somebody_elses
+from portkey_bridge.self_contained import self_contained
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.terminal import is_terminal, print_json, print_lines, print_table
@@ -111,19 +113,27 @@ def _first_tag(row: Row) -> str:
 def print_schema(invocation: Invocation) -> int:
     """Print the input schema of one tool as a listing or an expansion shows it, or in full. Raises SetupError."""
     api, tools = load_tools(invocation.settings)
-    options, budget = invocation.options, invocation.settings.schema_budget
+    options = invocation.options
     tool = _named(tools, options["tool"])
-    pointer = options.get("pointer")
-    shapes = Shapes(api.root)
-    if pointer is None and not options.get("full"):
-        print_json(tool.listed_schema(Views(shapes, portable=True), budget))
-        return 0
-    room = float("inf") if options.get("full") else budget * EXPANSION
+    write = _full if options.get("full") else _seen
     try:
-        print_json(Views(shapes, portable=False).expand(tool.schema, pointer or "", room))
+        print_json(write(tool, api, options.get("pointer"), invocation.settings.schema_budget))
     except PointerToNowhere as error:
         raise SettingsError(str(error)) from error
     return 0
+
+
+def _seen(tool: Tool, api: Api, pointer: str | None, budget: float) -> Any:
+    """Give what a model sees: the listed schema, or what `expandSchema` answers."""
+    if pointer is None:
+        return tool.listed_schema(Views(Shapes(api.root), portable=True), budget)
+    return Views(Shapes(api.root), portable=False).expand(tool.schema, pointer, budget * EXPANSION)
+
+
+def _full(tool: Tool, api: Api, pointer: str | None, _: float) -> Any:
+    """Give what arguments are checked against."""
+    schema = Views(Shapes(api.root), portable=False).locate(tool.schema, pointer or "")
+    return self_contained(schema, api.root) if isinstance(schema, dict) else schema
 
 
 def _named(tools: Sequence[Tool], name: str) -> Tool:

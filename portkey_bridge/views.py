@@ -93,11 +93,11 @@ class Views:
 
     def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
         """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
-        parts = _parts(pointer)
-        return self.view(self._locate(schema, parts), budget, JsonPointer.from_parts(parts).path)
+        return self.view(self.locate(schema, pointer), budget, JsonPointer.from_parts(_parts(pointer)).path)
 
-    def _locate(self, schema: Schema, parts: list[str]) -> Schema:
-        at = 0
+    def locate(self, schema: Schema, pointer: str) -> Schema:
+        """Give the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
+        parts, at = _parts(pointer), 0
         while at < len(parts):
             paths = dict(children(self._shapes(schema)))
             path = next((path for path in paths if tuple(parts[at : at + len(path)]) == path), None)
