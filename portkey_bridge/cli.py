@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from portkey_bridge import __version__
 from portkey_bridge.errors import SetupError
 from portkey_bridge.settings import OPTIONS, Settings, read_settings
+from portkey_bridge.terminal import printable
 
 DESCRIPTION = "Serves an API that has an OpenAPI document as tools of the Model Context Protocol, over stdio."
 
@@ -171,7 +172,7 @@ def main(typed: Sequence[str]) -> int:
         status = _run(typed)
         sys.stdout.flush()
     except SetupError as error:
-        print(f"portkey-bridge: {error}", file=sys.stderr)
+        print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -150,7 +150,7 @@ def _closest(name: str, known: Mapping[str, Any]) -> str:
 
 def print_env(invocation: Invocation) -> int:
     """List the variables of the credentials, never their values. Raises SetupError."""
-    api, tools = load_tools(invocation.settings)
+    _, tools = load_tools(invocation.settings)
     opens = variables_of(tools)
     rows = [(name, state(name, invocation.settings), names) for name, names in opens.items()]
     if is_terminal():
@@ -158,7 +158,7 @@ def print_env(invocation: Invocation) -> int:
     else:
         print_lines((name, condition, ",".join(names)) for name, condition, names in rows)
     free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
-    print(f"{free} of {len(tools)} tools of {api.title} need no credential", file=sys.stderr)
+    print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
     return 0
 
 

@@ -9,6 +9,7 @@ from portkey_bridge.document import portkey_document, read_document
 from portkey_bridge.normalize import normalize
 from portkey_bridge.operations import Api, read_api
 from portkey_bridge.settings import Settings
+from portkey_bridge.terminal import printable
 from portkey_bridge.tools import Tool, build_tools, select_tools
 
 
@@ -31,4 +32,4 @@ def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
 def warn(problems: Iterable[str]) -> None:
     """Say each problem in one line on stderr."""
     for problem in problems:
-        print(f"portkey-bridge: {problem}", file=sys.stderr)
+        print(f"portkey-bridge: {printable(problem)}", file=sys.stderr)

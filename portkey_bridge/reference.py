@@ -20,6 +20,7 @@ from portkey_bridge.listing import UNTAGGED, variables_of
 from portkey_bridge.load import load_tools
 from portkey_bridge.operations import Api, Schema
 from portkey_bridge.shapes import Shape, Shapes, children
+from portkey_bridge.terminal import printable
 from portkey_bridge.tools import Tool
 
 #: What is told of a schema besides its type and its description, and how.
@@ -142,7 +143,7 @@ def _argument(binding: Binding, shapes: Shapes) -> str:
 
 def _inline(text: str) -> str:
     """Give the text in one line that cannot end a table's cell, start a heading or be taken for HTML."""
-    line = re.sub(r"([|<])", r"\\\1", " ".join(text.split()))
+    line = re.sub(r"([|<])", r"\\\1", printable(" ".join(text.split())))
     return re.sub(r"^([#>+*=~-])", r"\\\1", line)
 
 
