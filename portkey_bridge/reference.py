@@ -129,8 +129,12 @@ def _section(tool: Tool, shapes: Shapes) -> Iterator[str]:
         yield from (f"Environment: {', '.join(f'`{name}`' for name in tool.variables)}", "")
     if tool.arguments.bindings:
         yield from ("| argument | type | |", "|---|---|---|")
-        yield from (_argument(binding, shapes) for binding in tool.arguments.bindings.values())
+        yield from (_argument(binding, shapes) for binding in _required_first(tool))
         yield ""
+
+
+def _required_first(tool: Tool) -> list[Binding]:
+    return sorted(tool.arguments.bindings.values(), key=lambda binding: not binding.required)
 
 
 def _argument(binding: Binding, shapes: Shapes) -> str:
@@ -188,8 +192,7 @@ def _entry(tool: Tool, tag: str, nodes: _Nodes) -> dict[str, Any]:
         "text": _words(tool),
         "env": list(tool.variables),
         "arguments": [
-            [binding.argument, nodes.number(binding.schema), binding.required]
-            for binding in tool.arguments.bindings.values()
+            [binding.argument, nodes.number(binding.schema), binding.required] for binding in _required_first(tool)
         ],
     }
 
