@@ -29,11 +29,9 @@ from portkey_bridge.response import error_result
 from portkey_bridge.security import collect_secrets, is_somebody_elses, variables
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
+from portkey_bridge.terminal import printable
 from portkey_bridge.tools import EXPAND_SCHEMA, Tool, build_tools, select_tools
-from portkey_bridge.views import PointerToNowhere, Views
-
-#: An expansion may be larger than a listing by this factor: somebody asked for it.
-EXPANSION = 8
+from portkey_bridge.views import EXPANSION, PointerToNowhere, Views
 
 LEGEND = (
     "Input schemas are listed as small views. A description that ends in [expandSchema POINTER] marks a stub: the "
@@ -211,6 +209,6 @@ def serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
     api = load_api(invocation.settings)
     server = build_server(api, invocation.settings)
-    print(f"portkey-bridge {__version__} serves {api.title} over stdio", file=sys.stderr)
+    print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
     server.run("stdio", show_banner=False, log_level="WARNING")
     return 0

@@ -24,6 +24,9 @@ from portkey_bridge.normalize import APPLICATORS
 from portkey_bridge.operations import Schema
 from portkey_bridge.shapes import Shape, Shapes, children
 
+#: An expansion may be larger than a listing by this factor: somebody asked for it.
+EXPANSION = 8
+
 #: Characters of a description that a stub keeps.
 STUB_DESCRIPTION = 60
 
@@ -126,19 +129,28 @@ class Views:
         return self._render(schema, pointer, min(budget, LARGEST), frozenset())
 
     def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
-        """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
+        """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
+        found, pointer = self._find(schema, pointer)
+        return self.view(found, budget, pointer)
+
+    def locate(self, schema: Schema, pointer: str) -> Schema:
+        """Give the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
+        return self._find(schema, pointer)[0]
+
+    def _find(self, schema: Schema, pointer: str) -> tuple[Schema, str]:
+        """Give the schema and its exact pointer.
 
         The habits of references and paths are understood: a `#` before, a `/` too few before, one too many behind.
         """
         pointer = "/" + pointer.removeprefix("#").removeprefix("/") if pointer not in ("", "#") else ""
         try:
-            return self.view(self._locate(schema, pointer), budget, pointer)
+            return self._at(schema, pointer), pointer
         except PointerToNowhere:
             if not pointer.endswith("/"):
                 raise
-            return self.expand(schema, pointer.rstrip("/"), budget)
+            return self._find(schema, pointer.rstrip("/"))
 
-    def _locate(self, schema: Schema, pointer: str) -> Schema:
+    def _at(self, schema: Schema, pointer: str) -> Schema:
         parts = [unescape(part) for part in pointer.split("/")[1:]]
         at = 0
         while at < len(parts):
