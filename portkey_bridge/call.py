@@ -42,8 +42,10 @@ def call(invocation: Invocation) -> int:
 
 
 async def _call(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
-    async with bridge.client:
+    try:
         return await bridge.call(tool, arguments)
+    finally:
+        await bridge.transport.aclose()
 
 
 def _named(name: str, tools: Sequence[Tool]) -> Tool:

@@ -108,7 +108,7 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
             yield Finding(
                 WARNING, f"{name} is {condition}", f"If the document may have it, set OPEN_MCP_CREDENTIALS={name}."
             )
-    closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets)]
+    closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
     usable = (
         f"{', '.join(secrets) or 'no variable'} set, {len(tools) - len(closed)} of {len(tools)} tools can be called"
     )

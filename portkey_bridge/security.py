@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
+from urllib.parse import quote
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.operations import SecurityScheme
@@ -40,6 +42,10 @@ NOT_FOR_DOCUMENTS = (
     *("STRIPE_*", "SENDGRID_*", "DATABASE_*", "POSTGRES*", "PG*", "MYSQL_*", "REDIS_*", "MONGO*", "SENTRY_*"),
     *("DATADOG_*", "DD_*", "NEW_RELIC_*", "SNYK_*", "SONAR_*"),
 )
+
+
+#: Characters from which on the value of a credential is taken out of everything that is shown.
+SECRET_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -125,8 +131,40 @@ def _written(scheme: SecurityScheme, secret: str) -> str:
     if scheme.type == "apiKey":
         return secret
     if scheme.scheme == "basic":
-        secret = base64.b64encode(secret.encode()).decode()
+        secret = _base64(secret)
     return f"{scheme.scheme.capitalize()} {secret}"
+
+
+class Redactor:
+    """Puts the variable's name in the place of each secret, in whatever form it was written.
+
+    Shorter values are left alone: they are words, such as a provider's name, that answers contain for other reasons.
+    """
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._masks = {
+            form: f"[{name}]"
+            for name, secret in secrets.items()
+            if len(secret) >= SECRET_LENGTH
+            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], _base64(secret))
+        }
+
+    def __call__(self, text: str) -> str:
+        """Give the text without secrets."""
+        for form, mask in self._masks.items():
+            text = text.replace(form, mask)
+        return text
+
+    def body(self, body: bytes) -> bytes:
+        """Give the body without secrets; the same object if there are none in it."""
+        for form, mask in self._masks.items():
+            if form.encode() in body:
+                body = body.replace(form.encode(), mask.encode())
+        return body
+
+
+def _base64(secret: str) -> str:
+    return base64.b64encode(secret.encode()).decode()
 
 
 def example_configuration(names: Iterable[str]) -> str:

@@ -19,9 +19,10 @@ from portkey_bridge.shapes import Shape, Shapes
 from portkey_bridge.views import Views, shorten
 
 EXPAND_SCHEMA = "expandSchema"
+EXPAND_RESULT = "expandResult"
 
 #: Names that no operation may take, in the lower case that operations' names have.
-RESERVED = frozenset({EXPAND_SCHEMA.lower()})
+RESERVED = frozenset({EXPAND_SCHEMA.lower(), EXPAND_RESULT.lower()})
 
 #: What every client accepts as the name of a tool.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
