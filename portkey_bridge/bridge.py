@@ -137,7 +137,7 @@ class Bridge:
         """Say what follows from the document."""
         if answer.status < 400:
             return self._findings(tool, answer)
-        declared = declared_error(tool.operation, answer.status, tool.arguments.root)
+        declared = declared_error(tool.operation, answer.status, self.sources.shapes.root)
         hints = self._credential_hints(tool) if answer.status in CREDENTIAL_STATUSES else []
         return [declared, *hints, *self._findings(tool, answer)]
 
@@ -146,7 +146,7 @@ class Bridge:
             return []
         from portkey_bridge.conformance import findings
 
-        return findings(tool.operation, answer, tool.arguments.root)
+        return findings(tool.operation, answer, self.sources.shapes.root)
 
     def _credential_hints(self, tool: Tool) -> list[str]:
         names = variables(tool.operation.security)

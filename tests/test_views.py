@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from random import Random
 from typing import Any
@@ -348,14 +349,17 @@ leaf_schemas = st.sampled_from([name for name in SCHEMAS if name not in ENDLESS 
     SCHEMAS.__getitem__
 )
 
+
+def holding(keyword: str, schema: Any) -> dict[str, Any]:
+    """Give a schema with one keyword."""
+    return {keyword: schema}
+
+
 schemas = st.recursive(
     leaf_schemas,
     lambda below: st.one_of(
-        *(
-            st.lists(below, min_size=1, max_size=3).map(lambda parts, key=key: {key: parts})
-            for key in ("allOf", "anyOf", "oneOf")
-        ),
-        *(below.map(lambda part, key=key: {key: part}) for key in ("not", "items", "additionalProperties", "contains")),
+        *(st.lists(below, min_size=1, max_size=3).map(partial(holding, key)) for key in ("allOf", "anyOf", "oneOf")),
+        *(below.map(partial(holding, key)) for key in ("not", "items", "additionalProperties", "contains")),
         below.map(lambda part: {"properties": {"a": part}}),
         st.tuples(below, below).map(lambda pair: {"if": pair[0], "then": pair[1]}),
     ),
