@@ -106,7 +106,7 @@ class Bridge:
             async with self.transport.exchange(request) as response:
                 return await self._read(response, report)
         except FAILURES as error:
-            problem = explain(error, request.url.host, self.transport.timeouts)
+            problem = explain(error, _host(error, request), self.transport.timeouts)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.") from error
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
@@ -156,6 +156,14 @@ class Bridge:
             f"The request carried {' and '.join(sent)}: check the value, and what it permits." if sent else "",
             f"Not set, and also taken: {', '.join(missing)}." if missing else "",
         ]
+
+
+def _host(error: BaseException, request: httpx.Request) -> str:
+    """Give the host that failed, which after a redirect is not the request's own."""
+    try:
+        return error.request.url.host if isinstance(error, httpx.RequestError) else request.url.host
+    except RuntimeError:  # httpx knows no request for it
+        return request.url.host
 
 
 def _missing_credentials(tool: Tool) -> CredentialsError:

@@ -87,10 +87,10 @@ def connect(tmp_path: Path) -> Connect:
 
 
 def text_of(result: CallToolResult) -> str:
-    """Give the text of a result. Fails where it is anything but one block of text."""
-    (block,) = result.content
-    assert isinstance(block, TextContent)
-    return block.text
+    """Give the text of a result, the notes behind it included. Fails where it holds anything else."""
+    texts = [block.text for block in result.content if isinstance(block, TextContent)]
+    assert len(texts) == len(result.content), f"not only text: {result.content}"
+    return "\n".join(texts)
 
 
 @dataclass

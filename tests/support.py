@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastmcp import Client
-from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import FastMCPTransport
-from mcp_types import TextContent
 
 from portkey_bridge.document import Document
 from portkey_bridge.normalize import normalize
@@ -39,10 +37,3 @@ async def served(root: dict[str, Any], settings: Settings) -> AsyncIterator[Clie
     """Give an MCP client of the document's server, in memory."""
     async with Client(build_server(api_of(root), settings)) as client:
         yield client
-
-
-def text_of(result: CallToolResult) -> str:
-    """Give the text of a result that has nothing else."""
-    texts = [block.text for block in result.content if isinstance(block, TextContent)]
-    assert len(texts) == len(result.content), f"not only text: {result.content}"
-    return "\n".join(texts)

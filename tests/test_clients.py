@@ -232,7 +232,6 @@ UNEDITABLE = [
     pytest.param("goose", "a: \0", id="control character"),
     pytest.param("goose", "[" * 100_000 + "]" * 100_000, id="deep list"),
     pytest.param("goose", "a: 1\n---\nb: 2\n", id="two documents"),
-    pytest.param("goose", "a: !unknown 1\n", id="tag"),
 ]
 
 

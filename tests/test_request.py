@@ -24,8 +24,8 @@ from portkey_bridge.security import Credential
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.tools import build_tools
-from tests.conftest import Recorded, Recorder
-from tests.support import api_of, operation, served, text_of
+from tests.conftest import Recorded, Recorder, text_of
+from tests.support import api_of, operation, served
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff--boundary\r\n"
 PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
