@@ -205,7 +205,7 @@ COMMANDS = (
         ),
         (
             "cursor --env X_PORTKEY_API_KEY",
-            "claude-desktop --X_PORTKEY_API_KEY=… --dry-run",
+            "claude-desktop --env X_PORTKEY_API_KEY=… --dry-run",
             "./mcp.json --name petstore --spec petstore.yaml",
         ),
     ),

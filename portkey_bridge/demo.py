@@ -193,7 +193,8 @@ class _Demo:
         self.page.heading("The tools")
         self.page.say(
             f"The client asks for the tools. There are {len(self.listed)}, two of them to see more of schemas and of "
-            f"large results. The whole listing, which a model reads before anything else, takes {_kilobytes(size)}. Some of it:"
+            f"large results. The whole listing, which a model reads before anything else, takes {_kilobytes(size)}. "
+            "Some of it:"
         )
         self.page.table((name, self.listed[name].title or "") for name in [*names[:5], EXPAND_SCHEMA])
 

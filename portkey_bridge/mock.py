@@ -24,6 +24,7 @@ from urllib.parse import unquote
 
 import uvicorn
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 from jsonschema_path import SchemaPath
 from openapi_core import V31RequestValidator
@@ -50,11 +51,6 @@ from portkey_bridge.validation import explain, pointer
 
 if TYPE_CHECKING:
     from portkey_bridge.cli import Invocation
-
-#: As for arguments, one branch of `oneOf` at least must fit: in many documents they overlap.
-Lenient: Any = extend(  # type: ignore[no-untyped-call]  # the stubs have no types for it
-    Draft202012Validator, {"oneOf": Draft202012Validator.VALIDATORS["anyOf"]}
-)
 
 #: The only interface that a mock listens on.
 LOOPBACK = "127.0.0.1"
@@ -226,7 +222,9 @@ class _Check:
     def __init__(self, api: Api, operation: Operation, shapes: Shapes) -> None:
         spec = SchemaPath.from_dict(_document_of(api, operation, shapes))
         self.operation = operation
-        self.validator = V31RequestValidator(spec, schema_validators_factory=SchemaValidatorsFactory(Lenient))
+        self.validator = V31RequestValidator(
+            spec, schema_validators_factory=SchemaValidatorsFactory(_validator(shapes))
+        )
 
     def violations(self, request: Request, body: bytes) -> Iterator[Violation]:
         """Yield what is wrong, with pointers that start with the place: `/query/limit`, `/body/messages/0`."""
@@ -241,6 +239,18 @@ def _counts(error: Exception, read: _ReadRequest) -> bool:
     if isinstance(error, ParameterValidationError) or isinstance(error.__cause__, MediaTypeNotFound):
         return True
     return read.body is None or JSON.match(read.content_type) is not None
+
+
+def _validator(shapes: Shapes) -> Any:
+    """Give a validator that asks what a call does: one branch of `oneOf` at least, and nothing that is read-only."""
+
+    def required(_: Any, names: list[str], value: Any, schema: Any) -> Iterator[ValidationError]:
+        for name in names if isinstance(value, dict) else ():
+            if name not in value and not shapes.cannot_have(schema, name):
+                yield ValidationError("is required, and missing", path=[name])
+
+    keywords = {"oneOf": Draft202012Validator.VALIDATORS["anyOf"], "required": required}
+    return extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # the stubs have no types for it
 
 
 def _document_of(api: Api, operation: Operation, shapes: Shapes) -> dict[str, Any]:

@@ -60,7 +60,11 @@ def test_the_wheel_carries_every_module_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "portkey_bridge").rglob("*.py")}
-    assert inside == modules | {"portkey_bridge/py.typed", "portkey_bridge/portkey.yaml"}
+    assert inside == modules | {
+        "portkey_bridge/portkey.yaml",
+        "portkey_bridge/py.typed",
+        "portkey_bridge/reference.html",
+    }
 
 
 def test_the_installed_program_says_its_version(program: Path, tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ def test_the_installed_program_says_its_version(program: Path, tmp_path: Path) -
 
 
 async def test_the_installed_program_serves_the_portkey_api(program: Path, tmp_path: Path) -> None:
-    """It needs no file but its own: 231 operations and expandSchema, over stdio."""
+    """It needs no file but its own: 231 operations and the two tools that expand, over stdio."""
     transport = StdioTransport(str(program), [], env=ELSEWHERE, cwd=str(tmp_path))
     async with Client(transport) as client:
-        assert len(await client.list_tools()) == 232
+        assert len(await client.list_tools()) == 233

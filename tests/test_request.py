@@ -415,9 +415,9 @@ async def test_a_header_value_cannot_split_the_header(recorder: Recorder, value:
     assert "/X-A: " in await refused(recorder, root, {"X-A": value})
 
 
-@pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "Connection", "bad name", "X:Y"])
+@pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "Connection"])
 async def test_headers_of_the_connection_are_not_arguments(recorder: Recorder, name: str) -> None:
-    """Headers that follow from the request, or that no header can be, are refused."""
+    """Headers that follow from the request itself are refused."""
     root = parameters({"name": name, "in": "header", "schema": TEXT})
     async with served(root, Settings(base_url=recorder.url)) as client:
         (tool,) = [tool for tool in await client.list_tools() if tool.name == "op"]

@@ -65,6 +65,14 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "base_url": ["http://a", "http://b", "http://c"],
         "path_item_tools": ["0", "1", "0"],
         "schema_budget": ["1", "2", "3"],
+        "files": [".", "..", "/"],
+        "result_limit": ["1000", "2000", "3000"],
+        "kept_results": ["1,1,1", "2,2,2", "3,3,3"],
+        "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
+        "retries": ["1", "2", "3"],
+        "concurrency": ["1", "2", "3"],
+        "validate_responses": ["0", "1", "0"],
+        "verbose": ["0", "1", "0"],
     }.get(option.field, ["a", "b", "c"])
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
