@@ -111,7 +111,8 @@ class _Search:
         if not entered:
             raise DocumentError("the document", "its schemas are wound into each other", "Untie its references.")
         at = next((at for at in entered if self.path[at].keyword in UNIONS), entered[0])
-        target, holder = self.path[at], self.path[at - 1 if at > start else -1]
+        before = at - 1 if at > start else len(self.path) - 1
+        target, holder = self.path[at], self.path[before]
         outcome = {
             keyword: value
             for keyword, value in target.schema.items()
@@ -119,7 +120,8 @@ class _Search:
         }
         if target.keyword not in UNIONS:
             self.say("a schema refers to itself on the spot, and does without", holder.schema)
-        _put(holder.schema, outcome)
+        negated = before > 0 and self.path[before - 1].keyword == "not"
+        _put(holder.schema, {"not": {}} if negated else outcome)
         while self.path[-1] is not holder:
             self.drop(self.path[-1])
         holder.rest, holder.height = self.edges(holder.schema), 0

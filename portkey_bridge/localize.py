@@ -79,7 +79,8 @@ class _Walk:
             return self.resources.resolve(reference, place.base)
         except DanglingReference as error:
             if kind == "schema":
-                self.changes.append((place.value, ("$ref",), {}))
+                # Under `not`, to accept everything is to say that nothing fits.
+                self.changes.append((place.value, ("$ref",), {"not": {}} if place.pointer.endswith("/not") else {}))
                 problem = f"{printable(reference, 200)}: {error.problem}; any value is accepted in its place"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None

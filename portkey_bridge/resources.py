@@ -128,6 +128,8 @@ class Resources:
             except DocumentError as error:
                 self.repairs.append(f"{error} What refers to it does without.")
                 return None
+            except ValueError:
+                return None  # no URI
             self.repairs += document.repairs
             name = self._name(uri)
             self.others[name] = document.root

@@ -49,7 +49,7 @@ def from_swagger(root: Object, scheme: str) -> Object:
     """
     kept = {key: value for key, value in root.items() if key in ("info", "tags", "security", "externalDocs")}
     extensions = {key: value for key, value in root.items() if key.startswith("x-") and key != OLD}
-    _move_references(root)
+    _upgrade_schemas(root)
     upgrade = _Upgrade(root, scheme)
     return {
         "openapi": "3.0.4",
@@ -69,16 +69,22 @@ def from_swagger(root: Object, scheme: str) -> Object:
     }
 
 
-def _move_references(root: Object) -> None:
-    """Let each schema's reference lead to where its target comes to stand."""
+def _upgrade_schemas(root: Object) -> None:
+    """Let each schema's reference lead to where its target comes to stand, and let it say `discriminator` in 3.x."""
     for schema in _schemas(root):
+        if isinstance(schema.get("discriminator"), str):
+            schema["discriminator"] = {"propertyName": schema["discriminator"]}
         reference = schema.get("$ref")
-        if not isinstance(reference, str):
-            continue
-        if reference.startswith("#/definitions/"):
-            schema["$ref"] = reference.replace("#/definitions/", "#/components/schemas/", 1)
-        elif reference.startswith(("#/paths/", "#/parameters/", "#/responses/")):
-            schema["$ref"] = f"#/{OLD}{reference[1:]}"
+        if isinstance(reference, str):
+            schema["$ref"] = _moved(reference)
+
+
+def _moved(reference: str) -> str:
+    if reference.startswith("#/definitions/"):
+        return reference.replace("#/definitions/", "#/components/schemas/", 1)
+    if reference.startswith(("#/paths/", "#/parameters/", "#/responses/")):
+        return f"#/{OLD}{reference[1:]}"
+    return reference
 
 
 def _schemas(root: Object) -> Iterator[Object]:
@@ -229,7 +235,8 @@ def _form_body(parameters: list[Object], consumes: list[str]) -> Object:
 
 def _property(parameter: Object) -> Any:
     described = {"description": parameter["description"]} if "description" in parameter else {}
-    return {**parameter_schema(parameter), **described}
+    file = {"type": "string", "format": "binary"} if parameter.get("type") == "file" else {}
+    return {**parameter_schema(parameter), **file, **described}
 
 
 def _parameter(value: Object) -> Object:
