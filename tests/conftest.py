@@ -69,6 +69,7 @@ async def connected(
         env={**BARE, **env},
         cwd=str(cwd or ROOT / "tests"),
         log_file=log_file,
+        keep_alive=False,  # the process ends with the session, before the event loop does
     )
     async with Client(transport) as client:
         yield client
