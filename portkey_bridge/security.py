@@ -142,12 +142,14 @@ class Redactor:
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._masks = {
+        masks = {
             form: f"[{name}]"
-            for name, secret in secrets.items()
+            for name, secret in sorted(secrets.items(), reverse=True)  # of equal secrets the first name counts
             if len(secret) >= SECRET_LENGTH
             for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], _base64(secret))
         }
+        # The longest first: one secret may be a part of another.
+        self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
 
     def __call__(self, text: str) -> str:
         """Give the text without secrets."""
