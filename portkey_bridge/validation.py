@@ -76,6 +76,7 @@ class Validation:
             ),
             "oneOf": known["anyOf"],
             "required": self._required,
+            "properties": self._properties,
             "pattern": self._pattern,
             "patternProperties": self._pattern_properties,
             "additionalProperties": self._additional_properties,
@@ -102,6 +103,15 @@ class Validation:
         missing = [name for name in required if name not in value] if isinstance(value, dict) else []
         errors = (ValidationError("is required, and missing", validator="required", path=[name]) for name in missing)
         return self._of_request(errors, schema)
+
+    def _properties(self, validator: Any, properties: dict[str, Schema], value: Any, schema: Any) -> Errors:
+        """`properties`, with the place also where a property may have no value at all."""
+        for name in [name for name in properties if name in value] if isinstance(value, dict) else ():
+            if properties[name] is False:
+                # jsonschema knows no keyword for the schema `false`.
+                yield ValidationError("", validator=None, path=[name], instance=value[name])  # type: ignore[arg-type]
+            else:
+                yield from validator.descend(value[name], properties[name], path=name, schema_path=name)
 
     def _of_request(self, errors: Iterable[ValidationError], schema: Any) -> Errors:
         """Pass on all errors but those for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2)."""
@@ -272,7 +282,9 @@ def _in_one_branch(cause: ValidationError) -> str:
     """Say what is wrong with a branch, with its place below the union."""
     if _is_shallow(cause) and cause.validator == "required":
         return f"needs {cause.relative_path[-1]}"
-    return f"{pointer(list(cause.relative_path))} {_describe(cause)}".lstrip()
+    # A union inside is not told: unions of unions would be told over and over.
+    problem = "fits none of its alternatives" if cause.validator in ("anyOf", "oneOf") else _describe(cause)
+    return f"{pointer(list(cause.relative_path))} {problem}".lstrip()
 
 
 def _is_shallow(cause: ValidationError) -> bool:

@@ -161,7 +161,7 @@ REFUSED = [
     pytest.param("file:///etc/hosts", "folders above the document", id="elsewhere by its full name"),
     pytest.param("notes.txt#/A", "no JSON or YAML file by its name", id="something else"),
     pytest.param(".secret/key.yaml#/A", "or hidden", id="hidden"),
-    pytest.param("broken.yaml#/A", "broken.yaml:1:5: does not parse", id="no YAML"),
+    pytest.param("broken.yaml#/A", "does not parse", id="no YAML"),
     pytest.param("link.yaml#/A", "no JSON or YAML file by its name", id="link to something else"),
     pytest.param("http://[::1/a.yaml", "", id="no URL"),
 ]
@@ -324,7 +324,7 @@ def test_inheritance_by_union_and_allof() -> None:
     child = {"allOf": [{"$ref": "#/components/schemas/Pet"}, {"properties": {"claws": {"type": "integer"}}}]}
     union = [{"$ref": "#/components/schemas/Cat"}, {"$ref": "#/components/schemas/Dog"}]
     pet = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}, "oneOf": union}
-    for order in (dict(Pet=pet, Cat=child, Dog=child), dict(Dog=child, Cat=child, Pet=pet)):
+    for order in ({"Pet": pet, "Cat": child, "Dog": child}, {"Dog": child, "Cat": child, "Pet": pet}):
         root, repairs = in_memory(json.loads(json.dumps(with_schemas(**order))))
 
         assert repairs == ()
@@ -358,9 +358,5 @@ def test_document_that_winds_schemas_into_each_other_ends() -> None:
     """Every schema refers to every other one: the document is read or refused, in bounded time."""
     names = [f"S{n}" for n in range(60)]
     schemas = {name: {"anyOf": [{"$ref": f"#/components/schemas/{other}"} for other in names]} for name in names}
-    try:
-        root, _ = in_memory(with_schemas(**schemas))
-    except DocumentError as error:
-        assert "Untie" in str(error)
-    else:
-        assert accepts(root, "S0", 1)
+    with pytest.raises(DocumentError, match="Untie"):
+        in_memory(with_schemas(**schemas))

@@ -124,7 +124,6 @@ def test_every_option_is_in_the_help(run: Run) -> None:
 
 
 @EACH_OPTION
-@pytest.mark.xfail(strict=False, reason="the README is still to be written")
 def test_every_option_is_in_the_readme(option: Option) -> None:
     """The README names each option's variable and its flag."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

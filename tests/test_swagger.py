@@ -25,7 +25,9 @@ produces: [application/json, application/xml]
 securityDefinitions:
   key: {type: apiKey, in: header, name: X-Key}
   login: {type: basic}
-  app: {type: oauth2, flow: accessCode, authorizationUrl: 'https://a.example/auth', tokenUrl: 'https://a.example/token', scopes: {read: Reads}}
+  app:
+    {type: oauth2, flow: accessCode, authorizationUrl: 'https://a.example/auth', tokenUrl: 'https://a.example/token',
+     scopes: {read: Reads}}
 security: [{key: []}]
 parameters:
   Limit: {name: limit, in: query, type: integer, maximum: 100, exclusiveMaximum: true}
@@ -48,7 +50,9 @@ paths:
     parameters: [{$ref: '#/parameters/Limit'}]
     get:
       responses:
-        '200': {description: OK, schema: {type: array, items: {$ref: '#/definitions/Pet'}}, headers: {X-Total: {type: integer}}}
+        '200':
+          {description: OK, schema: {type: array, items: {$ref: '#/definitions/Pet'}},
+           headers: {X-Total: {type: integer}}}
         '404': {$ref: '#/responses/Missing'}
     post:
       parameters: [{$ref: '#/parameters/Pet'}]
