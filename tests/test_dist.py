@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -26,6 +27,9 @@ from tests.published_schemas import MANIFEST, SERVER
 FETCHING = BARE | {
     name: value for name, value in os.environ.items() if name.lower().endswith("_proxy") or name.startswith("SSL_CERT_")
 }
+
+#: Packages that are not called like the module that they bring.
+PACKAGES = {"dotenv": "python-dotenv", "yaml": "pyyaml"}
 
 needs_uv = pytest.mark.skipif(not shutil.which("uv"), reason="needs uv, and an index to install from")
 needs_mcpb = pytest.mark.skipif(not shutil.which("mcpb"), reason="needs mcpb (npm: @anthropic-ai/mcpb)")
@@ -136,12 +140,14 @@ def test_the_wheel_is_all_that_is_needed(wheel: Path, run: Run, tmp_path: Path) 
 
 def test_every_import_is_a_dependency() -> None:
     """What the package imports from elsewhere is what it asks to be installed."""
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "portkey_bridge").glob("*.py"))
-    imported = set(re.findall(r"^\s*(?:from|import) (\w+)", sources, re.MULTILINE)) - sys.stdlib_module_names
+    sources = (ROOT / "portkey_bridge").glob("*.py")
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    imported = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"portkey_bridge"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
-    names = {"dotenv": "python-dotenv", "yaml": "pyyaml", "mcp_types": "mcp-types", "openapi_core": "openapi-core"}
-    assert {names.get(name, name) for name in imported - {"portkey_bridge"}} <= asked
+    assert {PACKAGES.get(name, name.replace("_", "-")) for name in imported} <= asked
 
 
 @needs_uv
