@@ -1,0 +1,169 @@
+"""What is published: the wheel, the MCP bundle and the registry's entry, as `make dist` makes them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client
+from fastmcp.client.transports import StdioTransport
+from jsonschema import Draft202012Validator
+
+from portkey_bridge import __version__
+from tests.conftest import BARE, ROOT, Run
+from tests.published_schemas import MANIFEST, SERVER
+
+#: What a program needs that fetches packages: where it may keep them, and how it reaches the index.
+FETCHING = BARE | {
+    name: value for name, value in os.environ.items() if name.lower().endswith("_proxy") or name.startswith("SSL_CERT_")
+}
+
+#: Packages that are not called like the module that they bring.
+PACKAGES = {"dotenv": "python-dotenv", "yaml": "pyyaml"}
+
+needs_uv = pytest.mark.skipif(not shutil.which("uv"), reason="needs uv, and an index to install from")
+needs_mcpb = pytest.mark.skipif(not shutil.which("mcpb"), reason="needs mcpb (npm: @anthropic-ai/mcpb)")
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder with everything that is published."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "scripts.dist", str(folder)], cwd=ROOT, env=BARE, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    """Give the wheel."""
+    (file,) = dist.glob("*.whl")
+    return file
+
+
+@pytest.fixture
+def bundle(dist: Path, tmp_path: Path) -> Path:
+    """Give the folder into which a host has unpacked the bundle."""
+    (file,) = dist.glob("*.mcpb")
+    with zipfile.ZipFile(file) as packed:
+        packed.extractall(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def entry(dist: Path) -> dict[str, Any]:
+    """Give the registry's entry."""
+    value: dict[str, Any] = json.loads((dist / "server.json").read_text(encoding="utf-8"))
+    return value
+
+
+def manifest(bundle: Path) -> dict[str, Any]:
+    """Give the bundle's manifest."""
+    value: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    return value
+
+
+def test_the_version_stands_in_one_place(dist: Path, bundle: Path, run: Run) -> None:
+    """Whatever is published has the version of the package, which no other file repeats."""
+    told = entry(dist)
+    assert {told["version"], told["packages"][0]["version"], manifest(bundle)["version"]} == {__version__}
+    assert {file.name for file in dist.iterdir()} == {
+        f"portkey_bridge-{__version__}-py3-none-any.whl",
+        f"portkey-bridge-{__version__}.mcpb",
+        "server.json",
+    }
+    assert run("--version").stdout == f"portkey-bridge {__version__}\n"
+    places = [*ROOT.glob("*.toml"), *ROOT.glob("portkey_bridge/*.py"), *ROOT.glob("scripts/*"), ROOT / "Makefile"]
+    literal = re.compile(rf"version\w*\W+{re.escape(__version__)}\b")
+    found = [path.name for path in places if path.is_file() and literal.search(path.read_text(encoding="utf-8"))]
+    assert found == ["__init__.py"]
+
+
+def test_the_registry_accepts_the_entry(dist: Path) -> None:
+    """server.json is valid under the schema that it names."""
+    told = entry(dist)
+    Draft202012Validator(SERVER, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(told)
+    assert told["$schema"].endswith("/2025-12-11/server.schema.json")
+
+
+def test_hosts_accept_the_manifest(bundle: Path) -> None:
+    """manifest.json is valid under the schema of the version that it names."""
+    Draft202012Validator(MANIFEST).validate(manifest(bundle))
+
+
+@needs_mcpb
+def test_the_official_tool_accepts_the_bundle(dist: Path, bundle: Path) -> None:
+    """The tool that makes bundles finds the manifest valid, and reads the file."""
+    (file,) = dist.glob("*.mcpb")
+    for words in (["validate", str(bundle / "manifest.json")], ["info", str(file)]):
+        done = subprocess.run(["mcpb", *words], capture_output=True, text=True, check=False)  # noqa: S607  # on the PATH
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_manifest_asks_for_what_it_uses(bundle: Path) -> None:
+    """Every variable is filled from a question with a default (a host leaves the placeholder of one without)."""
+    told = manifest(bundle)
+    asked = told["user_config"]
+    placeholders = set(told["server"]["mcp_config"]["env"].values())
+    assert placeholders == {f"${{user_config.{name}}}" for name in asked}
+    assert {question["default"] for question in asked.values()} == {""}
+    assert asked["x_portkey_api_key"]["sensitive"]
+    assert not asked["open_mcp_base_url"]["sensitive"]
+    assert (bundle / told["server"]["entry_point"]).is_file()
+
+
+def test_the_same_sources_give_the_same_bundle(dist: Path, tmp_path: Path) -> None:
+    """Made twice, every file is the same byte for byte."""
+    subprocess.run([sys.executable, "-m", "scripts.dist", str(tmp_path)], cwd=ROOT, env=BARE, check=True)
+    for file in dist.iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_the_wheel_is_all_that_is_needed(wheel: Path, run: Run, tmp_path: Path) -> None:
+    """Unpacked beside its dependencies, the wheel serves its document and writes its page."""
+    place = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(place)
+    env = {"PYTHONPATH": str(place)}
+    assert len(run("tools", env=env).stdout.splitlines()) == 231
+    assert "<html" in run("docs", "--html", env=env).stdout
+    assert run("docs", env=env).stdout == (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def test_every_import_is_a_dependency() -> None:
+    """What the package imports from elsewhere is what it asks to be installed."""
+    sources = (ROOT / "portkey_bridge").glob("*.py")
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    imported = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"portkey_bridge"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
+    assert {PACKAGES.get(name, name.replace("_", "-")) for name in imported} <= asked
+
+
+@needs_uv
+def test_uvx_runs_the_wheel_on_an_empty_machine(wheel: Path, tmp_path: Path) -> None:
+    """With nothing installed, uvx fetches what the wheel asks for, and the command runs."""
+    command = ["uvx", "--from", str(wheel), "portkey-bridge", "tools"]
+    env = {name: value for name, value in FETCHING.items() if name != "PYTHONPATH"} | {"HOME": str(tmp_path)}
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert len(done.stdout.splitlines()) == 231, done.stderr
+
+
+@needs_uv
+async def test_a_host_starts_the_bundle(bundle: Path, tmp_path: Path) -> None:
+    """Started as the manifest says, with every question left empty, the bundle serves."""
+    told = manifest(bundle)["server"]["mcp_config"]
+    args = [word.replace("${__dirname}", str(bundle)) for word in told["args"]]
+    env = FETCHING | {"HOME": str(tmp_path), "PYTHONPATH": ""} | dict.fromkeys(told["env"], "")
+    async with Client(StdioTransport(told["command"], args, env=env, cwd=str(tmp_path)), init_timeout=300) as client:
+        assert len(await client.list_tools()) == 232

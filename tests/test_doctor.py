@@ -1,0 +1,167 @@
+"""doctor: what is wrong is found, told with its remedy, and counted in the exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Recorder, Run
+
+VALUE = "s3cr3t-value"
+
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Pets", "version": "7"},
+    "components": {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-pets-key"}}},
+    "security": [{"key": []}],
+    "paths": {
+        "/pets": {"get": {"operationId": "listPets"}},
+        "/open": {"get": {"operationId": "open", "security": []}},
+    },
+}
+
+#: Variables under which nothing is wrong. The launcher that clients need is made by the fixture.
+GOOD = {"X_PETS_KEY": VALUE}
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    """Give a document on disk, and a folder with a launcher beside it."""
+    launcher = tmp_path / "bin" / "uvx"
+    launcher.parent.mkdir()
+    launcher.write_text("#!/bin/sh\n", encoding="utf-8")
+    launcher.chmod(0o755)
+    file = tmp_path / "pets.json"
+    file.write_text(json.dumps(DOCUMENT), encoding="utf-8")
+    return file
+
+
+def findings(printed: str) -> dict[str, tuple[str, str]]:
+    """Give level and words, with those of the remedy, by subject."""
+    parts = re.findall(r"^(ok|warning|problem) +(\w+) +(.*(?:\n .*)*)", printed, re.MULTILINE)
+    return {subject: (level, words) for level, subject, words in parts}
+
+
+@pytest.fixture
+def closed_port() -> str:
+    """Give the URL of a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_all_is_well(run: Run, document: Path, recorder: Recorder) -> None:
+    """Where nothing is wrong, every line is ok and the exit code is 0."""
+    recorder.answer = (404, {}, b"")
+    path = f"{document.parent / 'bin'}:/usr/bin:/bin"
+    done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env={**GOOD, "PATH": path})
+    found = findings(done.stdout)
+    assert set(found) == {"version", "document", "credentials", "server", "launcher"}
+    assert {level for level, _ in found.values()} == {"ok"}, done.stdout
+    assert "answered 404" in found["server"][1]
+    assert "2 of 2 tools" in found["credentials"][1]
+    assert done.returncode == 0
+
+
+def test_no_credential_is_sent_or_shown(run: Run, document: Path, recorder: Recorder) -> None:
+    """The server is asked as a stranger would ask, and no value is printed, not even one in the URL."""
+    url = recorder.url.replace("//", f"//user:{VALUE}@") + f"/v1?key={VALUE}"
+    done = run("doctor", "--spec", str(document), "--base-url", url, env=GOOD)
+    assert recorder.last.target == "/v1"
+    assert VALUE not in str(recorder.last)
+    assert recorder.last.header("authorization") is None
+    assert VALUE not in done.stdout + done.stderr
+
+
+MALADIES = [
+    pytest.param({}, [], "credentials", "problem", "Set X_PETS_KEY", 1, id="no credential"),
+    pytest.param(GOOD, ["--tools", "open"], "credentials", "ok", "1 of 1 tools", 0, id="none needed"),
+    pytest.param({**GOOD, "PATH": "/nowhere"}, [], "launcher", "warning", "Install uv", 0, id="no launcher"),
+    pytest.param(GOOD, ["--tools", "opn"], "document", "problem", "open", 1, id="a tool that is not there"),
+    pytest.param(GOOD, ["--spec", "none.yaml"], "document", "problem", "none.yaml", 1, id="no document"),
+]
+
+
+@pytest.mark.parametrize(("environ", "options", "subject", "level", "remedy", "status"), MALADIES)
+def test_what_is_wrong_comes_with_its_remedy(
+    run: Run,
+    document: Path,
+    recorder: Recorder,
+    environ: dict[str, str],
+    options: list[str],
+    subject: str,
+    level: str,
+    remedy: str,
+    status: int,
+) -> None:
+    """A problem makes the exit code 1, a warning does not, and both say what to do."""
+    done = run("doctor", "--spec", str(document), "--base-url", recorder.url, *options, env=environ)
+    found = findings(done.stdout)[subject]
+    assert found[0] == level
+    assert remedy in found[1]
+    assert done.returncode == status
+
+
+def test_a_server_that_is_not_there(run: Run, document: Path, closed_port: str) -> None:
+    """A server that cannot be reached is a problem, told with its address."""
+    done = run("doctor", "--spec", str(document), "--base-url", closed_port, env=GOOD)
+    level, words = findings(done.stdout)["server"]
+    assert (level, done.returncode) == ("problem", 1)
+    assert closed_port in words
+
+
+def test_a_server_that_is_ill(run: Run, document: Path, recorder: Recorder) -> None:
+    """A server that answers with a fault of its own is a warning."""
+    recorder.answer = (503, {}, b"")
+    done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env=GOOD)
+    assert findings(done.stdout)["server"][0] == "warning"
+
+
+def test_a_document_without_a_server(run: Run, document: Path) -> None:
+    """Where no tool has a server to send to, the remedy is the variable that names one."""
+    done = run("doctor", "--spec", str(document), env=GOOD)
+    level, words = findings(done.stdout)["server"]
+    assert level == "problem"
+    assert "OPEN_MCP_BASE_URL" in words
+
+
+def test_a_document_that_is_left_out_in_part(run: Run, document: Path, recorder: Recorder) -> None:
+    """Operations that cannot be served are a warning that counts them, after the lines that name them."""
+    broken = {"get": {"parameters": [{"$ref": "#/nowhere"}]}}
+    document.write_text(json.dumps({**DOCUMENT, "paths": {**DOCUMENT["paths"], "/broken": broken}}), encoding="utf-8")
+    done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env=GOOD)
+    level, words = findings(done.stdout)["document"]
+    assert level == "warning"
+    assert "1 operations left out" in words
+    assert "GET /broken" in done.stderr
+
+
+def test_a_document_without_operations(run: Run, document: Path, recorder: Recorder) -> None:
+    """A document that offers nothing is a problem."""
+    document.write_text(json.dumps({**DOCUMENT, "paths": {}}), encoding="utf-8")
+    done = run("doctor", "--spec", str(document), "--base-url", recorder.url)
+    assert findings(done.stdout)["document"][0] == "problem"
+
+
+def test_a_lure_in_a_dotenv_is_found(run: Run, document: Path, recorder: Recorder) -> None:
+    """A `.env` that would decide where a real credential goes is a problem, as it is when serving."""
+    (document.parent / ".env").write_text(f"OPEN_MCP_BASE_URL={recorder.url}\n", encoding="utf-8")
+    done = run("doctor", "--spec", str(document), env=GOOD)
+    level, words = findings(done.stdout)["credentials"]
+    assert level == "problem"
+    assert "--env-file" in words
+
+
+def test_a_withheld_variable_is_told(run: Run, document: Path, recorder: Recorder) -> None:
+    """A variable that looks like somebody else's secret is a warning that names the option to allow it."""
+    scheme = {"key": {"type": "apiKey", "in": "header", "name": "github-token"}}
+    text = json.dumps({**DOCUMENT, "components": {"securitySchemes": scheme}})
+    document.write_text(text, encoding="utf-8")
+    done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env={"GITHUB_TOKEN": VALUE})
+    assert "set OPEN_MCP_CREDENTIALS=GITHUB_TOKEN" in done.stdout
+    assert VALUE not in done.stdout

@@ -1,0 +1,101 @@
+"""inspect: the official inspector gets this very server, with its options and the variables that it uses."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import BARE, Run
+
+#: Stands for npx: keeps what it was called with, and the session file, which is gone afterwards.
+NPX = """#!/bin/sh
+printf '%s\\n' "$@" > {folder}/arguments
+for file do :; done
+cp "$file" {folder}/session.json
+stat -c %a "$(dirname "$file")" > {folder}/mode
+exit 7
+"""
+
+OTHER = {"AWS_SECRET_ACCESS_KEY": "other", "UNRELATED": "other"}
+
+
+def programs(folder: Path, *, node: str | None = "v22.19.0", npx: bool = True) -> str:
+    """Make a folder of programs, and give the PATH on which there are no others but the shell's."""
+    place = folder / "programs"
+    place.mkdir()
+    for name in ("cp", "dirname", "stat", "sh"):
+        (place / name).symlink_to(Path("/bin") / name)
+    if node:
+        (place / "node").write_text(f"#!/bin/sh\necho {node}\n", encoding="utf-8")
+    if npx:
+        (place / "npx").write_text(NPX.format(folder=folder), encoding="utf-8")
+    for program in place.iterdir():
+        if not program.is_symlink():
+            program.chmod(0o755)
+    return str(place)
+
+
+@pytest.fixture
+def session(run: Run, tmp_path: Path) -> dict[str, Any]:
+    """Give the server as the inspector was told of it."""
+    env = {"PATH": programs(tmp_path), "API_KEY": "secret", "OPEN_MCP_SCHEMA_BUDGET": "900", **OTHER}
+    done = run("inspect", "--tools", "listmodels", "--path-item-tools", env=env)
+    assert done.returncode == 7  # the inspector's own
+    server: dict[str, Any] = json.loads((tmp_path / "session.json").read_text(encoding="utf-8"))["mcpServers"]
+    return server["portkey-bridge"]  # type: ignore[no-any-return]
+
+
+def test_the_server_gets_the_options_and_its_variables(session: dict[str, Any], tmp_path: Path) -> None:
+    """The typed options and the variables that the served tools use are passed on, and nobody else's secrets."""
+    assert session["args"] == ["-m", "portkey_bridge", "--tools=listmodels", "--path-item-tools"]
+    assert session["cwd"] == str(tmp_path)
+    assert session["env"]["API_KEY"] == "secret"
+    assert session["env"]["OPEN_MCP_SCHEMA_BUDGET"] == "900"
+    assert not session["env"].keys() & OTHER.keys()
+
+
+def test_secrets_stand_on_no_command_line(session: dict[str, Any], tmp_path: Path) -> None:
+    """The session file lies in a folder that only this user can enter, and is gone when the inspector ends."""
+    arguments = (tmp_path / "arguments").read_text(encoding="utf-8").splitlines()
+    assert arguments[:3] == ["--yes", "@modelcontextprotocol/inspector", "--config"]
+    assert (tmp_path / "mode").read_text(encoding="utf-8").strip() == f"{stat.S_IRWXU:o}"
+    assert not Path(arguments[-1]).exists()
+
+
+def test_the_server_of_the_session_starts(session: dict[str, Any]) -> None:
+    """What the session file names is a command that serves."""
+    done = subprocess.run(
+        [session["command"], *session["args"]],
+        env={**session["env"], "PATH": BARE["PATH"]},
+        cwd=session["cwd"],
+        input=b"",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert b"over stdio" in done.stderr
+
+
+MISSING = [
+    pytest.param({"node": None}, "there is no node on the PATH", id="no Node"),
+    pytest.param({"npx": False}, "there is no npx on the PATH", id="no npx"),
+    pytest.param({"node": "v20.20.2"}, "v20.20.2", id="too old"),
+    pytest.param({"node": "v22.18.9"}, "v22.18.9", id="a little too old"),
+    pytest.param({"node": "nonsense"}, "nonsense", id="no version"),
+]
+
+
+@pytest.mark.parametrize(("present", "words"), MISSING)
+def test_what_is_missing_is_named(run: Run, tmp_path: Path, present: dict[str, Any], words: str) -> None:
+    """Without a Node that is new enough, one line says what to install, and the exit code is 2."""
+    done = run("inspect", env={"PATH": programs(tmp_path, **present)})
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Node 22.19 or newer" in done.stderr
+    assert "Install" in done.stderr
