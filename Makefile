@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check coverage dist clean
+.PHONY: demo test check coverage reference dist clean
 
 demo: .venv/installed
 	$(BIN)/portkey-bridge demo
@@ -20,8 +20,13 @@ check: .venv/installed
 coverage: .venv/installed
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
+# The reference of the shipped document; a test holds it to the document.
+reference: .venv/installed
+	OPEN_MCP_SPEC= OPEN_MCP_TOOLS= $(BIN)/portkey-bridge docs > docs/reference.md
+
+# The wheel, the MCP bundle and the entry for the public registry.
 dist: .venv/installed
-	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m scripts.dist dist
 
 .venv/installed: pyproject.toml portkey_bridge/__init__.py
 	$(PYTHON) -m venv .venv

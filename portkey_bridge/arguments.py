@@ -9,13 +9,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from portkey_bridge.bodies import sends_file, takes_file
 from portkey_bridge.errors import Violation
-from portkey_bridge.operations import MediaType, Operation, Parameter, Schema
+from portkey_bridge.files import FORMS
+from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
+from portkey_bridge.security import Place, place
 from portkey_bridge.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ PREFERRED_MEDIA_TYPES = (
 )
 
 #: Media types whose objects have named properties, which become arguments of their own.
-OF_PROPERTIES = re.compile(r"application/json\b|[^;]*\+json\b|application/x-www-form-urlencoded\b|multipart/", re.I)
+OF_PROPERTIES = re.compile(r"[^;]*[/+](json|xml)\b|application/x-www-form-urlencoded\b|multipart/", re.IGNORECASE)
 
 #: Who keeps a name that two things claim, and in which order arguments are listed.
 PRECEDENCE = ("path", "query", "querystring", "header", "cookie", "body")
@@ -68,13 +71,13 @@ class Bound:
 
 @dataclass(frozen=True, eq=False)
 class Arguments:
-    """The arguments of one operation. `open` bodies take further properties than the named ones."""
+    """The arguments of one operation. `further` is the schema of what the body takes besides its named properties."""
 
     bindings: Mapping[str, Binding]
     media_type: MediaType | None
     body_required: bool
-    open: bool
-    root: Mapping[str, Any] = field(repr=False)
+    further: Schema
+    shapes: Shapes = field(repr=False)
 
     @cached_property
     def schema(self) -> Shape:
@@ -83,7 +86,7 @@ class Arguments:
             "type": "object",
             "properties": {name: binding.schema for name, binding in self.bindings.items()},
             "required": [name for name, binding in self.bindings.items() if binding.required],
-            "additionalProperties": self.open,
+            "additionalProperties": self.further,
         }
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
@@ -105,13 +108,15 @@ class Arguments:
         yield from self._parameters_validation.violations(known, _pointer)
         bound = self.bind(arguments)
         if bound.has_body and self._body_validation is not None:
-            yield from self._body_validation.violations(bound.body, self._place_in_body)
+            yield from self._body_validation.violations(bound.body, self.place_in_body)
         elif self._whole_body is not None and not bound.has_body and self.body_required:
             yield Violation(_pointer([self._whole_body]), "is required, and missing")
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
-            if name not in self.bindings and not self.open:
+            if name in self._arguments_of_body and name not in self.bindings:
+                yield Violation(_pointer([name]), f"is called {self._arguments_of_body[name]} here")
+            elif name not in self.bindings and self.further is False:
                 near = difflib.get_close_matches(name, self.bindings, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self.bindings) or 'none'}"
                 yield Violation(_pointer([name]), f"there is no such argument; {hint}")
@@ -127,14 +132,14 @@ class Arguments:
                 "properties": {binding.argument: binding.schema for binding in parameters},
                 "required": [binding.argument for binding in parameters if binding.required],
             },
-            self.root,
+            self.shapes,
         )
 
     @cached_property
     def _body_validation(self) -> Validation | None:
         from portkey_bridge.validation import Validation
 
-        return Validation(self.media_type.schema, self.root) if self.media_type is not None else None
+        return Validation(self.media_type.schema, self.shapes) if self.media_type is not None else None
 
     @cached_property
     def _whole_body(self) -> str | None:
@@ -152,7 +157,8 @@ class Arguments:
             if binding.location == "body" and binding.name is not None
         }
 
-    def _place_in_body(self, path: list[str | int]) -> str:
+    def place_in_body(self, path: Sequence[str | int]) -> str:
+        """Give the pointer into the arguments that a path into the body stands for."""
         if self._whole_body is not None:
             return _pointer([self._whole_body, *path])
         return _pointer(
@@ -168,33 +174,25 @@ class Arguments:
         return binding.name if binding is not None and binding.name is not None else name
 
 
-def read_arguments(operation: Operation, shapes: Shapes, credential_names: frozenset[str]) -> Arguments:
+def read_arguments(operation: Operation, shapes: Shapes, credential_places: frozenset[Place]) -> Arguments:
     """Give the arguments of an operation.
 
-    `credential_names` are the header, query and cookie names that its credentials take, headers in lower case: a
-    parameter of such a name is not required, because the credential can stand there.
+    A parameter in one of the `credential_places` is not required, because the credential can stand there.
     """
     body = operation.request_body
     media_type = _preferred(body.content) if body is not None else None
     shape = _flat_shape(media_type, shapes)
-    wanted = [_of_parameter(parameter, credential_names) for parameter in operation.parameters]
+    wanted = [_of_parameter(parameter, credential_places) for parameter in operation.parameters]
     if media_type is not None and body is not None:
-        if shape is None:
-            schema = _described(media_type.schema, body.description)
-            wanted.append(Binding("body", "body", None, schema, body.required))
-        else:
-            required = shape.get("required", ()) if body.required else ()
-            wanted.extend(
-                Binding(name, "body", name, schema, name in required) for name, schema in shape["properties"].items()
-            )
+        wanted.extend(_of_body(body, media_type, shape, shapes))
     named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
     listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
     return Arguments(
         bindings={binding.argument: binding for binding in listed},
         media_type=media_type,
         body_required=body is not None and body.required,
-        open=shape is not None and shape.get("additionalProperties", False) is not False,
-        root=shapes.root,
+        further=_further(shape) if shape is not None else False,
+        shapes=shapes,
     )
 
 
@@ -224,11 +222,50 @@ def _flat_shape(media_type: MediaType | None, shapes: Shapes) -> Shape | None:
     return None if adds_properties else shape
 
 
-def _of_parameter(parameter: Parameter, credential_names: frozenset[str]) -> Binding:
-    name = parameter.name.lower() if parameter.location == "header" else parameter.name
-    required = parameter.required and name not in credential_names
+def _named(shape: Shape) -> dict[str, Schema]:
+    """Give the properties of a body, also those that it requires without saying more about them."""
+    beyond = shape.get("additionalProperties", True)
+    return dict(shape["properties"]) | {
+        name: beyond for name in shape.get("required", ()) if name not in shape["properties"]
+    }
+
+
+def _further(shape: Shape) -> Schema:
+    """Give the schema of properties that are not named. Where the body says nothing of them, there are none.
+
+    By the letter there may be any; but then no argument would ever be wrong, and a slip would be sent.
+    """
+    return True if "patternProperties" in shape else shape.get("additionalProperties", False)
+
+
+def _of_parameter(parameter: Parameter, credential_places: frozenset[Place]) -> Binding:
+    required = parameter.required and place(parameter.location, parameter.name) not in credential_places
     schema = _described(parameter.schema, parameter.description)
     return Binding(parameter.name, parameter.location, parameter.name, schema, required, parameter)
+
+
+def _of_body(body: RequestBody, media_type: MediaType, shape: Shape | None, shapes: Shapes) -> Iterator[Binding]:
+    if shape is None:
+        schema = _described(media_type.schema, body.description)
+        yield Binding("body", "body", None, _as_file(schema, media_type, shapes), body.required)
+        return
+    required = shape.get("required", ()) if body.required else ()
+    for name, schema in _named(shape).items():
+        described = _file_argument(schema, shapes) if takes_file(schema, shapes) else schema
+        yield Binding(name, "body", name, described, name in required)
+
+
+def _as_file(schema: Schema, media_type: MediaType, shapes: Shapes) -> Schema:
+    """Give the schema of a whole body: that of a file where the media type says no more than bytes."""
+    shape = shapes(schema)
+    if not sends_file(media_type) or "anyOf" in shape or shape.get("type", "string") != "string":
+        return schema
+    return _file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, shapes)
+
+
+def _file_argument(schema: Schema, shapes: Shapes) -> Schema:
+    """Give the schema with the forms that a file takes."""
+    return _described(schema, f"{shapes(schema).get('description', '')} {FORMS}".strip())
 
 
 def _described(schema: Schema, description: str) -> Schema:
@@ -254,7 +291,7 @@ def _safe(name: str, digest: str) -> str:
     return safe if ARGUMENT_NAME.fullmatch(safe) else f"{safe[:55]}_{digest}"
 
 
-def _pointer(path: list[str | int]) -> str:
+def _pointer(path: Sequence[str | int]) -> str:
     from portkey_bridge.validation import pointer
 
     return pointer(path)

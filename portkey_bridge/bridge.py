@@ -1,74 +1,169 @@
 """The call line: arguments are validated, bound, written as a request, sent, and the answer rendered.
 
-This is the one place that sends.
+What goes wrong on it, wherever, is a result that a model can act on, and holds no secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Any
 
 import httpx
 from fastmcp.tools.base import ToolResult
 
+from portkey_bridge.bodies import Sources
 from portkey_bridge.errors import CallError, CredentialsError, TransportError
 from portkey_bridge.operations import Operation
-from portkey_bridge.request import base_url, build_request
-from portkey_bridge.response import error_result, render
-from portkey_bridge.security import credentials, example_configuration, needs_credential, variable
+from portkey_bridge.request import base_url, write_request
+from portkey_bridge.response import Answer, Renderer, declared_error, error_result
+from portkey_bridge.security import (
+    Redactor,
+    credentials,
+    example_configuration,
+    needs_credential,
+    place,
+    variable,
+    variables,
+)
+from portkey_bridge.streams import READERS, Report, Stream
 from portkey_bridge.tools import Tool
+from portkey_bridge.transport import TooLarge, Transport, explain
 
-#: Seconds: a language model may think for minutes before the first byte of its answer.
-TIMEOUT = httpx.Timeout(600, connect=10)
+#: What an exchange may fail with.
+FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
+
+#: Statuses that concern the credentials (RFC 9110 section 15.5.2 and 15.5.4).
+CREDENTIAL_STATUSES = (401, 403)
+
+
+async def no_report(number: int, added: str | None) -> None:
+    """Report nothing: nobody asked."""
 
 
 @dataclass(frozen=True)
 class Bridge:
-    """Calls operations. `secrets` maps variables to credentials, `base_url` is None to use the document's servers."""
+    """Calls operations. `secrets` maps variables to credentials, `base_url` is None to use the document's servers.
 
-    client: httpx.AsyncClient = field(repr=False)
+    `log` takes one line a call, with no argument and no secret in it.
+    """
+
+    transport: Transport
+    renderer: Renderer
     secrets: Mapping[str, str] = field(repr=False)
+    redact: Redactor
     base_url: str | None
     document_uri: str
+    sources: Sources
+    log: Callable[[str], None] | None = None
+    validate_responses: bool = False
 
-    async def call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
-        """Call the operation and give its answer. What goes wrong is a result with `isError` that says what to do."""
+    async def call(self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report) -> ToolResult:
+        """Call the operation and give its answer. What goes wrong is a result with `isError` that says what to do.
+
+        `report` is told of each event of an answer that is a stream.
+        """
         try:
-            return await self._call(tool, arguments)
+            return await self._call(tool, arguments, report)
         except CallError as error:
-            return error_result(str(error))
+            return error_result(self.redact(str(error)))
         except Exception as error:  # whatever it is: no traceback, which may hold a secret, reaches the client
             return error_result(f"{tool.name} failed inside portkey-bridge ({type(error).__name__}). Please report it.")
 
-    async def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
+    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report) -> ToolResult:
         tool.validate(arguments)
-        if needs_credential(tool.operation.security, self.secrets):
+        bound = tool.bind(arguments)
+        filled = {
+            place(binding.location, binding.name or "") for binding, value in bound.parameters if value is not None
+        }
+        if needs_credential(tool.operation.security, self.secrets, filled):
             raise _missing_credentials(tool)
         url = base_url(tool, self.base_url, self.document_uri)
-        request = build_request(tool, tool.bind(arguments), credentials(tool.operation.security, self.secrets), url)
-        response = await self._send(tool.operation, request)
-        return render(tool.operation, response)
+        sent = credentials(tool.operation.security, self.secrets)
+        request = write_request(tool, bound, sent, url, self.sources).to_httpx()
+        answer = self._redacted(await self._logged(tool.operation, request, report))
+        return self.renderer.render(tool.operation, answer, self._hints(tool, answer))
 
-    async def _send(self, operation: Operation, request: httpx.Request) -> httpx.Response:
+    async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+        """Exchange request and answer, and log the outcome whatever it is."""
+        began, outcome = time.perf_counter(), "cancelled"
         try:
-            return await self.client.send(request)
-        except httpx.HTTPError as error:
-            reason = TRANSPORT_ERRORS.get(type(error), "the exchange with the API broke off")
-            host = request.url.host
-            raise TransportError(
-                f"{operation.method} {operation.path} at {host} got no answer: {reason} ({type(error).__name__})."
-            ) from error
+            answer = await self._exchange(operation, request, report)
+            outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
+            return answer
+        except TransportError:
+            outcome = "no answer"
+            raise
+        finally:
+            if self.log is not None:
+                milliseconds = (time.perf_counter() - began) * 1000
+                self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
+
+    async def _exchange(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+        try:
+            async with self.transport.exchange(request) as response:
+                return await self._read(response, report)
+        except FAILURES as error:
+            problem = explain(error, _host(error, request), self.transport.timeouts)
+            raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.") from error
+
+    async def _read(self, response: httpx.Response, report: Report) -> Answer:
+        """Read the body, as a stream where it is one. What came before it broke off is kept."""
+        answer = Answer(response.status_code, response.reason_phrase, response.headers, b"")
+        body, stream = BytesIO(), Stream()
+        reader = READERS.get(answer.media_type) if response.is_success else None
+        problem = ""
+        try:
+            if reader is not None:
+                await stream.read(reader(response.aiter_bytes()), report, self.redact)
+            else:
+                async for chunk in response.aiter_bytes():
+                    body.write(chunk)
+        except FAILURES as error:
+            problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
+            if isinstance(error, TooLarge):
+                body = BytesIO()  # a first part of that size helps nobody
+        if reader is None:
+            return replace(answer, body=body.getvalue(), problem=problem)
+        return replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True)
+
+    def _redacted(self, answer: Answer) -> Answer:
+        headers = httpx.Headers([(name, self.redact(value)) for name, value in answer.headers.multi_items()])
+        return replace(answer, headers=headers, body=self.redact.body(answer.body), problem=self.redact(answer.problem))
+
+    def _hints(self, tool: Tool, answer: Answer) -> list[str]:
+        """Say what follows from the document."""
+        if answer.status < 400:
+            return self._findings(tool, answer)
+        declared = declared_error(tool.operation, answer.status, self.sources.shapes.root)
+        hints = self._credential_hints(tool) if answer.status in CREDENTIAL_STATUSES else []
+        return [declared, *hints, *self._findings(tool, answer)]
+
+    def _findings(self, tool: Tool, answer: Answer) -> list[str]:
+        if not self.validate_responses or answer.stream or answer.problem:
+            return []
+        from portkey_bridge.conformance import findings
+
+        return findings(tool.operation, answer, self.sources.shapes.root)
+
+    def _credential_hints(self, tool: Tool) -> list[str]:
+        names = variables(tool.operation.security)
+        sent = [name for name in names if name in self.secrets]
+        missing = [name for name in names if name not in self.secrets]
+        return [
+            f"The request carried {' and '.join(sent)}: check the value, and what it permits." if sent else "",
+            f"Not set, and also taken: {', '.join(missing)}." if missing else "",
+        ]
 
 
-#: What to say of an exchange that failed. httpx's own texts may hold the URL, and a URL may hold a secret.
-TRANSPORT_ERRORS: dict[type[httpx.HTTPError], str] = {
-    httpx.ConnectError: "there was no connection; check that the host is right and its service runs",
-    httpx.ConnectTimeout: "the connection was not accepted in time",
-    httpx.ReadTimeout: "the API took too long to answer",
-    httpx.RemoteProtocolError: "the API broke off or did not speak HTTP",
-    httpx.UnsupportedProtocol: "the server's URL is neither http nor https",
-}
+def _host(error: BaseException, request: httpx.Request) -> str:
+    """Give the host that failed, which after a redirect is not the request's own."""
+    try:
+        return error.request.url.host if isinstance(error, httpx.RequestError) else request.url.host
+    except RuntimeError:  # httpx knows no request for it
+        return request.url.host
 
 
 def _missing_credentials(tool: Tool) -> CredentialsError:

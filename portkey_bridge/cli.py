@@ -1,6 +1,7 @@
 """The command line: words to a person, and exit codes.
 
-0 done; 1 the command found something wrong; 2 something that the person can mend: an option, a variable, the document.
+0 done; 1 the command found something wrong; 2 something that the person can mend: an option, a variable, the document;
+130 interrupted; 141 nobody reads the output any more. Results go to stdout, words to stderr.
 The table COMMANDS is the only place where a command is declared.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from typing import Any, NoReturn
 from portkey_bridge import __version__
 from portkey_bridge.errors import SetupError
 from portkey_bridge.settings import OPTIONS, Settings, read_settings
+from portkey_bridge.terminal import printable
 
 DESCRIPTION = "Serves an API that has an OpenAPI document as tools of the Model Context Protocol, over stdio."
 
@@ -25,8 +28,16 @@ EPILOG = """examples:
   portkey-bridge                                   serve the Portkey API
   portkey-bridge --tools listmodels,createchatcompletion
   portkey-bridge --spec petstore.yaml              serve another API
+  portkey-bridge call listmodels                   call one tool from the shell
   portkey-bridge demo                              see it work, without a key or a network
   portkey-bridge mock --port 8080                  answer as the API would, with made-up data
+  portkey-bridge doctor                            see whether everything is in place
+
+exit codes:
+  0  done
+  1  the command found something wrong
+  2  something to mend: an option, a variable, the document
+  130  interrupted, 141  the reader of the output went away
 """
 
 
@@ -40,12 +51,22 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `run` is `module:function`, imported when the command is used, and gives the exit code."""
+    """A command: `run` is `module:function`, imported when the command is used, and gives the exit code.
+
+    `examples` are command lines without the program's name, each a first thing to try.
+    """
 
     name: str
     help: str
     run: str
     arguments: tuple[Argument, ...] = ()
+    examples: tuple[str, ...] = ("",)
+
+    @property
+    def epilog(self) -> str:
+        """The examples, as `--help` shows them."""
+        lines = (f"  portkey-bridge {self.name} {words}".rstrip() for words in self.examples)
+        return "\n".join(["examples:", *lines])
 
 
 @dataclass(frozen=True)
@@ -57,18 +78,153 @@ class Invocation:
     typed: Sequence[str]
 
 
-SERVE = Command("serve", "serve over stdio (what happens without a command, too)", "portkey_bridge.server:serve_stdio")
+_CLIENT = (
+    Argument(
+        "client", {"metavar": "CLIENT", "help": "a client by its name (list shows them), or its file by its path"}
+    ),
+    Argument("--name", {"metavar": "NAME", "help": "name of the entry (default: portkey-bridge)"}),
+    Argument("--dry-run", {"action": "store_true", "help": "print the change as a diff, and change nothing"}),
+)
+
+SERVE = Command(
+    "serve",
+    "serve over stdio (what happens without a command, too)",
+    "portkey_bridge.server:serve_stdio",
+    examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion"),
+)
 
 COMMANDS = (
     SERVE,
+    Command(
+        "call",
+        "call one tool and print its result",
+        "portkey_bridge.call:call",
+        (
+            Argument("tool", {"metavar": "TOOL", "help": "name of the tool"}),
+            Argument(
+                "arguments",
+                {
+                    "metavar": "ARGUMENT",
+                    "nargs": "*",
+                    "help": "name=value, or a JSON object, or @FILE with one, or - for one on standard input",
+                },
+            ),
+            Argument(
+                "--dry-run",
+                {"action": "store_true", "help": "show the request as HTTP and as curl, and send nothing"},
+            ),
+        ),
+        (
+            "listmodels",
+            "getprompt promptId=welcome --dry-run",
+            "createchatcompletion @request.json",
+        ),
+    ),
+    Command(
+        "tools",
+        "list the tools with their sizes, by tag; where no terminal is, one a line with tabs between",
+        "portkey_bridge.listing:print_tools",
+        (
+            Argument("--grep", {"metavar": "TEXT", "help": "only tools with this regular expression in their words"}),
+            Argument("--tag", {"metavar": "TAG", "help": "only tools with this tag"}),
+            Argument("--json", {"action": "store_true", "help": "print a JSON array"}),
+        ),
+        ("", "--grep 'chat|embedding'", "--tag prompts --json", "--spec petstore.yaml"),
+    ),
+    Command(
+        "schema",
+        "show the input schema of a tool as a model sees it",
+        "portkey_bridge.listing:print_schema",
+        (
+            Argument("tool", {"metavar": "TOOL", "help": "the tool's name"}),
+            Argument("pointer", {"nargs": "?", "metavar": "POINTER", "help": "JSON pointer of the part to expand"}),
+            Argument("--full", {"action": "store_true", "help": "what arguments are checked against, whole"}),
+        ),
+        ("createchatcompletion", "createchatcompletion /properties/messages/items", "createchatcompletion --full"),
+    ),
+    Command(
+        "env",
+        "list the variables that the document asks for, whether they are set, and what each opens",
+        "portkey_bridge.listing:print_env",
+        examples=("", "--spec petstore.yaml"),
+    ),
+    Command(
+        "docs",
+        "write the reference of all tools: Markdown, or one HTML page to search in",
+        "portkey_bridge.reference:print_docs",
+        (Argument("--html", {"action": "store_true", "help": "write one self-contained HTML page"}),),
+        ("> reference.md", "--html > reference.html", "--html --spec petstore.yaml > petstore.html"),
+    ),
+    Command(
+        "doctor",
+        "look at everything that can be wrong, and say how to mend it",
+        "portkey_bridge.doctor:print_checks",
+        examples=("", "--spec petstore.yaml --base-url http://localhost:8080"),
+    ),
+    Command(
+        "inspect",
+        "start the official MCP inspector on this server, with these options and this environment",
+        "portkey_bridge.inspector:run_inspector",
+        examples=("", "--tools listmodels"),
+    ),
+    Command(
+        "completion",
+        "print the script that completes commands and options in a shell",
+        "portkey_bridge.completion:print_completion",
+        (Argument("shell", {"choices": ("bash", "zsh", "fish"), "help": "the shell to write for"}),),
+        (
+            "bash > ~/.local/share/bash-completion/completions/portkey-bridge",
+            'zsh > "${fpath[1]}/_portkey-bridge"',
+            "fish > ~/.config/fish/completions/portkey-bridge.fish",
+        ),
+    ),
     Command("demo", "show the server at work against an embedded mock of the API", "portkey_bridge.demo:run_demo"),
     Command(
         "mock",
         "answer on the loopback interface as the API would, with made-up data",
         "portkey_bridge.mock:serve_mock",
         (Argument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),),
+        ("", "--port 8080"),
+    ),
+    Command(
+        "add",
+        "set this server up in an MCP client, with the options that are given here",
+        "portkey_bridge.client_commands:add",
+        (
+            *_CLIENT,
+            Argument(
+                "--env",
+                {
+                    "action": "append",
+                    "metavar": "KEY[=VALUE]",
+                    "help": "a variable for the server, or KEY alone to refer to the environment; "
+                    "--KEY=VALUE with KEY in upper case does the same; may be repeated",
+                },
+            ),
+            Argument("--yes", {"action": "store_true", "help": "replace an existing entry without asking"}),
+        ),
+        (
+            "cursor --env X_PORTKEY_API_KEY",
+            "claude-desktop --env X_PORTKEY_API_KEY=… --dry-run",
+            "./mcp.json --name petstore --spec petstore.yaml",
+        ),
+    ),
+    Command(
+        "remove",
+        "take this server out of an MCP client",
+        "portkey_bridge.client_commands:remove",
+        _CLIENT,
+        ("cursor", "cursor --name petstore --dry-run"),
+    ),
+    Command(
+        "list",
+        "show in which MCP clients this server is set up",
+        "portkey_bridge.client_commands:show",
+        examples=("",),
     ),
 )
+
+_VARIABLE = re.compile(r"--[A-Z][A-Z0-9_]*=")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,21 +241,39 @@ def entry_point() -> NoReturn:
 
 def main(typed: Sequence[str]) -> int:
     """Run the command line and give the exit code."""
-    parser = _parser()
-    _refuse_unknown_options(parser, typed)
-    options = vars(parser.parse_args(typed))
-    name = options.pop("command", None) or SERVE.name
-    command = next(command for command in COMMANDS if command.name == name)
     try:
-        settings = read_settings(options, os.environ, options.pop("env_file", None))
-        module, _, function = command.run.partition(":")
-        status: int = getattr(import_module(module), function)(Invocation(settings, options, typed))
-        return status
+        status = _run(typed)
+        sys.stdout.flush()
     except SetupError as error:
-        print(f"portkey-bridge: {error}", file=sys.stderr)
+        print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # as in `portkey-bridge tools | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
+        return 141
+    return status
+
+
+def _run(typed: Sequence[str]) -> int:
+    parser = build_parser()
+    words = _spelled_out(typed)
+    _refuse_unknown_options(parser, words)
+    options = vars(parser.parse_args(words))
+    name = options.pop("command", None) or SERVE.name
+    command = next(command for command in COMMANDS if command.name == name)
+    settings = read_settings(options, os.environ, options.get("env_file"))
+    module, _, function = command.run.partition(":")
+    status: int = getattr(import_module(module), function)(Invocation(settings, options, typed))
+    return status
+
+
+def _spelled_out(typed: Sequence[str]) -> Sequence[str]:
+    """Spell `--KEY=VALUE` out as `--env=KEY=VALUE` for a command that takes variables."""
+    takes = {command.name for command in COMMANDS if any(own.flag == "--env" for own in command.arguments)}
+    if takes.isdisjoint(typed):
+        return typed
+    return ["--env=" + word.removeprefix("--") if _VARIABLE.match(word) else word for word in typed]
 
 
 def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str]) -> None:
@@ -108,11 +282,12 @@ def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str
     known = {option.flag for option in OPTIONS} | own | {"--env-file", "--version", "--help", "-h"}
     for flag in (word.partition("=")[0] for word in typed if word.startswith("--")):
         if flag not in known:
-            near = difflib.get_close_matches(flag, known, n=1)
+            near = [f"{flag}=VALUE"] if flag.isupper() else difflib.get_close_matches(flag, known, n=1)
             parser.error(f"unknown option {flag}" + (f", did you mean {near[0]}?" if near else ""))
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Give the parser of the whole command line."""
     shared = _shared_options()
     parser = _Parser(
         prog="portkey-bridge",
@@ -131,6 +306,8 @@ def _parser() -> argparse.ArgumentParser:
             parents=[shared],
             help=command.help,
             description=f"{command.help[:1].upper()}{command.help[1:]}.",
+            epilog=command.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,
         )

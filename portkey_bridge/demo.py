@@ -192,8 +192,9 @@ class _Demo:
         names = self._ordered()
         self.page.heading("The tools")
         self.page.say(
-            f"The client asks for the tools. There are {len(self.listed)}, one of them to expand schemas. The whole "
-            f"listing, which a model reads before anything else, takes {_kilobytes(size)}. Some of it:"
+            f"The client asks for the tools. There are {len(self.listed)}, two of them to see more of schemas and of "
+            f"large results. The whole listing, which a model reads before anything else, takes {_kilobytes(size)}. "
+            "Some of it:"
         )
         self.page.table((name, self.listed[name].title or "") for name in [*names[:5], EXPAND_SCHEMA])
 

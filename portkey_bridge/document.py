@@ -1,23 +1,50 @@
-"""Brings an OpenAPI document into memory: where it lies, and JSON or YAML told by content."""
+"""Brings an OpenAPI document into memory: where it lies, and JSON or YAML told by content.
+
+What comes out has JSON's types only, is no circle, and is neither deeper nor larger than the rest of the program can
+walk: a hostile document is refused here.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from portkey_bridge.errors import DocumentError
+
+#: Bytes of a file, levels of nesting, and values that the aliases of a YAML file may stand for.
+MAX_BYTES = 100_000_000
+MAX_DEPTH = 200
+MAX_VALUES = 5_000_000
+
+#: What other files may be called, and how many folders above the document they may lie: `../common.yaml` is usual.
+SUFFIXES = frozenset({".json", ".yaml", ".yml"})
+FOLDERS_ABOVE = 2
 
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed document: `source` as the person named it, `uri` to resolve against, `root` its content."""
+    """A parsed document: `source` as the person named it, `uri` to resolve against, `root` its content.
+
+    `repairs` has a sentence for what the parser had to decide.
+    """
 
     source: str
     uri: str
-    root: dict[str, Any]
+    root: Any
+    repairs: tuple[str, ...] = ()
+
+
+Retrieve = Callable[[str], Document]
+"""Brings the resource of a URI into memory. Raises DocumentError."""
 
 
 def portkey_document() -> Path:
@@ -31,43 +58,92 @@ def read_document(source: str) -> Document:
 
     Raises DocumentError, with line and column where the parser gives them.
     """
-    path = Path(source)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DocumentError(source, f"not UTF-8 text at byte {error.start}", "Save the document as UTF-8.") from error
-    except OSError as error:
-        raise DocumentError(
-            source,
-            f"cannot be read ({error.strerror or error})",
-            "Give --spec the path of a readable OpenAPI document.",
-        ) from error
-    root = parse(source, text)
-    if not isinstance(root, dict):
+    document = _read(source, Path(source))
+    if not isinstance(document.root, dict):
         raise DocumentError(
             source,
             "not an OpenAPI document: its top level is no object",
             "It starts with a line like 'openapi: 3.1.0'.",
         )
-    return Document(source, path.resolve().as_uri(), root)
+    return document
 
 
-def parse(source: str, text: str) -> Any:
+def files_beside(document: Document) -> Retrieve:
+    """Give what reads the other files of a document on disk.
+
+    These are JSON and YAML files by name, not hidden, in the document's folder, below it, and at most FOLDERS_ABOVE
+    above it; links are followed before that is judged. A document can so be split into files, and can't show others.
+    """
+    folder = _path(document.uri).parent
+
+    def retrieve(uri: str) -> Document:
+        if urlsplit(uri).scheme != "file":
+            raise DocumentError(
+                uri, "a document on disk refers to files only", "Put it beside the document, and refer to it there."
+            )
+        path = _path(uri)
+        name = Path(os.path.relpath(path, folder)).as_posix()
+        _refuse_foreign(name, path.resolve(), folder)
+        return _read(name, path)
+
+    return retrieve
+
+
+def _path(uri: str) -> Path:
+    return Path(url2pathname(urlsplit(uri).path))
+
+
+def _refuse_foreign(name: str, path: Path, folder: Path) -> None:
+    parts = Path(os.path.relpath(path, folder)).parts
+    remedy = f"Refer to {', '.join(sorted(SUFFIXES))} files near the document."
+    if parts.count("..") > FOLDERS_ABOVE:
+        raise DocumentError(name, f"lies more than {FOLDERS_ABOVE} folders above the document", remedy)
+    if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") and part != ".." for part in parts):
+        raise DocumentError(name, "is no JSON or YAML file by its name, or hidden", remedy)
+
+
+def _read(source: str, path: Path) -> Document:
+    try:
+        if path.exists() and not path.is_file():
+            raise DocumentError(source, "is no file", "Give the path of an OpenAPI document.")
+        if path.exists() and path.stat().st_size > MAX_BYTES:
+            raise DocumentError(source, f"larger than {MAX_BYTES // 1_000_000} MB", "Split the document.")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DocumentError(source, f"not UTF-8 text at byte {error.start}", "Save the document as UTF-8.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DocumentError(
+            source, f"cannot be read ({reason})", "Give --spec the path of a readable OpenAPI document."
+        ) from error
+    return parse(source, path.resolve().as_uri(), text)
+
+
+def parse(source: str, uri: str, text: str) -> Document:
     """Parse JSON or YAML into JSON's types; `source` stands in the errors. Raises DocumentError."""
+    repairs: list[str] = []
     try:
-        if text.lstrip().startswith(("{", "[")):
-            return _parse_json(source, text)
-        return _parse_yaml(source, text)
+        is_json = text.lstrip().startswith(("{", "["))
+        root = _parse_json(source, text, repairs) if is_json else _parse_yaml(source, text, repairs)
     except RecursionError as error:
-        raise DocumentError(source, "nested too deeply to be read", "Flatten the document.") from error
+        raise _too_deep(source) from error
+    return Document(source, uri, root, tuple(repairs))
 
 
-def _parse_json(source: str, text: str) -> Any:
+def _parse_json(source: str, text: str, repairs: list[str]) -> Any:
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            repairs.extend(f"{source}: {_said_twice(key)}" for key in _repeated([key for key, _ in pairs]))
+        return value
+
     try:
-        return json.loads(text)
+        root = json.loads(
+            _without_lone_surrogates(text), object_pairs_hook=members, parse_float=finite, parse_constant=str
+        )
     except json.JSONDecodeError as error:
         try:
-            return _parse_yaml(source, text)  # YAML in flow style starts like JSON
+            return _parse_yaml(source, text, repairs)  # YAML in flow style starts like JSON
         except DocumentError:
             raise DocumentError(
                 source,
@@ -76,19 +152,116 @@ def _parse_json(source: str, text: str) -> Any:
                 line=error.lineno,
                 column=error.colno,
             ) from error
+    except ValueError as error:
+        raise DocumentError(source, f"does not parse as JSON: {_first_line(error)}", "Correct the document.") from error
+    _refuse_deep(source, root)
+    return root
 
 
-def _parse_yaml(source: str, text: str) -> Any:
+def _without_lone_surrogates(text: str) -> str:
+    """Replace escapes of half a character, which no UTF-8 text can hold (RFC 8259 section 8.2)."""
+    low, high = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}", r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+    pair = rf"({high}{low})|{high}|{low}"
+    return re.sub(pair, lambda match: match[1] or r"\ufffd", text) if re.search(r"\\u[dD][89a-fA-F]", text) else text
+
+
+def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
     import yaml
 
     from portkey_bridge.yaml_json import JsonLoader
 
     try:
-        return yaml.load(text, Loader=JsonLoader)  # noqa: S506  # a safe loader, restricted further
+        has_aliases = _look_at_events(source, text)
+        loader = JsonLoader(text)
+        root = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         problem = f"does not parse: {error.problem or error.context}"
         raise DocumentError(source, problem, "Correct the document there.", line=line, column=column) from error
-    except yaml.YAMLError as error:
-        raise DocumentError(source, f"does not parse: {error}", "Correct the document.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise DocumentError(source, f"does not parse: {_first_line(error)}", "Correct the document.") from error
+    repairs.extend(f"{source}:{line}: {_said_twice(key)}" for key, line in loader.repeated)
+    if has_aliases:
+        _measure(source, root)
+    return root
+
+
+def finite(text: str) -> float:
+    """Read a number; one that is too large for a float is the largest float, because JSON has no infinity."""
+    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
+
+
+def _repeated(keys: list[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            yield key
+        seen.add(key)
+
+
+def _said_twice(key: str) -> str:
+    return f"the key {json.dumps(key)[:60]} stands twice in one object; the last one counts."
+
+
+def _refuse_deep(source: str, root: Any) -> None:
+    level = [root]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for value in level if isinstance(value, dict | list) for child in _members(value)]
+    if level:
+        raise _too_deep(source)
+
+
+def _look_at_events(source: str, text: str) -> bool:
+    """Tell whether a YAML text has aliases. Refuses deep nesting before values are made: the C library would crash."""
+    import yaml
+
+    from portkey_bridge.yaml_json import JsonLoader
+
+    depth, has_aliases = 0, False
+    for event in yaml.parse(text, Loader=JsonLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        has_aliases = has_aliases or isinstance(event, yaml.AliasEvent)
+        if depth > MAX_DEPTH:
+            raise _too_deep(source)
+    return has_aliases
+
+
+def _measure(source: str, root: Any) -> None:
+    """Refuse a value that is too deep, a circle, or too large once each alias is written out. Visits each part once."""
+    sizes: dict[int, tuple[int, int]] = {}  # of the parts that are done: values, levels
+    path: set[int] = set()
+    waiting = [(root, False)]
+    while waiting:
+        value, done = waiting.pop()
+        if done:
+            path.discard(id(value))
+            sizes[id(value)] = _size(source, value, sizes)
+        elif isinstance(value, dict | list) and id(value) not in sizes:
+            if id(value) in path:
+                raise DocumentError(source, "an alias (*) leads back to itself", "Use a $ref for recursion.")
+            path.add(id(value))
+            waiting.append((value, True))
+            waiting.extend((child, False) for child in _members(value))
+
+
+def _size(source: str, value: Any, sizes: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    below = [sizes.get(id(child), (1, 1)) for child in _members(value)]
+    values, levels = 1 + sum(size for size, _ in below), 1 + max((depth for _, depth in below), default=0)
+    if levels > MAX_DEPTH:
+        raise _too_deep(source)
+    if values > MAX_VALUES:
+        raise DocumentError(source, f"its aliases (*) stand for more than {MAX_VALUES:,} values", "Use $ref instead.")
+    return values, levels
+
+
+def _members(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _too_deep(source: str) -> DocumentError:
+    return DocumentError(source, f"nested more than {MAX_DEPTH} levels deep", "Flatten the document.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(";")[0]

@@ -3,6 +3,7 @@
 BridgeError
 ├── SetupError            said on stderr by the command line, exit status 2
 │   ├── SettingsError     an option or a variable
+│   ├── ClientFileError   the configuration file of an MCP client
 │   └── DocumentError     the OpenAPI document
 │       └── DanglingReference  a `$ref` that leads nowhere: costs the operations that use it
 └── CallError             said to the model, as a result with `isError`
@@ -28,6 +29,10 @@ class SetupError(BridgeError):
 
 class SettingsError(SetupError):
     """An option or an environment variable has a value that cannot be used."""
+
+
+class ClientFileError(SetupError):
+    """The configuration file of an MCP client cannot be read, edited or written. It is left as it is."""
 
 
 class DocumentError(SetupError):
@@ -59,6 +64,18 @@ class DanglingReference(DocumentError):
 
 class CallError(BridgeError):
     """A call failed, and the message says what the caller can do about it."""
+
+
+class Unwritable(ValueError):
+    """A value cannot be written where it goes; `path` leads to it inside the value that was to be written.
+
+    The request turns it into an ArgumentsError, which knows the argument.
+    """
+
+    def __init__(self, path: Sequence[str | int], problem: str) -> None:
+        self.path = tuple(path)
+        self.problem = problem
+        super().__init__(problem)
 
 
 @dataclass(frozen=True)

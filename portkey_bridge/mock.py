@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import uvicorn
+from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 from jsonschema_path import SchemaPath
 from openapi_core import V31RequestValidator
 from openapi_core.datatypes import RequestParameters
@@ -47,7 +49,7 @@ from portkey_bridge.references import follow
 from portkey_bridge.samples import Samples
 from portkey_bridge.security import needs_credential, variable
 from portkey_bridge.shapes import Shape, Shapes
-from portkey_bridge.validation import Validator, explain, pointer
+from portkey_bridge.validation import explain, pointer
 
 if TYPE_CHECKING:
     from portkey_bridge.cli import Invocation
@@ -213,7 +215,7 @@ def _has_credential(operation: Operation, request: Request) -> bool:
         return scheme.name in places[scheme.location]
 
     given = {name: "" for scheme in chain(*operation.security) if (name := variable(scheme)) and is_there(scheme)}
-    return not needs_credential(operation.security, given)
+    return not needs_credential(operation.security, given, ())
 
 
 class _Check:
@@ -224,7 +226,7 @@ class _Check:
         self.operation = operation
         self.validator = V31RequestValidator(
             spec,
-            schema_validators_factory=SchemaValidatorsFactory(Validator),
+            schema_validators_factory=SchemaValidatorsFactory(_validator(shapes)),
             extra_media_type_deserializers=dict.fromkeys(_json_names(operation), json.loads),
         )
 
@@ -249,6 +251,18 @@ def _counts(error: Exception, read: _ReadRequest) -> bool:
     return read.body is None or JSON.match(read.content_type) is not None
 
 
+def _validator(shapes: Shapes) -> Any:
+    """Give a validator that asks what a call does: one branch of `oneOf` at least, and nothing that is read-only."""
+
+    def required(_: Any, names: list[str], value: Any, schema: Any) -> Iterator[ValidationError]:
+        for name in names if isinstance(value, dict) else ():
+            if name not in value and not shapes.cannot_have(schema, name):
+                yield ValidationError("is required, and missing", path=[name])
+
+    keywords = {"oneOf": Draft202012Validator.VALIDATORS["anyOf"], "required": required}
+    return extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # the stubs have no types for it
+
+
 def _document_of(api: Api, operation: Operation, shapes: Shapes) -> dict[str, Any]:
     """Give a document with this operation alone, for any server. Normalized schemas are those of OpenAPI 3.1."""
     item = follow(api.root, api.root["paths"][operation.path])
@@ -261,11 +275,8 @@ def _document_of(api: Api, operation: Operation, shapes: Shapes) -> dict[str, An
     checked = {"parameters": [entry for parameter in written for entry in _checked(parameter, shapes)]}
     if operation.request_body is not None:
         checked["requestBody"] = declared["requestBody"]
-    return {
-        "openapi": "3.1.0",
-        "paths": {operation.path: {operation.method.lower(): checked}},
-        "components": api.root.get("components", {}),
-    }
+    rest = {key: value for key, value in api.root.items() if key not in ("servers", "security")}
+    return {**rest, "openapi": "3.1.0", "paths": {operation.path: {operation.method.lower(): checked}}}
 
 
 def _checked(parameter: Parameter, shapes: Shapes) -> Iterator[dict[str, Any]]:

@@ -1,78 +1,35 @@
-"""One form for everyone downstream: whatever the document's version, its schemas become JSON Schema 2020-12.
+"""One form for everyone downstream: an OpenAPI 3 document in one root, whose schemas are JSON Schema 2020-12.
 
-The walk starts at the document and visits what is reachable, each value once, knowing what kind of object it is. A
-`$ref` hands its own kind on to its target, so that a schema is found wherever it stands.
+First everything that the document refers to comes into one root, then Swagger 2.0 becomes OpenAPI 3, then each object
+is mended and each schema becomes JSON Schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from portkey_bridge.document import Document
-from portkey_bridge.errors import DanglingReference, DocumentError
-from portkey_bridge.references import lookup
+from portkey_bridge.circles import open_circles
+from portkey_bridge.dialect import Say, modernize
+from portkey_bridge.document import Document, Retrieve, files_beside
+from portkey_bridge.errors import DocumentError
+from portkey_bridge.localize import localize
+from portkey_bridge.objects import APPLICATORS, METHODS
+from portkey_bridge.repairs import Repairs, printable
+from portkey_bridge.resources import OTHERS, Resources
+from portkey_bridge.swagger import from_swagger, parameter_schema
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+__all__ = ["APPLICATORS", "METHODS", "Normalized", "normalize"]
 
-ONE, LIST, MAP = "one", "list", "map"
-
-#: The keywords of JSON Schema 2020-12 that hold schemas, and in which shape (core section 10 and 11, validation 8).
-APPLICATORS = {
-    "properties": MAP,
-    "patternProperties": MAP,
-    "additionalProperties": ONE,
-    "propertyNames": ONE,
-    "unevaluatedProperties": ONE,
-    "dependentSchemas": MAP,
-    "items": ONE,
-    "prefixItems": LIST,
-    "contains": ONE,
-    "unevaluatedItems": ONE,
-    "allOf": LIST,
-    "anyOf": LIST,
-    "oneOf": LIST,
-    "not": ONE,
-    "if": ONE,
-    "then": ONE,
-    "else": ONE,
-    "contentSchema": ONE,
-    "$defs": MAP,
-}
-
-#: Which fields of which OpenAPI object hold what (OpenAPI 3.2 section 4): kind -> field -> (shape, kind).
-FIELDS: dict[str, dict[str, tuple[str, str]]] = {
-    "openapi": {"paths": (MAP, "path-item"), "components": (ONE, "components")},
-    "components": {
-        "schemas": (MAP, "schema"),
-        "parameters": (MAP, "parameter"),
-        "headers": (MAP, "parameter"),
-        "requestBodies": (MAP, "request-body"),
-        "responses": (MAP, "response"),
-        "pathItems": (MAP, "path-item"),
-        "mediaTypes": (MAP, "media-type"),
-    },
-    "path-item": {
-        "parameters": (LIST, "parameter"),
-        "additionalOperations": (MAP, "operation"),
-        **dict.fromkeys(METHODS, (ONE, "operation")),
-    },
-    "operation": {
-        "parameters": (LIST, "parameter"),
-        "requestBody": (ONE, "request-body"),
-        "responses": (MAP, "response"),
-    },
-    "parameter": {"schema": (ONE, "schema"), "content": (MAP, "media-type")},
-    "request-body": {"content": (MAP, "media-type")},
-    "response": {"content": (MAP, "media-type"), "headers": (MAP, "parameter")},
-    "media-type": {
-        "schema": (ONE, "schema"),
-        "itemSchema": (ONE, "schema"),
-        "encoding": (MAP, "encoding"),
-    },
-    "encoding": {"headers": (MAP, "parameter")},
-    "schema": {keyword: (shape, "schema") for keyword, shape in APPLICATORS.items()},
+#: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
+KEYWORDS = frozenset(APPLICATORS) | {
+    *("$id", "$schema", "$anchor", "$dynamicAnchor", "$ref", "$dynamicRef", "$vocabulary", "type", "enum", "const"),
+    *("required", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern", "format"),
+    *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+    *("minContains", "maxContains", "dependentRequired"),
 }
 
 
@@ -83,118 +40,92 @@ class Normalized(NamedTuple):
     repairs: tuple[str, ...]
 
 
-def normalize(document: Document) -> Normalized:
+def normalize(document: Document, retrieve: Retrieve | None = None) -> Normalized:
     """Bring a document into the one form that everything downstream reads.
 
-    Takes the document over: its values are changed in place. Raises DocumentError for what is no OpenAPI 3 document.
+    `retrieve` brings what the document refers to; without it, files beside the document are read. Takes the document
+    over: its values are changed in place. Raises DocumentError for what is no OpenAPI document, or a hostile one.
     """
-    root = document.root
     version = _version(document)
-    repairs: list[str] = []
-    for kind, value in _reachable(root):
-        if kind == "schema":
-            if version < (3, 1):
-                _upgrade_schema(value)
-            repairs.extend(_free_of_dangling_reference(root, value))
-    return Normalized(root, tuple(repairs))
+    repairs = Repairs()
+    root = {key: value for key, value in document.root.items() if key not in KEYWORDS | {OTHERS}}
+    resources = Resources(Document(document.source, document.uri, root), retrieve or files_beside(document))
+    found = localize(resources, repairs)
+    if resources.others:
+        root[OTHERS] = resources.others
+    if version < (3,):
+        root = from_swagger(root, _scheme(document.uri))
+        found = localize(Resources(Document(document.source, document.uri, root), _nothing_more), repairs)
+    for kind, place in found:
+        if kind in MENDERS:
+            MENDERS[kind](place.value, version, partial(_say, repairs, place.pointer))
+    open_circles(root, [(place.pointer, place.value) for kind, place in found if kind == "schema"], repairs)
+    return Normalized(root, (*document.repairs, *resources.repairs, *repairs.sentences()))
 
 
 def _version(document: Document) -> tuple[int, ...]:
+    """Give major and minor version of the specification (OpenAPI 3.2 section 4.1, Swagger 2.0)."""
     root, source = document.root, document.source
-    if "openapi" not in root:
-        found = "Swagger 2.0" if "swagger" in root else "no 'openapi' field"
+    given = next((root[key] for key in ("openapi", "swagger") if key in root), None)
+    if given is None:
         raise DocumentError(
-            source, f"not an OpenAPI 3 document: {found}", "It starts with a line like 'openapi: 3.1.0'."
+            source, "not an OpenAPI document: no 'openapi' field", "It starts with a line like 'openapi: 3.1.0'."
         )
-    numbers = str(root["openapi"]).split(".")
-    if not all(number.isdecimal() for number in numbers[:2]) or numbers[0] != "3":
+    match = re.match(r"v?(\d{1,3})(?:\.(\d{1,3}))?", str(given))
+    version = (int(match[1]), int(match[2] or 0)) if match else ()
+    if version != (2, 0) and version[:1] != (3,):
         raise DocumentError(
-            source, f"unknown OpenAPI version {root['openapi']!r}", "Versions 3.0, 3.1 and 3.2 can be served."
+            source,
+            f"unknown OpenAPI version {printable(given)}",
+            "Swagger 2.0 and OpenAPI 3.0, 3.1 and 3.2 can be served.",
         )
-    if not isinstance(root.get("paths", {}), dict):
+    if not isinstance(root.get("paths") or {}, dict):
         raise DocumentError(source, "/paths is no object", "It maps paths to their operations.")
-    return tuple(int(number) for number in numbers[:2])
+    return version
 
 
-def _reachable(root: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every OpenAPI object and schema that is reachable from the root, once, with its kind."""
-    seen: set[tuple[str, int]] = set()
-    waiting: list[tuple[str, Any]] = [("openapi", root)]
-    while waiting:
-        kind, value = waiting.pop()
-        if not isinstance(value, dict) or (kind, id(value)) in seen:
-            continue
-        seen.add((kind, id(value)))
-        if isinstance(reference := value.get("$ref"), str):
-            # A schema without a target is mended by `normalize`; anything else costs the operations that use it.
-            with suppress(DanglingReference):
-                waiting.append((kind, lookup(root, reference)))
-        for field, (shape, child_kind) in FIELDS.get(kind, {}).items():
-            waiting.extend((child_kind, child) for child in _children(value.get(field), shape))
-        yield kind, value
+def _scheme(uri: str) -> str:
+    scheme = urlsplit(uri).scheme
+    return scheme if scheme in ("http", "https") else "https"
 
 
-def _children(value: Any, shape: str) -> list[Any]:
-    if shape == ONE:
-        return [value]
-    if shape == LIST:
-        return value if isinstance(value, list) else []
-    return list(value.values()) if isinstance(value, dict) else []
+def _nothing_more(uri: str) -> Document:
+    raise DocumentError(uri, "everything is in memory already", "Report this.")
 
 
-def _free_of_dangling_reference(root: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
-    """Let a schema whose `$ref` leads nowhere accept everything, and say so."""
-    reference = schema.get("$ref")
-    if not isinstance(reference, str):
+def _say(repairs: Repairs, pointer: str, problem: str) -> None:
+    repairs.add(problem, f"#{pointer}")
+
+
+def _mend_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
+    """Read methods in any case (OpenAPI 3.2 section 4.9.1 has them in lower case)."""
+    for field in [field for field in item if field.lower() in METHODS and field not in METHODS]:
+        if field.lower() not in item:
+            say(f"the method {field} is written in capitals")
+            item[field.lower()] = item.pop(field)
+
+
+def _mend_parameter(parameter: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
+    """Read a parameter whose `type` stands in itself, as in Swagger 2.0."""
+    if "$ref" in parameter or "schema" in parameter or parameter.get("content"):
         return
-    try:
-        lookup(root, reference)
-    except DanglingReference as error:
-        del schema["$ref"]
-        yield f"{error} Any value is accepted in its place."
+    schema = parameter_schema(parameter)
+    if "type" in schema or "enum" in schema:
+        say("a parameter has its type beside its name, as in Swagger 2.0, and is read so")
+        parameter["schema"] = schema
+        modernize(schema, version, say)
 
 
-def _upgrade_schema(schema: dict[str, Any]) -> None:
-    """Turn one schema of OpenAPI 3.0 (section 4.7.24) into JSON Schema 2020-12, in place."""
-    if isinstance(schema.get("$ref"), str):
-        _keep_annotations(schema)
-    for keyword, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(schema.get(keyword), bool) and schema.pop(keyword) and bound in schema:
-            schema[keyword] = schema.pop(bound)
-    if "example" in schema:
-        schema.setdefault("examples", [schema.pop("example")])
-    if schema.pop("nullable", False) is True:
-        _allow_null(schema)
+def _mend_media_type(media_type: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
+    """Read one value after the other (OpenAPI 3.2 section 4.14.4) as the array that the specification maps it to."""
+    if "itemSchema" in media_type and "schema" not in media_type:
+        media_type["schema"] = {"type": "array", "items": media_type["itemSchema"]}
 
 
-def _keep_annotations(reference: dict[str, Any]) -> None:
-    """Drop what stands beside a `$ref`: 3.0 ignores it. Annotations do no harm, and `nullable` there is meant."""
-    for keyword in reference.keys() - {
-        "$ref",
-        "nullable",
-        "description",
-        "title",
-        "deprecated",
-        "readOnly",
-        "writeOnly",
-    }:
-        del reference[keyword]
-
-
-def _allow_null(schema: dict[str, Any]) -> None:
-    """Let the schema accept null, also where its `enum` or its composition alone would not.
-
-    By the letter (OpenAPI 3.0.3, Proposal 2019-10-31) `nullable` means nothing without `type` in the same schema; what
-    the documents that write it so mean is plain.
-    """
-    if isinstance(schema.get("enum"), list) and None not in schema["enum"]:
-        schema["enum"] = [*schema["enum"], None]
-    if "type" in schema:
-        schema["type"] = [schema["type"], "null"]
-    for keyword in ("anyOf", "oneOf"):
-        if isinstance(schema.get(keyword), list):
-            schema[keyword] = [*schema[keyword], {"type": "null"}]
-            return
-    for keyword in ("allOf", "$ref"):
-        if keyword in schema:
-            schema["anyOf"] = [{keyword: schema.pop(keyword)}, {"type": "null"}]
+#: What is done to each object of a kind, in place.
+MENDERS: dict[str, Callable[[dict[str, Any], tuple[int, ...], Say], None]] = {
+    "path-item": _mend_path_item,
+    "parameter": _mend_parameter,
+    "media-type": _mend_media_type,
+    "schema": modernize,
+}

@@ -1,14 +1,20 @@
-"""The document as frozen values, in the words of the OpenAPI specification."""
+"""The document as frozen values, in the words of the OpenAPI specification.
+
+What is broken costs the operation that it belongs to, and no other; what can be meant in one way only is read so, and
+said. Both name the method and the path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from portkey_bridge.errors import DocumentError
+from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.normalize import METHODS
 from portkey_bridge.references import follow
+from portkey_bridge.repairs import Repairs, printable
 
 Schema = Any
 """A JSON Schema 2020-12: an object or a boolean, with references into the document."""
@@ -18,6 +24,13 @@ DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie
 
 #: Header parameters that OpenAPI says to ignore (3.2 section 4.12.1), as the document says them elsewhere.
 IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
+
+#: Names of methods and of header fields (RFC 9110 section 5.6.2).
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+#: Operations of a document, and parameters of an operation. References let a small document have very many.
+MAX_OPERATIONS = 20_000
+MAX_PARAMETERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +126,15 @@ class Skipped(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} is not served: {self.reason}"
+        return f"{self.method} {printable(self.path, 200)} is not served: {self.reason}"
 
 
 @dataclass(frozen=True)
 class Api:
-    """The whole document: what it is called, its operations in its order, and what had to be left out."""
+    """The whole document: what it is called, its operations in its order, and what had to be left out.
+
+    `repairs` has a sentence for what was mended. `webhooks` and `callbacks` count what the API itself calls.
+    """
 
     title: str
     version: str
@@ -129,10 +145,16 @@ class Api:
     servers: tuple[Server, ...]
     security: tuple[tuple[SecurityScheme, ...], ...]
     skipped: tuple[Skipped, ...]
+    repairs: tuple[str, ...] = ()
+    webhooks: int = 0
+    callbacks: int = 0
 
 
 def read_api(root: dict[str, Any], uri: str) -> Api:
-    """Read a normalized document. An operation that is broken costs that operation and is listed as skipped."""
+    """Read a normalized document. An operation that is broken costs that operation and is listed as skipped.
+
+    Raises DocumentError for a document with too many operations.
+    """
     info = _mapping(root.get("info"))
     reader = _Reader(root)
     operations = tuple(reader.operations())
@@ -143,89 +165,156 @@ def read_api(root: dict[str, Any], uri: str) -> Api:
         uri=uri,
         root=root,
         operations=operations,
-        servers=reader.servers(root),
-        security=reader.security(root.get("security")),
+        servers=reader.root_servers,
+        security=reader.root_security,
         skipped=tuple(reader.skipped),
+        repairs=reader.repairs.sentences(),
+        webhooks=len(_mapping(root.get("webhooks"))),
+        callbacks=reader.callbacks,
     )
 
 
 class _Reader:
-    """Reads the values of one document; collects in `skipped` what is broken."""
+    """Reads the values of one document; collects in `skipped` what is broken, and what was mended in `repairs`."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self.root = root
         self.skipped: list[Skipped] = []
+        self.repairs = Repairs()
+        self.callbacks = 0
+        self.root_servers = self.servers(root, "the document")
+        self.root_security = self.security(root.get("security"), "the document")
 
     def follow(self, value: Any, kind: str) -> dict[str, Any]:
-        value = follow(self.root, value)
-        if not isinstance(value, dict):
-            raise DocumentError(kind, f"is no object but {value!r:.60}", "Correct the document there.")
-        return value
+        """Give the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
+        target = follow(self.root, value)
+        if not isinstance(target, dict):
+            raise DocumentError(kind, f"is no object but {printable(target)}", "Correct the document there.")
+        if target is not value and isinstance(value.get("description"), str):
+            return {**target, "description": value["description"]}
+        return target
 
     def operations(self) -> Iterator[Operation]:
+        count = 0
         for path, item in _mapping(self.root.get("paths")).items():
-            if not path.startswith("/"):
-                continue  # `x-…` extensions
+            if path.startswith("x-"):
+                continue  # an extension
             try:
-                yield from self.path_item(path, self.follow(item, "the path item"))
+                for operation in self.path_item(path, self.item(path, item)):
+                    count += 1
+                    yield operation
             except DocumentError as error:
                 self.skipped.append(Skipped("every method of", path, str(error)))
+            if count > MAX_OPERATIONS:
+                raise DocumentError("/paths", f"more than {MAX_OPERATIONS:,} operations", "Split the document.")
+
+    def item(self, path: str, value: Any) -> dict[str, Any]:
+        """Give a path item; what stands beside its `$ref` goes before what it refers to (OpenAPI 3.2 section 4.9.1)."""
+        if not path.isprintable() or not path.startswith("/"):
+            raise DocumentError("the path", "starts with no slash or has control characters", "Correct it.")
+        target = self.follow(value, "the path item")
+        return target if target is value else {**target, **{key: value[key] for key in value if key != "$ref"}}
 
     def path_item(self, path: str, item: dict[str, Any]) -> Iterator[Operation]:
-        shared = PathItem(path, self.servers(item), self.parameters(item))
-        methods = {method: item[method] for method in item if method in METHODS}
-        methods |= _mapping(item.get("additionalOperations"))
-        for method, operation in methods.items():
+        shared = PathItem(path, self.servers(item, path), self.parameters(item, f"all of {path}"))
+        methods = {method.upper(): item[method] for method in item if method in METHODS and item[method] is not None}
+        for method, operation in {**methods, **_mapping(item.get("additionalOperations"))}.items():
             try:
-                yield self.operation(method.upper(), shared, self.follow(operation, "the operation"))
+                yield self.operation(method, shared, self.follow(operation, "the operation"))
             except DocumentError as error:
-                self.skipped.append(Skipped(method.upper(), path, str(error)))
+                self.skipped.append(Skipped(printable(method), path, str(error)))
 
     def operation(self, method: str, item: PathItem, operation: dict[str, Any]) -> Operation:
-        own = {(parameter.location, parameter.name): parameter for parameter in self.parameters(operation)}
-        inherited = {(parameter.location, parameter.name): parameter for parameter in item.parameters}
+        if not TOKEN.fullmatch(method):
+            raise DocumentError("the method", "is no token of HTTP", "Correct its name.")
+        where = f"{method} {item.path}"
+        self.callbacks += len(_mapping(operation.get("callbacks")))
         return Operation(
             method=method,
             path=item.path,
-            operation_id=_text(operation.get("operationId")) or None,
+            operation_id=_text(operation.get("operationId")).strip() or None,
             summary=_text(operation.get("summary")).strip(),
             description=_text(operation.get("description")).strip(),
             tags=tuple(_text(tag) for tag in _list(operation.get("tags"))),
-            deprecated=operation.get("deprecated") is True,
-            parameters=tuple((inherited | own).values()),
+            deprecated=_is_true(operation.get("deprecated")),
+            parameters=self.all_parameters(item, operation, where),
             request_body=self.request_body(operation.get("requestBody")),
-            responses=_mapping(operation.get("responses")),
-            security=self.security(operation.get("security", self.root.get("security"))),
-            servers=self.servers(operation) or item.servers or self.servers(self.root),
+            responses=self.responses(operation.get("responses")),
+            security=self.operation_security(operation.get("security"), where),
+            servers=self.servers(operation, where) or item.servers or self.root_servers or DEFAULT_SERVERS,
             path_item=item,
         )
 
-    def parameters(self, owner: dict[str, Any]) -> tuple[Parameter, ...]:
-        read = (self.parameter(self.follow(value, "a parameter")) for value in _list(owner.get("parameters")))
-        return tuple(
-            parameter
-            for parameter in read
-            if not (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS)
-        )
+    def all_parameters(self, item: PathItem, operation: dict[str, Any], where: str) -> tuple[Parameter, ...]:
+        """Give the path's parameters and the operation's own, which go before, as the path template needs them."""
+        inherited = {(parameter.location, parameter.name): parameter for parameter in item.parameters}
+        own = {(parameter.location, parameter.name): parameter for parameter in self.parameters(operation, where)}
+        declared = tuple((inherited | own).values())
+        if len(declared) > MAX_PARAMETERS:
+            raise DocumentError("the operation", f"has more than {MAX_PARAMETERS:,} parameters", "Reduce them.")
+        return tuple(self.as_in_template(declared, item.path, where))
 
-    def parameter(self, value: dict[str, Any]) -> Parameter:
+    def as_in_template(self, declared: Iterable[Parameter], path: str, where: str) -> Iterator[Parameter]:
+        """Leave out path parameters that have no place in the path, and declare those that nobody did."""
+        missing = dict.fromkeys(name for name in re.findall(r"\{([^{}]*)\}", path))
+        for parameter in declared:
+            if parameter.location == "path" and parameter.name not in missing:
+                self.repairs.add(f"the path has no place for the parameter {printable(parameter.name)}", where)
+                continue
+            if parameter.location == "path":
+                del missing[parameter.name]
+            yield parameter
+        for name in missing:
+            self.repairs.add(f"nobody declares the parameter {{{printable(name)}}}; it is a required string", where)
+            yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
+
+    def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
+        read: dict[tuple[str, str], Parameter] = {}
+        for value in _list(owner.get("parameters")):
+            parameter = self.parameter_or_none(self.follow(value, "a parameter"), where)
+            if parameter is None or (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS):
+                continue
+            if (parameter.location, parameter.name) in read:
+                name = f"{printable(parameter.name)} in {parameter.location}"
+                self.repairs.add(f"the parameter {name} is declared twice; the last one counts", where)
+            read[parameter.location, parameter.name] = parameter
+        return tuple(read.values())
+
+    def parameter_or_none(self, value: dict[str, Any], where: str) -> Parameter | None:
+        """Read a parameter; an optional one that can't be sent is left out."""
+        try:
+            return self.parameter(value, where)
+        except DocumentError as error:
+            if _is_true(value.get("required")):
+                raise
+            self.repairs.add(f"{error.source} {error.problem}, and is left out", where)
+            return None
+
+    def parameter(self, value: dict[str, Any], where: str) -> Parameter:
         name, location = value.get("name"), value.get("in")
-        if not isinstance(name, str) or location not in DEFAULT_STYLES:
-            raise DocumentError("a parameter", f"has the name {name!r} in {location!r}", "Correct its name and in.")
+        if isinstance(name, int | float) and not isinstance(name, bool):
+            name = str(name)
+        if not isinstance(name, str) or not isinstance(location, str) or location not in DEFAULT_STYLES:
+            problem = f"has the name {printable(name)} in {printable(location)}"
+            raise DocumentError("a parameter", problem, "Correct its name and in.")
+        if location == "header" and not TOKEN.fullmatch(name):
+            raise DocumentError("a parameter", f"has the name {printable(name)}, which no header has", "Correct it.")
         media_type, content = next(iter(_mapping(value.get("content")).items()), (None, {}))
+        if media_type is None and "schema" not in value:
+            self.repairs.add(f"the parameter {printable(name)} has no schema; any value is accepted", where)
         style = _text(value.get("style")) or DEFAULT_STYLES[location]
         return Parameter(
             name=name,
             location=location,
-            required=value.get("required") is True or location == "path",
-            schema=_mapping(content).get("schema", {}) if media_type else value.get("schema", {}),
+            required=_is_true(value.get("required")) or location == "path",
+            schema=_schema(self.follow(content, "the media type") if media_type else value),
             description=_text(value.get("description")).strip(),
             style=style,
-            explode=value.get("explode", style in ("form", "cookie")) is True,
-            allow_reserved=value.get("allowReserved") is True,
-            allow_empty_value=value.get("allowEmptyValue") is True,
+            explode=_is_true(value.get("explode", style in ("form", "cookie"))),
+            allow_reserved=_is_true(value.get("allowReserved")),
+            allow_empty_value=_is_true(value.get("allowEmptyValue")),
             media_type=media_type,
-            deprecated=value.get("deprecated") is True,
+            deprecated=_is_true(value.get("deprecated")),
         )
 
     def request_body(self, value: Any) -> RequestBody | None:
@@ -233,37 +322,80 @@ class _Reader:
             return None
         body = self.follow(value, "the request body")
         content = tuple(
-            MediaType(name, media_type.get("schema", {}), _mapping(media_type.get("encoding")))
+            MediaType(name, _schema(media_type), _mapping(media_type.get("encoding")))
             for name, value in _mapping(body.get("content")).items()
-            if (media_type := self.follow(value, "the media type"))
+            if (media_type := self.follow({} if value is None else value, "the media type")) is not None
         )
         if not content:
             return None
-        return RequestBody(body.get("required") is True, _text(body.get("description")).strip(), content)
+        return RequestBody(_is_true(body.get("required")), _text(body.get("description")).strip(), content)
 
-    def security(self, requirements: Any) -> tuple[tuple[SecurityScheme, ...], ...]:
+    def responses(self, value: Any) -> dict[str, Any]:
+        """Give the responses without references. One that is broken costs nothing: calls do without it."""
+        read = {}
+        for status, response in _mapping(value).items():
+            target = self.known(response)
+            content = {name: self.known(media_type) for name, media_type in _mapping(target.get("content")).items()}
+            read[status] = {**target, "content": content} if "content" in target else target
+        return read
+
+    def known(self, value: Any) -> dict[str, Any]:
+        try:
+            return _mapping(follow(self.root, value))
+        except DanglingReference:
+            return {}
+
+    def operation_security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
+        return self.root_security if requirements is None else self.security(requirements, where)
+
+    def security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
         return tuple(
-            tuple(self.security_scheme(key) for key in _mapping(alternative)) for alternative in _list(requirements)
+            tuple(scheme for key in _keys(alternative) if (scheme := self.security_scheme(key, where)))
+            for alternative in _list(requirements)
         )
 
-    def security_scheme(self, key: str) -> SecurityScheme:
+    def security_scheme(self, key: str, where: str) -> SecurityScheme | None:
         schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
-        scheme = self.follow(schemes.get(key), f"the security scheme {key!r}")
+        scheme = self.known(schemes.get(key))
+        if not scheme:
+            self.repairs.add(f"nobody declares the security scheme {printable(key)}; calls do without it", where)
+            return None
         kind = _text(scheme.get("type"))
         if kind == "apiKey":
             return SecurityScheme(key, kind, _text(scheme.get("in")), _text(scheme.get("name")), "")
         written = _text(scheme.get("scheme")).lower() if kind == "http" else "bearer"
         return SecurityScheme(key, kind, "header", "Authorization", written)
 
-    def servers(self, owner: dict[str, Any]) -> tuple[Server, ...]:
-        return tuple(self.server(_mapping(value)) for value in _list(owner.get("servers")))
+    def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
+        return tuple(server for value in _list(owner.get("servers")) if (server := self.server(value, where)))
 
-    def server(self, value: dict[str, Any]) -> Server:
+    def server(self, value: Any, where: str) -> Server | None:
+        if isinstance(value, str):
+            self.repairs.add("a server is a text and no object, and is read as its URL", where)
+            return Server(value, {})
+        url = _text(_mapping(value).get("url")).strip()
+        if not url:
+            self.repairs.add("a server has no URL", where)
+            return None
         variables = _mapping(value.get("variables"))
-        return Server(
-            _text(value.get("url")),
-            {name: _text(_mapping(variable).get("default")) for name, variable in variables.items()},
-        )
+        return Server(url, {name: _text(_mapping(variable).get("default")) for name, variable in variables.items()})
+
+
+#: Where nobody declares a server (OpenAPI 3.2 section 4.1.1).
+DEFAULT_SERVERS = (Server("/", {}),)
+
+
+def _schema(owner: dict[str, Any]) -> Schema:
+    schema = owner.get("schema", {})
+    return schema if isinstance(schema, dict | bool) else {}
+
+
+def _keys(alternative: Any) -> Iterable[str]:
+    return (alternative,) if isinstance(alternative, str) else _mapping(alternative)
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or value == "true"
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -271,8 +403,8 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from jsonpointer import JsonPointerException, resolve_pointer
 
@@ -35,3 +35,10 @@ def follow(root: Any, value: Any) -> Any:
         seen.add(reference)
         value = lookup(root, reference)
     return value
+
+
+def encode(token: str) -> str:
+    """Write a token of a pointer as it stands in a URI fragment (RFC 6901 section 6)."""
+    if token.isalnum() and token.isascii():
+        return token
+    return quote(token.replace("~", "~0").replace("/", "~1"), safe="~!$&'()*+,;=:@")

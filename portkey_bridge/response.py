@@ -1,98 +1,380 @@
-"""An answer becomes MCP content: JSON and text as text, JSON objects also as structured content, errors as errors."""
+"""An answer becomes MCP content, within the size that clients take, and with nothing lost.
+
+JSON passes through as the API sent it: no number is rounded, no name moved. The table RENDERERS says what becomes of
+which media type; what is said beside the content goes into a short text of its own.
+"""
 
 from __future__ import annotations
 
 import base64
+import codecs
+import hashlib
 import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from email.message import Message
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+import msgspec
+import pydantic_core
 from fastmcp.tools.base import ToolResult
-from mcp_types import AudioContent, BlobResourceContents, ContentBlock, EmbeddedResource, ImageContent, TextContent
+from mcp_types import (
+    AudioContent,
+    BlobResourceContents,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+)
 
 from portkey_bridge.operations import Operation
+from portkey_bridge.references import follow
+from portkey_bridge.results import Results, excerpt, expand
 
-TEXT_TYPES = ("text/", "application/xml", "application/javascript", "application/x-ndjson", "application/yaml")
+#: A picture or sound may take this many times as many: models do not read it as text. With the default limit this
+#: stays below the 1,048,576 characters at which clients cut.
+MEDIA_FACTOR = 25
+
+#: Headers that identify a request to those who run the API, and those that say how much one may still ask.
+REQUEST_ID = re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE)
+RATE_LIMIT = re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE)
+
+#: Headers that a model needs to go on, and what they are called for it.
+GOING_ON = ("link", "location", "content-location", "retry-after")
+
+#: Codecs that are no charsets of documents, and slow or surprising on long input.
+NO_CHARSETS = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"))
 
 
-def render(operation: Operation, response: httpx.Response) -> ToolResult:
-    """Give the result of a complete answer. A status of 300 and above is an error with status and body."""
-    if response.status_code >= 300:
-        return error_result(_status_line(operation, response) + _body_text(response))
-    if not response.content:
-        return ToolResult(content=[_text(f"{response.status_code} {reason(response)}: the answer has no body.")])
-    value = _json(response)
-    return ToolResult(content=[_content(response)], structured_content=value if isinstance(value, dict) else None)
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer, or as much of it as came: `problem` says what broke it off.
+
+    `stream` tells that the body was put together from a stream's events.
+    """
+
+    status: int
+    phrase: str
+    headers: httpx.Headers
+    body: bytes = field(repr=False)
+    problem: str = ""
+    stream: bool = False
+
+    @property
+    def media_type(self) -> str:
+        """The declared type in lower case and without parameters, or an empty text."""
+        declared = _header("content-type", self.headers.get("content-type", ""))
+        return "application/json" if self.stream else declared.get_params([("", "")])[0][0].strip().lower()
+
+    @property
+    def charset(self) -> str | None:
+        """The declared charset."""
+        declared = _header("content-type", self.headers.get("content-type", "")).get_param("charset")
+        return declared if isinstance(declared, str) and not self.stream else None
+
+    @property
+    def file_name(self) -> str | None:
+        """The bare name of the file that the body is (RFC 6266), without anything that leads out of a folder."""
+        name = _header("content-disposition", self.headers.get("content-disposition", "")).get_filename() or ""
+        bare = re.sub(r"[^\w. ()+-]", "_", re.split(r"[/\\]", name)[-1]).strip(". ")
+        return bare[-100:] or None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the result is an error: a status of 400 and above, or an answer that broke off."""
+        return self.status >= 400 or bool(self.problem)
 
 
-def error_result(text: str) -> ToolResult:
-    """Give a result with `isError` that says `text`."""
-    return ToolResult(content=[_text(text)], is_error=True)
+def _header(name: str, value: str) -> Message:
+    message = Message()
+    message[name] = re.sub(r"[\r\n]", " ", value)
+    return message
 
 
-def reason(response: httpx.Response) -> str:
+def reason(status: int, sent: str = "") -> str:
     """Give the status's phrase: the registered one, else the server's own."""
     try:
-        return HTTPStatus(response.status_code).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
-        return response.reason_phrase
+        return sent
 
 
-def _status_line(operation: Operation, response: httpx.Response) -> str:
-    """Say what happened, by method and path template: the URL itself may hold a secret."""
-    line = f"{operation.method} {operation.path} answered {response.status_code} {reason(response)}"
-    location = response.headers.get("location")
-    return f"{line}, a redirect to {location}, which was not followed" if location else line
+@dataclass(frozen=True)
+class Rendered:
+    """What a body becomes: content, what is said about it, and an object where it is one."""
+
+    content: list[ContentBlock]
+    notes: tuple[str, ...] = ()
+    structured: dict[str, Any] | None = None
 
 
-def _body_text(response: httpx.Response) -> str:
-    if not response.content:
-        return " without a body."
-    return f":\n{response.text}" if _is_text(response) else f" with {len(response.content)} bytes of {_type(response)}."
+@dataclass(frozen=True)
+class Renderer:
+    """Renders answers in results of `limit` characters. Large ones are kept in `results`, or written to `files`."""
+
+    limit: int
+    results: Results
+    files: tuple[Path, ...] = ()
+
+    def render(self, operation: Operation, answer: Answer, hints: Iterable[str] = ()) -> ToolResult:
+        """Give the result of an answer; `hints` are further lines that help."""
+        rendered = self._body(answer)
+        notes = [*rendered.notes, answer.problem, *hints, *_going_on(answer.headers)]
+        said = "\n".join(filter(None, notes))
+        return ToolResult(
+            content=[*_titled(_status_line(operation, answer), rendered.content, answer), *([text(said)] * bool(said))],
+            structured_content=rendered.structured,
+            meta=_meta(answer),
+            is_error=answer.failed,
+        )
+
+    def _body(self, answer: Answer) -> Rendered:
+        if not answer.body:
+            return Rendered([])
+        pattern_and_render = next(entry for entry in RENDERERS if re.fullmatch(entry[0], answer.media_type))
+        return pattern_and_render[1](self, answer)
+
+    def json(self, answer: Answer) -> Rendered:
+        """Render JSON, or the text that was meant to be JSON."""
+        body = _utf8(answer.body)
+        if not _is_json(body):
+            rendered = self.text(answer)
+            return replace(
+                rendered, notes=(f"The body is declared as {answer.media_type} but is no JSON.", *rendered.notes)
+            )
+        if len(body) <= self.limit * 4 and len(whole := body.decode("utf-8", "replace")) <= self.limit:
+            return Rendered([text(whole)], structured=_structured(body))
+        return Rendered([text(self._view(body, expand))])
+
+    def text(self, answer: Answer) -> Rendered:
+        """Render text, long text with head and tail."""
+        whole, notes = _decoded(answer)
+        if len(whole) <= self.limit:
+            return Rendered([text(whole)], notes)
+        return Rendered([text(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))], notes)
+
+    def undeclared_text(self, answer: Answer) -> Rendered:
+        """Render what is declared as another text: as JSON where it is an object or array all the same."""
+        if re.match(rb"\s*[\[{]", answer.body[:100]) and _is_json(_utf8(answer.body)):
+            rendered = self.json(answer)
+            return replace(rendered, notes=(*rendered.notes, f"The body is JSON, declared as {_declared(answer)}."))
+        return self.text(answer)
+
+    def unknown(self, answer: Answer) -> Rendered:
+        """Render a body without a declared type: as text if it is any."""
+        try:
+            plain = "\0" not in answer.body.decode()
+        except UnicodeDecodeError:
+            plain = False
+        return self.undeclared_text(answer) if plain else self.binary(answer)
+
+    def image(self, answer: Answer) -> Rendered:
+        """Render a picture."""
+        return self._media(answer, lambda data: ImageContent(type="image", data=data, mime_type=answer.media_type))
+
+    def audio(self, answer: Answer) -> Rendered:
+        """Render a sound."""
+        return self._media(answer, lambda data: AudioContent(type="audio", data=data, mime_type=answer.media_type))
+
+    def binary(self, answer: Answer) -> Rendered:
+        """Render any other body as an embedded resource."""
+        media_type = answer.media_type or "application/octet-stream"
+        if _base64_length(answer.body) > self.limit:
+            return self._too_large(answer, media_type)
+        data = base64.b64encode(answer.body).decode()
+        uri = f"response:{quote(answer.file_name or 'body')}"
+        blob = BlobResourceContents(uri=uri, mime_type=media_type, blob=data)
+        return Rendered([EmbeddedResource(type="resource", resource=blob)])
+
+    def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
+        if _base64_length(answer.body) > self.limit * MEDIA_FACTOR:
+            return self._too_large(answer, answer.media_type)
+        return Rendered([block(base64.b64encode(answer.body).decode())])
+
+    def _too_large(self, answer: Answer, media_type: str) -> Rendered:
+        """Write a large body below the files folder and link it, or say what would allow that."""
+        size = f"{len(answer.body):,} bytes of {media_type}"
+        if not self.files:
+            return Rendered(
+                [
+                    text(
+                        f"The answer is {size}, too large for a result. Start portkey-bridge with --files DIR "
+                        "(OPEN_MCP_FILES) to have such answers written to that folder, or raise OPEN_MCP_RESULT_LIMIT."
+                    )
+                ]
+            )
+        try:
+            path = write_file(self.files[0], answer)
+        except OSError as error:
+            return Rendered(
+                [
+                    text(
+                        f"The answer is {size}, and could not be written below {self.files[0]}: "
+                        f"{error.strerror}. Correct OPEN_MCP_FILES."
+                    )
+                ]
+            )
+        link = ResourceLink(
+            type="resource_link", uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body)
+        )
+        return Rendered([link], (f"The answer is {size}. It was written to {path}.",))
+
+    def _view(self, body: bytes, view: Callable[[bytes, str, int], str]) -> str:
+        result_id = self.results.keep(body)
+        return (
+            f"The answer has {len(body):,} bytes, so this is a view of it. resultId: {result_id}. Read on with "
+            f"expandResult and the pointers of the stubs, [expandResult POINTER …].\n{view(body, '', self.limit)}"
+        )
 
 
-def _content(response: httpx.Response) -> ContentBlock:
-    media_type = _type(response)
-    if _is_text(response):
-        return _text(response.text)
-    data = base64.b64encode(response.content).decode()
-    if media_type.startswith("image/"):
-        return ImageContent(type="image", data=data, mime_type=media_type)
-    if media_type.startswith("audio/"):
-        return AudioContent(type="audio", data=data, mime_type=media_type)
-    blob = BlobResourceContents(uri="response:body", mime_type=media_type, blob=data)
-    return EmbeddedResource(type="resource", resource=blob)
+#: How a body is rendered: the first pattern that matches its media type.
+RENDERERS: tuple[tuple[str, Callable[[Renderer, Answer], Rendered]], ...] = (
+    (r"(application|text)/json|[^;]*\+json", Renderer.json),
+    (r"image/svg\+xml", Renderer.text),
+    (r"image/.+", Renderer.image),
+    (r"audio/.+", Renderer.audio),
+    (
+        r"text/.*|application/(xml|javascript|ecmascript|yaml|x-yaml|toml|sql|graphql|x-www-form-urlencoded)",
+        Renderer.undeclared_text,
+    ),
+    (r".*\+(xml|yaml)", Renderer.text),
+    (r"[^/]*", Renderer.unknown),
+    (r".*", Renderer.binary),
+)
 
 
-def _type(response: httpx.Response) -> str:
-    declared: str = response.headers.get("content-type", "application/octet-stream")
-    return declared.partition(";")[0].strip().lower()
+def text(words: str) -> TextContent:
+    """Give a block of text."""
+    return TextContent(type="text", text=words)
 
 
-def _is_json(media_type: str) -> bool:
-    return media_type == "application/json" or media_type.endswith("+json")
+def error_result(words: str) -> ToolResult:
+    """Give a result with `isError` that says `words`."""
+    return ToolResult(content=[text(words)], is_error=True)
 
 
-def _is_text(response: httpx.Response) -> bool:
-    media_type = _type(response)
-    if "content-type" in response.headers:
-        return _is_json(media_type) or media_type.startswith(TEXT_TYPES) or media_type.endswith("+xml")
+def write_file(folder: Path, answer: Answer) -> Path:
+    """Write the body to a new file in the folder, and give its path. The same body is written once. Raises OSError."""
+    name = Path(answer.file_name or "answer")
+    digest = hashlib.sha256(answer.body).hexdigest()[:12]
+    path = folder.resolve(strict=True) / f"{name.stem}-{digest}{name.suffix}"
     try:
-        response.content.decode()
-    except UnicodeDecodeError:
+        with path.open("xb") as file:
+            file.write(answer.body)
+    except FileExistsError:
+        if path.is_symlink() or path.read_bytes() != answer.body:
+            raise
+    return path
+
+
+def declared_error(operation: Operation, status: int, root: Mapping[str, Any]) -> str:
+    """Say what the document declares about this status of the operation; empty if it declares nothing."""
+    for key in (str(status), f"{status // 100}XX", f"{status // 100}xx", "default"):
+        declared = follow(root, operation.responses.get(key))
+        description = declared.get("description") if isinstance(declared, dict) else None
+        if isinstance(description, str) and description.strip():
+            return f"The document says of {key}: {' '.join(description.split())[:500]}"
+    return ""
+
+
+def _status_line(operation: Operation, answer: Answer) -> str:
+    """Say what happened, by method and path template: the URL itself may hold a secret."""
+    line = (
+        f"{operation.method} {operation.path} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
+    )
+    redirect = 300 <= answer.status < 400 and "location" in answer.headers
+    return f"{line}, a redirect that was not followed" if redirect else line
+
+
+def _titled(line: str, content: list[ContentBlock], answer: Answer) -> list[ContentBlock]:
+    """Put the status before the content where it says more than that all went well."""
+    if not content:
+        return [text(f"{line}: the answer has no body.")]
+    if answer.status < 300:
+        return content
+    first, *others = content
+    if isinstance(first, TextContent):
+        return [text(f"{line}:\n{first.text}"), *others]
+    return [text(f"{line}."), *content]
+
+
+def _going_on(headers: httpx.Headers) -> Iterator[str]:
+    for name in GOING_ON:
+        if name in headers:
+            yield f"{name.title()}: {headers[name][:2000]}"
+
+
+def _meta(answer: Answer) -> dict[str, Any]:
+    request_id = next((value for name, value in answer.headers.items() if REQUEST_ID.fullmatch(name)), None)
+    limits = {name: value for name, value in answer.headers.items() if RATE_LIMIT.fullmatch(name)}
+    known = {"status": answer.status, "requestId": request_id, "rateLimit": limits}
+    return {name: value for name, value in known.items() if value}
+
+
+def _declared(answer: Answer) -> str:
+    return answer.media_type or "nothing"
+
+
+def _base64_length(body: bytes) -> int:
+    return (len(body) + 2) // 3 * 4
+
+
+def _utf8(body: bytes) -> bytes:
+    """Give a JSON text in UTF-8 without a byte order mark; other encodings are older habits (RFC 8259 section 8.1)."""
+    encoding = json.detect_encoding(body[:4])
+    if encoding == "utf-8":
+        return body
+    return body.decode(encoding, "replace").encode("utf-8", "replace")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError):
         return False
     return True
 
 
-def _json(response: httpx.Response) -> Any:
-    if not _is_json(_type(response)):
-        return None
+def _structured(body: bytes) -> dict[str, Any] | None:
+    """Give a JSON object as a value, or None where the value would not be the same: a number of too many digits."""
     try:
-        return json.loads(response.content)
-    except ValueError:
+        value = _exactly.decode(body)
+        pydantic_core.to_json([[[value]]])  # as it will stand in the message: fails for what is nested too deep
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
         return None
+    return value if isinstance(value, dict) else None
 
 
-def _text(text: str) -> TextContent:
-    return TextContent(type="text", text=text)
+def _exact_float(digits: str) -> float:
+    number = float(digits)
+    if (len(digits) > 15 or "e" in digits.lower()) and Decimal(digits) != Decimal(repr(number)):
+        raise ValueError("not a float of the same value")
+    return number
+
+
+_exactly = msgspec.json.Decoder(float_hook=_exact_float)
+
+
+def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
+    """Give the body as text, and what is to be said of its charset."""
+    charset = answer.charset or "utf-8"
+    try:
+        if codecs.lookup(charset).name in NO_CHARSETS:
+            raise LookupError(charset)
+        return answer.body.decode(charset).removeprefix("\ufeff"), ()
+    except (LookupError, UnicodeError, ValueError):
+        pass
+    try:
+        return answer.body.decode(), (
+            f"The declared charset {charset[:40]!r} is not that of the body, which is UTF-8.",
+        )
+    except UnicodeDecodeError:
+        note = f"The body is no valid {charset[:40]}; what cannot be read stands as \ufffd."
+        return answer.body.decode("utf-8", "replace"), (note,)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
+from urllib.parse import quote
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.operations import SecurityScheme
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 """Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
+
+Place = tuple[str, str]
+"""The location and the name of a parameter or credential, as `place` gives it."""
 
 #: The variable of a scheme that has no name of its own.
 VARIABLES = {
@@ -39,6 +44,10 @@ NOT_FOR_DOCUMENTS = (
 )
 
 
+#: Characters from which on the value of a credential is taken out of everything that is shown.
+SECRET_LENGTH = 16
+
+
 @dataclass(frozen=True)
 class Credential:
     """A secret, and where it goes: `location` is `header`, `query` or `cookie`."""
@@ -47,6 +56,11 @@ class Credential:
     location: str
     name: str
     value: str = field(repr=False)
+
+
+def place(location: str, name: str) -> Place:
+    """Give what two things share that would overwrite each other. Case means nothing in a header's name."""
+    return location, name.lower() if location == "header" else name
 
 
 def variable(scheme: SecurityScheme) -> str | None:
@@ -85,10 +99,15 @@ def is_somebody_elses(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in NOT_FOR_DOCUMENTS)
 
 
-def needs_credential(security: Security, secrets: Mapping[str, str]) -> bool:
-    """Tell whether a credential is needed (OpenAPI 3.2 section 4.30) and none of the variables is set."""
+def needs_credential(security: Security, secrets: Mapping[str, str], filled: Collection[Place]) -> bool:
+    """Tell whether a credential is needed (OpenAPI 3.2 section 4.30) and there is none.
+
+    There is one where a variable is set, or where an argument stands in for it: `filled` are the places of arguments.
+    """
     names = variables(security)
-    return bool(names) and all(security) and not any(name in secrets for name in names)
+    if not names or not all(security) or any(name in secrets for name in names):
+        return False
+    return not any(place(scheme.location, scheme.name) in filled for scheme in chain(*security))
 
 
 def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
@@ -97,12 +116,13 @@ def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credent
     Where two claim the same place, the first satisfied alternative decides.
     """
     satisfied = [option for option in security if all(variable(scheme) in secrets for scheme in option)]
-    places: dict[tuple[str, str], Credential] = {}
+    places: dict[Place, Credential] = {}
     for scheme in chain(*satisfied, *security):
         name = variable(scheme)
         if name is not None and name in secrets:
-            place = (scheme.location, scheme.name.lower() if scheme.location == "header" else scheme.name)
-            places.setdefault(place, Credential(name, scheme.location, scheme.name, _written(scheme, secrets[name])))
+            written = _written(scheme, secrets[name])
+            credential = Credential(name, scheme.location, scheme.name, written)
+            places.setdefault(place(scheme.location, scheme.name), credential)
     return tuple(places.values())
 
 
@@ -111,8 +131,42 @@ def _written(scheme: SecurityScheme, secret: str) -> str:
     if scheme.type == "apiKey":
         return secret
     if scheme.scheme == "basic":
-        secret = base64.b64encode(secret.encode()).decode()
+        secret = _base64(secret)
     return f"{scheme.scheme.capitalize()} {secret}"
+
+
+class Redactor:
+    """Puts the variable's name in the place of each secret, in whatever form it was written.
+
+    Shorter values are left alone: they are words, such as a provider's name, that answers contain for other reasons.
+    """
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        masks = {
+            form: f"[{name}]"
+            for name, secret in sorted(secrets.items(), reverse=True)  # of equal secrets the first name counts
+            if len(secret) >= SECRET_LENGTH
+            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], _base64(secret))
+        }
+        # The longest first: one secret may be a part of another.
+        self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
+
+    def __call__(self, text: str) -> str:
+        """Give the text without secrets."""
+        for form, mask in self._masks.items():
+            text = text.replace(form, mask)
+        return text
+
+    def body(self, body: bytes) -> bytes:
+        """Give the body without secrets; the same object if there are none in it."""
+        for form, mask in self._masks.items():
+            if form.encode() in body:
+                body = body.replace(form.encode(), mask.encode())
+        return body
+
+
+def _base64(secret: str) -> str:
+    return base64.b64encode(secret.encode()).decode()
 
 
 def example_configuration(names: Iterable[str]) -> str:

@@ -9,29 +9,31 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 from fastmcp import FastMCP
+from fastmcp.server.dependencies import get_context
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 from mcp_types import TextContent, ToolAnnotations
 from pydantic import PrivateAttr
 
 from portkey_bridge import __version__
-from portkey_bridge.bridge import TIMEOUT, Bridge
+from portkey_bridge.bodies import Sources
+from portkey_bridge.bridge import Bridge
 from portkey_bridge.cli import Invocation
+from portkey_bridge.files import Files
 from portkey_bridge.load import load_api, warn
 from portkey_bridge.operations import Api
 from portkey_bridge.path_items import PathItemTool, build_path_item_tools
 from portkey_bridge.request import server_url
-from portkey_bridge.response import error_result
-from portkey_bridge.security import collect_secrets, is_somebody_elses, variables
+from portkey_bridge.response import Renderer, error_result, text
+from portkey_bridge.results import ForgottenResult, Results, expand
+from portkey_bridge.security import Redactor, collect_secrets, is_somebody_elses, variables
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.tools import EXPAND_SCHEMA, Tool, build_tools, select_tools
-from portkey_bridge.views import PointerToNowhere, Views
-
-#: An expansion may be larger than a listing by this factor: somebody asked for it.
-EXPANSION = 8
+from portkey_bridge.terminal import printable
+from portkey_bridge.tools import EXPAND_RESULT, EXPAND_SCHEMA, Tool, build_tools, select_tools
+from portkey_bridge.transport import Transport
+from portkey_bridge.views import EXPANSION, PointerToNowhere, Views
 
 LEGEND = (
     "Input schemas are listed as small views. A description that ends in [expandSchema POINTER] marks a stub: the "
@@ -54,8 +56,13 @@ class OperationTool(_Listed):
     _bridge: Bridge = PrivateAttr()
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Call the operation."""
-        return await self._bridge.call(self._tool, arguments)
+        """Call the operation, and pass on the progress of an answer that is a stream."""
+        context = get_context()
+
+        async def report(number: int, added: str | None) -> None:
+            await context.report_progress(number, message=added)
+
+        return await self._bridge.call(self._tool, arguments, report)
 
     @classmethod
     def of(cls, tool: Tool, bridge: Bridge, views: Views, budget: float) -> OperationTool:
@@ -125,6 +132,59 @@ class ExpandSchemaTool(_Listed):
         return listed
 
 
+class ExpandResultTool(_Listed):
+    """The tool that reads large results on."""
+
+    _renderer: Renderer = PrivateAttr()
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Give a view for each pointer, or what is wrong with it."""
+        result_id, pointers = arguments.get("resultId"), arguments.get("jsonPointers")
+        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
+            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
+        try:
+            body = self._renderer.results[str(result_id)]
+        except ForgottenResult as error:
+            return error_result(str(error))
+        room = self._renderer.limit // max(len(pointers), 1)
+        return ToolResult(content=[text(f"[{','.join(_expanded(body, pointer, room) for pointer in pointers)}]")])
+
+    @classmethod
+    def of(cls, renderer: Renderer) -> ExpandResultTool:
+        """Give the tool that reads on in what `renderer` has kept."""
+        listed = cls(
+            name=EXPAND_RESULT,
+            title="Expand result",
+            description=(
+                "Reads on in a large result. A text [expandResult POINTER · …] in it is a stub: something is left out "
+                "there. A pointer may end in a slice of an array, an object or a text: /data#20:40."
+            ),
+            parameters={
+                "type": "object",
+                "properties": {
+                    "resultId": {"type": "string", "description": "As the result gave it."},
+                    "jsonPointers": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": 'Such as ["/data/3", "/data#20:40"].',
+                    },
+                },
+                "required": ["resultId", "jsonPointers"],
+            },
+            annotations=_annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
+        )
+        listed._renderer = renderer
+        return listed
+
+
+def _expanded(body: bytes, pointer: str, room: int) -> str:
+    """Write the entry of one pointer. The value stands there as the API sent it."""
+    try:
+        return f'{{"jsonPointer":{json.dumps(pointer)},"value":{expand(body, pointer, room)}}}'
+    except PointerToNowhere as error:
+        return json.dumps({"jsonPointer": pointer, "error": str(error)}, ensure_ascii=False)
+
+
 class InformationTool(_Listed):
     """A tool that answers from the document alone."""
 
@@ -162,24 +222,22 @@ def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
     path_item_tools = build_path_item_tools(api, settings.base_url, settings.schema_budget)
     informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
     selected = select_tools(tools, settings.tools)
-    names = {name for tool in selected for name in tool.variables}
-    secrets = collect_secrets(names, settings.environ, settings.credentials)
-    refuse_lured_credentials(settings, secrets)
-    warn(_unusable(api, settings, names))
-    client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
-    bridge = Bridge(client, secrets, settings.base_url, api.uri)
-    shapes = Shapes(api.root)
+    bridge = build_bridge(api, settings, selected)
+    shapes = bridge.sources.shapes
     views = Views(shapes, portable=True)
     listed = [
         ExpandSchemaTool.of(selected, Views(shapes, portable=False), settings.schema_budget * EXPANSION),
+        ExpandResultTool.of(bridge.renderer),
         *(OperationTool.of(tool, bridge, views, settings.schema_budget) for tool in selected),
         *(InformationTool.of(tool, variables(api.security)) for tool in informational.values()),
     ]
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
-        async with client:
+        try:
             yield
+        finally:
+            await bridge.transport.aclose()
 
     return FastMCP(
         name=api.title,
@@ -189,6 +247,36 @@ def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
         dereference_schemas=False,
         lifespan=lifespan,
     )
+
+
+def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool]) -> Bridge:
+    """Give the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
+    names = {name for tool in tools for name in tool.variables}
+    secrets = collect_secrets(names, settings.environ, settings.credentials)
+    refuse_lured_credentials(settings, secrets)
+    warn(_unusable(api, settings, names))
+    redact = Redactor(secrets)
+    return Bridge(
+        transport=Transport(
+            timeouts=settings.timeouts,
+            retries=settings.retries,
+            concurrency=settings.concurrency,
+            limit=settings.kept_results.bytes,
+            redact=redact,
+        ),
+        renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
+        secrets=secrets,
+        redact=redact,
+        base_url=settings.base_url,
+        document_uri=api.uri,
+        sources=Sources(Shapes(api.root), Files(settings.files)),
+        log=_log if settings.verbose else None,
+        validate_responses=settings.validate_responses,
+    )
+
+
+def _log(line: str) -> None:
+    print(f"portkey-bridge: {line}", file=sys.stderr, flush=True)
 
 
 def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
@@ -204,6 +292,6 @@ def serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
     api = load_api(invocation.settings)
     server = build_server(api, invocation.settings)
-    print(f"portkey-bridge {__version__} serves {api.title} over stdio", file=sys.stderr)
+    print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
     server.run("stdio", show_banner=False, log_level="WARNING")
     return 0

@@ -6,6 +6,7 @@ option is declared: the command line, its help and `.env.example` follow from it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,31 @@ from portkey_bridge.errors import SettingsError
 #: The characters of compact JSON that the listed schema of one tool may take, if its first level needs no more.
 SCHEMA_BUDGET = 500
 
+#: The characters of a result from which on it is shown as a view.
+RESULT_LIMIT = 40_000
+
+#: How often a request is sent again, and how many calls run at the same time.
+RETRIES, CONCURRENCY = 2, 16
+
 DOTENV = ".env"
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds for connecting, for each read, and for the whole call. A language model may think for minutes."""
+
+    connect: float = 10
+    read: float = 300
+    whole: float = 900
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many results are kept, of how many bytes together, for how many seconds since they were last read."""
+
+    count: int = 32
+    bytes: int = 128_000_000
+    seconds: float = 3600
 
 
 @dataclass(frozen=True)
@@ -70,12 +95,56 @@ OPTIONS = (
         f"characters of schema that a tool lists before the rest becomes stubs (default {SCHEMA_BUDGET})",
     ),
     Option(
+        "files",
+        "--files",
+        "OPEN_MCP_FILES",
+        "DIR",
+        f"let calls send files from below DIR, and large answers be written there; {os.pathsep!r} separates several",
+        decides_origin=True,
+    ),
+    Option(
         "credentials",
         "--credentials",
         "OPEN_MCP_CREDENTIALS",
         "NAME,…",
         "variables that the document may use as credentials although their names look like somebody else's",
     ),
+    Option(
+        "result_limit",
+        "--result-limit",
+        "OPEN_MCP_RESULT_LIMIT",
+        "N",
+        f"characters of a result before it is shown as a view that can be read on (default {RESULT_LIMIT})",
+    ),
+    Option(
+        "kept_results",
+        "--kept-results",
+        "OPEN_MCP_KEPT_RESULTS",
+        "N,MB,MIN",
+        "how many large results are kept to be read on, how many megabytes of them, which is also the most of one "
+        "answer, and how many minutes (default 32,128,60)",
+    ),
+    Option(
+        "timeouts",
+        "--timeouts",
+        "OPEN_MCP_TIMEOUTS",
+        "S,S,S",
+        "seconds for connecting, for each read and for the whole call (default 10,300,900)",
+    ),
+    Option(
+        "retries", "--retries", "OPEN_MCP_RETRIES", "N", "how often a call is sent again where that is safe (default 2)"
+    ),
+    Option(
+        "concurrency", "--concurrency", "OPEN_MCP_CONCURRENCY", "N", "calls at the same time (default 16); others wait"
+    ),
+    Option(
+        "validate_responses",
+        "--validate-responses",
+        "OPEN_MCP_VALIDATE_RESPONSES",
+        None,
+        "say in a result where the answer is not what the document declares",
+    ),
+    Option("verbose", "--verbose", "OPEN_MCP_VERBOSE", None, "write one line a call to stderr"),
 )
 
 
@@ -91,7 +160,15 @@ class Settings:
     tools: tuple[str, ...] = ()
     path_item_tools: bool = False
     schema_budget: float = SCHEMA_BUDGET
+    files: tuple[Path, ...] = ()
     credentials: frozenset[str] = frozenset()
+    result_limit: int = RESULT_LIMIT
+    kept_results: Bounds = field(default_factory=Bounds)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: int = RETRIES
+    concurrency: int = CONCURRENCY
+    validate_responses: bool = False
+    verbose: bool = False
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
     origin_from_dotenv: tuple[str, ...] = ()
@@ -112,7 +189,15 @@ def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], env_file
         tools=_names(found["tools"]),
         path_item_tools=_switch(found["path_item_tools"], "OPEN_MCP_PATH_ITEM_TOOLS"),
         schema_budget=_budget(found["schema_budget"]),
+        files=_folders(found["files"]),
         credentials=frozenset(_names(found["credentials"])),
+        result_limit=_number(found["result_limit"], "OPEN_MCP_RESULT_LIMIT", RESULT_LIMIT, least=1000),
+        kept_results=_bounds(found["kept_results"]),
+        timeouts=Timeouts(*_numbers(found["timeouts"], "OPEN_MCP_TIMEOUTS", "10,300,900")),
+        retries=_number(found["retries"], "OPEN_MCP_RETRIES", RETRIES, least=0),
+        concurrency=_number(found["concurrency"], "OPEN_MCP_CONCURRENCY", CONCURRENCY, least=1),
+        validate_responses=_switch(found["validate_responses"], "OPEN_MCP_VALIDATE_RESPONSES"),
+        verbose=_switch(found["verbose"], "OPEN_MCP_VERBOSE"),
         environ=merged,
         from_dotenv=from_dotenv,
         origin_from_dotenv=tuple(
@@ -143,13 +228,21 @@ def _env_file(path: str | None) -> dict[str, str]:
         values = dotenv_values(path or DOTENV)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path or DOTENV}: cannot be read ({error}). Correct the file or its mode.") from error
-    if path and not Path(path).exists():
+    if path and (not Path(path).exists() or Path(path).is_dir()):
         raise SettingsError(f"{path}: there is no such file. Correct --env-file.")
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _folders(text: str | None) -> tuple[Path, ...]:
+    folders = tuple(Path(name).expanduser() for name in (text or "").split(os.pathsep) if name)
+    for folder in folders:
+        if not folder.is_dir():
+            raise SettingsError(f"{folder}: there is no such folder. Correct --files or OPEN_MCP_FILES.")
+    return folders
 
 
 def _switch(value: Any, variable: str) -> bool:
@@ -171,12 +264,37 @@ def _budget(value: str | None) -> float:
     return int(value)
 
 
+def _number(value: str | None, variable: str, default: int, least: int) -> int:
+    if value is None:
+        return default
+    if not value.isascii() or not value.isdecimal() or int(value) < least:
+        raise SettingsError(f"{variable}={value!r} is no number of at least {least}. Set it to one.")
+    return int(value)
+
+
+def _numbers(value: str | None, variable: str, default: str) -> tuple[float, float, float]:
+    parts = (default if value is None else value).split(",")
+    try:
+        first, second, third = map(float, parts)
+    except ValueError:
+        first = second = third = 0.0
+    if not all(0 < number < float("inf") for number in (first, second, third)):
+        raise SettingsError(f"{variable}={value!r} is not three numbers above 0. Set it to some like {default}.")
+    return first, second, third
+
+
+def _bounds(value: str | None) -> Bounds:
+    count, megabytes, minutes = _numbers(value, "OPEN_MCP_KEPT_RESULTS", "32,128,60")
+    return Bounds(int(max(count, 1)), int(megabytes * 1_000_000), minutes * 60)
+
+
 def _base_url(value: str | None) -> str | None:
     if value is None:
         return None
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and value.isprintable() and " " not in value
     except ValueError:
         usable = False
     if not usable:

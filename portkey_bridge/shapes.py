@@ -50,9 +50,32 @@ KEYWORDS_OF_TYPE = {
 }
 KEYWORDS_OF_TYPE["integer"] = KEYWORDS_OF_TYPE["number"]
 
+#: How many values a type has, where they can be counted.
+COUNTS = {"null": 1, "boolean": 2}
+
+#: Keywords that mean something only beside each other: they are merged together or not at all.
+GROUPS = {
+    keyword: group
+    for group in (
+        frozenset({"if", "then", "else"}),
+        frozenset({"contains", "minContains", "maxContains"}),
+        frozenset({"prefixItems", "items"}),
+    )
+    for keyword in group
+}
+
+#: What `unevaluatedProperties` and `unevaluatedItems` look into: beside these a view could not tell what they refuse.
+IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
+
+#: Keywords that say nothing about values themselves.
+COMPOSING = frozenset({"$ref", "allOf"})
+
+#: No value fits.
+NOTHING: Shape = {"not": {}}
+
 
 class Shapes:
-    """The shapes of one document's schemas. Remembers each, by the identity of its schema.
+    """The shapes of one document's schemas. Each is made once, however many ways lead to it.
 
     `hidden` is the keyword that marks the properties to leave out: `writeOnly` gives the shapes of answers.
     """
@@ -60,41 +83,81 @@ class Shapes:
     def __init__(self, root: dict[str, Any], *, hidden: str = "readOnly") -> None:
         self.root = root
         self._hidden = hidden
-        self._known: dict[int, tuple[Schema, Shape]] = {}
+        self._targets: dict[str, Schema] = {}
+        # Both hold the schemas, so that their identities stay theirs.
+        self._by_schema: dict[int, tuple[Schema, Shape]] = {}
+        self._by_conjuncts: dict[tuple[int, ...], tuple[list[Shape], Shape]] = {}
 
     def __call__(self, schema: Schema) -> Shape:
-        """Give the shape of `schema`. It is shared: do not change it."""
-        known = self._known.get(id(schema))
-        if known is None:
-            shape = _split_types(_merge(self._conjuncts(schema, set())))
-            self._drop_hidden(shape)
-            known = self._known[id(schema)] = (schema, shape)  # holding the schema keeps its id
-        return known[1]
+        """Give the shape of `schema`. It is shared: do not change it.
 
-    def _conjuncts(self, schema: Schema, seen: set[int]) -> Iterator[Shape]:
-        """Yield the schemas without `$ref` and `allOf` that all hold, the outermost first."""
-        if schema is False:
-            yield {"not": {}}
-        if not isinstance(schema, dict) or id(schema) in seen:
-            return  # a circle of references adds nothing
-        seen.add(id(schema))
-        own = {keyword: value for keyword, value in schema.items() if keyword not in ("$ref", "allOf")}
-        if own:
-            yield own
-        if isinstance(reference := schema.get("$ref"), str):
-            yield from self._conjuncts(lookup(self.root, reference), seen)
-        for branch in schema.get("allOf", ()):
-            yield from self._conjuncts(branch, seen)
+        Schemas that say the same by way of the same parts have one shape; that is how recursion is recognised.
+        """
+        known = self._by_schema.get(id(schema))
+        if known is not None:
+            return known[1]
+        conjuncts = list(self._conjuncts(schema))
+        key = tuple(map(id, conjuncts))
+        if key not in self._by_conjuncts:
+            self._by_conjuncts[key] = (conjuncts, self._make(conjuncts))
+        shape = self._by_conjuncts[key][1]
+        self._by_schema[id(schema)] = (schema, shape)
+        return shape
 
-    def _drop_hidden(self, shape: Shape) -> None:
-        properties = shape.get("properties", {})
-        hidden = {name for name, schema in properties.items() if self._is_hidden(schema)}
-        if hidden:
-            shape["properties"] = {name: schema for name, schema in properties.items() if name not in hidden}
-            shape["required"] = [name for name in shape.get("required", ()) if name not in hidden]
+    def target(self, reference: str) -> Schema:
+        """Give the schema that a local reference names. Raises DanglingReference."""
+        if reference not in self._targets:
+            self._targets[reference] = lookup(self.root, reference)
+        return self._targets[reference]
+
+    def cannot_have(self, schema: Schema, name: str) -> bool:
+        """Tell whether no request has a property of this name, though `schema` may require it.
+
+        It is `readOnly`, or the schema that requires it refuses it: a slip that would make every call impossible.
+        """
+        return self._cannot_have(list(self._conjuncts(schema)), name)
+
+    def _cannot_have(self, conjuncts: list[Shape], name: str) -> bool:
+        return any(
+            self._is_hidden(conjunct["properties"][name])
+            if name in conjunct.get("properties", ())
+            else conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
+            for conjunct in conjuncts
+        )
+
+    def _make(self, conjuncts: list[Shape]) -> Shape:
+        shape = _split_types(_merge(conjuncts))
+        if IN_PLACE & shape.keys():
+            shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
+        if "required" in shape:
+            shape["required"] = [name for name in shape["required"] if not self._cannot_have(conjuncts, name)]
+        if "properties" in shape:
+            properties = shape["properties"].items()
+            shape["properties"] = {name: schema for name, schema in properties if not self._is_hidden(schema)}
+        return shape
 
     def _is_hidden(self, schema: Schema) -> bool:
-        return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema, set()))
+        return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema))
+
+    def _conjuncts(self, schema: Schema) -> Iterator[Shape]:
+        """Yield the schemas that all hold, the outermost first; what they refer to counts as one of them.
+
+        One that comes again, through a circle or a second way, adds nothing.
+        """
+        seen: set[int] = set()
+        waiting = [schema]
+        while waiting:
+            schema = waiting.pop()
+            if schema is False:
+                yield NOTHING
+            if not isinstance(schema, dict) or id(schema) in seen:
+                continue
+            seen.add(id(schema))
+            if not schema.keys() <= COMPOSING:
+                yield schema
+            waiting.extend(reversed(schema.get("allOf", ())))
+            if isinstance(reference := schema.get("$ref"), str):
+                waiting.append(self.target(reference))
 
 
 def _merge(conjuncts: Iterable[Shape]) -> Shape:
@@ -102,28 +165,46 @@ def _merge(conjuncts: Iterable[Shape]) -> Shape:
     shape: Shape = {}
     residue: list[Schema] = []
     for conjunct in conjuncts:
-        for keyword, value in _renamed(conjunct):
-            if keyword not in shape:
-                shape[keyword] = value
-            elif keyword in MERGERS:
-                shape[keyword] = MERGERS[keyword](shape[keyword], value)
-            elif shape[keyword] != value:
-                residue.append({keyword: value})
+        for part in _parts(conjunct):
+            group = GROUPS.get(next(iter(part)), frozenset(part))
+            present = group & shape.keys()
+            if not present:
+                shape |= part
+            elif present | part.keys() <= MERGERS.keys():
+                shape |= {
+                    keyword: MERGERS[keyword](shape[keyword], value) if keyword in shape else value
+                    for keyword, value in part.items()
+                }
+            elif any(shape.get(keyword) != value for keyword, value in part.items()):
+                residue.append(part)
     if residue:
         shape["allOf"] = residue
     return shape
 
 
+def _parts(conjunct: Shape) -> Iterator[Shape]:
+    """Yield what a schema says, keyword by keyword; those that mean something only beside each other together."""
+    grouped: dict[frozenset[str], Shape] = {}
+    for keyword, value in _renamed(conjunct):
+        if keyword in GROUPS:
+            grouped.setdefault(GROUPS[keyword], {})[keyword] = value
+        else:
+            yield {keyword: value}
+    yield from grouped.values()
+
+
 def _renamed(conjunct: Shape) -> Iterator[tuple[str, Any]]:
-    """Yield keywords and values, `const` as `enum` and `oneOf` as `anyOf`.
+    """Yield keywords and values, `const` as `enum` and `oneOf` as `anyOf`, without those that compose or name.
 
     That exactly one branch fits is for the API to judge: the branches of many documents overlap.
     """
     for keyword, value in conjunct.items():
         if keyword == "const":
             yield "enum", [value]
-        else:
-            yield ("anyOf" if keyword == "oneOf" else keyword), value
+        elif keyword == "oneOf":
+            yield "anyOf", value
+        elif not keyword.startswith("$") and keyword != "allOf":
+            yield keyword, value
 
 
 def _both(first: Schema, second: Schema) -> Schema:
@@ -139,7 +220,7 @@ def _common_types(first: Any, second: Any) -> Any:
     one, other = _as_list(first), _as_list(second)
     common = [kind for kind in one if kind in other or (kind == "integer" and "number" in other)]
     common += [kind for kind in other if kind == "integer" and "number" in one and kind not in common]
-    return common or first  # types that exclude each other: nothing fits, and the validator says so
+    return common or first  # types that exclude each other: no value fits, and the validator says so
 
 
 def _common_values(first: list[Any], second: list[Any]) -> list[Any]:
@@ -175,6 +256,7 @@ MERGERS: dict[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
     **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
     **dict.fromkeys(("title", "description", "default", "examples", "format", "discriminator", "xml"), _first),
+    **dict.fromkeys(("unevaluatedProperties", "unevaluatedItems"), _first),
 }
 
 
@@ -185,15 +267,16 @@ def _as_list(types: Any) -> list[Any]:
 def _split_types(shape: Shape) -> Shape:
     """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type."""
     types = _as_list(shape["type"]) if "type" in shape else _types_of_values(shape.get("enum", []))
-    if len(types) == 1:
-        return {"type": types[0], **shape, **({"type": types[0]} if "type" in shape else {})}
     if not types:
         return shape
+    rest = {keyword: value for keyword, value in shape.items() if keyword != "type"}
+    if len(types) == 1:
+        return {"type": types[0], **rest}
     if "anyOf" in shape:
-        return {keyword: value for keyword, value in shape.items() if keyword != "type"}
-    branches = [branch for kind in types if (branch := _branch(shape, kind))]
-    taken = {"type", "enum", *(keyword for kind in types for keyword in KEYWORDS_OF_TYPE.get(kind, ()))}
-    outside = {keyword: value for keyword, value in shape.items() if keyword not in taken}
+        return rest
+    branches = [branch for kind in types if (branch := _branch(shape, kind))] or [NOTHING]
+    taken = {"enum", *(keyword for kind in types for keyword in KEYWORDS_OF_TYPE.get(kind, ()))}
+    outside = {keyword: value for keyword, value in rest.items() if keyword not in taken}
     return {**outside, **(branches[0] if len(branches) == 1 else {"anyOf": branches})}
 
 
@@ -204,7 +287,7 @@ def _branch(shape: Shape, kind: str) -> Shape | None:
     if "enum" not in shape:
         return branch
     values = [value for value in shape["enum"] if kind in _types_of_value(value)]
-    if kind in ("null", "boolean") and values:
+    if len(values) == COUNTS.get(kind):
         return branch
     return {**branch, "enum": values} if values else None
 
@@ -219,7 +302,7 @@ def _types_of_value(value: Any) -> tuple[str, ...]:
         return ("null",)
     if isinstance(value, bool):
         return ("boolean",)
-    if isinstance(value, int):
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return ("integer", "number")
     for python, kind in ((float, "number"), (str, "string"), (list, "array"), (dict, "object")):
         if isinstance(value, python):

@@ -7,9 +7,12 @@ undefined there, so it is left out, alone and inside arrays and objects (section
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
+
+from portkey_bridge.errors import Unwritable
 
 Escape = Callable[[str], str]
 Pair = tuple[str, str]
@@ -23,22 +26,19 @@ def escape(text: str) -> str:
     return quote(text, safe=UNRESERVED)
 
 
-def escape_in_query(text: str) -> str:
-    """Let reserved characters pass, as `allowReserved` wants (RFC 6570 section 3.2.3), but for those that end a value.
+#: What `allowReserved` lets pass besides. `&`, `#` and `+` would become another parameter, a fragment and a space;
+#: brackets are not allowed in a query (RFC 3986 section 3.4).
+RESERVED_IN_QUERY = ":/?@!$'()*,;="
 
-    `&`, `#` and `+` would become another parameter, a fragment and a space; brackets are not allowed in a query.
-    """
-    return (
-        quote(text, safe=f"{UNRESERVED}:/?@!$'()*,;=%")
-        if _has_triplets_only(text)
-        else quote(text, safe=f"{UNRESERVED}:/?@!$'()*,;=")
+
+def escape_reserved(text: str) -> str:
+    """Let reserved characters and encoded octets pass (RFC 6570 section 3.2.3), but for what would end the value."""
+    return re.sub(
+        r"%[0-9A-Fa-f]{2}|(.[^%]*)",
+        lambda match: quote(match[1], safe=UNRESERVED + RESERVED_IN_QUERY) if match[1] else match[0],
+        text,
+        flags=re.DOTALL,
     )
-
-
-def _has_triplets_only(text: str) -> bool:
-    """Tell whether every `%` starts a percent-encoded octet, which passes unchanged."""
-    rests = text.split("%")[1:]
-    return all(len(rest) >= 2 and all(digit in "0123456789abcdefABCDEF" for digit in rest[:2]) for rest in rests)
 
 
 def literal(value: Any) -> str:
@@ -72,8 +72,13 @@ def label(name: str, value: Any, explode: bool, escape: Escape) -> str:
     if not explode or not isinstance(value, dict | list):
         return "." + simple(name, value, explode, escape)
     if isinstance(value, dict):
-        return "".join(f".{escape(key)}={escape(text)}" for key, text in _members(value))
-    return "".join(f".{escape(text)}" for text in _items(value))
+        return "".join(f".{_dotless(escape(key))}={_dotless(escape(text))}" for key, text in _members(value))
+    return "".join(f".{_dotless(escape(text))}" for text in _items(value))
+
+
+def _dotless(text: str) -> str:
+    """Keep a dot inside an exploded item from being read as the start of the next one."""
+    return text.replace(".", "%2E")
 
 
 def matrix(name: str, value: Any, explode: bool, escape: Escape) -> str:
@@ -107,12 +112,15 @@ def form(name: str, value: Any, explode: bool, escape: Escape) -> Iterator[Pair]
 
 def _delimited(delimiter: str) -> Callable[[str, Any, bool, Escape], Iterator[Pair]]:
     def style(name: str, value: Any, explode: bool, escape: Escape) -> Iterator[Pair]:
-        """Styles `spaceDelimited` and `pipeDelimited`: arrays and objects in one value. Exploded, they are `form`."""
+        """Arrays and objects in one value, with a delimiter that items cannot have. Exploded, they are `form`."""
         if explode or not isinstance(value, dict | list):
             yield from form(name, value, explode, escape)
-        elif value:
-            parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else _items(value)
-            yield escape(name), delimiter.join(map(escape, parts))
+            return
+        parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else _items(value)
+        if any(delimiter in part for part in parts):
+            raise Unwritable((), f"{delimiter!r} separates the items here, so no item can have it")
+        if parts:
+            yield escape(name), quote(delimiter).join(map(escape, parts))
 
     return style
 
@@ -142,9 +150,24 @@ def _paths(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
 #: The styles that give name-value pairs, for queries, cookies and form bodies.
 PAIR_STYLES: dict[str, Callable[[str, Any, bool, Escape], Iterator[Pair]]] = {
     "form": form,
-    "cookie": form,
-    "spaceDelimited": _delimited("%20"),
-    "pipeDelimited": _delimited("%7C"),
-    "tabDelimited": _delimited("%09"),
+    "spaceDelimited": _delimited(" "),
+    "pipeDelimited": _delimited("|"),
+    "tabDelimited": _delimited("\t"),
     "deepObject": deep_object,
 }
+
+
+def header(value: Any, explode: bool) -> str:
+    """Style `simple` in a header, where nothing is percent-encoded (OpenAPI 3.2 appendix D)."""
+    parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else _items(value)
+    if isinstance(value, dict | list) and any("," in part for part in parts):
+        raise Unwritable((), "a comma separates the items in a header, so no item can have one")
+    return simple("", value, explode, str)
+
+
+def cookie(name: str, value: Any, explode: bool) -> Iterator[Pair]:
+    """Style `cookie` (OpenAPI 3.2, RFC 6265 section 4.2.1): cookies of their own where exploded, and no escaping."""
+    for key, text in form(name, value, explode, str):
+        if re.search(r"[\x00-\x20\x7f;,\"\\]|[^\x00-\x7f]", text):
+            raise Unwritable((), "a cookie cannot have blanks, quotes, commas, semicolons or characters beyond ASCII")
+        yield key, text

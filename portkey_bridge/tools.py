@@ -8,19 +8,21 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from portkey_bridge.arguments import Arguments, Bound, read_arguments
 from portkey_bridge.errors import ArgumentsError, DocumentError, SettingsError
 from portkey_bridge.operations import Api, Operation, Skipped
-from portkey_bridge.security import variables
+from portkey_bridge.security import place, variables
 from portkey_bridge.shapes import Shape, Shapes
 from portkey_bridge.views import Views, shorten
 
 EXPAND_SCHEMA = "expandSchema"
+EXPAND_RESULT = "expandResult"
 
 #: Names that no operation may take, in the lower case that operations' names have.
-RESERVED = frozenset({EXPAND_SCHEMA.lower()})
+RESERVED = frozenset({EXPAND_SCHEMA.lower(), EXPAND_RESULT.lower()})
 
 #: What every client accepts as the name of a tool.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
@@ -54,7 +56,7 @@ class Tool:
         """Whether a call is read only, destructive, idempotent."""
         return EFFECTS.get(self.operation.method, (False, True, False))
 
-    @property
+    @cached_property
     def schema(self) -> Shape:
         """The full input schema; it carries the description where a listing has to cut it."""
         whole = _words(self.operation)
@@ -90,17 +92,15 @@ def build_tools(api: Api) -> tuple[list[Tool], list[Skipped]]:
 
 
 def _tool(operation: Operation, name: str, shapes: Shapes) -> Tool:
-    credential_names = frozenset(
-        scheme.name.lower() if scheme.location == "header" else scheme.name
-        for alternative in operation.security
-        for scheme in alternative
+    credential_places = frozenset(
+        place(scheme.location, scheme.name) for alternative in operation.security for scheme in alternative
     )
     return Tool(
         name=name,
         title=_title(operation),
         description=_listed_words(operation),
         operation=operation,
-        arguments=read_arguments(operation, shapes, credential_names),
+        arguments=read_arguments(operation, shapes, credential_places),
         variables=variables(operation.security),
     )
 

@@ -1,75 +1,178 @@
-"""Arguments against the full schema: every violation with its place, what was given and what would be right."""
+"""Arguments against the full schema: every violation with its place, what was given and what would be right.
+
+A check always ends, and never stands in the way of a call for what only the document does wrong: a pattern that no
+engine here reads, or that takes for ever, and a schema that leads back to itself say nothing.
+"""
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import regex
 from jsonpointer import JsonPointer
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 
-from portkey_bridge.errors import Violation
+from portkey_bridge.errors import DanglingReference, Violation
 from portkey_bridge.operations import Schema
-from portkey_bridge.references import follow
+from portkey_bridge.shapes import Shapes
+
+Errors = Iterator[ValidationError]
 
 #: Characters of a given value that a violation repeats.
 SHOWN = 80
+
+#: Seconds that one match of a pattern may take.
+PATIENCE = 0.1
+
+#: How many errors are told again where a second way leads to the same schema and value.
+TOLD_AGAIN = 8
 
 #: Fields of the document's root that JSON Schema would take for its own.
 NOT_FOR_VALIDATION = frozenset({"$schema", "$id", "$self", "$ref"})
 
 
-def _required(validator: Any, required: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    """`required`, but for `readOnly` properties, which no request has (OpenAPI 3.0.4 section 4.7.24.2)."""
-    if not isinstance(instance, dict):
-        return
-    properties = schema.get("properties", {})
-    for name in required:
-        if name not in instance and not _is_read_only(validator, properties.get(name)):
-            yield ValidationError("is required, and missing", path=[name])
-
-
-def _is_read_only(validator: Any, schema: Any) -> bool:
-    root = validator._resolver.lookup("").contents if isinstance(schema, dict) and "$ref" in schema else None
-    resolved = follow(root, schema) if root is not None else schema
-    return any(isinstance(value, dict) and value.get("readOnly") is True for value in (schema, resolved))
-
-
-#: Exactly one branch of `oneOf` must fit by the letter, but the branches of many documents overlap: at least one.
-Validator: Any = extend(  # type: ignore[no-untyped-call]  # the stubs have no types for it
-    Draft202012Validator, {"required": _required, "oneOf": Draft202012Validator.VALIDATORS["anyOf"]}
-)
-
-
 class Validation:
-    """The compiled check of one schema, which may refer into the document `root`."""
+    """The compiled check of one schema of the document that `shapes` are of."""
 
-    def __init__(self, schema: Schema, root: Mapping[str, Any]) -> None:
-        document = {key: value for key, value in root.items() if key not in NOT_FOR_VALIDATION}
+    def __init__(self, schema: Schema, shapes: Shapes) -> None:
+        self._shapes = shapes
+        self._results: dict[tuple[int, int], list[ValidationError]] = {}
+        self._unusable_patterns: set[str] = set()
+        document = {key: value for key, value in shapes.root.items() if key not in NOT_FOR_VALIDATION}
+        validator: Any = extend(Draft202012Validator, self._keywords())  # type: ignore[no-untyped-call]
         # The explicit empty registry makes a reference to elsewhere an error instead of a download.
-        self._validator = Validator({**document, "allOf": [schema]}, registry=Registry())
+        self._validator = validator({**document, "allOf": [schema]}, registry=Registry())
 
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
         """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
-        for error in self._validator.iter_errors(value):
+        self._results.clear()
+        try:
+            errors = list(self._validator.iter_errors(value))
+        except RecursionError:
+            yield Violation(place([]), "is nested too deeply to be checked")
+            return
+        for error in errors:
             yield from explain(error, place)
 
+    def _keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
+        """Give the keywords that mean something else here than in JSON Schema by the letter.
 
-def explain(error: ValidationError, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
-    """Yield what the error means: where `place` puts its path, what would be right, and what was given."""
-    if error.validator in ("anyOf", "oneOf"):
-        for cause in _meant(error):
-            yield from explain(cause, place)
-        if _meant(error):
+        Exactly one branch of `oneOf` must fit by the letter, but the branches of many documents overlap: at least one.
+        """
+        known = Draft202012Validator.VALIDATORS
+        return {
+            "$ref": self._reference,
+            "$dynamicRef": lambda *_: (),
+            "allOf": lambda validator, branches, value, schema: self._of_request(
+                known["allOf"](validator, branches, value, schema), schema
+            ),
+            "oneOf": known["anyOf"],
+            "required": self._required,
+            "pattern": self._pattern,
+            "patternProperties": self._pattern_properties,
+            "additionalProperties": self._additional_properties,
+            "unevaluatedProperties": _unless_it_fails(known["unevaluatedProperties"]),
+            "unevaluatedItems": _unless_it_fails(known["unevaluatedItems"]),
+        }
+
+    def _reference(self, validator: Any, reference: str, value: Any, schema: Any) -> Errors:
+        """`$ref`, each target once a value: neither a circle nor a graph of references multiplies the work."""
+        try:
+            target = self._shapes.target(reference)
+        except DanglingReference:
             return
-    problem = _describe(error)
-    if error.validator != "required":
-        problem = f"{problem}, not {_shown(error.instance)}"
-    yield Violation(place(list(error.absolute_path)), problem)
+        key = (id(target), id(value))
+        if key in self._results:
+            yield from map(ValidationError.create_from, self._results[key])
+            return
+        self._results[key] = []
+        errors = list(self._of_request(validator.descend(value, target), schema))
+        self._results[key] = [ValidationError.create_from(error) for error in errors[:TOLD_AGAIN]]
+        yield from errors
+
+    def _required(self, validator: Any, required: list[str], value: Any, schema: Any) -> Errors:
+        missing = [name for name in required if name not in value] if isinstance(value, dict) else []
+        errors = (ValidationError("is required, and missing", validator="required", path=[name]) for name in missing)
+        return self._of_request(errors, schema)
+
+    def _of_request(self, errors: Iterable[ValidationError], schema: Any) -> Errors:
+        """Pass on all errors but those for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2)."""
+        for error in errors:
+            path = error.relative_path
+            if error.validator != "required" or len(path) != 1 or not self._shapes.cannot_have(schema, str(path[0])):
+                yield error
+
+    def _pattern(self, validator: Any, pattern: str, value: Any, schema: Any) -> Errors:
+        if isinstance(value, str) and self._matches(pattern, value) is False:
+            yield ValidationError("does not match")
+
+    def _pattern_properties(self, validator: Any, patterns: dict[str, Schema], value: Any, schema: Any) -> Errors:
+        for pattern, below in patterns.items():
+            for name in value if isinstance(value, dict) else ():
+                if self._matches(pattern, name):
+                    yield from validator.descend(value[name], below, path=name, schema_path=pattern)
+
+    def _additional_properties(self, validator: Any, below: Schema, value: Any, schema: Any) -> Errors:
+        for name in value if isinstance(value, dict) else ():
+            patterns = schema.get("patternProperties", ())
+            if name in schema.get("properties", ()) or any(self._matches(each, name) is not False for each in patterns):
+                continue
+            if below is False:
+                yield ValidationError(_unknown(name, list(schema.get("properties", ()))), path=[name])
+            else:
+                yield from validator.descend(value[name], below, path=name)
+
+    def _matches(self, pattern: str, text: str) -> bool | None:
+        """Tell whether a pattern occurs in the text; None for a pattern that cannot be used."""
+        if pattern in self._unusable_patterns:
+            return None
+        try:
+            return regex.search(pattern, text, timeout=PATIENCE) is not None
+        except (regex.error, TimeoutError):
+            self._unusable_patterns.add(pattern)
+            return None
+
+
+def _unless_it_fails(keyword: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Any, Any, Any, Any], Errors]:
+    """Let a keyword of the library say nothing where it meets a pattern, or a circle, that it cannot follow."""
+
+    def check(validator: Any, below: Schema, value: Any, schema: Any) -> Errors:
+        try:
+            yield from list(keyword(validator, below, value, schema) or ())
+        except (re.error, RecursionError):
+            return
+
+    return check
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known[:40]) or 'none'}"
+    return f"there is no such property; {hint}"
+
+
+def explain(
+    error: ValidationError, place: Callable[[list[str | int]], str], path: Sequence[str | int] = ()
+) -> Iterator[Violation]:
+    """Yield what the error means: where `place` puts its path, what would be right, and what was given.
+
+    `path` leads to the value that the error's own path starts from.
+    """
+    path = [*path, *error.relative_path]
+    meant = _meant(error) if error.validator in ("anyOf", "oneOf") else []
+    for cause in meant:
+        yield from explain(cause, place, path)
+    if not meant:
+        given = "" if error.validator in COMPLETE else f", not {_shown(error.instance)}"
+        yield Violation(place(path), f"{_describe(error)}{given}")
 
 
 def _describe(error: ValidationError) -> str:
@@ -78,36 +181,68 @@ def _describe(error: ValidationError) -> str:
 
 
 def _meant(error: ValidationError) -> list[ValidationError]:
-    """Give the errors in the one branch that the value was meant for; none where no branch stands out.
+    """Give the errors in the branch that the value was meant for; none where no branch stands out.
 
-    A branch that fails for the type of the whole value, or for the `enum` of one of its properties, was not meant. If
-    all branches fail for the `enum` of the same property, that property is what is wrong.
+    Out of question are the branches that fail for the type of the whole value, and those that the *tag* excludes, the
+    property whose values tell the branches apart. Of the others the one with the fewest errors is the nearest; of
+    several, what is wrong with all of them.
     """
+    possible = [causes for causes in _branches(error) if not any(map(_excludes, causes))]
+    tag = _tag(possible)
+    accepting = [causes for causes in possible if tag not in _tags(causes)]
+    if tag is not None and not accepting:
+        return [_unlike_any([_tags(causes)[tag] for causes in possible])]
+    nearest = sorted(accepting, key=len)[:2]
+    if len(nearest) == 2 and (len(nearest[0]) == len(nearest[1]) or all(map(_is_shallow, nearest[0]))):
+        return [cause for cause in nearest[0] if all(_is_among(cause, causes) for causes in accepting)]
+    return nearest[0] if nearest else []
+
+
+def _branches(error: ValidationError) -> list[list[ValidationError]]:
+    """Give what is wrong with each branch of a union."""
     branches: dict[Any, list[ValidationError]] = {}
     for cause in error.context or ():
         branches.setdefault(cause.schema_path[0], []).append(cause)
-    meant = [causes for causes in branches.values() if not any(_excludes(cause) for cause in causes)]
-    if len(meant) == 1:
-        return meant[0]
-    tags = [cause for causes in branches.values() for cause in causes if _is_tag(cause)]
-    if not meant and len(tags) == len(branches) and len({tuple(tag.relative_path) for tag in tags}) == 1:
-        values = [value for tag in tags for value in _choices(tag)]
-        return [_unlike_any(tags[0], values, error)]
-    return []
+    return list(branches.values())
 
 
-def _unlike_any(tag: ValidationError, values: list[Any], union: ValidationError) -> ValidationError:
+def _is_among(cause: ValidationError, causes: list[ValidationError]) -> bool:
+    return any((cause.path, _describe(cause)) == (other.path, _describe(other)) for other in causes)
+
+
+def _tag(branches: list[list[ValidationError]]) -> str | int | None:
+    """Give the property that most branches refuse for its one value, or that all refuse for its values."""
+    refusals = [_tags(causes) for causes in branches]
+    counts = Counter(name for tags in refusals for name in tags)
+    telling = [
+        name
+        for name, count in counts.items()
+        if count == len(branches) or all(len(_choices(tags[name])) == 1 for tags in refusals if name in tags)
+    ]
+    return max(telling, key=lambda name: counts[name], default=None)
+
+
+def _tags(causes: list[ValidationError]) -> dict[str | int, ValidationError]:
+    return {
+        cause.relative_path[0]: cause
+        for cause in causes
+        if cause.validator in ("enum", "const") and len(cause.relative_path) == 1
+    }
+
+
+def _unlike_any(tags: list[ValidationError]) -> ValidationError:
+    values = list(dict.fromkeys(value for tag in tags for value in map(_shown, _choices(tag))))
     return ValidationError(
-        "", validator="enum", validator_value=values, instance=tag.instance, path=tag.relative_path, parent=union
+        "",
+        validator="enum",
+        validator_value=list(map(json.loads, values)),
+        instance=tags[0].instance,
+        path=tags[0].path,
     )
 
 
 def _excludes(cause: ValidationError) -> bool:
-    return _is_tag(cause) or (cause.validator in ("type", "enum", "const") and not cause.relative_path)
-
-
-def _is_tag(cause: ValidationError) -> bool:
-    return cause.validator in ("enum", "const") and len(cause.relative_path) == 1
+    return cause.validator in ("type", "enum", "const") and not cause.relative_path
 
 
 def _choices(error: ValidationError) -> list[Any]:
@@ -129,28 +264,53 @@ def _types(error: ValidationError) -> str:
 
 
 def _alternatives(error: ValidationError) -> str:
-    causes = dict.fromkeys(_describe(cause) for cause in error.context or () if _is_shallow(cause))
-    return "; or ".join(list(causes)[:4]) or "fits none of its alternatives"
+    problems = dict.fromkeys(_in_one_branch(causes[0]) for causes in _branches(error))
+    return "; or ".join(list(problems)[:6]) or "fits none of its alternatives"
+
+
+def _in_one_branch(cause: ValidationError) -> str:
+    """Say what is wrong with a branch, with its place below the union."""
+    if _is_shallow(cause) and cause.validator == "required":
+        return f"needs {cause.relative_path[-1]}"
+    return f"{pointer(list(cause.relative_path))} {_describe(cause)}".lstrip()
 
 
 def _is_shallow(cause: ValidationError) -> bool:
-    return not cause.relative_path or cause.validator == "required"
+    return len(cause.relative_path) == (1 if cause.validator == "required" else 0)
 
 
 def _one_of(error: ValidationError) -> str:
-    values = _choices(error)
-    return "expected one of " + ", ".join(map(_shown, values[:30])) + (" …" if len(values) > 30 else "")
+    values = list(dict.fromkeys(map(_shown, _choices(error))))
+    return "expected one of " + ", ".join(values[:30]) + (" …" if len(values) > 30 else "")
+
+
+def _dependent(error: ValidationError) -> str:
+    given: Any = error.instance
+    needs: Any = error.validator_value
+    lacking = {name: [other for other in needs[name] if other not in given] for name in needs if name in given}
+    return "; ".join(f"{name} needs {', '.join(others)} beside it" for name, others in lacking.items() if others)
+
+
+def _beside(error: ValidationError, keyword: str, default: Any) -> Any:
+    """Give the value of another keyword of the schema that the error is about."""
+    schema: Any = error.schema
+    return schema.get(keyword, default)
+
+
+def _contained(error: ValidationError) -> str:
+    return _shown(_beside(error, "contains", True))
 
 
 #: What would be right, by the keyword that a value breaks.
 EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
+    "None": lambda error: "no value is accepted here",
     "type": _types,
     "enum": _one_of,
     "const": _one_of,
-    "required": lambda error: error.message,
     "anyOf": _alternatives,
     "oneOf": _alternatives,
-    "additionalProperties": lambda error: error.message,
+    "not": lambda error: f"expected anything but what fits {_shown(error.validator_value)}",
+    "dependentRequired": _dependent,
     "minimum": lambda error: f"expected at least {error.validator_value}",
     "maximum": lambda error: f"expected at most {error.validator_value}",
     "exclusiveMinimum": lambda error: f"expected more than {error.validator_value}",
@@ -160,10 +320,20 @@ EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
     "maxLength": lambda error: f"expected at most {error.validator_value} characters",
     "minItems": lambda error: f"expected at least {error.validator_value} items",
     "maxItems": lambda error: f"expected at most {error.validator_value} items",
+    "items": lambda error: f"expected at most {len(_beside(error, 'prefixItems', ()))} items",
+    "uniqueItems": lambda error: "expected items that all differ",
+    "contains": lambda error: f"expected an item that fits {_shown(error.validator_value)}",
+    "minContains": lambda error: f"expected at least {error.validator_value} items that fit {_contained(error)}",
+    "maxContains": lambda error: f"expected at most {error.validator_value} items that fit {_contained(error)}",
+    "minProperties": lambda error: f"expected at least {error.validator_value} properties",
+    "maxProperties": lambda error: f"expected at most {error.validator_value} properties",
     "pattern": lambda error: f"expected text that matches {error.validator_value}",
 }
 
+#: Keywords whose explanation is not about the value as a whole.
+COMPLETE = frozenset({"required", "additionalProperties", "unevaluatedProperties", "dependentRequired"})
 
-def pointer(path: list[str | int]) -> str:
+
+def pointer(path: Sequence[str | int]) -> str:
     """Write a path inside a value as a JSON pointer (RFC 6901)."""
     return str(JsonPointer.from_parts(path).path)

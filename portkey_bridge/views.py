@@ -11,22 +11,36 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonpointer import JsonPointer, JsonPointerException
+from jsonpointer import JsonPointer, unescape
 
 from portkey_bridge.normalize import APPLICATORS
 from portkey_bridge.operations import Schema
 from portkey_bridge.shapes import Shape, Shapes, children
+
+#: An expansion may be larger than a listing by this factor: somebody asked for it.
+EXPANSION = 8
 
 #: Characters of a description that a stub keeps.
 STUB_DESCRIPTION = 60
 
 #: Below this many characters it is not worth showing a part of a schema beside its stub.
 WORTHWHILE = 120
+
+#: With more characters than these to spare, optional parts are opened, too.
+PLENTY = 10_000
+
+#: Characters of the largest view, whatever the budget: what schemas unfold to can double with every level.
+LARGEST = 1_000_000
+
+#: Levels that are shown at once.
+DEEPEST = 40
 
 #: What a tool listing shows besides structure. Clients refuse or ignore the rest of JSON Schema there.
 LISTED = frozenset(
@@ -37,6 +51,14 @@ LISTED = frozenset(
         *("properties", "items", "anyOf", "allOf", "additionalProperties"),
     )
 )
+
+#: Keywords of a listing that would refuse more without the other, which a listing has not.
+COMPANIONS = {"items": "prefixItems", "additionalProperties": "patternProperties"}
+
+#: Keywords that refuse more where their schema accepts more: shown word for word or not at all, with what depends on
+#: them. Everything else in a view may accept more than the document's schema does.
+VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", "maxContains")}
+VERBATIM = VERBATIM_WITH.keys()
 
 #: Accepts every value, and still is a schema with a keyword, as portable clients want it.
 UNTYPED_ITEMS = {"minLength": 0}
@@ -62,6 +84,19 @@ class PointerToNowhere(LookupError):
         super().__init__(f"Nothing is at {pointer}.{hint} {prefix or 'The top level'} exists; below it: {there}")
 
 
+class _TooDeep(Exception):
+    """A schema has more levels than are shown at once, perhaps without end."""
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A view without stubs, its characters of compact JSON, and its levels."""
+
+    view: Shape
+    size: int
+    height: int
+
+
 @dataclass(frozen=True)
 class _Child:
     path: tuple[str, ...]
@@ -80,49 +115,76 @@ class Views:
     def __init__(self, shapes: Shapes, *, portable: bool) -> None:
         self._shapes = shapes
         self._portable = portable
+        self._shown: dict[int, Shape] = {}
+        self._known: dict[int, _Whole] = {}
+        self._too_small: dict[int, float] = {}
+        self._skeletons: dict[tuple[int, int], Shape] = {}
 
     def view(self, schema: Schema, budget: float, pointer: str = "") -> Shape:
         """Give the view of `schema` in about `budget` characters of compact JSON, and at least its first level.
 
-        `pointer` is where the schema stands in the expanded view of its tool; the stubs continue it.
+        `pointer` is where the schema stands in the expanded view of its tool; the stubs continue it. The view is
+        shared: do not change it.
         """
-        return self._render(schema, pointer, budget, frozenset())
+        return self._render(schema, pointer, min(budget, LARGEST), frozenset())
 
     def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
         """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
-        parts = _parts(pointer)
-        return self.view(self._locate(schema, parts), budget, JsonPointer.from_parts(parts).path)
+        found, pointer = self._find(schema, pointer)
+        return self.view(found, budget, pointer)
 
-    def _locate(self, schema: Schema, parts: list[str]) -> Schema:
+    def locate(self, schema: Schema, pointer: str) -> Schema:
+        """Give the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
+        return self._find(schema, pointer)[0]
+
+    def _find(self, schema: Schema, pointer: str) -> tuple[Schema, str]:
+        """Give the schema and its exact pointer.
+
+        The habits of references and paths are understood: a `#` before, a `/` too few before, one too many behind.
+        """
+        pointer = "/" + pointer.removeprefix("#").removeprefix("/") if pointer not in ("", "#") else ""
+        try:
+            return self._at(schema, pointer), pointer
+        except PointerToNowhere:
+            if not pointer.endswith("/"):
+                raise
+            return self._find(schema, pointer.rstrip("/"))
+
+    def _at(self, schema: Schema, pointer: str) -> Schema:
+        parts = [unescape(part) for part in pointer.split("/")[1:]]
         at = 0
         while at < len(parts):
             paths = dict(children(self._shapes(schema)))
-            path = next((path for path in paths if tuple(parts[at : at + len(path)]) == path), None)
+            path = next((path for end in (1, 2) if (path := tuple(parts[at : at + end])) in paths), None)
             if path is None:
-                raise PointerToNowhere(
-                    JsonPointer.from_parts(parts).path,
-                    JsonPointer.from_parts(parts[:at]).path,
-                    [JsonPointer.from_parts(path).path for path in paths],
-                )
+                below = [JsonPointer.from_parts(path).path for path in paths]
+                raise PointerToNowhere(pointer, JsonPointer.from_parts(parts[:at]).path, below)
             schema = paths[path]
             at += len(path)
         return schema
 
+    def _shape(self, schema: Schema) -> Shape:
+        """Give the shape of a schema without the keywords that this kind of view leaves out."""
+        shape = self._shapes(schema)
+        if id(shape) not in self._shown:
+            self._shown[id(shape)] = _listed(shape) if self._portable else _exact(shape)
+        return self._shown[id(shape)]
+
     def _render(self, schema: Schema, pointer: str, room: float, trail: frozenset[int]) -> Shape:
         """Give the whole schema where it fits, else its first level with as many whole or partial children as fit."""
-        whole = self._whole(schema, room, trail)
+        whole = self._whole(schema, room)
         if whole is not None:
-            return whole
-        shape = self._shapes(schema)
+            return whole.view
+        shape = self._shape(schema)
         trail = trail | {id(shape)}
         parts = list(self._children(shape, pointer))
-        shown = [self._smallest(child, trail) for child in parts]
-        node = self._leaf(shape)
+        shown = [self._smallest(child) for child in parts]
+        node = _leaf(shape)
         room -= _size(node) + sum(_size(part) + child.overhead for part, child in zip(shown, parts, strict=True))
         for better in (self._wholes, self._stubs, self._partials):
             for index, rendered in better(parts, shown, room, trail):
                 growth = _size(rendered) - _size(shown[index])
-                if 0 < growth <= room:
+                if growth <= room:
                     room -= growth
                     shown[index] = rendered
         return self._complete(node, [(child.path, part) for child, part in zip(parts, shown, strict=True)])
@@ -132,62 +194,93 @@ class Views:
     ) -> Iterator[tuple[int, Shape]]:
         """Yield the children that fit as a whole: the required ones first, then the small ones."""
         wholes = [
-            (not child.required, _size(whole), index, whole)
+            (not child.required, whole.size, index, whole.view)
             for index, child in enumerate(parts)
-            if (whole := self._whole(child.schema, room + _size(shown[index]), trail)) is not None
+            if (whole := self._whole(child.schema, room + _size(shown[index]))) is not None
         ]
-        for _, _, index, whole in sorted(wholes, key=lambda candidate: candidate[:3]):
-            yield index, whole
+        for _, _, index, view in sorted(wholes, key=lambda candidate: candidate[:3]):
+            yield index, view
 
     def _stubs(
         self, parts: list[_Child], shown: list[Shape], room: float, trail: frozenset[int]
     ) -> Iterator[tuple[int, Shape]]:
         """Yield the stubs of the children of which only the type is shown so far."""
         for index, child in enumerate(parts):
-            if "description" not in shown[index] and self._whole(child.schema, _size(shown[index]), trail) is None:
+            if "description" not in shown[index] and self._whole(child.schema, _size(shown[index])) is None:
                 yield index, self._stub(child)
 
     def _partials(
         self, parts: list[_Child], shown: list[Shape], room: float, trail: frozenset[int]
     ) -> Iterator[tuple[int, Shape]]:
-        """Yield the required children that are too large to be whole, as far as they fit."""
-        for index, child in enumerate(parts):
+        """Yield the children that are too large to be whole, as far as they fit: the required ones, then the others.
+
+        What stands around a child is not opened inside it again, so recursion ends in a stub.
+        """
+        for index, child in sorted(enumerate(parts), key=lambda entry: not entry[1].required):
             spare = room + _size(shown[index])
-            if child.required and _is_stub(shown[index]) and spare > WORTHWHILE and self._is_new(child, trail):
+            enough = WORTHWHILE if child.required else PLENTY
+            if spare > enough and _is_stub(shown[index]) and self._is_new(child, trail):
                 rendered = self._render(child.schema, child.pointer, spare, trail)
-                room -= _size(rendered) - _size(shown[index])
+                growth = _size(rendered) - _size(shown[index])
+                room -= growth if growth <= room else 0
                 yield index, rendered
 
     def _is_new(self, child: _Child, trail: frozenset[int]) -> bool:
-        return id(self._shapes(child.schema)) not in trail
+        return id(self._shape(child.schema)) not in trail and len(trail) < DEEPEST
 
-    def _whole(self, schema: Schema, room: float, trail: frozenset[int]) -> Shape | None:
-        """Give the fully expanded schema, or None where it is recursive or larger than `room` characters."""
-        shape = self._shapes(schema)
-        if id(shape) in trail:
+    def _whole(self, schema: Schema, room: float) -> _Whole | None:
+        """Give the fully expanded schema, or None where it is recursive, or too deep, or larger than `room`."""
+        try:
+            return self._unfold(schema, room, 0)
+        except _TooDeep:
+            self._too_small[id(self._shape(schema))] = math.inf
             return None
-        trail = trail | {id(shape)}
-        node = self._leaf(shape)
-        room -= _size(node)
-        rendered = []
+
+    def _unfold(self, schema: Schema, room: float, depth: int) -> _Whole | None:
+        """Expand a schema once and for all, or remember how much room was not enough.
+
+        So the work is bounded by the room and by the number of schemas, and not by the ways that lead to them. A
+        recursive schema is one that is too deep.
+        """
+        shape = self._shape(schema)
+        if room <= self._too_small.get(id(shape), 0):
+            return None
+        if depth + (self._known[id(shape)].height if id(shape) in self._known else 0) >= DEEPEST:
+            raise _TooDeep
+        whole = self._known.get(id(shape)) or self._unfold_children(shape, room, depth + 1)
+        if whole is not None:
+            self._known[id(shape)] = whole
+        if whole is None or whole.size > room:
+            self._too_small[id(shape)] = room
+            return None
+        return whole
+
+    def _unfold_children(self, shape: Shape, room: float, depth: int) -> _Whole | None:
+        leaf = _leaf(shape)
+        room -= _size(leaf)
+        height = 0
+        parts = []
         for child in self._children(shape, ""):
-            whole = self._whole(child.schema, room - child.overhead, trail) if room > 0 else None
+            room -= child.overhead
+            whole = self._unfold(child.schema, room, depth)
             if whole is None:
                 return None
-            room -= _size(whole) + child.overhead
-            rendered.append((child.path, whole))
-        return self._complete(node, rendered) if room >= 0 else None
+            room -= whole.size
+            height = max(height, whole.height)
+            parts.append((child.path, whole.view))
+        view = self._complete(leaf, parts)
+        return _Whole(view, _size(view), height + 1)
 
-    def _smallest(self, child: _Child, trail: frozenset[int]) -> Shape:
+    def _smallest(self, child: _Child) -> Shape:
         """Give the least that is shown of a child: all of it where that is no longer than its stub.
 
         A listing shows the bare type of an optional argument where the budget is used up.
         """
-        stub = self._stub(child)
-        whole = self._whole(child.schema, _size(stub), trail)
         if self._portable and not child.required:
             return self._skeleton(child.schema, 3)
-        return stub if whole is None else whole
+        stub = self._stub(child)
+        whole = self._whole(child.schema, _size(stub))
+        return stub if whole is None else whole.view
 
     def _stub(self, child: _Child) -> Shape:
         text = shorten(self._shapes(child.schema).get("description", ""), STUB_DESCRIPTION)
@@ -196,7 +289,12 @@ class Views:
 
     def _skeleton(self, schema: Schema, depth: int) -> Shape:
         """Give the types alone: of the schema, of its items, of its alternatives."""
-        shape = self._shapes(schema)
+        key = (id(self._shapes(schema)), depth)
+        if key not in self._skeletons:
+            self._skeletons[key] = self._make_skeleton(_listed(self._shapes(schema)), depth)
+        return self._skeletons[key]
+
+    def _make_skeleton(self, shape: Shape, depth: int) -> Shape:
         if shape.get("type") == "array":
             items = self._skeleton(shape["items"], depth - 1) if "items" in shape and depth else UNTYPED_ITEMS
             return {"type": "array", "items": items}
@@ -213,18 +311,9 @@ class Views:
     def _children(self, shape: Shape, pointer: str) -> Iterator[_Child]:
         required = shape.get("required", ())
         for path, schema in children(shape):
-            if not self._portable or path[0] in LISTED:
+            if path[0] not in VERBATIM:
                 below = pointer + JsonPointer.from_parts(path).path
                 yield _Child(path, schema, below, path[0] != "properties" or path[-1] in required)
-
-    def _leaf(self, shape: Shape) -> Shape:
-        """Give the keywords of a shape that hold no schemas, as far as this kind of view shows them."""
-        leaf = {
-            keyword: value
-            for keyword, value in shape.items()
-            if keyword not in APPLICATORS or (isinstance(value, bool) and keyword == "additionalProperties")
-        }
-        return _portable(leaf) if self._portable else leaf
 
     def _complete(self, leaf: Shape, rendered: list[tuple[tuple[str, ...], Shape]]) -> Shape:
         """Put the children into their places, required properties before the others."""
@@ -248,9 +337,32 @@ class Views:
         return node
 
 
-def _portable(leaf: Shape) -> Shape:
-    """Give the keywords that a listing may have: enumerations of strings only, patterns that compile."""
-    kept = {keyword: value for keyword, value in leaf.items() if keyword in LISTED}
+def _leaf(shape: Shape) -> Shape:
+    """Give the keywords of a shape that hold no schemas, and those that are shown word for word."""
+    return {
+        keyword: value
+        for keyword, value in shape.items()
+        if keyword not in APPLICATORS or keyword in VERBATIM or isinstance(value, bool)
+    }
+
+
+def _exact(shape: Shape) -> Shape:
+    """Leave out what cannot be shown word for word because it refers elsewhere, and what depends on it."""
+    referring = {keyword for keyword in VERBATIM & shape.keys() if '"$ref"' in json.dumps(shape[keyword])}
+    without = {dependent for keyword in VERBATIM - shape.keys() | referring for dependent in VERBATIM_WITH[keyword]}
+    return {keyword: value for keyword, value in shape.items() if keyword not in referring | without}
+
+
+def _listed(shape: Shape) -> Shape:
+    """Give the keywords that a listing may have: enumerations of strings only, patterns that compile.
+
+    A keyword that would say something else without its companion goes with it.
+    """
+    kept = {
+        keyword: value for keyword, value in shape.items() if keyword in LISTED and COMPANIONS.get(keyword) not in shape
+    }
+    if isinstance(kept.get("items"), bool):
+        del kept["items"]
     values = kept.get("enum", [])
     if not all(isinstance(value, str) for value in values):
         del kept["enum"]
@@ -261,20 +373,14 @@ def _portable(leaf: Shape) -> Shape:
     return kept
 
 
-def _compiles(pattern: Any) -> bool:
+def _compiles(pattern: str) -> bool:
+    """Tell whether a pattern, which ECMAScript defines, means something to Python's clients as well."""
     try:
-        re.compile(pattern)
-    except (re.error, TypeError):
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            re.compile(pattern)
+    except re.error:
         return False
     return True
-
-
-def _parts(pointer: str) -> list[str]:
-    """Split a pointer into its parts. A leading `#` is a habit from references; `/` alone means the top level."""
-    try:
-        return list(JsonPointer(pointer.removeprefix("#").rstrip("/")).parts)
-    except JsonPointerException as error:
-        raise PointerToNowhere(pointer, "", ["/properties"]) from error
 
 
 def _is_stub(view: Shape) -> bool:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 from fastmcp import Client
+from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
+from mcp_types import TextContent
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,11 +60,16 @@ def run(tmp_path: Path) -> Run:
 
 @asynccontextmanager
 async def connected(
-    *arguments: str, env: Mapping[str, str] = {}, cwd: Path | None = None
+    *arguments: str, env: Mapping[str, str] = {}, cwd: Path | None = None, log_file: Path | None = None
 ) -> AsyncIterator[Client[StdioTransport]]:
-    """Give a real MCP client of the program, which runs as a child process over stdio."""
+    """Give a real MCP client of the program, which runs as a child process over stdio; stderr goes to `log_file`."""
     transport = StdioTransport(
-        sys.executable, ["-m", "portkey_bridge", *arguments], env={**BARE, **env}, cwd=str(cwd or ROOT / "tests")
+        sys.executable,
+        ["-m", "portkey_bridge", *arguments],
+        env={**BARE, **env},
+        cwd=str(cwd or ROOT / "tests"),
+        log_file=log_file,
+        keep_alive=False,  # the process ends with the session, before the event loop does
     )
     async with Client(transport) as client:
         yield client
@@ -72,10 +79,19 @@ async def connected(
 def connect(tmp_path: Path) -> Connect:
     """Give `connected`, with an empty working directory."""
 
-    def connect(*arguments: str, env: Mapping[str, str] = {}, cwd: Path = tmp_path) -> Any:
-        return connected(*arguments, env=env, cwd=cwd)
+    def connect(
+        *arguments: str, env: Mapping[str, str] = {}, cwd: Path = tmp_path, log_file: Path | None = None
+    ) -> Any:
+        return connected(*arguments, env=env, cwd=cwd, log_file=log_file)
 
     return connect
+
+
+def text_of(result: CallToolResult) -> str:
+    """Give the text of a result, the notes behind it included. Fails where it holds anything else."""
+    texts = [block.text for block in result.content if isinstance(block, TextContent)]
+    assert len(texts) == len(result.content), f"not only text: {result.content}"
+    return "\n".join(texts)
 
 
 @dataclass
@@ -107,8 +123,8 @@ class Recorder:
         return self.requests[-1]
 
 
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
+@contextmanager
+def recording() -> Iterator[Recorder]:
     """Give a real HTTP server on the loopback interface that records what arrives."""
     record = Recorder()
 
@@ -142,3 +158,10 @@ def recorder() -> Iterator[Recorder]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """Give a server that records, for one test."""
+    with recording() as record:
+        yield record

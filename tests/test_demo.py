@@ -112,7 +112,7 @@ def test_shows_the_portkey_api(run: Run, tmp_path: Path) -> None:
         "A call with a body",
         "A call that is refused",
     ]
-    assert "There are 232," in shown
+    assert "There are 233," in shown
     assert re.search(r"takes \d+ kB", shown)
     assert "[expandSchema" in shown
     assert '> expandSchema {\n      "toolName": "createchatcompletion"' in shown
@@ -129,7 +129,7 @@ def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     shown, on_one_line = ended.stdout, " ".join(ended.stdout.split())
     assert "Small API" in shown
-    assert "There are 4," in shown
+    assert "There are 5," in shown
     assert '> expandSchema { "toolName": "placeorder", "jsonPointers": ["/properties/lines/items"] }' in on_one_line
     assert '"pattern": "^[A-Z]+$"' in shown
     assert '> getorder {"id": 1}' in shown
@@ -156,7 +156,7 @@ def test_keeps_to_the_tools_that_are_named(
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--spec", written(SHOP), "--tools", "getorder"]) == 0
     shown = capsys.readouterr().out
-    assert "There are 2," in shown
+    assert "There are 3," in shown
     assert headings(shown) == ["The tools", "A call that reads", "A call that is refused"]
 
 

@@ -1,0 +1,165 @@
+"""No schema leads back to itself on the spot: neither a validator nor a reader would come to an end there.
+
+Recursion through `properties` or `items` is fine, since the value gets smaller. A circle of keywords that all speak of
+the same value is not: `Pet: {oneOf: [Cat]}` and `Cat: {allOf: [Pet]}` is how many documents write inheritance. Such a
+circle is opened at one `$ref`, which becomes what it names, without the keyword by which the circle goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from portkey_bridge.errors import DanglingReference, DocumentError
+from portkey_bridge.references import lookup
+from portkey_bridge.repairs import Repairs
+
+Schema = dict[str, Any]
+
+#: The keywords whose schemas speak of the same value (JSON Schema 2020-12 core section 10.2), besides `$ref`.
+LISTS = ("allOf", "anyOf", "oneOf")
+SINGLE = ("not", "if", "then", "else")
+
+#: Schemas that may speak of the same value, one inside the other.
+MAX_LEVELS = 100
+
+#: Steps for each schema; a document that needs more was made to take long.
+MAX_STEPS = 50
+
+UNIONS = frozenset({"oneOf", "anyOf"})
+
+
+@dataclass
+class _Step:
+    """A schema on the way, the keyword that leads on from it, and what is still to be visited."""
+
+    schema: Schema
+    rest: Iterator[tuple[str, Schema]]
+    keyword: str = ""
+    height: int = 0
+
+
+def open_circles(root: Any, schemas: Iterable[tuple[str, Schema]], repairs: Repairs) -> None:
+    """Open every circle among schemas, given with their pointers, in place. References are local and lead somewhere.
+
+    Raises DocumentError for a document with so many circles that opening them would take long.
+    """
+    listed = list(schemas)
+    search = _Search(root, {id(schema): pointer for pointer, schema in listed}, repairs)
+    for _, schema in listed:
+        search.visit(schema)
+    for _, schema in listed:
+        search.shorten(schema)
+
+
+class _Search:
+    """A depth-first search. `heights` has the schemas that are done, `path` those on the way."""
+
+    def __init__(self, root: Any, pointers: dict[int, str], repairs: Repairs) -> None:
+        self.root = root
+        self.pointers = pointers
+        self.repairs = repairs
+        self.heights: dict[int, int] = {}
+        self.path: list[_Step] = []
+        self.places: dict[int, int] = {}
+        self.steps = MAX_STEPS * (len(pointers) + 100)
+
+    def visit(self, schema: Schema) -> None:
+        if id(schema) not in self.heights:
+            self.enter(schema)
+        while self.path:
+            self.go_on(self.path[-1])
+
+    def enter(self, schema: Schema) -> None:
+        self.steps -= 1
+        if self.steps < 0:
+            raise DocumentError("the document", "its schemas refer to themselves too often", "Untie its references.")
+        self.places[id(schema)] = len(self.path)
+        self.path.append(_Step(schema, self.edges(schema)))
+
+    def go_on(self, step: _Step) -> None:
+        for keyword, child in step.rest:
+            step.keyword = keyword
+            if id(child) in self.places:
+                self.open(self.places[id(child)])
+                return
+            if id(child) not in self.heights:
+                self.enter(child)
+                return
+            step.height = max(step.height, self.heights[id(child)])
+        self.leave(step)
+
+    def leave(self, step: _Step) -> None:
+        self.drop(step)
+        if step.height >= MAX_LEVELS and "$ref" in step.schema:
+            del step.schema["$ref"]
+            step.height = 0
+            self.say(f"schemas refer to each other over {MAX_LEVELS} levels; a $ref is left out", step.schema)
+        self.heights[id(step.schema)] = step.height + 1
+        if self.path:
+            self.path[-1].height = max(self.path[-1].height, step.height + 1)
+
+    def drop(self, step: _Step) -> None:
+        self.path.pop()
+        del self.places[id(step.schema)]
+
+    def open(self, start: int) -> None:
+        """Open the circle of the steps from `start` on, best where it goes on through a union, and go back there."""
+        circle = range(start, len(self.path))
+        entered = [at for at in circle if self.path[at - 1 if at > start else -1].keyword == "$ref"]
+        if not entered:
+            raise DocumentError("the document", "its schemas are wound into each other", "Untie its references.")
+        at = next((at for at in entered if self.path[at].keyword in UNIONS), entered[0])
+        before = at - 1 if at > start else len(self.path) - 1
+        target, holder = self.path[at], self.path[before]
+        outcome = {
+            keyword: value
+            for keyword, value in target.schema.items()
+            if keyword != target.keyword and not (target.keyword in UNIONS and keyword == "discriminator")
+        }
+        if target.keyword not in UNIONS:
+            self.say("a schema refers to itself on the spot, and does without", holder.schema)
+        negated = before > 0 and self.path[before - 1].keyword == "not"
+        _put(holder.schema, {"not": {}} if negated else outcome)
+        while self.path[-1] is not holder:
+            self.drop(self.path[-1])
+        holder.rest, holder.height = self.edges(holder.schema), 0
+
+    def edges(self, schema: Schema) -> Iterator[tuple[str, Schema]]:
+        """Yield the schemas that speak of the same value, each with its keyword."""
+        found: list[tuple[str, Any]] = []
+        if "$ref" in schema:
+            try:
+                found.append(("$ref", lookup(self.root, schema["$ref"])))
+            except DanglingReference:
+                del schema["$ref"]  # what is left after a circle through a place that the schema itself holds
+        for keyword in LISTS:
+            found.extend((keyword, child) for child in schema.get(keyword, ()))
+        found.extend((keyword, schema.get(keyword)) for keyword in SINGLE)
+        found.extend(("dependentSchemas", child) for child in schema.get("dependentSchemas", {}).values())
+        return iter([(keyword, child) for keyword, child in found if isinstance(child, dict)])
+
+    def say(self, problem: str, schema: Schema) -> None:
+        self.repairs.add(problem, f"#{self.pointers.get(id(schema), '')}")
+
+    def shorten(self, schema: Schema) -> None:
+        """Let a reference to a mere reference lead where that one leads."""
+        passed = []
+        while "$ref" in schema:
+            target = lookup(self.root, schema["$ref"])
+            passed.append(schema)
+            if not isinstance(target, dict) or target.keys() != {"$ref"}:
+                break
+            schema = target
+        for earlier in passed[:-1]:
+            earlier["$ref"] = passed[-1]["$ref"]
+
+
+def _put(holder: Schema, schema: Schema) -> None:
+    """Put a schema in the place of the `$ref` that its holder has."""
+    del holder["$ref"]
+    if holder.keys().isdisjoint(schema):
+        holder.update(schema)
+    elif schema:
+        holder["allOf"] = [*holder.get("allOf", ()), schema]

@@ -1,0 +1,180 @@
+"""Files that go into a request: a string says what they are, and only allowed folders are ever read.
+
+A `data:` URI (RFC 2397) always works. A `file:` URI (RFC 8089) or a path works below a folder that the person who runs
+the server allowed; links and `..` are followed first and judged by where they end.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import mimetypes
+import os
+import re
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.request import url2pathname
+
+import anyio
+import httpx
+
+#: Bytes of the largest file that is sent, and the words for it in schemas.
+LARGEST = 512 * 1024 * 1024
+FORMS = "A file: a data: URI, or a path or file:// URI below a folder that the server allows. At most 512 MB."
+
+CHUNK = 256 * 1024
+
+#: `type/subtype` (RFC 9110 section 8.3.1), so that a media type cannot bring a header of its own.
+MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
+
+OCTETS = "application/octet-stream"
+
+
+class FileRefused(ValueError):
+    """A string names no file that may be sent; the message says why and what would work."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file to send. `open` gives its bytes from the start; `path` is None where it came in a `data:` URI."""
+
+    name: str
+    media_type: str
+    size: int
+    path: Path | None = None
+    content: bytes = field(default=b"", repr=False)
+
+    def open(self) -> BinaryIO:
+        """Open the file. Whoever opens it closes it."""
+        if self.path is None:
+            return BytesIO(self.content)
+        # The path is resolved: what has become a link since then is not the file that was judged.
+        return os.fdopen(os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb")
+
+    def read(self) -> bytes:
+        """Read the whole file."""
+        with self.open() as file:
+            return file.read()
+
+
+class UploadStream(httpx.AsyncByteStream):
+    """An upload as the body of a request, a chunk in memory at a time."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the file's bytes. Can be repeated, for a request that is sent again."""
+        with self._upload.open() as file:
+            while chunk := await anyio.to_thread.run_sync(file.read, CHUNK):
+                yield chunk
+
+
+class UploadPart:
+    """An upload as what httpx wants for a part of a multipart body: `read` and `seek`; open only while it is read."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._file: BinaryIO | None = None
+
+    def tell(self) -> int:
+        """Give the start: the length is asked before anything is read."""
+        return 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go back to the start, or tell the size."""
+        self._close()
+        return self._upload.size if whence == os.SEEK_END else offset
+
+    def read(self, size: int) -> bytes:
+        """Read on; the end closes the file."""
+        if self._file is None:
+            self._file = self._upload.open()
+        chunk = self._file.read(size)
+        if not chunk:
+            self._close()
+        return chunk
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+@dataclass(frozen=True)
+class Files:
+    """The folders that files may be read from."""
+
+    folders: tuple[Path, ...] = ()
+
+    def upload(self, text: str) -> Upload:
+        """Give the file that `text` says. Raises FileRefused."""
+        upload = _from_data_uri(text) if text[:5].lower() == "data:" else self._from_path(text)
+        if upload.size > LARGEST:
+            raise FileRefused(f"the file has {upload.size} bytes, and at most {LARGEST} are sent")
+        return upload
+
+    def _from_path(self, text: str) -> Upload:
+        if not self.folders:
+            raise FileRefused(
+                "expected a data: URI. Files cannot be read: no folder is allowed. The person who runs portkey-bridge "
+                "can allow one with --files DIR or OPEN_MCP_FILES"
+            )
+        path = self._resolved(_path(text))
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileRefused("is not a regular file")
+        return Upload(path.name, mimetypes.guess_type(path.name)[0] or OCTETS, status.st_size, path)
+
+    def _resolved(self, given: Path) -> Path:
+        """Follow links and `..`, and give the path if it ends below an allowed folder."""
+        folders = [folder.resolve() for folder in self.folders]
+        listed = ", ".join(map(str, self.folders))
+        for folder in folders:
+            try:
+                path = (folder / given).resolve(strict=True)
+            except (OSError, ValueError, RuntimeError):
+                continue
+            if any(path.is_relative_to(allowed) for allowed in folders):
+                return path
+        raise FileRefused(f"there is no such file below the allowed folders ({listed}). A data: URI works, too")
+
+
+def _path(text: str) -> Path:
+    if text[:5].lower() != "file:":
+        return Path(text)
+    parts = urlsplit(text)
+    if parts.netloc not in ("", "localhost"):
+        raise FileRefused("a file: URI must name a file of this machine, like file:///folder/name")
+    return Path(url2pathname(parts.path))
+
+
+def _from_data_uri(text: str) -> Upload:
+    header, comma, data = text[5:].partition(",")
+    if not comma:
+        raise FileRefused("a data: URI has the form data:TYPE;base64,DATA (RFC 2397)")
+    media_type, *parameters = (part.strip() for part in header.split(";"))
+    names = [
+        parameter.partition("=")[2] for parameter in parameters if parameter.lower().startswith(("name=", "filename="))
+    ]
+    if not MEDIA_TYPE.fullmatch(media_type):
+        media_type = "text/plain" if not media_type else OCTETS
+    content = unquote_to_bytes(data)
+    if "base64" in (parameter.lower() for parameter in parameters):
+        content = _from_base64(content)
+    name = unquote(names[0]) if names else f"file{mimetypes.guess_extension(media_type) or ''}"
+    return Upload(Path(name).name, media_type, len(content), content=content)
+
+
+def _from_base64(text: bytes) -> bytes:
+    """Decode base64 (RFC 4648), also the URL-safe alphabet, without padding and over several lines."""
+    compact = b"".join(text.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    try:
+        return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
+    except binascii.Error as error:
+        raise FileRefused(f"the base64 of the data: URI does not decode: {error}") from error

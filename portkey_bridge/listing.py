@@ -1,0 +1,182 @@
+"""What is served, for people: the tools, the schema of one, and the variables that open them. Nothing is sent."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from portkey_bridge.cli import Invocation
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.load import load_tools
+from portkey_bridge.operations import Api
+from portkey_bridge.security import collect_secrets, is_somebody_elses
+from portkey_bridge.self_contained import self_contained
+from portkey_bridge.settings import Settings
+from portkey_bridge.shapes import Shapes
+from portkey_bridge.terminal import is_terminal, print_json, print_lines, print_table
+from portkey_bridge.tools import Tool
+from portkey_bridge.views import EXPANSION, PointerToNowhere, Views, shorten
+
+UNTAGGED = "(no tag)"
+
+#: Characters of a summary that a table shows.
+SUMMARY = 80
+
+#: How many tools a table names of those that a variable opens.
+NAMED = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tool as a person looks for it. `tokens` is about what a model pays for having it listed."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    tags: tuple[str, ...]
+    tokens: int
+
+
+def print_tools(invocation: Invocation) -> int:
+    """List the tools that are served. The exit code is 1 where none is found. Raises SetupError."""
+    api, tools = load_tools(invocation.settings)
+    options = invocation.options
+    views = Views(Shapes(api.root), portable=True)
+    found = [tool for tool in _tagged(tools, options.get("tag")) if _mentions(tool, options.get("grep"))]
+    rows = [_row(tool, views, invocation.settings.schema_budget) for tool in found]
+    if options.get("json"):
+        print_json([asdict(row) for row in rows])
+    elif is_terminal():
+        print_table(("name", "method", "path", "summary", "tokens"), _by_tag(rows))
+    else:
+        print_lines((row.name, row.method, row.path, row.summary, row.tokens) for row in rows)
+    print(
+        f"{len(rows)} of {len(tools)} tools, about {sum(row.tokens for row in rows):,} tokens to list", file=sys.stderr
+    )
+    return 0 if rows else 1
+
+
+def _row(tool: Tool, views: Views, budget: float) -> Row:
+    operation = tool.operation
+    summary = shorten(operation.summary or operation.description, SUMMARY)
+    tokens = about_tokens(listed(tool, views, budget))
+    return Row(tool.name, operation.method, operation.path, summary, operation.tags, tokens)
+
+
+def listed(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
+    """Give what a model is told of a tool: its name, its description and its input schema."""
+    return {"name": tool.name, "description": tool.description, "inputSchema": tool.listed_schema(views, budget)}
+
+
+def about_tokens(value: Mapping[str, Any]) -> int:
+    """Give about how many tokens a value costs as compact JSON. Models differ; four characters a token is usual."""
+    return round(len(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) / 4)
+
+
+def _tagged(tools: Sequence[Tool], tag: str | None) -> list[Tool]:
+    if tag is None:
+        return list(tools)
+    tags = {name.lower(): name for tool in tools for name in tool.operation.tags}
+    if tag.lower() not in tags:
+        raise SettingsError(f"--tag: there is no tag {tag!r}; {_closest(tag.lower(), tags)}.")
+    return [tool for tool in tools if tags[tag.lower()] in tool.operation.tags]
+
+
+def _mentions(tool: Tool, pattern: str | None) -> bool:
+    operation = tool.operation
+    words = (tool.name, f"{operation.method} {operation.path}", operation.summary, operation.description)
+    try:
+        return pattern is None or any(re.search(pattern, text, re.IGNORECASE) for text in words)
+    except re.error as error:
+        raise SettingsError(f"--grep: {pattern!r} is no regular expression ({error}). Correct it.") from error
+
+
+def _by_tag(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+    """Yield the rows under their first tag, tags in the order in which they come up."""
+    order = {tag: at for at, tag in reversed(list(enumerate(map(_first_tag, rows))))}
+    for tag, group in groupby(sorted(rows, key=lambda row: order[_first_tag(row)]), _first_tag):
+        yield tag, [(row.name, row.method, row.path, row.summary, row.tokens) for row in group]
+
+
+def _first_tag(row: Row) -> str:
+    return row.tags[0] if row.tags else UNTAGGED
+
+
+def print_schema(invocation: Invocation) -> int:
+    """Print the input schema of one tool as a listing or an expansion shows it, or in full. Raises SetupError."""
+    api, tools = load_tools(invocation.settings)
+    options = invocation.options
+    tool = _named(tools, options["tool"])
+    write = _full if options.get("full") else _seen
+    try:
+        print_json(write(tool, api, options.get("pointer"), invocation.settings.schema_budget))
+    except PointerToNowhere as error:
+        raise SettingsError(str(error)) from error
+    return 0
+
+
+def _seen(tool: Tool, api: Api, pointer: str | None, budget: float) -> Any:
+    """Give what a model sees: the listed schema, or what `expandSchema` answers."""
+    if pointer is None:
+        return tool.listed_schema(Views(Shapes(api.root), portable=True), budget)
+    return Views(Shapes(api.root), portable=False).expand(tool.schema, pointer, budget * EXPANSION)
+
+
+def _full(tool: Tool, api: Api, pointer: str | None, _: float) -> Any:
+    """Give what arguments are checked against."""
+    schema = Views(Shapes(api.root), portable=False).locate(tool.schema, pointer or "")
+    return self_contained(schema, api.root) if isinstance(schema, dict) else schema
+
+
+def _named(tools: Sequence[Tool], name: str) -> Tool:
+    known = {tool.name: tool for tool in tools}
+    if name not in known:
+        raise SettingsError(f"there is no tool {name!r}; {_closest(name.lower(), known)}.")
+    return known[name]
+
+
+def _closest(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, none like it"
+
+
+def print_env(invocation: Invocation) -> int:
+    """List the variables of the credentials, never their values. Raises SetupError."""
+    _, tools = load_tools(invocation.settings)
+    opens = variables_of(tools)
+    rows = [(name, state(name, invocation.settings), names) for name, names in opens.items()]
+    if is_terminal():
+        print_table(("variable", "state", "opens"), [("", [(*row[:2], _some(row[2], len(tools))) for row in rows])])
+    else:
+        print_lines((name, condition, ",".join(names)) for name, condition, names in rows)
+    free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
+    print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
+    return 0
+
+
+def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
+    """Give each variable that holds a credential with the names of the tools that take it, the most used first."""
+    uses = Counter(name for tool in tools for name in tool.variables)
+    return {name: [tool.name for tool in tools if name in tool.variables] for name, _ in uses.most_common()}
+
+
+def state(name: str, settings: Settings) -> str:
+    """Tell whether the variable of a credential is set, and whether the document gets it. Raises SettingsError."""
+    if name in collect_secrets([name], settings.environ, settings.credentials):
+        return "set in .env" if name in settings.from_dotenv else "set"
+    if settings.environ.get(name, "").strip() and is_somebody_elses(name):
+        return f"set, but withheld until OPEN_MCP_CREDENTIALS={name}"
+    return "not set"
+
+
+def _some(names: Sequence[str], total: int) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{len(names)} of {total} tools: {', '.join(names[:NAMED])}{more}"

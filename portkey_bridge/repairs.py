@@ -1,0 +1,48 @@
+"""What had to be mended in a document: each problem is said once, with the places where it was met."""
+
+from __future__ import annotations
+
+#: Places that a sentence names before it only counts them.
+NAMED = 3
+
+#: Problems that are told apart.
+TOLD = 100
+
+
+class Repairs:
+    """Collects problems and where they are, and gives a sentence for each problem."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, problem: str, place: str) -> None:
+        """Note a problem, a sentence without its full stop, at a pointer or at a method and path."""
+        places = self._places.setdefault(problem, [])
+        self._counts[problem] = self._counts.get(problem, 0) + 1
+        if len(places) < NAMED:
+            places.append(place)
+
+    def sentences(self) -> tuple[str, ...]:
+        """Give one sentence a problem, in the order in which they were met; for the last of very many, their number."""
+        told = [f"{problem} ({self._where(problem)})." for problem in list(self._places)[:TOLD]]
+        rest = len(self._places) - len(told)
+        return (*told, f"{rest} further kinds of problems were mended or left out.") if rest else tuple(told)
+
+    def _where(self, problem: str) -> str:
+        more = self._counts[problem] - len(self._places[problem])
+        return ", ".join(self._places[problem]) + (f" and {more} more" if more else "")
+
+
+def printable(value: object, length: int = 60) -> str:
+    """Write a value from the document into a sentence: short, and without control characters."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    text = str(value)[: length + 1]
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return shown if len(shown) <= length else f"{shown[:length]}…"

@@ -1,0 +1,367 @@
+"""Sends requests: one client, bounded in time, size and number, that repeats only what is safe to repeat.
+
+Three questions are answered by pure functions: may this be sent again (`may_repeat`), what follows a redirect
+(`redirected`), and what is said of an exchange that failed (`explain`). A credential never leaves its origin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from email.utils import parsedate_to_datetime
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_random_exponential
+
+from portkey_bridge.settings import Timeouts
+
+#: Methods that change nothing, and those that may be repeated (RFC 9110 section 9.2.1 and 9.2.2).
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"))
+IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
+
+#: Failures before the request left, and failures after it may have been acted upon.
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+BROKEN_OFF = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+
+#: Seconds: a server that asks for a longer pause gets no second request; its answer says when to come again.
+LONGEST_PAUSE = 60.0
+
+MOST_REDIRECTS = 5
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+#: What another origin gets of a request: nothing that could be, or hold, a credential.
+HEADERS_FOR_STRANGERS = ("accept", "accept-encoding", "user-agent")
+
+#: Bytes that one step of decompression gives at most.
+PIECE = 65_536
+
+
+class TooLarge(Exception):
+    """An answer is larger than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"larger than {limit:,} bytes")
+
+
+class Transport:
+    """The HTTP client of all calls. `limit` bounds the bytes of an answer, decompressed.
+
+    `redact` takes the secrets out of a text, `sleep` waits before a request is sent again.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeouts: Timeouts,
+        retries: int,
+        concurrency: int,
+        limit: int,
+        redact: Callable[[str], str] = str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.timeouts = timeouts
+        self.limit = limit
+        self._retries = retries
+        self._redact = redact
+        self._sleep = sleep
+        self._slots = asyncio.Semaphore(concurrency)  # wakes those who wait in the order of their arrival
+        # Proxies and CA bundles come from the environment (`trust_env`).
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole),
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            follow_redirects=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        """Send the request and give the answer, its body still to be read: decompressed, and bounded in time and size.
+
+        Leaving closes the connection if the body was not read to its end. Raises httpx.HTTPError, TimeoutError; reading
+        also TooLarge.
+        """
+        deadline = asyncio.get_running_loop().time() + self.timeouts.whole
+        request.headers.setdefault("accept-encoding", "gzip, deflate")
+        async with asyncio.timeout_at(deadline):
+            await self._slots.acquire()
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self._send(request)
+            try:
+                yield self._bounded(response, deadline)
+            finally:
+                await response.aclose()
+        finally:
+            self._slots.release()
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        """Send the request, and again where that helps and harms nothing; follow redirects."""
+        for _ in range(MOST_REDIRECTS + 1):
+            response = await self._send_persistently(request)
+            following = redirected(request, response, self._redact)
+            if following is None:
+                return response
+            await response.aclose()
+            request = following
+        raise httpx.TooManyRedirects("too many redirects", request=request)
+
+    async def _send_persistently(self, request: httpx.Request) -> httpx.Response:
+        retrying = AsyncRetrying(
+            retry=lambda state: may_repeat(request, _outcome(state)),
+            wait=lambda state: max(retry_after(_outcome(state)) or 0, _JITTER(state)),
+            stop=stop_after_attempt(self._retries + 1),
+            before_sleep=_discard,
+            retry_error_callback=_last,
+            sleep=self._sleep,
+        )
+        response: httpx.Response = await retrying(self._client.send, request, stream=True)
+        return response
+
+    def _bounded(self, response: httpx.Response, deadline: float) -> httpx.Response:
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_CODING]
+        return httpx.Response(
+            response.status_code,
+            headers=headers,
+            content=read_bounded(response, self.limit, deadline),
+            request=response.request,
+            extensions={"reason_phrase": response.reason_phrase.encode("ascii", "replace")},
+        )
+
+
+_JITTER = wait_random_exponential(multiplier=0.5, max=8)
+_OF_THE_CODING = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+def _outcome(state: RetryCallState) -> httpx.Response | BaseException:
+    assert state.outcome is not None  # noqa: S101  # tenacity asks only after an attempt
+    return state.outcome.exception() or state.outcome.result()
+
+
+def _last(state: RetryCallState) -> httpx.Response:
+    """Give the last answer, or raise the last error."""
+    outcome = _outcome(state)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+async def _discard(state: RetryCallState) -> None:
+    outcome = _outcome(state)
+    if isinstance(outcome, httpx.Response):
+        await outcome.aclose()
+
+
+def may_repeat(request: httpx.Request, outcome: httpx.Response | BaseException) -> bool:
+    """Tell whether sending the request again can help, and does nothing twice.
+
+    A request that was not sent, or that was refused undone (429; 503 with Retry-After), may be repeated whatever its
+    method; one that broke off, only if its method is idempotent (RFC 9110 section 9.2.2).
+    """
+    idempotent = request.method in IDEMPOTENT_METHODS
+    if isinstance(outcome, UNSENT):
+        return not any(isinstance(cause, ssl.SSLError) for cause in _causes(outcome))
+    if not isinstance(request.stream, httpx.ByteStream):
+        return False  # a body that was streamed from somewhere is gone
+    if isinstance(outcome, BaseException):
+        return idempotent and isinstance(outcome, BROKEN_OFF)
+    pause = retry_after(outcome)
+    undone = outcome.status_code == 429 or (outcome.status_code == 503 and (idempotent or pause is not None))
+    return undone and (pause or 0) <= LONGEST_PAUSE
+
+
+def retry_after(outcome: httpx.Response | BaseException) -> float | None:
+    """Give the seconds that `Retry-After` asks for (RFC 9110 section 10.2.3), or None where it says none."""
+    value = outcome.headers.get("retry-after", "").strip() if isinstance(outcome, httpx.Response) else ""
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def redirected(
+    request: httpx.Request, response: httpx.Response, redact: Callable[[str], str] = str
+) -> httpx.Request | None:
+    """Give the request that follows a redirect, or None where there is none to follow (RFC 9110 section 15.4).
+
+    Only safe methods without a body are followed. Another origin gets no header that could be a credential, and a
+    target that holds a secret is followed within the origin only.
+    """
+    location = response.headers.get("location")
+    if response.status_code not in REDIRECTS or location is None or not _may_follow(request):
+        return None
+    try:
+        target = request.url.join(location)
+    except (httpx.InvalidURL, ValueError):
+        return None
+    if target.scheme not in ("http", "https") or not target.host:
+        return None
+    if _origin(target) == _origin(request.url):
+        return httpx.Request(request.method, target, headers=_without_host(request))
+    if target.userinfo or redact(str(target)) != str(target):
+        return None
+    kept = {name: request.headers[name] for name in HEADERS_FOR_STRANGERS if name in request.headers}
+    return httpx.Request(request.method, target, headers=kept)
+
+
+def _may_follow(request: httpx.Request) -> bool:
+    has_body = "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+    return request.method in SAFE_METHODS and not has_body
+
+
+def _without_host(request: httpx.Request) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+async def read_bounded(response: httpx.Response, limit: int, deadline: float) -> AsyncIterator[bytes]:
+    """Yield the decompressed body as it arrives. `deadline` is a time of the running loop.
+
+    Raises TooLarge as soon as the body is known to be larger than `limit` bytes, TimeoutError, httpx.HTTPError.
+    """
+    coding = response.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in _CODINGS:
+        raise httpx.DecodingError(f"content-encoding {coding[:40]!r}", request=response.request)
+    announced = response.headers.get("content-length", "")
+    if response.request.method != "HEAD" and announced.isdecimal() and int(announced) > limit:
+        raise TooLarge(limit)
+    decode, total = _CODINGS[coding](), 0
+    async for chunk in _until(deadline, response.aiter_raw()):
+        for piece in decode(chunk):
+            total += len(piece)
+            if total > limit:
+                raise TooLarge(limit)
+            yield piece
+    if not decode.complete:
+        raise httpx.DecodingError("the compressed body ends too early", request=response.request)
+
+
+async def _until(deadline: float, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(chunks) as iterator:  # type: ignore[type-var]  # aiter_raw is a generator
+        while True:
+            async with asyncio.timeout_at(deadline):
+                chunk = await anext(iterator, None)
+            if chunk is None:
+                return
+            yield chunk
+
+
+class _Identity:
+    """A body that is not compressed."""
+
+    complete = True
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        yield chunk
+
+
+class _Inflate:
+    """gzip and deflate (RFC 9110 section 8.4.1), in pieces of bounded size: a small body cannot fill the memory."""
+
+    def __init__(self) -> None:
+        self._inflater = self._fresh()
+        self._begun = False
+
+    @property
+    def complete(self) -> bool:
+        return self._inflater.eof or not self._begun
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        self._begun = self._begun or bool(chunk)
+        piece = b""
+        while chunk or len(piece) == PIECE:
+            if self._inflater.eof:
+                self._inflater = self._fresh()  # gzip may have several members (RFC 1952 section 2.2)
+            try:
+                piece = self._inflater.decompress(chunk, PIECE)
+            except zlib.error as error:
+                raise httpx.DecodingError("the compressed body is damaged") from error
+            chunk = self._inflater.unconsumed_tail or self._inflater.unused_data
+            if piece:
+                yield piece
+
+    @staticmethod
+    def _fresh() -> zlib._Decompress:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32)  # finds out by itself whether it is gzip or zlib
+
+
+#: What is asked for, and nothing else is read: codings that are nested could hold any size.
+_CODINGS: dict[str, Callable[[], _Identity | _Inflate]] = {
+    **dict.fromkeys(("identity", ""), _Identity),
+    **dict.fromkeys(("gzip", "x-gzip", "deflate"), _Inflate),
+}
+
+
+def explain(error: BaseException, host: str, timeouts: Timeouts) -> str:
+    """Say what went wrong, and what can be done, in a sentence without its end.
+
+    httpx's own texts are not used: they may hold the URL, and a URL may hold a secret.
+    """
+    causes = list(_causes(error))
+    for kind, sentence in SENTENCES:
+        if any(isinstance(cause, kind) for cause in causes):
+            return sentence.format(
+                host=host,
+                limit=getattr(error, "limit", 0) // 1_000_000,
+                connect=timeouts.connect,
+                read=timeouts.read,
+                whole=timeouts.whole,
+            )
+    return f"the exchange with {host} broke off"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error, what it came from, and the members of groups among them."""
+    while error is not None:
+        yield error
+        for member in getattr(error, "exceptions", ()):
+            yield from _causes(member)
+        error = error.__cause__ or error.__context__
+
+
+#: What is said of a failure: the first entry that is found among the error and its causes.
+SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (
+        TooLarge,
+        "the answer is larger than {limit} MB and was not read to its end; ask for less of it, by filters or pages, "
+        "or raise OPEN_MCP_KEPT_RESULTS",
+    ),
+    (
+        ssl.SSLCertVerificationError,
+        "the TLS certificate of {host} is not trusted; if it is signed by an authority of your own, name its "
+        "certificates in SSL_CERT_FILE",
+    ),
+    (ssl.SSLError, "no TLS connection to {host} could be made; check that the URL's scheme and port are right"),
+    (socket.gaierror, "the name {host} could not be resolved; check the base URL, and the network"),
+    (ConnectionRefusedError, "{host} refused the connection; check the port, and that the service runs"),
+    (httpx.ProxyError, "the proxy that the environment names did not let the request through"),
+    (httpx.ConnectTimeout, "{host} did not accept the connection within {connect:g} seconds"),
+    (httpx.ConnectError, "there was no connection to {host}; check the base URL, and that the service runs"),
+    (httpx.PoolTimeout, "no connection became free; there are too many calls at once"),
+    (httpx.WriteTimeout, "{host} took too long to accept the request"),
+    (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds; OPEN_MCP_TIMEOUTS allows more"),
+    (httpx.WriteError, "{host} closed the connection while the request was sent"),
+    (httpx.ReadError, "{host} reset the connection"),
+    (httpx.DecodingError, "the answer is not compressed as it says"),
+    (httpx.TooManyRedirects, "the API redirected more than {most} times".replace("{most}", str(MOST_REDIRECTS))),
+    (httpx.RemoteProtocolError, "{host} broke off, or did not speak HTTP as it should"),
+    (
+        (httpx.UnsupportedProtocol, httpx.InvalidURL),
+        "the server's URL is no http or https URL; set OPEN_MCP_BASE_URL",
+    ),
+    (TimeoutError, "it was not complete within {whole:g} seconds; OPEN_MCP_TIMEOUTS allows more"),
+)

@@ -1,0 +1,39 @@
+"""Small documents as served APIs, for tests that want many of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastmcp import Client
+from fastmcp.client.transports import FastMCPTransport
+
+from portkey_bridge.document import Document
+from portkey_bridge.normalize import normalize
+from portkey_bridge.operations import Api, read_api
+from portkey_bridge.server import build_server
+from portkey_bridge.settings import Settings
+
+
+def document(paths: Mapping[str, Any], version: str = "3.1.0", **fields: Any) -> dict[str, Any]:
+    """Give an OpenAPI document of these paths; `fields` are added to its root."""
+    return {"openapi": version, "info": {"title": "Test", "version": "1"}, "paths": dict(paths), **fields}
+
+
+def operation(method: str = "post", path: str = "/x", **fields: Any) -> dict[str, Any]:
+    """Give a document of one operation `op`."""
+    responses = {"200": {"description": "OK"}}
+    return document({path: {method: {"operationId": "op", "responses": responses, **fields}}})
+
+
+def api_of(root: dict[str, Any]) -> Api:
+    """Read a document that was written as a value."""
+    return read_api(normalize(Document("test", "file:///test", root)).root, "file:///test")
+
+
+@asynccontextmanager
+async def served(root: dict[str, Any], settings: Settings) -> AsyncIterator[Client[FastMCPTransport]]:
+    """Give an MCP client of the document's server, in memory."""
+    async with Client(build_server(api_of(root), settings)) as client:
+        yield client

@@ -1,0 +1,219 @@
+"""Answers through a real MCP client over stdio, from a real server on the loopback interface that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client
+from fastmcp.client.client import CallToolResult
+from fastmcp.client.transports import StdioTransport
+from mcp_types import AudioContent, ImageContent, TextContent
+
+from tests.conftest import BARE
+from tests.misbehaving import COMPLETION, LIST, MARKER, VARIABLES, Server, document, served
+
+#: Small bounds: three seconds for a call, two megabytes for an answer.
+BOUNDS = {"OPEN_MCP_TIMEOUTS": "1,1,3", "OPEN_MCP_KEPT_RESULTS": "8,2,60", "OPEN_MCP_RETRIES": "1"}
+
+
+@dataclass
+class Session:
+    """A client of the program, and all that came out of it."""
+
+    client: Client[StdioTransport]
+    server: Server
+    stderr: Path
+    seen: list[str] = field(default_factory=list)
+
+    async def call(self, name: str, arguments: dict[str, Any] | None = None) -> CallToolResult:
+        """Call a tool, and keep what came."""
+
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            self.seen.append(str(message))
+
+        result = await self.client.call_tool(name, arguments, raise_on_error=False, progress_handler=report)
+        self.seen.append(repr(result.content) + json.dumps(result.structured_content) + json.dumps(result.meta))
+        return result
+
+    async def works(self) -> bool:
+        """Tell whether the program still answers."""
+        return text(await self.call("ok")).startswith('{"ok": null')
+
+
+def text(result: CallToolResult) -> str:
+    """Give all the text of a result."""
+    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+@pytest.fixture
+async def session(tmp_path: Path) -> AsyncIterator[Session]:
+    """Give a client of the program that serves the misbehaving API, with every credential set to the marker."""
+    stderr = tmp_path / "stderr"
+    async with served() as server:
+        document_file = tmp_path / "document.json"
+        document_file.write_text(json.dumps(document(server)))
+        transport = StdioTransport(
+            sys.executable,
+            ["-m", "portkey_bridge", "--spec", str(document_file), "--verbose"],
+            env={**BARE, **BOUNDS, **dict.fromkeys(VARIABLES, MARKER)},
+            cwd=str(tmp_path),
+            log_file=stderr,
+        )
+        async with Client(transport) as client:
+            yield Session(client, server, stderr)
+
+
+#: What happens, whether that is an error, and what the result says
+MISBEHAVIOURS = [
+    ("slow_headers", True, "sent nothing for 1 seconds"),
+    ("slow_body", True, "what came"),
+    ("slow_body", True, "broke off: 127.0.0.1 sent nothing for 1 seconds"),
+    ("dripping_body", True, "not complete within 3 seconds"),
+    ("reset_at_once", True, "got no answer"),
+    ("reset_in_status_line", True, "got no answer"),
+    ("reset_in_headers", True, "got no answer"),
+    ("reset_in_body", True, "what came"),
+    ("early_end_in_body", True, "what came"),
+    ("early_end_in_body", True, "The answer broke off"),
+    ("early_end_in_chunk", True, "what came"),
+    ("early_end_in_chunk", True, "The answer broke off"),
+    ("longer_than_announced", False, "what"),
+    ("invalid_length", True, "did not speak HTTP"),
+    ("invalid_chunks", True, "did not speak HTTP"),
+    ("no_http", True, "did not speak HTTP"),
+    ("endless_headers", True, "did not speak HTTP"),
+    ("invalid_gzip", True, "not compressed as it says"),
+    ("gzip_bomb", True, "larger than 2 MB"),
+    ("nested_gzip_bomb", True, "not compressed as it says"),
+    ("invalid_utf8", False, "caf\ufffd"),
+    ("no_json", False, "<html>maintenance</html>"),
+    ("gigabyte", True, "larger than 2 MB"),
+    ("unannounced_gigabyte", True, "larger than 2 MB"),
+    ("endless_stream", True, "The answer broke off"),
+    ("to_elsewhere", False, '{"ok": null'),
+    ("to_elsewhere_with_the_key", False, "a redirect that was not followed"),
+    ("in_circles", True, "redirected more than 5 times"),
+    ("refused_for_seconds", False, '{"ok": null}'),
+    ("refused_until_a_date", False, '{"ok": null}'),
+    ("refused_for_long", True, "Retry-After: 86400"),
+    ("failing_in_turns", True, "answered 500 Internal Server Error:\nfailing"),
+    ("unauthorized", True, "API_KEY and SECRET_COOKIE and SECRET_QUERY and X_SECRET_HEADER: check"),
+    ("unauthorized", True, "The document says of 401: The key is wrong."),
+    ("echo", False, "Bearer [API_KEY]"),
+    ("echo_in_events", False, "[API_KEY]"),
+    ("echo_in_picture", False, ""),
+    ("cut_event", True, "what came"),
+    ("cut_event", True, "The answer broke off"),
+    ("failing_stream", True, "what came"),
+    ("failing_stream", True, "The stream reported an error"),
+    ("refused", True, "refused the connection"),
+    ("no_tls", True, "no TLS connection"),
+]
+
+
+async def test_every_misbehaviour_ends_in_a_result_and_leaks_nothing(session: Session) -> None:
+    """Whatever the API does, there is a result that says what happened, the next call works, no secret is out."""
+    results = dict(zip(NAMES, await asyncio.gather(*map(session.call, NAMES)), strict=True))
+    for name, is_error, said in MISBEHAVIOURS:
+        assert said in text(results[name]), (name, text(results[name])[:500])
+        assert results[name].is_error == is_error, name
+    assert await session.works()
+    assert len(session.server.asked("refused_for_long")) == 1
+    stderr = session.stderr.read_text()
+    assert "Traceback" not in stderr
+    assert MARKER not in stderr
+    assert MARKER not in "".join(session.seen)
+    assert session.server.url not in "".join(session.seen).replace(f"location: {session.server.url}", "")
+    strangers = [head for head in session.server.asked("ok") if session.server.other_url.split("/")[-1] in head]
+    assert strangers
+    assert MARKER not in "".join(strangers)
+
+
+NAMES = list(dict.fromkeys(name for name, _, _ in MISBEHAVIOURS))
+
+
+async def test_verbose_writes_one_line_a_call(session: Session) -> None:
+    """A line has method, path template, status, bytes and milliseconds, and nothing else."""
+    await session.call("ok")
+    await session.call("refused")
+    lines = [line for line in session.stderr.read_text().splitlines() if " GET " in line]
+    assert [line.split()[:-2] for line in lines] == [
+        ["portkey-bridge:", "GET", "/ok", "200", "49", "bytes"],
+        ["portkey-bridge:", "GET", "/refused", "no", "answer"],
+    ]
+
+
+async def test_content_of_every_kind_arrives(session: Session) -> None:
+    """JSON is exact text and a value, pictures and sounds are blocks, lines are a list."""
+    result = await session.call("ok")
+    assert text(result) == '{"ok": null, "n": 123456789012345678901234567890}'
+    assert result.structured_content == {"ok": None, "n": 123456789012345678901234567890}
+    assert result.meta is not None
+    assert (result.meta["status"], result.meta["requestId"]) == (200, "r-1")
+    assert isinstance((await session.call("picture")).content[0], ImageContent)
+    assert isinstance((await session.call("sound")).content[0], AudioContent)
+    assert json.loads(text(await session.call("lines"))) == [{"a": 1}, {"a": 2}]
+
+
+async def test_progress_arrives_while_the_stream_runs(session: Session) -> None:
+    """The API goes on only after the client has seen the first part; the whole equals the unstreamed answer."""
+    seen: list[tuple[float, str | None]] = []
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        seen.append((progress, message))
+        session.server.go_on.set()
+
+    streamed = await session.client.call_tool("streamed_completion", {}, progress_handler=report)
+    assert seen == [(1, "Hel"), (2, "lo"), (3, None)]
+    plain = await session.call("completion")
+    assert streamed.structured_content == plain.structured_content == COMPLETION
+    assert json.loads(text(streamed)) == json.loads(text(plain))
+
+
+@pytest.mark.parametrize("name", ["waiting", "waiting_in_stream"])
+async def test_a_cancelled_call_closes_its_connection(session: Session, name: str) -> None:
+    """The API sees the connection close as soon as the client gives up, and the next call works."""
+    call = asyncio.create_task(session.call(name))
+    await session.server.begun.wait()
+    call.cancel()
+    async with asyncio.timeout(1):
+        await session.server.closed.wait()
+    assert await session.works()
+    assert MARKER not in session.stderr.read_text()
+
+
+async def test_a_large_list_is_read_on(session: Session) -> None:
+    """A large answer is a view, and expandResult gives any part of it."""
+    view = text(await session.call("large_list"))
+    assert len(view) < 41_000
+    result_id = view.partition("resultId: ")[2].partition(".")[0]
+    pointers = ["/data/4999", "/data#20:40", "/nothing", "/more"]
+    expanded = json.loads(text(await session.call("expandResult", {"resultId": result_id, "jsonPointers": pointers})))
+    assert [entry["jsonPointer"] for entry in expanded] == pointers
+    assert expanded[0]["value"] == LIST["data"][4999]
+    assert expanded[1]["value"] == LIST["data"][20:40]
+    assert "/data, /more" in expanded[2]["error"]
+    assert expanded[3]["value"] is False
+
+
+#: Arguments of expandResult that cannot be served, and what is said
+REFUSED_EXPANSIONS = [
+    ({"resultId": "gone", "jsonPointers": [""]}, "Call the tool that gave it again"),
+    ({"resultId": "gone", "jsonPointers": "/data"}, "expected an array"),
+    ({}, "expected an array"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), REFUSED_EXPANSIONS)
+async def test_a_result_that_is_gone_is_a_clear_error(session: Session, arguments: dict[str, Any], said: str) -> None:
+    """An id that is not kept says to call again, and wrong arguments say what is right."""
+    result = await session.call("expandResult", arguments)
+    assert result.is_error
+    assert said in text(result)

@@ -1,0 +1,384 @@
+"""What real documents and hostile ones contain: mended and said, or refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from referencing import Registry
+
+from portkey_bridge.dialect import FORMS
+from portkey_bridge.document import Document, parse, read_document
+from portkey_bridge.errors import DocumentError
+from portkey_bridge.normalize import Normalized, normalize
+from portkey_bridge.operations import read_api
+from portkey_bridge.tools import build_tools
+
+ANY = object()
+
+
+def document(version: str, schema: Any) -> Document:
+    root = {
+        "openapi": version,
+        "info": {"title": "T", "version": "1"},
+        "paths": {},
+        "components": {"schemas": {"S": schema}},
+    }
+    return Document("api.yaml", "file:///api.yaml", root)
+
+
+def modern(version: str, schema: Any) -> tuple[Any, tuple[str, ...]]:
+    """Give a schema of a document of this version after normalization, and the repairs."""
+    root, repairs = normalize(document(version, schema))
+    return root["components"]["schemas"]["S"], repairs
+
+
+#: OpenAPI 3.0.4 section 4.7.24 and Swagger 2.0 in the words of JSON Schema 2020-12; nothing is said, because it is right.
+DIALECT = [
+    pytest.param({"type": "string", "nullable": True}, {"type": ["string", "null"]}, id="nullable"),
+    pytest.param({"type": "string", "x-nullable": True}, {"type": ["string", "null"]}, id="x-nullable"),
+    pytest.param({"type": "string", "nullable": False}, {"type": "string"}, id="not nullable"),
+    pytest.param(
+        {"type": "string", "enum": ["a"], "nullable": True},
+        {"type": ["string", "null"], "enum": ["a", None]},
+        id="nullable enum",
+    ),
+    pytest.param(
+        {"allOf": [{"type": "object"}], "nullable": True},
+        {"anyOf": [{"allOf": [{"type": "object"}]}, {"type": "null"}]},
+        id="nullable composition",
+    ),
+    pytest.param({"minimum": 1, "exclusiveMinimum": True}, {"exclusiveMinimum": 1}, id="exclusive minimum"),
+    pytest.param({"maximum": 1, "exclusiveMaximum": False}, {"maximum": 1}, id="inclusive maximum"),
+    pytest.param({"example": 1}, {"examples": [1]}, id="example"),
+    pytest.param(
+        {"$ref": "#/components/schemas/S/$defs/a", "type": "integer", "description": "D", "$defs": {"a": {}}},
+        ANY,
+        id="beside a reference",
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "expected"), DIALECT)
+def test_dialect_of_3_0(schema: Any, expected: Any) -> None:
+    """What OpenAPI 3.0 has of its own becomes JSON Schema, silently."""
+    read, repairs = modern("3.0.3", schema)
+
+    if expected is not ANY:
+        assert read == expected
+        assert repairs == ()
+    Draft202012Validator.check_schema(read)
+
+
+KEPT = [
+    True,
+    {"type": ["string", "null"], "const": "a"},
+    {"prefixItems": [{"type": "string"}, True], "items": False},
+    {"$ref": "#/components/schemas/S/$defs/a", "minLength": 2, "$defs": {"a": {"type": "string"}}},
+    {"if": {"type": "string"}, "then": {"minLength": 1}, "else": True},
+    {"type": "string", "default": None},
+    {"type": "string", "format": "of-our-own", "x-anything": {"type": "odd"}},
+    {"type": "object", "dependentRequired": {"a": ["b"]}, "unevaluatedProperties": False},
+    {"exclusiveMinimum": 1, "contains": {"type": "integer"}, "minContains": 2},
+    {"properties": {"type": {"type": "string"}, "required": {"type": "boolean"}, "$ref": {"type": "string"}}},
+]
+
+
+@pytest.mark.parametrize("schema", KEPT, ids=lambda schema: json.dumps(schema)[:30])
+def test_json_schema_is_kept(schema: Any) -> None:
+    """A valid JSON Schema of OpenAPI 3.1 stays as it is."""
+    read, repairs = modern("3.1.0", json.loads(json.dumps(schema)))
+
+    assert read == schema
+    assert repairs == ()
+
+
+#: What stands in documents against the rules, how it is read, and a word of the repair.
+MENDED = [
+    pytest.param({"type": "int"}, {"type": "integer"}, "type is int", id="type int"),
+    pytest.param({"type": "String"}, {"type": "string"}, "type is String", id="type in capitals"),
+    pytest.param({"type": "any"}, {}, "type is any", id="type any"),
+    pytest.param({"type": "file"}, {"type": "string", "format": "binary"}, None, id="type file"),
+    pytest.param({"type": "datetime"}, {"type": "string", "format": "date-time"}, "datetime", id="type datetime"),
+    pytest.param({"type": ["string", "any"]}, {}, "string, any", id="any among types"),
+    pytest.param({"type": ["string", None]}, {"type": ["string", "null"]}, "null", id="null without quotes"),
+    pytest.param({"type": None}, {}, None, id="no type"),
+    pytest.param({"type": {"a": 1}}, {}, "an object", id="type is an object"),
+    pytest.param({"required": True}, {}, "required", id="required as in draft 3"),
+    pytest.param({"required": ["a", 1, "a"]}, {"required": ["a", "1"]}, "required", id="odd names"),
+    pytest.param({"properties": None}, {}, None, id="properties null"),
+    pytest.param({"properties": {"a": None}}, {"properties": {"a": {}}}, "properties", id="empty property"),
+    pytest.param(
+        {"properties": {"a": "string"}}, {"properties": {"a": {"type": "string"}}}, "properties", id="shorthand"
+    ),
+    pytest.param({"items": [{"type": "string"}]}, {"prefixItems": [{"type": "string"}]}, "items", id="tuple"),
+    pytest.param({"items": "string"}, {}, "items", id="items is a text"),
+    pytest.param({"enum": "a"}, {}, "enum", id="enum is no list"),
+    pytest.param({"enum": []}, {}, "enum", id="enum that fits nothing"),
+    pytest.param(
+        {"type": "string", "enum": [1, True]}, {"type": "string", "enum": ["1", "true"]}, "enum", id="enum values"
+    ),
+    pytest.param({"type": "integer", "enum": ["1"]}, {"type": "integer", "enum": [1]}, "enum", id="quoted numbers"),
+    pytest.param(
+        {"minimum": 1, "exclusiveMinimum": True}, {"exclusiveMinimum": 1}, "exclusiveMinimum", id="boolean bound"
+    ),
+    pytest.param({"type": "string", "nullable": True}, {"type": ["string", "null"]}, "nullable", id="nullable"),
+    pytest.param({"maxLength": "10"}, {"maxLength": 10}, "maxLength", id="quoted length"),
+    pytest.param({"maxLength": -1}, {}, "maxLength", id="negative length"),
+    pytest.param({"minimum": "one"}, {}, "minimum", id="bound in words"),
+    pytest.param({"multipleOf": 0}, {}, "multipleOf", id="multiple of nothing"),
+    pytest.param({"allOf": {"type": "string"}}, {"allOf": [{"type": "string"}]}, "allOf", id="allOf is no list"),
+    pytest.param({"anyOf": []}, {}, "anyOf", id="no alternatives"),
+    pytest.param(
+        {"additionalProperties": "false"}, {"additionalProperties": False}, "additionalProperties", id="quoted"
+    ),
+    pytest.param({"description": 1}, {"description": "1"}, "description", id="description is a number"),
+    pytest.param({"examples": {"a": {"value": 1}}}, {"examples": [1]}, "examples", id="named examples"),
+    pytest.param({"pattern": r"^\p{L}$"}, {"x-pattern": r"^\p{L}$"}, "pattern", id="pattern of another language"),
+    pytest.param({"patternProperties": {"[": {}}}, {"patternProperties": {}}, "patternProperties", id="no pattern"),
+    pytest.param({"discriminator": "a"}, {"discriminator": {"propertyName": "a"}}, "discriminator", id="discriminator"),
+    pytest.param({"$ref": 1, "type": "string"}, {"type": "string"}, "$ref", id="reference is no text"),
+    pytest.param({"not": {"$ref": "#/nowhere"}}, {"not": {"not": {}}}, "#/nowhere", id="dangling under not"),
+]
+
+
+@pytest.mark.parametrize(("schema", "expected", "word"), MENDED)
+def test_mended_schema(schema: Any, expected: Any, word: str | None) -> None:
+    """What breaks the rules is read as it is meant, accepts no less, and is said with its pointer."""
+    read, repairs = modern("3.1.0", json.loads(json.dumps(schema)))
+
+    assert read == expected
+    Draft202012Validator.check_schema(read)
+    if word is None:
+        assert repairs == ()
+    else:
+        (repair,) = repairs
+        assert word in repair
+        assert "#/components/schemas/S" in repair
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from(["string", "int", "a", "[", "#/components/schemas/S", "#x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*FORMS, "type", "nullable", "example", "const", "$id", "$anchor"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    version=st.sampled_from(["3.0.3", "3.1.0"]),
+    schema=st.dictionaries(st.sampled_from([*FORMS, "type", "items", "$ref"]), VALUES, max_size=5),
+)
+def test_anything_becomes_a_valid_schema(version: str, schema: Any) -> None:
+    """Whatever stands where a schema is expected, the outcome is a JSON Schema, and judging a value by it ends."""
+    root, _ = normalize(document(version, schema))
+    read = root["components"]["schemas"]["S"]
+
+    Draft202012Validator.check_schema(read)
+    validator = Draft202012Validator(
+        {"$ref": "#/components/schemas/S", "components": root["components"]}, registry=Registry()
+    )
+    for value in (1, "a", {"a": [1]}):
+        validator.is_valid(value)
+
+
+def test_same_repair_is_said_once() -> None:
+    """Five hundred equal mistakes are one sentence that names some of the places and counts the rest."""
+    _, repairs = modern("3.1.0", {"properties": {f"p{n}": {"type": "int"} for n in range(500)}})
+
+    (repair,) = repairs
+    assert repair.endswith("#/components/schemas/S/properties/p2 and 497 more).")
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """Names from the document stand in repairs without the characters that would steer a terminal."""
+    _, repairs = modern("3.1.0", {"properties": {"\x1b[31m\n": {"type": "in\x1bt"}}})
+
+    assert all(repair.isprintable() for repair in repairs)
+
+
+VERSIONS = [
+    ("openapi: 3.0.0", None),
+    ("openapi: 3.1", None),
+    ("openapi: 3.2.0", None),
+    ("swagger: 2.0", None),
+    ("swagger: '2.0'", None),
+    ("openapi: v3.0.1", None),
+    ("openapi: 4.0.0", "unknown OpenAPI version 4.0.0"),
+    ("swagger: '1.2'", "unknown OpenAPI version 1.2"),
+    ("openapi: [3]", "unknown OpenAPI version a list"),
+    ("asyncapi: 2.0.0", "no 'openapi' field"),
+    ("openapi: 3.0.0\npaths: []\ninfo: {}", None),
+    ("openapi: 3.0.0\npaths: [a]", "/paths is no object"),
+]
+
+
+@pytest.mark.parametrize(("text", "problem"), VERSIONS)
+def test_version(text: str, problem: str | None) -> None:
+    """Versions 2.0 to 3.2 are read, however they are written; others are refused by name."""
+    if problem is None:
+        assert normalize(parse("api.yaml", "file:///api.yaml", text)).root["openapi"]
+        return
+    with pytest.raises(DocumentError, match=problem):
+        normalize(parse("api.yaml", "file:///api.yaml", text))
+
+
+def test_path_item_in_a_file_and_components(tmp_path: Path) -> None:
+    """OpenAPI 3.1 and 3.2: shared path items and media types, `query`, other methods, sequences, querystring."""
+    text = """
+openapi: 3.2.0
+info: {title: T, version: '1'}
+webhooks: {made: {post: {}}}
+paths:
+  /a:
+    $ref: '#/components/pathItems/A'
+    parameters: [{name: q, in: querystring, content: {application/json: {schema: {type: object}}}}]
+components:
+  mediaTypes: {Lines: {itemSchema: {type: integer}}}
+  pathItems:
+    A:
+      query:
+        requestBody: {content: {application/jsonl: {$ref: '#/components/mediaTypes/Lines'}}}
+        callbacks: {done: {'{$request.body#/url}': {post: {}}}}
+      additionalOperations: {LINK: {operationId: link}}
+"""
+    path = tmp_path / "api.yaml"
+    path.write_text(text)
+    read = read_document(str(path))
+    root, repairs = normalize(read)
+    api = read_api(root, read.uri)
+
+    assert repairs == ()
+    assert [operation.method for operation in api.operations] == ["QUERY", "LINK"]
+    assert [parameter.location for parameter in api.operations[0].parameters] == ["querystring"]
+    assert api.operations[0].request_body is not None
+    assert api.operations[0].request_body.content[0].schema == {"type": "array", "items": {"type": "integer"}}
+    assert (api.webhooks, api.callbacks) == (1, 1)
+
+
+YAML_HEAD = "openapi: 3.1.0\ninfo: {title: T, version: '1'}\npaths: {}\n"
+
+#: Documents that were made to break what reads them, and the refusal.
+HOSTILE = [
+    pytest.param("x: " + "[" * 30_000, "nested more than 200 levels", id="flow"),
+    pytest.param("x: " + '["]",' * 30_000, "nested more than 200 levels", id="flow with quoted ends"),
+    pytest.param("x:\n  " + "- " * 30_000, "nested more than 200 levels", id="dashes"),
+    pytest.param("[" * 30_000, "nested more than 200 levels", id="JSON"),
+    pytest.param('{"a":' * 300 + "1" + "}" * 300, "nested more than 200 levels", id="JSON objects"),
+    pytest.param(
+        "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)),
+        "stand for more than",
+        id="alias explosion",
+    ),
+    pytest.param(
+        "a: &a {" + ", ".join(f"k{n}: 1" for n in range(2000)) + "}\nb: {<<: [" + ", ".join(["*a"] * 5000) + "]}",
+        "merge keys",
+        id="merge explosion",
+    ),
+    pytest.param("a: &a [*a]", "leads back to itself", id="circle of aliases"),
+    pytest.param("a: " + "9" * 10_000, "does not parse", id="endless number"),
+    pytest.param("a: b\0c", "does not parse", id="control character"),
+]
+
+
+@pytest.mark.parametrize(("text", "problem"), HOSTILE)
+def test_hostile_document_is_refused(text: str, problem: str) -> None:
+    """A document that would exhaust stack, memory or time is refused in one line, within a few megabytes."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(DocumentError, match=problem) as refused:
+            parse("api.yaml", "file:///api.yaml", text)
+        assert "\n" not in str(refused.value)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_references_to_many_places() -> None:
+    """A hundred thousand references are followed; each schema is visited once."""
+    schemas = {
+        f"S{n}": {"type": "object", "properties": {"a": {"$ref": f"#/components/schemas/S{n * 7 % 1000}"}}}
+        for n in range(1000)
+    }
+    schemas["All"] = {"properties": {f"p{n}": {"$ref": f"#/components/schemas/S{n % 1000}"} for n in range(100_000)}}
+    root = {"openapi": "3.1.0", "paths": {}, "components": {"schemas": schemas}}
+
+    assert normalize(Document("api.yaml", "file:///api.yaml", root)).repairs == ()
+
+
+def test_shared_path_item_does_not_multiply_without_end() -> None:
+    """Paths that refer to one path item with many methods are refused before they fill the memory."""
+    methods = {f"M{n}": {} for n in range(1000)}
+    root = {
+        "openapi": "3.2.0",
+        "paths": {f"/{n}": {"$ref": "#/components/pathItems/A"} for n in range(1000)},
+        "components": {"pathItems": {"A": {"additionalOperations": methods}}},
+    }
+    normalized = normalize(Document("api.yaml", "file:///api.yaml", root))
+    with pytest.raises(DocumentError, match="more than 20,000 operations"):
+        read_api(normalized.root, "file:///api.yaml")
+
+
+def _calls(work: Callable[[], object]) -> int:
+    """Count the Python function calls that some work takes: a measure of it that no other process disturbs."""
+    import sys
+
+    count = 0
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def _large(operations: int) -> Normalized:
+    schemas: dict[str, Any] = {
+        f"S{n}": {
+            "allOf": [{"$ref": "#/components/schemas/Base"}],
+            "properties": {f"p{m}": {"type": "string", "nullable": True} for m in range(5)},
+        }
+        for n in range(operations)
+    }
+    paths = {
+        f"/things{n}/{{id}}": {
+            "parameters": [{"$ref": "#/components/parameters/Id"}],
+            "put": {
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/S{n}"}}}}
+            },
+        }
+        for n in range(operations)
+    }
+    identity = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    components = {"schemas": {"Base": {"type": "object"}, **schemas}, "parameters": {"Id": identity}}
+    return normalize(Document("a", "file:///a", {"openapi": "3.0.0", "paths": paths, "components": components}))
+
+
+def test_work_grows_with_the_document() -> None:
+    """Ten times the operations take about ten times the work, from the parsed document to the tools."""
+
+    def work(operations: int) -> int:
+        return _calls(lambda: build_tools(read_api(_large(operations).root, "file:///a")))
+
+    work(1)  # what is done once
+    assert work(400) < 11 * work(40)

@@ -1,0 +1,201 @@
+"""The document as values: what one operation's mistakes cost, and what is said about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portkey_bridge.document import Document
+from portkey_bridge.normalize import normalize
+from portkey_bridge.operations import Api, read_api
+
+PET = "/pets/{id}"
+
+
+def read(paths: Any, **fields: Any) -> Api:
+    root = {"openapi": "3.1.0", "paths": paths, **fields}
+    return read_api(normalize(Document("api.yaml", "file:///api.yaml", root)).root, "file:///api.yaml")
+
+
+def parameters(api: Api) -> list[tuple[str, str, bool, Any]]:
+    return [(p.location, p.name, p.required, p.schema) for p in api.operations[0].parameters]
+
+
+STRING = {"type": "string"}
+ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}
+
+#: Parameters of an operation of /pets/{id}, how they are read, and a word of what is said.
+PARAMETERS = [
+    pytest.param(None, [("path", "id", True, STRING)], "nobody declares the parameter {id}", id="undeclared"),
+    pytest.param([ID], [("path", "id", True, {"type": "integer"})], None, id="declared"),
+    pytest.param(
+        [{**ID, "required": False}], [("path", "id", True, {"type": "integer"})], None, id="a path needs its parameter"
+    ),
+    pytest.param(
+        [ID, {**ID, "name": "other"}],
+        [("path", "id", True, {"type": "integer"})],
+        "no place for the parameter other",
+        id="no place",
+    ),
+    pytest.param(
+        [{**ID, "schema": STRING}, ID], [("path", "id", True, {"type": "integer"})], "declared twice", id="twice"
+    ),
+    pytest.param([{"name": "id", "in": "path"}], [("path", "id", True, {})], "has no schema", id="without schema"),
+    pytest.param(
+        [{"name": "id", "in": "path", "type": "integer"}],
+        [("path", "id", True, {"type": "integer"})],
+        None,
+        id="as in 2.0",
+    ),
+    pytest.param(
+        [ID, {"name": "X\nY", "in": "header", "schema": STRING}],
+        [("path", "id", True, {"type": "integer"})],
+        "which no header has",
+        id="header that would split",
+    ),
+    pytest.param(
+        [ID, {"name": "Accept", "in": "header", "schema": STRING}],
+        [("path", "id", True, {"type": "integer"})],
+        None,
+        id="Accept",
+    ),
+    pytest.param(
+        [ID, {"name": "x", "in": "nowhere"}],
+        [("path", "id", True, {"type": "integer"})],
+        "in nowhere",
+        id="optional, unknown place",
+    ),
+    pytest.param(
+        [ID, {"name": 5, "in": "query", "schema": STRING, "required": "true"}],
+        [("path", "id", True, {"type": "integer"}), ("query", "5", True, STRING)],
+        None,
+        id="name is a number",
+    ),
+    pytest.param(ID, [("path", "id", True, {"type": "integer"})], None, id="no list"),
+]
+
+
+@pytest.mark.parametrize(("given", "expected", "word"), PARAMETERS)
+def test_parameters(given: Any, expected: Any, word: str | None) -> None:
+    """Parameters are read as the path template needs them, and what was decided is said with method and path."""
+    api = read({PET: {"get": {"parameters": given}}})
+
+    assert parameters(api) == expected
+    assert api.skipped == ()
+    if word is None:
+        assert api.repairs == ()
+    else:
+        (repair,) = api.repairs
+        assert word in repair
+        assert "GET /pets/{id}" in repair
+        assert repair.isprintable()
+
+
+def test_own_parameter_goes_before_the_paths() -> None:
+    """A parameter of the operation overrides that of its path with the same name and place, and no other."""
+    shared = [{**ID, "schema": STRING}, {"name": "id", "in": "query", "schema": STRING}]
+    api = read({PET: {"parameters": shared, "get": {"parameters": [ID]}}})
+
+    assert parameters(api) == [("path", "id", True, {"type": "integer"}), ("query", "id", False, STRING)]
+    assert api.repairs == ()
+
+
+#: Operations that can't be served, and why.
+BROKEN: list[Any] = [
+    pytest.param({"get": []}, "GET", "is no object but an empty list", id="operation is a list"),
+    pytest.param(
+        {"get": {"parameters": [{"in": "query", "required": True}]}}, "GET", "has the name null", id="nameless"
+    ),
+    pytest.param({"get": {"parameters": ["id"]}}, "GET", "is no object but id", id="parameter is a text"),
+    pytest.param({"get": {"requestBody": {"$ref": "#/nothing"}}}, "GET", "#/nothing", id="dangling body"),
+    pytest.param({"additionalOperations": {"A B": {}}}, "A B", "no token of HTTP", id="no method"),
+    pytest.param({"$ref": "#/paths/~1bad"}, "every method of", "back to itself", id="circle"),
+    pytest.param("nothing", "every method of", "is no object but nothing", id="path item is a text"),
+]
+
+
+@pytest.mark.parametrize(("item", "method", "reason"), BROKEN)
+def test_broken_operation_costs_itself(item: Any, method: str, reason: str) -> None:
+    """An operation that can't be served is skipped with its reason; the others are served."""
+    api = read({"/bad": item, "/good": {"get": {}}})
+
+    assert [operation.path for operation in api.operations] == ["/good"]
+    (skipped,) = api.skipped
+    assert (skipped.method, skipped.path) == (method, "/bad")
+    assert reason in skipped.reason
+
+
+def test_path_with_control_characters_is_refused() -> None:
+    """A path that would steer a terminal is not served, and is not printed as it is."""
+    (skipped,) = read({"/a\x1b[31m": {"get": {}}}).skipped
+
+    assert str(skipped).isprintable()
+
+
+#: Documents of which something is missing or odd, all served.
+ODD = [
+    pytest.param({"get": {"responses": None}}, id="responses null"),
+    pytest.param({"get": {"responses": {"200": {"$ref": "#/nothing"}, "400": "Bad"}}}, id="broken responses"),
+    pytest.param({"get": {"tags": None, "summary": 1, "description": None, "operationId": ""}}, id="words"),
+    pytest.param({"get": {"security": None, "servers": None, "parameters": None}}, id="nulls"),
+    pytest.param({"GET": {}}, id="method in capitals"),
+    pytest.param({"get": {}, "put": None, "x-internal": {}}, id="null and extension"),
+    pytest.param({"get": {"requestBody": {"content": {"application/json": None}}}}, id="media type null"),
+    pytest.param({"get": {"requestBody": {"content": {"application/json": {"schema": None}}}}}, id="schema null"),
+    pytest.param({"get": {"requestBody": {}}}, id="empty body"),
+]
+
+
+@pytest.mark.parametrize("item", ODD)
+def test_odd_operation_is_served(item: Any) -> None:
+    """What is missing or null is absent, and costs nothing."""
+    api = read({"/a": item})
+
+    assert [operation.method for operation in api.operations] == ["GET"]
+    assert all(isinstance(response, dict) for response in api.operations[0].responses.values())
+
+
+SERVERS = [
+    pytest.param(["https://a.example"], ["https://a.example"], "read as its URL", id="a text"),
+    pytest.param({"url": "https://a.example"}, ["https://a.example"], None, id="no list"),
+    pytest.param([{"url": None}, {"url": "https://a.example"}], ["https://a.example"], "has no URL", id="no URL"),
+    pytest.param([], ["/"], None, id="none: the specification's default"),
+]
+
+
+@pytest.mark.parametrize(("servers", "urls", "word"), SERVERS)
+def test_servers(servers: Any, urls: list[str], word: str | None) -> None:
+    """Servers are read in the forms that documents have."""
+    api = read({"/a": {"get": {}}}, servers=servers)
+
+    assert [server.url for server in api.operations[0].servers] == urls
+    assert [word in repair for repair in api.repairs if word] == ([True] if word else [])
+
+
+def test_nearest_servers_count() -> None:
+    """The operation's servers go before the path's, and these before the document's."""
+    paths = {
+        "/a": {"servers": [{"url": "/path"}], "get": {"servers": [{"url": "/own"}]}, "put": {}},
+        "/b": {"get": {}},
+    }
+    api = read(paths, servers=[{"url": "/root"}])
+
+    assert [operation.servers[0].url for operation in api.operations] == ["/own", "/path", "/root"]
+
+
+def test_unknown_security_scheme() -> None:
+    """A security scheme that nobody declares costs nothing but the credential, and is said."""
+    api = read(
+        {"/a": {"get": {"security": [{"ghost": [], "key": []}]}}},
+        components={"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}},
+        security=[{"key": []}],
+    )
+
+    assert [[scheme.key for scheme in option] for option in api.operations[0].security] == [["key"]]
+    assert "nobody declares the security scheme ghost" in api.repairs[0]
+
+
+def test_missing_info_has_a_default_title() -> None:
+    """A document without `info` is served under a name that says nothing."""
+    assert read({}, info=None).title == "API"

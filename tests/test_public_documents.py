@@ -1,0 +1,167 @@
+"""Public documents as their owners publish them: each operation is a tool, or skipped with a reason.
+
+They are no part of the project. PUBLIC_DOCUMENTS names a folder of public documents; without it, `../shared/specs` is
+looked at. Where neither is, these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from portkey_bridge.document import read_document
+from portkey_bridge.normalize import normalize
+from portkey_bridge.operations import Api, read_api
+from portkey_bridge.shapes import Shapes
+from portkey_bridge.tools import Tool, build_tools
+from portkey_bridge.views import Views
+
+FOLDER = Path(os.environ.get("PUBLIC_DOCUMENTS") or Path(__file__).parents[2] / "shared" / "specs")
+
+#: Characters of a listed schema, as the server has it, and of an expanded one.
+LISTED, EXPANDED = 700, 5600
+
+#: Stubs that are expanded in one tool.
+STUBS = 150
+
+#: The documents, and the operations that each has.
+DOCUMENTS = {
+    "swagger-petstore.yaml": 19,
+    "readme-petstore-20.yaml": 20,
+    "museum.yaml": 8,
+    "redoc-cafe-32.yaml": 12,
+    "netlify.yml": 174,
+    "docker-engine.yaml": 108,
+    "firecracker.yaml": 38,
+    "gotify.json": 42,
+    "etcd.json": 44,
+    "qdrant.json": 69,
+    "meilisearch.json": 113,
+    "pokeapi.yml": 100,
+    "mastodon.json": 210,
+    "discord.json": 242,
+    "ethereum-beacon-multifile/beacon-node-oapi.yaml": 89,
+    "heyapi-full-20/specs/2.0.x/full.yaml": 34,
+    "heyapi-full-31/specs/3.1.x/full.yaml": 48,
+    "heyapi-32-operation.yaml": 1,
+    "opc-baseline-30.json": 50,
+    "opc-baseline-31.yaml": 50,
+    "ogen-parameters.json": 12,
+    "ogen-form.json": 9,
+    "readme-styles.yaml": 25,
+    "readme-file-uploads.yaml": 3,
+    "readme-polymorphism.yaml": 13,
+    "mermade-ref-encoding.yaml": 1,
+    "mermade-external-pathitem/3.0/pass/externalPathItemRef.yaml": 2,
+    "readme-schema-circular.yaml": 3,
+    "superset.json": 140,
+    "kubeflow-pipelines.json": 40,
+    "weaviate.json": 123,
+    "readme-security-multiple.yaml": 4,
+    "readme-server-variables.json": 4,
+    "prism-petstore-20-circular.yaml": 26,
+}
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no folder of public documents; set PUBLIC_DOCUMENTS")
+
+each_document = pytest.mark.parametrize("name", DOCUMENTS)
+
+
+@cache
+def load(name: str) -> Api:
+    if not (FOLDER / name).exists():
+        pytest.skip(f"{name} is not in the folder of public documents")
+    document = read_document(str(FOLDER / name))
+    return read_api(normalize(document).root, document.uri)
+
+
+def tools_of(name: str) -> list[Tool]:
+    return build_tools(load(name))[0]
+
+
+@each_document
+def test_every_operation_is_a_tool(name: str) -> None:
+    """Every operation of a public document is a tool; none of these documents has one that is skipped."""
+    tools, skipped = build_tools(load(name))
+
+    assert [str(operation) for operation in (*load(name).skipped, *skipped)] == []
+    assert len(tools) == DOCUMENTS[name]
+
+
+@each_document
+def test_every_listed_schema_is_valid(name: str) -> None:
+    """The listed schema and the full one are JSON Schemas by the specification's own meta-schema."""
+    views = Views(Shapes(load(name).root), portable=True)
+
+    for tool in tools_of(name):
+        Draft202012Validator.check_schema(tool.listed_schema(views, LISTED))
+        Draft202012Validator.check_schema(tool.schema)
+
+
+@each_document
+def test_every_schema_is_valid(name: str) -> None:
+    """After normalization each schema of the components is one, with everything inside it."""
+    for schema in load(name).root.get("components", {}).get("schemas", {}).values():
+        Draft202012Validator.check_schema(schema)
+
+
+@each_document
+def test_every_reference_of_a_schema_leads_somewhere(name: str) -> None:
+    """jsonschema, which knows nothing of other files, resolves each `$ref` that a tool's schema reaches."""
+    root = DRAFT202012.create_resource(load(name).root)
+    registry: Registry[Any] = Registry()
+    resolver = registry.resolver_with_root(root)
+    waiting: list[Any] = [schema for tool in tools_of(name) for schema in tool.schema["properties"].values()]
+    seen: set[int] = set()
+    while waiting:
+        schema = waiting.pop()
+        if isinstance(schema, dict) and id(schema) not in seen:
+            seen.add(id(schema))
+            waiting.extend(inner.contents for inner in DRAFT202012.create_resource(schema).subresources())
+            if "$ref" in schema:
+                waiting.append(resolver.lookup(schema["$ref"]).contents)
+
+
+@each_document
+def test_every_stub_expands(name: str) -> None:
+    """Each stub of each listed schema can be expanded, and the stubs of what it expands to, too."""
+    shapes = Shapes(load(name).root)
+    listed, expanded = Views(shapes, portable=True), Views(shapes, portable=False)
+
+    for tool in tools_of(name):
+        waiting = list(_stubs(tool.listed_schema(listed, LISTED)))
+        seen = set(waiting)
+        for pointer in waiting[:STUBS]:
+            view = expanded.expand(tool.schema, pointer, EXPANDED)
+            fresh = [stub for stub in _stubs(view) if stub not in seen and len(seen) < STUBS]
+            seen.update(fresh)
+            waiting.extend(fresh)
+
+
+def _stubs(view: Any) -> Iterator[str]:
+    if isinstance(view, dict):
+        description = view.get("description")
+        if isinstance(description, str) and description.endswith("]") and "[expandSchema /" in description:
+            yield description.rpartition("[expandSchema ")[2].removesuffix("]")
+        for member in view.values():
+            yield from _stubs(member)
+    elif isinstance(view, list):
+        for item in view:
+            yield from _stubs(item)
+
+
+@each_document
+def test_any_arguments_are_judged_without_a_crash(name: str) -> None:
+    """Validation comes to an end for every tool, whatever is given: no schema leads back to itself on the spot."""
+    for tool in tools_of(name):
+        given = {argument: json.loads('{"a": [1, {"b": null}]}') for argument in tool.arguments.bindings}
+        assert list(tool.arguments.violations(given)) is not None

@@ -1,0 +1,510 @@
+"""What arrives at a real server, for whatever an operation declares and whatever the arguments are."""
+
+from __future__ import annotations
+
+import json
+from email.message import Message
+from http.cookies import SimpleCookie
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.formparser import parse_form_data
+
+from portkey_bridge.bodies import Sources
+from portkey_bridge.errors import ArgumentsError
+from portkey_bridge.files import Files
+from portkey_bridge.request import base_url, write_request
+from portkey_bridge.security import Credential
+from portkey_bridge.settings import Settings
+from portkey_bridge.shapes import Shapes
+from portkey_bridge.tools import build_tools
+from tests.conftest import Recorded, Recorder, text_of
+from tests.support import api_of, operation, served
+
+PNG = b"\x89PNG\r\n\x1a\n\x00\xff--boundary\r\n"
+PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
+
+
+async def sent(
+    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
+) -> Recorded:
+    """Call the operation and give what arrived."""
+    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
+        result = await client.call_tool("op", arguments, raise_on_error=False)
+    assert not result.is_error, text_of(result)
+    (request,) = recorder.requests
+    return request
+
+
+async def refused(
+    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
+) -> str:
+    """Call the operation, see that nothing arrived, and give what was said."""
+    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
+        result = await client.call_tool("op", arguments, raise_on_error=False)
+    assert result.is_error
+    assert recorder.requests == []
+    return text_of(result)
+
+
+def body(media_type: str, schema: dict[str, Any], *, required: bool = True, **fields: Any) -> dict[str, Any]:
+    """Give a document of one operation with a body of this type."""
+    return operation(requestBody={"required": required, "content": {media_type: {"schema": schema, **fields}}})
+
+
+def parameters(*declared: dict[str, Any], path: str = "/x", method: str = "get") -> dict[str, Any]:
+    """Give a document of one operation with these parameters."""
+    return operation(method, path, parameters=list(declared))
+
+
+def form_of(request: Recorded) -> tuple[dict[str, list[str]], dict[str, list[tuple[str | None, str | None, bytes]]]]:
+    """Read a form or multipart body with Werkzeug's parser: its values, and name, type and bytes of its files."""
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": request.header("content-type"),
+        "CONTENT_LENGTH": str(len(request.body)),
+        "wsgi.input": BytesIO(request.body),
+    }
+    _, values, files = parse_form_data(environ, silent=False)
+    received: dict[str, list[tuple[str | None, str | None, bytes]]] = {}
+    for name, file in files.items(multi=True):
+        with file.stream:
+            received.setdefault(name, []).append((file.filename, file.content_type, file.read()))
+    return values.to_dict(flat=False), received
+
+
+OBJECT = {"type": "object"}
+TEXT = {"type": "string"}
+
+
+async def test_a_required_body_of_optional_properties_is_an_empty_object(recorder: Recorder) -> None:
+    """A body that is required is sent, also when no argument fills it."""
+    request = await sent(recorder, body("application/json", {"type": "object", "properties": {"a": TEXT}}), {})
+    assert request.body == b"{}"
+    assert request.header("content-type") == "application/json"
+
+
+async def test_an_optional_body_that_is_absent_leaves_no_trace(recorder: Recorder) -> None:
+    """Without arguments for it an optional body is not sent, nor is its Content-Type."""
+    root = body("application/json", {"type": "object", "properties": {"a": TEXT}, "required": ["a"]}, required=False)
+    request = await sent(recorder, root, {})
+    assert request.body == b""
+    assert request.header("content-type") is None
+
+
+#: (media type, schema, arguments, JSON that arrives)
+JSON_CASES = [
+    pytest.param(
+        "application/json", {"properties": {"n": {"type": "integer"}}}, {"n": 1.0}, {"n": 1}, id="whole-number"
+    ),
+    pytest.param("application/json", {"properties": {"n": {}}}, {"n": None}, {"n": None}, id="null-is-a-value"),
+    pytest.param("application/merge-patch+json", {"properties": {"a": TEXT}}, {"a": "ü"}, {"a": "ü"}, id="plus-json"),
+    pytest.param("application/json", {"type": "array"}, {"body": [1, "a", None]}, [1, "a", None], id="array"),
+    pytest.param("application/json", TEXT, {"body": "a"}, "a", id="string"),
+    pytest.param("application/json", OBJECT, {"body": {"__proto__": 1}}, {"__proto__": 1}, id="free-form"),
+    pytest.param("application/json; charset=utf-8", {"properties": {"a": TEXT}}, {"a": "b"}, {"a": "b"}, id="charset"),
+    pytest.param("*/*", {"type": "object"}, {"body": {"a": 1}}, {"a": 1}, id="any-type"),
+]
+
+
+@pytest.mark.parametrize(("media_type", "schema", "arguments", "expected"), JSON_CASES)
+async def test_json_bodies(
+    recorder: Recorder, media_type: str, schema: dict[str, Any], arguments: dict[str, Any], expected: Any
+) -> None:
+    """JSON arrives as the same value, under the declared media type; integers never have a point."""
+    request = await sent(recorder, body(media_type, schema), arguments)
+    assert json.loads(request.body) == expected
+    assert b".0" not in request.body
+    assert request.header("content-type") == media_type.replace("*/*", "application/json")
+
+
+async def test_json_lines(recorder: Recorder) -> None:
+    """An array becomes a line an item."""
+    request = await sent(recorder, body("application/x-ndjson", {"type": "array"}), {"body": [{"a": 1}, {"b": "\n"}]})
+    assert [json.loads(line) for line in request.body.splitlines()] == [{"a": 1}, {"b": "\n"}]
+    assert request.body.endswith(b"\n")
+
+
+FORM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "text": TEXT,
+        "list": {"type": "array", "items": TEXT},
+        "csv": {"type": "array", "items": TEXT},
+        "deep": {"type": "object"},
+        "json": {"type": "object"},
+        "flag": {"type": "boolean"},
+    },
+}
+FORM_ENCODING = {
+    "csv": {"style": "form", "explode": False},
+    "deep": {"style": "deepObject", "explode": True},
+    "json": {"contentType": "application/json"},
+}
+
+
+async def test_forms_are_read_by_a_framework(recorder: Recorder) -> None:
+    """A form follows `encoding`, and Werkzeug reads the same values back."""
+    root = body("application/x-www-form-urlencoded", FORM_SCHEMA, encoding=FORM_ENCODING)
+    arguments = {
+        "text": "a b&c=d+é",
+        "list": ["x", "y,z"],
+        "csv": ["1", "2"],
+        "deep": {"k": "v"},
+        "json": {"a": [1]},
+        "flag": True,
+    }
+    values, _ = form_of(await sent(recorder, root, arguments))
+    assert values == {
+        "text": ["a b&c=d+é"],
+        "list": ["x", "y,z"],
+        "csv": ["1,2"],
+        "deep[k]": ["v"],
+        "json": ['{"a":[1]}'],
+        "flag": ["true"],
+    }
+
+
+MULTIPART_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "text": TEXT,
+        "number": {"type": "integer"},
+        "object": {"type": "object"},
+        "tags": {"type": "array", "items": TEXT},
+        "file": {"type": "string", "format": "binary"},
+        "files": {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}},
+        "anything": {},
+        "picture": {"type": "string"},
+    },
+}
+MULTIPART_ENCODING = {
+    "picture": {"contentType": "image/png", "headers": {"X-Kind": {"schema": {"enum": ["icon"]}}}},
+}
+
+
+async def test_multipart_is_read_by_a_framework(recorder: Recorder) -> None:
+    """Every kind of part arrives: text, number, JSON, repeated values, files with name and type, part headers."""
+    arguments = {
+        "text": "a\r\nb é",
+        "number": 3,
+        "object": {"a": 1},
+        "tags": ["x", "y"],
+        "file": PNG_URI,
+        "files": ["data:text/plain,one", "data:text/plain,two"],
+        "anything": "data:,hello",
+        "picture": PNG_URI,
+    }
+    request = await sent(
+        recorder, body("multipart/form-data", MULTIPART_SCHEMA, encoding=MULTIPART_ENCODING), arguments
+    )
+    values, files = form_of(request)
+    assert values == {
+        "text": ["a\r\nb é"],
+        "number": ["3"],
+        "object": ['{"a":1}'],
+        "tags": ["x", "y"],
+    }
+    assert files == {
+        "file": [("dot.png", "image/png", PNG)],
+        "files": [("file.txt", "text/plain", b"one"), ("file.txt", "text/plain", b"two")],
+        "anything": [("file.txt", "text/plain", b"hello")],
+        "picture": [("dot.png", "image/png", PNG)],
+    }
+    assert b"X-Kind: icon" in request.body
+    assert b'name="object"\r\nContent-Type: application/json' in request.body
+
+
+async def test_a_part_cannot_start_another(recorder: Recorder) -> None:
+    """Names and file names with quotes and line breaks stay inside their part's header."""
+    schema = {"type": "object", "properties": {'a"\r\nX: 1': TEXT, "f": {"type": "string", "format": "binary"}}}
+    root = body("multipart/form-data", schema)
+    uri = "data:text/plain;name=%22%0D%0AX-Evil: 1;base64,YQ=="
+    request = await sent(recorder, root, {"a_X_1": "v", "f": uri})
+    assert b"\r\nX" not in request.body
+
+
+@pytest.mark.parametrize(
+    ("media_type", "value", "content_type", "expected"),
+    [
+        pytest.param("text/plain", "ü\n", "text/plain; charset=utf-8", "ü\n".encode(), id="utf-8"),
+        pytest.param("text/plain; charset=iso-8859-1", "ü", "text/plain; charset=iso-8859-1", b"\xfc", id="latin-1"),
+        pytest.param("text/csv", "a,b", "text/csv; charset=utf-8", b"a,b", id="csv"),
+        pytest.param("application/octet-stream", PNG_URI, "application/octet-stream", PNG, id="bytes"),
+        pytest.param("image/*", PNG_URI, "image/png", PNG, id="range"),
+        pytest.param("application/pdf", "data:;base64,YQ", "application/pdf", b"a", id="no-padding"),
+        pytest.param("application/zip", "data:,a%00b", "application/zip", b"a\x00b", id="percent-encoded"),
+    ],
+)
+async def test_text_and_binary_bodies(
+    recorder: Recorder, media_type: str, value: str, content_type: str, expected: bytes
+) -> None:
+    """Text arrives in its charset and bytes as they are, each with the right Content-Type."""
+    request = await sent(recorder, body(media_type, TEXT), {"body": value})
+    assert (request.header("content-type"), request.body) == (content_type, expected)
+
+
+async def test_xml_follows_the_hints(recorder: Recorder) -> None:
+    """Names, attributes, wrapped arrays and namespaces of the `xml` hints are in the document that arrives."""
+    schema = {
+        "type": "object",
+        "xml": {"name": "pet", "namespace": "urn:pets", "prefix": "p"},
+        "properties": {
+            "id": {"type": "integer", "xml": {"attribute": True}},
+            "name": TEXT,
+            "photos": {
+                "type": "array",
+                "xml": {"wrapped": True},
+                "items": {"type": "string", "xml": {"name": "photo"}},
+            },
+            "tags": {"type": "array", "items": {"type": "string", "xml": {"name": "tag"}}},
+        },
+    }
+    arguments = {"id": 7, "name": "<Rex> & co", "photos": ["a", "b"], "tags": ["x", "y"]}
+    request = await sent(recorder, body("application/xml", schema), arguments)
+    root = ET.fromstring(request.body)  # noqa: S314  # what this project wrote itself
+    assert root.tag == "{urn:pets}pet"
+    assert root.attrib == {"id": "7"}
+    assert root.findtext("name") == "<Rex> & co"
+    assert [photo.text for photo in root.findall("photos/photo")] == ["a", "b"]
+    assert [tag.text for tag in root.findall("tag")] == ["x", "y"]
+
+
+async def test_base64_properties_take_files(recorder: Recorder) -> None:
+    """A property of base64 takes base64 as it is, and a file as its base64."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "format": "byte"}, "b": {"contentEncoding": "base64"}},
+    }
+    request = await sent(recorder, body("application/json", schema), {"a": "YQ==", "b": "data:,abc"})
+    assert json.loads(request.body) == {"a": "YQ==", "b": "YWJj"}
+
+
+async def test_files_come_from_allowed_folders_only(recorder: Recorder, tmp_path: Path) -> None:
+    """A path or file URI below an allowed folder is sent with name and type; links out of it and `..` are refused."""
+    allowed, secret = tmp_path / "allowed", tmp_path / "secret.txt"
+    (allowed / "sub").mkdir(parents=True)
+    (allowed / "sub" / "ü x.png").write_bytes(PNG)
+    (allowed / "link.txt").symlink_to(secret)
+    (allowed / "inside.png").symlink_to(allowed / "sub" / "ü x.png")
+    secret.write_text("SECRET")
+    root = body("multipart/form-data", {"type": "object", "properties": {"f": {"type": "string", "format": "binary"}}})
+    for value in (
+        "../secret.txt",
+        str(secret),
+        secret.as_uri(),
+        "link.txt",
+        "sub/../../secret.txt",
+        "nothing",
+        "sub",
+        "a\0b",
+    ):
+        said = await refused(recorder, root, {"f": value}, (allowed,))
+        assert "/f" in said
+        assert "SECRET" not in said
+    for value in ("sub/ü x.png", (allowed / "sub" / "ü x.png").as_uri(), str(allowed / "inside.png")):
+        _, files = form_of(await sent(recorder, root, {"f": value}, (allowed,)))
+        assert files == {"f": [("ü x.png", "image/png", PNG)]}
+        recorder.requests.clear()
+
+
+async def test_no_folder_is_allowed_by_default(recorder: Recorder, tmp_path: Path) -> None:
+    """Without the setting no file is read, and the refusal names the setting."""
+    file = tmp_path / "a.txt"
+    file.write_text("SECRET")
+    said = await refused(recorder, body("application/octet-stream", TEXT), {"body": str(file)})
+    assert "OPEN_MCP_FILES" in said
+    assert "--files" in said
+
+
+async def test_the_schema_tells_what_a_file_takes(recorder: Recorder) -> None:
+    """A binary argument says in its description which forms it takes and how large a file may be."""
+    async with served(body("application/octet-stream", TEXT), Settings(base_url=recorder.url)) as client:
+        tools = {tool.name: tool for tool in await client.list_tools()}
+    described = tools["op"].input_schema["properties"]["body"]
+    assert described["type"] == "string"
+    assert "data: URI" in described["description"]
+    assert "512 MB" in described["description"]
+
+
+#: (parameter, value, what a reader of the standard library finds in the query)
+QUERY_CASES = [
+    pytest.param({"schema": {}}, "a b&c=d#é+%", [("q", "a b&c=d#é+%")], id="hostile-text"),
+    pytest.param({"schema": {}}, "", [("q", "")], id="empty"),
+    pytest.param({"schema": {}}, True, [("q", "true")], id="boolean"),
+    pytest.param({"schema": {}}, ["a", "b"], [("q", "a"), ("q", "b")], id="explode-by-default"),
+    pytest.param({"schema": {}, "explode": False}, ["a", "b"], [("q", "a,b")], id="comma"),
+    pytest.param({"schema": {}, "style": "deepObject"}, {"a": {"b": 1}}, [("q[a][b]", "1")], id="deep"),
+    pytest.param({"content": {"application/json": {"schema": {}}}}, {"a": [1]}, [("q", '{"a":[1]}')], id="json"),
+    pytest.param({"schema": {}, "allowEmptyValue": True}, None, [("q", "")], id="allow-empty"),
+    pytest.param({"schema": {}}, None, [], id="null-is-undefined"),
+    pytest.param({"schema": {}}, {"x": 1, "y": "z"}, [("x", "1"), ("y", "z")], id="object"),
+]
+
+
+@pytest.mark.parametrize(("declared", "value", "expected"), QUERY_CASES)
+async def test_queries(
+    recorder: Recorder, declared: dict[str, Any], value: Any, expected: list[tuple[str, str]]
+) -> None:
+    """A query parameter is read back by the standard library as the style says."""
+    request = await sent(recorder, parameters({"name": "q", "in": "query", **declared}), {"q": value})
+    assert parse_qsl(urlsplit(request.target).query, keep_blank_values=True, strict_parsing=bool(expected)) == expected
+
+
+async def test_a_whole_query_from_one_argument(recorder: Recorder) -> None:
+    """`in: querystring` writes the whole query from one value."""
+    declared = {"in": "querystring", "name": "q", "content": {"application/x-www-form-urlencoded": {"schema": OBJECT}}}
+    request = await sent(recorder, parameters(declared), {"q": {"a": "x y", "b": [1, 2]}})
+    assert parse_qs(urlsplit(request.target).query) == {"a": ["x y"], "b": ["1", "2"]}
+
+
+HOSTILE = ["a/b", "a?b", "a#b", "a%2Fb", "a b", "é", "..a", "a;b=c", "{x}", "\\", "a\r\nb", "%"]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+async def test_a_path_value_is_one_segment(recorder: Recorder, value: str) -> None:
+    """Whatever a path value holds, it arrives as the one segment that it is."""
+    root = parameters({"name": "id", "in": "path", "required": True, "schema": TEXT}, path="/a/{id}/z")
+    request = await sent(recorder, root, {"id": value})
+    empty, first, segment, last = request.target.split("/")
+    assert (empty, first, unquote(segment), last) == ("", "a", value, "z")
+
+
+@pytest.mark.parametrize("value", ["", ".", ".."])
+async def test_a_path_value_that_leads_elsewhere_is_refused(recorder: Recorder, value: str) -> None:
+    """Dot segments and empty segments are other endpoints: they are refused and name the argument."""
+    root = parameters({"name": "id", "in": "path", "required": True, "schema": TEXT}, path="/a/{id}/z")
+    assert "/id: " in await refused(recorder, root, {"id": value})
+
+
+async def test_several_variables_in_a_segment(recorder: Recorder) -> None:
+    """A segment may have several variables, and only the whole of it must not be a dot segment."""
+    declared = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in ("a", "b")]
+    request = await sent(recorder, parameters(*declared, path="/x/{a}.{b}:go"), {"a": "1", "b": "."})
+    assert request.target == "/x/1..:go"
+
+
+async def test_headers_and_cookies(recorder: Recorder) -> None:
+    """Header and cookie parameters arrive as their styles say, JSON as JSON in ASCII."""
+    root = parameters(
+        {"name": "X-List", "in": "header", "schema": {"type": "array"}},
+        {"name": "X-Json", "in": "header", "content": {"application/json": {"schema": {}}}},
+        {"name": "X-Flag", "in": "header", "schema": {"type": "boolean"}},
+        {"name": "session", "in": "cookie", "schema": TEXT},
+        {"name": "other", "in": "cookie", "schema": TEXT},
+    )
+    arguments = {"X-List": ["a", 1], "X-Json": {"é": 1}, "X-Flag": False, "session": "a;b é", "other": "x"}
+    request = await sent(recorder, root, arguments)
+    assert request.header("x-list") == "a,1"
+    assert json.loads(request.header("x-json") or "") == {"é": 1}
+    assert request.header("x-flag") == "false"
+    jar = {name: unquote(morsel.value) for name, morsel in SimpleCookie(request.header("cookie")).items()}
+    assert jar == {"session": "a;b é", "other": "x"}
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\x00b", " a", "a ", "a\x7f"])
+async def test_a_header_value_cannot_split_the_header(recorder: Recorder, value: str) -> None:
+    """A value that HTTP would read as more than itself, or change, is refused and names the argument."""
+    root = parameters({"name": "X-A", "in": "header", "schema": TEXT})
+    assert "/X-A: " in await refused(recorder, root, {"X-A": value})
+
+
+@pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "Connection"])
+async def test_headers_of_the_connection_are_not_arguments(recorder: Recorder, name: str) -> None:
+    """Headers that follow from the request itself are refused."""
+    root = parameters({"name": name, "in": "header", "schema": TEXT})
+    async with served(root, Settings(base_url=recorder.url)) as client:
+        (tool,) = [tool for tool in await client.list_tools() if tool.name == "op"]
+        (argument,) = tool.input_schema["properties"]
+    assert argument in await refused(recorder, root, {argument: "x"})
+
+
+async def test_a_parameter_never_takes_the_place_of_a_credential(recorder: Recorder) -> None:
+    """An argument for the place of a configured credential is refused; where none is configured, it is sent."""
+    for location in ("header", "query", "cookie"):
+        root = parameters({"name": "Api-Key", "in": location, "required": True, "schema": TEXT})
+        root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": location, "name": "Api-Key"}}}
+        root["security"] = [{"key": []}, {}]
+        async with served(root, Settings(base_url=recorder.url, environ={"API_KEY": "MARKER"})) as client:
+            result = await client.call_tool("op", {"Api-Key": "mine"}, raise_on_error=False)
+            assert result.is_error
+            assert "/Api-Key" in text_of(result)
+            assert "MARKER" not in text_of(result)
+            assert not (await client.call_tool("op", {}, raise_on_error=False)).is_error
+        async with served(root, Settings(base_url=recorder.url)) as client:
+            assert not (await client.call_tool("op", {"Api-Key": "mine"}, raise_on_error=False)).is_error
+        with_key, with_argument = recorder.requests
+        recorder.requests.clear()
+        assert "MARKER" in str(with_key)
+        assert "mine" in str(with_argument)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200)
+@given(values=st.fixed_dictionaries(dict.fromkeys(("path", "query", "header", "cookie", "body"), ANY_JSON)))
+def test_no_value_reaches_another_place(values: dict[str, Any]) -> None:
+    """For any values at all: the request is refused, or has exactly one segment, the declared names and no other."""
+    declared = [
+        {"name": "path", "in": "path", "required": True, "schema": {}},
+        {"name": "query", "in": "query", "schema": {}, "style": "form", "explode": False},
+        {"name": "header", "in": "header", "schema": {}},
+        {"name": "cookie", "in": "cookie", "schema": {}, "explode": False},
+    ]
+    root = operation(
+        path="/a/{path}/z",
+        parameters=declared,
+        requestBody={"content": {"application/json": {"schema": {"properties": {"body": {}}}}}},
+        servers=[{"url": "http://api.test/v1"}],
+    )
+    (tool,) = build_tools(api_of(root))[0]
+    credential = Credential("KEY", "header", "x-key", "MARKER")
+    try:
+        tool.validate(values)
+        url = base_url(tool, None, "")
+        written = write_request(tool, tool.bind(values), [credential], url, Sources(Shapes(root), Files()))
+        request = written.to_httpx()
+    except ArgumentsError:
+        return
+    assert request.url.host == "api.test"
+    assert len(request.url.raw_path.partition(b"?")[0].split(b"/")) == 5
+    names = {name for name, _ in parse_qsl(request.url.query.decode(), keep_blank_values=True)}
+    assert names <= {"query"}
+    own = {"host", "accept", "user-agent", "content-type", "content-length", "header", "cookie", "x-key"}
+    assert {name.lower() for name in request.headers} <= own
+    assert request.headers["x-key"] == "MARKER"
+    assert json.loads(request.content) == {"body": values["body"]}
+
+
+async def test_half_a_character_is_refused(recorder: Recorder) -> None:
+    """Text that UTF-8 cannot hold is refused in words."""
+    root = parameters({"name": "q", "in": "query", "schema": TEXT})
+    (tool,) = build_tools(api_of(root))[0]
+    with pytest.raises(ArgumentsError, match="surrogate"):
+        write_request(tool, tool.bind({"q": "\ud800"}), [], "http://api.test", Sources(Shapes(root), Files()))
+
+
+def test_accept_follows_from_the_declared_answers() -> None:
+    """The Accept header names the media types of the declared answers, successes first."""
+    responses = {
+        "400": {"description": "", "content": {"application/problem+json": {}}},
+        "200": {"description": "", "content": {"image/png": {}, "application/json": {}}},
+    }
+    (tool,) = build_tools(api_of(operation("get", responses=responses)))[0]
+    written = write_request(tool, tool.bind({}), [], "http://api.test", Sources(Shapes({}), Files()))
+    headers = Message()
+    for name, value in written.headers:
+        headers[name] = value.decode()
+    assert headers["accept"] == "image/png, application/json, application/problem+json, */*;q=0.1"
+    assert headers["user-agent"].startswith("portkey-bridge/")

@@ -1,0 +1,371 @@
+"""An answer of any kind becomes the content that helps most, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastmcp.tools.base import ToolResult
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mcp_types import AudioContent, BlobResourceContents, EmbeddedResource, ImageContent, ResourceLink, TextContent
+
+from portkey_bridge.conformance import findings
+from portkey_bridge.operations import Operation, read_api
+from portkey_bridge.response import Answer, Renderer, declared_error
+from portkey_bridge.results import Results
+from portkey_bridge.security import Redactor
+from portkey_bridge.settings import Bounds
+
+ROOT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "t", "version": "1"},
+    "paths": {
+        "/things/{id}": {
+            "get": {
+                "responses": {
+                    "200": {
+                        "description": "It.",
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}},
+                    },
+                    "404": {"$ref": "#/components/responses/Missing"},
+                    "5XX": {"description": "It is our\n fault."},
+                    "default": {"description": "Something else."},
+                }
+            }
+        }
+    },
+    "components": {
+        "responses": {"Missing": {"description": "No such thing."}},
+        "schemas": {"Thing": {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}},
+    },
+}
+OPERATION: Operation = read_api(ROOT, "").operations[0]
+LIMIT = 2000
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def answer(body: bytes, media_type: str | None = "application/json", status: int = 200, **headers: str) -> Answer:
+    """Give an answer; names of headers are written with `_`."""
+    named = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    declared = [("content-type", media_type)] if media_type is not None else []
+    return Answer(status, "", httpx.Headers([*declared, *named]), body)
+
+
+def rendered(given: Answer, *files: Path) -> ToolResult:
+    """Render an answer as a call would."""
+    return Renderer(LIMIT, Results(Bounds()), files).render(OPERATION, given)
+
+
+def texts(result: ToolResult) -> list[str]:
+    """Give the texts of a result."""
+    return [block.text for block in result.content if isinstance(block, TextContent)]
+
+
+#: Bodies of JSON whose text a reader could change
+EXACT = [
+    b'{"b": 1, "a": 2}',
+    b'{"n": 123456789012345678901234567890}',
+    b'{"n": 0.1000000000000000055511151231257827}',
+    b'{"n": 1e400, "m": -0, "k": 1.0, "z": 1E5}',
+    b'{\n  "spaced" :  [ 1 ,2 ]\n}\n',
+    b'"\\u00e9\\/"',
+    '{"é": "\\ud83d\\ude00 😀"}'.encode(),
+    b"[1, 2]",
+    b"null",
+]
+
+
+@pytest.mark.parametrize("body", EXACT)
+def test_json_passes_through_as_it_was_sent(body: bytes) -> None:
+    """The text is the API's own: order, spaces, digits and escapes."""
+    assert texts(rendered(answer(body))) == [body.decode()]
+
+
+#: body, structured content: objects only, and only where every number is the same there
+STRUCTURED = [
+    (b'{"a": [1, null, {"b": 0.1}], "n": 123456789012345678901234567890, "x": 1.10}', True),
+    (b'{"x": 1e22, "y": 1.0, "z": -0.0}', True),
+    (b"[1]", False),
+    (b'"text"', False),
+    (b'{"n": 0.1000000000000000055511151231257827}', False),
+    (b'{"n": 1e400}', False),
+    (b'{"n": 1e999999999999999999999}', False),
+    (b'{"n": ' + b"9" * 1500 + b".5}", False),
+    (b'{"a":' * 300 + b"1" + b"}" * 300, False),
+]
+
+
+@pytest.mark.parametrize(("body", "structured"), STRUCTURED)
+def test_objects_are_structured_content_where_nothing_changes(body: bytes, structured: bool) -> None:
+    """An object is given as a value too, unless a number or its depth would not survive."""
+    result = rendered(answer(body))
+    assert result.structured_content == (json.loads(body) if structured else None)
+    assert texts(result) == [body.decode()]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text(max_size=3), st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_no_number_changes_in_structured_content(value: dict[str, Any]) -> None:
+    """Whatever Python writes and reads exactly is structured content with the same numbers."""
+    assert rendered(answer(json.dumps(value).encode())).structured_content == value
+
+
+#: media type, body, text, part of the note
+TEXTS: list[tuple[str | None, bytes, str, str]] = [
+    ("text/plain", b"plain", "plain", ""),
+    ("text/plain; charset=iso-8859-1", b"caf\xe9", "café", ""),
+    ("text/html; charset=utf-16", "né".encode("utf-16"), "né", ""),
+    ("text/plain; charset=nonsense", "né".encode(), "né", "nonsense"),
+    ("text/plain; charset=punycode", b"plain", "plain", "punycode"),
+    ("text/plain", b"caf\xe9!", "caf\ufffd!", "no valid"),
+    ("text/plain; charset=ascii", "né".encode(), "né", "UTF-8"),
+    ("application/json", b'{"a": ', '{"a": ', "no JSON"),
+    ("application/json", b"NaN", "NaN", "no JSON"),
+    ("application/json", b"<html>Bad gateway</html>", "<html>Bad gateway</html>", "no JSON"),
+    ("application/json", b"[" * 500, "[" * 500, ""),
+    ("application/json", b"\xef\xbb\xbf{}", "{}", ""),
+    ("application/json", '{"a": "é"}'.encode("utf-16"), '{"a": "é"}', ""),
+    ("text/plain", b'{"a": 1}', '{"a": 1}', "declared as text/plain"),
+    (None, b'{"a": 1}', '{"a": 1}', "declared as nothing"),
+    (None, b"words", "words", ""),
+    ("nonsense", b"words", "words", ""),
+    ("application/xml", b"<a/>", "<a/>", ""),
+    ("application/atom+xml", b"<a/>", "<a/>", ""),
+    ("image/svg+xml", b"<svg/>", "<svg/>", ""),
+    ("application/problem+json", b"[1]", "[1]", ""),
+    ("APPLICATION/JSON ; Charset=UTF-8", b"[1]", "[1]", ""),
+]
+
+
+@pytest.mark.parametrize(("media_type", "body", "expected", "note"), TEXTS)
+def test_text_survives_what_is_said_about_it(media_type: str | None, body: bytes, expected: str, note: str) -> None:
+    """Wrong or missing types and charsets cost a note, never the text."""
+    text, *notes = texts(rendered(answer(body, media_type)))
+    assert text == expected
+    assert note in "".join(notes)
+    assert bool(note) <= bool(notes)
+
+
+def test_pictures_and_sounds_are_blocks_of_their_kind() -> None:
+    """Images and audio arrive byte by byte, with their media types."""
+    [image] = rendered(answer(PNG, "image/png")).content
+    assert isinstance(image, ImageContent)
+    assert (base64.b64decode(image.data), image.mime_type) == (PNG, "image/png")
+    [audio] = rendered(answer(b"ID3\x04", "audio/mpeg; rate=1")).content
+    assert isinstance(audio, AudioContent)
+    assert (base64.b64decode(audio.data), audio.mime_type) == (b"ID3\x04", "audio/mpeg")
+
+
+#: Content-Disposition, the file's name (RFC 6266; nothing of it may lead out of a folder)
+FILE_NAMES = [
+    ('attachment; filename="report.pdf"', "report.pdf"),
+    ("attachment; filename*=UTF-8''caf%C3%A9.zip", "café.zip"),
+    ('attachment; filename="../../etc/passwd"', "passwd"),
+    ('attachment; filename="..\\\\..\\\\boot.ini"', "boot.ini"),
+    ('attachment; filename=".."', None),
+    ('attachment; filename="/"', None),
+    ("attachment", None),
+    ("", None),
+    ('attachment; filename="a\x00b\nc.txt"', "a_b c.txt"),
+]
+
+
+@pytest.mark.parametrize(("disposition", "expected"), FILE_NAMES)
+def test_the_file_name_is_a_bare_name(disposition: str, expected: str | None) -> None:
+    """A file's name is what Content-Disposition says, without a way to another folder."""
+    assert answer(b"", "a/b", content_disposition=disposition).file_name == expected
+
+
+def test_other_binary_is_an_embedded_resource() -> None:
+    """A body of any other type carries its media type and its file's name."""
+    body = bytes(range(256))
+    [block] = rendered(answer(body, "application/zip", content_disposition='attachment; filename="a b.zip"')).content
+    assert isinstance(block, EmbeddedResource)
+    assert isinstance(block.resource, BlobResourceContents)
+    assert base64.b64decode(block.resource.blob) == body
+    assert block.resource.mime_type == "application/zip"
+    assert str(block.resource.uri) == "response:a%20b.zip"
+
+
+@pytest.mark.parametrize("media_type", [None, "application/json", "text/plain"])
+def test_an_empty_body_says_so(media_type: str | None) -> None:
+    """An answer without a body is a sentence, with its status."""
+    assert texts(rendered(answer(b"", media_type, 204))) == [
+        "GET /things/{id} answered 204 No Content: the answer has no body."
+    ]
+
+
+def test_large_binary_needs_a_folder() -> None:
+    """Without a files folder, a large body is refused with its size and the setting that opens it."""
+    [text] = texts(rendered(answer(bytes(5000), "application/zip")))
+    assert "5,000 bytes of application/zip" in text
+    assert "OPEN_MCP_FILES" in text
+    [text] = texts(rendered(answer(bytes(LIMIT * 25), "image/png")))
+    assert "OPEN_MCP_FILES" in text
+
+
+def test_large_binary_is_written_and_linked(tmp_path: Path) -> None:
+    """With a files folder, a large body is written there under its own name, and linked."""
+    body = bytes(range(256)) * 20
+    given = answer(body, "application/zip", content_disposition='attachment; filename="../x.zip"')
+    for _ in range(2):
+        result = rendered(given, tmp_path)
+        link = result.content[0]
+        assert isinstance(link, ResourceLink)
+        assert (link.mime_type, link.size) == ("application/zip", len(body))
+    [written] = tmp_path.iterdir()
+    assert written.read_bytes() == body
+    assert isinstance(link, ResourceLink)
+    assert link.uri == written.as_uri()
+    assert str(written) in texts(result)[0]
+
+
+def test_a_file_of_somebody_else_stays(tmp_path: Path) -> None:
+    """A name that is taken is not written over, and a link is not followed."""
+    given = answer(bytes(5000), "application/zip")
+    rendered(given, tmp_path)
+    [taken] = tmp_path.iterdir()
+    taken.unlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(bytes(5000))
+    taken.symlink_to(elsewhere)
+    assert "could not be written" in texts(rendered(given, tmp_path))[0]
+
+
+def test_a_folder_that_is_missing_is_said(tmp_path: Path) -> None:
+    """A files folder that cannot be written to is named with its setting."""
+    [text] = texts(rendered(answer(bytes(5000), "application/zip"), tmp_path / "missing"))
+    assert "OPEN_MCP_FILES" in text
+
+
+def test_a_large_answer_is_a_view() -> None:
+    """Beyond the limit there is a view, an id to read on with, and no structured content."""
+    body = json.dumps({"data": list(range(2000))}).encode()
+    results = Results(Bounds())
+    result = Renderer(LIMIT, results).render(OPERATION, answer(body))
+    [text] = texts(result)
+    result_id = text.partition("resultId: ")[2].partition(".")[0]
+    assert results[result_id] == body
+    assert json.loads(text.partition("\n")[2])["data"][0] == 0
+    assert result.structured_content is None
+    assert len(text) < LIMIT + 400
+
+
+def test_large_text_is_shown_with_head_and_tail() -> None:
+    """Text that is no JSON is kept in the same way."""
+    results = Results(Bounds())
+    whole = "".join(f"line {number}\n" for number in range(1000))
+    [text] = texts(Renderer(LIMIT, results).render(OPERATION, answer(whole.encode(), "text/plain")))
+    assert "\nline 0\n" in text
+    assert text.endswith("line 999\n")
+    assert json.loads(results[text.partition("resultId: ")[2].partition(".")[0]]) == whole
+
+
+def test_characters_count_and_not_bytes() -> None:
+    """An answer of other letters than Latin ones has the same room."""
+    body = json.dumps(["é" * (LIMIT - 4)], ensure_ascii=False).encode()
+    assert texts(rendered(answer(body))) == [body.decode()]
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 499, 500, 599])
+def test_errors_are_errors(status: int) -> None:
+    """A status of 400 and above is an error with status, method, path template and body."""
+    result = rendered(answer(b'{"error": "why"}', status=status))
+    assert result.is_error
+    assert texts(result)[0].startswith(f"GET /things/{{id}} answered {status}")
+    assert texts(result)[0].endswith('{"error": "why"}')
+    assert result.structured_content == {"error": "why"}
+
+
+def test_a_picture_of_an_error_is_shown_behind_its_status() -> None:
+    """What is no text stays what it is."""
+    title, image = rendered(answer(PNG, "image/png", 500)).content
+    assert isinstance(title, TextContent)
+    assert isinstance(image, ImageContent)
+
+
+def test_a_redirect_that_was_not_followed_says_where_to() -> None:
+    """The target is what a model needs to go on."""
+    result = rendered(answer(b"", None, 303, location="/jobs/7"))
+    assert "a redirect that was not followed" in texts(result)[0]
+    assert texts(result)[1] == "Location: /jobs/7"
+    assert not result.is_error
+
+
+#: status, what the document says of it
+DECLARED = [(404, "404: No such thing."), (503, "5XX: It is our fault."), (418, "default: Something else.")]
+
+
+@pytest.mark.parametrize(("status", "expected"), DECLARED)
+def test_the_document_explains_an_error(status: int, expected: str) -> None:
+    """The description of the declared response is a hint: its own, its class's, else the default."""
+    assert declared_error(OPERATION, status, ROOT) == f"The document says of {expected}"
+
+
+def test_what_a_program_needs_goes_to_meta() -> None:
+    """Status, request id and rate limits are in `_meta`; what a model needs is in the text."""
+    headers = {
+        "x_request_id": "req-1",
+        "x_ratelimit_remaining_requests": "9",
+        "ratelimit_policy": "10;w=60",
+        "retry_after": "3",
+        "link": '<https://api.example.com/?page=2>; rel="next"',
+        "server": "nobody",
+    }
+    result = rendered(answer(b"{}", "application/json", 200, **headers))
+    assert result.meta == {
+        "status": 200,
+        "requestId": "req-1",
+        "rateLimit": {"x-ratelimit-remaining-requests": "9", "ratelimit-policy": "10;w=60", "retry-after": "3"},
+    }
+    assert texts(result)[1] == 'Link: <https://api.example.com/?page=2>; rel="next"\nRetry-After: 3'
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from([None, "application/json", "text/plain; charset=utf-16", "a/b", "/"]))
+def test_no_body_breaks_the_rendering(body: bytes, media_type: str | None) -> None:
+    """Whatever arrives under whatever type becomes a result that can be written."""
+    for block in rendered(answer(body, media_type)).content:
+        block.model_dump_json()
+
+
+#: status, media type, body, part of what openapi-core finds
+FINDINGS = [
+    (200, "application/json", b'{"id": 1}', None),
+    (200, "application/json", b'{"id": "x"}', "$.id: 'x' is not of type 'integer'"),
+    (200, "application/json", b"{}", "'id' is a required property"),
+    (200, "text/html", b"<p>", "text/html"),
+    (404, "application/json", b"{}", None),
+]
+
+
+@pytest.mark.parametrize(("status", "media_type", "body", "expected"), FINDINGS)
+def test_findings_name_what_is_not_as_declared(status: int, media_type: str, body: bytes, expected: str | None) -> None:
+    """openapi-core compares the answer with the document, whatever server it came from."""
+    found = findings(OPERATION, answer(body, media_type, status), ROOT)
+    assert bool(found) == bool(expected)
+    assert (expected or "") in "".join(found)
+
+
+SECRET = 'a secret/with "every" character'  # noqa: S105  # it is none
+
+
+@pytest.mark.parametrize(
+    "written",
+    [SECRET, json.dumps(SECRET), httpx.QueryParams({"key": SECRET}), base64.b64encode(SECRET.encode()).decode()],
+)
+def test_a_secret_is_taken_out_however_it_is_written(written: Any) -> None:
+    """In plain text, in JSON, in a URL or as basic authentication: the variable's name stands in its place."""
+    redact = Redactor({"API_KEY": SECRET, "PROVIDER": "openai"})
+    text = f"before {str(written).replace('+', '%20')} after openai"
+    assert "[API_KEY]" in redact(text)
+    assert "every" not in redact(text)
+    assert redact(text).endswith(" after openai")
+    assert redact.body(text.encode()).decode() == redact(text)

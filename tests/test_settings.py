@@ -1,0 +1,146 @@
+"""Settings: what wins over what, and that every option is documented where people look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.settings import OPTIONS, SCHEMA_BUDGET, Option, Settings, read_settings, refuse_lured_credentials
+from tests.conftest import ROOT, Run
+
+PORTKEY_CREDENTIALS = (
+    "X_PORTKEY_API_KEY",
+    "X_PORTKEY_VIRTUAL_KEY",
+    "API_KEY",
+    "X_PORTKEY_PROVIDER",
+    "X_PORTKEY_CONFIG",
+    "X_PORTKEY_CUSTOM_HOST",
+)
+
+EACH_OPTION = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.field)
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, where no `.env` of a developer lies."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_defaults_serve_the_portkey_api_whole() -> None:
+    """Without options, variables and files nothing is restricted and nothing is redirected."""
+    assert read_settings({}, {}) == Settings()
+
+
+#: variable, text, field of Settings, value
+VALUES = [
+    ("OPEN_MCP_SPEC", "a.yaml", "spec", "a.yaml"),
+    ("OPEN_MCP_BASE_URL", "http://127.0.0.1:8787/v1/", "base_url", "http://127.0.0.1:8787/v1/"),
+    ("OPEN_MCP_TOOLS", " a, b ,,c", "tools", ("a", "b", "c")),
+    ("OPEN_MCP_TOOLS", "", "tools", ()),
+    ("OPEN_MCP_PATH_ITEM_TOOLS", "1", "path_item_tools", True),
+    ("OPEN_MCP_PATH_ITEM_TOOLS", "TRUE", "path_item_tools", True),
+    ("OPEN_MCP_PATH_ITEM_TOOLS", "0", "path_item_tools", False),
+    ("OPEN_MCP_PATH_ITEM_TOOLS", "", "path_item_tools", False),
+    ("OPEN_MCP_SCHEMA_BUDGET", "900", "schema_budget", 900),
+    ("OPEN_MCP_SCHEMA_BUDGET", "full", "schema_budget", float("inf")),
+    ("OPEN_MCP_SCHEMA_BUDGET", "", "schema_budget", SCHEMA_BUDGET),
+    ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "field", "value"), VALUES)
+def test_a_variable_sets_its_field(variable: str, text: str, field: str, value: object) -> None:
+    """Each variable is read as what it means; an empty one counts as not set."""
+    assert getattr(read_settings({}, {variable: text}), field) == value
+
+
+@EACH_OPTION
+def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option, empty_folder: Path) -> None:
+    """The command line wins over the environment, the environment over `.env`."""
+    texts = {
+        "base_url": ["http://a", "http://b", "http://c"],
+        "path_item_tools": ["0", "1", "0"],
+        "schema_budget": ["1", "2", "3"],
+        "files": [".", "..", "/"],
+        "result_limit": ["1000", "2000", "3000"],
+        "kept_results": ["1,1,1", "2,2,2", "3,3,3"],
+        "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
+        "retries": ["1", "2", "3"],
+        "concurrency": ["1", "2", "3"],
+        "validate_responses": ["0", "1", "0"],
+        "verbose": ["0", "1", "0"],
+    }.get(option.field, ["a", "b", "c"])
+    filed, real, flag = texts
+    (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
+    by_file = read_settings({}, {})
+    by_environment = read_settings({}, {option.variable: real})
+    by_flag = read_settings({option.field: flag}, {option.variable: real})
+    found = [getattr(settings, option.field) for settings in (by_file, by_environment, by_flag)]
+    assert found == [getattr(read_settings({option.field: text}, {}), option.field) for text in texts]
+
+
+def test_an_environment_file_is_read_instead_of_dotenv(empty_folder: Path) -> None:
+    """`--env-file` names the file that counts; the `.env` beside it is not read."""
+    (empty_folder / ".env").write_text("OPEN_MCP_TOOLS=a\nAPI_KEY=a\n")
+    (empty_folder / "mine.env").write_text("OPEN_MCP_SPEC=b.yaml\n")
+    settings = read_settings({}, {}, "mine.env")
+    assert (settings.spec, settings.tools, settings.environ) == ("b.yaml", (), {"OPEN_MCP_SPEC": "b.yaml"})
+
+
+def test_secrets_do_not_print(empty_folder: Path) -> None:
+    """The `repr` of settings, which ends up in logs, shows no value of the environment."""
+    (empty_folder / ".env").write_text("API_KEY=hidden\n")
+    assert "hidden" not in repr(read_settings({}, {"X_PORTKEY_API_KEY": "hidden too"}))
+
+
+def test_a_variable_in_both_places_is_not_lured(empty_folder: Path) -> None:
+    """What the real environment says as well does not come from the file, so nothing is refused."""
+    (empty_folder / ".env").write_text("OPEN_MCP_BASE_URL=http://a\n")
+    settings = read_settings({}, {"OPEN_MCP_BASE_URL": "http://a", "API_KEY": "k"})
+    refuse_lured_credentials(settings, ["API_KEY"])
+
+
+def test_one_real_credential_among_filed_ones_is_lured(empty_folder: Path) -> None:
+    """A credential of the environment is refused beside others that the file brings, and it alone is named."""
+    (empty_folder / ".env").write_text("OPEN_MCP_BASE_URL=http://a\nAPI_KEY=k\n")
+    settings = read_settings({}, {"X_PORTKEY_API_KEY": "k"})
+    refuse_lured_credentials(settings, ["API_KEY"])
+    with pytest.raises(SettingsError, match=r"where X_PORTKEY_API_KEY is sent"):
+        refuse_lured_credentials(settings, ["API_KEY", "X_PORTKEY_API_KEY"])
+
+
+# Documentation
+
+
+def test_every_option_is_in_the_help(run: Run) -> None:
+    """`--help` shows each option with its variable, and nothing that does not exist."""
+    shown = " ".join(run("--help").stdout.split())
+    assert [option.flag for option in OPTIONS if f" {option.flag}" not in shown] == []
+    assert [option.variable for option in OPTIONS if f"({option.variable})" not in shown] == []
+
+
+@EACH_OPTION
+@pytest.mark.xfail(strict=False, reason="the README is still to be written")
+def test_every_option_is_in_the_readme(option: Option) -> None:
+    """The README names each option's variable and its flag."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert option.variable in readme
+    assert option.flag in readme
+
+
+def test_the_example_file_has_exactly_the_variables() -> None:
+    """`.env.example` has the settings and the Portkey credentials, none more, and sets none of them."""
+    example = dotenv_values(ROOT / ".env.example")
+    assert example.keys() == {*(option.variable for option in OPTIONS), *PORTKEY_CREDENTIALS}
+    assert not any(example.values())
+
+
+def test_every_variable_of_the_example_file_is_explained() -> None:
+    """Each variable follows a comment of one line."""
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    bare = [line for before, line in zip(["", *lines], lines, strict=False) if "=" in line and before[:2] != "# "]
+    assert [line for line in bare if not line.startswith("#")] == []

@@ -1,0 +1,233 @@
+"""Swagger 2.0 documents are served as if their owners had written OpenAPI 3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from openapi_spec_validator import OpenAPIV30SpecValidator
+
+from portkey_bridge.document import parse
+from portkey_bridge.normalize import normalize
+from portkey_bridge.operations import Api, Operation, read_api
+from portkey_bridge.styles import PAIR_STYLES, escape
+from portkey_bridge.swagger import from_swagger
+
+HEAD = "swagger: '2.0'\ninfo: {title: T, version: '1'}\nhost: api.example.com\nbasePath: /v1\n"
+
+PETS = (
+    HEAD
+    + """
+schemes: [http, https]
+consumes: [application/json]
+produces: [application/json, application/xml]
+securityDefinitions:
+  key: {type: apiKey, in: header, name: X-Key}
+  login: {type: basic}
+  app: {type: oauth2, flow: accessCode, authorizationUrl: 'https://a.example/auth', tokenUrl: 'https://a.example/token', scopes: {read: Reads}}
+security: [{key: []}]
+parameters:
+  Limit: {name: limit, in: query, type: integer, maximum: 100, exclusiveMaximum: true}
+  Pet: {name: pet, in: body, required: true, description: The pet., schema: {$ref: '#/definitions/Pet'}}
+responses:
+  Missing: {description: Not there, schema: {$ref: '#/definitions/Error'}}
+definitions:
+  Pet:
+    type: object
+    required: [name]
+    discriminator: kind
+    properties:
+      name: {type: string, x-nullable: true}
+      kind: {type: string}
+      photo: {type: file}
+      owner: {$ref: '#/paths/~1pets/get/responses/200/schema'}
+  Error: {type: object}
+paths:
+  /pets:
+    parameters: [{$ref: '#/parameters/Limit'}]
+    get:
+      responses:
+        '200': {description: OK, schema: {type: array, items: {$ref: '#/definitions/Pet'}}, headers: {X-Total: {type: integer}}}
+        '404': {$ref: '#/responses/Missing'}
+    post:
+      parameters: [{$ref: '#/parameters/Pet'}]
+      responses: {'201': {description: Made}}
+  /pets/{id}:
+    parameters:
+      - {name: id, in: path, required: true, type: string}
+      - {name: note, in: formData, type: string}
+    post:
+      consumes: [multipart/form-data]
+      schemes: [http]
+      parameters:
+        - {name: photo, in: formData, type: file, required: true, description: A picture.}
+        - {name: tags, in: formData, type: array, items: {type: string}, collectionFormat: pipes}
+      responses: {'200': {description: OK}}
+    put:
+      consumes: [application/x-www-form-urlencoded]
+      responses: {'200': {description: OK}}
+"""
+)
+
+
+def read(text: str) -> Api:
+    root, repairs = normalize(parse("pets.yaml", "file:///pets.yaml", text))
+    assert repairs == ()
+    return read_api(root, "file:///pets.yaml")
+
+
+def operation(api: Api, method: str, path: str) -> Operation:
+    return next(found for found in api.operations if (found.method, found.path) == (method, path))
+
+
+@pytest.fixture(scope="module")
+def api() -> Api:
+    """Give the API of PETS."""
+    return read(PETS)
+
+
+def test_upgraded_document_is_valid() -> None:
+    """The validator of OpenAPI 3.0 finds nothing wrong with an upgraded document."""
+    upgraded = from_swagger(yaml.safe_load(PETS.replace(", exclusiveMaximum: true", "")), "https")
+    for schema in ("name", "kind", "photo", "owner"):  # what only the schemas' own turn upgrades
+        upgraded["components"]["schemas"]["Pet"]["properties"][schema] = {"type": "string"}
+    del upgraded["components"]["schemas"]["Pet"]["discriminator"]
+
+    assert [error.message for error in OpenAPIV30SpecValidator(upgraded).iter_errors()] == []
+
+
+def test_servers(api: Api) -> None:
+    """Host, base path and schemes are servers, the safe one first; an operation's own schemes go before."""
+    assert [server.url for server in api.servers] == ["https://api.example.com/v1", "http://api.example.com/v1"]
+    assert [server.url for server in operation(api, "POST", "/pets/{id}").servers] == ["http://api.example.com/v1"]
+
+
+SERVERS = [
+    pytest.param({"host": "a.example"}, "https://a.example", id="no scheme: the document's own"),
+    pytest.param({"host": "localhost:8080"}, "http://localhost:8080", id="this machine has no certificate"),
+    pytest.param({"host": "https://a.example/"}, "https://a.example", id="host written as a URL"),
+    pytest.param({"basePath": "v1/"}, "/v1", id="no host: relative to the document"),
+    pytest.param({"host": "a.example", "schemes": ["ws", "wss"]}, "https://a.example", id="only schemes of others"),
+]
+
+
+@pytest.mark.parametrize(("fields", "url"), SERVERS)
+def test_server_without_all_parts(fields: dict[str, Any], url: str) -> None:
+    """What a document leaves out of its server has the default of the specification."""
+    assert from_swagger({"swagger": "2.0", "paths": {}, **fields}, "https")["servers"] == [{"url": url}]
+
+
+def test_shared_body_parameter(api: Api) -> None:
+    """A reference to a shared body parameter becomes the request body, in the media types that are consumed."""
+    body = operation(api, "POST", "/pets").request_body
+
+    assert body is not None
+    assert (body.required, body.description) == (True, "The pet.")
+    assert [(media_type.name, media_type.schema) for media_type in body.content] == [
+        ("application/json", {"$ref": "#/components/schemas/Pet"})
+    ]
+
+
+def test_form_with_file_is_multipart(api: Api) -> None:
+    """Form parameters of the operation and of its path are one body; a file makes it `multipart/form-data`."""
+    body = operation(api, "POST", "/pets/{id}").request_body
+
+    assert body is not None
+    (media_type,) = body.content
+    assert media_type.name == "multipart/form-data"
+    assert media_type.schema["properties"]["photo"] == {
+        "type": "string",
+        "format": "binary",
+        "description": "A picture.",
+    }
+    assert media_type.schema["required"] == ["photo"]
+    assert "note" in media_type.schema["properties"]
+    assert media_type.encoding == {"tags": {"style": "pipeDelimited", "explode": False}}
+
+
+def test_inherited_form(api: Api) -> None:
+    """An operation without form parameters has those of its path, in the media type that it consumes."""
+    body = operation(api, "PUT", "/pets/{id}").request_body
+
+    assert body is not None
+    assert [media_type.name for media_type in body.content] == ["application/x-www-form-urlencoded"]
+    assert list(body.content[0].schema["properties"]) == ["note"]
+
+
+def test_parameter_keeps_its_constraints(api: Api) -> None:
+    """What a parameter says about its value is its schema, in JSON Schema's words."""
+    (limit,) = operation(api, "GET", "/pets").parameters
+
+    assert limit.schema == {"type": "integer", "exclusiveMaximum": 100}
+
+
+def test_responses_have_what_is_produced(api: Api) -> None:
+    """Responses have a content in every media type that is produced, shared responses too."""
+    responses = operation(api, "GET", "/pets").responses
+
+    assert list(responses["200"]["content"]) == ["application/json", "application/xml"]
+    assert responses["200"]["headers"]["X-Total"]["schema"] == {"type": "integer"}
+    assert responses["404"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
+
+
+def test_schema_is_found_wherever_it_stood(api: Api) -> None:
+    """A reference into another operation of the old document still leads to the same schema."""
+    pet = api.root["components"]["schemas"]["Pet"]
+    place: Any = api.root
+    for token in pet["properties"]["owner"]["$ref"].split("/")[1:]:
+        place = place[token.replace("~1", "/")]
+
+    assert place == {"type": "array", "items": {"$ref": "#/components/schemas/Pet"}}
+    assert pet["properties"]["name"] == {"type": ["string", "null"]}
+    assert pet["properties"]["photo"] == {"type": "string", "format": "binary"}
+    assert pet["discriminator"] == {"propertyName": "kind"}
+
+
+def test_security(api: Api) -> None:
+    """Each security definition is a security scheme of OpenAPI 3."""
+    schemes = api.root["components"]["securitySchemes"]
+
+    assert [scheme.name for (scheme,) in api.security] == ["X-Key"]
+    assert schemes["login"] == {"type": "http", "scheme": "basic"}
+    assert schemes["app"]["flows"] == {
+        "authorizationCode": {
+            "authorizationUrl": "https://a.example/auth",
+            "tokenUrl": "https://a.example/token",
+            "scopes": {"read": "Reads"},
+        }
+    }
+
+
+#: Swagger 2.0, Parameter Object, `collectionFormat`: what stands in the query for ["a", "b"].
+COLLECTIONS = [
+    ("csv", [("q", "a,b")]),
+    ("ssv", [("q", "a%20b")]),
+    ("tsv", [("q", "a%09b")]),
+    ("pipes", [("q", "a%7Cb")]),
+    ("multi", [("q", "a"), ("q", "b")]),
+    (None, [("q", "a,b")]),
+]
+
+
+@pytest.mark.parametrize(("form", "pairs"), COLLECTIONS)
+def test_collection_format(form: str | None, pairs: list[tuple[str, str]]) -> None:
+    """An array in a query is written as the table of `collectionFormat` has it."""
+    written = f", collectionFormat: {form}" if form else ""
+    parameter = f"{{name: q, in: query, type: array, items: {{type: string}}{written}}}"
+    (read_parameter,) = read(f"{HEAD}paths: {{/a: {{get: {{parameters: [{parameter}]}}}}}}").operations[0].parameters
+
+    style = PAIR_STYLES[read_parameter.style]
+    assert list(style("q", ["a", "b"], read_parameter.explode, escape)) == pairs
+
+
+def test_body_and_form_of_the_path() -> None:
+    """An operation's own body goes before the form of its path: a request has one body."""
+    text = (
+        HEAD + "paths: {/a: {parameters: [{name: x, in: formData, type: string}],"
+        " post: {parameters: [{name: b, in: body, schema: {type: string}}]}}}"
+    )
+    body = read(text).operations[0].request_body
+
+    assert body is not None
+    assert body.content[0].schema == {"type": "string"}

@@ -1,0 +1,136 @@
+"""Terminal manners: help, colours, stdout and stderr, pipes, interrupts, exit codes."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portkey_bridge.cli import COMMANDS, build_parser
+from tests.conftest import BARE, Run
+
+COLOUR = "\x1b["
+
+DOCUMENT = """
+openapi: 3.1.0
+info: {title: "Pets \\e[2J", version: "1"}
+servers: [{url: http://127.0.0.1:9}]
+paths:
+  /pets: {get: {operationId: listPets, summary: "\\e[2J\\a List pets", tags: ["\\e[2J animals"]}}
+"""
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> str:
+    """Give the path of a document that tries to clear the screen."""
+    file = tmp_path / "pets.yaml"
+    file.write_text(DOCUMENT, encoding="utf-8")
+    return str(file)
+
+
+def on_a_terminal(*words: str, env: dict[str, str], cwd: Path) -> str:
+    """Give what the command line writes to a terminal of its own."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "portkey_bridge", *words],
+            env={**BARE, "TERM": "xterm-256color", "COLUMNS": "120", **env},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        shown = b"".join(iter(lambda: _read(screen.fileno()), b""))
+        child.wait(60)
+    return shown.decode()
+
+
+def _read(screen: int) -> bytes:
+    try:
+        return os.read(screen, 65536)
+    except OSError:  # Linux says so when the last writer is gone
+        return b""
+
+
+@pytest.mark.parametrize("words", ["tools", "schema listpets", "env", "doctor"])
+def test_colours_are_for_terminals(document: str, tmp_path: Path, words: str) -> None:
+    """A terminal gets colours, and none under NO_COLOR."""
+    command = [*words.split(), "--spec", document]
+    assert COLOUR in on_a_terminal(*command, env={}, cwd=tmp_path)
+    plain = on_a_terminal(*command, env={"NO_COLOR": "1"}, cwd=tmp_path)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
+
+
+@pytest.mark.parametrize("words", ["tools", "schema listpets", "env", "doctor", "tools --json", "docs", "serve"])
+def test_a_document_cannot_write_to_the_terminal(run: Run, document: str, tmp_path: Path, words: str) -> None:
+    """No control character of a document reaches a terminal, where it could rewrite what stands there."""
+    command = [*words.split(), "--spec", document]
+    shown = on_a_terminal(*command, env={}, cwd=tmp_path)
+    assert "\x1b[2J" not in shown
+    assert "\x07" not in shown
+    assert COLOUR not in run(*command).stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_help_with_examples_that_parse(run: Run, command: object) -> None:
+    """`--help` of each command ends in examples, and each of them is a command line that is understood."""
+    name = command.name  # type: ignore[attr-defined]
+    done = run(name, "--help")
+    assert done.returncode == 0
+    examples = done.stdout.partition("examples:\n")[2].splitlines()
+    assert examples
+    for line in examples:
+        program, *words = shlex.split(line.partition(" > ")[0])
+        assert program == "portkey-bridge"
+        assert build_parser().parse_args(words).command == name
+
+
+def test_the_help_tells_the_exit_codes(run: Run) -> None:
+    """The top-level help lists every command, and what the exit codes mean."""
+    text = run("--help").stdout
+    assert {command.name for command in COMMANDS} <= set(re.findall(r"^    (\w+)", text, re.MULTILINE))
+    for code in (0, 1, 2, 130, 141):
+        assert re.search(rf"\b{code}  \w", text.partition("exit codes:")[2])
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    """Output into a pipe that nobody reads ends quietly, with the code that a shell gives for it."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "portkey_bridge", "docs"]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, env=BARE, cwd=tmp_path, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
+    """Ctrl-C while serving ends with exit code 130 and no more words."""
+    command = [sys.executable, "-m", "portkey_bridge"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=BARE, cwd=tmp_path) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+        child.stdin.flush()
+        assert child.stdout.readline()  # so it serves
+        child.send_signal(signal.SIGINT)
+        _, words = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert len(words.splitlines()) == 1
+
+
+def test_results_go_to_stdout_and_words_to_stderr(run: Run, document: str) -> None:
+    """What can be piped is on stdout alone: every line there is a result."""
+    done = run("tools", "--spec", document)
+    assert len(done.stdout.splitlines()) == 1
+    assert "tools" in done.stderr

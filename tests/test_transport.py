@@ -1,0 +1,331 @@
+"""What is repeated, what is followed, what is read, and what is said when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
+from time import time
+from typing import Any
+
+import httpx
+import pytest
+from pytest_httpx import HTTPXMock
+
+from portkey_bridge.settings import Timeouts
+from portkey_bridge.transport import (
+    LONGEST_PAUSE,
+    TooLarge,
+    Transport,
+    explain,
+    may_repeat,
+    redirected,
+    retry_after,
+)
+
+URL = "https://api.example.com/v1/things"
+
+
+def request(method: str = "GET", **more: Any) -> httpx.Request:
+    """Give a request."""
+    return httpx.Request(method, URL, **more)
+
+
+async def _file() -> AsyncIterator[bytes]:
+    yield b"once"
+
+
+#: method, outcome, may it be sent again (RFC 9110 sections 9.2.2, 10.2.3 and 15.6.4, RFC 6585 section 4)
+REPETITIONS = [
+    ("GET", httpx.Response(429), True),
+    ("POST", httpx.Response(429), True),
+    ("GET", httpx.Response(503), True),
+    ("POST", httpx.Response(503), False),
+    ("POST", httpx.Response(503, headers={"retry-after": "1"}), True),
+    ("GET", httpx.Response(429, headers={"retry-after": str(int(LONGEST_PAUSE) + 1)}), False),
+    ("GET", httpx.Response(500), False),
+    ("GET", httpx.Response(502), False),
+    ("GET", httpx.Response(200), False),
+    ("POST", httpx.ConnectError("refused"), True),
+    ("POST", httpx.ConnectTimeout("slow"), True),
+    ("POST", httpx.ReadError("reset"), False),
+    ("POST", httpx.RemoteProtocolError("closed"), False),
+    ("PATCH", httpx.ReadError("reset"), False),
+    ("GET", httpx.ReadError("reset"), True),
+    ("PUT", httpx.RemoteProtocolError("closed"), True),
+    ("DELETE", httpx.WriteError("reset"), True),
+    ("GET", httpx.ReadTimeout("slow"), False),
+    ("GET", httpx.UnsupportedProtocol("ftp"), False),
+    ("GET", asyncio.CancelledError(), False),
+]
+
+
+@pytest.mark.parametrize(("method", "outcome", "expected"), REPETITIONS)
+def test_only_what_does_nothing_twice_is_repeated(
+    method: str, outcome: httpx.Response | BaseException, expected: bool
+) -> None:
+    """A request is sent again after a failure that did nothing, or if its method is idempotent, and never else."""
+    assert may_repeat(request(method), outcome) is expected
+
+
+def test_a_body_that_can_be_read_once_is_sent_once() -> None:
+    """A streamed request body is gone after a refusal, and still there where no connection was made."""
+    upload = request("POST", content=_file())
+    assert not may_repeat(upload, httpx.Response(429))
+    assert may_repeat(upload, httpx.ConnectError("refused"))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("7", 7), (" 7 ", 7), ("0", 0), ("", None), ("soon", None), ("-1", None), ("1.5", None), ("9" * 400, None)],
+)
+def test_retry_after_in_seconds(value: str, expected: float | None) -> None:
+    """Seconds are whole numbers (RFC 9110 section 10.2.3); anything else says nothing."""
+    assert retry_after(httpx.Response(429, headers={"retry-after": value})) == expected
+
+
+def test_retry_after_as_a_date() -> None:
+    """A date is the time until then, and one that is past is now."""
+    later = httpx.Response(429, headers={"retry-after": formatdate(time() + 30, usegmt=True)})
+    assert retry_after(later) == pytest.approx(30, abs=2)
+    assert retry_after(httpx.Response(429, headers={"retry-after": formatdate(time() - 30, usegmt=True)})) == 0
+
+
+SECRET = "marker-of-a-secret-credential"  # noqa: S105  # it is none
+CREDENTIALS = {"authorization": SECRET, "x-api-key": SECRET, "cookie": f"session={SECRET}", "accept": "text/plain"}
+
+
+def test_a_redirect_within_the_origin_keeps_all() -> None:
+    """The same scheme, host and port is who the credentials are meant for."""
+    followed = redirected(request(headers=CREDENTIALS), httpx.Response(302, headers={"location": "/other?a=1"}))
+    assert followed is not None
+    assert str(followed.url) == "https://api.example.com/other?a=1"
+    assert {name: followed.headers[name] for name in CREDENTIALS} == CREDENTIALS
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://elsewhere.example.com/",
+        "http://api.example.com/v1/things",
+        "https://api.example.com:8443/",
+        "//elsewhere.example.com/",
+    ],
+)
+def test_another_origin_gets_no_credential(location: str) -> None:
+    """Another scheme, host or port is another origin, and gets only headers that cannot be credentials."""
+    followed = redirected(request(headers=CREDENTIALS), httpx.Response(307, headers={"location": location}))
+    assert followed is not None
+    assert followed.headers["accept"] == "text/plain"
+    assert SECRET not in str(followed.headers.raw)
+
+
+#: method, status, location
+NOT_FOLLOWED = [
+    ("POST", 302, "/other"),
+    ("POST", 303, "/other"),
+    ("DELETE", 308, "/other"),
+    ("GET", 302, "ftp://elsewhere.example.com/"),
+    ("GET", 302, "file:///etc/passwd"),
+    ("GET", 302, "https://user:word@elsewhere.example.com/"),
+    ("GET", 302, f"https://elsewhere.example.com/?key={SECRET}"),
+    ("GET", 302, "https://elsewhere.example.com:port/"),
+    ("GET", 304, "/other"),
+    ("GET", 200, "/other"),
+]
+
+
+@pytest.mark.parametrize(("method", "status", "location"), NOT_FOLLOWED)
+def test_redirects_that_are_not_followed(method: str, status: int, location: str) -> None:
+    """Only safe methods are followed, only over HTTP, and never with a secret to somebody else."""
+    response = httpx.Response(status, headers={"location": location})
+    assert redirected(request(method), response, lambda text: text.replace(SECRET, "…")) is None
+
+
+def test_a_get_with_a_body_is_not_followed() -> None:
+    """The body would have to be sent to somebody whom it was not written for."""
+    assert redirected(request(content=b"{}"), httpx.Response(302, headers={"location": "/other"})) is None
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    """Give the list of the pauses that were made."""
+    return []
+
+
+@pytest.fixture
+async def make(slept: list[float]) -> AsyncIterator[Callable[..., Transport]]:
+    """Give a function that makes transports; they are closed in the end."""
+    made: list[Transport] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    def make(**settings: Any) -> Transport:
+        defaults = {"timeouts": Timeouts(1, 1, 5), "retries": 2, "concurrency": 2, "limit": 1000, "sleep": sleep}
+        made.append(Transport(**{**defaults, **settings}))
+        return made[-1]
+
+    yield make
+    for transport in made:
+        await transport.aclose()
+
+
+async def body(transport: Transport, sent: httpx.Request | None = None) -> bytes:
+    """Exchange a request for the whole body."""
+    async with transport.exchange(sent or request()) as response:
+        return await response.aread()
+
+
+async def test_a_refused_request_is_sent_again(
+    make: Callable[..., Transport], slept: list[float], httpx_mock: HTTPXMock
+) -> None:
+    """429 and 503 are answered by another try, after at least the pause that was asked for."""
+    httpx_mock.add_response(status_code=429, headers={"retry-after": "7"})
+    httpx_mock.add_response(status_code=503)
+    httpx_mock.add_response(text="done")
+    assert await body(make()) == b"done"
+    assert len(slept) == 2
+    assert slept[0] >= 7
+
+
+async def test_the_last_refusal_is_the_answer(make: Callable[..., Transport], httpx_mock: HTTPXMock) -> None:
+    """Retries are bounded; what the API said last is what the caller gets."""
+    for number in range(3):
+        httpx_mock.add_response(status_code=429, text=f"refused {number}")
+    assert await body(make()) == b"refused 2"
+
+
+async def test_the_last_failure_is_raised(make: Callable[..., Transport], httpx_mock: HTTPXMock) -> None:
+    """Where no try got an answer, the last error is the error."""
+    for _ in range(3):
+        httpx_mock.add_exception(httpx.ConnectError("refused"))
+    with pytest.raises(httpx.ConnectError):
+        await body(make())
+
+
+async def test_no_retries_means_one_try(make: Callable[..., Transport], httpx_mock: HTTPXMock) -> None:
+    """The setting 0 sends once."""
+    httpx_mock.add_response(status_code=503, text="down")
+    assert await body(make(retries=0)) == b"down"
+
+
+async def test_redirects_end(make: Callable[..., Transport], httpx_mock: HTTPXMock) -> None:
+    """A circle of redirects is an error, not a loop."""
+    httpx_mock.add_response(status_code=302, headers={"location": URL}, is_reusable=True)
+    with pytest.raises(httpx.TooManyRedirects):
+        await body(make())
+
+
+BOMB = gzip.compress(bytes(50_000_000))
+
+#: content-encoding, body as sent, what is read or raised
+BODIES: list[tuple[str, bytes, bytes | type[Exception]]] = [
+    ("identity", b"plain", b"plain"),
+    ("gzip", gzip.compress(b"one" * 100), b"one" * 100),
+    ("gzip", gzip.compress(b"one") + gzip.compress(b"two"), b"onetwo"),
+    ("deflate", zlib.compress(b"one" * 100), b"one" * 100),
+    ("gzip", b"", b""),
+    ("gzip", BOMB, TooLarge),
+    ("gzip, gzip", gzip.compress(BOMB), httpx.DecodingError),
+    ("br", b"whatever", httpx.DecodingError),
+    ("gzip", b"this is no gzip", httpx.DecodingError),
+    ("gzip", gzip.compress(b"one" * 100)[:-6], httpx.DecodingError),
+    ("identity", b"x" * 1000, b"x" * 1000),
+    ("identity", b"x" * 1001, TooLarge),
+]
+
+
+@pytest.mark.parametrize(("coding", "sent", "expected"), BODIES)
+async def test_bodies_are_decompressed_and_bounded(
+    make: Callable[..., Transport],
+    httpx_mock: HTTPXMock,
+    coding: str,
+    sent: bytes,
+    expected: bytes | type[Exception],
+) -> None:
+    """The limit counts what comes out of a compressed body, and a damaged one is an error."""
+    httpx_mock.add_response(stream=_Stream(sent), headers={"content-encoding": coding})
+    if isinstance(expected, bytes):
+        assert await body(make()) == expected
+        return
+    with pytest.raises(expected):
+        await body(make())
+
+
+class _Stream(httpx.AsyncByteStream):
+    """A body as it comes from the network, which nobody has decompressed."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self.content), 1000):
+            yield self.content[at : at + 1000]
+
+
+async def test_calls_wait_for_their_turn(make: Callable[..., Transport], httpx_mock: HTTPXMock) -> None:
+    """No more calls than allowed run at the same time; those that wait go on in the order in which they came."""
+    httpx_mock.add_response(text="ok", is_reusable=True)
+    transport, running, most, order = make(concurrency=2), 0, 0, []
+    gates = [asyncio.Event() for _ in range(6)]
+
+    async def call(number: int) -> None:
+        nonlocal running, most
+        async with transport.exchange(request()):
+            order.append(number)
+            running, most = running + 1, max(most, running + 1)
+            await gates[number].wait()
+            running -= 1
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(6):
+            group.create_task(call(number))
+        for gate in gates:
+            await asyncio.sleep(0)
+            gate.set()
+    assert most == 2
+    assert order == list(range(6))
+
+
+def _caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def test_every_failure_has_a_sentence_of_its_own() -> None:
+    """What is said differs by what happened, names the host, and repeats nothing of the error's own text."""
+    failures = [
+        TooLarge(5_000_000),
+        _caused(httpx.ConnectError(SECRET), ssl.SSLCertVerificationError(SECRET)),
+        _caused(httpx.ConnectError(SECRET), ssl.SSLError(SECRET)),
+        _caused(httpx.ConnectError(SECRET), socket.gaierror(SECRET)),
+        _caused(httpx.ConnectError(SECRET), ConnectionRefusedError(SECRET)),
+        *(
+            kind(SECRET)
+            for kind in (
+                httpx.ProxyError,
+                httpx.ConnectTimeout,
+                httpx.ConnectError,
+                httpx.PoolTimeout,
+                httpx.WriteTimeout,
+                httpx.ReadTimeout,
+                httpx.WriteError,
+                httpx.ReadError,
+                httpx.DecodingError,
+                httpx.TooManyRedirects,
+                httpx.RemoteProtocolError,
+                httpx.UnsupportedProtocol,
+                httpx.CloseError,
+            )
+        ),
+        TimeoutError(SECRET),
+    ]
+    sentences = [explain(error, "api.example.com", Timeouts()) for error in failures]
+    assert len(set(sentences)) == len(failures)
+    assert SECRET not in "".join(sentences)
+    assert "{" not in "".join(sentences)
