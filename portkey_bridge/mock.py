@@ -29,8 +29,10 @@ from jsonschema.validators import extend
 from jsonschema_path import SchemaPath
 from openapi_core import V31RequestValidator
 from openapi_core.datatypes import RequestParameters
+from openapi_core.deserializing.media_types.exceptions import MediaTypeDeserializeError
 from openapi_core.templating.media_types.exceptions import MediaTypeNotFound
 from openapi_core.validation.request.exceptions import ParameterValidationError
+from openapi_core.validation.schemas.exceptions import InvalidSchemaValue
 from openapi_core.validation.schemas.factories import SchemaValidatorsFactory
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -223,7 +225,9 @@ class _Check:
         spec = SchemaPath.from_dict(_document_of(api, operation, shapes))
         self.operation = operation
         self.validator = V31RequestValidator(
-            spec, schema_validators_factory=SchemaValidatorsFactory(_validator(shapes))
+            spec,
+            schema_validators_factory=SchemaValidatorsFactory(_validator(shapes)),
+            extra_media_type_deserializers=dict.fromkeys(_json_names(operation), json.loads),
         )
 
     def violations(self, request: Request, body: bytes) -> Iterator[Violation]:
@@ -232,6 +236,12 @@ class _Check:
         for error in self.validator.iter_errors(read):
             if _counts(error, read):
                 yield from _explain(error)
+
+
+def _json_names(operation: Operation) -> Iterator[str]:
+    """Yield the media types of the body that are JSON by their suffix (RFC 6839 section 3.1)."""
+    content = operation.request_body.content if operation.request_body is not None else ()
+    return (name for media_type in content if JSON.match(name := media_type.name.partition(";")[0].lower()))
 
 
 def _counts(error: Exception, read: _ReadRequest) -> bool:
@@ -259,7 +269,10 @@ def _document_of(api: Api, operation: Operation, shapes: Shapes) -> dict[str, An
     methods = {**item, **item.get("additionalOperations", {})}
     name = next(name for name in (operation.method.lower(), operation.method) if name in methods)
     declared = follow(api.root, methods[name])
-    checked = {"parameters": [entry for parameter in operation.parameters for entry in _checked(parameter, shapes)]}
+    written = [
+        entry for entry in operation.parameters if entry.location != "path" or f"{{{entry.name}}}" in operation.path
+    ]
+    checked = {"parameters": [entry for parameter in written for entry in _checked(parameter, shapes)]}
     if operation.request_body is not None:
         checked["requestBody"] = declared["requestBody"]
     rest = {key: value for key, value in api.root.items() if key not in ("servers", "security")}
@@ -270,13 +283,14 @@ def _checked(parameter: Parameter, shapes: Shapes) -> Iterator[dict[str, Any]]:
     """Yield the parameter with as much of its schema as openapi-core can read.
 
     It reads the styles of objects, and those that are seldom used, in another way than the specification's table, and
-    a list of types or a union not at all.
+    lists in cookies, lists of types and unions not at all.
     """
     entry = {"name": parameter.name, "in": parameter.location, "required": parameter.required}
     schema = _flat(parameter.schema, shapes)
     if parameter.media_type is not None:
         yield {**entry, "content": {parameter.media_type: {"schema": parameter.schema}}}
     elif parameter.style in ("simple", "form") and schema.get("type") != "object":
+        schema = {} if parameter.location == "cookie" and schema.get("type") == "array" else schema
         yield {**entry, "style": parameter.style, "explode": parameter.explode, "schema": schema}
 
 
@@ -308,7 +322,7 @@ def _read(request: Request, body: bytes, operation: Operation) -> _ReadRequest:
     parameters = RequestParameters(
         query=request.query_params,
         header=request.headers,
-        cookie=request.cookies,
+        cookie={name: unquote(value) for name, value in request.cookies.items()},
         path=values,
     )
     content_type = request.headers.get("content-type", "application/octet-stream")
@@ -322,10 +336,13 @@ def _explain(error: Exception) -> Iterator[Violation]:
     if isinstance(error, ParameterValidationError):
         place = [error.location, error.name]
     cause = error.__cause__ or error
-    broken = getattr(cause, "schema_errors", ())
-    for violation in broken:
-        yield from explain(violation, lambda path: pointer([*place, *path]))
-    if not broken:
+    if isinstance(cause, InvalidSchemaValue):
+        for broken in cause.schema_errors:
+            if isinstance(broken, ValidationError):
+                yield from explain(broken, lambda path: pointer([*place, *path]))
+    elif isinstance(cause, MediaTypeDeserializeError):  # it cannot always write itself
+        yield Violation(pointer(place), f"cannot be read as {cause.mimetype}")
+    else:
         yield Violation(pointer(place), str(cause)[:300])
 
 
@@ -342,13 +359,11 @@ def make_answer(operation: Operation, samples: Samples) -> Response:
 
 
 def _success(responses: Mapping[str, Any], root: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Give the first response of a success, else the default one, else the first; 2XX and default mean 200."""
-    ranked = sorted(responses, key=lambda status: (not status.startswith("2"), status != "default"))
-    if not ranked:
-        return 200, {}
-    status = int(ranked[0]) if ranked[0].isdecimal() and int(ranked[0]) >= 200 else 200
+    """Give the first response of a success, else the default one, else an empty 200; 2XX and default mean 200."""
+    ranked = [status for status in responses if status.startswith("2")] + ["default"]
+    status = int(ranked[0]) if ranked[0].isdecimal() else 200
     try:
-        response = follow(root, responses[ranked[0]])
+        response = follow(root, responses.get(ranked[0]))
     except DanglingReference:
         response = {}
     return status, response if isinstance(response, dict) else {}
