@@ -16,7 +16,7 @@ from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
 from mcp_types import AudioContent, ImageContent, TextContent
 
-from tests.conftest import BARE
+from tests.conftest import BARE, Connect, Recorder, Run
 from tests.misbehaving import COMPLETION, LIST, MARKER, VARIABLES, Server, document, served
 
 #: Small bounds: three seconds for a call, two megabytes for an answer.
@@ -217,3 +217,56 @@ async def test_a_result_that_is_gone_is_a_clear_error(session: Session, argument
     result = await session.call("expandResult", arguments)
     assert result.is_error
     assert said in text(result)
+
+
+def memory(pid: int) -> int:
+    """Give the most megabytes that a process has held so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def child() -> int:
+    """Give the process that this one started last."""
+    [*_, last] = Path("/proc/thread-self/children").read_text().split()
+    return int(last)
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/children").exists(), reason="needs Linux's /proc")
+async def test_memory_stays_flat(session: Session) -> None:
+    """Neither a gigabyte, announced or not, nor what unpacks to as much fills the memory."""
+    assert await session.works()
+    before = memory(child())
+    for name in ("gigabyte", "unannounced_gigabyte", "gzip_bomb", "nested_gzip_bomb", "endless_headers"):
+        assert (await session.call(name)).is_error
+    assert memory(child()) - before < 20
+
+
+async def test_an_answer_is_compared_with_the_document_on_request(connect: Connect, recorder: Recorder) -> None:
+    """With --validate-responses, what is not as declared is a note, and the answer is as it was."""
+    recorder.answer = (200, {"content-type": "application/json"}, b'{"object": 7}')
+    for flags, noted in (((), False), (("--validate-responses",), True)):
+        async with connect("--base-url", recorder.url, *flags, env={"X_PORTKEY_API_KEY": MARKER}) as client:
+            result = await client.call_tool("listmodels", {})
+        assert text(result).startswith('{"object": 7}')
+        assert ("Not as the document declares: $.object: 7 is not" in text(result)) == noted
+
+
+#: An option with a value that cannot be used, and what the line on stderr names
+UNUSABLE = [
+    ("--timeouts", "fast", "OPEN_MCP_TIMEOUTS='fast' is not three numbers above 0"),
+    ("--timeouts", "1,2", "like 10,300,900"),
+    ("--timeouts", "0,1,1", "above 0"),
+    ("--kept-results", "1,nan,1", "OPEN_MCP_KEPT_RESULTS"),
+    ("--result-limit", "10", "at least 1000"),
+    ("--retries", "-1", "OPEN_MCP_RETRIES"),
+    ("--concurrency", "0", "at least 1"),
+]
+
+
+@pytest.mark.parametrize(("flag", "value", "said"), UNUSABLE)
+def test_a_bound_that_cannot_be_used_is_said(run: Run, flag: str, value: str, said: str) -> None:
+    """A wrong value ends the program with one line that names the setting."""
+    ended = run(f"{flag}={value}")
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
