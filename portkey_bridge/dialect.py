@@ -54,6 +54,8 @@ def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:
 
     The schemas inside are left for their own turn. Says what is no valid keyword of the document's own dialect.
     """
+    if schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
+        return
     if version < (3, 1) and isinstance(schema.get("$ref"), str):
         for keyword in schema.keys() - BESIDE_REFERENCE:
             del schema[keyword]

@@ -25,6 +25,7 @@ ANY = object()
 
 
 def document(version: str, schema: Any) -> Document:
+    """Give a document of this version with one schema, S."""
     root = {
         "openapi": version,
         "info": {"title": "T", "version": "1"},
@@ -40,7 +41,7 @@ def modern(version: str, schema: Any) -> tuple[Any, tuple[str, ...]]:
     return root["components"]["schemas"]["S"], repairs
 
 
-#: OpenAPI 3.0.4 section 4.7.24 and Swagger 2.0 in the words of JSON Schema 2020-12; nothing is said, because it is right.
+#: OpenAPI 3.0.4 section 4.7.24 and Swagger 2.0 in the words of JSON Schema 2020-12.
 DIALECT = [
     pytest.param({"type": "string", "nullable": True}, {"type": ["string", "null"]}, id="nullable"),
     pytest.param({"type": "string", "x-nullable": True}, {"type": ["string", "null"]}, id="x-nullable"),
@@ -323,7 +324,7 @@ def test_many_references_to_many_places() -> None:
 
 def test_shared_path_item_does_not_multiply_without_end() -> None:
     """Paths that refer to one path item with many methods are refused before they fill the memory."""
-    methods = {f"M{n}": {} for n in range(1000)}
+    methods: dict[str, Any] = {f"M{n}": {} for n in range(1000)}
     root = {
         "openapi": "3.2.0",
         "paths": {f"/{n}": {"$ref": "#/components/pathItems/A"} for n in range(1000)},

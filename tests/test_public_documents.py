@@ -78,6 +78,7 @@ each_document = pytest.mark.parametrize("name", DOCUMENTS)
 
 @cache
 def load(name: str) -> Api:
+    """Read a document, once for all tests."""
     if not (FOLDER / name).exists():
         pytest.skip(f"{name} is not in the folder of public documents")
     document = read_document(str(FOLDER / name))
@@ -85,6 +86,7 @@ def load(name: str) -> Api:
 
 
 def tools_of(name: str) -> list[Tool]:
+    """Give the tools of a document."""
     return build_tools(load(name))[0]
 
 

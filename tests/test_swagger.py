@@ -25,7 +25,12 @@ produces: [application/json, application/xml]
 securityDefinitions:
   key: {type: apiKey, in: header, name: X-Key}
   login: {type: basic}
-  app: {type: oauth2, flow: accessCode, authorizationUrl: 'https://a.example/auth', tokenUrl: 'https://a.example/token', scopes: {read: Reads}}
+  app:
+    type: oauth2
+    flow: accessCode
+    authorizationUrl: https://a.example/auth
+    tokenUrl: https://a.example/token
+    scopes: {read: Reads}
 security: [{key: []}]
 parameters:
   Limit: {name: limit, in: query, type: integer, maximum: 100, exclusiveMaximum: true}
@@ -48,7 +53,10 @@ paths:
     parameters: [{$ref: '#/parameters/Limit'}]
     get:
       responses:
-        '200': {description: OK, schema: {type: array, items: {$ref: '#/definitions/Pet'}}, headers: {X-Total: {type: integer}}}
+        '200':
+          description: OK
+          schema: {type: array, items: {$ref: '#/definitions/Pet'}}
+          headers: {X-Total: {type: integer}}
         '404': {$ref: '#/responses/Missing'}
     post:
       parameters: [{$ref: '#/parameters/Pet'}]
@@ -72,12 +80,14 @@ paths:
 
 
 def read(text: str) -> Api:
+    """Read a document in which nothing has to be mended."""
     root, repairs = normalize(parse("pets.yaml", "file:///pets.yaml", text))
     assert repairs == ()
     return read_api(root, "file:///pets.yaml")
 
 
 def operation(api: Api, method: str, path: str) -> Operation:
+    """Give one operation."""
     return next(found for found in api.operations if (found.method, found.path) == (method, path))
 
 
