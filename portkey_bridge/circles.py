@@ -20,6 +20,7 @@ Schema = dict[str, Any]
 #: The keywords whose schemas speak of the same value (JSON Schema 2020-12 core section 10.2), besides `$ref`.
 LISTS = ("allOf", "anyOf", "oneOf")
 SINGLE = ("not", "if", "then", "else")
+IN_PLACE = frozenset({"$ref", "dependentSchemas", *LISTS, *SINGLE})
 
 #: Schemas that may speak of the same value, one inside the other, and all of them, each as often as it is named:
 #: a validator visits them all.
@@ -136,6 +137,8 @@ class _Search:
 
     def edges(self, schema: Schema) -> Iterator[tuple[str, Schema]]:
         """Yield the schemas that speak of the same value, each with its keyword."""
+        if schema.keys().isdisjoint(IN_PLACE):
+            return iter(())
         found: list[tuple[str, Any]] = []
         if "$ref" in schema:
             try:

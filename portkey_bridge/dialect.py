@@ -40,7 +40,9 @@ OTHER_TYPES: dict[str, tuple[str, str | None]] = {
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
-DROPPED = ("$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment")
+DROPPED = frozenset(
+    ("$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment")
+)
 
 #: What may stand beside a `$ref` in OpenAPI 3.0, where it is ignored: annotations do no harm, and `nullable` is meant.
 BESIDE_REFERENCE = frozenset({"$ref", "nullable", "x-nullable", "description", "title", "deprecated"}) | {
@@ -59,9 +61,8 @@ def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:
     if version < (3, 1) and isinstance(schema.get("$ref"), str):
         for keyword in schema.keys() - BESIDE_REFERENCE:
             del schema[keyword]
-    for keyword in DROPPED:
-        if isinstance(schema.get(keyword), str | bool) or keyword.startswith("$"):
-            schema.pop(keyword, None)
+    for keyword in schema.keys() & DROPPED:
+        del schema[keyword]
     _bounds(schema, version, say)
     _tuple(schema, say)
     _type(schema, say)
