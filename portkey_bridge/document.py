@@ -132,7 +132,7 @@ def _parse_json(source: str, text: str, repairs: list[str]) -> Any:
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) != len(pairs):
-            repairs.extend(f"{source}: {_said_twice(key)}" for key in _repeated([key for key, _ in pairs]))
+            repairs.extend(f"{source}: {said_twice(key)}" for key in _repeated([key for key, _ in pairs]))
         return value
 
     try:
@@ -179,7 +179,7 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
         raise DocumentError(source, problem, "Correct the document there.", line=line, column=column) from error
     except (yaml.YAMLError, ValueError) as error:
         raise DocumentError(source, f"does not parse: {_first_line(error)}", "Correct the document.") from error
-    repairs.extend(f"{source}:{line}: {_said_twice(key)}" for key, line in loader.repeated)
+    repairs.extend(f"{source}:{line}: {note}" for line, note in loader.notes)
     if has_aliases:
         _measure(source, root)
     return root
@@ -198,7 +198,8 @@ def _repeated(keys: list[str]) -> Iterator[str]:
         seen.add(key)
 
 
-def _said_twice(key: str) -> str:
+def said_twice(key: str) -> str:
+    """Say that an object has a key more than once."""
     return f"the key {json.dumps(key)[:60]} stands twice in one object; the last one counts."
 
 
