@@ -20,9 +20,12 @@ Schema = dict[str, Any]
 #: The keywords whose schemas speak of the same value (JSON Schema 2020-12 core section 10.2), besides `$ref`.
 LISTS = ("allOf", "anyOf", "oneOf")
 SINGLE = ("not", "if", "then", "else")
+IN_PLACE = frozenset({"$ref", "dependentSchemas", *LISTS, *SINGLE})
 
-#: Schemas that may speak of the same value, one inside the other.
+#: Schemas that may speak of the same value, one inside the other, and all of them, each as often as it is named:
+#: a validator visits them all.
 MAX_LEVELS = 100
+MAX_WEIGHT = 20_000
 
 #: Steps for each schema; a document that needs more was made to take long.
 MAX_STEPS = 50
@@ -38,6 +41,11 @@ class _Step:
     rest: Iterator[tuple[str, Schema]]
     keyword: str = ""
     height: int = 0
+    weight: int = 0
+
+    def add(self, size: tuple[int, int]) -> None:
+        self.height = max(self.height, size[0])
+        self.weight += size[1]
 
 
 def open_circles(root: Any, schemas: Iterable[tuple[str, Schema]], repairs: Repairs) -> None:
@@ -54,19 +62,20 @@ def open_circles(root: Any, schemas: Iterable[tuple[str, Schema]], repairs: Repa
 
 
 class _Search:
-    """A depth-first search. `heights` has the schemas that are done, `path` those on the way."""
+    """A depth-first search. `sizes` has the levels and weights of schemas that are done, `path` those on the way."""
 
     def __init__(self, root: Any, pointers: dict[int, str], repairs: Repairs) -> None:
         self.root = root
         self.pointers = pointers
         self.repairs = repairs
-        self.heights: dict[int, int] = {}
+        self.sizes: dict[int, tuple[int, int]] = {}
         self.path: list[_Step] = []
+        self.targets: dict[str, Any] = {}
         self.places: dict[int, int] = {}
         self.steps = MAX_STEPS * (len(pointers) + 100)
 
     def visit(self, schema: Schema) -> None:
-        if id(schema) not in self.heights:
+        if id(schema) not in self.sizes:
             self.enter(schema)
         while self.path:
             self.go_on(self.path[-1])
@@ -84,21 +93,21 @@ class _Search:
             if id(child) in self.places:
                 self.open(self.places[id(child)])
                 return
-            if id(child) not in self.heights:
+            if id(child) not in self.sizes:
                 self.enter(child)
                 return
-            step.height = max(step.height, self.heights[id(child)])
+            step.add(self.sizes[id(child)])
         self.leave(step)
 
     def leave(self, step: _Step) -> None:
         self.drop(step)
-        if step.height >= MAX_LEVELS and "$ref" in step.schema:
+        if (step.height >= MAX_LEVELS or step.weight >= MAX_WEIGHT) and "$ref" in step.schema:
             del step.schema["$ref"]
-            step.height = 0
-            self.say(f"schemas refer to each other over {MAX_LEVELS} levels; a $ref is left out", step.schema)
-        self.heights[id(step.schema)] = step.height + 1
+            step.height = step.weight = 0
+            self.say("schemas are composed of too many others; any value is accepted for a $ref", step.schema)
+        size = self.sizes[id(step.schema)] = (step.height + 1, step.weight + 1)
         if self.path:
-            self.path[-1].height = max(self.path[-1].height, step.height + 1)
+            self.path[-1].add(size)
 
     def drop(self, step: _Step) -> None:
         self.path.pop()
@@ -124,14 +133,16 @@ class _Search:
         _put(holder.schema, {"not": {}} if negated else outcome)
         while self.path[-1] is not holder:
             self.drop(self.path[-1])
-        holder.rest, holder.height = self.edges(holder.schema), 0
+        holder.rest, holder.height, holder.weight = self.edges(holder.schema), 0, 0
 
     def edges(self, schema: Schema) -> Iterator[tuple[str, Schema]]:
         """Yield the schemas that speak of the same value, each with its keyword."""
+        if schema.keys().isdisjoint(IN_PLACE):
+            return iter(())
         found: list[tuple[str, Any]] = []
         if "$ref" in schema:
             try:
-                found.append(("$ref", lookup(self.root, schema["$ref"])))
+                found.append(("$ref", self.target(schema["$ref"])))
             except DanglingReference:
                 del schema["$ref"]  # what is left after a circle through a place that the schema itself holds
         for keyword in LISTS:
@@ -140,6 +151,11 @@ class _Search:
         found.extend(("dependentSchemas", child) for child in schema.get("dependentSchemas", {}).values())
         return iter([(keyword, child) for keyword, child in found if isinstance(child, dict)])
 
+    def target(self, reference: str) -> Any:
+        if reference not in self.targets:
+            self.targets[reference] = lookup(self.root, reference)
+        return self.targets[reference]
+
     def say(self, problem: str, schema: Schema) -> None:
         self.repairs.add(problem, f"#{self.pointers.get(id(schema), '')}")
 
@@ -147,7 +163,7 @@ class _Search:
         """Let a reference to a mere reference lead where that one leads."""
         passed = []
         while "$ref" in schema:
-            target = lookup(self.root, schema["$ref"])
+            target = self.target(schema["$ref"])
             passed.append(schema)
             if not isinstance(target, dict) or target.keys() != {"$ref"}:
                 break

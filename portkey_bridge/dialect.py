@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -40,7 +41,9 @@ OTHER_TYPES: dict[str, tuple[str, str | None]] = {
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
-DROPPED = ("$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment")
+DROPPED = frozenset(
+    ("$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment")
+)
 
 #: What may stand beside a `$ref` in OpenAPI 3.0, where it is ignored: annotations do no harm, and `nullable` is meant.
 BESIDE_REFERENCE = frozenset({"$ref", "nullable", "x-nullable", "description", "title", "deprecated"}) | {
@@ -54,15 +57,16 @@ def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:
 
     The schemas inside are left for their own turn. Says what is no valid keyword of the document's own dialect.
     """
+    if schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
+        return
     if version < (3, 1) and isinstance(schema.get("$ref"), str):
         for keyword in schema.keys() - BESIDE_REFERENCE:
             del schema[keyword]
-    for keyword in DROPPED:
-        if isinstance(schema.get(keyword), str | bool) or keyword.startswith("$"):
-            schema.pop(keyword, None)
+    for keyword in schema.keys() & DROPPED:
+        del schema[keyword]
     _bounds(schema, version, say)
     _tuple(schema, say)
-    _type(schema, say)
+    _type(schema, version, say)
     for keyword in [keyword for keyword in schema if keyword in FORMS]:
         _form(schema, keyword, say)
     _pattern(schema, say)
@@ -96,16 +100,16 @@ def _tuple(schema: Schema, say: Say) -> None:
     schema.pop("additionalItems", None)
 
 
-def _type(schema: Schema, say: Say) -> None:
-    given = schema.pop("type", None)
-    if given is None:
+def _type(schema: Schema, version: tuple[int, ...], say: Say) -> None:
+    if "type" not in schema:
         return
+    given = schema.pop("type")
     listed = given if isinstance(given, list) else [given]
     read = [_one_type(kind) for kind in listed]
-    types = list(dict.fromkeys(kind for kind, _ in read if kind)) if all(kind for kind, _ in read) else []
+    types = list(dict.fromkeys(kind for kind, _ in read if kind)) if given and all(kind for kind, _ in read) else []
     # `file` is a type of Swagger 2.0 (section "Parameter Object"), and no mistake there.
-    if listed != types and given != "file":
-        shown = ", ".join(map(printable, listed[:8]))
+    if (not types or listed != types) and not (given == "file" and version < (3,)):
+        shown = ", ".join(map(printable, listed[:8])) or "an empty list"
         say(f"type is {shown}, " + (f"read as {', '.join(types)}" if types else "which is none, and left out"))
     if types:
         schema["type"] = types if len(types) > 1 else types[0]
@@ -158,13 +162,6 @@ def _named_schemas(value: Any) -> Any:
 
 def _shorthand(member: Any) -> Schema:
     return {"type": member} if isinstance(member, str) and member in TYPES else {}
-
-
-def _named_by_pattern(value: Any) -> Any:
-    schemas = _named_schemas(value)
-    if schemas is MISSING or all(map(compiles, schemas)):
-        return schemas
-    return {pattern: schema for pattern, schema in schemas.items() if compiles(pattern)}
 
 
 def _names(value: Any) -> Any:
@@ -248,29 +245,35 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _pattern(schema: Schema, say: Say) -> None:
-    """Put aside what Python can't compile: it is still to be read, and never fails a call that the API would take."""
+    """Say which pattern nobody can read. It stays: checks pass over it, and a model may still make sense of it."""
     pattern = schema.get("pattern")
     if pattern is not None and not compiles(pattern):
-        schema["x-pattern"] = schema.pop("pattern")
-        say(f"pattern {printable(pattern)} can't be compiled by Python, and is not checked")
+        say(f"pattern {printable(pattern)} can't be read, and is not checked")
 
 
 @lru_cache(4096)
 def compiles(pattern: str) -> bool:
-    """Tell whether Python can use a regular expression that was written for ECMAScript."""
-    try:
-        with warnings.catch_warnings():
+    """Tell whether a regular expression of ECMAScript can be used, by one of the engines that are here."""
+    for compile_pattern in (re.compile, _compile_regex):
+        with suppress(re.error, OverflowError, RecursionError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Python finds doubtful is usual elsewhere
-            re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        return False
-    return True
+            compile_pattern(pattern)
+            return True
+    return False
+
+
+def _compile_regex(pattern: str) -> Any:
+    import regex
+
+    try:
+        return regex.compile(pattern)
+    except regex.error as error:
+        raise re.error(str(error)) from error
 
 
 #: What the value of a keyword must be: gives it as it is, as it is meant, or MISSING.
 FORMS: dict[str, Callable[[Any], Any]] = {
     **{keyword: {ONE: _schema, LIST: _schemas, MAP: _named_schemas}[shape] for keyword, shape in APPLICATORS.items()},
-    "patternProperties": _named_by_pattern,
     "definitions": _named_schemas,
     "dependencies": lambda _: MISSING,
     "dependentRequired": _dependent_names,

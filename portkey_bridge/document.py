@@ -58,7 +58,7 @@ def read_document(source: str) -> Document:
 
     Raises DocumentError, with line and column where the parser gives them.
     """
-    document = _read(source, Path(source))
+    document = _read(source, Path(source), "Give --spec the path of a readable OpenAPI document.")
     if not isinstance(document.root, dict):
         raise DocumentError(
             source,
@@ -84,7 +84,7 @@ def files_beside(document: Document) -> Retrieve:
         path = _path(uri)
         name = Path(os.path.relpath(path, folder)).as_posix()
         _refuse_foreign(name, path.resolve(), folder)
-        return _read(name, path)
+        return _read(name, path, "Put it there, or correct the $ref.")
 
     return retrieve
 
@@ -102,10 +102,10 @@ def _refuse_foreign(name: str, path: Path, folder: Path) -> None:
         raise DocumentError(name, "is no JSON or YAML file by its name, or hidden", remedy)
 
 
-def _read(source: str, path: Path) -> Document:
+def _read(source: str, path: Path, remedy: str) -> Document:
     try:
         if path.exists() and not path.is_file():
-            raise DocumentError(source, "is no file", "Give the path of an OpenAPI document.")
+            raise DocumentError(source, "is no file", remedy)
         if path.exists() and path.stat().st_size > MAX_BYTES:
             raise DocumentError(source, f"larger than {MAX_BYTES // 1_000_000} MB", "Split the document.")
         text = path.read_text(encoding="utf-8-sig")
@@ -113,9 +113,7 @@ def _read(source: str, path: Path) -> Document:
         raise DocumentError(source, f"not UTF-8 text at byte {error.start}", "Save the document as UTF-8.") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DocumentError(
-            source, f"cannot be read ({reason})", "Give --spec the path of a readable OpenAPI document."
-        ) from error
+        raise DocumentError(source, f"cannot be read ({reason})", remedy) from error
     return parse(source, path.resolve().as_uri(), text)
 
 
@@ -134,7 +132,7 @@ def _parse_json(source: str, text: str, repairs: list[str]) -> Any:
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) != len(pairs):
-            repairs.extend(f"{source}: {_said_twice(key)}" for key in _repeated([key for key, _ in pairs]))
+            repairs.extend(f"{source}: {said_twice(key)}" for key in _repeated([key for key, _ in pairs]))
         return value
 
     try:
@@ -181,7 +179,7 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
         raise DocumentError(source, problem, "Correct the document there.", line=line, column=column) from error
     except (yaml.YAMLError, ValueError) as error:
         raise DocumentError(source, f"does not parse: {_first_line(error)}", "Correct the document.") from error
-    repairs.extend(f"{source}:{line}: {_said_twice(key)}" for key, line in loader.repeated)
+    repairs.extend(f"{source}:{line}: {note}" for line, note in loader.notes)
     if has_aliases:
         _measure(source, root)
     return root
@@ -200,7 +198,8 @@ def _repeated(keys: list[str]) -> Iterator[str]:
         seen.add(key)
 
 
-def _said_twice(key: str) -> str:
+def said_twice(key: str) -> str:
+    """Say that an object has a key more than once."""
     return f"the key {json.dumps(key)[:60]} stands twice in one object; the last one counts."
 
 

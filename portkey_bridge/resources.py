@@ -72,12 +72,19 @@ class Resources:
         self._named: dict[str, Place] = {}  # by `$id`, `$self`, and these with `#` and an anchor
         self._dynamic: dict[str, list[Place]] = {}
         self._unnamed: list[Place] = []  # whose names are not collected yet
+        self._resolved: dict[tuple[str, str, str], Place] = {}
         self.others: dict[str, Any] = {}
         self.repairs: list[str] = []
         self.main = self._add(document, "")
 
-    def resolve(self, reference: str, base: Base, detours: int = 0) -> Place:
+    def resolve(self, reference: str, base: Base) -> Place:
         """Give the place that a reference names. Raises DanglingReference."""
+        key = (reference, base.uri, base.pointer)
+        if key not in self._resolved:
+            self._resolved[key] = self._resolve(reference, base, 0)
+        return self._resolved[key]
+
+    def _resolve(self, reference: str, base: Base, detours: int) -> Place:
         uri, fragment = reference.partition("#")[::2]
         if uri or (fragment and not fragment.startswith("/")):
             self._collect_names()
@@ -153,7 +160,7 @@ class Resources:
                 if detours > MAX_DETOURS or not _refers(place.value):
                     raise DanglingReference(reference, "nothing stands at this reference")
                 detours += 1
-                place = self.resolve(place.value["$ref"], place.base, detours)
+                place = self._resolve(place.value["$ref"], place.base, detours)
                 token = _token(place.value, raw)
             child = place.value[int(token)] if isinstance(place.value, list) else place.value[token]
             place = place.below((token,), child)

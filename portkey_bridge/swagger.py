@@ -119,7 +119,7 @@ class _Upgrade:
         self.known: dict[tuple[int, tuple[str, ...]], Object] = {}
 
     def servers(self, schemes: list[str]) -> Iterator[Object]:
-        """Give the servers that `host`, `basePath` and `schemes` mean, the safe one first."""
+        """Give the servers that `host`, `basePath` and `schemes` mean, the safe one first; this machine is safe."""
         host = str(self.root.get("host") or "").rpartition("://")[2].strip("/")
         base = "/" + str(self.root.get("basePath") or "").strip("/")
         if not host:
@@ -127,7 +127,7 @@ class _Upgrade:
             return
         local = host.partition(":")[0] in ("localhost", "127.0.0.1")
         usable = [scheme for scheme in schemes if scheme in ("http", "https")] or ["http" if local else self.scheme]
-        for scheme in sorted(usable, reverse=True):
+        for scheme in sorted(usable, reverse=not local):
             yield {"url": f"{scheme}://{host}{base.rstrip('/')}"}
 
     def parameters(self) -> Iterator[tuple[str, Any]]:

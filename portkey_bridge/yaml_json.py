@@ -1,7 +1,7 @@
 """YAML restricted to JSON's types, as OpenAPI requires (OpenAPI 3.1.1 section 4.2, YAML 1.2 section 10.2).
 
 Dates stay strings, `on` and `yes` stay strings, and every key is the string that stands in the file: `200:` is "200".
-Tags other than JSON's types are ignored.
+Tags of other types are ignored, and said.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from portkey_bridge.document import finite
+from portkey_bridge.document import finite, said_twice
+from portkey_bridge.repairs import printable
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -27,14 +28,14 @@ MAX_MERGED = 1_000_000
 
 
 class JsonLoader(_Loader):
-    """A loader to hand to `yaml.load`. `repeated` has the keys that stand twice in one object, with their lines."""
+    """A loader to hand to `yaml.load`. `notes` has what it had to decide: lines, sentences."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012  # the base class declares it so
     yaml_constructors: ClassVar[dict[str | None, Callable[..., Any]]] = {}
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
-        self.repeated: list[tuple[str, int]] = []
+        self.notes: list[tuple[int, str]] = []
         self._merged = 0
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -44,7 +45,7 @@ class JsonLoader(_Loader):
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
                 key.tag = _STRING
                 if key.value in seen:
-                    self.repeated.append((key.value, key.start_mark.line + 1))
+                    self.notes.append((key.start_mark.line + 1, said_twice(key.value)))
                 seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
@@ -101,6 +102,7 @@ def _construct_float(loader: Any, node: yaml.ScalarNode) -> float:
 
 def _construct_untagged(loader: Any, node: yaml.Node) -> Any:
     """Make the value that would stand there without its tag."""
+    loader.notes.append((node.start_mark.line + 1, f"the tag {printable(node.tag)} is ignored."))
     kind = "map" if isinstance(node, yaml.MappingNode) else "seq" if isinstance(node, yaml.SequenceNode) else "str"
     return JsonLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"](loader, node)
 

@@ -14,11 +14,13 @@ PET = "/pets/{id}"
 
 
 def read(paths: Any, **fields: Any) -> Api:
+    """Read a document with these paths and other fields."""
     root = {"openapi": "3.1.0", "paths": paths, **fields}
     return read_api(normalize(Document("api.yaml", "file:///api.yaml", root)).root, "file:///api.yaml")
 
 
 def parameters(api: Api) -> list[tuple[str, str, bool, Any]]:
+    """Give the parameters of the first operation."""
     return [(p.location, p.name, p.required, p.schema) for p in api.operations[0].parameters]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from portkey_bridge.normalize import normalize
 from portkey_bridge.operations import Api, Operation, read_api
 from portkey_bridge.styles import PAIR_STYLES, escape
 from portkey_bridge.swagger import from_swagger
+from tests.conftest import Connect, Recorder
 
 HEAD = "swagger: '2.0'\ninfo: {title: T, version: '1'}\nhost: api.example.com\nbasePath: /v1\n"
 
@@ -26,8 +28,11 @@ securityDefinitions:
   key: {type: apiKey, in: header, name: X-Key}
   login: {type: basic}
   app:
-    {type: oauth2, flow: accessCode, authorizationUrl: 'https://a.example/auth', tokenUrl: 'https://a.example/token',
-     scopes: {read: Reads}}
+    type: oauth2
+    flow: accessCode
+    authorizationUrl: https://a.example/auth
+    tokenUrl: https://a.example/token
+    scopes: {read: Reads}
 security: [{key: []}]
 parameters:
   Limit: {name: limit, in: query, type: integer, maximum: 100, exclusiveMaximum: true}
@@ -51,8 +56,9 @@ paths:
     get:
       responses:
         '200':
-          {description: OK, schema: {type: array, items: {$ref: '#/definitions/Pet'}},
-           headers: {X-Total: {type: integer}}}
+          description: OK
+          schema: {type: array, items: {$ref: '#/definitions/Pet'}}
+          headers: {X-Total: {type: integer}}
         '404': {$ref: '#/responses/Missing'}
     post:
       parameters: [{$ref: '#/parameters/Pet'}]
@@ -76,12 +82,14 @@ paths:
 
 
 def read(text: str) -> Api:
+    """Read a document in which nothing has to be mended."""
     root, repairs = normalize(parse("pets.yaml", "file:///pets.yaml", text))
     assert repairs == ()
     return read_api(root, "file:///pets.yaml")
 
 
 def operation(api: Api, method: str, path: str) -> Operation:
+    """Give one operation."""
     return next(found for found in api.operations if (found.method, found.path) == (method, path))
 
 
@@ -110,6 +118,7 @@ def test_servers(api: Api) -> None:
 SERVERS = [
     pytest.param({"host": "a.example"}, "https://a.example", id="no scheme: the document's own"),
     pytest.param({"host": "localhost:8080"}, "http://localhost:8080", id="this machine has no certificate"),
+    pytest.param({"host": "localhost", "schemes": ["https"]}, "https://localhost", id="unless it has one"),
     pytest.param({"host": "https://a.example/"}, "https://a.example", id="host written as a URL"),
     pytest.param({"basePath": "v1/"}, "/v1", id="no host: relative to the document"),
     pytest.param({"host": "a.example", "schemes": ["ws", "wss"]}, "https://a.example", id="only schemes of others"),
@@ -235,3 +244,22 @@ def test_body_and_form_of_the_path() -> None:
 
     assert body is not None
     assert body.content[0].schema == {"type": "string"}
+
+
+async def test_call_reaches_the_api(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
+    """A client calls an operation of a Swagger 2.0 document in two files, and the API receives what 2.0 says."""
+    (tmp_path / "parts.json").write_text(
+        '{"Tags": {"name": "tags", "in": "query", "type": "array", "items": {"type": "string"},'
+        ' "collectionFormat": "pipes"}}'
+    )
+    (tmp_path / "api.yaml").write_text(
+        f"swagger: '2.0'\nhost: {recorder.url.removeprefix('http://')}\nbasePath: /v1/\nschemes: [http]\n"
+        "paths: {'/pets/{id}': {put: {operationId: putPet, parameters: [{$ref: 'parts.json#/Tags'},"
+        " {name: pet, in: body, required: true, schema: {$ref: '#/definitions/Pet'}}]}}}\n"
+        "definitions: {Pet: {type: object, properties: {name: {type: string, x-nullable: true}}}}\n"
+    )
+    async with connect("--spec", str(tmp_path / "api.yaml")) as client:
+        await client.call_tool("putpet", {"id": "a/b", "tags": ["x", "y"], "name": None})
+
+    assert (recorder.last.method, recorder.last.target) == ("PUT", "/v1/pets/a%2Fb?tags=x%7Cy")
+    assert recorder.last.body == b'{"name":null}'
