@@ -19,8 +19,8 @@ INSPECTOR = "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
 @pytest.mark.parametrize(
     ("options", "count"),
     [
-        pytest.param([], 232, id="operations"),
-        pytest.param(["--path-item-tools"], 367, id="with path items"),
+        pytest.param([], 233, id="operations"),
+        pytest.param(["--path-item-tools"], 368, id="with path items"),
     ],
 )
 def test_no_known_client_refuses_a_tool(options: list[str], count: int, tmp_path: Path) -> None:
