@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import difflib
 import json
 import shlex
 import sys
@@ -20,11 +19,11 @@ from portkey_bridge.bridge import Bridge
 from portkey_bridge.cli import Invocation
 from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.files import Upload
-from portkey_bridge.load import load_api
+from portkey_bridge.load import load_tools
 from portkey_bridge.request import Written, base_url, write_request
 from portkey_bridge.security import credentials, variable
 from portkey_bridge.server import build_bridge
-from portkey_bridge.tools import Tool, build_tools
+from portkey_bridge.tools import Tool, find_tool
 
 #: Stands for a secret while a request is written that is only shown. Nothing in it needs escaping.
 STAND_IN = "STANDS-IN-FOR-{}."
@@ -32,8 +31,8 @@ STAND_IN = "STANDS-IN-FOR-{}."
 
 def call(invocation: Invocation) -> int:
     """Call a tool and print its result, or show its request. Gives 1 where the call failed. Raises SettingsError."""
-    api = load_api(invocation.settings)
-    tool = _named(invocation.options["tool"], build_tools(api)[0])
+    api, tools = load_tools(invocation.settings)
+    tool = find_tool(tools, invocation.options["tool"])
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     bridge = build_bridge(api, invocation.settings, [tool])
     if invocation.options.get("dry_run"):
@@ -46,14 +45,6 @@ async def _call(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> Too
         return await bridge.call(tool, arguments)
     finally:
         await bridge.transport.aclose()
-
-
-def _named(name: str, tools: Sequence[Tool]) -> Tool:
-    known = {tool.name: tool for tool in tools}
-    if name.lower() not in known:
-        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
-        raise SettingsError(f"there is no tool {name!r}" + (f"; the closest are {', '.join(near)}." if near else "."))
-    return known[name.lower()]
 
 
 def _arguments(words: Sequence[str], tool: Tool) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import sys
@@ -21,7 +20,7 @@ from portkey_bridge.self_contained import self_contained
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.terminal import is_terminal, print_json, print_lines, print_table
-from portkey_bridge.tools import Tool
+from portkey_bridge.tools import Tool, closest, find_tool
 from portkey_bridge.views import EXPANSION, PointerToNowhere, Views, shorten
 
 UNTAGGED = "(no tag)"
@@ -86,7 +85,7 @@ def _tagged(tools: Sequence[Tool], tag: str | None) -> list[Tool]:
         return list(tools)
     tags = {name.lower(): name for tool in tools for name in tool.operation.tags}
     if tag.lower() not in tags:
-        raise SettingsError(f"--tag: there is no tag {tag!r}; {_closest(tag.lower(), tags)}.")
+        raise SettingsError(f"--tag: there is no tag {tag!r}; {closest(tag.lower(), tags)}.")
     return [tool for tool in tools if tags[tag.lower()] in tool.operation.tags]
 
 
@@ -114,7 +113,7 @@ def print_schema(invocation: Invocation) -> int:
     """Print the input schema of one tool as a listing or an expansion shows it, or in full. Raises SetupError."""
     api, tools = load_tools(invocation.settings)
     options = invocation.options
-    tool = _named(tools, options["tool"])
+    tool = find_tool(tools, options["tool"])
     write = _full if options.get("full") else _seen
     try:
         print_json(write(tool, api, options.get("pointer"), invocation.settings.schema_budget))
@@ -134,18 +133,6 @@ def _full(tool: Tool, api: Api, pointer: str | None, _: float) -> Any:
     """Give what arguments are checked against."""
     schema = Views(Shapes(api.root), portable=False).locate(tool.schema, pointer or "")
     return self_contained(schema, api.root) if isinstance(schema, dict) else schema
-
-
-def _named(tools: Sequence[Tool], name: str) -> Tool:
-    known = {tool.name: tool for tool in tools}
-    if name not in known:
-        raise SettingsError(f"there is no tool {name!r}; {_closest(name.lower(), known)}.")
-    return known[name]
-
-
-def _closest(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, none like it"
 
 
 def print_env(invocation: Invocation) -> int:

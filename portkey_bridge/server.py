@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -31,7 +30,7 @@ from portkey_bridge.security import Redactor, collect_secrets, is_somebody_elses
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.terminal import printable
-from portkey_bridge.tools import EXPAND_RESULT, EXPAND_SCHEMA, Tool, build_tools, select_tools
+from portkey_bridge.tools import EXPAND_RESULT, EXPAND_SCHEMA, Tool, build_tools, closest, select_tools
 from portkey_bridge.transport import Transport
 from portkey_bridge.views import EXPANSION, PointerToNowhere, Views
 
@@ -94,9 +93,7 @@ class ExpandSchemaTool(_Listed):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         tool = self._tools.get(str(name))
         if tool is None:
-            near = difflib.get_close_matches(str(name), self._tools, n=3, cutoff=0.4)
-            hint = f"the closest are {', '.join(near)}" if near else "see the list of tools"
-            return error_result(f"/toolName: there is no tool {name!r}; {hint}")
+            return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
         expanded = [self._expand(tool, pointer) for pointer in pointers]
         text = json.dumps(expanded, ensure_ascii=False, separators=(",", ":"))
         return ToolResult(content=[TextContent(type="text", text=text)])

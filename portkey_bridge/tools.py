@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -110,10 +110,22 @@ def select_tools(tools: Sequence[Tool], names: Iterable[str]) -> list[Tool]:
     known = {tool.name for tool in tools}
     wanted = set(names)
     for name in sorted(wanted - known):
-        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
-        hint = f"the closest are {', '.join(near)}" if near else f"there are {len(known)} tools, none like it"
-        raise SettingsError(f"--tools: there is no tool {name!r}; {hint}.")
+        raise SettingsError(f"--tools: there is no tool {name!r}; {closest(name, known)}.")
     return [tool for tool in tools if not wanted or tool.name in wanted]
+
+
+def find_tool(tools: Iterable[Tool], name: str) -> Tool:
+    """Give the tool of this name, upper and lower case alike. Raises SettingsError where there is none."""
+    known = {tool.name: tool for tool in tools}
+    if name.lower() not in known:
+        raise SettingsError(f"there is no tool {name!r}; {closest(name, known)}.")
+    return known[name.lower()]
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """Say which of the known names, in lower case, come closest to one that does not exist."""
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
+    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, none like it"
 
 
 def tool_names(operations: Sequence[Operation]) -> list[str]:
