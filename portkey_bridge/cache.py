@@ -1,0 +1,71 @@
+"""Keeps what is dear to make in the user's cache folder, from one start to the next.
+
+A cache may be missing, damaged, full, foreign or forbidden; then it is as if nothing had been kept. Whoever reads an
+entry names all that it was made of, so that nothing old is taken for new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+#: Entries that are kept; the longest unused go first.
+ENTRIES = 64
+
+#: The bytes of the digest that stands before each entry.
+_DIGEST = hashlib.sha256().digest_size
+
+
+def folder() -> Path:
+    """Give the folder of this program's entries, which need not exist."""
+    return user_cache_path("portkey-bridge")
+
+
+def name_of(kind: str, parts: Iterable[bytes]) -> str:
+    """Give the name of the `kind` of entry that is made of `parts` and of nothing else."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return f"{kind}-{digest.hexdigest()}"
+
+
+def read(name: str) -> bytes | None:
+    """Give what was kept under `name`, or None where it is missing, damaged or somebody else's."""
+    path = folder() / name
+    try:
+        with path.open("rb") as file:
+            if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid != os.getuid():
+                return None
+            kept = file.read()
+        os.utime(path)
+    except OSError:
+        return None
+    digest, content = kept[:_DIGEST], kept[_DIGEST:]
+    return content if hashlib.sha256(content).digest() == digest else None
+
+
+def write(name: str, content: bytes) -> None:
+    """Keep `content` under `name` in one step; a reader sees the old entry or the new one, never a part."""
+    with suppress(OSError):
+        folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(content).digest() + content)
+            Path(temporary).replace(folder() / name)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _forget_oldest()
+
+
+def _forget_oldest() -> None:
+    entries = sorted(folder().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in entries[ENTRIES:]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,77 @@
+"""What is kept between starts, and that nothing in the cache can do harm."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from portkey_bridge import cache
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "cache"
+    monkeypatch.setattr(cache, "folder", lambda: path)
+    return path
+
+
+def test_what_was_written_is_read() -> None:
+    """An entry comes back as it was, and only under its own name."""
+    cache.write("entry", b"\x00content")
+    assert cache.read("entry") == b"\x00content"
+    assert cache.read("other") is None
+
+
+def test_names_tell_parts_apart() -> None:
+    """The same bytes, cut elsewhere, are another entry."""
+    assert cache.name_of("api", [b"ab", b"c"]) != cache.name_of("api", [b"a", b"bc"])
+    assert cache.name_of("api", [b"ab"]) == cache.name_of("api", [b"ab"])
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"x" * 100])
+def test_a_damaged_entry_is_none(folder: Path, damage: bytes) -> None:
+    """What is not what was written is not given out."""
+    cache.write("entry", b"content")
+    (folder / "entry").write_bytes(damage)
+    assert cache.read("entry") is None
+
+
+def test_a_folder_that_cannot_be_written_does_no_harm(folder: Path) -> None:
+    """Where a file lies in the folder's place, nothing is kept, and nobody hears of it."""
+    folder.write_text("in the way")
+    cache.write("entry", b"content")
+    assert cache.read("entry") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="wants users by number")
+def test_an_entry_of_somebody_else_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that another user has put there is not read."""
+    cache.write("entry", b"content")
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert cache.read("entry") is None
+
+
+def test_two_writers_leave_one_whole_entry() -> None:
+    """Whoever writes last wins, and a reader never sees a mixture."""
+    contents = [bytes([number]) * 100_000 for number in range(4)]
+    writers = [threading.Thread(target=cache.write, args=("entry", content)) for content in contents]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        assert cache.read("entry") in (None, *contents)
+    assert cache.read("entry") in contents
+
+
+def test_the_longest_unused_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder does not grow without end."""
+    monkeypatch.setattr(cache, "ENTRIES", 2)
+    for age, name in enumerate(["old", "used", "newer"]):
+        cache.write(name, b"")
+        os.utime(folder / name, (age, age))
+        if name == "used":
+            assert cache.read("old") == b""
+    cache.write("newest", b"")
+    assert sorted(path.name for path in folder.iterdir()) == ["newest", "old"]
