@@ -150,13 +150,14 @@ class Api:
     callbacks: int = 0
 
 
-def read_api(root: dict[str, Any], uri: str) -> Api:
+def read_api(root: dict[str, Any], uri: str, repairs: Repairs | None = None) -> Api:
     """Read a normalized document. An operation that is broken costs that operation and is listed as skipped.
 
-    Raises DocumentError for a document with too many operations.
+    Who hands in `repairs` finds there what was mended, with its places. Raises DocumentError for a document with too
+    many operations.
     """
     info = _mapping(root.get("info"))
-    reader = _Reader(root)
+    reader = _Reader(root, Repairs() if repairs is None else repairs)
     operations = tuple(reader.operations())
     return Api(
         title=_text(info.get("title")) or "API",
@@ -177,10 +178,10 @@ def read_api(root: dict[str, Any], uri: str) -> Api:
 class _Reader:
     """Reads the values of one document; collects in `skipped` what is broken, and what was mended in `repairs`."""
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    def __init__(self, root: dict[str, Any], repairs: Repairs) -> None:
         self.root = root
         self.skipped: list[Skipped] = []
-        self.repairs = Repairs()
+        self.repairs = repairs
         self.callbacks = 0
         self.root_servers = self.servers(root, "the document")
         self.root_security = self.security(root.get("security"), "the document")
