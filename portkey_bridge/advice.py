@@ -24,7 +24,7 @@ from portkey_bridge.repairs import printable
 TOLD, LENGTH = 20, 300
 
 #: Seconds that the validator may take, and bytes of memory.
-PATIENCE, MEMORY = 60, 4_000_000_000
+PATIENCE, MEMORY = 30, 4_000_000_000
 
 
 class Advice(NamedTuple):
