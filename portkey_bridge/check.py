@@ -118,7 +118,7 @@ def examine(settings: Settings) -> Report:
         advice, broken_off = advise(document)
     repairs = Repairs(KEPT)
     root, sentences = normalize(document, repairs=repairs)
-    api = read_api(root, document.uri, repairs)
+    api = read_api(root, document.uri, repairs, settings.server_variables)
     tools, skipped = build_tools(api)
     where = _Where(document)
     sizes = _sizes(tools, api, settings)
