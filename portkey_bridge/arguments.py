@@ -71,13 +71,17 @@ class Bound:
 
 @dataclass(frozen=True, eq=False)
 class Arguments:
-    """The arguments of one operation. `further` is the schema of what the body takes besides its named properties."""
+    """The arguments of one operation.
+
+    `further` is the schema of what the body takes besides its named properties, `together` what it says of all of them.
+    """
 
     bindings: Mapping[str, Binding]
     media_type: MediaType | None
     body_required: bool
     further: Schema
     shapes: Shapes = field(repr=False)
+    together: Shape = field(default_factory=dict, repr=False)
 
     @cached_property
     def schema(self) -> Shape:
@@ -87,6 +91,7 @@ class Arguments:
             "properties": {name: binding.schema for name, binding in self.bindings.items()},
             "required": [name for name, binding in self.bindings.items() if binding.required],
             "additionalProperties": self.further,
+            **self.together,
         }
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
@@ -188,6 +193,7 @@ def read_arguments(operation: Operation, shapes: Shapes, credential_places: froz
     named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
     listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
     return Arguments(
+        together={} if body is None or shape is None else _together(shape, body.required, listed, shapes),
         bindings={binding.argument: binding for binding in listed},
         media_type=media_type,
         body_required=body is not None and body.required,
@@ -236,6 +242,26 @@ def _further(shape: Shape) -> Schema:
     By the letter there may be any; but then no argument would ever be wrong, and a slip would be sent.
     """
     return True if "patternProperties" in shape else shape.get("additionalProperties", False)
+
+
+def _together(shape: Shape, body_required: bool, bindings: list[Binding], shapes: Shapes) -> Shape:
+    """Give what a body says of its properties together: what an optional one requires once it is there, and a union.
+
+    These are keywords that a listing leaves out. A union that may speak of more than named properties is left to the
+    check of the body.
+    """
+    names = {binding.name: binding.argument for binding in bindings if binding.location == "body"}
+    required = [] if body_required else [names[name] for name in shape.get("required", ()) if name in names]
+    branches = shape.get("anyOf", ())
+    renamed = any(wire != argument for wire, argument in names.items())
+    union = [] if renamed or not all(_speaks_of_names(shapes(branch)) for branch in branches) else branches
+    said = ({"required": required} if required else {}) | ({"anyOf": union} if union else {})
+    there = True if body_required else {"anyOf": [{"required": [argument]} for argument in names.values()]}
+    return {"if": there, "then": said} if said else {}
+
+
+def _speaks_of_names(branch: Shape) -> bool:
+    return branch.keys() <= {"type", "title", "description", "required", "properties"}
 
 
 def _of_parameter(parameter: Parameter, credential_places: frozenset[Place]) -> Binding:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import product
 from random import Random
 from typing import Any
+from urllib.parse import unquote
 
 from jsonpointer import resolve_pointer
 from jsonschema import Draft202012Validator
@@ -189,7 +190,7 @@ def sample(schema: Any, root: dict[str, Any], random: Random, depth: int = 5) ->
     if not isinstance(schema, dict):
         return "x"
     if "$ref" in schema:
-        return sample(resolve_pointer(root, schema["$ref"][1:]), root, random, depth)
+        return sample(resolve_pointer(root, unquote(schema["$ref"][1:])), root, random, depth)
     if "const" in schema or "enum" in schema:
         return random.choice(schema.get("enum", [schema.get("const")]))
     branches = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]

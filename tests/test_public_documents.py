@@ -1,7 +1,7 @@
 """Public documents as their owners publish them: each operation is a tool, or skipped with a reason.
 
 They are no part of the project. PUBLIC_DOCUMENTS names a folder of public documents; without it, `../shared/specs` is
-looked at. Where neither is, these tests are skipped.
+looked at. Others come with packages from npm, which `.ci/run` installs. What is not there is skipped with its reason.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,6 +25,9 @@ from portkey_bridge.operations import Api, read_api
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.tools import Tool, build_tools
 from portkey_bridge.views import Views
+from tests.node import MODULES
+from tests.schemas import judge, sample
+from tests.test_portkey import portability_problems, subschemas
 
 FOLDER = Path(os.environ.get("PUBLIC_DOCUMENTS") or Path(__file__).parents[2] / "shared" / "specs")
 
@@ -74,20 +78,51 @@ DOCUMENTS = {
     "prism-petstore-20-circular.yaml": 26,
 }
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no folder of public documents; set PUBLIC_DOCUMENTS")
+#: Packages from npm that bring documents, with their versions; and the operations that each document has.
+PACKAGES = {"@octokit/openapi": "23.0.2", "@blockfrost/openapi": "0.1.93", "@readme/oas-examples": "8.2.2"}
+PACKAGED = {
+    "@octokit/openapi/generated/api.github.com.json": 1223,
+    "@blockfrost/openapi/openapi.yaml": 129,
+    "@readme/oas-examples/2.0/json/petstore-expanded.json": 4,
+    "@readme/oas-examples/3.0/json/star-trek.json": 120,
+    "@readme/oas-examples/3.0/json/discriminators.json": 10,
+    "@readme/oas-examples/3.0/json/complex-nesting.json": 5,
+    "@readme/oas-examples/3.0/json/request-examples.json": 11,
+    "@readme/oas-examples/3.1/json/readme.json": 54,
+    "@readme/oas-examples/3.1/json/schema-types.json": 23,
+    "@readme/oas-examples/3.1/json/train-travel.json": 7,
+}
 
-each_document = pytest.mark.parametrize("name", DOCUMENTS)
+#: How often arguments are made up for a tool, and of how many tools of a document.
+SEEDS, TRIED = 2, 150
+
+each_document = pytest.mark.parametrize("name", DOCUMENTS | PACKAGED)
 
 
 @cache
 def load(name: str) -> Api:
     """Read a document, once for all tests."""
-    if not (FOLDER / name).exists():
-        pytest.skip(f"{name} is not in the folder of public documents")
-    document = read_document(str(FOLDER / name))
+    document = read_document(str(packaged(name) if name in PACKAGED else public(name)))
     return read_api(normalize(document).root, document.uri)
 
 
+def public(name: str) -> Path:
+    """Give the file of a document in the folder; skips where it is not there."""
+    if not (FOLDER / name).exists():
+        pytest.skip(f"{name} is not in the folder of public documents; set PUBLIC_DOCUMENTS")
+    return FOLDER / name
+
+
+def packaged(name: str) -> Path:
+    """Give the file of a document in a package of the version that is meant; skips where it is not installed."""
+    package = "/".join(name.split("/")[:2])
+    manifest = MODULES / package / "package.json"
+    if not manifest.exists() or json.loads(manifest.read_text(encoding="utf-8"))["version"] != PACKAGES[package]:
+        pytest.skip(f"{package} {PACKAGES[package]} is not installed; npm install --prefix .ci does it")
+    return MODULES / name
+
+
+@cache
 def tools_of(name: str) -> list[Tool]:
     """Give the tools of a document."""
     return build_tools(load(name))[0]
@@ -99,7 +134,7 @@ def test_every_operation_is_a_tool(name: str) -> None:
     tools, skipped = build_tools(load(name))
 
     assert [str(operation) for operation in (*load(name).skipped, *skipped)] == []
-    assert len(tools) == DOCUMENTS[name]
+    assert len(tools) == (DOCUMENTS | PACKAGED)[name]
 
 
 @each_document
@@ -108,7 +143,11 @@ def test_every_listed_schema_is_valid(name: str) -> None:
     views = Views(Shapes(load(name).root), portable=True)
 
     for tool in tools_of(name):
-        Draft202012Validator.check_schema(tool.listed_schema(views, LISTED), format_checker=WITHOUT_FORMATS)
+        listed = tool.listed_schema(views, LISTED)
+        problems = {problem for _, part in subschemas(listed) for problem in portability_problems(part)}
+        inside = {problem for problem in problems if problem.startswith("property ")}  # only arguments' names matter
+        assert problems <= {"no type", *inside}, (tool.name, listed)
+        Draft202012Validator.check_schema(listed, format_checker=WITHOUT_FORMATS)
         Draft202012Validator.check_schema(tool.schema, format_checker=WITHOUT_FORMATS)
 
 
@@ -162,6 +201,21 @@ def _stubs(view: Any) -> Iterator[str]:
     elif isinstance(view, list):
         for item in view:
             yield from _stubs(item)
+
+
+@each_document
+def test_arguments_that_fit_are_accepted(name: str) -> None:
+    """Arguments that fit the full schema, as the library judges it, fit the listed view and our own check."""
+    root = load(name).root
+    views = Views(Shapes(root), portable=True)
+    tools = tools_of(name)
+    for tool in tools[:: 1 + len(tools) // TRIED]:
+        full, listed = judge(tool.arguments.schema, root), judge(tool.listed_schema(views, LISTED))
+        for seed in range(SEEDS):
+            arguments = sample(tool.arguments.schema, root, Random(seed))  # noqa: S311  # repeatable is what is wanted
+            if full.is_valid(arguments):
+                assert listed.is_valid(arguments), (tool.name, arguments)
+                assert list(tool.arguments.violations(arguments)) == [], (tool.name, arguments)
 
 
 @each_document
