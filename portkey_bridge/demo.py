@@ -105,7 +105,7 @@ def server_process(settings: Settings, url: str, tools: Mapping[str, Tool], log:
         "OPEN_MCP_TOOLS": ",".join(settings.tools),
         "OPEN_MCP_CREDENTIALS": ",".join(sorted(variables)),
         "OPEN_MCP_PATH_ITEM_TOOLS": str(int(settings.path_item_tools)),
-        "OPEN_MCP_SCHEMA_BUDGET": "full" if math.isinf(settings.schema_budget) else str(settings.schema_budget),
+        "OPEN_MCP_SCHEMA_BUDGET": _budget(settings.schema_budget),
         "OPEN_MCP_SPEC": "" if settings.spec is None else _absolute(settings.spec),
     }
     inherited = {name: settings.environ[name] for name in INHERITED if name in settings.environ}
@@ -117,6 +117,10 @@ def server_process(settings: Settings, url: str, tools: Mapping[str, Tool], log:
         log_file=log,
         keep_alive=False,
     )
+
+
+def _budget(asked: float | None) -> str:
+    return "" if asked is None else "full" if math.isinf(asked) else str(asked)
 
 
 def _absolute(spec: str) -> str:

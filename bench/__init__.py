@@ -1,0 +1,1 @@
+"""Measures what the program costs: tokens, time, memory."""
