@@ -32,6 +32,7 @@ EPILOG = """examples:
   portkey-bridge demo                              see it work, without a key or a network
   portkey-bridge mock --port 8080                  answer as the API would, with made-up data
   portkey-bridge doctor                            see whether everything is in place
+  portkey-bridge check petstore.yaml               see what a document offers, and what is wrong with it
 
 exit codes:
   0  done
@@ -160,6 +161,17 @@ COMMANDS = (
         "look at everything that can be wrong, and say how to mend it",
         "portkey_bridge.doctor:print_checks",
         examples=("", "--spec petstore.yaml --base-url http://localhost:8080"),
+    ),
+    Command(
+        "check",
+        "report what a document offers, what had to be left out or repaired, and where",
+        "portkey_bridge.check:print_report",
+        (
+            Argument("spec", {"nargs": "?", "metavar": "SPEC", "help": "the document, as --spec takes it"}),
+            Argument("--json", {"action": "store_true", "help": "print a JSON object"}),
+            Argument("--strict", {"action": "store_true", "help": "exit with 1 where there is a finding"}),
+        ),
+        ("petstore.yaml", "petstore.yaml --strict", "petstore.yaml --json"),
     ),
     Command(
         "inspect",

@@ -17,7 +17,7 @@ def load_api(settings: Settings) -> Api:
     """Read the document that the settings name, and say on stderr what had to be mended. Raises DocumentError."""
     document = read_document(settings.spec or str(portkey_document()))
     root, repairs = normalize(document)
-    api = read_api(root, document.uri)
+    api = read_api(root, document.uri, server_variables=settings.server_variables)
     warn((*repairs, *api.repairs))
     return api
 

@@ -40,14 +40,15 @@ class Normalized(NamedTuple):
     repairs: tuple[str, ...]
 
 
-def normalize(document: Document, retrieve: Retrieve | None = None) -> Normalized:
+def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Repairs | None = None) -> Normalized:
     """Bring a document into the one form that everything downstream reads.
 
-    `retrieve` brings what the document refers to; without it, files beside the document are read. Takes the document
-    over: its values are changed in place. Raises DocumentError for what is no OpenAPI document, or a hostile one.
+    `retrieve` brings what the document refers to; without it, files beside the document are read. Who hands in
+    `repairs` finds there what was mended, with its places. Takes the document over: its values are changed in place.
+    Raises DocumentError for what is no OpenAPI document, or a hostile one.
     """
     version = _version(document)
-    repairs = Repairs()
+    repairs = Repairs() if repairs is None else repairs
     root = {key: value for key, value in document.root.items() if key not in KEYWORDS | {OTHERS}}
     resources = Resources(Document(document.source, document.uri, root), retrieve or files_beside(document))
     found = localize(resources, repairs)

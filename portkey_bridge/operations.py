@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from portkey_bridge.errors import DanglingReference, DocumentError
+from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
 from portkey_bridge.normalize import METHODS
 from portkey_bridge.references import follow
 from portkey_bridge.repairs import Repairs, printable
+from portkey_bridge.settings import SERVER, as_variable
 
 Schema = Any
 """A JSON Schema 2020-12: an object or a boolean, with references into the document."""
@@ -81,7 +82,7 @@ class SecurityScheme:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A Server Object: a URL, still with its variables and perhaps relative, and the variables' defaults."""
+    """A Server Object: a URL, still with its variables and perhaps relative, and the variables' values."""
 
     url: str
     variables: Mapping[str, str]
@@ -150,13 +151,17 @@ class Api:
     callbacks: int = 0
 
 
-def read_api(root: dict[str, Any], uri: str) -> Api:
+def read_api(
+    root: dict[str, Any], uri: str, repairs: Repairs | None = None, server_variables: Mapping[str, str] = {}
+) -> Api:
     """Read a normalized document. An operation that is broken costs that operation and is listed as skipped.
 
-    Raises DocumentError for a document with too many operations.
+    Who hands in `repairs` finds there what was mended, with its places. `server_variables` go before the defaults, by
+    the names that `server_variable` gives. Raises DocumentError for a document with too many operations, and
+    SettingsError for a server variable that the document does not allow.
     """
     info = _mapping(root.get("info"))
-    reader = _Reader(root)
+    reader = _Reader(root, Repairs() if repairs is None else repairs, server_variables)
     operations = tuple(reader.operations())
     return Api(
         title=_text(info.get("title")) or "API",
@@ -177,10 +182,11 @@ def read_api(root: dict[str, Any], uri: str) -> Api:
 class _Reader:
     """Reads the values of one document; collects in `skipped` what is broken, and what was mended in `repairs`."""
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    def __init__(self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str]) -> None:
         self.root = root
+        self.server_variables = server_variables
         self.skipped: list[Skipped] = []
-        self.repairs = Repairs()
+        self.repairs = repairs
         self.callbacks = 0
         self.root_servers = self.servers(root, "the document")
         self.root_security = self.security(root.get("security"), "the document")
@@ -378,7 +384,23 @@ class _Reader:
             self.repairs.add("a server has no URL", where)
             return None
         variables = _mapping(value.get("variables"))
-        return Server(url, {name: _text(_mapping(variable).get("default")) for name, variable in variables.items()})
+        return Server(url, {name: self.server_value(name, _mapping(variable)) for name, variable in variables.items()})
+
+    def server_value(self, name: str, variable: dict[str, Any]) -> str:
+        """Give the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6)."""
+        named = server_variable(name)
+        value, allowed = self.server_variables.get(named), [_text(value) for value in _list(variable.get("enum"))]
+        if value is None:
+            return _text(variable.get("default"))
+        if allowed and value not in allowed:
+            known = ", ".join(printable(value) for value in allowed)
+            raise SettingsError(f"{named}={value!r} is no value that the document allows. Set it to one of {known}.")
+        return value
+
+
+def server_variable(name: str) -> str:
+    """Give the environment variable of a server variable."""
+    return SERVER + as_variable(name)
 
 
 #: Where nobody declares a server (OpenAPI 3.2 section 4.1.1).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 #: Places that a sentence names before it only counts them.
 NAMED = 3
 
@@ -9,10 +11,23 @@ NAMED = 3
 TOLD = 100
 
 
-class Repairs:
-    """Collects problems and where they are, and gives a sentence for each problem."""
+@dataclass(frozen=True)
+class Repair:
+    """A problem, a sentence without its full stop, the first places where it was met, and how many there are."""
 
-    def __init__(self) -> None:
+    problem: str
+    places: tuple[str, ...]
+    count: int
+
+
+class Repairs:
+    """Collects problems and where they are, and gives a sentence for each problem.
+
+    `kept` is how many places of a problem are kept.
+    """
+
+    def __init__(self, kept: int = NAMED) -> None:
+        self._kept = kept
         self._places: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
 
@@ -20,8 +35,12 @@ class Repairs:
         """Note a problem, a sentence without its full stop, at a pointer or at a method and path."""
         places = self._places.setdefault(problem, [])
         self._counts[problem] = self._counts.get(problem, 0) + 1
-        if len(places) < NAMED:
+        if len(places) < self._kept:
             places.append(place)
+
+    def found(self) -> tuple[Repair, ...]:
+        """Give the problems with their places, in the order in which they were met."""
+        return tuple(Repair(problem, tuple(at), self._counts[problem]) for problem, at in self._places.items())
 
     def sentences(self) -> tuple[str, ...]:
         """Give one sentence a problem, in the order in which they were met; for the last of very many, their number."""
@@ -30,8 +49,9 @@ class Repairs:
         return (*told, f"{rest} further kinds of problems were mended or left out.") if rest else tuple(told)
 
     def _where(self, problem: str) -> str:
-        more = self._counts[problem] - len(self._places[problem])
-        return ", ".join(self._places[problem]) + (f" and {more} more" if more else "")
+        named = self._places[problem][:NAMED]
+        more = self._counts[problem] - len(named)
+        return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def printable(value: object, length: int = 60) -> str:

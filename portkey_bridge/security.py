@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.operations import SecurityScheme
+from portkey_bridge.settings import as_variable
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 """Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
@@ -66,8 +67,7 @@ def place(location: str, name: str) -> Place:
 def variable(scheme: SecurityScheme) -> str | None:
     """Give the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
     if scheme.type == "apiKey":
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", scheme.name)
-        return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper() or None
+        return as_variable(scheme.name) or None
     if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
         return f"{re.sub(r'[^a-z0-9]+', '_', scheme.scheme).upper()}_AUTH"
     return VARIABLES.get((scheme.type, scheme.scheme))

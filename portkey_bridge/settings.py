@@ -7,6 +7,7 @@ option is declared: the command line, its help and `.env.example` follow from it
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,9 @@ RESULT_LIMIT = 40_000
 RETRIES, CONCURRENCY = 2, 16
 
 DOTENV = ".env"
+
+#: What the variables begin with that give the variables of a document's servers their values.
+SERVER = "OPEN_MCP_SERVER_"
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ OPTIONS = (
 class Settings:
     """What the person asked for. `environ` holds the variables that credentials are taken from.
 
+    `server_variables` are those of the document's servers, under the names that the environment has for them.
+
     `from_dotenv` names the variables whose value comes from the `.env` of the working directory.
     """
 
@@ -166,6 +172,7 @@ class Settings:
     concurrency: int = CONCURRENCY
     validate_responses: bool = False
     verbose: bool = False
+    server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
     origin_from_dotenv: tuple[str, ...] = ()
@@ -195,14 +202,24 @@ def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], env_file
         concurrency=_number(found["concurrency"], "OPEN_MCP_CONCURRENCY", CONCURRENCY, least=1),
         validate_responses=_switch(found["validate_responses"], "OPEN_MCP_VALIDATE_RESPONSES"),
         verbose=_switch(found["verbose"], "OPEN_MCP_VERBOSE"),
+        server_variables={name: value for name, value in merged.items() if name.startswith(SERVER) and value},
         environ=merged,
         from_dotenv=from_dotenv,
-        origin_from_dotenv=tuple(
-            option.variable
-            for option in OPTIONS
-            if option.decides_origin and option.field not in flags and option.variable in from_dotenv
+        origin_from_dotenv=(
+            *(
+                option.variable
+                for option in OPTIONS
+                if option.decides_origin and option.field not in flags and option.variable in from_dotenv
+            ),
+            *sorted(name for name in from_dotenv if name.startswith(SERVER)),
         ),
     )
+
+
+def as_variable(name: str) -> str:
+    """Give a name of a document in upper snake case, as variables are written: `apiVersion` is API_VERSION."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()
 
 
 def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> None:

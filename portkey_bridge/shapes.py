@@ -1,8 +1,9 @@
 """One level of a schema at a time, as a reader should meet it: its *shape*.
 
 A shape has no `$ref`, `allOf` is merged as far as merging loses nothing, `oneOf` reads `anyOf`, `const` reads `enum`,
-and a list of types is split into `anyOf`. Its children are the document's own schemas, never copied: each is a shape of
-its own when somebody asks. That is why recursion costs nothing, and why pointers into the view stay valid.
+and a list of types is split into `anyOf`. Where a union has a discriminator, each branch says which value means it. The
+children are the document's own schemas, never copied: each is a shape of its own when somebody asks. That is why
+recursion costs nothing, and why pointers into the view stay valid.
 
 A shape accepts every value that the schema accepts for a request: properties that are `readOnly` are left out. For an
 answer it is those that are `writeOnly` (OpenAPI 3.0.4 section 4.7.24.2).
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from portkey_bridge.normalize import APPLICATORS
 from portkey_bridge.operations import Schema
@@ -70,6 +72,9 @@ IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 #: Keywords that say nothing about values themselves.
 COMPOSING = frozenset({"$ref", "allOf"})
 
+#: Keywords whose branches a discriminator tells apart.
+UNIONS = frozenset({"oneOf", "anyOf"})
+
 #: No value fits.
 NOTHING: Shape = {"not": {}}
 
@@ -87,6 +92,7 @@ class Shapes:
         # Both hold the schemas, so that their identities stay theirs.
         self._by_schema: dict[int, tuple[Schema, Shape]] = {}
         self._by_conjuncts: dict[tuple[int, ...], tuple[list[Shape], Shape]] = {}
+        self._discriminated: dict[int, tuple[Shape, Shape]] = {}
 
     def __call__(self, schema: Schema) -> Shape:
         """Give the shape of `schema`. It is shared: do not change it.
@@ -126,7 +132,7 @@ class Shapes:
         )
 
     def _make(self, conjuncts: list[Shape]) -> Shape:
-        shape = _split_types(_merge(conjuncts))
+        shape = _split_types(_merge(map(self._with_values, conjuncts)))
         if IN_PLACE & shape.keys():
             shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
         if "required" in shape:
@@ -135,6 +141,52 @@ class Shapes:
             properties = shape["properties"].items()
             shape["properties"] = {name: schema for name, schema in properties if not self._is_hidden(schema)}
         return shape
+
+    def _with_values(self, conjunct: Shape) -> Shape:
+        """Give the schema with branches that say which value of its discriminator means them, if it has one.
+
+        It is made once, so that a branch that leads back here is recognised.
+        """
+        if not isinstance(conjunct.get("discriminator"), dict) or UNIONS.isdisjoint(conjunct):
+            return conjunct
+        if id(conjunct) not in self._discriminated:
+            told = {
+                union: [self._with_value(branch, conjunct["discriminator"]) for branch in conjunct[union]]
+                for union in UNIONS & conjunct.keys()
+            }
+            without = {keyword: value for keyword, value in conjunct.items() if keyword != "discriminator"}
+            self._discriminated[id(conjunct)] = (conjunct, without | told)
+        return self._discriminated[id(conjunct)][1]
+
+    def _with_value(self, branch: Schema, discriminator: dict[str, Any]) -> Schema:
+        values = self._values_of(branch, discriminator)
+        if not values:
+            return branch
+        said = f"{discriminator['propertyName']} is {' or '.join(map(json.dumps, values))}."
+        own = next((conjunct["description"] for conjunct in self._conjuncts(branch) if "description" in conjunct), "")
+        return {**branch, "description": f"{said} {own}".strip()}
+
+    def _values_of(self, branch: Schema, discriminator: dict[str, Any]) -> list[Any]:
+        """Give the values that mean a branch (OpenAPI 3.2 section 4.25).
+
+        Those of the mapping, else the one that its own property allows, else the name of its schema.
+        """
+        reference = branch.get("$ref") if isinstance(branch, dict) else None
+        mapped = [value for value, target in discriminator.get("mapping", {}).items() if target == reference]
+        if mapped:
+            return mapped
+        allowed = self._allowed(branch, discriminator["propertyName"])
+        if len(allowed) == 1 or not isinstance(reference, str):
+            return allowed[:1] if len(allowed) == 1 else []
+        name = unquote(reference.rpartition("/")[2]).replace("~1", "/").replace("~0", "~")
+        return [name] if not allowed or name in allowed else []
+
+    def _allowed(self, branch: Schema, name: str) -> list[Any]:
+        """Give the values that a branch enumerates for one of its properties."""
+        properties = (conjunct["properties"] for conjunct in self._conjuncts(branch) if "properties" in conjunct)
+        schemas = [schema for each in properties if name in each for schema in self._conjuncts(each[name])]
+        values = [[schema["const"]] if "const" in schema else schema.get("enum", []) for schema in schemas]
+        return min(filter(None, values), key=len, default=[])
 
     def _is_hidden(self, schema: Schema) -> bool:
         return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema))

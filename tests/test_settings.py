@@ -113,6 +113,13 @@ def test_one_real_credential_among_filed_ones_is_lured(empty_folder: Path) -> No
         refuse_lured_credentials(settings, ["API_KEY", "X_PORTKEY_API_KEY"])
 
 
+def test_a_server_variable_of_a_file_decides_an_origin(empty_folder: Path) -> None:
+    """A `.env` that lies around can't send a real credential elsewhere by way of a server's variable."""
+    (empty_folder / ".env").write_text("OPEN_MCP_SERVER_HOST=evil.example\n")
+    with pytest.raises(SettingsError, match=r"OPEN_MCP_SERVER_HOST .* where API_KEY is sent"):
+        refuse_lured_credentials(read_settings({}, {"API_KEY": "k"}), ["API_KEY"])
+
+
 # Documentation
 
 

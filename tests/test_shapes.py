@@ -80,6 +80,45 @@ READ_ONLY: list[Any] = [
 IDS = {"Id": {"type": "string", "readOnly": True}, "WithId": obj(id=ref("Id"), a=TEXT)}
 
 
+#: A union with a discriminator, beside these schemas, and what its branches say.
+DISCRIMINATED = [
+    pytest.param({}, {"Cat": obj(kind=TEXT)}, ['kind is "Cat".'], id="by name"),
+    pytest.param({"cat": "Cat", "lion": "Cat"}, {"Cat": obj(kind=TEXT)}, ['kind is "cat" or "lion".'], id="mapping"),
+    pytest.param({"cat": "Cat"}, {"Cat": obj(kind={"const": "x"})}, ['kind is "cat".'], id="mapping goes first"),
+    pytest.param({}, {"Cat": obj(kind={"const": "cat"})}, ['kind is "cat".'], id="const"),
+    pytest.param({}, {"Cat": obj(kind={"enum": ["cat"]})}, ['kind is "cat".'], id="enum of one"),
+    pytest.param({}, {"Cat": obj(kind={"enum": ["Cat", "Dog"]})}, ['kind is "Cat".'], id="name in an enum"),
+    pytest.param({}, {"Cat": obj(kind={"enum": ["x", "y"]})}, [None], id="name outside of an enum"),
+    pytest.param({}, {"Cat": {**obj(), "description": "Purrs."}}, ['kind is "Cat". Purrs.'], id="described"),
+    pytest.param(
+        {"dog": "Dog"},
+        {
+            "Pet": obj("kind", kind=TEXT),
+            "Cat": {"allOf": [{"$ref": "#/components/schemas/Pet"}, obj(kind={"const": "cat"})]},
+            "Dog": {"allOf": [{"$ref": "#/components/schemas/Pet"}]},
+        },
+        ['kind is "cat".', 'kind is "dog".'],
+        id="inherited",
+    ),
+]
+
+
+@pytest.mark.parametrize(("mapping", "schemas", "said"), DISCRIMINATED)
+def test_each_branch_says_its_discriminator_value(
+    mapping: dict[str, str], schemas: dict[str, Any], said: list[str | None]
+) -> None:
+    """A reader sees in each branch which value means it; what is accepted stays as it was."""
+    branches = [{"$ref": f"#/components/schemas/{name}"} for name in schemas if name != "Pet"]
+    pointers = {value: f"#/components/schemas/{name}" for value, name in mapping.items()}
+    union = {"oneOf": branches, "discriminator": {"propertyName": "kind", "mapping": pointers}}
+    shapes = Shapes({"components": {"schemas": schemas}})
+    shape = shapes(union)
+    assert [shapes(branch).get("description") for branch in shape["anyOf"]] == said
+    assert [shapes(branch).get("properties") for branch in shape["anyOf"]] == [
+        shapes(branch).get("properties") for branch in branches
+    ]
+
+
 @pytest.mark.parametrize("schema", READ_ONLY, ids=str)
 def test_a_request_has_no_read_only_properties(schema: Any) -> None:
     """A readOnly property is neither shown nor required (OpenAPI 3.0.4 section 4.7.24.2), wherever it says so."""

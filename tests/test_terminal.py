@@ -69,7 +69,9 @@ def test_colours_are_for_terminals(document: str, tmp_path: Path, words: str) ->
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
 
 
-@pytest.mark.parametrize("words", ["tools", "schema listpets", "env", "doctor", "tools --json", "docs", "serve"])
+@pytest.mark.parametrize(
+    "words", ["tools", "schema listpets", "env", "doctor", "check", "tools --json", "docs", "serve"]
+)
 def test_a_document_cannot_write_to_the_terminal(run: Run, document: str, tmp_path: Path, words: str) -> None:
     """No control character of a document reaches a terminal, where it could rewrite what stands there."""
     command = [*words.split(), "--spec", document]

@@ -1,0 +1,109 @@
+"""What openapi-spec-validator says of a document, as advice to its owner, never as a gate.
+
+The validator comes to an end when it likes, so it works in a child process with bounded time and memory. That gets the
+document on standard input, in a form in which aliases stay as small as they were written, and gives one JSON line for
+each error.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Any, NamedTuple
+
+from portkey_bridge.document import Document, files_beside
+from portkey_bridge.errors import DocumentError
+from portkey_bridge.repairs import printable
+
+#: Errors that are told, and characters of each.
+TOLD, LENGTH = 20, 300
+
+#: Seconds that the validator may take, and bytes of memory.
+PATIENCE, MEMORY = 30, 4_000_000_000
+
+
+class Advice(NamedTuple):
+    """One error: the tokens of the pointer to it, as far as the validator knows, and what it says."""
+
+    tokens: tuple[str, ...]
+    problem: str
+
+
+def advise(document: Document) -> tuple[list[Advice], str]:
+    """Give what the validator says of the document as it is written, and why that is not all of it, if so."""
+    given = marshal.dumps((document.source, document.uri, document.root))
+    command = [sys.executable, "-P", "-m", __name__]
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, timeout=PATIENCE, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired as expired:
+        return _read(expired.stdout or b""), f"it was stopped after {PATIENCE} seconds"
+    said = _read(done.stdout)
+    if done.returncode:
+        return said, f"it broke off ({_reason(done.stderr) or f'exit code {done.returncode}'})"
+    return said[:TOLD], f"there is more behind the first {TOLD}" if len(said) > TOLD else ""
+
+
+def _read(lines: bytes) -> list[Advice]:
+    return [Advice(tuple(tokens), problem) for tokens, problem in map(json.loads, lines.splitlines())]
+
+
+def _reason(stderr: bytes) -> str:
+    """Give the last line of a traceback."""
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return printable(lines[-1], 200) if lines else ""
+
+
+def main() -> None:
+    """Be the child process."""
+    _bound_memory()
+    document = Document(*marshal.load(sys.stdin.buffer))  # noqa: S302  # only the parent writes there
+    for line in islice(_distinct(json.dumps(_told(error)) for error in _errors(document)), TOLD + 1):
+        print(line, flush=True)
+
+
+def _distinct(lines: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for line in lines:
+        if line not in seen:
+            yield line
+        seen.add(line)
+
+
+def _bound_memory() -> None:
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def _errors(document: Document) -> Iterator[Any]:
+    from openapi_spec_validator.shortcuts import get_validator_cls
+
+    # Of other files it reads what this program would read, and nothing from the network.
+    handlers = dict.fromkeys(("<all_urls>", "file", "http", "https"), _retriever(document))
+    validator: Any = type("Validator", (get_validator_cls(document.root),), {"resolver_handlers": handlers})
+    yield from validator(document.root, base_uri=document.uri).iter_errors()
+
+
+def _retriever(document: Document) -> Any:
+    retrieve = files_beside(document) if document.uri.startswith("file:") else _nothing_more
+    return lambda uri: retrieve(uri).root
+
+
+def _nothing_more(uri: str) -> Document:
+    raise DocumentError(uri, "is not fetched for the validator", "Check it by itself.")
+
+
+def _told(error: Any) -> tuple[list[str], str]:
+    while error.context:  # of a union's branches, the error in the one that fits furthest
+        error = max(error.context, key=lambda below: len(below.absolute_path))
+    return [str(token) for token in error.absolute_path], printable(error.message, LENGTH)
+
+
+if __name__ == "__main__":
+    main()
