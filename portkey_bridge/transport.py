@@ -103,8 +103,9 @@ class Transport:
         async with self._lane(deadline) as lane:
             async with asyncio.timeout_at(deadline):
                 response = await self._send(request, lane)
+            response.stream = _Bounded(response, self.limit, deadline)
             try:
-                yield self._bounded(response, deadline)
+                yield response
             finally:
                 await response.aclose()
 
@@ -132,26 +133,24 @@ class Transport:
         raise httpx.TooManyRedirects("too many redirects", request=request)
 
     async def _send_persistently(self, request: httpx.Request, lane: _Lane) -> httpx.Response:
+        first = await _attempt(lane, request)
+        if not may_repeat(request, first):
+            return _given(first)
+        known = [first]
+
+        async def send() -> httpx.Response:
+            return _given(known.pop() if known else await _attempt(lane, request))
+
         retrying = AsyncRetrying(
             retry=lambda state: may_repeat(request, _outcome(state)),
             wait=lambda state: max(retry_after(_outcome(state)) or 0, _JITTER(state)),
             stop=stop_after_attempt(self._retries + 1),
             before_sleep=_discard,
-            retry_error_callback=_last,
+            retry_error_callback=lambda state: _given(_outcome(state)),
             sleep=self._sleep,
         )
-        response: httpx.Response = await retrying(lane.send, request)
+        response: httpx.Response = await retrying(send)
         return response
-
-    def _bounded(self, response: httpx.Response, deadline: float) -> httpx.Response:
-        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_CODING]
-        return httpx.Response(
-            response.status_code,
-            headers=headers,
-            content=read_bounded(response, self.limit, deadline),
-            request=response.request,
-            extensions={"reason_phrase": response.reason_phrase.encode("ascii", "replace")},
-        )
 
 
 class _Lane:
@@ -213,20 +212,25 @@ def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
 
 
 _JITTER = wait_random_exponential(multiplier=0.5, max=8)
-_OF_THE_CODING = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+async def _attempt(lane: _Lane, request: httpx.Request) -> httpx.Response | httpx.RequestError:
+    try:
+        return await lane.send(request)
+    except httpx.RequestError as error:
+        return error
+
+
+def _given(outcome: httpx.Response | BaseException) -> httpx.Response:
+    """Give the answer, or raise the error."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _outcome(state: RetryCallState) -> httpx.Response | BaseException:
     assert state.outcome is not None  # noqa: S101  # tenacity asks only after an attempt
     return state.outcome.exception() or state.outcome.result()
-
-
-def _last(state: RetryCallState) -> httpx.Response:
-    """Give the last answer, or raise the last error."""
-    outcome = _outcome(state)
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
 
 
 async def _discard(state: RetryCallState) -> None:
@@ -302,26 +306,35 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-async def read_bounded(response: httpx.Response, limit: int, deadline: float) -> AsyncIterator[bytes]:
-    """Yield the decompressed body as it arrives. `deadline` is a time of the running loop.
+class _Bounded(httpx.AsyncByteStream):
+    """The body of an answer, decompressed as it arrives. `deadline` is a time of the running loop.
 
     Raises TooLarge as soon as the body is known to be larger than `limit` bytes, TimeoutError, httpx.HTTPError.
     """
-    coding = response.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in _CODINGS:
-        raise httpx.DecodingError(f"content-encoding {coding[:40]!r}", request=response.request)
-    announced = response.headers.get("content-length", "")
-    if response.request.method != "HEAD" and announced.isdecimal() and int(announced) > limit:
-        raise TooLarge(limit)
-    decode, total = _CODINGS[coding](), 0
-    async for chunk in _until(deadline, response.aiter_raw()):
-        for piece in decode(chunk):
-            total += len(piece)
-            if total > limit:
-                raise TooLarge(limit)
-            yield piece
-    if not decode.complete:
-        raise httpx.DecodingError("the compressed body ends too early", request=response.request)
+
+    def __init__(self, response: httpx.Response, limit: int, deadline: float) -> None:
+        self._body, self._request = response.stream, response.request
+        self._limit, self._deadline = limit, deadline
+        self._coding = response.headers.pop("content-encoding", "identity").strip().lower()
+        self._announced = response.headers.get("content-length", "")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._coding not in _CODINGS:
+            raise httpx.DecodingError(f"content-encoding {self._coding[:40]!r}")
+        if self._request.method != "HEAD" and self._announced.isdecimal() and int(self._announced) > self._limit:
+            raise TooLarge(self._limit)
+        decode, total = _CODINGS[self._coding](), 0
+        async for chunk in _until(self._deadline, aiter(self._body)):  # type: ignore[arg-type]  # it is asynchronous
+            for piece in decode(chunk):
+                total += len(piece)
+                if total > self._limit:
+                    raise TooLarge(self._limit)
+                yield piece
+        if not decode.complete:
+            raise httpx.DecodingError("the compressed body ends too early")
+
+    async def aclose(self) -> None:
+        await self._body.aclose()  # type: ignore[union-attr]  # it is asynchronous
 
 
 async def _until(deadline: float, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
