@@ -1,1 +1,1 @@
-"""Measures what the program costs: tokens, time, memory."""
+"""What this program costs beside others that do the same: tokens, time and memory, measured by `make bench`."""

@@ -10,9 +10,12 @@ from typing import Any
 
 from fastmcp import FastMCP
 from fastmcp.server.dependencies import get_context
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
-from mcp_types import TextContent, ToolAnnotations
+from fastmcp.utilities.logging import temporary_log_level
+from mcp.server.stdio import stdio_server
+from mcp_types import CallToolRequestParams, TextContent, ToolAnnotations
 from mcp_types import Tool as ListedTool
 from pydantic import PrivateAttr
 
@@ -30,6 +33,7 @@ from portkey_bridge.results import ForgottenResult, Results, expand
 from portkey_bridge.security import Redactor, collect_secrets, is_somebody_elses
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
+from portkey_bridge.stdio import Lines, Writer, are_pipes, claimed
 from portkey_bridge.terminal import printable
 from portkey_bridge.tools import (
     EXPAND_RESULT,
@@ -216,6 +220,26 @@ class InformationTool(_Listed):
         return listed
 
 
+class DirectCalls(Middleware):
+    """Runs the tools of this server at once.
+
+    For each call FastMCP would ask all providers, transforms and the rules of the session for the tool. This server has
+    one provider, and no transforms or rules. A name that is not among `tools` goes FastMCP's way.
+    """
+
+    def __init__(self, tools: Iterable[McpTool]) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+
+    async def on_call_tool(
+        self,
+        context: MiddlewareContext[CallToolRequestParams],
+        call_next: CallNext[CallToolRequestParams, ToolResult],
+    ) -> ToolResult:
+        """Run the tool."""
+        tool = self._tools.get(context.message.name)
+        return await (call_next(context) if tool is None else tool.run(context.message.arguments or {}))
+
+
 def _annotations(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
     """Give the hints that differ from what the protocol takes for granted; the others would be paid for 231 times.
 
@@ -231,7 +255,23 @@ def _annotations(read_only: bool, destructive: bool, idempotent: bool, open_worl
     return hints if hints.model_dump(exclude_none=True) else None
 
 
-def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
+class Server(FastMCP[Any]):
+    """FastMCP's server, over stdin and stdout without worker threads where they are pipes."""
+
+    async def run_stdio_async(
+        self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
+    ) -> None:
+        """Serve until stdin ends."""
+        if not are_pipes():
+            return await super().run_stdio_async(show_banner, log_level, stateless)
+        with temporary_log_level(log_level), claimed() as (stdin, stdout):
+            streams: Any = Lines(stdin), Writer(stdout)
+            async with self._lifespan_manager(), stdio_server(*streams) as (reading, writing):
+                await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
+        return None
+
+
+def build_server(api: Api, settings: Settings) -> Server:
     """Give the MCP server of an API. Says on stderr what cannot be served. Raises SettingsError."""
     tools, skipped = build_tools(api)
     warn(str(operation) for operation in (*api.skipped, *skipped))
@@ -256,11 +296,12 @@ def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
         finally:
             await bridge.transport.aclose()
 
-    return FastMCP(
+    return Server(
         name=api.title,
         version=__version__,
         instructions=f"{api.title}. {api.description} {LEGEND}".strip(),
         tools=listed,
+        middleware=[DirectCalls(listed)],
         dereference_schemas=False,
         lifespan=lifespan,
     )
