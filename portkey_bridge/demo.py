@@ -273,8 +273,8 @@ def _effort(tool: Tool) -> tuple[bool, int]:
 
 
 def _stubs(schema: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield, for the arguments of a listed schema that hold a stub, its pointer and the argument."""
-    for name, part in schema.get("properties", {}).items():
+    """Yield, for the arguments of a listed schema that hold a stub, its pointer and the argument; small ones first."""
+    for name, part in sorted(schema.get("properties", {}).items(), key=lambda entry: len(json.dumps(entry))):
         match = re.search(r"\[expandSchema (/.*?)\]\"", json.dumps(part))
         if match:
             yield json.loads(f'"{match[1]}"'), {name: part}
