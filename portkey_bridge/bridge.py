@@ -117,9 +117,9 @@ class Bridge:
         problem = ""
         try:
             if reader is not None:
-                await stream.read(reader(response.aiter_bytes()), report, self.redact)
+                await stream.read(reader(response.aiter_raw()), report, self.redact)
             else:
-                async for chunk in response.aiter_bytes():
+                async for chunk in response.aiter_raw():
                     body.write(chunk)
         except FAILURES as error:
             problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."

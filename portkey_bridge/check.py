@@ -31,7 +31,7 @@ from portkey_bridge.resources import OTHERS
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.terminal import print_json, print_styled, printable, waiting
-from portkey_bridge.tools import Tool, build_tools
+from portkey_bridge.tools import Tool, build_tools, schema_budget
 from portkey_bridge.views import Views
 
 #: Places of a repair that are kept, places of a finding that a person is shown, and the largest tools that are named.
@@ -150,7 +150,8 @@ def examine(settings: Settings) -> Report:
 
 def _sizes(tools: Sequence[Tool], api: Api, settings: Settings) -> list[Size]:
     views = Views(Shapes(api.root), portable=True)
-    return [_size(tool.name, listed(tool, views, settings.schema_budget)) for tool in tools]
+    budget = schema_budget(settings.schema_budget, len(tools))
+    return [_size(tool.name, listed(tool, views, budget)) for tool in tools]
 
 
 def _size(name: str, value: dict[str, Any]) -> Size:

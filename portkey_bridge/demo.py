@@ -105,7 +105,7 @@ def server_process(settings: Settings, url: str, tools: Mapping[str, Tool], log:
         "OPEN_MCP_TOOLS": ",".join(settings.tools),
         "OPEN_MCP_CREDENTIALS": ",".join(sorted(variables)),
         "OPEN_MCP_PATH_ITEM_TOOLS": str(int(settings.path_item_tools)),
-        "OPEN_MCP_SCHEMA_BUDGET": "full" if math.isinf(settings.schema_budget) else str(settings.schema_budget),
+        "OPEN_MCP_SCHEMA_BUDGET": _budget(settings.schema_budget),
         "OPEN_MCP_SPEC": "" if settings.spec is None else _absolute(settings.spec),
     }
     inherited = {name: settings.environ[name] for name in INHERITED if name in settings.environ}
@@ -117,6 +117,10 @@ def server_process(settings: Settings, url: str, tools: Mapping[str, Tool], log:
         log_file=log,
         keep_alive=False,
     )
+
+
+def _budget(asked: float | None) -> str:
+    return "" if asked is None else "full" if math.isinf(asked) else str(asked)
 
 
 def _absolute(spec: str) -> str:
@@ -269,8 +273,8 @@ def _effort(tool: Tool) -> tuple[bool, int]:
 
 
 def _stubs(schema: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield, for the arguments of a listed schema that hold a stub, its pointer and the argument."""
-    for name, part in schema.get("properties", {}).items():
+    """Yield, for the arguments of a listed schema that hold a stub, its pointer and the argument; small ones first."""
+    for name, part in sorted(schema.get("properties", {}).items(), key=lambda entry: len(json.dumps(entry))):
         match = re.search(r"\[expandSchema (/.*?)\]\"", json.dumps(part))
         if match:
             yield json.loads(f'"{match[1]}"'), {name: part}

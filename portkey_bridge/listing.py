@@ -20,8 +20,8 @@ from portkey_bridge.self_contained import self_contained
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.terminal import is_terminal, print_json, print_lines, print_table
-from portkey_bridge.tools import Tool, closest, find_tool
-from portkey_bridge.views import EXPANSION, PointerToNowhere, Views, shorten
+from portkey_bridge.tools import Tool, closest, expansion_budget, find_tool, schema_budget
+from portkey_bridge.views import PointerToNowhere, Views, shorten
 
 UNTAGGED = "(no tag)"
 
@@ -34,7 +34,10 @@ NAMED = 4
 
 @dataclass(frozen=True)
 class Row:
-    """A tool as a person looks for it. `tokens` is about what a model pays for having it listed."""
+    """A tool as a person looks for it.
+
+    `tokens` is about what a model pays for having it listed; `variables` hold the credentials that it takes.
+    """
 
     name: str
     method: str
@@ -42,6 +45,7 @@ class Row:
     summary: str
     tags: tuple[str, ...]
     tokens: int
+    variables: tuple[str, ...]
 
 
 def print_tools(invocation: Invocation) -> int:
@@ -50,7 +54,8 @@ def print_tools(invocation: Invocation) -> int:
     options = invocation.options
     views = Views(Shapes(api.root), portable=True)
     found = [tool for tool in _tagged(tools, options.get("tag")) if _mentions(tool, options.get("grep"))]
-    rows = [_row(tool, views, invocation.settings.schema_budget) for tool in found]
+    budget = schema_budget(invocation.settings.schema_budget, len(tools))
+    rows = [_row(tool, views, budget) for tool in found]
     if options.get("json"):
         print_json([asdict(row) for row in rows])
     elif is_terminal():
@@ -67,7 +72,7 @@ def _row(tool: Tool, views: Views, budget: float) -> Row:
     operation = tool.operation
     summary = shorten(operation.summary or operation.description, SUMMARY)
     tokens = about_tokens(listed(tool, views, budget))
-    return Row(tool.name, operation.method, operation.path, summary, operation.tags, tokens)
+    return Row(tool.name, operation.method, operation.path, summary, operation.tags, tokens, tool.variables)
 
 
 def listed(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
@@ -114,22 +119,21 @@ def print_schema(invocation: Invocation) -> int:
     api, tools = load_tools(invocation.settings)
     options = invocation.options
     tool = find_tool(tools, options["tool"])
-    write = _full if options.get("full") else _seen
+    pointer, asked = options.get("pointer"), invocation.settings.schema_budget
     try:
-        print_json(write(tool, api, options.get("pointer"), invocation.settings.schema_budget))
+        if options.get("full"):
+            print_json(_full(tool, api, pointer))
+        elif pointer is None:
+            view = Views(Shapes(api.root), portable=True)
+            print_json(tool.listed_schema(view, schema_budget(asked, len(tools))))
+        else:
+            print_json(Views(Shapes(api.root), portable=False).expand(tool.schema, pointer, expansion_budget(asked)))
     except PointerToNowhere as error:
         raise SettingsError(str(error)) from error
     return 0
 
 
-def _seen(tool: Tool, api: Api, pointer: str | None, budget: float) -> Any:
-    """Give what a model sees: the listed schema, or what `expandSchema` answers."""
-    if pointer is None:
-        return tool.listed_schema(Views(Shapes(api.root), portable=True), budget)
-    return Views(Shapes(api.root), portable=False).expand(tool.schema, pointer, budget * EXPANSION)
-
-
-def _full(tool: Tool, api: Api, pointer: str | None, _: float) -> Any:
+def _full(tool: Tool, api: Api, pointer: str | None) -> Any:
     """Give what arguments are checked against."""
     schema = Views(Shapes(api.root), portable=False).locate(tool.schema, pointer or "")
     return self_contained(schema, api.root) if isinstance(schema, dict) else schema

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from email.message import Message
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ RATE_LIMIT = re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE)
 #: Headers that a model needs to go on, and what they are called for it.
 GOING_ON = ("link", "location", "content-location", "retry-after")
 
+#: What has no more brackets than this is not nested too deep to be written again.
+SURELY_SHALLOW = 100
+
 #: Codecs that are no charsets of documents, and slow or surprising on long input.
 NO_CHARSETS = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"))
 
@@ -70,14 +74,12 @@ class Answer:
     @property
     def media_type(self) -> str:
         """The declared type in lower case and without parameters, or an empty text."""
-        declared = _header("content-type", self.headers.get("content-type", ""))
-        return "application/json" if self.stream else declared.get_params([("", "")])[0][0].strip().lower()
+        return "application/json" if self.stream else _content_type(self.headers.get("content-type", ""))[0]
 
     @property
     def charset(self) -> str | None:
         """The declared charset."""
-        declared = _header("content-type", self.headers.get("content-type", "")).get_param("charset")
-        return declared if isinstance(declared, str) and not self.stream else None
+        return None if self.stream else _content_type(self.headers.get("content-type", ""))[1]
 
     @property
     def file_name(self) -> str | None:
@@ -90,6 +92,14 @@ class Answer:
     def failed(self) -> bool:
         """Whether the result is an error: a status of 400 and above, or an answer that broke off."""
         return self.status >= 400 or bool(self.problem)
+
+
+@lru_cache(maxsize=64)
+def _content_type(value: str) -> tuple[str, str | None]:
+    """Give the media type in lower case, and the charset."""
+    declared = _header("content-type", value)
+    charset = declared.get_param("charset")
+    return declared.get_params([("", "")])[0][0].strip().lower(), charset if isinstance(charset, str) else None
 
 
 def _header(name: str, value: str) -> Message:
@@ -346,7 +356,8 @@ def _structured(body: bytes) -> dict[str, Any] | None:
     """Give a JSON object as a value, or None where the value would not be the same: a number of too many digits."""
     try:
         value = _exactly.decode(body)
-        pydantic_core.to_json([[[value]]])  # as it will stand in the message: fails for what is nested too deep
+        if body.count(b"[") + body.count(b"{") > SURELY_SHALLOW:
+            pydantic_core.to_json([[[value]]])  # as it will stand in the message: fails for what is nested too deep
     except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

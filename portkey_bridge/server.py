@@ -10,9 +10,13 @@ from typing import Any
 
 from fastmcp import FastMCP
 from fastmcp.server.dependencies import get_context
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
-from mcp_types import TextContent, ToolAnnotations
+from fastmcp.utilities.logging import temporary_log_level
+from mcp.server.stdio import stdio_server
+from mcp_types import CallToolRequestParams, TextContent, ToolAnnotations
+from mcp_types import Tool as ListedTool
 from pydantic import PrivateAttr
 
 from portkey_bridge import __version__
@@ -26,26 +30,38 @@ from portkey_bridge.path_items import PathItemTool, build_path_item_tools
 from portkey_bridge.request import server_url
 from portkey_bridge.response import Renderer, error_result, text
 from portkey_bridge.results import ForgottenResult, Results, expand
-from portkey_bridge.security import Redactor, collect_secrets, is_somebody_elses, variables
+from portkey_bridge.security import Redactor, collect_secrets, is_somebody_elses
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
+from portkey_bridge.stdio import Lines, Writer, are_pipes, claimed
 from portkey_bridge.terminal import printable
-from portkey_bridge.tools import EXPAND_RESULT, EXPAND_SCHEMA, Tool, build_tools, closest, select_tools
+from portkey_bridge.tools import (
+    EXPAND_RESULT,
+    EXPAND_SCHEMA,
+    Tool,
+    build_tools,
+    closest,
+    expansion_budget,
+    schema_budget,
+    select_tools,
+)
 from portkey_bridge.transport import Transport
-from portkey_bridge.views import EXPANSION, PointerToNowhere, Views
+from portkey_bridge.views import PointerToNowhere, Views
 
 LEGEND = (
     "Input schemas are listed as small views. A description that ends in [expandSchema POINTER] marks a stub: the "
     "type is true, the rest is left out. An optional argument with a type alone may have more to it, too: its pointer "
-    "is /properties/NAME. Call expandSchema with the tool's name and pointers to see more."
+    'is /properties/NAME. A tool\'s description that ends in … is given whole at the pointer "". Call expandSchema '
+    "with the tool's name and pointers to see more."
 )
 
 
 class _Listed(McpTool):
     """A tool as FastMCP lists it."""
 
-    def get_meta(self) -> dict[str, Any]:
-        return dict(self.meta) if self.meta else {}
+    def to_mcp_tool(self, **overrides: Any) -> ListedTool:
+        """Give the entry of the listing, without the metadata that nobody reads."""
+        return super().to_mcp_tool(**{"_meta": None, **overrides})
 
 
 class OperationTool(_Listed):
@@ -73,7 +89,6 @@ class OperationTool(_Listed):
             description=tool.description,
             parameters=tool.listed_schema(views, budget),
             annotations=_annotations(read_only, destructive, idempotent, open_world=True),
-            meta={"env": list(tool.variables)} if tool.variables else None,
         )
         listed._tool, listed._bridge = tool, bridge
         return listed
@@ -192,7 +207,7 @@ class InformationTool(_Listed):
         return ToolResult(content=[TextContent(type="text", text=self._answer)])
 
     @classmethod
-    def of(cls, tool: PathItemTool, names: Sequence[str]) -> InformationTool:
+    def of(cls, tool: PathItemTool) -> InformationTool:
         """Give the FastMCP tool of a path's servers or parameters."""
         listed = cls(
             name=tool.name,
@@ -200,33 +215,78 @@ class InformationTool(_Listed):
             description=tool.description,
             parameters={"type": "object", "properties": {}},
             annotations=_annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
-            meta={"env": list(names)} if names else None,
         )
         listed._answer = tool.answer
         return listed
 
 
-def _annotations(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations:
-    return ToolAnnotations(
-        read_only_hint=read_only, destructive_hint=destructive, idempotent_hint=idempotent, open_world_hint=open_world
+class DirectCalls(Middleware):
+    """Runs the tools of this server at once.
+
+    For each call FastMCP would ask all providers, transforms and the rules of the session for the tool. This server has
+    one provider, and no transforms or rules. A name that is not among `tools` goes FastMCP's way.
+    """
+
+    def __init__(self, tools: Iterable[McpTool]) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+
+    async def on_call_tool(
+        self,
+        context: MiddlewareContext[CallToolRequestParams],
+        call_next: CallNext[CallToolRequestParams, ToolResult],
+    ) -> ToolResult:
+        """Run the tool."""
+        tool = self._tools.get(context.message.name)
+        return await (call_next(context) if tool is None else tool.run(context.message.arguments or {}))
+
+
+def _annotations(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
+    """Give the hints that differ from what the protocol takes for granted; the others would be paid for 231 times.
+
+    Left out means: not read only, destructive, not idempotent, open world; two of them mean nothing for what is read
+    only (Model Context Protocol, ToolAnnotations).
+    """
+    hints = ToolAnnotations(
+        read_only_hint=True if read_only else None,
+        destructive_hint=None if read_only or destructive else False,
+        idempotent_hint=True if idempotent and not read_only else None,
+        open_world_hint=None if open_world else False,
     )
+    return hints if hints.model_dump(exclude_none=True) else None
 
 
-def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
+class Server(FastMCP[Any]):
+    """FastMCP's server, over stdin and stdout without worker threads where they are pipes."""
+
+    async def run_stdio_async(
+        self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
+    ) -> None:
+        """Serve until stdin ends."""
+        if not are_pipes():
+            return await super().run_stdio_async(show_banner, log_level, stateless)
+        with temporary_log_level(log_level), claimed() as (stdin, stdout):
+            streams: Any = Lines(stdin), Writer(stdout)
+            async with self._lifespan_manager(), stdio_server(*streams) as (reading, writing):
+                await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
+        return None
+
+
+def build_server(api: Api, settings: Settings) -> Server:
     """Give the MCP server of an API. Says on stderr what cannot be served. Raises SettingsError."""
     tools, skipped = build_tools(api)
     warn(str(operation) for operation in (*api.skipped, *skipped))
-    path_item_tools = build_path_item_tools(api, settings.base_url, settings.schema_budget)
+    path_item_tools = build_path_item_tools(api, settings.base_url, expansion_budget(settings.schema_budget))
     informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
     selected = select_tools(tools, settings.tools)
     bridge = build_bridge(api, settings, selected)
     shapes = bridge.sources.shapes
     views = Views(shapes, portable=True)
+    budget = schema_budget(settings.schema_budget, len(selected))
     listed = [
-        ExpandSchemaTool.of(selected, Views(shapes, portable=False), settings.schema_budget * EXPANSION),
+        ExpandSchemaTool.of(selected, Views(shapes, portable=False), expansion_budget(settings.schema_budget)),
         ExpandResultTool.of(bridge.renderer),
-        *(OperationTool.of(tool, bridge, views, settings.schema_budget) for tool in selected),
-        *(InformationTool.of(tool, variables(api.security)) for tool in informational.values()),
+        *(OperationTool.of(tool, bridge, views, budget) for tool in selected),
+        *(InformationTool.of(tool) for tool in informational.values()),
     ]
 
     @asynccontextmanager
@@ -236,11 +296,12 @@ def build_server(api: Api, settings: Settings) -> FastMCP[Any]:
         finally:
             await bridge.transport.aclose()
 
-    return FastMCP(
+    return Server(
         name=api.title,
         version=__version__,
         instructions=f"{api.title}. {api.description} {LEGEND}".strip(),
         tools=listed,
+        middleware=[DirectCalls(listed)],
         dereference_schemas=False,
         lifespan=lifespan,
     )

@@ -18,9 +18,6 @@ from dotenv import dotenv_values
 
 from portkey_bridge.errors import SettingsError
 
-#: The characters of compact JSON that the listed schema of one tool may take, if its first level needs no more.
-SCHEMA_BUDGET = 500
-
 #: The characters of a result from which on it is shown as a view.
 RESULT_LIMIT = 40_000
 
@@ -96,7 +93,7 @@ OPTIONS = (
         "--schema-budget",
         "OPEN_MCP_SCHEMA_BUDGET",
         "N|full",
-        f"characters of schema that a tool lists before the rest becomes stubs (default {SCHEMA_BUDGET})",
+        "characters of schema that a tool lists before the rest becomes stubs (default: the fewer tools, the more)",
     ),
     Option(
         "files",
@@ -165,7 +162,7 @@ class Settings:
     base_url: str | None = None
     tools: tuple[str, ...] = ()
     path_item_tools: bool = False
-    schema_budget: float = SCHEMA_BUDGET
+    schema_budget: float | None = None
     files: tuple[Path, ...] = ()
     credentials: frozenset[str] = frozenset()
     result_limit: int = RESULT_LIMIT
@@ -271,9 +268,9 @@ def _switch(value: Any, variable: str) -> bool:
     return known[str(value).lower()]
 
 
-def _budget(value: str | None) -> float:
+def _budget(value: str | None) -> float | None:
     if value is None:
-        return SCHEMA_BUDGET
+        return None
     if value == "full":
         return float("inf")
     if not value.isdecimal():

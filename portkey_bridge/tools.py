@@ -16,7 +16,7 @@ from portkey_bridge.errors import ArgumentsError, DocumentError, SettingsError
 from portkey_bridge.operations import Api, Operation, Skipped
 from portkey_bridge.security import place, variables
 from portkey_bridge.shapes import Shape, Shapes
-from portkey_bridge.views import Views, shorten
+from portkey_bridge.views import EXPANSION, EXPANSION_FACTOR, Views, shorten
 
 EXPAND_SCHEMA = "expandSchema"
 EXPAND_RESULT = "expandResult"
@@ -27,8 +27,14 @@ RESERVED = frozenset({EXPAND_SCHEMA.lower(), EXPAND_RESULT.lower()})
 #: What every client accepts as the name of a tool.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 
-#: Characters of a title, and of a description, that a listing shows.
-TITLE, DESCRIPTION = 60, 300
+#: Characters of a title that a listing shows.
+TITLE = 60
+
+#: Characters that the descriptions of all tools share, and the fewest and most that one may have.
+DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
+
+#: Characters that the listed schemas of all tools share where nobody set a budget, and the fewest and most for one.
+SCHEMAS, SCHEMA = 25_000, (100, 1500)
 
 #: What a call may do, by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
@@ -82,23 +88,24 @@ class Tool:
 def build_tools(api: Api) -> tuple[list[Tool], list[Skipped]]:
     """Give every operation as a tool, in the document's order, and those that cannot be one."""
     shapes = Shapes(api.root)
+    room = _share(DESCRIPTIONS, DESCRIPTION, len(api.operations))
     tools, skipped = [], []
     for operation, name in zip(api.operations, tool_names(api.operations), strict=True):
         try:
-            tools.append(_tool(operation, name, shapes))
+            tools.append(_tool(operation, name, shapes, room))
         except DocumentError as error:
             skipped.append(Skipped(operation.method, operation.path, str(error)))
     return tools, skipped
 
 
-def _tool(operation: Operation, name: str, shapes: Shapes) -> Tool:
+def _tool(operation: Operation, name: str, shapes: Shapes, room: int) -> Tool:
     credential_places = frozenset(
         place(scheme.location, scheme.name) for alternative in operation.security for scheme in alternative
     )
     return Tool(
         name=name,
         title=_title(operation),
-        description=_listed_words(operation),
+        description=_listed_words(operation, room),
         operation=operation,
         arguments=read_arguments(operation, shapes, credential_places),
         variables=variables(operation.security),
@@ -153,12 +160,12 @@ def _hashed(name: str, operation: Operation) -> str:
 
 
 def _title(operation: Operation) -> str:
-    if operation.summary:
-        return shorten(operation.summary, TITLE)
-    if operation.operation_id:
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.operation_id)
-        return shorten(re.sub(r"[^\w]+|_+", " ", words).strip().capitalize() or operation.operation_id, TITLE)
-    return shorten(f"{operation.method} {operation.path}", TITLE)
+    """Give the summary or the words of the operationId, whichever is shorter: the description tells the rest."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.operation_id or "")
+    spaced = re.sub(r"[^\w]+|_+", " ", words).strip().capitalize()
+    candidates = [text for text in (operation.summary, spaced) if text]
+    fallback = operation.operation_id or f"{operation.method} {operation.path}"
+    return shorten(min(candidates, key=len, default=fallback), TITLE)
 
 
 def _words(operation: Operation) -> str:
@@ -170,6 +177,21 @@ def _words(operation: Operation) -> str:
     return f"Deprecated. {words}" if operation.deprecated else words
 
 
-def _listed_words(operation: Operation) -> str:
+def _listed_words(operation: Operation, room: int) -> str:
     words = _words(operation)
-    return words if len(words) <= DESCRIPTION else f'{shorten(words, DESCRIPTION - 24)} [expandSchema ""]'
+    return words if len(words) <= room else f"{shorten(words, room).removesuffix('…')} …"
+
+
+def schema_budget(asked: float | None, count: int) -> float:
+    """Give the characters of listed schema for each of `count` tools: as asked for, else an equal share."""
+    return _share(SCHEMAS, SCHEMA, count) if asked is None else asked
+
+
+def expansion_budget(asked: float | None) -> float:
+    """Give the characters of a schema that `expandSchema` shows at once."""
+    return EXPANSION if asked is None else asked * EXPANSION_FACTOR
+
+
+def _share(whole: int, bounds: tuple[int, int], count: int) -> int:
+    least, most = bounds
+    return max(least, min(most, whole // max(count, 1)))

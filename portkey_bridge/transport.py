@@ -12,9 +12,11 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
+from functools import cached_property
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_random_exponential
@@ -37,6 +39,9 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 #: What another origin gets of a request: nothing that could be, or hold, a credential.
 HEADERS_FOR_STRANGERS = ("accept", "accept-encoding", "user-agent")
+
+#: Connections that one call may have: to the API, and to where it redirects.
+KEPT_CONNECTIONS = 2
 
 #: Bytes that one step of decompression gives at most.
 PIECE = 65_536
@@ -72,16 +77,19 @@ class Transport:
         self._redact = redact
         self._sleep = sleep
         self._slots = asyncio.Semaphore(concurrency)  # wakes those who wait in the order of their arrival
-        # Proxies and CA bundles come from the environment (`trust_env`).
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-            follow_redirects=False,
-        )
+        self._idle: list[_Lane] = []
+        self._proxies = getproxies()
+        self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """What is trusted: CA bundles come from the environment. Read once, and not before something is sent."""
+        return httpx.create_ssl_context()
 
     @asynccontextmanager
     async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
@@ -92,22 +100,31 @@ class Transport:
         """
         deadline = asyncio.get_running_loop().time() + self.timeouts.whole
         request.headers.setdefault("accept-encoding", "gzip, deflate")
-        async with asyncio.timeout_at(deadline):
-            await self._slots.acquire()
-        try:
+        async with self._lane(deadline) as lane:
             async with asyncio.timeout_at(deadline):
-                response = await self._send(request)
+                response = await self._send(request, lane)
+            response.stream = _Bounded(response, self.limit, deadline)
             try:
-                yield self._bounded(response, deadline)
+                yield response
             finally:
                 await response.aclose()
+
+    @asynccontextmanager
+    async def _lane(self, deadline: float) -> AsyncIterator[_Lane]:
+        """Give a lane for one call, the one that was used last: its connections are the most likely to be open."""
+        async with asyncio.timeout_at(deadline):
+            await self._slots.acquire()
+        lane = self._idle.pop() if self._idle else _Lane(self._tls, self._timeout, self._proxies)
+        try:
+            yield lane
         finally:
+            self._idle.append(lane)
             self._slots.release()
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
+    async def _send(self, request: httpx.Request, lane: _Lane) -> httpx.Response:
         """Send the request, and again where that helps and harms nothing; follow redirects."""
         for _ in range(MOST_REDIRECTS + 1):
-            response = await self._send_persistently(request)
+            response = await self._send_persistently(request, lane)
             following = redirected(request, response, self._redact)
             if following is None:
                 return response
@@ -115,44 +132,105 @@ class Transport:
             request = following
         raise httpx.TooManyRedirects("too many redirects", request=request)
 
-    async def _send_persistently(self, request: httpx.Request) -> httpx.Response:
+    async def _send_persistently(self, request: httpx.Request, lane: _Lane) -> httpx.Response:
+        first = await _attempt(lane, request)
+        if not may_repeat(request, first):
+            return _given(first)
+        known = [first]
+
+        async def send() -> httpx.Response:
+            return _given(known.pop() if known else await _attempt(lane, request))
+
         retrying = AsyncRetrying(
             retry=lambda state: may_repeat(request, _outcome(state)),
             wait=lambda state: max(retry_after(_outcome(state)) or 0, _JITTER(state)),
             stop=stop_after_attempt(self._retries + 1),
             before_sleep=_discard,
-            retry_error_callback=_last,
+            retry_error_callback=lambda state: _given(_outcome(state)),
             sleep=self._sleep,
         )
-        response: httpx.Response = await retrying(self._client.send, request, stream=True)
+        response: httpx.Response = await retrying(send)
         return response
 
-    def _bounded(self, response: httpx.Response, deadline: float) -> httpx.Response:
-        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_CODING]
-        return httpx.Response(
-            response.status_code,
-            headers=headers,
-            content=read_bounded(response, self.limit, deadline),
-            request=response.request,
-            extensions={"reason_phrase": response.reason_phrase.encode("ascii", "replace")},
-        )
+
+class _Lane:
+    """The connections of one call at a time: a pool of httpx for the direct way, and one for each proxy.
+
+    httpx's pool looks at each of its connections at the begin and the end of each request. So many small pools cost a
+    third of one large pool when calls run at once. aiohttp's connections cost less still, but the transport that brings
+    them to httpx quotes URLs anew, joins repeated headers, keeps cookies, and reports a connection that broke after
+    the request was sent like one that was never made, so that a POST could be sent twice; and aiohttp itself refuses
+    answers that are longer than announced. docs/performance.md has the figures.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, timeout: dict[str, float | None], proxies: Mapping[str, str]) -> None:
+        self._tls = tls
+        self._timeout = timeout
+        self._proxies = proxies
+        self._pools: dict[str | None, httpx.AsyncHTTPTransport] = {}
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """Send the request, and give the answer, its body still to be read. Raises httpx.RequestError."""
+        request.extensions["timeout"] = self._timeout
+        if request.url.userinfo:
+            next(httpx.BasicAuth(request.url.username, request.url.password).auth_flow(request))
+        try:
+            response = await self._pool(request.url).handle_async_request(request)
+        except httpx.RequestError as error:
+            error.request = request
+            raise
+        response.request = request
+        return response
+
+    def _pool(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
+        if url.scheme not in ("http", "https"):
+            raise httpx.UnsupportedProtocol(f"no way to send to {url.scheme}")
+        proxy = proxy_for(url, self._proxies)
+        if proxy not in self._pools:
+            self._pools[proxy] = self._new_pool(proxy)
+        return self._pools[proxy]
+
+    def _new_pool(self, proxy: str | None) -> httpx.AsyncHTTPTransport:
+        limits = httpx.Limits(max_connections=KEPT_CONNECTIONS, max_keepalive_connections=KEPT_CONNECTIONS)
+        try:
+            return httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, proxy=proxy)
+        except (ValueError, ImportError) as error:
+            raise httpx.ProxyError("no proxy of a kind that is known here") from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            await pool.aclose()
+
+
+def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
+    """Give the URL of the proxy for a URL, or None; `proxies` are what `urllib.request.getproxies` gives."""
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(url.host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 _JITTER = wait_random_exponential(multiplier=0.5, max=8)
-_OF_THE_CODING = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+async def _attempt(lane: _Lane, request: httpx.Request) -> httpx.Response | httpx.RequestError:
+    try:
+        return await lane.send(request)
+    except httpx.RequestError as error:
+        return error
+
+
+def _given(outcome: httpx.Response | BaseException) -> httpx.Response:
+    """Give the answer, or raise the error."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _outcome(state: RetryCallState) -> httpx.Response | BaseException:
     assert state.outcome is not None  # noqa: S101  # tenacity asks only after an attempt
     return state.outcome.exception() or state.outcome.result()
-
-
-def _last(state: RetryCallState) -> httpx.Response:
-    """Give the last answer, or raise the last error."""
-    outcome = _outcome(state)
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
 
 
 async def _discard(state: RetryCallState) -> None:
@@ -228,26 +306,35 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-async def read_bounded(response: httpx.Response, limit: int, deadline: float) -> AsyncIterator[bytes]:
-    """Yield the decompressed body as it arrives. `deadline` is a time of the running loop.
+class _Bounded(httpx.AsyncByteStream):
+    """The body of an answer, decompressed as it arrives. `deadline` is a time of the running loop.
 
     Raises TooLarge as soon as the body is known to be larger than `limit` bytes, TimeoutError, httpx.HTTPError.
     """
-    coding = response.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in _CODINGS:
-        raise httpx.DecodingError(f"content-encoding {coding[:40]!r}", request=response.request)
-    announced = response.headers.get("content-length", "")
-    if response.request.method != "HEAD" and announced.isdecimal() and int(announced) > limit:
-        raise TooLarge(limit)
-    decode, total = _CODINGS[coding](), 0
-    async for chunk in _until(deadline, response.aiter_raw()):
-        for piece in decode(chunk):
-            total += len(piece)
-            if total > limit:
-                raise TooLarge(limit)
-            yield piece
-    if not decode.complete:
-        raise httpx.DecodingError("the compressed body ends too early", request=response.request)
+
+    def __init__(self, response: httpx.Response, limit: int, deadline: float) -> None:
+        self._body, self._request = response.stream, response.request
+        self._limit, self._deadline = limit, deadline
+        self._coding = response.headers.pop("content-encoding", "identity").strip().lower()
+        self._announced = response.headers.get("content-length", "")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._coding not in _CODINGS:
+            raise httpx.DecodingError(f"content-encoding {self._coding[:40]!r}")
+        if self._request.method != "HEAD" and self._announced.isdecimal() and int(self._announced) > self._limit:
+            raise TooLarge(self._limit)
+        decode, total = _CODINGS[self._coding](), 0
+        async for chunk in _until(self._deadline, aiter(self._body)):  # type: ignore[arg-type]  # it is asynchronous
+            for piece in decode(chunk):
+                total += len(piece)
+                if total > self._limit:
+                    raise TooLarge(self._limit)
+                yield piece
+        if not decode.complete:
+            raise httpx.DecodingError("the compressed body ends too early")
+
+    async def aclose(self) -> None:
+        await self._body.aclose()  # type: ignore[union-attr]  # it is asynchronous
 
 
 async def _until(deadline: float, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

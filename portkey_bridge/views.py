@@ -14,7 +14,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,8 @@ from portkey_bridge.normalize import APPLICATORS
 from portkey_bridge.operations import Schema
 from portkey_bridge.shapes import Shape, Shapes, children
 
-#: An expansion may be larger than a listing by this factor: somebody asked for it.
-EXPANSION = 8
+#: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
+EXPANSION, EXPANSION_FACTOR = 4000, 8
 
 #: Characters of a description that a stub keeps.
 STUB_DESCRIPTION = 60
@@ -35,6 +35,10 @@ WORTHWHILE = 120
 
 #: With more characters than these to spare, optional parts are opened, too.
 PLENTY = 10_000
+
+#: The part of a budget that is kept for opening what is required, however much the first level takes: nothing can be
+#: called without it.
+KEPT_FOR_REQUIRED = 0.8
 
 #: Characters of the largest view, whatever the budget: what schemas unfold to can double with every level.
 LARGEST = 1_000_000
@@ -176,13 +180,16 @@ class Views:
         if whole is not None:
             return whole.view
         shape = self._shape(schema)
-        trail = trail | {id(shape)}
+        inside = trail | {id(shape)}
         parts = list(self._children(shape, pointer))
         shown = [self._smallest(child) for child in parts]
         node = _leaf(shape)
+        kept = -math.inf if trail else room * KEPT_FOR_REQUIRED
         room -= _size(node) + sum(_size(part) + child.overhead for part, child in zip(shown, parts, strict=True))
         for better in (self._wholes, self._stubs, self._partials):
-            for index, rendered in better(parts, shown, room, trail):
+            if better == self._partials:
+                room = max(room, kept)
+            for index, rendered in better(parts, shown, room, inside):
                 growth = _size(rendered) - _size(shown[index])
                 if growth <= room:
                     room -= growth
@@ -285,7 +292,25 @@ class Views:
     def _stub(self, child: _Child) -> Shape:
         text = shorten(self._shapes(child.schema).get("description", ""), STUB_DESCRIPTION)
         marked = f"{text} [expandSchema {child.pointer}]".strip()
-        return {**self._skeleton(child.schema, 3), "description": marked}
+        kinds = self._outline(child.schema, 3) if child.required else self._skeleton(child.schema, 3)
+        return {**kinds, "description": marked}
+
+    def _outline(self, schema: Schema, depth: int) -> Shape:
+        """Give the types alone, and of a choice between objects what all of them have: a call can be made from that."""
+        shape = _listed(self._shapes(schema))
+        if shape.get("type") == "array" and "items" in shape and depth:
+            return {"type": "array", "items": self._outline(shape["items"], depth - 1)}
+        branches = [self._shapes(branch) for branch in shape.get("anyOf", ())]
+        if len(branches) < 2 or any(branch.get("type") != "object" for branch in branches):
+            return self._skeleton(schema, depth)
+        common = [name for name in branches[0].get("properties", {}) if all(_has(name, each) for each in branches)]
+        needed = [name for name in common if all(name in branch.get("required", ()) for branch in branches)]
+        properties = {name: self._united([branch["properties"][name] for branch in branches], 2) for name in common}
+        return {
+            "type": "object",
+            **({"properties": properties} if properties else {}),
+            **({"required": needed} if needed else {}),
+        }
 
     def _skeleton(self, schema: Schema, depth: int) -> Shape:
         """Give the types alone: of the schema, of its items, of its alternatives."""
@@ -302,9 +327,13 @@ class Views:
             return {"type": shape["type"]}
         if "anyOf" not in shape or not depth:
             return ANYTHING
+        return self._united(shape["anyOf"], depth - 1)
+
+    def _united(self, schemas: Iterable[Schema], depth: int) -> Shape:
+        """Give the types of several schemas of which one applies."""
         branches: list[Shape] = []
-        for branch in shape["anyOf"]:
-            skeleton = self._skeleton(branch, depth - 1)
+        for schema in schemas:
+            skeleton = self._skeleton(schema, depth)
             branches += [kind for kind in skeleton.get("anyOf", [skeleton]) if kind not in branches]
         return branches[0] if len(branches) == 1 else {"anyOf": branches}
 
@@ -383,18 +412,22 @@ def _compiles(pattern: str) -> bool:
     return True
 
 
+def _has(name: str, shape: Shape) -> bool:
+    return name in shape.get("properties", {})
+
+
 def _is_stub(view: Shape) -> bool:
     return str(view.get("description", "")).endswith("]") and "[expandSchema /" in view["description"]
 
 
 def shorten(text: str, limit: int) -> str:
-    """Give the first sentence of `text`, or as many whole words as fit `limit` characters and an ellipsis."""
+    """Give as many whole sentences of `text` as fit `limit` characters, else whole words and an ellipsis."""
     text = " ".join(text.split())
     if len(text) <= limit:
         return text
-    sentence = text.partition(". ")[0]
-    if len(sentence) < limit:
-        return f"{sentence}."
+    sentences = text[: limit + 1].rpartition(". ")[0]
+    if sentences:
+        return f"{sentences}."
     return f"{text[:limit].rpartition(' ')[0] or text[:limit]}…"
 
 

@@ -112,9 +112,10 @@ class Recorded:
 
 @dataclass
 class Recorder:
-    """A loopback server that records requests and answers each as `answer` says."""
+    """A loopback server that records requests and answers each as `answer` says; `connections` are counted."""
 
     url: str = ""
+    connections: int = 0
     requests: list[Recorded] = field(default_factory=list)
     answer: tuple[int, dict[str, str], bytes] = (200, {"content-type": "application/json"}, b'{"ok": true}')
 
@@ -130,6 +131,10 @@ def recording() -> Iterator[Recorder]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            record.connections += 1
+            super().setup()
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))

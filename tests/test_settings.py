@@ -8,7 +8,7 @@ import pytest
 from dotenv import dotenv_values
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.settings import OPTIONS, SCHEMA_BUDGET, Option, Settings, read_settings, refuse_lured_credentials
+from portkey_bridge.settings import OPTIONS, Option, Settings, read_settings, refuse_lured_credentials
 from tests.conftest import ROOT, Run
 
 PORTKEY_CREDENTIALS = (
@@ -47,7 +47,7 @@ VALUES = [
     ("OPEN_MCP_PATH_ITEM_TOOLS", "", "path_item_tools", False),
     ("OPEN_MCP_SCHEMA_BUDGET", "900", "schema_budget", 900),
     ("OPEN_MCP_SCHEMA_BUDGET", "full", "schema_budget", float("inf")),
-    ("OPEN_MCP_SCHEMA_BUDGET", "", "schema_budget", SCHEMA_BUDGET),
+    ("OPEN_MCP_SCHEMA_BUDGET", "", "schema_budget", None),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
 ]
 

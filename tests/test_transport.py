@@ -26,6 +26,7 @@ from portkey_bridge.transport import (
     redirected,
     retry_after,
 )
+from tests.conftest import Recorder
 
 URL = "https://api.example.com/v1/things"
 
@@ -219,6 +220,70 @@ async def test_redirects_end(make: Callable[..., Transport], httpx_mock: HTTPXMo
     httpx_mock.add_response(status_code=302, headers={"location": URL}, is_reusable=True)
     with pytest.raises(httpx.TooManyRedirects):
         await body(make())
+
+
+PROXIED = "http://api.example.test/v1/things?a=b%2Fc"
+
+#: The environment with PROXY for the proxy's URL, and whether a request for PROXIED goes through it
+PROXIES = [
+    ({"HTTP_PROXY": "PROXY"}, True),
+    ({"http_proxy": "PROXY", "no_proxy": "example.com"}, True),
+    ({"ALL_PROXY": "PROXY"}, True),
+    ({"HTTPS_PROXY": "PROXY"}, False),
+    ({"HTTP_PROXY": "PROXY", "NO_PROXY": "example.test"}, False),
+    ({"ALL_PROXY": "PROXY", "NO_PROXY": "*"}, False),
+]
+
+
+@pytest.mark.parametrize(("environment", "proxied"), PROXIES)
+async def test_proxies_come_from_the_environment(
+    make: Callable[..., Transport],
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    proxied: bool,
+) -> None:
+    """The usual variables name the proxy, which gets the whole URL as it was written, and those that need none."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.replace("PROXY", recorder.url))
+    sent = httpx.Request("GET", PROXIED)
+    if proxied:
+        assert await body(make(), sent) == b'{"ok": true}'
+        assert recorder.last.target == PROXIED
+    else:
+        with pytest.raises(httpx.ConnectError):
+            await body(make(retries=0), sent)
+        assert not recorder.requests
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1:1"])
+async def test_a_proxy_that_cannot_be_used_is_an_error_of_the_transport(
+    make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """A proxy of an unknown kind, or one that is not there, is said in a sentence and not a crash."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(httpx.TransportError):
+        await body(make(retries=0), httpx.Request("GET", PROXIED))
+
+
+async def test_a_user_in_the_url_is_sent_as_basic_authentication(
+    make: Callable[..., Transport], recorder: Recorder
+) -> None:
+    """The part before the `@` goes into the header (RFC 7617), and not into the target."""
+    url = recorder.url.replace("http://", "http://user:word@")
+    await body(make(), httpx.Request("GET", f"{url}/x"))
+    assert recorder.last.header("authorization") == "Basic dXNlcjp3b3Jk"
+    assert recorder.last.target == "/x"
+
+
+async def test_connections_are_used_again(make: Callable[..., Transport], recorder: Recorder) -> None:
+    """Calls one after the other share a connection, and calls at once have no more than they need."""
+    transport = make(concurrency=2)
+    for _ in range(3):
+        await body(transport, httpx.Request("GET", recorder.url))
+    assert recorder.connections == 1
+    await asyncio.gather(*(body(transport, httpx.Request("GET", recorder.url)) for _ in range(6)))
+    assert recorder.connections == 2
 
 
 BOMB = gzip.compress(bytes(50_000_000), mtime=0)

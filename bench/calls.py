@@ -1,0 +1,122 @@
+"""What a call costs over stdio, beside its unavoidable parts and beside FastMCP's own way: `python -m bench.calls`.
+
+The subjects take turns, so that what else the machine does is the same for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import httpx
+from httpx_aiohttp import HttpxAiohttpClient
+
+from bench.documents import TOOL, things
+from bench.figures import ratios, spread, table
+from bench.loopback import loopback
+from bench.stdio import module, session
+
+Call = Callable[[], Awaitable[object]]
+
+#: How often the subjects take turns; calls of a turn one after the other, and 32 at once.
+TURNS, CALLS, CALLS_AT_ONCE, AT_ONCE = 7, 200, 640, 32
+
+OURS, CONSTANT, FROM_OPENAPI = "portkey-bridge", "FastMCP, a constant", "FastMCP `from_openapi`"
+CLIENT, POOL = "httpx over httpx-aiohttp, no MCP", "httpx with its own pool, no MCP"
+
+#: Subjects, and how many milliseconds a call took and how many ended a second, by turns.
+Measured = dict[str, tuple[list[float], list[float]]]
+
+
+async def one_by_one(call: Call, number: int) -> float:
+    """Give the median of the milliseconds that a call takes."""
+    took = []
+    for _ in range(number):
+        began = perf_counter()
+        await call()
+        took.append(perf_counter() - began)
+    return median(took) * 1000
+
+
+async def at_once(call: Call, number: int) -> float:
+    """Give the calls that end in a second while AT_ONCE of them run."""
+    turns = iter(range(number))
+
+    async def run() -> None:
+        for _ in turns:
+            await call()
+
+    began = perf_counter()
+    await asyncio.gather(*(run() for _ in range(AT_ONCE)))
+    return number / (perf_counter() - began)
+
+
+async def measure() -> Measured:
+    """Measure every subject in each turn."""
+    async with AsyncExitStack() as stack:
+        url = stack.enter_context(loopback())
+        subjects = await _subjects(stack, url)
+        for call in subjects.values():
+            await at_once(call, AT_ONCE * 2)  # connections are made, what is imported late is imported
+        measured: Measured = {name: ([], []) for name in subjects}
+        for _ in range(TURNS):
+            for name, call in subjects.items():
+                measured[name][0].append(await one_by_one(call, CALLS))
+                measured[name][1].append(await at_once(call, CALLS_AT_ONCE))
+    return measured
+
+
+async def _subjects(stack: AsyncExitStack, url: str) -> dict[str, Call]:
+    document = Path(stack.enter_context(TemporaryDirectory())) / "things.json"
+    document.write_text(json.dumps(things(url)))
+    ours = await stack.enter_async_context(session(module("portkey_bridge", "--spec", str(document))))
+    constant = await stack.enter_async_context(session(module("bench.rivals", "constant", url)))
+    theirs = await stack.enter_async_context(session(module("bench.rivals", "from_openapi", url)))
+    client = await stack.enter_async_context(HttpxAiohttpClient())
+    pool = await stack.enter_async_context(httpx.AsyncClient())
+    return {
+        OURS: lambda: ours.call(TOOL, {"id": "a1"}),
+        CONSTANT: lambda: constant.call(TOOL, {"id": "a1"}),
+        FROM_OPENAPI: lambda: theirs.call("getThing0", {"id": "a1"}),
+        CLIENT: lambda: client.get(f"{url}/things0/a1"),
+        POOL: lambda: pool.get(f"{url}/things0/a1"),
+    }
+
+
+def report(measured: Measured) -> str:
+    """Write the figures, and the ratio that counts: to the sum of the parts that no such server can avoid."""
+    names = list(measured)
+    rows = [(name, spread(measured[name][0]), spread(measured[name][1], 0)) for name in names]
+    (ours, our_rate), (other, other_rate) = measured[OURS], measured[FROM_OPENAPI]
+    beside = spread(ratios(ours, _parts(measured, 0))), spread(ratios(_parts(measured, 1), our_rate))
+    theirs = spread(ratios(other, ours)), spread(ratios(our_rate, other_rate))
+    heads = ("", "ms a call, one after the other", f"calls a second, {AT_ONCE} at once")
+    return "\n\n".join(
+        (
+            "## Calls",
+            f"A GET over stdio whose answer is a small JSON object, in {TURNS} turns of {CALLS} and {CALLS_AT_ONCE} "
+            "calls: the median of the turns, with the lowest and the highest.",
+            table(heads, rows),
+            f"A call takes {beside[0]} times as long as the bare FastMCP tool and the bare request together, and with "
+            f"{AT_ONCE} at once {beside[1]} times. `from_openapi` takes {theirs[0]} times as long as portkey-bridge, "
+            f"and with {AT_ONCE} at once {theirs[1]} times.",
+        )
+    )
+
+
+def _parts(measured: Measured, which: int) -> Sequence[float]:
+    """Give the two unavoidable parts together: as milliseconds, or as the calls a second that are left of both."""
+    pairs = zip(measured[CONSTANT][which], measured[CLIENT][which], strict=True)
+    if which == 0:
+        return [constant + client for constant, client in pairs]
+    return [1 / (1 / constant + 1 / client) for constant, client in pairs]
+
+
+if __name__ == "__main__":
+    print(report(asyncio.run(measure())))

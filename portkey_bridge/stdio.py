@@ -1,0 +1,98 @@
+"""Lines over stdin and stdout on the event loop itself, as the SDK takes its streams.
+
+The SDK's own streams hand each line to worker threads three times, which costs as much as half a call
+(docs/performance.md has the figures). Nothing here blocks, or changes how others see the two pipes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+#: Bytes that are read at once.
+CHUNK = 65_536
+
+#: Bytes that a pipe which is ready takes without blocking (POSIX).
+READY = getattr(select, "PIPE_BUF", 512)
+
+
+def are_pipes() -> bool:
+    """Tell whether stdin and stdout are pipes or sockets, which an event loop can wait for, as with every client."""
+    try:
+        kinds = [os.fstat(number).st_mode for number in (0, 1)]
+    except OSError:
+        return False
+    return sys.platform != "win32" and all(stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) for kind in kinds)
+
+
+@contextmanager
+def claimed() -> Iterator[tuple[int, int]]:
+    """Give stdin and stdout under numbers of their own; what is printed meanwhile goes to stderr."""
+    stdin, stdout, nothing = os.dup(0), os.dup(1), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    try:
+        yield stdin, stdout
+    finally:
+        os.dup2(stdin, 0)
+        os.dup2(stdout, 1)
+        for number in (stdin, stdout, nothing):
+            os.close(number)
+
+
+class Lines:
+    """The lines that arrive on a file descriptor. It is read only when a line is wanted."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Yield each line with its end, the last one even without."""
+        begun: list[bytes] = []
+        while chunk := await self._read():
+            *ends, rest = chunk.split(b"\n")
+            for end in ends:
+                yield b"".join((*begun, end, b"\n")).decode("utf-8", "replace")
+                begun = []
+            begun.append(rest)
+        if any(begun):
+            yield b"".join(begun).decode("utf-8", "replace")
+
+    async def _read(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        await _ready(loop.add_reader, loop.remove_reader, self._descriptor)
+        return os.read(self._descriptor, CHUNK)
+
+
+class Writer:
+    """Writes to a file descriptor, no more at once than it takes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    async def write(self, text: str) -> None:
+        """Write the text, and wait where nobody reads."""
+        loop, rest = asyncio.get_running_loop(), memoryview(text.encode())
+        while rest:
+            if not select.select((), (self._descriptor,), (), 0)[1]:
+                await _ready(loop.add_writer, loop.remove_writer, self._descriptor)
+            rest = rest[os.write(self._descriptor, rest[:READY]) :]
+
+    async def flush(self) -> None:
+        """Do nothing: what is written is on its way."""
+
+
+async def _ready(add: Callable[..., Any], remove: Callable[[int], Any], descriptor: int) -> None:
+    """Wait until the descriptor can be read or written."""
+    event = asyncio.Event()
+    add(descriptor, event.set)
+    try:
+        await event.wait()
+    finally:
+        remove(descriptor)
