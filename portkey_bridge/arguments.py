@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,9 @@ PREFERRED_MEDIA_TYPES = (
 #: Media types whose objects have named properties, which become arguments of their own.
 OF_PROPERTIES = re.compile(r"[^;]*[/+](json|xml)\b|application/x-www-form-urlencoded\b|multipart/", re.IGNORECASE)
 
+#: The argument that names a media type where several say different things, and how many are offered.
+CHOICE, CHOICES = "contentType", 8
+
 #: Who keeps a name that two things claim, and in which order arguments are listed.
 PRECEDENCE = ("path", "query", "querystring", "header", "cookie", "body")
 LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
@@ -62,11 +65,15 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Arguments in their places. `has_body` tells an absent body from one that is null."""
+    """Arguments in their places. `has_body` tells an absent body from one that is null.
+
+    `of` are the arguments by which it was bound: they know the body's media type, and the way back into them.
+    """
 
     parameters: tuple[tuple[Binding, Any], ...]
     has_body: bool
     body: Any
+    of: Arguments = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +109,9 @@ class Arguments:
             if binding.parameter is not None and name in arguments
         )
         if self._whole_body is not None:
-            return Bound(parameters, self._whole_body in arguments, arguments.get(self._whole_body))
+            return Bound(parameters, self._whole_body in arguments, arguments.get(self._whole_body), self)
         body = {self._wire_name(name): value for name, value in arguments.items() if not self._is_parameter(name)}
-        return Bound(parameters, bool(body) or (self.body_required and self.media_type is not None), body)
+        return Bound(parameters, bool(body) or (self.body_required and self.media_type is not None), body, self)
 
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments, with pointers into them."""
@@ -179,13 +186,138 @@ class Arguments:
         return binding.name if binding is not None and binding.name is not None else name
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Alternatives(Arguments):
+    """The arguments of an operation whose media types say different things.
+
+    `kinds` has the arguments of each media type, the preferred one first; `choice` is the argument that names one. All
+    is left to the arguments of the one that is named. What stands here is for readers: everything that any takes.
+    """
+
+    choice: str
+    kinds: Mapping[str, Arguments]
+
+    @cached_property
+    def schema(self) -> Shape:
+        """The full input schema: what any kind takes, and what each takes for itself under `if`, `then` and `else`."""
+        names = list(self.kinds)
+        first, *others = [self._of_kind(kind) for kind in self.kinds.values()]
+        whole: Shape = first
+        for name, schema in zip(reversed(names[1:]), reversed(others), strict=True):
+            whole = {"if": _is_chosen(self.choice, name), "then": schema, "else": whole}
+        return {
+            "type": "object",
+            "properties": {name: binding.schema for name, binding in self.bindings.items()},
+            "required": [name for name, binding in self.bindings.items() if binding.required],
+            **whole,
+        }
+
+    def _of_kind(self, kind: Arguments) -> Shape:
+        own: Shape = kind.schema
+        return {**own, "properties": {**own["properties"], self.choice: self.bindings[self.choice].schema}}
+
+    def bind(self, arguments: Mapping[str, Any]) -> Bound:
+        """Put the arguments into the places that the chosen media type has for them."""
+        chosen, rest = self._chosen(arguments)
+        return chosen.bind(rest)
+
+    def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
+        """Yield everything that is wrong with the arguments for the chosen media type."""
+        name = arguments.get(self.choice, next(iter(self.kinds)))
+        if not isinstance(name, str) or name not in self.kinds:
+            yield Violation(_pointer([self.choice]), f"expected one of {', '.join(self.kinds)}")
+            return
+        chosen, rest = self._chosen(arguments)
+        yield from chosen.violations(rest)
+
+    def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments, dict[str, Any]]:
+        name = arguments.get(self.choice, next(iter(self.kinds)))
+        return self.kinds[name], {key: value for key, value in arguments.items() if key != self.choice}
+
+
+def _is_chosen(choice: str, name: str) -> Shape:
+    return {"required": [choice], "properties": {choice: {"enum": [name]}}}
+
+
 def read_arguments(operation: Operation, shapes: Shapes, credential_places: frozenset[Place]) -> Arguments:
     """Give the arguments of an operation.
 
     A parameter in one of the `credential_places` is not required, because the credential can stand there.
     """
+    content = operation.request_body.content if operation.request_body else ()
+    media_types = _worth_choosing(sorted(content, key=lambda media_type: _rank(media_type.name)), shapes)
+    kinds = {kind.name: _of_media_type(operation, kind, shapes, credential_places) for kind in media_types}
+    if len(kinds) > 1:
+        return _alternatives(kinds)
+    return next(iter(kinds.values()), None) or _of_media_type(operation, None, shapes, credential_places)
+
+
+def _worth_choosing(ranked: Sequence[MediaType], shapes: Shapes) -> list[MediaType]:
+    """Give the preferred media type, and of the others those that can send what none before them can."""
+    kept: list[MediaType] = []
+    for media_type in ranked:
+        if not kept or (_says_something(media_type) and all(_differs(media_type, other, shapes) for other in kept)):
+            kept.append(media_type)
+    return kept[:CHOICES]
+
+
+def _says_something(media_type: MediaType) -> bool:
+    """Tell whether a media type is one that a caller could mean, and not another spelling of an object."""
+    if "*" in media_type.name or "xml" in media_type.name.lower():
+        return False
+    return not OF_PROPERTIES.match(media_type.name) or media_type.schema not in ({}, True)
+
+
+def _differs(media_type: MediaType, other: MediaType, shapes: Shapes) -> bool:
+    """Tell whether a media type can send what the other can't: a property, a file, or something else altogether."""
+    shape, known = shapes(media_type.schema), shapes(other.schema)
+    if shape == known or ("properties" in shape and shape["properties"].keys() <= known.get("properties", {}).keys()):
+        has_parts = _is_multipart(media_type) and not _is_multipart(other)
+        return has_parts and any(takes_file(schema, shapes) for schema in shape.get("properties", {}).values())
+    return True
+
+
+def _is_multipart(media_type: MediaType) -> bool:
+    return media_type.name.lower().startswith("multipart/")
+
+
+def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
+    """Give the arguments of several media types: an argument is required where all require it."""
+    preferred = next(iter(kinds.values()))
+    names = dict.fromkeys(name for kind in kinds.values() for name in kind.bindings)
+    choice = next(name for name in map(CHOICE.__add__, ("", *map(str, range(1, len(names) + 2)))) if name not in names)
+    described = {
+        "type": "string",
+        "enum": list(kinds),
+        "description": f"Media type of the body (default {next(iter(kinds))}).",
+    }
+    bindings = {name: _common([kind.bindings.get(name) for kind in kinds.values()]) for name in names}
+    return Alternatives(
+        bindings={**bindings, choice: Binding(choice, "header", "Content-Type", described, False)},
+        media_type=preferred.media_type,
+        body_required=preferred.body_required,
+        further=preferred.further,
+        shapes=preferred.shapes,
+        choice=choice,
+        kinds=kinds,
+    )
+
+
+def _common(bindings: Sequence[Binding | None]) -> Binding:
+    """Give one binding for those of a name: any of their schemas, and required where each media type has it so."""
+    there = [binding for binding in bindings if binding is not None]
+    schemas = [there[0].schema, *(binding.schema for binding in there[1:] if binding.schema != there[0].schema)]
+    return replace(
+        there[0],
+        schema=schemas[0] if len(schemas) == 1 else {"anyOf": schemas},
+        required=len(there) == len(bindings) and all(binding.required for binding in there),
+    )
+
+
+def _of_media_type(
+    operation: Operation, media_type: MediaType | None, shapes: Shapes, credential_places: frozenset[Place]
+) -> Arguments:
     body = operation.request_body
-    media_type = _preferred(body.content) if body is not None else None
     shape = _flat_shape(media_type, shapes)
     wanted = [_of_parameter(parameter, credential_places) for parameter in operation.parameters]
     if media_type is not None and body is not None:
@@ -200,10 +332,6 @@ def read_arguments(operation: Operation, shapes: Shapes, credential_places: froz
         further=_further(shape) if shape is not None else False,
         shapes=shapes,
     )
-
-
-def _preferred(content: tuple[MediaType, ...]) -> MediaType:
-    return min(content, key=lambda media_type: _rank(media_type.name))
 
 
 def _rank(media_type: str) -> int:

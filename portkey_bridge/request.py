@@ -191,13 +191,13 @@ class _Writer:
                 yield f"{credential.name}={credential.value}"
 
     def body(self) -> Body | None:
-        media_type = self.tool.arguments.media_type
+        media_type = self.bound.of.media_type
         if not self.bound.has_body or media_type is None:
             return None
         try:
             return encode_body(self.bound.body, media_type, self.sources)
         except Unwritable as error:
-            pointer = self.tool.arguments.place_in_body(error.path)
+            pointer = self.bound.of.place_in_body(error.path)
             raise ArgumentsError(self.tool.name, [Violation(pointer, error.problem)]) from error
 
 

@@ -1,8 +1,8 @@
 """Small documents, one idea each: what their tools list, and the requests that calls become.
 
 Each document in `documents` says what it expects in fields of its own: `x-calls` (the request, or what a refusal says),
-`x-tools` and `x-count` (its tools), `x-said` (what is said at start), `x-listed` and `x-expanded` (what a model reads),
-`x-environment` (variables). `http://api.test` stands for a server that records.
+`x-tools` and `x-count` (its tools), `x-said` (what is said at start), `x-listed`, `x-unlisted` and `x-expanded` (what a
+model reads), `x-environment` (variables). `http://api.test` stands for a server that records.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ def check_tools(listed: dict[str, Any], expected: dict[str, Any]) -> None:
     for name, words in expected.get("x-listed", {}).items():
         text = f"{listed[name].description} {json.dumps(listed[name].input_schema, separators=(',', ':'))}"
         assert [word for word in words if word not in text] == []
+    for name, words in expected.get("x-unlisted", {}).items():
+        assert [word for word in words if word in listed[name].input_schema["properties"]] == []
 
 
 def check_request(sent: Recorded, call: dict[str, Any]) -> None:
