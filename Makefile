@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check coverage reference dist clean
+.PHONY: demo test check coverage bench reference dist clean
 
 demo: .venv/installed
 	$(BIN)/portkey-bridge demo
@@ -19,6 +19,11 @@ check: .venv/installed
 
 coverage: .venv/installed
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+# What the listing costs in tokens, and a call in time; in a few minutes, best on a machine that does nothing else.
+bench: .venv/installed
+	$(BIN)/python -m bench.tokens
+	$(BIN)/python -m bench.calls
 
 # The reference of the shipped document; a test holds it to the document.
 reference: .venv/installed

@@ -75,7 +75,7 @@ def run_demo(invocation: Invocation) -> int:
     """
     settings = invocation.settings
     api = load_api(settings)
-    tools = {tool.name: tool for tool in select_tools(build_tools(api)[0], settings.tools)}
+    tools = {tool.name: tool for tool in select_tools(build_tools(api)[0], settings)}
     with mock_running(api) as url, TemporaryDirectory() as folder:
         log = Path(folder, "stderr")
         try:
@@ -103,6 +103,8 @@ def server_process(settings: Settings, url: str, tools: Mapping[str, Tool], log:
         "PYTHONPATH": str(Path(__file__).parents[1]),  # the same code, also where it is not installed
         "OPEN_MCP_BASE_URL": url,
         "OPEN_MCP_TOOLS": ",".join(settings.tools),
+        "OPEN_MCP_EXCLUDE": ",".join(settings.exclude),
+        "OPEN_MCP_READ_ONLY": str(int(settings.read_only)),
         "OPEN_MCP_CREDENTIALS": ",".join(sorted(variables)),
         "OPEN_MCP_PATH_ITEM_TOOLS": str(int(settings.path_item_tools)),
         "OPEN_MCP_SCHEMA_BUDGET": _budget(settings.schema_budget),

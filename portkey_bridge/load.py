@@ -27,7 +27,7 @@ def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     api = load_api(settings)
     tools, skipped = build_tools(api)
     warn(str(operation) for operation in (*api.skipped, *skipped))
-    return api, select_tools(tools, settings.tools)
+    return api, select_tools(tools, settings)
 
 
 def warn(problems: Iterable[str]) -> None:

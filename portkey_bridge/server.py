@@ -277,7 +277,7 @@ def build_server(api: Api, settings: Settings) -> Server:
     warn(str(operation) for operation in (*api.skipped, *skipped))
     path_item_tools = build_path_item_tools(api, settings.base_url, expansion_budget(settings.schema_budget))
     informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
-    selected = select_tools(tools, settings.tools)
+    selected = select_tools(tools, settings)
     bridge = build_bridge(api, settings, selected)
     shapes = bridge.sources.shapes
     views = Views(shapes, portable=True)

@@ -80,7 +80,17 @@ OPTIONS = (
         "send every request there instead of to the document's servers, for example a self-hosted gateway",
         decides_origin=True,
     ),
-    Option("tools", "--tools", "OPEN_MCP_TOOLS", "NAME,…", "serve only these tools"),
+    Option("tools", "--tools", "OPEN_MCP_TOOLS", "NAME,…", "serve only these tools; * stands for any characters"),
+    Option(
+        "exclude", "--exclude", "OPEN_MCP_EXCLUDE", "NAME,…", "do not serve these tools; * stands for any characters"
+    ),
+    Option(
+        "read_only",
+        "--read-only",
+        "OPEN_MCP_READ_ONLY",
+        None,
+        "serve only tools that change nothing, such as every GET",
+    ),
     Option(
         "path_item_tools",
         "--path-item-tools",
@@ -161,6 +171,8 @@ class Settings:
     spec: str | None = None
     base_url: str | None = None
     tools: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    read_only: bool = False
     path_item_tools: bool = False
     schema_budget: float | None = None
     files: tuple[Path, ...] = ()
@@ -191,6 +203,8 @@ def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], env_file
         spec=found["spec"],
         base_url=_base_url(found["base_url"]),
         tools=_names(found["tools"]),
+        exclude=_names(found["exclude"]),
+        read_only=_switch(found["read_only"], "OPEN_MCP_READ_ONLY"),
         path_item_tools=_switch(found["path_item_tools"], "OPEN_MCP_PATH_ITEM_TOOLS"),
         schema_budget=_budget(found["schema_budget"]),
         files=_folders(found["files"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import hashlib
 import re
 from collections import Counter
@@ -15,6 +16,7 @@ from portkey_bridge.arguments import Arguments, Bound, read_arguments
 from portkey_bridge.errors import ArgumentsError, DocumentError, SettingsError
 from portkey_bridge.operations import Api, Operation, Skipped
 from portkey_bridge.security import place, variables
+from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shape, Shapes
 from portkey_bridge.views import EXPANSION, EXPANSION_FACTOR, Views, shorten
 
@@ -112,13 +114,22 @@ def _tool(operation: Operation, name: str, shapes: Shapes, room: int) -> Tool:
     )
 
 
-def select_tools(tools: Sequence[Tool], names: Iterable[str]) -> list[Tool]:
-    """Give the tools that are named, all of them if none is. Raises SettingsError for names that do not exist."""
+def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
+    """Give the tools that the settings choose. Raises SettingsError for a name or pattern that no tool has."""
     known = {tool.name for tool in tools}
-    wanted = set(names)
-    for name in sorted(wanted - known):
-        raise SettingsError(f"--tools: there is no tool {name!r}; {closest(name, known)}.")
-    return [tool for tool in tools if not wanted or tool.name in wanted]
+    wanted = _matching("--tools", settings.tools, known) if settings.tools else known
+    unwanted = _matching("--exclude", settings.exclude, known)
+    return [tool for tool in tools if tool.name in wanted - unwanted and (tool.effect[0] or not settings.read_only)]
+
+
+def _matching(flag: str, patterns: Iterable[str], known: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    for pattern in sorted(patterns):
+        matches = fnmatch.filter(known, pattern)
+        if not matches:
+            raise SettingsError(f"{flag}: there is no tool {pattern!r}; {closest(pattern, known)}.")
+        found.update(matches)
+    return found
 
 
 def find_tool(tools: Iterable[Tool], name: str) -> Tool:

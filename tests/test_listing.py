@@ -93,6 +93,38 @@ async def test_tools_agrees_with_what_a_client_lists(run: Run, connect: Connect)
     assert shown == {name: round(cost / 4) for name, cost in costs.items()}
 
 
+CHOICES = [
+    pytest.param(
+        ["--tools", "*prompt*", "--read-only", "--exclude", "*version*,*partial*"], {"getprompt", "listprompts"}
+    ),
+    pytest.param(["--tools", "listmodels,createembedding", "--read-only"], {"listmodels"}),
+    pytest.param(["--tools", "list*models", "--exclude", "createembedding"], {"listmodels"}),
+]
+
+
+@pytest.mark.parametrize(("options", "names"), CHOICES)
+def test_tools_are_chosen_by_name_pattern_and_effect(run: Run, options: list[str], names: set[str]) -> None:
+    """What is asked for, without what is excluded, and where wanted without what changes something, is served."""
+    served = {row["name"]: row["method"] for row in json.loads(run("tools", "--json", *options).stdout)}
+    assert served.keys() >= names
+    assert not any("version" in name for name in served)
+    assert "--read-only" not in options or set(served.values()) == {"GET"}
+
+
+async def test_what_is_not_chosen_cannot_be_called(connect: Connect) -> None:
+    """A server that only reads does not delete either when it is asked by name."""
+    async with connect("--read-only") as client:
+        assert (await client.call_tool("deletemodel", {"model": "m"}, raise_on_error=False)).is_error
+        assert "deletemodel" not in {tool.name for tool in await client.list_tools()}
+
+
+def test_a_pattern_without_a_tool_is_refused(run: Run) -> None:
+    """A typing mistake in what is excluded does not leave the tool served."""
+    done = run("tools", "--exclude", "deletefiles")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--exclude: there is no tool 'deletefiles'; the closest are deletefile" in done.stderr
+
+
 def test_a_pipe_gets_one_tool_a_line(run: Run, pets: str) -> None:
     """Without a terminal, each tool is one line of cells with tabs between, and nothing a terminal would obey."""
     done = run("tools", "--spec", pets)

@@ -64,6 +64,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
     texts = {
         "base_url": ["http://a", "http://b", "http://c"],
         "path_item_tools": ["0", "1", "0"],
+        "read_only": ["0", "1", "0"],
         "schema_budget": ["1", "2", "3"],
         "files": [".", "..", "/"],
         "result_limit": ["1000", "2000", "3000"],
