@@ -11,9 +11,11 @@ from typing import Any
 from fastmcp import FastMCP
 from fastmcp.server.dependencies import get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.server.providers import Provider
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 from fastmcp.utilities.logging import temporary_log_level
+from fastmcp.utilities.versions import VersionSpec
 from mcp.server.stdio import stdio_server
 from mcp_types import CallToolRequestParams, TextContent, ToolAnnotations
 from mcp_types import Tool as ListedTool
@@ -220,6 +222,20 @@ class InformationTool(_Listed):
         return listed
 
 
+class Tools(Provider):
+    """The tools of this server. FastMCP's own collection compares each new tool with all before it."""
+
+    def __init__(self, tools: Iterable[McpTool]) -> None:
+        super().__init__()
+        self._tools = {tool.name: tool for tool in tools}
+
+    async def _list_tools(self) -> Sequence[McpTool]:
+        return list(self._tools.values())
+
+    async def _get_tool(self, name: str, version: VersionSpec | None = None) -> McpTool | None:
+        return self._tools.get(name)
+
+
 class DirectCalls(Middleware):
     """Runs the tools of this server at once.
 
@@ -300,7 +316,7 @@ def build_server(api: Api, settings: Settings) -> Server:
         name=api.title,
         version=__version__,
         instructions=f"{api.title}. {api.description} {LEGEND}".strip(),
-        tools=listed,
+        providers=[Tools(listed)],
         middleware=[DirectCalls(listed)],
         dereference_schemas=False,
         lifespan=lifespan,
