@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -289,13 +290,13 @@ class Server(FastMCP[Any]):
 
 def build_server(api: Api, settings: Settings) -> Server:
     """Give the MCP server of an API. Says on stderr what cannot be served. Raises SettingsError."""
-    tools, skipped = build_tools(api)
+    shapes = Shapes(api.root)
+    tools, skipped = build_tools(api, shapes)
     warn(str(operation) for operation in (*api.skipped, *skipped))
     path_item_tools = build_path_item_tools(api, settings.base_url, expansion_budget(settings.schema_budget))
     informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
     selected = select_tools(tools, settings.tools)
-    bridge = build_bridge(api, settings, selected)
-    shapes = bridge.sources.shapes
+    bridge = build_bridge(api, settings, selected, shapes)
     views = Views(shapes, portable=True)
     budget = schema_budget(settings.schema_budget, len(selected))
     listed = [
@@ -323,7 +324,7 @@ def build_server(api: Api, settings: Settings) -> Server:
     )
 
 
-def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool]) -> Bridge:
+def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Shapes | None = None) -> Bridge:
     """Give the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     names = {name for tool in tools for name in tool.variables}
     secrets = collect_secrets(names, settings.environ, settings.credentials)
@@ -343,7 +344,7 @@ def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool]) -> Bridge:
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
-        sources=Sources(Shapes(api.root), Files(settings.files)),
+        sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
     )
@@ -367,5 +368,6 @@ def serve_stdio(invocation: Invocation) -> int:
     api = load_api(invocation.settings)
     server = build_server(api, invocation.settings)
     print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
+    gc.freeze()  # what is there now stays: later collections need not look at it
     server.run("stdio", show_banner=False, log_level="WARNING")
     return 0
