@@ -21,7 +21,7 @@ from bench.loopback import loopback
 from bench.stdio import module, session
 
 #: Operations of a document, and how often it is started. The smallest shows what every start costs.
-SIZES = {EACH: 5, 100: 5, 1000: 3, 10_000: 2}
+SIZES = {EACH: 5, 100: 5, 1000: 3, 10_000: 1}
 
 #: Calls of one start.
 CALLS = 300
