@@ -25,12 +25,12 @@ from portkey_bridge.settings import CONCURRENCY, RETRIES, Timeouts
 from portkey_bridge.transport import Transport
 
 #: What the figures decided.
-WHY = """Two parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms and the rules
-of the session at each call, and the SDK moves each line through worker threads; this server needs neither. One pool of
-httpx polls all its connections at each request, so each call that runs has a small pool of its own. aiohttp's
+WHY = """Two parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms and
+rules of the session at each call, and the SDK moves each line through worker threads; this server needs neither. One
+pool of httpx polls all its connections at each request, so each call that runs has a small pool of its own. aiohttp's
 connections would cost less still. They are not used, because promises would be broken: its transport for httpx quotes
 URLs anew, joins repeated headers, keeps cookies, and reports a connection that broke after a request was sent like one
-that was never made, so that a POST could be sent twice; and aiohttp gives up an answer that is longer than announced."""
+that was never made, so that a POST could be sent twice. And aiohttp gives up answers that are longer than announced."""
 
 Call = Callable[[], Awaitable[object]]
 
