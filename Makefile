@@ -20,10 +20,9 @@ check: .venv/installed
 coverage: .venv/installed
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
-# What the listing costs in tokens, and a call in time; in a few minutes, best on a machine that does nothing else.
+# What the program costs in tokens, time and memory; a few minutes, best on a machine that does nothing else.
 bench: .venv/installed
-	$(BIN)/python -m bench.tokens
-	$(BIN)/python -m bench.calls
+	$(BIN)/python -m bench docs/performance.md
 
 # The reference of the shipped document; a test holds it to the document.
 reference: .venv/installed

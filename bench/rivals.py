@@ -1,11 +1,12 @@
 """What this program is measured beside, as MCP servers over stdio: `python -m bench.rivals NAME [URL]`.
 
-`constant` is a bare FastMCP server whose one tool returns a text that it has; `from_openapi` is FastMCP's own way to
-serve the document.
+`constant` is a bare FastMCP server whose one tool returns what it has, and `direct` the same as this program serves its
+tools; `from_openapi` is FastMCP's own way to serve the document.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,20 +18,34 @@ from mcp_types import TextContent
 
 from bench.documents import TOOL, things
 from bench.loopback import THING
+from portkey_bridge.server import DirectCalls, Server, Tools
 
 
 class _Constant(Tool):
     """A tool that does nothing."""
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        return ToolResult(content=[TextContent(type="text", text=THING.decode())])
+        return ToolResult(
+            content=[TextContent(type="text", text=THING.decode())],
+            structured_content=json.loads(THING),
+            meta={"status": 200},
+        )
 
 
 def constant(_: str) -> FastMCP[Any]:
     """Give a server with a tool that returns what the API would answer."""
+    return FastMCP("constant", tools=[_constant_tool()], dereference_schemas=False)
+
+
+def direct(_: str) -> FastMCP[Any]:
+    """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
+    tools = [_constant_tool()]
+    return Server("direct", providers=[Tools(tools)], middleware=[DirectCalls(tools)], dereference_schemas=False)
+
+
+def _constant_tool() -> Tool:
     schema = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
-    tool = _Constant(name=TOOL, description="Give a thing.", parameters=schema)
-    return FastMCP("constant", tools=[tool], dereference_schemas=False)
+    return _Constant(name=TOOL, description="Give a thing.", parameters=schema)
 
 
 def from_openapi(url: str) -> FastMCP[Any]:
@@ -38,7 +53,11 @@ def from_openapi(url: str) -> FastMCP[Any]:
     return FastMCP.from_openapi(things(url), client=httpx2.AsyncClient(base_url=url))
 
 
-RIVALS: dict[str, Callable[[str], FastMCP[Any]]] = {"constant": constant, "from_openapi": from_openapi}
+RIVALS: dict[str, Callable[[str], FastMCP[Any]]] = {
+    "constant": constant,
+    "direct": direct,
+    "from_openapi": from_openapi,
+}
 
 if __name__ == "__main__":
     RIVALS[sys.argv[1]](sys.argv[-1]).run("stdio", show_banner=False, log_level="ERROR")

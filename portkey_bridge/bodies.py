@@ -69,13 +69,13 @@ def encode_body(value: Any, media_type: MediaType, sources: Sources) -> Body:
 def encode_json(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode `application/json` and every `+json` (RFC 8259)."""
     written = _with_files(value, media_type.schema, sources, ())
-    return Body(media_type.name, json.dumps(plain(written), ensure_ascii=False, separators=(",", ":")).encode())
+    return Body(media_type.name, json_text(written).encode())
 
 
 def encode_json_lines(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode an array as one line of JSON an item, each ended by a line feed."""
     lines = value if isinstance(value, list) else [value]
-    text = "".join(json.dumps(plain(line), ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
+    text = "".join(json_text(line) + "\n" for line in lines)
     return Body(media_type.name, text.encode())
 
 
@@ -96,7 +96,7 @@ def _form_pairs(name: str, value: Any, media_type: MediaType) -> Iterator[Pair]:
         escape = escape_reserved if encoding.get("allowReserved") else quote_plus
         yield from PAIR_STYLES.get(style, PAIR_STYLES["form"])(name, value, explode, escape)
     elif JSON_TYPE.match(encoding.get("contentType", "")):
-        yield quote_plus(name), quote_plus(json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")))
+        yield quote_plus(name), quote_plus(json_text(value))
     else:
         items = value if isinstance(value, list) else [value]
         yield from ((quote_plus(name), quote_plus(literal(item))) for item in items if item is not None)
@@ -139,7 +139,7 @@ def _part(
         upload = _upload(value, sources, path)
         yield Part(name, upload, declared or upload.media_type, headers)
     elif isinstance(value, dict | list) or (declared and JSON_TYPE.match(declared)):
-        text = json.dumps(plain(_with_files(value, schema, sources, path)), ensure_ascii=False, separators=(",", ":"))
+        text = json_text(_with_files(value, schema, sources, path))
         yield Part(name, text.encode(), declared or "application/json", headers)
     elif value is not None:
         yield Part(name, literal(value).encode(), declared, headers)
@@ -274,6 +274,14 @@ def _upload(text: str, sources: Sources, path: Path) -> Upload:
         return sources.files.upload(text)
     except FileRefused as error:
         raise Unwritable(path, str(error)) from error
+
+
+def json_text(value: Any, *, ascii_only: bool = False) -> str:
+    """Write compact JSON, whole numbers as integers."""
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+    if ".0" in text:  # as every whole float below 2**53 is written, so that most values are gone through once only
+        return json.dumps(plain(value), ensure_ascii=ascii_only, separators=(",", ":"))
+    return text
 
 
 def plain(value: Any) -> Any:

@@ -173,6 +173,8 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
         loader = JsonLoader(text)
         root = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in (error.problem or ""):  # newer C libraries count for themselves, and stop at 1,000
+            raise _too_deep(source) from error
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         problem = f"does not parse: {error.problem or error.context}"

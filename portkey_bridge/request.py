@@ -6,7 +6,6 @@ would split a header is refused, and a credential is never overwritten by an arg
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from jsonpointer import JsonPointer
 
 from portkey_bridge import __version__
 from portkey_bridge.arguments import Bound
-from portkey_bridge.bodies import Body, Part, Sources, encode_body, encode_form, plain
+from portkey_bridge.bodies import Body, Part, Sources, encode_body, encode_form, json_text
 from portkey_bridge.errors import ArgumentsError, NoServerError, Unwritable, Violation
 from portkey_bridge.files import Upload, UploadPart, UploadStream
 from portkey_bridge.operations import MediaType, Operation, Parameter, Server
@@ -201,10 +200,6 @@ class _Writer:
             raise ArgumentsError(self.tool.name, [Violation(pointer, error.problem)]) from error
 
 
-def _json(value: Any, *, ascii_only: bool = False) -> str:
-    return json.dumps(plain(value), ensure_ascii=ascii_only, separators=(",", ":"))
-
-
 def _in_path(parameter: Parameter, value: Any) -> str:
     if value is None:
         raise Unwritable((), "null cannot stand in a path")
@@ -232,7 +227,7 @@ def _pairs(parameter: Parameter, value: Any) -> Iterator[Pair]:
 def _content_text(parameter: Parameter, value: Any) -> str:
     """Write a parameter that has `content`: text as it is, everything else as JSON."""
     is_text = (parameter.media_type or "").lower().startswith("text/")
-    return literal(value) if is_text else _json(value)
+    return literal(value) if is_text else json_text(value)
 
 
 def _whole_query(parameter: Parameter, value: Any, sources: Sources) -> str:
@@ -255,7 +250,7 @@ def _header(parameter: Parameter, value: Any) -> Iterator[tuple[str, bytes]]:
 
 def _header_text(parameter: Parameter, value: Any) -> str:
     if parameter.media_type is not None and not parameter.media_type.lower().startswith("text/"):
-        return _json(value, ascii_only=True)  # a header has no charset
+        return json_text(value, ascii_only=True)  # a header has no charset
     return header(value, parameter.explode)
 
 

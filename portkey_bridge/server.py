@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -11,9 +12,11 @@ from typing import Any
 from fastmcp import FastMCP
 from fastmcp.server.dependencies import get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.server.providers import Provider
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 from fastmcp.utilities.logging import temporary_log_level
+from fastmcp.utilities.versions import VersionSpec
 from mcp.server.stdio import stdio_server
 from mcp_types import CallToolRequestParams, TextContent, ToolAnnotations
 from mcp_types import Tool as ListedTool
@@ -220,6 +223,20 @@ class InformationTool(_Listed):
         return listed
 
 
+class Tools(Provider):
+    """The tools of this server. FastMCP's own collection compares each new tool with all before it."""
+
+    def __init__(self, tools: Iterable[McpTool]) -> None:
+        super().__init__()
+        self._tools = {tool.name: tool for tool in tools}
+
+    async def _list_tools(self) -> Sequence[McpTool]:
+        return list(self._tools.values())
+
+    async def _get_tool(self, name: str, version: VersionSpec | None = None) -> McpTool | None:
+        return self._tools.get(name)
+
+
 class DirectCalls(Middleware):
     """Runs the tools of this server at once.
 
@@ -273,13 +290,13 @@ class Server(FastMCP[Any]):
 
 def build_server(api: Api, settings: Settings) -> Server:
     """Give the MCP server of an API. Says on stderr what cannot be served. Raises SettingsError."""
-    tools, skipped = build_tools(api)
+    shapes = Shapes(api.root)
+    tools, skipped = build_tools(api, shapes)
     warn(str(operation) for operation in (*api.skipped, *skipped))
     path_item_tools = build_path_item_tools(api, settings.base_url, expansion_budget(settings.schema_budget))
     informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
     selected = select_tools(tools, settings)
-    bridge = build_bridge(api, settings, selected)
-    shapes = bridge.sources.shapes
+    bridge = build_bridge(api, settings, selected, shapes)
     views = Views(shapes, portable=True)
     budget = schema_budget(settings.schema_budget, len(selected))
     listed = [
@@ -300,14 +317,14 @@ def build_server(api: Api, settings: Settings) -> Server:
         name=api.title,
         version=__version__,
         instructions=f"{api.title}. {api.description} {LEGEND}".strip(),
-        tools=listed,
+        providers=[Tools(listed)],
         middleware=[DirectCalls(listed)],
         dereference_schemas=False,
         lifespan=lifespan,
     )
 
 
-def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool]) -> Bridge:
+def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Shapes | None = None) -> Bridge:
     """Give the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     names = {name for tool in tools for name in tool.variables}
     secrets = collect_secrets(names, settings.environ, settings.credentials)
@@ -327,7 +344,7 @@ def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool]) -> Bridge:
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
-        sources=Sources(Shapes(api.root), Files(settings.files)),
+        sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
     )
@@ -351,5 +368,6 @@ def serve_stdio(invocation: Invocation) -> int:
     api = load_api(invocation.settings)
     server = build_server(api, invocation.settings)
     print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
+    gc.freeze()  # what is there now stays: later collections need not look at it
     server.run("stdio", show_banner=False, log_level="WARNING")
     return 0

@@ -87,9 +87,12 @@ class Tool:
         return self.arguments.bind(arguments)
 
 
-def build_tools(api: Api) -> tuple[list[Tool], list[Skipped]]:
-    """Give every operation as a tool, in the document's order, and those that cannot be one."""
-    shapes = Shapes(api.root)
+def build_tools(api: Api, shapes: Shapes | None = None) -> tuple[list[Tool], list[Skipped]]:
+    """Give every operation as a tool, in the document's order, and those that cannot be one.
+
+    `shapes` are those of the document, for those who read them, too: each is made once.
+    """
+    shapes = shapes or Shapes(api.root)
     room = _share(DESCRIPTIONS, DESCRIPTION, len(api.operations))
     tools, skipped = [], []
     for operation, name in zip(api.operations, tool_names(api.operations), strict=True):
