@@ -1,6 +1,18 @@
-"""`python -m portkey_bridge` is the command line."""
+"""The program: `portkey-bridge`, and `python -m portkey_bridge`."""
 
-from portkey_bridge.cli import entry_point
+import sys
+from typing import NoReturn
+
+from portkey_bridge.opening import Opening
+
+
+def entry_point() -> NoReturn:
+    """Run the command line, and answer a client meanwhile."""
+    opening = Opening.begin(sys.argv[1:])
+    from portkey_bridge.cli import main
+
+    sys.exit(main(sys.argv[1:], opening))
+
 
 if __name__ == "__main__":
     entry_point()

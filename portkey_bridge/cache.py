@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -52,6 +51,8 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, content: bytes) -> None:
     """Keep `content` under `name` in one step; a reader sees the old entry or the new one, never a part."""
+    import tempfile
+
     with suppress(OSError):
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".", suffix=".part")
@@ -63,6 +64,12 @@ def write(name: str, content: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
         _forget_oldest()
+
+
+def forget(name: str) -> None:
+    """Keep nothing under `name` any more."""
+    with suppress(OSError):
+        (folder() / name).unlink(missing_ok=True)
 
 
 def _forget_oldest() -> None:

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from portkey_bridge import __version__
 from portkey_bridge.errors import SetupError
+from portkey_bridge.opening import Opening
 from portkey_bridge.settings import OPTIONS, Settings, read_settings
 from portkey_bridge.terminal import printable
 
@@ -72,11 +73,15 @@ class Command:
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a command is run with: the settings, its own options by name, and everything that was typed."""
+    """What a command is run with: the settings, its own options by name, and everything that was typed.
+
+    `opening` is what answers a client until the command does.
+    """
 
     settings: Settings
     options: Mapping[str, Any]
     typed: Sequence[str]
+    opening: Opening | None = None
 
 
 _CLIENT = (
@@ -246,15 +251,10 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"portkey-bridge: {message}; see {self.prog} --help\n")
 
 
-def entry_point() -> NoReturn:
-    """Run the command line as a program."""
-    sys.exit(main(sys.argv[1:]))
-
-
-def main(typed: Sequence[str]) -> int:
-    """Run the command line and give the exit code."""
+def main(typed: Sequence[str], opening: Opening | None = None) -> int:
+    """Run the command line and give the exit code. `opening` is what answers a client meanwhile."""
     try:
-        status = _run(typed)
+        status = _run(typed, opening)
         sys.stdout.flush()
     except SetupError as error:
         print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
@@ -267,7 +267,7 @@ def main(typed: Sequence[str]) -> int:
     return status
 
 
-def _run(typed: Sequence[str]) -> int:
+def _run(typed: Sequence[str], opening: Opening | None) -> int:
     parser = build_parser()
     words = _spelled_out(typed)
     _refuse_unknown_options(parser, words)
@@ -276,7 +276,7 @@ def _run(typed: Sequence[str]) -> int:
     command = next(command for command in COMMANDS if command.name == name)
     settings = read_settings(options, os.environ, options.get("env_file"))
     module, _, function = command.run.partition(":")
-    status: int = getattr(import_module(module), function)(Invocation(settings, options, typed))
+    status: int = getattr(import_module(module), function)(Invocation(settings, options, typed, opening))
     return status
 
 

@@ -7,7 +7,10 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from fastmcp import FastMCP
 from fastmcp.server.dependencies import get_context
@@ -28,15 +31,17 @@ from portkey_bridge.bridge import Bridge
 from portkey_bridge.cli import Invocation
 from portkey_bridge.files import Files
 from portkey_bridge.load import load_api, warn
+from portkey_bridge.opening import Opening
 from portkey_bridge.operations import Api
 from portkey_bridge.path_items import PathItemTool, build_path_item_tools
 from portkey_bridge.request import server_url
+from portkey_bridge.resources import OTHERS
 from portkey_bridge.response import Renderer, error_result, text
 from portkey_bridge.results import ForgottenResult, Results, expand
 from portkey_bridge.security import Redactor, collect_secrets, is_somebody_elses
-from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.settings import DOTENV, Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.stdio import Lines, Writer, are_pipes, claimed
+from portkey_bridge.stdio import Lines, Writer, claimed
 from portkey_bridge.terminal import printable
 from portkey_bridge.tools import (
     EXPAND_RESULT,
@@ -273,16 +278,23 @@ def _annotations(read_only: bool, destructive: bool, idempotent: bool, open_worl
 
 
 class Server(FastMCP[Any]):
-    """FastMCP's server, over stdin and stdout without worker threads where they are pipes."""
+    """FastMCP's server, over stdin and stdout without worker threads where they are pipes.
+
+    `opening` has answered the first lines perhaps, and keeps what is answered to others like them.
+    """
+
+    opening: Opening | None = None
 
     async def run_stdio_async(
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
     ) -> None:
         """Serve until stdin ends."""
-        if not are_pipes():
+        opening = self.opening
+        if opening is None:
             return await super().run_stdio_async(show_banner, log_level, stateless)
+        begun = opening.hand_over()
         with temporary_log_level(log_level), claimed() as (stdin, stdout):
-            streams: Any = Lines(stdin), Writer(stdout)
+            streams: Any = Lines(stdin, begun, opening.heard), Writer(stdout, opening.said)
             async with self._lifespan_manager(), stdio_server(*streams) as (reading, writing):
                 await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
         return None
@@ -363,10 +375,22 @@ def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[st
         yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
 
 
+def _files_of(invocation: Invocation, api: Api) -> list[Path] | None:
+    """Give all files that decide what is served; None where more than files does, or not all are known."""
+    settings, env_file = invocation.settings, Path(invocation.options.get("env_file") or DOTENV)
+    interpolates = env_file.is_file() and b"$" in env_file.read_bytes()
+    if settings.origin_from_dotenv or interpolates or OTHERS in api.root or urlsplit(api.uri).scheme != "file":
+        return None
+    return [Path(url2pathname(urlsplit(api.uri).path)), env_file, *settings.files]
+
+
 def serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
     api = load_api(invocation.settings)
     server = build_server(api, invocation.settings)
+    server.opening = invocation.opening
+    if server.opening and (files := _files_of(invocation, api)):
+        server.opening.keep(files)
     print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
     gc.freeze()  # what is there now stays: later collections need not look at it
     server.run("stdio", show_banner=False, log_level="WARNING")

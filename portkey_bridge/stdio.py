@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import stat
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,15 +18,6 @@ CHUNK = 65_536
 
 #: Bytes that a pipe which is ready takes without blocking (POSIX).
 READY = getattr(select, "PIPE_BUF", 512)
-
-
-def are_pipes() -> bool:
-    """Tell whether stdin and stdout are pipes or sockets, which an event loop can wait for, as with every client."""
-    try:
-        kinds = [os.fstat(number).st_mode for number in (0, 1)]
-    except OSError:
-        return False
-    return sys.platform != "win32" and all(stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) for kind in kinds)
 
 
 @contextmanager
@@ -47,24 +36,38 @@ def claimed() -> Iterator[tuple[int, int]]:
 
 
 class Lines:
-    """The lines that arrive on a file descriptor. It is read only when a line is wanted."""
+    """The lines that arrive on a file descriptor, after those in `begun`; `heard` is told of each.
 
-    def __init__(self, descriptor: int) -> None:
+    The descriptor is read only when a line is wanted.
+    """
+
+    def __init__(self, descriptor: int, begun: bytes = b"", heard: Callable[[str], None] = lambda _: None) -> None:
         self._descriptor = descriptor
+        self._begun = begun
+        self._heard = heard
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield each line with its end, the last one even without."""
+        async for line in self._split():
+            text = line.decode("utf-8", "replace")
+            self._heard(text)
+            yield text
+
+    async def _split(self) -> AsyncIterator[bytes]:
         begun: list[bytes] = []
         while chunk := await self._read():
             *ends, rest = chunk.split(b"\n")
             for end in ends:
-                yield b"".join((*begun, end, b"\n")).decode("utf-8", "replace")
+                yield b"".join((*begun, end, b"\n"))
                 begun = []
             begun.append(rest)
         if any(begun):
-            yield b"".join(begun).decode("utf-8", "replace")
+            yield b"".join(begun)
 
     async def _read(self) -> bytes:
+        begun, self._begun = self._begun, b""
+        if begun:
+            return begun
         loop = asyncio.get_running_loop()
         await _ready(loop.add_reader, loop.remove_reader, self._descriptor)
         return os.read(self._descriptor, CHUNK)
@@ -73,11 +76,14 @@ class Lines:
 class Writer:
     """Writes to a file descriptor, no more at once than it takes."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, said: Callable[[str], bool] = lambda _: True) -> None:
         self._descriptor = descriptor
+        self._said = said
 
     async def write(self, text: str) -> None:
-        """Write the text, and wait where nobody reads."""
+        """Write the text, and wait where nobody reads. Nothing is written that `said` takes for said already."""
+        if not self._said(text):
+            return
         loop, rest = asyncio.get_running_loop(), memoryview(text.encode())
         while rest:
             if not select.select((), (self._descriptor,), (), 0)[1]:

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -21,12 +22,14 @@ from mcp_types import TextContent
 
 ROOT = Path(__file__).parents[1]
 
+_CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
+
 #: The least that a Python child needs; a developer's own keys and settings never reach a test.
 BARE = {
     name: value
     for name, value in os.environ.items()
     if name in ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "LANG") or name.startswith(("COVERAGE_", "COV_"))
-} | {"PYTHONPATH": str(ROOT)}
+} | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": _CACHE.name}
 
 Connect = Callable[..., AbstractAsyncContextManager[Client[StdioTransport]]]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -1,0 +1,280 @@
+"""A session that opens out of the cache: every byte as the server would have said it, or the server says it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+
+from tests.conftest import BARE
+from tests.support import document
+
+#: Answers out of the cache with nothing behind it: no server is there, and what is for one goes to stderr.
+WITHOUT_A_SERVER = """
+import sys, threading
+from portkey_bridge.opening import Opening
+opening = Opening.begin(sys.argv[1:])
+for thread in threading.enumerate():
+    if thread.name == "opening":
+        thread.join()
+sys.stderr.buffer.write(opening.hand_over())
+"""
+
+SERVER = [sys.executable, "-m", "portkey_bridge"]
+
+Lines = list[dict[str, Any]]
+
+
+def initialize(version: str = "2025-06-18", number: Any = 1, name: str = "test") -> dict[str, Any]:
+    """Give the request that begins a session."""
+    client = {"name": name, "version": "1"}
+    params = {"protocolVersion": version, "capabilities": {}, "clientInfo": client}
+    return {"jsonrpc": "2.0", "id": number, "method": "initialize", "params": params}
+
+
+def request(method: str, number: Any = 2, **params: Any) -> dict[str, Any]:
+    """Give a request; without parameters, it has no `params`."""
+    return {"jsonrpc": "2.0", "id": number, "method": method, **({"params": params} if params else {})}
+
+
+INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+OPENING = [initialize(), INITIALIZED, request("tools/list")]
+
+CALL = request("tools/call", 9, name="expandSchema", arguments={"toolName": "get_x", "jsonPointers": [""]})
+
+
+class Talk:
+    """The program in a folder of its own, with a cache of its own, and a client that sees every byte."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {**BARE, "XDG_CACHE_HOME": str(folder / "cache")}
+        self.spec = folder / "api.json"
+        self.write("first")
+
+    def write(self, summary: str) -> None:
+        """Write the document."""
+        self.spec.write_text(json.dumps(document({"/x": {"get": {"summary": summary, "responses": {}}}})))
+
+    def start(self, *options: str, command: Sequence[str] = SERVER) -> subprocess.Popen[bytes]:
+        """Start the program."""
+        pipe = subprocess.PIPE
+        words = [*command, "--spec", "api.json", *options]
+        return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, env=self.env, cwd=self.folder, bufsize=0)
+
+    def say(self, messages: Sequence[Any], *options: str, command: Sequence[str] = SERVER) -> list[bytes]:
+        """Send one message after the other, each when the one before was answered, and give the answers."""
+        with self.start(*options, command=command) as process:
+            assert process.stdin
+            assert process.stdout
+            answers = []
+            for message in messages:
+                process.stdin.write(json.dumps(message).encode() + b"\n")
+                if "id" in message:
+                    answers.append(process.stdout.readline())
+            process.stdin.close()
+            assert process.stdout.read() == b""
+        return answers
+
+    def pour(self, content: bytes, answers: int, pieces: int = 0) -> list[bytes]:
+        """Send everything at once, or in pieces of some bytes, and give the answers in the order of their ids."""
+        with self.start() as process:
+            assert process.stdin
+            assert process.stdout
+            for at in range(0, len(content), pieces or len(content)):
+                process.stdin.write(content[at : at + (pieces or len(content))])
+            lines = [process.stdout.readline() for _ in range(answers)]
+            process.stdin.close()
+            assert process.stdout.read() == b""
+        return sorted(lines, key=lambda line: json.dumps(json.loads(line).get("id")))
+
+    def entries(self) -> list[Path]:
+        """Give what is in the cache."""
+        return [*(self.folder / "cache").rglob("opening-*")]
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Talk:
+    """Give a program that was never started before."""
+    return Talk(tmp_path)
+
+
+def without_a_server(talk: Talk, messages: Sequence[Any]) -> list[bytes]:
+    """Give what is answered out of the cache alone; a call, which needs a server, ends it."""
+    with talk.start(command=[sys.executable, "-c", WITHOUT_A_SERVER]) as process:
+        content = b"".join(json.dumps(message).encode() + b"\n" for message in [*messages, CALL])
+        answers, handed_over = process.communicate(content, timeout=60)
+    assert handed_over.splitlines()[-1:] in ([json.dumps(CALL).encode()], [])
+    return answers.splitlines(keepends=True)
+
+
+def enveloped(version: str) -> list[dict[str, Any]]:
+    """Give the requests of a session without a handshake: each says by itself who asks."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    return [request("server/discover", 1, _meta=meta), request("tools/list", 2, _meta=meta)]
+
+
+SESSIONS = [
+    *([initialize(version), INITIALIZED, request("tools/list")] for version in HANDSHAKE_PROTOCOL_VERSIONS),
+    *(enveloped(version) for version in MODERN_PROTOCOL_VERSIONS),
+    [initialize("1999-01-01"), INITIALIZED, request("tools/list")],
+    [initialize(), request("prompts/list", "a"), request("resources/list", "b"), request("tools/list", "c")],
+    [initialize(), INITIALIZED, request("ping", 7), request("resources/templates/list", 8), request("tools/list", 9)],
+]
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda session: f"{json.dumps(session[0])[40:120]}…{len(session)}")
+def test_the_cache_says_what_the_server_says(talk: Talk, session: Lines) -> None:
+    """Every byte is the same from the server, from the cache with a server behind it, and from the cache alone."""
+    first = talk.say(session)
+    assert all(json.loads(line)["result"] is not None for line in first)
+    assert talk.say(session) == first
+    assert without_a_server(talk, session) == first
+
+
+def test_another_client_gets_the_same(talk: Talk) -> None:
+    """Ids and the client's name differ from one session to the next, and nothing else in the answers."""
+    first = talk.say(OPENING)
+    again = without_a_server(talk, [initialize(number="x-1", name="other"), INITIALIZED, request("tools/list", 77)])
+    assert [json.loads(line)["id"] for line in again] == ["x-1", 77]
+    assert [json.loads(line)["result"] for line in again] == [json.loads(line)["result"] for line in first]
+
+
+def test_a_session_goes_on_behind_its_opening(talk: Talk) -> None:
+    """What only the server can answer is answered in the session that the cache opened."""
+    plain = talk.say([*OPENING, CALL, request("ping", 10)])
+    assert talk.say([*OPENING, CALL, request("ping", 10)]) == plain
+    assert json.loads(plain[2])["result"]["isError"] is False
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 7])
+def test_lines_may_come_at_any_time(talk: Talk, pieces: int) -> None:
+    """Sent at once, or byte by byte, all is answered once, as by the server alone."""
+    messages = [*OPENING, CALL, request("ping", 10), request("tools/list", 11)]
+    content = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    assert not talk.entries()
+    first = talk.pour(content, 5)
+    talk.say(OPENING)
+    assert talk.entries()
+    assert talk.pour(content, 5, pieces) == first
+
+
+#: What leaves doubt, and the number of answers that the server gives to all of it.
+DOUBTFUL = {
+    "no JSON": [b"nonsense", *OPENING],
+    "empty line": [b"", *OPENING],
+    "twice the same key": [b'{"jsonrpc":"2.0","id":5,"id":6,"method":"ping"}', *OPENING],
+    "not a number": [
+        initialize(),
+        b'{"jsonrpc":"2.0","id":5,"method":"ping","params":{"x":NaN}}',
+        request("tools/list"),
+    ],
+    "second beginning": [*OPENING, initialize(number=3), request("tools/list", 4)],
+    "list first": [request("tools/list", 5), *OPENING],
+    "escaped id": [initialize(number='"\\'), INITIALIZED, request("tools/list")],
+    "broken id": [initialize(), INITIALIZED, request("tools/list", 1.5), request("tools/list")],
+    "no object": [b"[1, 2]", *OPENING],
+    "other version": [{**initialize(), "jsonrpc": "1.0"}, *OPENING],
+    "half a character": [b'\xff{"jsonrpc":"2.0"', *OPENING],
+    "lost notification": [INITIALIZED, *OPENING],
+    "called before": [CALL, *OPENING],
+}
+
+
+@pytest.mark.parametrize("messages", DOUBTFUL.values(), ids=DOUBTFUL)
+def test_nonsense_is_for_the_server(talk: Talk, messages: Sequence[Any]) -> None:
+    """What a client should never send is answered as by the server alone, and nothing is answered twice."""
+    content = b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in messages)
+    content += json.dumps(request("ping", "end")).encode() + b"\n"
+    plain = _until_the_end(talk, content)
+    talk.say(OPENING)
+    assert talk.entries()
+    assert _until_the_end(talk, content) == plain
+
+
+def _until_the_end(talk: Talk, content: bytes) -> list[bytes]:
+    """Send all, and give the lines up to the answer to the last request, in an order that does not depend on time."""
+    with talk.start() as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(content)
+        lines: list[bytes] = []
+        while not lines or b'"end"' not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1]
+        process.stdin.close()
+        lines += process.stdout.readlines()
+    return sorted(lines)
+
+
+def _edit(talk: Talk) -> None:
+    talk.write("second")
+
+
+def _dotenv(talk: Talk) -> None:
+    (talk.folder / ".env").write_text("OPEN_MCP_PATH_ITEM_TOOLS=1\n")
+
+
+def _variable(talk: Talk) -> None:
+    talk.env["OPEN_MCP_PATH_ITEM_TOOLS"] = "1"
+
+
+def _package(talk: Talk) -> None:
+    folder = talk.folder / "packages"
+    (folder / "mcp-99.dist-info").mkdir(parents=True)
+    talk.env["PYTHONPATH"] += os.pathsep + str(folder)
+
+
+def _damage(talk: Talk) -> None:
+    for entry in talk.entries():
+        entry.write_bytes(entry.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("change", [_edit, _dotenv, _variable, _package, _damage], ids=lambda change: change.__name__)
+def test_nothing_old_is_taken_for_new(talk: Talk, change: Any) -> None:
+    """After a change of the document, of a setting, of the packages, or of the entry, the server answers again."""
+    talk.say(OPENING)
+    assert without_a_server(talk, OPENING)
+    change(talk)
+    assert without_a_server(talk, OPENING) == []
+    listed = talk.say(OPENING)
+    assert without_a_server(talk, OPENING) == listed
+
+
+def test_an_edited_document_is_listed_as_it_is_now(talk: Talk) -> None:
+    """The tools are those of the document at this start."""
+    assert b"first" in talk.say(OPENING)[1]
+    talk.write("second")
+    assert b"second" in talk.say(OPENING)[1]
+
+
+def test_without_a_place_to_keep_anything_it_serves_all_the_same(talk: Talk) -> None:
+    """A cache folder that cannot be written costs time, and nothing else."""
+    (talk.folder / "cache").write_text("in the way")
+    assert talk.say(OPENING) == talk.say(OPENING)
+
+
+def test_settings_that_other_variables_decide_are_not_kept(talk: Talk) -> None:
+    """A .env that takes values from the environment proves nothing about the next start."""
+    (talk.folder / ".env").write_text("OPEN_MCP_TOOLS=${WHICH}\n")
+    talk.say(OPENING)
+    assert talk.entries() == []
+
+
+def test_the_opening_imports_little() -> None:
+    """What answers first imports nothing of what takes the time."""
+    program = "import portkey_bridge.opening, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    told = subprocess.run([sys.executable, "-c", program], env=BARE, capture_output=True, text=True, check=True)
+    slow = {"fastmcp", "mcp", "pydantic", "httpx", "asyncio", "yaml", "jsonschema", "openapi_core", "rich", "argparse"}
+    assert slow & set(told.stdout.split()) == set()
