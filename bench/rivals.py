@@ -18,7 +18,7 @@ from mcp_types import TextContent
 
 from bench.documents import TOOL, things
 from bench.loopback import THING
-from portkey_bridge.server import DirectCalls, Server, Tools
+from portkey_bridge.server import DirectCalls, Listing, Server
 
 
 class _Constant(Tool):
@@ -40,7 +40,12 @@ def constant(_: str) -> FastMCP[Any]:
 def direct(_: str) -> FastMCP[Any]:
     """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
     tools = [_constant_tool()]
-    return Server("direct", providers=[Tools(tools)], middleware=[DirectCalls(tools)], dereference_schemas=False)
+    return Server(
+        "direct",
+        providers=[Listing(lambda: tools)],
+        middleware=[DirectCalls({tool.name: tool.run for tool in tools})],
+        dereference_schemas=False,
+    )
 
 
 def _constant_tool() -> Tool:

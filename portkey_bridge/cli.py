@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import gc
 import os
 import re
 import sys
@@ -275,6 +276,8 @@ def _run(typed: Sequence[str], opening: Opening | None) -> int:
     name = options.pop("command", None) or SERVE.name
     command = next(command for command in COMMANDS if command.name == name)
     settings = read_settings(options, os.environ, options.get("env_file"))
+    if command is not SERVE:
+        gc.enable()
     module, _, function = command.run.partition(":")
     status: int = getattr(import_module(module), function)(Invocation(settings, options, typed, opening))
     return status

@@ -150,7 +150,7 @@ class Opening:
     def begin(cls, typed: Sequence[str]) -> Opening | None:
         """Begin to answer a client on the other side of stdin and stdout, if `typed` was served before.
 
-        None where there is nothing to read or keep: stdin and stdout are no pipes, or the folder is gone.
+        None where nothing can be answered or kept: stdin and stdout are no pipes, or the folder is gone.
         """
         if not are_pipes():
             return None
@@ -208,7 +208,7 @@ class Opening:
         return given is None
 
     def _keep(self, key: str, rest: str) -> None:
-        if self._files and self._answers.get(key) != rest:
+        if self._files is not None and self._answers.get(key) != rest:
             self._answers = dict(list({**self._answers, key: rest}.items())[-ANSWERS:])
             cache.write(self._name, json.dumps({"files": self._files, "answers": self._answers}).encode())
 

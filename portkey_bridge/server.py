@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ from portkey_bridge.bridge import Bridge
 from portkey_bridge.cli import Invocation
 from portkey_bridge.files import Files
 from portkey_bridge.load import load_api, warn
-from portkey_bridge.opening import Opening
+from portkey_bridge.opening import Opening, are_pipes
 from portkey_bridge.operations import Api
 from portkey_bridge.path_items import PathItemTool, build_path_item_tools
 from portkey_bridge.request import server_url
@@ -72,34 +73,16 @@ class _Listed(McpTool):
         return super().to_mcp_tool(**{"_meta": None, **overrides})
 
 
-class OperationTool(_Listed):
-    """An operation as FastMCP knows it: the listed view, and the call."""
-
-    _tool: Tool = PrivateAttr()
-    _bridge: Bridge = PrivateAttr()
-
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Call the operation, and pass on the progress of an answer that is a stream."""
-        context = get_context()
-
-        async def report(number: int, added: str | None) -> None:
-            await context.report_progress(number, message=added)
-
-        return await self._bridge.call(self._tool, arguments, report)
-
-    @classmethod
-    def of(cls, tool: Tool, bridge: Bridge, views: Views, budget: float) -> OperationTool:
-        """Give the FastMCP tool of an operation."""
-        read_only, destructive, idempotent = tool.effect
-        listed = cls(
-            name=tool.name,
-            title=tool.title,
-            description=tool.description,
-            parameters=tool.listed_schema(views, budget),
-            annotations=_annotations(read_only, destructive, idempotent, open_world=True),
-        )
-        listed._tool, listed._bridge = tool, bridge
-        return listed
+def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
+    """Give the entry of an operation in the listing."""
+    read_only, destructive, idempotent = tool.effect
+    return _Listed(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        parameters=tool.listed_schema(views, budget),
+        annotations=_annotations(read_only, destructive, idempotent, open_world=True),
+    )
 
 
 class ExpandSchemaTool(_Listed):
@@ -228,29 +211,33 @@ class InformationTool(_Listed):
         return listed
 
 
-class Tools(Provider):
-    """The tools of this server. FastMCP's own collection compares each new tool with all before it."""
+Run = Callable[[dict[str, Any]], Awaitable[ToolResult]]
+"""Runs a tool with its arguments."""
 
-    def __init__(self, tools: Iterable[McpTool]) -> None:
+
+class Listing(Provider):
+    """The tools as they are listed. They are made when a client asks: where the cache answered, none does."""
+
+    def __init__(self, make: Callable[[], Iterable[McpTool]]) -> None:
         super().__init__()
-        self._tools = {tool.name: tool for tool in tools}
+        self._make = cache(lambda: {tool.name: tool for tool in make()})
 
     async def _list_tools(self) -> Sequence[McpTool]:
-        return list(self._tools.values())
+        return list(self._make().values())
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> McpTool | None:
-        return self._tools.get(name)
+        return self._make().get(name)
 
 
 class DirectCalls(Middleware):
     """Runs the tools of this server at once.
 
     For each call FastMCP would ask all providers, transforms and the rules of the session for the tool. This server has
-    one provider, and no transforms or rules. A name that is not among `tools` goes FastMCP's way.
+    one provider, and no transforms or rules. A name that is not among `runs` goes FastMCP's way.
     """
 
-    def __init__(self, tools: Iterable[McpTool]) -> None:
-        self._tools = {tool.name: tool for tool in tools}
+    def __init__(self, runs: Mapping[str, Run]) -> None:
+        self._runs = runs
 
     async def on_call_tool(
         self,
@@ -258,8 +245,18 @@ class DirectCalls(Middleware):
         call_next: CallNext[CallToolRequestParams, ToolResult],
     ) -> ToolResult:
         """Run the tool."""
-        tool = self._tools.get(context.message.name)
-        return await (call_next(context) if tool is None else tool.run(context.message.arguments or {}))
+        run = self._runs.get(context.message.name)
+        return await (call_next(context) if run is None else run(context.message.arguments or {}))
+
+
+async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any]) -> ToolResult:
+    """Call an operation, and pass on the progress of an answer that is a stream."""
+    context = get_context()
+
+    async def report(number: int, added: str | None) -> None:
+        await context.report_progress(number, message=added)
+
+    return await bridge.call(tool, arguments, report)
 
 
 def _annotations(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
@@ -283,15 +280,15 @@ class Server(FastMCP[Any]):
     `opening` has answered the first lines perhaps, and keeps what is answered to others like them.
     """
 
-    opening: Opening | None = None
+    opening = Opening("")
 
     async def run_stdio_async(
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
     ) -> None:
         """Serve until stdin ends."""
-        opening = self.opening
-        if opening is None:
+        if not are_pipes():
             return await super().run_stdio_async(show_banner, log_level, stateless)
+        opening = self.opening
         begun = opening.hand_over()
         with temporary_log_level(log_level), claimed() as (stdin, stdout):
             streams: Any = Lines(stdin, begun, opening.heard), Writer(stdout, opening.said)
@@ -309,14 +306,17 @@ def build_server(api: Api, settings: Settings) -> Server:
     informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
     selected = select_tools(tools, settings)
     bridge = build_bridge(api, settings, selected, shapes)
-    views = Views(shapes, portable=True)
     budget = schema_budget(settings.schema_budget, len(selected))
-    listed = [
+    views = Views(shapes, portable=True)
+    expanding = [
         ExpandSchemaTool.of(selected, Views(shapes, portable=False), expansion_budget(settings.schema_budget)),
         ExpandResultTool.of(bridge.renderer),
-        *(OperationTool.of(tool, bridge, views, budget) for tool in selected),
-        *(InformationTool.of(tool) for tool in informational.values()),
     ]
+    informing = [InformationTool.of(tool) for tool in informational.values()]
+    runs = {tool.name: partial(_run_operation, bridge, tool) for tool in selected}
+
+    def listed() -> Iterable[McpTool]:
+        return [*expanding, *(_operation(tool, views, budget) for tool in selected), *informing]
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
@@ -329,8 +329,8 @@ def build_server(api: Api, settings: Settings) -> Server:
         name=api.title,
         version=__version__,
         instructions=f"{api.title}. {api.description} {LEGEND}".strip(),
-        providers=[Tools(listed)],
-        middleware=[DirectCalls(listed)],
+        providers=[Listing(listed)],
+        middleware=[DirectCalls(runs | {tool.name: tool.run for tool in (*expanding, *informing)})],
         dereference_schemas=False,
         lifespan=lifespan,
     )
@@ -388,10 +388,11 @@ def serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
     api = load_api(invocation.settings)
     server = build_server(api, invocation.settings)
-    server.opening = invocation.opening
-    if server.opening and (files := _files_of(invocation, api)):
+    server.opening = invocation.opening or server.opening
+    if files := _files_of(invocation, api):
         server.opening.keep(files)
     print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
-    gc.freeze()  # what is there now stays: later collections need not look at it
+    gc.freeze()  # what is there now stays: collections need not look at it
+    gc.enable()
     server.run("stdio", show_banner=False, log_level="WARNING")
     return 0
