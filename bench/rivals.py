@@ -1,7 +1,8 @@
 """What this program is measured beside, as MCP servers over stdio: `python -m bench.rivals NAME [URL]`.
 
 `constant` is a bare FastMCP server whose one tool returns what it has, and `direct` the same as this program serves its
-tools; `from_openapi` is FastMCP's own way to serve the document.
+tools; `from_openapi` is FastMCP's own way to serve the document, and `portkey` that of the Portkey API. Each imports no
+more than it needs.
 """
 
 from __future__ import annotations
@@ -11,14 +12,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import httpx2
 from fastmcp import FastMCP
 from fastmcp.tools.base import Tool, ToolResult
 from mcp_types import TextContent
 
 from bench.documents import TOOL, things
 from bench.loopback import THING
-from portkey_bridge.server import DirectCalls, Listing, Server
 
 
 class _Constant(Tool):
@@ -39,6 +38,8 @@ def constant(_: str) -> FastMCP[Any]:
 
 def direct(_: str) -> FastMCP[Any]:
     """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
+    from portkey_bridge.server import DirectCalls, Listing, Server
+
     tools = [_constant_tool()]
     return Server(
         "direct",
@@ -55,13 +56,27 @@ def _constant_tool() -> Tool:
 
 def from_openapi(url: str) -> FastMCP[Any]:
     """Give FastMCP's own server of the document."""
+    import httpx2
+
     return FastMCP.from_openapi(things(url), client=httpx2.AsyncClient(base_url=url))
+
+
+def portkey(url: str) -> FastMCP[Any]:
+    """Give FastMCP's own server of the Portkey API, sent to `url`."""
+    import httpx2
+    import yaml
+
+    from portkey_bridge.document import portkey_document
+
+    root = yaml.load(portkey_document().read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return FastMCP.from_openapi(root, client=httpx2.AsyncClient(base_url=url))
 
 
 RIVALS: dict[str, Callable[[str], FastMCP[Any]]] = {
     "constant": constant,
     "direct": direct,
     "from_openapi": from_openapi,
+    "portkey": portkey,
 }
 
 if __name__ == "__main__":
