@@ -66,7 +66,7 @@ def portkey(url: str) -> FastMCP[Any]:
     import httpx2
     import yaml
 
-    from portkey_bridge.document import portkey_document
+    from portkey_bridge.sources import portkey_document
 
     root = yaml.load(portkey_document().read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return FastMCP.from_openapi(root, client=httpx2.AsyncClient(base_url=url))

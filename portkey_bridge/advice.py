@@ -16,7 +16,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from portkey_bridge.document import Document, files_beside
+from portkey_bridge.document import Document, others_of_document
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.repairs import printable
 
@@ -91,7 +91,7 @@ def _errors(document: Document) -> Iterator[Any]:
 
 
 def _retriever(document: Document) -> Any:
-    retrieve = files_beside(document) if document.uri.startswith("file:") else _nothing_more
+    retrieve = others_of_document(document) if document.uri.startswith("file:") else _nothing_more
     return lambda uri: retrieve(uri).root
 
 

@@ -6,8 +6,10 @@ entry names all that it was made of, so that nothing old is taken for new.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +34,19 @@ def name_of(kind: str, parts: Iterable[bytes]) -> str:
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
     return f"{kind}-{digest.hexdigest()}"
+
+
+@functools.cache
+def program() -> tuple[bytes, ...]:
+    """Give what says which program this is: the interpreter, its own modules, and the packages that are installed.
+
+    The modules count with their sizes and times, which change with their content, the packages with their versions,
+    which stand in the names of their metadata (Binary distribution format).
+    """
+    own = [(path, path.stat()) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    modules = (os.fsencode(path) + f" {found.st_size} {found.st_mtime_ns}".encode() for path, found in own)
+    packages = (os.fsencode(path) for folder in sys.path for path in sorted(Path(folder).glob("*.dist-info")))
+    return (sys.version.encode(), *modules, *packages)
 
 
 def read(name: str) -> bytes | None:

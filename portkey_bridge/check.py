@@ -11,18 +11,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urljoin
 
 from portkey_bridge.advice import advise
 from portkey_bridge.cli import Invocation
-from portkey_bridge.document import Document, portkey_document, read_document
+from portkey_bridge.document import Document, document_of, resource_of
+from portkey_bridge.errors import DocumentError
 from portkey_bridge.lines import Lines
 from portkey_bridge.listing import about_tokens, listed, variables_of
-from portkey_bridge.normalize import METHODS, normalize
+from portkey_bridge.normalize import normalize
+from portkey_bridge.objects import METHODS
 from portkey_bridge.operations import Api, Skipped, read_api
 from portkey_bridge.references import encode
 from portkey_bridge.repairs import Repair, Repairs
@@ -30,6 +30,7 @@ from portkey_bridge.request import server_url
 from portkey_bridge.resources import OTHERS
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
+from portkey_bridge.sources import Read, others_of, portkey_document, read, text_of
 from portkey_bridge.terminal import print_json, print_styled, printable, waiting
 from portkey_bridge.tools import Tool, build_tools, schema_budget
 from portkey_bridge.views import Views
@@ -112,15 +113,17 @@ def print_report(invocation: Invocation) -> int:
 
 def examine(settings: Settings) -> Report:
     """Read the document that the settings name, as its owner wrote it. Raises DocumentError."""
-    document = read_document(settings.spec or str(portkey_document()))
+    content = read(settings.spec or str(portkey_document()))
+    read_other = cache(others_of(content.uri, settings.allow_refs))
+    document = document_of(content)
     specification = str(document.root.get("openapi") or document.root.get("swagger"))
     with waiting("asking the validator"):
         advice, broken_off = advise(document)
     repairs = Repairs(KEPT)
-    root, sentences = normalize(document, repairs=repairs)
+    root, sentences = normalize(document, lambda uri: resource_of(read_other(uri)), repairs)
     api = read_api(root, document.uri, repairs, settings.server_variables)
     tools, skipped = build_tools(api)
-    where = _Where(document)
+    where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))
     sizes = _sizes(tools, api, settings)
     notes = set(sentences) - set(repairs.sentences())
     return Report(
@@ -185,9 +188,9 @@ def _of_tools(kind: str, problem: str, tools: Sequence[Tool], where: _Where) -> 
 class _Where:
     """Finds places in the text of a document, and in the other files that it refers to."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, read_any: Read) -> None:
         self._document = document
-        self._lines = cache(_lines_of)  # each text is read when the first place in it is asked for
+        self._lines = cache(partial(_lines_of, read_any))  # a text is looked at when a place in it is asked for
 
     def at(self, tokens: Sequence[str]) -> Place:
         """Give the place that the tokens of a pointer lead to, in the one root or in the document as it was."""
@@ -221,11 +224,9 @@ class _Where:
         return Finding("repaired", problem.removesuffix("."), (Place(line=line),))
 
 
-def _lines_of(uri: str) -> Lines:
-    if not uri.startswith("file:"):
-        return Lines("")
-    with suppress(OSError, ValueError):
-        return Lines(Path(url2pathname(urlsplit(uri).path)).read_text(encoding="utf-8-sig"))
+def _lines_of(read_any: Read, uri: str) -> Lines:
+    with suppress(DocumentError, ValueError):
+        return Lines(text_of(read_any(uri)))
     return Lines("")
 
 

@@ -100,10 +100,10 @@ def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Itera
 def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Tell which variables are set and how many tools can be called. Raises SettingsError."""
     opens = variables_of(tools)
-    secrets = collect_secrets(opens, settings.environ, settings.credentials)
+    secrets = collect_secrets(opens, settings, api.uri)
     refuse_lured_credentials(settings, secrets)
     for name in opens:
-        condition = state(name, settings)
+        condition = state(name, settings, api.uri)
         if "withheld" in condition:
             yield Finding(
                 WARNING, f"{name} is {condition}", f"If the document may have it, set OPEN_MCP_CREDENTIALS={name}."

@@ -1,4 +1,4 @@
-"""Brings an OpenAPI document into memory: where it lies, and JSON or YAML told by content.
+"""Parses an OpenAPI document: JSON or YAML, told by content.
 
 What comes out has JSON's types only, is no circle, and is neither deeper nor larger than the rest of the program can
 walk: a hostile document is refused here.
@@ -7,27 +7,18 @@ walk: a hostile document is refused here.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from portkey_bridge.errors import DocumentError
+from portkey_bridge.sources import Content, others_of, read, text_of
 
-#: Bytes of a file, levels of nesting, and values that the aliases of a YAML file may stand for.
-MAX_BYTES = 100_000_000
+#: Levels of nesting, and values that the aliases of a YAML file may stand for.
 MAX_DEPTH = 200
 MAX_VALUES = 5_000_000
-
-#: What other files may be called, and how many folders above the document they may lie: `../common.yaml` is usual.
-SUFFIXES = frozenset({".json", ".yaml", ".yml"})
-FOLDERS_ABOVE = 2
 
 
 @dataclass(frozen=True)
@@ -47,74 +38,39 @@ Retrieve = Callable[[str], Document]
 """Brings the resource of a URI into memory. Raises DocumentError."""
 
 
-def portkey_document() -> Path:
-    """Give the file of the Portkey API's document: inside the wheel, or in the checkout beside the package."""
-    packaged = Path(str(files("portkey_bridge"))) / "portkey.yaml"
-    return packaged if packaged.exists() else packaged.parents[1] / "specs" / "portkey.yaml"
-
-
 def read_document(source: str) -> Document:
-    """Read and parse the document in the file `source`.
+    """Read and parse the document that a person named: a path, a URL, or `-` for standard input.
 
     Raises DocumentError, with line and column where the parser gives them.
     """
-    document = _read(source, Path(source), "Give --spec the path of a readable OpenAPI document.")
+    return document_of(read(source))
+
+
+def document_of(content: Content) -> Document:
+    """Parse the bytes of an OpenAPI document. Raises DocumentError."""
+    document = resource_of(content)
     if not isinstance(document.root, dict):
         raise DocumentError(
-            source,
+            content.source,
             "not an OpenAPI document: its top level is no object",
             "It starts with a line like 'openapi: 3.1.0'.",
         )
     return document
 
 
-def files_beside(document: Document) -> Retrieve:
-    """Give what reads the other files of a document on disk.
-
-    These are JSON and YAML files by name, not hidden, in the document's folder, below it, and at most FOLDERS_ABOVE
-    above it; links are followed before that is judged. A document can so be split into files, and can't show others.
-    """
-    folder = _path(document.uri).parent
-
-    def retrieve(uri: str) -> Document:
-        if urlsplit(uri).scheme != "file":
-            raise DocumentError(
-                uri, "a document on disk refers to files only", "Put it beside the document, and refer to it there."
-            )
-        path = _path(uri)
-        name = Path(os.path.relpath(path, folder)).as_posix()
-        _refuse_foreign(name, path.resolve(), folder)
-        return _read(name, path, "Put it there, or correct the $ref.")
-
-    return retrieve
+def resource_of(content: Content) -> Document:
+    """Parse the bytes of a document, or of what one refers to. Raises DocumentError."""
+    text = text_of(content)
+    if re.match(r"\s*<[!?a-zA-Z]", text):
+        problem, remedy = "is a web page or XML, not JSON or YAML", "Give the address of the document itself."
+        raise DocumentError(content.source, problem, remedy)
+    return parse(content.source, content.uri, text)
 
 
-def _path(uri: str) -> Path:
-    return Path(url2pathname(urlsplit(uri).path))
-
-
-def _refuse_foreign(name: str, path: Path, folder: Path) -> None:
-    parts = Path(os.path.relpath(path, folder)).parts
-    remedy = f"Refer to {', '.join(sorted(SUFFIXES))} files near the document."
-    if parts.count("..") > FOLDERS_ABOVE:
-        raise DocumentError(name, f"lies more than {FOLDERS_ABOVE} folders above the document", remedy)
-    if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") and part != ".." for part in parts):
-        raise DocumentError(name, "is no JSON or YAML file by its name, or hidden", remedy)
-
-
-def _read(source: str, path: Path, remedy: str) -> Document:
-    try:
-        if path.exists() and not path.is_file():
-            raise DocumentError(source, "is no file", remedy)
-        if path.exists() and path.stat().st_size > MAX_BYTES:
-            raise DocumentError(source, f"larger than {MAX_BYTES // 1_000_000} MB", "Split the document.")
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DocumentError(source, f"not UTF-8 text at byte {error.start}", "Save the document as UTF-8.") from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DocumentError(source, f"cannot be read ({reason})", remedy) from error
-    return parse(source, path.resolve().as_uri(), text)
+def others_of_document(document: Document, allowed: Collection[str] = ()) -> Retrieve:
+    """Give what reads and parses the other resources that a document refers to, as `sources.others_of` says."""
+    read_other = others_of(document.uri, allowed)
+    return lambda uri: resource_of(read_other(uri))
 
 
 def parse(source: str, uri: str, text: str) -> Document:

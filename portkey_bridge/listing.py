@@ -15,7 +15,7 @@ from portkey_bridge.cli import Invocation
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.load import load_tools
 from portkey_bridge.operations import Api
-from portkey_bridge.security import collect_secrets, is_somebody_elses
+from portkey_bridge.security import collect_secrets, is_withheld
 from portkey_bridge.self_contained import self_contained
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
@@ -141,9 +141,9 @@ def _full(tool: Tool, api: Api, pointer: str | None) -> Any:
 
 def print_env(invocation: Invocation) -> int:
     """List the variables of the credentials, never their values. Raises SetupError."""
-    _, tools = load_tools(invocation.settings)
+    api, tools = load_tools(invocation.settings)
     opens = variables_of(tools)
-    rows = [(name, state(name, invocation.settings), names) for name, names in opens.items()]
+    rows = [(name, state(name, invocation.settings, api.uri), names) for name, names in opens.items()]
     if is_terminal():
         print_table(("variable", "state", "opens"), [("", [(*row[:2], _some(row[2], len(tools))) for row in rows])])
     else:
@@ -159,11 +159,11 @@ def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
     return {name: [tool.name for tool in tools if name in tool.variables] for name, _ in uses.most_common()}
 
 
-def state(name: str, settings: Settings) -> str:
+def state(name: str, settings: Settings, document_uri: str) -> str:
     """Tell whether the variable of a credential is set, and whether the document gets it. Raises SettingsError."""
-    if name in collect_secrets([name], settings.environ, settings.credentials):
+    if name in collect_secrets([name], settings, document_uri):
         return "set in .env" if name in settings.from_dotenv else "set"
-    if settings.environ.get(name, "").strip() and is_somebody_elses(name):
+    if is_withheld(name, settings, document_uri):
         return f"set, but withheld until OPEN_MCP_CREDENTIALS={name}"
     return "not set"
 

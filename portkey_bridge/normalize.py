@@ -14,15 +14,13 @@ from urllib.parse import urlsplit
 
 from portkey_bridge.circles import open_circles
 from portkey_bridge.dialect import Say, modernize
-from portkey_bridge.document import Document, Retrieve, files_beside
+from portkey_bridge.document import Document, Retrieve, others_of_document
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.localize import localize
 from portkey_bridge.objects import APPLICATORS, METHODS
 from portkey_bridge.repairs import Repairs, printable
 from portkey_bridge.resources import OTHERS, Resources
 from portkey_bridge.swagger import from_swagger, parameter_schema
-
-__all__ = ["APPLICATORS", "METHODS", "Normalized", "normalize"]
 
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
 KEYWORDS = frozenset(APPLICATORS) | {
@@ -50,7 +48,7 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     version = _version(document)
     repairs = Repairs() if repairs is None else repairs
     root = {key: value for key, value in document.root.items() if key not in KEYWORDS | {OTHERS}}
-    resources = Resources(Document(document.source, document.uri, root), retrieve or files_beside(document))
+    resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
     found = localize(resources, repairs)
     if resources.others:
         root[OTHERS] = resources.others

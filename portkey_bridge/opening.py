@@ -285,24 +285,8 @@ def _circumstances(typed: Sequence[str]) -> Iterable[bytes]:
     yield json.dumps([*typed]).encode()
     yield os.fsencode(Path.cwd())
     yield json.dumps(_deciding(os.environ), sort_keys=True).encode("utf-8", "surrogatepass")
-    yield sys.version.encode()
-    yield from _contents(Path(__file__).parent)
-    for folder in sys.path:
-        yield from _distributions(Path(folder))
+    yield from cache.program()
 
 
 def _deciding(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.startswith(DECIDING) or name == "HOME"}
-
-
-def _contents(folder: Path) -> Iterable[bytes]:
-    """Name the modules of this program with their sizes and times, which change with their content."""
-    for path in sorted(folder.glob("*.py")):
-        found = path.stat()
-        yield os.fsencode(path) + f" {found.st_size} {found.st_mtime_ns}".encode()
-
-
-def _distributions(folder: Path) -> Iterable[bytes]:
-    """Name the installed packages of a folder; their versions are in the names (Binary distribution format)."""
-    for path in sorted(folder.glob("*.dist-info")):
-        yield os.fsencode(path)

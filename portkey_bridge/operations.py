@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
-from portkey_bridge.normalize import METHODS
+from portkey_bridge.objects import METHODS
 from portkey_bridge.references import follow
 from portkey_bridge.repairs import Repairs, printable
 from portkey_bridge.settings import SERVER, as_variable
@@ -135,6 +135,7 @@ class Api:
     """The whole document: what it is called, its operations in its order, and what had to be left out.
 
     `repairs` has a sentence for what was mended. `webhooks` and `callbacks` count what the API itself calls.
+    `resources` are the URIs of all that it was read from, where that is known.
     """
 
     title: str
@@ -149,6 +150,7 @@ class Api:
     repairs: tuple[str, ...] = ()
     webhooks: int = 0
     callbacks: int = 0
+    resources: tuple[str, ...] = ()
 
 
 def read_api(

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.operations import SecurityScheme
-from portkey_bridge.settings import as_variable
+from portkey_bridge.settings import Settings, as_variable
+from portkey_bridge.sources import is_url
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 """Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
@@ -78,15 +79,15 @@ def variables(security: Security) -> tuple[str, ...]:
     return tuple(sorted({name for scheme in chain(*security) if (name := variable(scheme))}))
 
 
-def collect_secrets(names: Iterable[str], environ: Mapping[str, str], named: frozenset[str]) -> dict[str, str]:
-    """Give the values of those variables that are set and that a document may have; `named` are always allowed.
+def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str) -> dict[str, str]:
+    """Give the values of those variables that are set and that the document may have.
 
     Raises SettingsError for a value that cannot stand in a header.
     """
     secrets = {}
     for name in names:
-        value = environ.get(name, "").strip()
-        if not value or (name not in named and is_somebody_elses(name)):
+        value = settings.environ.get(name, "").strip()
+        if not value or is_withheld(name, settings, document_uri):
             continue
         if not value.isprintable():
             raise SettingsError(f"{name} has a line break or control character in it. Set it to the bare credential.")
@@ -94,9 +95,15 @@ def collect_secrets(names: Iterable[str], environ: Mapping[str, str], named: fro
     return secrets
 
 
-def is_somebody_elses(name: str) -> bool:
-    """Tell whether a document must not get this variable unless it is named in OPEN_MCP_CREDENTIALS."""
-    return any(fnmatchcase(name, pattern) for pattern in NOT_FOR_DOCUMENTS)
+def is_withheld(name: str, settings: Settings, document_uri: str) -> bool:
+    """Tell whether a variable is set and the document must not have it, unless OPEN_MCP_CREDENTIALS names it.
+
+    A document on disk may have what is not somebody else's. What a URL answers may change any day, and could ask for
+    whatever is set.
+    """
+    if name in settings.credentials or not settings.environ.get(name, "").strip():
+        return False
+    return is_url(document_uri) or any(fnmatchcase(name, pattern) for pattern in NOT_FOR_DOCUMENTS)
 
 
 def needs_credential(security: Security, secrets: Mapping[str, str], filled: Collection[Place]) -> bool:

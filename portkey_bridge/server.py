@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from fastmcp import FastMCP
 from fastmcp.server.dependencies import get_context
@@ -30,18 +28,19 @@ from portkey_bridge import __version__
 from portkey_bridge.bodies import Sources
 from portkey_bridge.bridge import Bridge
 from portkey_bridge.cli import Invocation
+from portkey_bridge.errors import SettingsError
 from portkey_bridge.files import Files
 from portkey_bridge.load import load_api, warn
 from portkey_bridge.opening import Opening, are_pipes
 from portkey_bridge.operations import Api
 from portkey_bridge.path_items import PathItemTool, build_path_item_tools
 from portkey_bridge.request import server_url
-from portkey_bridge.resources import OTHERS
 from portkey_bridge.response import Renderer, error_result, text
 from portkey_bridge.results import ForgottenResult, Results, expand
-from portkey_bridge.security import Redactor, collect_secrets, is_somebody_elses
+from portkey_bridge.security import Redactor, collect_secrets, is_withheld
 from portkey_bridge.settings import DOTENV, Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
+from portkey_bridge.sources import STDIN, is_file, path_of
 from portkey_bridge.stdio import Lines, Writer, claimed
 from portkey_bridge.terminal import printable
 from portkey_bridge.tools import (
@@ -339,7 +338,7 @@ def build_server(api: Api, settings: Settings) -> Server:
 def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Shapes | None = None) -> Bridge:
     """Give the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     names = {name for tool in tools for name in tool.variables}
-    secrets = collect_secrets(names, settings.environ, settings.credentials)
+    secrets = collect_secrets(names, settings, api.uri)
     refuse_lured_credentials(settings, secrets)
     warn(_unusable(api, settings, names))
     redact = Redactor(secrets)
@@ -368,7 +367,7 @@ def _log(line: str) -> None:
 
 def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
     for name in sorted(names):
-        if name in settings.environ and name not in settings.credentials and is_somebody_elses(name):
+        if is_withheld(name, settings, api.uri):
             yield f"the document asks for {name} and does not get it; to give it, set OPEN_MCP_CREDENTIALS={name}"
     nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
     if nowhere:
@@ -376,16 +375,18 @@ def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[st
 
 
 def _files_of(invocation: Invocation, api: Api) -> list[Path] | None:
-    """Give all files that decide what is served; None where more than files does, or not all are known."""
+    """Give all files that decide what is served; None where more than files does."""
     settings, env_file = invocation.settings, Path(invocation.options.get("env_file") or DOTENV)
     interpolates = env_file.is_file() and b"$" in env_file.read_bytes()
-    if settings.origin_from_dotenv or interpolates or OTHERS in api.root or urlsplit(api.uri).scheme != "file":
+    if settings.origin_from_dotenv or interpolates or not all(map(is_file, api.resources)):
         return None
-    return [Path(url2pathname(urlsplit(api.uri).path)), env_file, *settings.files]
+    return [*map(path_of, api.resources), env_file, *settings.files]
 
 
 def serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
+    if invocation.settings.spec == STDIN:
+        raise SettingsError("standard input is the client's while tools are served. Give --spec a file or a URL.")
     api = load_api(invocation.settings)
     server = build_server(api, invocation.settings)
     server.opening = invocation.opening or server.opening

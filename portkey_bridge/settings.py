@@ -68,8 +68,16 @@ OPTIONS = (
         "spec",
         "--spec",
         "OPEN_MCP_SPEC",
-        "FILE",
-        "OpenAPI document to serve; without it, the Portkey API",
+        "FILE|URL",
+        "OpenAPI document to serve, by its path or URL; without it, the Portkey API",
+        decides_origin=True,
+    ),
+    Option(
+        "allow_refs",
+        "--allow-refs",
+        "OPEN_MCP_ALLOW_REFS",
+        "HOST,…",
+        "hosts besides the document's own where it may refer to others",
         decides_origin=True,
     ),
     Option(
@@ -118,7 +126,8 @@ OPTIONS = (
         "--credentials",
         "OPEN_MCP_CREDENTIALS",
         "NAME,…",
-        "variables that the document may use as credentials although their names look like somebody else's",
+        "variables that the document may use as credentials although their names look like somebody else's; of a "
+        "document from a URL, all that it may use",
     ),
     Option(
         "result_limit",
@@ -169,6 +178,7 @@ class Settings:
     """
 
     spec: str | None = None
+    allow_refs: tuple[str, ...] = ()
     base_url: str | None = None
     tools: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -201,6 +211,7 @@ def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], env_file
     from_dotenv = frozenset() if env_file else frozenset(filed.keys() - environ.keys())
     return Settings(
         spec=found["spec"],
+        allow_refs=_names(found["allow_refs"]),
         base_url=_base_url(found["base_url"]),
         tools=_names(found["tools"]),
         exclude=_names(found["exclude"]),

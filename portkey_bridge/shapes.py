@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from portkey_bridge.normalize import APPLICATORS
+from portkey_bridge.objects import APPLICATORS
 from portkey_bridge.operations import Schema
 from portkey_bridge.references import lookup
 

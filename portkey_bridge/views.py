@@ -20,7 +20,7 @@ from typing import Any
 
 from jsonpointer import JsonPointer, unescape
 
-from portkey_bridge.normalize import APPLICATORS
+from portkey_bridge.objects import APPLICATORS
 from portkey_bridge.operations import Schema
 from portkey_bridge.shapes import Shape, Shapes, children
 

@@ -23,6 +23,7 @@ from mcp_types import TextContent
 ROOT = Path(__file__).parents[1]
 
 _CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 #: The least that a Python child needs; a developer's own keys and settings never reach a test.
 BARE = {
@@ -115,12 +116,16 @@ class Recorded:
 
 @dataclass
 class Recorder:
-    """A loopback server that records requests and answers each as `answer` says; `connections` are counted."""
+    """A loopback server that records requests and answers each as `answers` has it by target, or else `answer`.
+
+    `connections` are counted.
+    """
 
     url: str = ""
     connections: int = 0
     requests: list[Recorded] = field(default_factory=list)
     answer: tuple[int, dict[str, str], bytes] = (200, {"content-type": "application/json"}, b'{"ok": true}')
+    answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
 
     @property
     def last(self) -> Recorded:
@@ -142,7 +147,7 @@ def recording() -> Iterator[Recorder]:
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             record.requests.append(Recorded(self.command, self.path, list(self.headers.items()), body))
-            status, headers, content = record.answer
+            status, headers, content = record.answers.get(self.path, record.answer)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from portkey_bridge.document import Document, files_beside, read_document
+from portkey_bridge.document import Document, others_of_document, read_document
 from portkey_bridge.errors import DanglingReference
 from portkey_bridge.normalize import Normalized, normalize
 from portkey_bridge.operations import read_api
@@ -145,7 +145,7 @@ def test_several_files(tmp_path: Path) -> None:
 def test_each_file_is_read_once(tmp_path: Path) -> None:
     """However often a file is referred to, and in however many spellings, it is retrieved once."""
     document = read_document(str(write(tmp_path, FILES)))
-    retrieve, asked = files_beside(document), []
+    retrieve, asked = others_of_document(document), []
 
     def recording(uri: str) -> Document:
         asked.append(uri.rpartition("/")[2])
@@ -158,7 +158,7 @@ def test_each_file_is_read_once(tmp_path: Path) -> None:
 
 REFUSED = [
     pytest.param("missing.yaml#/A", "missing.yaml: cannot be read", id="no such file"),
-    pytest.param("https://example.com/a.yaml#/A", "a document on disk refers to files only", id="network"),
+    pytest.param("https://example.com/a.yaml#/A", "example.com/a.yaml: lies on another host", id="network"),
     pytest.param("../../../../etc/passwd", "more than 2 folders above", id="far above"),
     pytest.param("file:///etc/hosts", "folders above the document", id="elsewhere by its full name"),
     pytest.param("notes.txt#/A", "no JSON or YAML file by its name", id="something else"),

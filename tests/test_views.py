@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.document import portkey_document, read_document
+from portkey_bridge.document import read_document
 from portkey_bridge.normalize import normalize
 from portkey_bridge.operations import read_api
 from portkey_bridge.shapes import Shapes
+from portkey_bridge.sources import portkey_document
 from portkey_bridge.tools import Tool, build_tools
 from portkey_bridge.views import LARGEST, PointerToNowhere, Views
 from tests.schemas import LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref, sample

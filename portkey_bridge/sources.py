@@ -1,0 +1,179 @@
+"""Brings the bytes of a document into memory: a file, a URL or standard input; and of the others that it refers to.
+
+What another document may be is decided here: near files for a file, the same host for a URL, and what a person allows.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from portkey_bridge.errors import DocumentError
+
+#: Bytes of a document, compressed or not.
+MAX_BYTES = 100_000_000
+
+#: What other files may be called, and how many folders above the document they may lie: `../common.yaml` is usual.
+SUFFIXES = frozenset({".json", ".yaml", ".yml"})
+FOLDERS_ABOVE = 2
+
+#: How a person names standard input.
+STDIN = "-"
+
+GZIP = b"\x1f\x8b"
+
+#: What a text begins with that is not UTF-8 (Unicode standard, section 23.8); the longer first.
+MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+FILE_REMEDY = "Give --spec the path or URL of a readable OpenAPI document."
+
+
+@dataclass(frozen=True)
+class Content:
+    """The bytes of a document: `source` as a person knows it, `uri` to resolve against, `notes` to say of it."""
+
+    source: str
+    uri: str
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+
+Read = Callable[[str], Content]
+"""Brings the resource of a URI into memory. Raises DocumentError."""
+
+
+def portkey_document() -> Path:
+    """Give the file of the Portkey API's document: inside the wheel, or in the checkout beside the package."""
+    packaged = Path(str(files("portkey_bridge"))) / "portkey.yaml"
+    return packaged if packaged.exists() else packaged.parents[1] / "specs" / "portkey.yaml"
+
+
+def is_url(source: str) -> bool:
+    """Tell whether a source or URI is one of http or https."""
+    return urlsplit(source).scheme in ("http", "https") if "://" in source[:8] else False
+
+
+def is_file(uri: str) -> bool:
+    """Tell whether a URI names a file."""
+    return urlsplit(uri).scheme == "file"
+
+
+def path_of(uri: str) -> Path:
+    """Give the path of a file's URI (RFC 8089)."""
+    return Path(url2pathname(urlsplit(uri).path))
+
+
+def read(source: str) -> Content:
+    """Read what a person named: a path, an http or https URL, or `-`. Raises DocumentError."""
+    if is_url(source):
+        from portkey_bridge.fetch import fetch
+
+        return fetch(source)
+    if source == STDIN:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        return Content("standard input", (Path.cwd() / "standard-input").as_uri(), _bounded("standard input", data))
+    return _file(source, Path(source), FILE_REMEDY)
+
+
+def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
+    """Give what reads the other resources of the document at `uri`.
+
+    For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
+    above it; links are followed before that is judged. For a URL, these are URLs of the same host, and no files. URLs
+    of the `allowed` hosts may be read by both.
+    """
+    folder = None if is_url(uri) else path_of(uri).parent
+
+    def read_other(other: str) -> Content:
+        if is_url(other):
+            return _url(other, uri, allowed)
+        if folder is None or not is_file(other):
+            raise DocumentError(other, "a document from a URL refers to URLs only", "Publish it beside the document.")
+        path = path_of(other)
+        name = Path(os.path.relpath(path, folder)).as_posix()
+        _refuse_foreign(name, path.resolve(), folder)
+        return _file(name, path, "Put it there, or correct the $ref.")
+
+    return read_other
+
+
+def text_of(content: Content) -> str:
+    """Give the text of a document. Raises DocumentError.
+
+    Gzip is told by its first bytes, UTF-16 and UTF-32 by their marks (YAML 1.2 section 5.2); all else is UTF-8.
+    """
+    data = _unpacked(content) if content.data.startswith(GZIP) else content.data
+    encoding = next((encoding for mark, encoding in MARKS.items() if data.startswith(mark)), "utf-8-sig")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 text at byte {error.start}"
+        raise DocumentError(content.source, problem, "Save the document as UTF-8.") from error
+
+
+def _unpacked(content: Content) -> bytes:
+    """Undo gzip (RFC 1952), of which several members may stand one behind the other."""
+    unpacked, rest = b"", content.data
+    try:
+        while rest.startswith(GZIP):
+            member = zlib.decompressobj(wbits=31)
+            unpacked += member.decompress(rest, MAX_BYTES + 1 - len(unpacked))
+            _bounded(content.source, unpacked)
+            if not member.eof:
+                raise zlib.error("it ends too early")
+            rest = member.unused_data
+    except zlib.error as error:
+        raise DocumentError(content.source, "is broken gzip", "Pack the document again.") from error
+    return unpacked
+
+
+def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
+    from portkey_bridge.fetch import fetch
+
+    def refuse_foreign(url: str) -> None:
+        parts, home = urlsplit(url), urlsplit(uri)
+        own = parts.netloc == home.netloc and (parts.scheme, home.scheme) != ("http", "https")
+        if not own and parts.netloc not in allowed and parts.hostname not in allowed:
+            host = parts.hostname or url
+            raise DocumentError(url, "lies on another host", f"To have it read, allow that: --allow-refs {host}")
+
+    return fetch(other, refuse_foreign)
+
+
+def _refuse_foreign(name: str, path: Path, folder: Path) -> None:
+    parts = Path(os.path.relpath(path, folder)).parts
+    remedy = f"Refer to {', '.join(sorted(SUFFIXES))} files near the document."
+    if parts.count("..") > FOLDERS_ABOVE:
+        raise DocumentError(name, f"lies more than {FOLDERS_ABOVE} folders above the document", remedy)
+    if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") and part != ".." for part in parts):
+        raise DocumentError(name, "is no JSON or YAML file by its name, or hidden", remedy)
+
+
+def _file(source: str, path: Path, remedy: str) -> Content:
+    try:
+        if path.exists() and not path.is_file():
+            raise DocumentError(source, "is no file", remedy)
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DocumentError(source, f"cannot be read ({reason})", remedy) from error
+    return Content(source, path.resolve().as_uri(), _bounded(source, data))
+
+
+def _bounded(source: str, data: bytes) -> bytes:
+    if len(data) > MAX_BYTES:
+        raise too_large(source)
+    return data
+
+
+def too_large(source: str) -> DocumentError:
+    """Give the refusal of a document of more than MAX_BYTES."""
+    return DocumentError(source, f"larger than {MAX_BYTES // 1_000_000} MB", "Split the document.")
