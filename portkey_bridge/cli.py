@@ -133,7 +133,6 @@ COMMANDS = (
         "portkey_bridge.listing:print_tools",
         (
             Argument("--grep", {"metavar": "TEXT", "help": "only tools with this regular expression in their words"}),
-            Argument("--tag", {"metavar": "TAG", "help": "only tools with this tag"}),
             Argument("--json", {"action": "store_true", "help": "print a JSON array"}),
         ),
         ("", "--grep 'chat|embedding'", "--tag prompts --json", "--spec petstore.yaml"),

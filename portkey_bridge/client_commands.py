@@ -37,6 +37,7 @@ from portkey_bridge.clients import (
 )
 from portkey_bridge.errors import ClientFileError, SettingsError
 from portkey_bridge.settings import OPTIONS
+from portkey_bridge.sources import is_url
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -157,7 +158,7 @@ def _arguments(options: Mapping[str, Any], system: System) -> list[str]:
         if option.field not in options:
             continue
         value = options[option.field]
-        if option.metavar == "FILE" and "://" not in value:
+        if option.field == "spec" and not is_url(value):
             value = str((system.project / Path(value).expanduser()).resolve())
         arguments += [option.flag] if option.metavar is None else [option.flag, value]
     return arguments

@@ -12,6 +12,7 @@ from portkey_bridge.cli import Invocation, build_parser
 #: What the shell offers for an argument, by its metavar. Tools are asked for when the key is pressed.
 OFFERS: dict[str, Any] = {
     "FILE": shtab.FILE,
+    "FILE|URL": shtab.FILE,
     "TOOL": shtab.cmd("portkey-bridge tools 2>/dev/null | cut -f1"),
 }
 

@@ -20,7 +20,7 @@ from portkey_bridge.self_contained import self_contained
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.terminal import is_terminal, print_json, print_lines, print_table
-from portkey_bridge.tools import Tool, closest, expansion_budget, find_tool, schema_budget
+from portkey_bridge.tools import Tool, expansion_budget, find_tool, schema_budget
 from portkey_bridge.views import PointerToNowhere, Views, shorten
 
 UNTAGGED = "(no tag)"
@@ -53,7 +53,7 @@ def print_tools(invocation: Invocation) -> int:
     api, tools = load_tools(invocation.settings)
     options = invocation.options
     views = Views(Shapes(api.root), portable=True)
-    found = [tool for tool in _tagged(tools, options.get("tag")) if _mentions(tool, options.get("grep"))]
+    found = [tool for tool in tools if _mentions(tool, options.get("grep"))]
     budget = schema_budget(invocation.settings.schema_budget, len(tools))
     rows = [_row(tool, views, budget) for tool in found]
     if options.get("json"):
@@ -83,15 +83,6 @@ def listed(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
 def about_tokens(value: Mapping[str, Any]) -> int:
     """Give about how many tokens a value costs as compact JSON. Models differ; four characters a token is usual."""
     return round(len(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) / 4)
-
-
-def _tagged(tools: Sequence[Tool], tag: str | None) -> list[Tool]:
-    if tag is None:
-        return list(tools)
-    tags = {name.lower(): name for tool in tools for name in tool.operation.tags}
-    if tag.lower() not in tags:
-        raise SettingsError(f"--tag: there is no tag {tag!r}; {closest(tag.lower(), tags)}.")
-    return [tool for tool in tools if tags[tag.lower()] in tool.operation.tags]
 
 
 def _mentions(tool: Tool, pattern: str | None) -> bool:

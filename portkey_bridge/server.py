@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -20,9 +19,7 @@ from fastmcp.tools.base import ToolResult
 from fastmcp.utilities.logging import temporary_log_level
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server.stdio import stdio_server
-from mcp_types import CallToolRequestParams, TextContent, ToolAnnotations
-from mcp_types import Tool as ListedTool
-from pydantic import PrivateAttr
+from mcp_types import CallToolRequestParams
 
 from portkey_bridge import __version__
 from portkey_bridge.bodies import Sources
@@ -32,11 +29,24 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.files import Files
 from portkey_bridge.load import load_api, warn
 from portkey_bridge.opening import Opening, are_pipes
-from portkey_bridge.operations import Api
-from portkey_bridge.path_items import PathItemTool, build_path_item_tools
+from portkey_bridge.operations import Api, Schema
+from portkey_bridge.own_tools import (
+    DISCOVERY,
+    EXPANDING,
+    LISTING,
+    CallToolTool,
+    ExpandResultTool,
+    ExpandSchemaTool,
+    InformationTool,
+    Listed,
+    Run,
+    SearchToolsTool,
+    hints,
+)
+from portkey_bridge.path_items import build_path_item_tools
 from portkey_bridge.request import server_url
-from portkey_bridge.response import Renderer, error_result, text
-from portkey_bridge.results import ForgottenResult, Results, expand
+from portkey_bridge.response import Renderer
+from portkey_bridge.results import Results
 from portkey_bridge.security import Redactor, collect_secrets, is_withheld
 from portkey_bridge.settings import DOTENV, Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
@@ -44,174 +54,34 @@ from portkey_bridge.sources import STDIN, is_file, path_of
 from portkey_bridge.stdio import Lines, Writer, claimed
 from portkey_bridge.terminal import printable
 from portkey_bridge.tools import (
-    EXPAND_RESULT,
-    EXPAND_SCHEMA,
     Tool,
     build_tools,
-    closest,
     expansion_budget,
+    found_budget,
     schema_budget,
     select_tools,
 )
 from portkey_bridge.transport import Transport
-from portkey_bridge.views import PointerToNowhere, Views
-
-LEGEND = (
-    "Input schemas are listed as small views. A description that ends in [expandSchema POINTER] marks a stub: the "
-    "type is true, the rest is left out. An optional argument with a type alone may have more to it, too: its pointer "
-    'is /properties/NAME. A tool\'s description that ends in … is given whole at the pointer "". Call expandSchema '
-    "with the tool's name and pointers to see more."
-)
-
-
-class _Listed(McpTool):
-    """A tool as FastMCP lists it."""
-
-    def to_mcp_tool(self, **overrides: Any) -> ListedTool:
-        """Give the entry of the listing, without the metadata that nobody reads."""
-        return super().to_mcp_tool(**{"_meta": None, **overrides})
+from portkey_bridge.views import Views
 
 
 def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
     """Give the entry of an operation in the listing."""
     read_only, destructive, idempotent = tool.effect
-    return _Listed(
+    return Listed(
         name=tool.name,
         title=tool.title,
         description=tool.description,
         parameters=tool.listed_schema(views, budget),
-        annotations=_annotations(read_only, destructive, idempotent, open_world=True),
+        annotations=hints(read_only, destructive, idempotent, open_world=True),
     )
 
 
-class ExpandSchemaTool(_Listed):
-    """The tool that expands stubs."""
-
-    _tools: dict[str, Tool] = PrivateAttr()
-    _views: Views = PrivateAttr()
-    _budget: float = PrivateAttr()
-
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Give a view for each pointer, or what is wrong with it."""
-        name, pointers = arguments.get("toolName"), arguments.get("jsonPointers")
-        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
-            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
-        tool = self._tools.get(str(name))
-        if tool is None:
-            return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
-        expanded = [self._expand(tool, pointer) for pointer in pointers]
-        text = json.dumps(expanded, ensure_ascii=False, separators=(",", ":"))
-        return ToolResult(content=[TextContent(type="text", text=text)])
-
-    def _expand(self, tool: Tool, pointer: str) -> dict[str, Any]:
-        try:
-            return {"jsonPointer": pointer, "schema": self._views.expand(tool.schema, pointer, self._budget)}
-        except PointerToNowhere as error:
-            return {"jsonPointer": pointer, "error": str(error)}
-
-    @classmethod
-    def of(cls, tools: Sequence[Tool], views: Views, budget: float) -> ExpandSchemaTool:
-        """Give the tool that expands the schemas of `tools`."""
-        listed = cls(
-            name=EXPAND_SCHEMA,
-            title="Expand schema",
-            description=f"Shows parts of a tool's input schema that its listing leaves out. {LEGEND}",
-            parameters={
-                "type": "object",
-                "properties": {
-                    "toolName": {"type": "string"},
-                    "jsonPointers": {
-                        "type": "array",
-                        "items": {"type": "string"},
-                        "description": 'Such as ["/properties/messages/items"]; [""] is the whole schema.',
-                    },
-                },
-                "required": ["toolName", "jsonPointers"],
-            },
-            annotations=_annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
-        )
-        listed._tools, listed._views, listed._budget = {tool.name: tool for tool in tools}, views, budget
-        return listed
-
-
-class ExpandResultTool(_Listed):
-    """The tool that reads large results on."""
-
-    _renderer: Renderer = PrivateAttr()
-
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Give a view for each pointer, or what is wrong with it."""
-        result_id, pointers = arguments.get("resultId"), arguments.get("jsonPointers")
-        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
-            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
-        try:
-            body = self._renderer.results[str(result_id)]
-        except ForgottenResult as error:
-            return error_result(str(error))
-        room = self._renderer.limit // max(len(pointers), 1)
-        return ToolResult(content=[text(f"[{','.join(_expanded(body, pointer, room) for pointer in pointers)}]")])
-
-    @classmethod
-    def of(cls, renderer: Renderer) -> ExpandResultTool:
-        """Give the tool that reads on in what `renderer` has kept."""
-        listed = cls(
-            name=EXPAND_RESULT,
-            title="Expand result",
-            description=(
-                "Reads on in a large result. A text [expandResult POINTER · …] in it is a stub: something is left out "
-                "there. A pointer may end in a slice of an array, an object or a text: /data#20:40."
-            ),
-            parameters={
-                "type": "object",
-                "properties": {
-                    "resultId": {"type": "string", "description": "As the result gave it."},
-                    "jsonPointers": {
-                        "type": "array",
-                        "items": {"type": "string"},
-                        "description": 'Such as ["/data/3", "/data#20:40"].',
-                    },
-                },
-                "required": ["resultId", "jsonPointers"],
-            },
-            annotations=_annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
-        )
-        listed._renderer = renderer
-        return listed
-
-
-def _expanded(body: bytes, pointer: str, room: int) -> str:
-    """Write the entry of one pointer. The value stands there as the API sent it."""
-    try:
-        return f'{{"jsonPointer":{json.dumps(pointer)},"value":{expand(body, pointer, room)}}}'
-    except PointerToNowhere as error:
-        return json.dumps({"jsonPointer": pointer, "error": str(error)}, ensure_ascii=False)
-
-
-class InformationTool(_Listed):
-    """A tool that answers from the document alone."""
-
-    _answer: str = PrivateAttr()
-
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Give the text that is known since the start."""
-        return ToolResult(content=[TextContent(type="text", text=self._answer)])
-
-    @classmethod
-    def of(cls, tool: PathItemTool) -> InformationTool:
-        """Give the FastMCP tool of a path's servers or parameters."""
-        listed = cls(
-            name=tool.name,
-            title=tool.title,
-            description=tool.description,
-            parameters={"type": "object", "properties": {}},
-            annotations=_annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
-        )
-        listed._answer = tool.answer
-        return listed
-
-
-Run = Callable[[dict[str, Any]], Awaitable[ToolResult]]
-"""Runs a tool with its arguments."""
+def _expand(settings: Settings, listed: Views, full: Views, tool: Tool, pointer: str) -> Schema:
+    """Give what expandSchema shows. Where no tool is listed, the whole is what a listing would show, and more of it."""
+    if settings.discover and not pointer:
+        return listed.expand(tool.schema, pointer, found_budget(settings.schema_budget))
+    return full.expand(tool.schema, pointer, expansion_budget(settings.schema_budget))
 
 
 class Listing(Provider):
@@ -258,21 +128,6 @@ async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any]) 
     return await bridge.call(tool, arguments, report)
 
 
-def _annotations(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
-    """Give the hints that differ from what the protocol takes for granted; the others would be paid for 231 times.
-
-    Left out means: not read only, destructive, not idempotent, open world; two of them mean nothing for what is read
-    only (Model Context Protocol, ToolAnnotations).
-    """
-    hints = ToolAnnotations(
-        read_only_hint=True if read_only else None,
-        destructive_hint=None if read_only or destructive else False,
-        idempotent_hint=True if idempotent and not read_only else None,
-        open_world_hint=None if open_world else False,
-    )
-    return hints if hints.model_dump(exclude_none=True) else None
-
-
 class Server(FastMCP[Any]):
     """FastMCP's server, over stdin and stdout without worker threads where they are pipes.
 
@@ -306,16 +161,20 @@ def build_server(api: Api, settings: Settings) -> Server:
     selected = select_tools(tools, settings)
     bridge = build_bridge(api, settings, selected, shapes)
     budget = schema_budget(settings.schema_budget, len(selected))
-    views = Views(shapes, portable=True)
-    expanding = [
-        ExpandSchemaTool.of(selected, Views(shapes, portable=False), expansion_budget(settings.schema_budget)),
-        ExpandResultTool.of(bridge.renderer),
-    ]
+    views, full = Views(shapes, portable=True), Views(shapes, portable=False)
+    expand_result = ExpandResultTool.of(bridge.renderer)
     informing = [InformationTool.of(tool) for tool in informational.values()]
-    runs = {tool.name: partial(_run_operation, bridge, tool) for tool in selected}
+    runs: dict[str, Run] = {tool.name: partial(_run_operation, bridge, tool) for tool in selected}
+    runs |= {tool.name: tool.run for tool in (expand_result, *informing)}
+    legend = DISCOVERY if settings.discover else LISTING
+    expand_schema = ExpandSchemaTool.of(selected, partial(_expand, settings, views, full), EXPANDING[legend])
+    discovering = [SearchToolsTool.of(selected, api.title), CallToolTool.of(runs)] if settings.discover else []
+    runs = {**runs, **{tool.name: tool.run for tool in (expand_schema, *discovering)}}  # callTool calls none of these
 
     def listed() -> Iterable[McpTool]:
-        return [*expanding, *(_operation(tool, views, budget) for tool in selected), *informing]
+        if settings.discover:
+            return [expand_schema, *discovering]
+        return [expand_schema, expand_result, *(_operation(tool, views, budget) for tool in selected), *informing]
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
@@ -327,9 +186,9 @@ def build_server(api: Api, settings: Settings) -> Server:
     return Server(
         name=api.title,
         version=__version__,
-        instructions=f"{api.title}. {api.description} {LEGEND}".strip(),
+        instructions=f"{api.title}. {api.description} {legend}".strip(),
         providers=[Listing(listed)],
-        middleware=[DirectCalls(runs | {tool.name: tool.run for tool in (*expanding, *informing)})],
+        middleware=[DirectCalls(runs)],
         dereference_schemas=False,
         lifespan=lifespan,
     )

@@ -93,11 +93,25 @@ OPTIONS = (
         "exclude", "--exclude", "OPEN_MCP_EXCLUDE", "NAME,…", "do not serve these tools; * stands for any characters"
     ),
     Option(
+        "tag",
+        "--tag",
+        "OPEN_MCP_TAG",
+        "TAG,…",
+        "serve only tools with one of these tags, upper and lower case alike; * stands for any characters",
+    ),
+    Option(
         "read_only",
         "--read-only",
         "OPEN_MCP_READ_ONLY",
         None,
         "serve only tools that change nothing, such as every GET",
+    ),
+    Option(
+        "discover",
+        "--discover",
+        "OPEN_MCP_DISCOVER",
+        None,
+        "list three tools instead of all: one that searches, one that shows schemas, and one that calls",
     ),
     Option(
         "path_item_tools",
@@ -182,7 +196,9 @@ class Settings:
     base_url: str | None = None
     tools: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
     read_only: bool = False
+    discover: bool = False
     path_item_tools: bool = False
     schema_budget: float | None = None
     files: tuple[Path, ...] = ()
@@ -215,6 +231,8 @@ def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], env_file
         base_url=_base_url(found["base_url"]),
         tools=_names(found["tools"]),
         exclude=_names(found["exclude"]),
+        tag=_names(found["tag"]),
+        discover=_switch(found["discover"], "OPEN_MCP_DISCOVER"),
         read_only=_switch(found["read_only"], "OPEN_MCP_READ_ONLY"),
         path_item_tools=_switch(found["path_item_tools"], "OPEN_MCP_PATH_ITEM_TOOLS"),
         schema_budget=_budget(found["schema_budget"]),

@@ -22,9 +22,11 @@ from portkey_bridge.views import EXPANSION, EXPANSION_FACTOR, Views, shorten
 
 EXPAND_SCHEMA = "expandSchema"
 EXPAND_RESULT = "expandResult"
+SEARCH_TOOLS = "searchTools"
+CALL_TOOL = "callTool"
 
 #: Names that no operation may take, in the lower case that operations' names have.
-RESERVED = frozenset({EXPAND_SCHEMA.lower(), EXPAND_RESULT.lower()})
+RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL))
 
 #: What every client accepts as the name of a tool.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
@@ -37,6 +39,9 @@ DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
 
 #: Characters that the listed schemas of all tools share where nobody set a budget, and the fewest and most for one.
 SCHEMAS, SCHEMA = 25_000, (100, 1500)
+
+#: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
+FOUND = 2_600
 
 #: What a call may do, by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
@@ -75,6 +80,10 @@ class Tool:
         view = views.view(self.arguments.schema, budget)
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
+
+    def has_tag(self, tags: Collection[str]) -> bool:
+        """Tell whether the operation has one of the tags, which are in lower case."""
+        return any(tag.lower() in tags for tag in self.operation.tags)
 
     def validate(self, arguments: Mapping[str, Any]) -> None:
         """Check the arguments against the full schema. Raises ArgumentsError with every violation."""
@@ -122,15 +131,22 @@ def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
     known = {tool.name for tool in tools}
     wanted = _matching("--tools", settings.tools, known) if settings.tools else known
     unwanted = _matching("--exclude", settings.exclude, known)
-    return [tool for tool in tools if tool.name in wanted - unwanted and (tool.effect[0] or not settings.read_only)]
+    tags = _matching("--tag", settings.tag, {tag.lower() for tool in tools for tag in tool.operation.tags}, "tag")
+    return [
+        tool
+        for tool in tools
+        if tool.name in wanted - unwanted
+        and (not settings.tag or tool.has_tag(tags))
+        and (tool.effect[0] or not settings.read_only)
+    ]
 
 
-def _matching(flag: str, patterns: Iterable[str], known: Collection[str]) -> set[str]:
+def _matching(flag: str, patterns: Iterable[str], known: Collection[str], kind: str = "tool") -> set[str]:
     found: set[str] = set()
     for pattern in sorted(patterns):
-        matches = fnmatch.filter(known, pattern)
+        matches = fnmatch.filter(known, pattern.lower())
         if not matches:
-            raise SettingsError(f"{flag}: there is no tool {pattern!r}; {closest(pattern, known)}.")
+            raise SettingsError(f"{flag}: there is no {kind} {pattern!r}; {closest(pattern, known)}.")
         found.update(matches)
     return found
 
@@ -199,6 +215,11 @@ def _listed_words(operation: Operation, room: int) -> str:
 def schema_budget(asked: float | None, count: int) -> float:
     """Give the characters of listed schema for each of `count` tools: as asked for, else an equal share."""
     return _share(SCHEMAS, SCHEMA, count) if asked is None else asked
+
+
+def found_budget(asked: float | None) -> float:
+    """Give the characters of a schema that `expandSchema` shows of a tool that is not listed."""
+    return FOUND if asked is None else asked
 
 
 def expansion_budget(asked: float | None) -> float:

@@ -22,11 +22,11 @@ def node_command(program: str, minimum: tuple[int, int]) -> list[str]:
     """Give the command of a program in an installed npm package, for a Node of at least `minimum`; else skip."""
     node, script = shutil.which("node"), MODULES / program
     if node is None:
-        _missing("Node is not installed")
+        missing("Node is not installed")
     if _version(node) < minimum:
-        _missing(f"Node is older than {minimum[0]}.{minimum[1]}")
+        missing(f"Node is older than {minimum[0]}.{minimum[1]}")
     if not script.exists():
-        _missing(f"{program} is not installed; npm install --prefix .ci does it")
+        missing(f"{program} is not installed; npm install --prefix .ci does it")
     return [node, str(script)]
 
 
@@ -36,7 +36,7 @@ def _version(node: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _missing(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
     if os.environ.get("PORTKEY_BRIDGE_E2E") == "required":
         pytest.fail(reason)
     pytest.skip(reason)

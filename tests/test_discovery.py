@@ -1,0 +1,217 @@
+"""Discovery: three tools in the place of all, and a search that finds the right one for a question in plain words."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.questions import QUESTIONS, Questions, within
+from bench.tokens import compact, count, listing
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.load import load_tools
+from portkey_bridge.search import Index
+from portkey_bridge.settings import Settings
+from portkey_bridge.tools import build_tools
+from tests.conftest import Connect, Recorder, Run, text_of
+from tests.node import missing
+from tests.support import api_of, document, served
+
+QUESTION = "ask a model to answer a conversation"
+
+
+@pytest.mark.parametrize("questions", QUESTIONS, ids=lambda questions: questions.api)
+def test_the_right_tool_is_found_for_a_question(questions: Questions) -> None:
+    """Over all documents the right tool is first for 85 of 100 questions, and among the first five for 97."""
+    if questions.document and not questions.document.is_file():
+        missing(f"{questions.document.name} is not installed; npm install --prefix .ci does it")
+    places = questions.places()
+    first, five = {"Portkey": (54, 59), "GitHub": (19, 23), "ReadMe": (14, 15)}[questions.api]
+    assert (within(places, 1), within(places, 5)) >= (first, five)
+
+
+def test_there_are_a_hundred_questions() -> None:
+    """No question is asked twice, and at least three documents are asked about."""
+    assert len(QUESTIONS) == 3
+    assert len({(each.api, question) for each in QUESTIONS for question, _ in each.pairs}) == 100
+
+
+def test_three_tools_are_listed_within_500_tokens() -> None:
+    """The listing is three tools, and the areas of the document stand in it."""
+    tools = listing(["--discover"])
+    assert [tool["name"] for tool in tools] == ["expandSchema", "searchTools", "callTool"]
+    assert count(compact(tools)) <= 500
+    assert re.search(r"Areas: .*\bChat\b.*\bAnalytics\b.*Secret-References", tools[1]["description"])
+
+
+async def test_a_question_leads_to_a_call(connect: Connect, recorder: Recorder) -> None:
+    """From a plain question over the schema, within 1,500 tokens, to the request that reaches the API."""
+    env = {"OPEN_MCP_BASE_URL": recorder.url, "X_PORTKEY_API_KEY": "key", "OPEN_MCP_DISCOVER": "1"}
+    env["X_PORTKEY_VIRTUAL_KEY"] = "virtual"
+    async with connect(env=env) as client:
+        found = text_of(await client.call_tool("searchTools", {"query": QUESTION}))
+        asked = {"toolName": "createchatcompletion", "jsonPointers": [""]}
+        shown = text_of(await client.call_tool("expandSchema", asked))
+        arguments = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+        result = await client.call_tool("callTool", {"toolName": "createchatcompletion", "arguments": arguments})
+    assert "createchatcompletion(messages, model) · POST /chat/completions · " in found
+    schema = json.loads(shown)[0]["schema"]
+    assert schema["required"] == ["messages", "model"]
+    assert count(found) + count(shown) + count(compact(asked)) <= 1500
+    assert (recorder.last.method, recorder.last.target) == ("POST", "/chat/completions")
+    assert json.loads(recorder.last.body) == arguments
+    assert result.structured_content == {"ok": True}
+
+
+async def test_large_results_are_read_on_in_discovery(connect: Connect, recorder: Recorder) -> None:
+    """`expandResult` is not listed, and called like any other tool."""
+    things = [{"id": f"model-{number}"} for number in range(9000)]
+    recorder.answer = (200, {"content-type": "application/json"}, json.dumps({"data": things}).encode())
+    env = {"OPEN_MCP_BASE_URL": recorder.url, "X_PORTKEY_API_KEY": "key", "X_PORTKEY_VIRTUAL_KEY": "virtual"}
+    async with connect("--discover", env=env) as client:
+        view = text_of(await client.call_tool("callTool", {"toolName": "listmodels"}))
+        identity = re.search(r"resultId\W+([\w-]+)", view)
+        assert identity, view[-500:]
+        arguments = {"resultId": identity[1], "jsonPointers": ["/data/8999/id"]}
+        part = text_of(await client.call_tool("callTool", {"toolName": "expandResult", "arguments": arguments}))
+    assert json.loads(part)[0]["value"] == "model-8999"
+
+
+WAYS = [
+    pytest.param("createChatCompletion", id="operationId"),
+    pytest.param("createchatcompletion", id="name"),
+    pytest.param("create_chat_completion", id="in another case"),
+    pytest.param("chat completion", id="words"),
+    pytest.param("POST /chat/completions", id="method and path"),
+    pytest.param("post chat completions", id="the same without marks"),
+]
+
+
+@pytest.fixture(scope="module")
+def portkey() -> Index:
+    """The index of the Portkey API."""
+    return Index(load_tools(Settings())[1])
+
+
+@pytest.mark.parametrize("query", WAYS)
+def test_a_tool_is_found_by_each_of_its_names(portkey: Index, query: str) -> None:
+    """Whoever knows a name, however it is written, finds its tool first."""
+    assert portkey.search(query)[0].name == "createchatcompletion"
+
+
+ODD = ['"', "'", "NEAR(", "a AND", "*", "^", "{name}: x", "-", "", " ", "\x00", "ünï", "聊天", "a" * 5000, "OR " * 500]
+
+
+@pytest.mark.parametrize("query", ODD)
+def test_every_text_is_a_question(portkey: Index, query: str) -> None:
+    """Marks that a search engine's own language has mean nothing here."""
+    assert isinstance(portkey.search(query), list)
+
+
+PATHS: dict[str, Any] = {
+    "/cats": {"get": {"operationId": "listCats", "summary": "List cats", "tags": ["Animals"]}},
+    "/cats/{id}": {
+        "delete": {
+            "operationId": "deleteCat",
+            "summary": "Delete a cat",
+            "tags": ["Animals > Cats"],
+            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+        },
+    },
+    "/owners": {"get": {"operationId": "listOwners", "summary": "List those who own cats", "tags": ["People"]}},
+}
+
+#: arguments, and the names that are found, in any order
+SEARCHES = [
+    ({"query": "cats"}, ["deletecat", "listcats", "listowners"]),
+    ({"query": "cats", "tag": "people"}, ["listowners"]),
+    ({"query": "cats", "tag": "Animals"}, ["deletecat", "listcats"]),
+    ({"query": "cats", "tag": "animals > cats"}, ["deletecat"]),
+    ({"query": "", "tag": "animals"}, ["deletecat", "listcats"]),
+    ({"query": "dinosaurs"}, []),
+]
+
+
+@pytest.mark.parametrize(("arguments", "names"), SEARCHES)
+async def test_a_search_is_narrowed_to_an_area(arguments: dict[str, str], names: list[str]) -> None:
+    """An area stands for those within it, too; a line names the arguments that a tool cannot do without."""
+    async with served(document(PATHS), Settings(discover=True)) as client:
+        found = text_of(await client.call_tool("searchTools", arguments))
+    assert sorted(re.findall(r"^(\w+)\(", found, re.M)) == names
+    assert ("deletecat(id) · DELETE /cats/{id} · Delete cat" in found) == ("deletecat" in names)
+    assert names or found == "Nothing fits. Ask in other words, or name an area as tag."
+
+
+MISTAKES = [
+    ("searchTools", {"query": "cats", "tag": "peopel"}, "/tag: there is no area 'peopel'; the closest are people"),
+    ("callTool", {"toolName": "listcat"}, "/toolName: there is no tool 'listcat'; the closest are listcats"),
+    ("callTool", {"toolName": "deletecat", "arguments": {}}, "/id"),
+    ("callTool", {"toolName": "listcats", "arguments": {"ids": 1}}, "/ids"),
+    ("callTool", {"toolName": "callTool", "arguments": {"toolName": "listcats"}}, "there is no tool 'callTool'"),
+    ("expandSchema", {"toolName": "listdogs", "jsonPointers": [""]}, "there is no tool 'listdogs'"),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "remedy"), MISTAKES)
+async def test_mistakes_are_answered_with_what_would_be_right(
+    tool: str, arguments: dict[str, Any], remedy: str
+) -> None:
+    """What cannot be done is an error that names the closest, or the argument."""
+    settings = Settings(discover=True, base_url="http://127.0.0.1:9")
+    async with served(document(PATHS), settings) as client:
+        result = await client.call_tool(tool, arguments, raise_on_error=False)
+    assert result.is_error
+    assert remedy in text_of(result)
+
+
+async def test_what_is_not_chosen_is_neither_found_nor_called(connect: Connect) -> None:
+    """The choice of tools holds in discovery, at the search, for the schemas and at the call."""
+    async with connect("--discover", "--read-only", "--tag", "models,Files") as client:
+        found = text_of(await client.call_tool("searchTools", {"query": "delete a fine-tuned model"}))
+        arguments = {"toolName": "deletemodel", "arguments": {"model": "m"}}
+        called = await client.call_tool("callTool", arguments, raise_on_error=False)
+        asked = {"toolName": "createchatcompletion", "jsonPointers": [""]}
+        shown = await client.call_tool("expandSchema", asked, raise_on_error=False)
+    assert "retrievemodel" in found
+    assert "deletemodel" not in found
+    assert called.is_error
+    assert shown.is_error
+
+
+async def test_every_tool_can_be_called_by_its_own_name(connect: Connect) -> None:
+    """A client that knows a name from before may use it, though it is not listed."""
+    async with connect("--discover", "--base-url", "http://127.0.0.1:9") as client:
+        result = await client.call_tool("createchatcompletion", {}, raise_on_error=False)
+    assert "/messages" in text_of(result)
+
+
+def test_tags_are_chosen_by_pattern(run: Run) -> None:
+    """`--tag` takes several, upper and lower case alike, with wildcards, on the list that is served."""
+    rows = json.loads(run("tools", "--tag", "analytics*,EMBEDDINGS", "--json").stdout)
+    assert "createembedding" in {row["name"] for row in rows}
+    assert {row["path"].split("/")[1] for row in rows} == {"analytics", "embeddings"}
+
+
+def test_an_sqlite_without_full_text_search_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python whose SQLite lacks FTS5 is told apart from other failures, with what helps."""
+
+    class Lacking(sqlite3.Connection):
+        def execute(self, *_: Any) -> Any:
+            raise sqlite3.OperationalError("no such module: fts5")
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: Lacking(":memory:"))
+    tools, _ = build_tools(api_of(document(PATHS)))
+    with pytest.raises(SettingsError, match="FTS5"):
+        Index(tools)
+
+
+def test_a_document_without_tags_has_no_areas(run: Run, tmp_path: Path) -> None:
+    """Nothing is named where nothing is there, and the search works."""
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(document({"/cats": {"get": {"summary": "List cats"}}})))
+    (_, search, _) = listing(["--discover", "--spec", str(file)])
+    assert search["description"].endswith("Areas: none")
