@@ -130,14 +130,16 @@ class Bridge:
         return replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True)
 
     def _redacted(self, answer: Answer) -> Answer:
-        headers = httpx.Headers([(name, self.redact(value)) for name, value in answer.headers.multi_items()])
+        headers = httpx.Headers(
+            [(name.encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
+        )
         return replace(answer, headers=headers, body=self.redact.body(answer.body), problem=self.redact(answer.problem))
 
     def _hints(self, tool: Tool, answer: Answer) -> list[str]:
         """Say what follows from the document."""
         if answer.status < 400:
             return self._findings(tool, answer)
-        declared = declared_error(tool.operation, answer.status, self.sources.shapes.root)
+        declared = declared_error(tool.operation, answer.status)
         hints = self._credential_hints(tool) if answer.status in CREDENTIAL_STATUSES else []
         return [declared, *hints, *self._findings(tool, answer)]
 

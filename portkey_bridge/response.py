@@ -10,11 +10,14 @@ import base64
 import codecs
 import hashlib
 import json
+import mimetypes
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
@@ -36,7 +39,6 @@ from mcp_types import (
 )
 
 from portkey_bridge.operations import Operation
-from portkey_bridge.references import follow
 from portkey_bridge.results import Results, excerpt, expand
 
 #: A picture or sound may take this many times as many: models do not read it as text. With the default limit this
@@ -47,11 +49,39 @@ MEDIA_FACTOR = 25
 REQUEST_ID = re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE)
 RATE_LIMIT = re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE)
 
-#: Headers that a model needs to go on, and what they are called for it.
-GOING_ON = ("link", "location", "content-location", "retry-after")
+#: Headers that a model needs to go on: where more is, where and when to ask next, what would be allowed.
+GOING_ON = re.compile(
+    r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|x-(.*-)?(total|page|next|cursor)(-.*)?|"
+    r"(.*-)?continuation(-.*)?",
+    re.IGNORECASE,
+)
+
+#: Headers that say how an answer came and not what it is.
+ON_THE_WAY = frozenset(
+    ("connection", "keep-alive", "transfer-encoding", "date", "server", "via", "vary", "set-cookie", "alt-svc")
+)
+
+#: Statuses whose cause is the state of a resource that a request assumed; its present state has a tag.
+CONDITIONAL_STATUSES = (412, 428)
 
 #: What has no more brackets than this is not nested too deep to be written again.
 SURELY_SHALLOW = 100
+
+#: What begins as a structured text does, whatever is declared.
+STRUCTURED_TEXT = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{<]")
+
+#: Bytes that no text has.
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
+#: What a text begins with in a charset that it names so (Encoding Standard section 6; UTF-32 begins like UTF-16).
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
+
+#: Where XML and HTML say their charset themselves.
+CHARSET_INSIDE = re.compile(rb"<(?:\?xml[^>]*?encoding|meta[^>]*?charset)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
 #: Codecs that are no charsets of documents, and slow or surprising on long input.
 NO_CHARSETS = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"))
@@ -84,7 +114,9 @@ class Answer:
     @property
     def file_name(self) -> str | None:
         """The bare name of the file that the body is (RFC 6266), without anything that leads out of a folder."""
-        name = _header("content-disposition", self.headers.get("content-disposition", "")).get_filename() or ""
+        disposition = _header("content-disposition", self.headers.get("content-disposition", ""))
+        names = [value for name, value in disposition.get_params([], "content-disposition") if name == "filename"]
+        name = collapse_rfc2231_value(names[-1]) if names else ""  # what was `filename*` is last, and goes first
         bare = re.sub(r"[^\w. ()+-]", "_", re.split(r"[/\\]", name)[-1]).strip(". ")
         return bare[-100:] or None
 
@@ -96,8 +128,9 @@ class Answer:
 
 @lru_cache(maxsize=64)
 def _content_type(value: str) -> tuple[str, str | None]:
-    """Give the media type in lower case, and the charset."""
-    declared = _header("content-type", value)
+    """Give the media type in lower case, and the charset; of several values the first counts."""
+    first = re.match(r'(?:[^",]|"[^"]*")*', value)
+    declared = _header("content-type", first[0] if first else "")
     charset = declared.get_param("charset")
     return declared.get_params([("", "")])[0][0].strip().lower(), charset if isinstance(charset, str) else None
 
@@ -136,10 +169,11 @@ class Renderer:
     def render(self, operation: Operation, answer: Answer, hints: Iterable[str] = ()) -> ToolResult:
         """Give the result of an answer; `hints` are further lines that help."""
         rendered = self._body(answer)
-        notes = [*rendered.notes, answer.problem, *hints, *_going_on(answer.headers)]
-        said = "\n".join(filter(None, notes))
+        line = _status_line(operation, answer)
+        notes = [*rendered.notes, answer.problem, *hints, *_going_on(operation, answer), *_file_name(rendered, answer)]
+        said = "\n".join(filter(None, [f"{line}." if rendered.content and 202 <= answer.status < 300 else "", *notes]))
         return ToolResult(
-            content=[*_titled(_status_line(operation, answer), rendered.content, answer), *([text(said)] * bool(said))],
+            content=[*_titled(line, rendered.content, answer), *([text(said)] * bool(said))],
             structured_content=rendered.structured,
             meta=_meta(answer),
             is_error=answer.failed,
@@ -153,15 +187,15 @@ class Renderer:
 
     def json(self, answer: Answer) -> Rendered:
         """Render JSON, or the text that was meant to be JSON."""
-        body = _utf8(answer.body)
+        body, notes = _utf8(answer)
         if not _is_json(body):
             rendered = self.text(answer)
             return replace(
                 rendered, notes=(f"The body is declared as {answer.media_type} but is no JSON.", *rendered.notes)
             )
-        if len(body) <= self.limit * 4 and len(whole := body.decode("utf-8", "replace")) <= self.limit:
-            return Rendered([text(whole)], structured=_structured(body))
-        return Rendered([text(self._view(body, expand))])
+        if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
+            return Rendered([text(whole)], notes, _structured(body))
+        return Rendered([text(self._view(body, expand))], notes)
 
     def text(self, answer: Answer) -> Rendered:
         """Render text, long text with head and tail."""
@@ -172,18 +206,14 @@ class Renderer:
 
     def undeclared_text(self, answer: Answer) -> Rendered:
         """Render what is declared as another text: as JSON where it is an object or array all the same."""
-        if re.match(rb"\s*[\[{]", answer.body[:100]) and _is_json(_utf8(answer.body)):
+        if STRUCTURED_TEXT.match(answer.body) and _is_json(_utf8(answer)[0]):
             rendered = self.json(answer)
             return replace(rendered, notes=(*rendered.notes, f"The body is JSON, declared as {_declared(answer)}."))
         return self.text(answer)
 
     def unknown(self, answer: Answer) -> Rendered:
-        """Render a body without a declared type: as text if it is any."""
-        try:
-            plain = "\0" not in answer.body.decode()
-        except UnicodeDecodeError:
-            plain = False
-        return self.undeclared_text(answer) if plain else self.binary(answer)
+        """Render a body whose type is not declared, or says little: as text if it is any."""
+        return self.undeclared_text(answer) if _is_text(answer.body) else self.binary(answer)
 
     def image(self, answer: Answer) -> Rendered:
         """Render a picture."""
@@ -204,6 +234,9 @@ class Renderer:
         return Rendered([EmbeddedResource(type="resource", resource=blob)])
 
     def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
+        if STRUCTURED_TEXT.match(answer.body) and _is_text(answer.body):  # clients choke on a picture that is none
+            rendered = self.text(answer)
+            return replace(rendered, notes=(f"The body is text, declared as {answer.media_type}.", *rendered.notes))
         if _base64_length(answer.body) > self.limit * MEDIA_FACTOR:
             return self._too_large(answer, answer.media_type)
         return Rendered([block(base64.b64encode(answer.body).decode())])
@@ -247,15 +280,15 @@ class Renderer:
 #: How a body is rendered: the first pattern that matches its media type.
 RENDERERS: tuple[tuple[str, Callable[[Renderer, Answer], Rendered]], ...] = (
     (r"(application|text)/json|[^;]*\+json", Renderer.json),
-    (r"image/svg\+xml", Renderer.text),
+    (r".*\+(xml|yaml)", Renderer.text),
     (r"image/.+", Renderer.image),
     (r"audio/.+", Renderer.audio),
     (
-        r"text/.*|application/(xml|javascript|ecmascript|yaml|x-yaml|toml|sql|graphql|x-www-form-urlencoded)",
+        r"text/.*|application/(xml.*|javascript|ecmascript|yaml|x-yaml|toml|sql|graphql|csv|x-www-form-urlencoded|"
+        r"(x-)?(nd)?json.*)",
         Renderer.undeclared_text,
     ),
-    (r".*\+(xml|yaml)", Renderer.text),
-    (r"[^/]*", Renderer.unknown),
+    (r"[^/]*|(multipart|message)/.*|(application|binary)/(octet-stream|vnd\..*|x-.*|.*download)", Renderer.unknown),
     (r".*", Renderer.binary),
 )
 
@@ -272,7 +305,7 @@ def error_result(words: str) -> ToolResult:
 
 def write_file(folder: Path, answer: Answer) -> Path:
     """Write the body to a new file in the folder, and give its path. The same body is written once. Raises OSError."""
-    name = Path(answer.file_name or "answer")
+    name = Path(answer.file_name or f"answer{mimetypes.guess_extension(answer.media_type) or ''}")
     digest = hashlib.sha256(answer.body).hexdigest()[:12]
     path = folder.resolve(strict=True) / f"{name.stem}-{digest}{name.suffix}"
     try:
@@ -284,14 +317,20 @@ def write_file(folder: Path, answer: Answer) -> Path:
     return path
 
 
-def declared_error(operation: Operation, status: int, root: Mapping[str, Any]) -> str:
+def declared_error(operation: Operation, status: int) -> str:
     """Say what the document declares about this status of the operation; empty if it declares nothing."""
-    for key in (str(status), f"{status // 100}XX", f"{status // 100}xx", "default"):
-        declared = follow(root, operation.responses.get(key))
-        description = declared.get("description") if isinstance(declared, dict) else None
+    for key, declared in _declared_responses(operation, status):
+        description = declared.get("description")
         if isinstance(description, str) and description.strip():
             return f"The document says of {key}: {' '.join(description.split())[:500]}"
     return ""
+
+
+def _declared_responses(operation: Operation, status: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield what is declared of a status, the most exact first (OpenAPI 3.2 section 4.16)."""
+    for key in (str(status), f"{status // 100}XX", f"{status // 100}xx", "default"):
+        if key in operation.responses:
+            yield key, operation.responses[key]
 
 
 def _status_line(operation: Operation, answer: Answer) -> str:
@@ -306,7 +345,7 @@ def _status_line(operation: Operation, answer: Answer) -> str:
 def _titled(line: str, content: list[ContentBlock], answer: Answer) -> list[ContentBlock]:
     """Put the status before the content where it says more than that all went well."""
     if not content:
-        return [text(f"{line}: the answer has no body.")]
+        return [text(f"{line}." if answer.problem else f"{line}: the answer has no body.")]
     if answer.status < 300:
         return content
     first, *others = content
@@ -315,10 +354,29 @@ def _titled(line: str, content: list[ContentBlock], answer: Answer) -> list[Cont
     return [text(f"{line}."), *content]
 
 
-def _going_on(headers: httpx.Headers) -> Iterator[str]:
-    for name in GOING_ON:
-        if name in headers:
-            yield f"{name.title()}: {headers[name][:2000]}"
+def _going_on(operation: Operation, answer: Answer) -> Iterator[str]:
+    """Yield the headers that a model needs. The answer to HEAD is its headers, and so is what the document declares."""
+    declared = {
+        name.lower()
+        for _, response in _declared_responses(operation, answer.status)
+        for name in response.get("headers") or ()
+    } - {"content-type", "content-length", "transfer-encoding"}
+    if answer.status in CONDITIONAL_STATUSES:
+        declared.add("etag")
+    for name, value in answer.headers.items():
+        is_asked_for = name in declared or (operation.method == "HEAD" and name not in ON_THE_WAY)
+        if GOING_ON.fullmatch(name) or (is_asked_for and not _in_meta(name)):
+            yield f"{name.title()}: {value[:2000]}"
+
+
+def _file_name(rendered: Rendered, answer: Answer) -> Iterator[str]:
+    """Yield the file's name where no block of the content has it."""
+    if answer.file_name and not any(isinstance(block, EmbeddedResource | ResourceLink) for block in rendered.content):
+        yield f"File name: {answer.file_name}"
+
+
+def _in_meta(name: str) -> bool:
+    return bool(REQUEST_ID.fullmatch(name) or RATE_LIMIT.fullmatch(name))
 
 
 def _meta(answer: Answer) -> dict[str, Any]:
@@ -336,12 +394,30 @@ def _base64_length(body: bytes) -> int:
     return (len(body) + 2) // 3 * 4
 
 
-def _utf8(body: bytes) -> bytes:
-    """Give a JSON text in UTF-8 without a byte order mark; other encodings are older habits (RFC 8259 section 8.1)."""
-    encoding = json.detect_encoding(body[:4])
+def _utf8(answer: Answer) -> tuple[bytes, tuple[str, ...]]:
+    """Give a JSON text in UTF-8 without a byte order mark, and what is to be said of its charset.
+
+    Other encodings are older habits (RFC 8259 section 8.1).
+    """
+    encoding = json.detect_encoding(answer.body[:4])
+    if encoding == "utf-8" and (answer.body.isascii() or _is_utf8(answer.body)):
+        return answer.body, ()
     if encoding == "utf-8":
-        return body
-    return body.decode(encoding, "replace").encode("utf-8", "replace")
+        whole, notes = _decoded(answer)
+        return whole.encode("utf-8", "replace"), notes
+    return answer.body.decode(encoding, "replace").encode("utf-8", "replace"), ()
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_text(body: bytes) -> bool:
+    return not CONTROL.search(body) and _is_utf8(body)
 
 
 def _is_json(body: bytes) -> bool:
@@ -374,18 +450,31 @@ _exactly = msgspec.json.Decoder(float_hook=_exact_float)
 
 
 def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
-    """Give the body as text, and what is to be said of its charset."""
-    charset = answer.charset or "utf-8"
-    try:
-        if codecs.lookup(charset).name in NO_CHARSETS:
-            raise LookupError(charset)
-        return answer.body.decode(charset).removeprefix("\ufeff"), ()
-    except (LookupError, UnicodeError, ValueError):
-        pass
-    try:
-        return answer.body.decode(), (
-            f"The declared charset {charset[:40]!r} is not that of the body, which is UTF-8.",
-        )
-    except UnicodeDecodeError:
-        note = f"The body is no valid {charset[:40]}; what cannot be read stands as \ufffd."
-        return answer.body.decode("utf-8", "replace"), (note,)
+    """Give the body as text, and what is to be said of its charset.
+
+    A byte order mark counts before what is declared (RFC 7303 section 3). What is UTF-8 is so by no accident, and is
+    read as such whatever a text says of itself.
+    """
+    marked = next((charset for mark, charset in BYTE_ORDER_MARKS if answer.body.startswith(mark)), None)
+    said = marked or answer.charset
+    inside = CHARSET_INSIDE.search(answer.body[:1024])
+    for charset in filter(None, (said, "utf-8", inside and inside[1].decode())):
+        with suppress(LookupError, ValueError):
+            whole = answer.body.decode(_known(charset)).removeprefix("\ufeff")
+            return whole, (_misnamed(said, charset),) if said and charset != said else ()
+    readable = answer.body.decode("utf-8", "replace")
+    if not said and not answer.problem and readable.replace("\ufffd", "").isascii():
+        return answer.body.decode("windows-1252", "replace"), ("The body is no valid utf-8; read as windows-1252.",)
+    return readable, (f"The body is no valid {(said or 'utf-8')[:40]}; what cannot be read stands as \ufffd.",)
+
+
+def _known(charset: str) -> str:
+    """Give the name of a charset's codec. Raises LookupError."""
+    name = codecs.lookup(charset).name
+    if name in NO_CHARSETS:
+        raise LookupError(charset)
+    return name
+
+
+def _misnamed(charset: str, found: str) -> str:
+    return f"The body is not in the charset {charset[:40]!r}, but in {found}."

@@ -87,6 +87,7 @@ ANSWERS = {
     "invalid_gzip": whole(b"this is no gzip", content_encoding="gzip"),
     "gzip_bomb": whole(BOMB, content_encoding="gzip"),
     "nested_gzip_bomb": whole(gzip.compress(BOMB), content_encoding="gzip, gzip"),
+    "invalid_headers": whole(b"words", 200, PLAIN, link="<\xe9>", x_request_id="\xff"),
     "invalid_utf8": whole(b"caf\xe9", 200, "text/plain; charset=utf-8"),
     "no_json": whole(b"<html>maintenance</html>"),
     "in_circles": whole(b"", 307, location="/in_circles"),

@@ -92,6 +92,7 @@ MISBEHAVIOURS = [
     ("invalid_gzip", True, "not compressed as it says"),
     ("gzip_bomb", True, "larger than 2 MB"),
     ("nested_gzip_bomb", True, "not compressed as it says"),
+    ("invalid_headers", False, "Link: <é>"),
     ("invalid_utf8", False, "caf\ufffd"),
     ("no_json", False, "<html>maintenance</html>"),
     ("gigabyte", True, "larger than 2 MB"),

@@ -55,7 +55,7 @@ def answer(body: bytes, media_type: str | None = "application/json", status: int
     """Give an answer; names of headers are written with `_`."""
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     declared = [("content-type", media_type)] if media_type is not None else []
-    return Answer(status, "", httpx.Headers([*declared, *named]), body)
+    return Answer(status, "", httpx.Headers([*declared, *named], encoding="utf-8"), body)
 
 
 def rendered(given: Answer, *files: Path) -> ToolResult:
@@ -124,8 +124,30 @@ TEXTS: list[tuple[str | None, bytes, str, str]] = [
     ("text/html; charset=utf-16", "né".encode("utf-16"), "né", ""),
     ("text/plain; charset=nonsense", "né".encode(), "né", "nonsense"),
     ("text/plain; charset=punycode", b"plain", "plain", "punycode"),
-    ("text/plain", b"caf\xe9!", "caf\ufffd!", "no valid"),
-    ("text/plain; charset=ascii", "né".encode(), "né", "UTF-8"),
+    ("text/plain", b"caf\xe9!", "café!", "no valid utf-8; read as windows-1252"),
+    ("text/plain", "né".encode() + b"\xe9!", "né\ufffd!", "no valid utf-8; what cannot be read"),
+    ("text/plain; charset=utf-8", b"caf\xe9!", "caf\ufffd!", "no valid utf-8; what cannot be read"),
+    ("text/plain; charset=ascii", "né".encode(), "né", "not in the charset 'ascii', but in utf-8"),
+    ("text/plain", "né".encode("utf-16"), "né", ""),
+    ("text/plain; charset=iso-8859-1", "\ufeffné".encode(), "né", ""),
+    ("text/html", '<meta charset="iso-8859-1">é'.encode("latin-1"), '<meta charset="iso-8859-1">é', ""),
+    ("text/html", '<meta charset="iso-8859-1">é'.encode(), '<meta charset="iso-8859-1">é', ""),
+    (
+        "application/xml",
+        '<?xml version="1.0" encoding="cp1251"?>ж'.encode("cp1251"),
+        '<?xml version="1.0" encoding="cp1251"?>ж',
+        "",
+    ),
+    ("application/json; charset=iso-8859-1", '{"a": "é"}'.encode("latin-1"), '{"a": "é"}', ""),
+    ("application/json", '{"a": "é"}'.encode("latin-1"), '{"a": "é"}', "read as windows-1252"),
+    ("application/json, application/json", b"[1]", "[1]", ""),
+    ("application/octet-stream", b"a,b\n1,2\n", "a,b\n1,2\n", ""),
+    ("application/octet-stream", b'{"a": 1}', '{"a": 1}', "declared as application/octet-stream"),
+    ("application/vnd.github.raw", b"# words", "# words", ""),
+    ("multipart/mixed; boundary=x", b"--x\r\n\r\n1\r\n--x--", "--x\r\n\r\n1\r\n--x--", ""),
+    ("application/x-ndjson", b'{"a": 1}\n{"a": 2}', '{"a": 1}\n{"a": 2}', ""),
+    ("image/png", b"<!doctype html>sign in", "<!doctype html>sign in", "declared as image/png"),
+    ("audio/mpeg", b'{"error": "busy"}', '{"error": "busy"}', "declared as audio/mpeg"),
     ("application/json", b'{"a": ', '{"a": ', "no JSON"),
     ("application/json", b"NaN", "NaN", "no JSON"),
     ("application/json", b"<html>Bad gateway</html>", "<html>Bad gateway</html>", "no JSON"),
@@ -167,6 +189,9 @@ def test_pictures_and_sounds_are_blocks_of_their_kind() -> None:
 FILE_NAMES = [
     ('attachment; filename="report.pdf"', "report.pdf"),
     ("attachment; filename*=UTF-8''caf%C3%A9.zip", "café.zip"),
+    ("attachment; filename*=UTF-8''caf%C3%A9.zip; filename=cafe.zip", "café.zip"),
+    ("attachment; filename=\"cafe.zip\"; filename*=iso-8859-1''caf%E9.zip", "café.zip"),
+    ('attachment; filename="café.zip"', "café.zip"),
     ('attachment; filename="../../etc/passwd"', "passwd"),
     ('attachment; filename="..\\\\..\\\\boot.ini"', "boot.ini"),
     ('attachment; filename=".."', None),
@@ -306,7 +331,7 @@ DECLARED = [(404, "404: No such thing."), (503, "5XX: It is our fault."), (418, 
 @pytest.mark.parametrize(("status", "expected"), DECLARED)
 def test_the_document_explains_an_error(status: int, expected: str) -> None:
     """The description of the declared response is a hint: its own, its class's, else the default."""
-    assert declared_error(OPERATION, status, ROOT) == f"The document says of {expected}"
+    assert declared_error(OPERATION, status) == f"The document says of {expected}"
 
 
 def test_what_a_program_needs_goes_to_meta() -> None:
@@ -325,7 +350,48 @@ def test_what_a_program_needs_goes_to_meta() -> None:
         "requestId": "req-1",
         "rateLimit": {"x-ratelimit-remaining-requests": "9", "ratelimit-policy": "10;w=60", "retry-after": "3"},
     }
-    assert texts(result)[1] == 'Link: <https://api.example.com/?page=2>; rel="next"\nRetry-After: 3'
+    assert texts(result)[1] == 'Retry-After: 3\nLink: <https://api.example.com/?page=2>; rel="next"'
+
+
+#: method, status, headers, what is said of them
+SAID = [
+    ("get", 200, {"location": "/7", "etag": '"a"', "x_other": "o"}, "Location: /7"),
+    ("get", 201, {"location": "/7"}, "Location: /7"),
+    (
+        "get",
+        202,
+        {"operation_location": "/jobs/7"},
+        "GET /things/{id} answered 202 Accepted.\nOperation-Location: /jobs/7",
+    ),
+    (
+        "get",
+        206,
+        {"content_range": "items 0-9/90"},
+        "GET /things/{id} answered 206 Partial Content.\nContent-Range: items 0-9/90",
+    ),
+    ("get", 200, {"x_total_count": "90", "x_next_page": "2"}, "X-Total-Count: 90\nX-Next-Page: 2"),
+    ("get", 200, {"x_declared": "yes", "x_rate_limit": "9"}, "X-Declared: yes"),
+    ("get", 401, {"www_authenticate": "Bearer"}, "Www-Authenticate: Bearer"),
+    ("get", 412, {"etag": '"b"'}, 'Etag: "b"'),
+    ("get", 200, {"content_disposition": "inline; filename=a.txt"}, "File name: a.txt"),
+    ("head", 200, {"content_length": "9", "etag": '"a"', "date": "now"}, 'Content-Length: 9\nEtag: "a"'),
+]
+
+
+@pytest.mark.parametrize(("method", "status", "headers", "said"), SAID)
+def test_headers_that_a_model_needs_are_said(method: str, status: int, headers: dict[str, str], said: str) -> None:
+    """What leads on, what the document declares, and all that the answer to HEAD has, stands in a short text."""
+    declared: dict[str, Any] = {"200": {"headers": {"X-Declared": {}, "X-Rate-Limit": {}, "Content-Type": {}}}}
+    root = {**ROOT, "paths": {"/things/{id}": {method: {"responses": declared}}}}
+    given = answer(b"" if method == "head" else b"words", None if method == "head" else "text/plain", status, **headers)
+    result = Renderer(LIMIT, Results(Bounds())).render(read_api(root, "").operations[0], given)
+    assert texts(result)[1] == said
+
+
+def test_headers_in_any_letters_survive() -> None:
+    """What is no ASCII in a header is shown, whatever its encoding."""
+    given = Answer(200, "", httpx.Headers([(b"link", b"<\xe9>")]), b"words")
+    assert texts(rendered(given))[1] == "Link: <é>"
 
 
 @settings(max_examples=200, deadline=None)
