@@ -30,7 +30,7 @@ from portkey_bridge.security import (
 )
 from portkey_bridge.streams import READERS, Report, Stream
 from portkey_bridge.tools import Tool
-from portkey_bridge.transport import TooLarge, Transport, explain
+from portkey_bridge.transport import TooLarge, Transport, explain, may_have_happened
 
 #: What an exchange may fail with.
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
@@ -107,7 +107,8 @@ class Bridge:
                 return await self._read(response, report)
         except FAILURES as error:
             problem = explain(error, _host(error, request), self.transport.timeouts)
-            raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.") from error
+            doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
+            raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
         """Read the body, as a stream where it is one. What came before it broke off is kept."""

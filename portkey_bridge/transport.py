@@ -15,11 +15,11 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
-from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, stop_before_delay, wait_random_exponential
 
 from portkey_bridge.settings import Timeouts
 
@@ -30,6 +30,7 @@ IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
 #: Failures before the request left, and failures after it may have been acted upon.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 BROKEN_OFF = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+SENT = (*BROKEN_OFF, httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
 
 #: Seconds: a server that asks for a longer pause gets no second request; its answer says when to come again.
 LONGEST_PAUSE = 60.0
@@ -45,6 +46,10 @@ KEPT_CONNECTIONS = 2
 
 #: Bytes that one step of decompression gives at most.
 PIECE = 65_536
+
+
+class UnaskedCoding(httpx.DecodingError):
+    """An answer is compressed in a way that was not asked for."""
 
 
 class TooLarge(Exception):
@@ -98,11 +103,11 @@ class Transport:
         Leaving closes the connection if the body was not read to its end. Raises httpx.HTTPError, TimeoutError; reading
         also TooLarge.
         """
-        deadline = asyncio.get_running_loop().time() + self.timeouts.whole
+        deadline = _now() + self.timeouts.whole
         request.headers.setdefault("accept-encoding", "gzip, deflate")
         async with self._lane(deadline) as lane:
             async with asyncio.timeout_at(deadline):
-                response = await self._send(request, lane)
+                response = await self._send(request, lane, deadline)
             response.stream = _Bounded(response, self.limit, deadline)
             try:
                 yield response
@@ -121,10 +126,10 @@ class Transport:
             self._idle.append(lane)
             self._slots.release()
 
-    async def _send(self, request: httpx.Request, lane: _Lane) -> httpx.Response:
+    async def _send(self, request: httpx.Request, lane: _Lane, deadline: float) -> httpx.Response:
         """Send the request, and again where that helps and harms nothing; follow redirects."""
         for _ in range(MOST_REDIRECTS + 1):
-            response = await self._send_persistently(request, lane)
+            response = await self._send_persistently(request, lane, deadline)
             following = redirected(request, response, self._redact)
             if following is None:
                 return response
@@ -132,7 +137,7 @@ class Transport:
             request = following
         raise httpx.TooManyRedirects("too many redirects", request=request)
 
-    async def _send_persistently(self, request: httpx.Request, lane: _Lane) -> httpx.Response:
+    async def _send_persistently(self, request: httpx.Request, lane: _Lane, deadline: float) -> httpx.Response:
         first = await _attempt(lane, request)
         if not may_repeat(request, first):
             return _given(first)
@@ -144,7 +149,7 @@ class Transport:
         retrying = AsyncRetrying(
             retry=lambda state: may_repeat(request, _outcome(state)),
             wait=lambda state: max(retry_after(_outcome(state)) or 0, _JITTER(state)),
-            stop=stop_after_attempt(self._retries + 1),
+            stop=stop_after_attempt(self._retries + 1) | stop_before_delay(deadline - _now()),
             before_sleep=_discard,
             retry_error_callback=lambda state: _given(_outcome(state)),
             sleep=self._sleep,
@@ -211,6 +216,10 @@ def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 _JITTER = wait_random_exponential(multiplier=0.5, max=8)
 
 
@@ -255,6 +264,11 @@ def may_repeat(request: httpx.Request, outcome: httpx.Response | BaseException) 
     pause = retry_after(outcome)
     undone = outcome.status_code == 429 or (outcome.status_code == 503 and (idempotent or pause is not None))
     return undone and (pause or 0) <= LONGEST_PAUSE
+
+
+def may_have_happened(request: httpx.Request, error: BaseException) -> bool:
+    """Tell whether the API may have acted upon a request that should not be sent twice, and that failed."""
+    return request.method not in IDEMPOTENT_METHODS and isinstance(error, SENT)
 
 
 def retry_after(outcome: httpx.Response | BaseException) -> float | None:
@@ -315,15 +329,15 @@ class _Bounded(httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response, limit: int, deadline: float) -> None:
         self._body, self._request = response.stream, response.request
         self._limit, self._deadline = limit, deadline
-        self._coding = response.headers.pop("content-encoding", "identity").strip().lower()
+        self._coding = response.headers.pop("content-encoding", "identity").strip(", ").lower()
         self._announced = response.headers.get("content-length", "")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._coding not in _CODINGS:
-            raise httpx.DecodingError(f"content-encoding {self._coding[:40]!r}")
+        if self._coding in UNASKED_CODINGS or "," in self._coding:
+            raise UnaskedCoding(f"content-encoding {self._coding[:40]!r}")
         if self._request.method != "HEAD" and self._announced.isdecimal() and int(self._announced) > self._limit:
             raise TooLarge(self._limit)
-        decode, total = _CODINGS[self._coding](), 0
+        decode, total = _CODINGS.get(self._coding, _Identity)(), 0
         async for chunk in _until(self._deadline, aiter(self._body)):  # type: ignore[arg-type]  # it is asynchronous
             for piece in decode(chunk):
                 total += len(piece)
@@ -357,22 +371,28 @@ class _Identity:
 
 
 class _Inflate:
-    """gzip and deflate (RFC 9110 section 8.4.1), in pieces of bounded size: a small body cannot fill the memory."""
+    """gzip and deflate (RFC 9110 section 8.4.1), in pieces of bounded size: a small body cannot fill the memory.
 
-    def __init__(self) -> None:
-        self._inflater = self._fresh()
-        self._begun = False
+    `bare` allows a deflate body without the zlib wrapper, which many servers send all the same.
+    """
+
+    def __init__(self, *, bare: bool = False) -> None:
+        self._bare = bare
+        self._inflater: zlib._Decompress | None = None
 
     @property
     def complete(self) -> bool:
-        return self._inflater.eof or not self._begun
+        return self._inflater is None or self._inflater.eof
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
-        self._begun = self._begun or bool(chunk)
         piece = b""
         while chunk or len(piece) == PIECE:
-            if self._inflater.eof:
-                self._inflater = self._fresh()  # gzip may have several members (RFC 1952 section 2.2)
+            if self._inflater is None:
+                self._inflater = self._fresh(chunk[0])
+            elif self._inflater.eof and chunk and chunk[0] == GZIP:
+                self._inflater = self._fresh(chunk[0])  # gzip may have several members (RFC 1952 section 2.2)
+            elif self._inflater.eof:
+                return  # what stands behind the end is no part of the body
             try:
                 piece = self._inflater.decompress(chunk, PIECE)
             except zlib.error as error:
@@ -381,16 +401,23 @@ class _Inflate:
             if piece:
                 yield piece
 
-    @staticmethod
-    def _fresh() -> zlib._Decompress:
-        return zlib.decompressobj(zlib.MAX_WBITS | 32)  # finds out by itself whether it is gzip or zlib
+    def _fresh(self, first: int) -> zlib._Decompress:
+        """Give a decompressor for what begins with this byte, which tells zlib (RFC 1950 section 2.2) from bare."""
+        wrapped = not self._bare or first == GZIP or first & 0x0F == zlib.DEFLATED
+        return zlib.decompressobj(zlib.MAX_WBITS | 32 if wrapped else -zlib.MAX_WBITS)
 
 
-#: What is asked for, and nothing else is read: codings that are nested could hold any size.
+#: What a member of a gzip file begins with.
+GZIP = 0x1F
+
+#: What is asked for. Codings that are nested could hold any size; what is no coding at all means nothing.
 _CODINGS: dict[str, Callable[[], _Identity | _Inflate]] = {
-    **dict.fromkeys(("identity", ""), _Identity),
-    **dict.fromkeys(("gzip", "x-gzip", "deflate"), _Inflate),
+    **dict.fromkeys(("gzip", "x-gzip"), _Inflate),
+    "deflate": partial(_Inflate, bare=True),
 }
+
+#: The other codings of the registry (RFC 9110 section 16.6).
+UNASKED_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"))
 
 
 def explain(error: BaseException, host: str, timeouts: Timeouts) -> str:
@@ -443,6 +470,7 @@ SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], st
     (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds; OPEN_MCP_TIMEOUTS allows more"),
     (httpx.WriteError, "{host} closed the connection while the request was sent"),
     (httpx.ReadError, "{host} reset the connection"),
+    (UnaskedCoding, "the answer is compressed in a way that was not asked for"),
     (httpx.DecodingError, "the answer is not compressed as it says"),
     (httpx.TooManyRedirects, "the API redirected more than {most} times".replace("{most}", str(MOST_REDIRECTS))),
     (httpx.RemoteProtocolError, "{host} broke off, or did not speak HTTP as it should"),

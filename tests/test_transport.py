@@ -21,7 +21,9 @@ from portkey_bridge.transport import (
     LONGEST_PAUSE,
     TooLarge,
     Transport,
+    UnaskedCoding,
     explain,
+    may_have_happened,
     may_repeat,
     redirected,
     retry_after,
@@ -71,6 +73,24 @@ def test_only_what_does_nothing_twice_is_repeated(
 ) -> None:
     """A request is sent again after a failure that did nothing, or if its method is idempotent, and never else."""
     assert may_repeat(request(method), outcome) is expected
+
+
+#: method, failure, may the API have acted upon it although no answer came
+DOUBTS = [
+    ("POST", httpx.ReadError("reset"), True),
+    ("POST", httpx.ReadTimeout("slow"), True),
+    ("PATCH", TimeoutError(), True),
+    ("POST", httpx.ConnectError("refused"), False),
+    ("POST", httpx.ConnectTimeout("slow"), False),
+    ("PUT", httpx.ReadError("reset"), False),
+    ("GET", httpx.ReadTimeout("slow"), False),
+]
+
+
+@pytest.mark.parametrize(("method", "error", "expected"), DOUBTS)
+def test_what_may_have_been_carried_out_is_known(method: str, error: Exception, expected: bool) -> None:
+    """After a failure that came too late to know, only what can be sent twice is beyond doubt."""
+    assert may_have_happened(request(method), error) is expected
 
 
 def test_a_body_that_can_be_read_once_is_sent_once() -> None:
@@ -189,7 +209,7 @@ async def test_a_refused_request_is_sent_again(
     httpx_mock.add_response(status_code=429, headers={"retry-after": "7"})
     httpx_mock.add_response(status_code=503)
     httpx_mock.add_response(text="done")
-    assert await body(make()) == b"done"
+    assert await body(make(timeouts=Timeouts(1, 1, 60))) == b"done"
     assert len(slept) == 2
     assert slept[0] >= 7
 
@@ -213,6 +233,15 @@ async def test_no_retries_means_one_try(make: Callable[..., Transport], httpx_mo
     """The setting 0 sends once."""
     httpx_mock.add_response(status_code=503, text="down")
     assert await body(make(retries=0)) == b"down"
+
+
+async def test_a_pause_that_is_longer_than_the_call_may_take_is_not_made(
+    make: Callable[..., Transport], slept: list[float], httpx_mock: HTTPXMock
+) -> None:
+    """The refusal is the answer then, and not that time ran out."""
+    httpx_mock.add_response(status_code=429, headers={"retry-after": "7"}, text="later")
+    assert await body(make(timeouts=Timeouts(1, 1, 6))) == b"later"
+    assert slept == []
 
 
 async def test_redirects_end(make: Callable[..., Transport], httpx_mock: HTTPXMock) -> None:
@@ -296,8 +325,15 @@ BODIES: list[tuple[str, bytes, bytes | type[Exception]]] = [
     ("deflate", zlib.compress(b"one" * 100), b"one" * 100),
     ("gzip", b"", b""),
     ("gzip", BOMB, TooLarge),
-    ("gzip, gzip", gzip.compress(BOMB, mtime=0), httpx.DecodingError),
-    ("br", b"whatever", httpx.DecodingError),
+    ("gzip", gzip.compress(b"one", mtime=0) + bytes(100), b"one"),
+    ("deflate", zlib.compress(b"one" * 100)[2:-4], b"one" * 100),
+    ("deflate", gzip.compress(b"one", mtime=0), b"one"),
+    ("utf-8", b"plain", b"plain"),
+    ("", b"plain", b"plain"),
+    ("gzip, gzip", gzip.compress(BOMB, mtime=0), UnaskedCoding),
+    ("br", b"whatever", UnaskedCoding),
+    ("zstd", b"whatever", UnaskedCoding),
+    ("deflate", b"\xffwhatever", httpx.DecodingError),
     ("gzip", b"this is no gzip", httpx.DecodingError),
     ("gzip", gzip.compress(b"one" * 100, mtime=0)[:-6], httpx.DecodingError),
     ("identity", b"x" * 1000, b"x" * 1000),
@@ -381,6 +417,7 @@ def test_every_failure_has_a_sentence_of_its_own() -> None:
                 httpx.ReadTimeout,
                 httpx.WriteError,
                 httpx.ReadError,
+                UnaskedCoding,
                 httpx.DecodingError,
                 httpx.TooManyRedirects,
                 httpx.RemoteProtocolError,
