@@ -39,7 +39,7 @@ from mcp_types import (
 )
 
 from portkey_bridge.operations import Operation
-from portkey_bridge.results import Results, excerpt, expand
+from portkey_bridge.results import Results, excerpt, expand, is_json
 
 #: A picture or sound may take this many times as many: models do not read it as text. With the default limit this
 #: stays below the 1,048,576 characters at which clients cut.
@@ -188,7 +188,7 @@ class Renderer:
     def json(self, answer: Answer) -> Rendered:
         """Render JSON, or the text that was meant to be JSON."""
         body, notes = _utf8(answer)
-        if not _is_json(body):
+        if not is_json(body):
             rendered = self.text(answer)
             return replace(
                 rendered, notes=(f"The body is declared as {answer.media_type} but is no JSON.", *rendered.notes)
@@ -206,7 +206,7 @@ class Renderer:
 
     def undeclared_text(self, answer: Answer) -> Rendered:
         """Render what is declared as another text: as JSON where it is an object or array all the same."""
-        if STRUCTURED_TEXT.match(answer.body) and _is_json(_utf8(answer)[0]):
+        if STRUCTURED_TEXT.match(answer.body) and is_json(_utf8(answer)[0]):
             rendered = self.json(answer)
             return replace(rendered, notes=(*rendered.notes, f"The body is JSON, declared as {_declared(answer)}."))
         return self.text(answer)
@@ -418,14 +418,6 @@ def _is_utf8(body: bytes) -> bool:
 
 def _is_text(body: bytes) -> bool:
     return not CONTROL.search(body) and _is_utf8(body)
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body, type=msgspec.Raw)
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-    return True
 
 
 def _structured(body: bytes) -> dict[str, Any] | None:

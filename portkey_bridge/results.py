@@ -12,7 +12,9 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import cached_property, lru_cache
+from itertools import islice
+from typing import Any, ClassVar
 
 import msgspec
 from jsonpointer import JsonPointer, JsonPointerException
@@ -26,6 +28,13 @@ WORTHWHILE = 200
 
 #: Levels that one view shows below its pointer.
 DEEPEST = 30
+
+#: Bytes of an array or object whose members are values at the same time, how often a place to cut is looked for, and
+#: the bytes of a member from which on its value takes less memory than its text.
+BATCH, TRIES, LARGE = 1 << 20, 32, 64
+
+#: Names among which the one is looked for that a pointer to nowhere meant.
+MOST_NAMES = 1000
 
 _SLICE = re.compile(r"#(-?\d{0,18}):(-?\d{0,18})$")
 
@@ -82,9 +91,18 @@ class Results:
         return old or len(self._kept) > self._bounds.count or size > self._bounds.bytes
 
 
+def is_json(text: bytes) -> bool:
+    """Tell whether a text in UTF-8 is JSON that can be read."""
+    try:
+        msgspec.json.decode(text, type=Json)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
 def expand(body: bytes, pointer: str, room: int) -> str:
     """Give the JSON text of a view of what stands at `pointer`, in about `room` characters. Raises PointerToNowhere."""
-    value, pointer, bounds = _locate(Json(body), pointer)
+    value, pointer, bounds = _locate(msgspec.json.decode(body, type=Json), pointer)
     return _view(value, pointer, room, 0, bounds)
 
 
@@ -107,29 +125,25 @@ def _locate(value: Json, pointer: str) -> tuple[Json, str, tuple[int | None, int
     for at, part in enumerate(parts):
         container = _open(value)
         last = parts[at] + sliced[0] if sliced and at == len(parts) - 1 else part
-        if isinstance(container, dict) and last in container:
-            value, bounds = container[last], bounds if last == part else (None, None)
-            parts[at] = last
+        if last != part and isinstance(container, _Object) and (found := container.get(last)) is not None:
+            value, bounds, parts[at] = found, (None, None), last
         else:
             value = _child(container, parts, at)
     return value, JsonPointer.from_parts(parts).path, bounds
 
 
 def _child(container: Any, parts: list[str], at: int) -> Json:
-    if isinstance(container, dict) and parts[at] in container:
-        child: Json = container[parts[at]]
-        return child
-    if isinstance(container, list) and re.fullmatch(r"\d{1,18}", parts[at]) and int(parts[at]) < len(container):
-        item: Json = container[int(parts[at])]
-        return item
-    prefix = JsonPointer.from_parts(parts[:at]).path
-    raise PointerToNowhere(JsonPointer.from_parts(parts).path, prefix, _available(container))
+    child = container.get(parts[at]) if isinstance(container, _Array | _Object) else None
+    if child is None:
+        prefix = JsonPointer.from_parts(parts[:at]).path
+        raise PointerToNowhere(JsonPointer.from_parts(parts).path, prefix, _available(container))
+    return child
 
 
 def _available(container: Any) -> list[str]:
-    if isinstance(container, dict):
-        return [str(JsonPointer.from_parts([key]).path) for key in container]
-    return [f"an index from 0 to {len(container) - 1}"] if isinstance(container, list) and container else []
+    if isinstance(container, _Object):
+        return [str(JsonPointer.from_parts([name]).path) for name, _ in container.between(0, MOST_NAMES)]
+    return [f"an index from 0 to {len(container) - 1}"] if isinstance(container, _Array) and container else []
 
 
 def _parts(pointer: str) -> list[str]:
@@ -143,13 +157,104 @@ def _number(digits: str) -> int | None:
     return int(digits) if digits not in ("", "-") else None
 
 
+class _Members:
+    """The members of an array or object, read in batches: never are all of many small ones values at the same time."""
+
+    frame: ClassVar[bytes]
+    kind: ClassVar[Any]
+
+    def __init__(self, value: Json) -> None:
+        self._value = value
+        self._inside = memoryview(value)[1:-1]
+        self._read = lru_cache(maxsize=1)(self._decode)
+
+    def __len__(self) -> int:
+        return sum(count for _, _, count in self._batches)
+
+    @cached_property
+    def _batches(self) -> Sequence[tuple[int, int, int]]:
+        """Where each batch begins and ends, and how many members it has."""
+        batches, end = [], -1
+        while end < len(self._inside):
+            begin, end = end + 1, self._end(end + 1)
+            batches.append((begin, end, self._count(begin, end)))
+            if begin == 0 and batches[0][2] * LARGE < end:
+                return [(0, len(self._inside), len(self._read(0, len(self._inside))))]
+        return batches
+
+    def _end(self, begin: int) -> int:
+        """Give the place of a comma between two members, seen by reading up to it; else the end of all.
+
+        Members that are full of commas are large, and may be read at once.
+        """
+        chunk = bytes(self._inside[begin : begin + BATCH])
+        cut = len(chunk)
+        for _ in range(TRIES if begin + BATCH < len(self._inside) else 0):
+            cut = max(chunk.rfind(b",", 0, cut), 0)
+            if is_json(self.frame % chunk[:cut]):
+                return begin + cut
+        return len(self._inside)
+
+    def _count(self, begin: int, end: int) -> int:
+        return len(self._read(begin, end))
+
+    def _decode(self, begin: int, end: int) -> Any:
+        is_whole = end - begin == len(self._inside)
+        text = self._value if is_whole else self.frame % self._inside[begin:end]
+        return msgspec.json.decode(text, type=self.kind)
+
+    def _between(self, start: int, stop: int) -> Iterator[Any]:
+        """Yield the batches that hold members of these places, and what to take of each."""
+        at = 0
+        for begin, end, count in self._batches:
+            if at < stop and start < at + count:
+                yield self._read(begin, end), slice(max(start - at, 0), stop - at)
+            at += count
+
+
+class _Array(_Members):
+    frame, kind = b"[%b]", list[Json]
+
+    def between(self, start: int, stop: int) -> Iterator[Json]:
+        for items, part in self._between(start, stop):
+            yield from items[part]
+
+    def get(self, name: str) -> Json | None:
+        index = int(name) if re.fullmatch(r"\d{1,18}", name) else -1
+        return next(self.between(index, index + 1), None) if index >= 0 else None
+
+    def _count(self, begin: int, end: int) -> int:
+        text = bytes(self._inside[begin:end])
+        if not text.strip() or any(mark in text for mark in (b'"', b"[", b"{")):
+            return super()._count(begin, end)
+        return text.count(b",") + 1  # numbers and such, of which there may be millions
+
+
+class _Object(_Members):
+    frame, kind = b"{%b}", dict[str, Json]
+
+    def between(self, start: int, stop: int) -> Iterator[tuple[str, Json]]:
+        for members, part in self._between(start, stop):
+            yield from islice(members.items(), part.start, part.stop)
+
+    def get(self, name: str) -> Json | None:
+        found = None
+        for members, _ in self._between(0, len(self)):
+            found = members.get(name, found)  # the last of several counts, as in Python
+        return found
+
+
+_KINDS: Mapping[bytes, Callable[[Json], Any]] = {
+    b"{": _Object,
+    b"[": _Array,
+    b'"': lambda value: msgspec.json.decode(value, type=str),
+}
+
+
 def _open(value: Json) -> Any:
-    """Read one level of a value: an object or array of texts, or a string. Other values are None."""
+    """Open one level of a value: an object, an array or a string. Other values are None."""
     kind = _KINDS.get(bytes(memoryview(value)[:1]))
-    return msgspec.json.decode(value, type=kind) if kind is not None else None
-
-
-_KINDS: Mapping[bytes, Any] = {b"{": dict[str, Json], b"[": list[Json], b'"': str}
+    return kind(value) if kind is not None else None
 
 
 def _size(value: Json) -> int:
@@ -181,38 +286,39 @@ def _view_string(text: str, pointer: str, room: int, _: int, start: int, stop: i
     return _json(excerpt(text, room, pointer, start, stop))
 
 
-def _view_array(items: Sequence[Json], pointer: str, room: int, depth: int, start: int, stop: int) -> str:
+def _view_array(items: _Array, pointer: str, room: int, depth: int, start: int, stop: int) -> str:
     """Show the first items in full; the very first one in part if it does not fit."""
     rest = _rest(pointer, start, stop, len(items), "items")
     room -= len(rest)
     shown: list[str] = []
-    for index in range(start, stop):
-        if _size(items[index]) + 1 > room:
+    for item in items.between(start, stop):
+        if _size(item) + 1 > room:
             break
-        shown.append(_text(items[index]))
+        shown.append(_text(item))
         room -= len(shown[-1]) + 1
     if not shown and start < stop:
-        shown.append(_part(items[start], f"{pointer}/{start}", room, depth))
+        shown.append(_part(next(items.between(start, stop)), f"{pointer}/{start}", room, depth))
     at = start + len(shown)
     return f"[{','.join([*shown, *([_rest(pointer, at, stop, len(items), 'items')] if at < stop else [])])}]"
 
 
-def _view_object(members: Mapping[str, Json], pointer: str, room: int, depth: int, start: int, stop: int) -> str:
+def _view_object(members: _Object, pointer: str, room: int, depth: int, start: int, stop: int) -> str:
     """Show as many names as fit; behind them the small values in full, and the large ones in part."""
-    names = list(members)[start:stop]
-    pointers = {name: pointer + str(JsonPointer.from_parts([name]).path) for name in names}
-    shown: dict[str, str] = {}
     room -= len(rest := _rest(pointer, start, stop, len(members), "members")) + 5
-    for name in names:
-        least = _least(members[name], pointers[name])
+    values: dict[str, Json] = {}
+    pointers: dict[str, str] = {}
+    shown: dict[str, str] = {}
+    for name, value in members.between(start, stop):
+        pointers[name] = pointer + str(JsonPointer.from_parts([name]).path)
+        least = _least(value, pointers[name])
         if shown and len(name) + len(least) + 4 > room:
             break
-        shown[name] = least
+        values[name], shown[name] = value, least
         room -= len(name) + len(least) + 4
-    for name, better in _better(members, pointers, shown, room, depth):
+    for name, better in _better(values, pointers, shown, room, depth):
         shown[name] = better
     written = [f"{_json(name)}:{text}" for name, text in shown.items()]
-    if len(shown) < len(names):
+    if start + len(shown) < stop:
         rest = _rest(pointer, start + len(shown), stop, len(members), "members")
         written.append(f'"…":{rest}')
     return f"{{{','.join(written)}}}"
@@ -255,6 +361,6 @@ def _rest(pointer: str, at: int, stop: int, count: int, what: str) -> str:
 
 _VIEWS: Mapping[type, Callable[[Any, str, int, int, int, int], str]] = {
     str: _view_string,
-    list: _view_array,
-    dict: _view_object,
+    _Array: _view_array,
+    _Object: _view_object,
 }

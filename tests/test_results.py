@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonpointer import resolve_pointer
 
+from portkey_bridge import results as module
 from portkey_bridge.results import ForgottenResult, Results, excerpt, expand
 from portkey_bridge.settings import Bounds
 from portkey_bridge.views import PointerToNowhere
@@ -115,11 +117,12 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=60, deadline=None)
-@given(VALUES, st.sampled_from([1000, 2500]))
-def test_every_stub_can_be_followed_until_nothing_is_left_out(value: Any, room: int) -> None:
-    """Following all the pointers gives back the whole value: nothing is lost, and nothing is made up."""
+@given(VALUES, st.sampled_from([1000, 2500]), st.sampled_from([module.BATCH, 300, 20]))
+def test_every_stub_can_be_followed_until_nothing_is_left_out(value: Any, room: int, batch: int) -> None:
+    """Following all the pointers gives back the whole value, however little of it is read at once."""
     body = json.dumps(value, ensure_ascii=False).encode()
-    assert read_all(body, room) == value
+    with patch.object(module, "BATCH", batch):
+        assert read_all(body, room) == value
 
 
 def read_all(body: bytes, room: int) -> Any:
@@ -149,6 +152,34 @@ def test_a_large_object_and_array_can_be_read_to_their_ends() -> None:
     many = {"names": {f"name {number}": number for number in range(900)}, "numbers": list(range(3000))}
     body = json.dumps(many).encode()
     assert read_all(body, 1500) == many
+
+
+#: Members whose commas say nothing of where one ends
+BATCHED: list[Any] = [
+    list(range(500)),
+    [f'"{number}",[{{' for number in range(200)],
+    [[number, [number, {"a": ","}]] for number in range(100)],
+    {f"{number},": [number, "]},"] for number in range(100)},
+    [None, *range(100), {"a": list(range(300))}, *"x,y,z"],
+]
+
+
+@pytest.mark.parametrize("value", BATCHED)
+def test_a_value_is_the_same_however_little_of_it_is_read_at_once(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends between two members and nowhere else."""
+    body = json.dumps(value, indent=1).encode()
+    pointers = ["", "#-3:", "#90:95", "/99", "/99,", "/101/a#200:"]
+    asked = [pointer for pointer in pointers if "error" not in _seen(body, pointer)]
+    whole = [_seen(body, pointer) for pointer in asked]
+    monkeypatch.setattr(module, "BATCH", 50)
+    assert [_seen(body, pointer) for pointer in asked] == whole
+
+
+def _seen(body: bytes, pointer: str) -> str:
+    try:
+        return expand(body, pointer, 400)
+    except PointerToNowhere:
+        return "error"
 
 
 def test_what_is_nested_deep_is_shown_in_steps() -> None:
