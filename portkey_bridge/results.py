@@ -190,7 +190,9 @@ class _Members:
         chunk = bytes(self._inside[begin : begin + BATCH])
         cut = len(chunk)
         for _ in range(TRIES if begin + BATCH < len(self._inside) else 0):
-            cut = max(chunk.rfind(b",", 0, cut), 0)
+            cut = chunk.rfind(b",", 0, cut)
+            if cut <= 0:
+                break
             if is_json(self.frame % chunk[:cut]):
                 return begin + cut
         return len(self._inside)
