@@ -6,7 +6,7 @@ What goes wrong on it, wherever, is a result that a model can act on, and holds 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
@@ -28,12 +28,15 @@ from portkey_bridge.security import (
     variable,
     variables,
 )
-from portkey_bridge.streams import READERS, Report, Stream
+from portkey_bridge.streams import READERS, Report, Stream, is_event_stream, server_sent_events
 from portkey_bridge.tools import Tool
 from portkey_bridge.transport import TooLarge, Transport, explain, may_have_happened
 
 #: What an exchange may fail with.
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
+
+#: What some APIs declare their streams as.
+UNDECLARED_STREAMS = ("", "application/json")
 
 #: Statuses that concern the credentials (RFC 9110 section 15.5.2 and 15.5.4).
 CREDENTIAL_STATUSES = (401, 403)
@@ -118,7 +121,7 @@ class Bridge:
         problem = ""
         try:
             if reader is not None:
-                await stream.read(reader(response.aiter_raw()), report, self.redact)
+                await stream.read(reader(_kept(response.aiter_raw(), body, stream)), report, self.redact)
             else:
                 async for chunk in response.aiter_raw():
                     body.write(chunk)
@@ -126,8 +129,12 @@ class Bridge:
             problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
             if isinstance(error, TooLarge):
                 body = BytesIO()  # a first part of that size helps nobody
-        if reader is None:
-            return replace(answer, body=body.getvalue(), problem=problem)
+        answer = replace(answer, body=body.getvalue(), problem=problem)
+        is_stream = is_event_stream(answer.body)
+        if reader is None and is_stream and response.is_success and answer.media_type in UNDECLARED_STREAMS:
+            await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
+        if not stream.events and not (reader and is_stream):
+            return answer  # what was declared as a stream may be something else
         return replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True)
 
     def _redacted(self, answer: Answer) -> Answer:
@@ -159,6 +166,18 @@ class Bridge:
             f"The request carried {' and '.join(sent)}: check the value, and what it permits." if sent else "",
             f"Not set, and also taken: {', '.join(missing)}." if missing else "",
         ]
+
+
+async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
+    """Give the chunks, and keep them until there is an event: what has none may be no stream at all."""
+    async for chunk in chunks:
+        if not stream.events:
+            body.write(chunk)
+        yield chunk
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 def _host(error: BaseException, request: httpx.Request) -> str:

@@ -6,6 +6,7 @@ before a stream broke off is kept. Numbers stay as they were sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -127,23 +128,53 @@ async def _closed(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield b"\n\n"
 
 
+def is_event_stream(body: bytes) -> bool:
+    """Tell whether a body, whatever it is declared as, is a stream of server-sent events and nothing else."""
+    return _EVENT_STREAM.fullmatch(body) is not None
+
+
+_EVENT_STREAM = re.compile(
+    rb"(\xef\xbb\xbf)?([\r\n]|(data|event|id|retry)?:[^\r\n]*+([\r\n]|$)|(data|event|id)[\r\n])*+"
+)
+
+
 async def json_lines(body: AsyncIterator[bytes]) -> AsyncIterator[Event]:
-    r"""Yield the values of newline-delimited JSON. Only `\n` ends a line; a record separator (RFC 7464) is dropped."""
+    r"""Yield the values of newline-delimited JSON. Only `\n` ends a line."""
+    async for line in _lines(body):
+        if text := line.strip(_BLANK):
+            yield event(text)
+
+
+async def json_sequence(body: AsyncIterator[bytes]) -> AsyncIterator[Event]:
+    """Yield the values of a JSON text sequence, each of which may take several lines (RFC 7464)."""
+    record: list[str] = []
+    async for line in _lines(body):
+        if line.startswith(_RECORD_SEPARATOR) and record:
+            yield event("\n".join(record))
+            record = []
+        found = event(line.strip(_BLANK))
+        if not record and (found.value is not None or found.data == "null"):
+            yield found
+        elif record or found.data:
+            record.append(found.data)
+    if record:
+        yield event("\n".join(record))
+
+
+_RECORD_SEPARATOR = "\x1e"
+_BLANK = f"\ufeff{_RECORD_SEPARATOR} \t\r"
+
+
+async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[str]:
     rest = bytearray()
     async for chunk in body:
         *lines, last = chunk.split(b"\n")
         for line in lines:
             rest += line
-            if text := _line(rest):
-                yield event(text)
+            yield rest.decode("utf-8", "replace")
             rest.clear()
         rest += last
-    if text := _line(rest):
-        yield event(text)
-
-
-def _line(line: bytearray) -> str:
-    return line.decode("utf-8", "replace").strip("\ufeff\x1e \t\r")
+    yield rest.decode("utf-8", "replace")
 
 
 #: How a stream is read, by its media type.
@@ -152,10 +183,11 @@ READERS: dict[str, Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]] = {
     **dict.fromkeys(
         (
             *("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"),
-            *("application/x-jsonl", "application/json-lines", "application/json-seq", "application/stream+json"),
+            *("application/x-jsonl", "application/json-lines", "application/stream+json"),
         ),
         json_lines,
     ),
+    "application/json-seq": json_sequence,
 }
 
 
@@ -233,8 +265,15 @@ def _grown(parts: Sequence[Any]) -> Any:
 def _merge_chunks(chunks: Sequence[Any]) -> Any:
     """Give the object of a chat completion or completion from its chunks."""
     kind = next(chunk["object"] for chunk in chunks if chunk.get("object") in CHUNKS)
-    whole = _grown(chunks)
+    whole = _grown([_with_indexes(chunk) for chunk in chunks])
     return whole | {"object": CHUNKS[kind], "choices": [_finished(choice) for choice in whole["choices"]]}
+
+
+def _with_indexes(chunk: Any) -> Any:
+    """Give a chunk whose choices have an index, which some APIs leave out where there is one choice."""
+    if not chunk.get("choices"):
+        return chunk
+    return chunk | {"choices": [{"index": index} | choice for index, choice in enumerate(chunk["choices"])]}
 
 
 def _finished(choice: Any) -> Any:
@@ -252,10 +291,33 @@ def _without(value: Any, *names: str) -> Any:
 
 
 def _merge_response(events: Sequence[Any]) -> Any:
-    """Give the response that the last event of a responses stream carries, with the items that were done by then."""
+    """Give the response that the last event of a responses stream carries, with the items that it lacks by then."""
     response = next(event["response"] for event in reversed(events) if "response" in event)
-    done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
-    return response if response.get("output") or not done else response | {"output": done}
+    if response.get("output"):
+        return response
+    items: dict[int, Any] = {}
+    grown: dict[int, str] = {}
+    for event in events:
+        index = event.get("output_index", len(items))
+        if event["type"] in ("response.output_item.added", "response.output_item.done"):
+            items[index] = event["item"]
+        if event["type"] == "response.output_item.done":
+            grown.pop(index, None)
+        if event["type"] in _GROWING_ITEMS:
+            grown[index] = grown.get(index, "") + event["delta"]
+    unfinished = {index: items.get(index, {}) | _part_of_item(items.get(index, {}), grown[index]) for index in grown}
+    items |= unfinished
+    return response | {"output": [items[index] for index in sorted(items)]} if items else response
+
+
+#: Events that bring a further piece of the text of a message, or of the arguments of a function call.
+_GROWING_ITEMS = ("response.output_text.delta", "response.function_call_arguments.delta")
+
+
+def _part_of_item(item: Any, text: str) -> Any:
+    if item.get("type") == "function_call":
+        return {"arguments": text}
+    return {"content": [{"type": "output_text", "text": text}]}
 
 
 def _is_of_response(kind: str) -> bool:

@@ -95,6 +95,8 @@ ANSWERS = {
     "unauthorized": whole(f'{{"error": "wrong key: {MARKER}"}}'.encode(), 401),
     "echo_in_events": chunked(EVENTS, f"data: {MARKER}\n\n".encode()) + LAST_CHUNK,
     "echo_in_picture": whole(b"\x89PNG" + MARKER.encode(), media_type="image/png"),
+    "no_events": chunked(EVENTS, b'{"error": "no such model"}') + LAST_CHUNK,
+    "undeclared_events": whole(SOME_EVENT + piece("stop")),
     "cut_event": chunked(EVENTS, SOME_EVENT + b'data: {"id": "c'),
     "failing_stream": chunked(EVENTS, SOME_EVENT + ERROR_EVENT) + LAST_CHUNK,
 }

@@ -110,6 +110,8 @@ MISBEHAVIOURS = [
     ("echo", False, "Bearer [API_KEY]"),
     ("echo_in_events", False, "[API_KEY]"),
     ("echo_in_picture", False, ""),
+    ("no_events", False, '{"error": "no such model"}'),
+    ("undeclared_events", False, '"content":"what came"'),
     ("cut_event", True, "what came"),
     ("cut_event", True, "The answer broke off"),
     ("failing_stream", True, "what came"),

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.streams import Event, Stream, added_text, event, json_lines, server_sent_events
+from portkey_bridge.streams import (
+    Event,
+    Stream,
+    added_text,
+    event,
+    is_event_stream,
+    json_lines,
+    json_sequence,
+    server_sent_events,
+)
 
 Reader = Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]
 
@@ -199,6 +208,34 @@ MERGED = [
     ),
     pytest.param(
         [
+            {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "A"}}]},
+            {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]},
+        ],
+        {
+            "object": "chat.completion",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Aa"}, "finish_reason": "stop"}],
+        },
+        id="choices without an index",
+    ),
+    pytest.param(
+        [
+            chunk(role="assistant", audio={"id": "a", "transcript": "He"}),
+            chunk(audio={"data": "UklG", "transcript": "y"}),
+            chunk(audio={"data": "RgAA", "expires_at": 7}),
+            chunk(finish="stop"),
+        ],
+        completion(
+            choice(
+                0,
+                "stop",
+                content=None,
+                audio={"id": "a", "transcript": "Hey", "data": "UklGRgAA", "expires_at": 7},
+            )
+        ),
+        id="sound",
+    ),
+    pytest.param(
+        [
             {
                 "id": "cmpl-1",
                 "object": "text_completion",
@@ -266,6 +303,40 @@ async def test_numbers_of_a_stream_stay_as_they_were() -> None:
     assert stream.merged() == b"[" + value + b"]"
 
 
+#: A JSON text sequence (RFC 7464), and its values
+SEQUENCES = [
+    (b'\x1e{"a":1}\n\x1e2\n', [{"a": 1}, 2]),
+    (b'\x1e{"a":\n1}\n\x1enull\n', [{"a": 1}, None]),
+    (b'{"a":1}\n{"a":2}', [{"a": 1}, {"a": 2}]),
+    (b'\x1e{"a":\n\x1e{"a":2}\n', ['{"a":', {"a": 2}]),
+    (b"\x1e\n", []),
+]
+
+
+@pytest.mark.parametrize(("arrives", "expected"), SEQUENCES)
+async def test_json_sequences_are_read_as_specified(arrives: bytes, expected: list[Any]) -> None:
+    """A record separator begins a value, which may take several lines."""
+    stream, _ = await read(json_sequence, *(arrives[at : at + 1] for at in range(len(arrives))))
+    assert json.loads(stream.merged()) == expected
+
+
+#: A body, and whether it is a stream of events
+BODIES = [
+    (b"data: 1\n\n", True),
+    (b"\xef\xbb\xbf: hello\r\r\ndata\nevent:x\nretry: 1", True),
+    (b"", True),
+    (b'{"data": 1}', False),
+    (b"data: 1\n\n<html>", False),
+    (b"words", False),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), BODIES)
+def test_a_stream_is_known_by_its_lines(body: bytes, expected: bool) -> None:
+    """Each line of an event stream is a comment or a field (HTML Living Standard section 9.2.5)."""
+    assert is_event_stream(body) is expected
+
+
 async def test_names_and_ids_of_events_are_kept() -> None:
     """An event that has a name or an id is an object with its data."""
     stream, _ = await read(server_sent_events, b'event: delta\ndata: {"a":1}\n\n', b"id: 9\ndata: words\n\n")
@@ -313,15 +384,25 @@ async def test_records_with_errors_of_their_own_are_no_failure() -> None:
     assert stream.complaint == ""
 
 
-async def test_an_interrupted_response_keeps_the_items_that_were_done() -> None:
-    """The response that was announced carries what was finished."""
+async def test_an_interrupted_response_keeps_what_came() -> None:
+    """The response that was announced carries what was finished, and what was begun as far as it came."""
     stream, _ = await read(
         server_sent_events,
         sse(
             {"type": "response.created", "response": {"id": "r", "status": "in_progress", "output": []}},
-            {"type": "response.output_item.done", "item": {"id": "m"}},
+            {"type": "response.output_item.done", "output_index": 0, "item": {"id": "m"}},
+            {"type": "response.output_item.added", "output_index": 1, "item": {"id": "n", "type": "message"}},
+            {"type": "response.output_text.delta", "output_index": 1, "delta": "what "},
+            {"type": "response.output_text.delta", "output_index": 1, "delta": "came"},
+            {"type": "response.output_item.added", "output_index": 2, "item": {"type": "function_call", "name": "f"}},
+            {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": '{"a'},
             end=False,
         ),
     )
-    assert json.loads(stream.merged()) == {"id": "r", "status": "in_progress", "output": [{"id": "m"}]}
+    output = [
+        {"id": "m"},
+        {"id": "n", "type": "message", "content": [{"type": "output_text", "text": "what came"}]},
+        {"type": "function_call", "name": "f", "arguments": '{"a'},
+    ]
+    assert json.loads(stream.merged()) == {"id": "r", "status": "in_progress", "output": output}
     assert stream.complaint
