@@ -7,13 +7,14 @@ left out.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,17 +22,18 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
-from mcp_types import CallToolResult, TextContent
+from mcp_types import AudioContent, CallToolResult, ContentBlock, ImageContent, TextContent
 from mcp_types import Tool as ListedTool
 
 from portkey_bridge.errors import ArgumentsError
+from portkey_bridge.gallery import GALLERY
 from portkey_bridge.load import load_api
 from portkey_bridge.mock import mock_running
 from portkey_bridge.operations import Api
 from portkey_bridge.samples import Samples
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.tools import EXPAND_SCHEMA, Tool, build_tools, select_tools
+from portkey_bridge.tools import EXPAND_RESULT, EXPAND_SCHEMA, Tool, build_tools, select_tools
 
 if TYPE_CHECKING:
     from portkey_bridge.cli import Invocation
@@ -75,15 +77,24 @@ def run_demo(invocation: Invocation) -> int:
     """
     settings = invocation.settings
     api = load_api(settings)
-    tools = {tool.name: tool for tool in select_tools(build_tools(api)[0], settings)}
-    with mock_running(api) as url, TemporaryDirectory() as folder:
+    tools = _tools_of(api, settings)
+    page = Page(sys.stdout)
+    with TemporaryDirectory() as folder:
         log = Path(folder, "stderr")
         try:
-            asyncio.run(_show(api, tools, server_process(settings, url, tools, log)))
+            _show(page, api, tools, settings, log)
+            if settings.spec is None:
+                _show_gallery(page, settings, log)
         except Exception as error:  # whatever it is: a person gets one line and no traceback
             print(f"portkey-bridge: the demo stopped: {_reason(error, log)}", file=sys.stderr)
             return 1
+    page.title("Everything went as shown")
+    page.say("Next: run portkey-bridge in an MCP client. The README says how, and portkey-bridge --help what else.")
     return 0
+
+
+def _tools_of(api: Api, settings: Settings) -> dict[str, Tool]:
+    return {tool.name: tool for tool in select_tools(build_tools(api)[0], settings)}
 
 
 def _reason(error: Exception, log: Path) -> str:
@@ -129,20 +140,42 @@ def _absolute(spec: str) -> str:
     return spec if "://" in spec else str(Path(spec).resolve())
 
 
-async def _show(api: Api, tools: Mapping[str, Tool], server: StdioTransport) -> None:
-    page = Page(sys.stdout)
+def _show(page: Page, api: Api, tools: Mapping[str, Tool], settings: Settings, log: Path) -> None:
+    """Show the document's own operations at work."""
     page.title(f"portkey-bridge shows {api.title}")
     page.say(
         "No key, no network: a mock of the API on this machine answers, with made-up data. The server is the real "
         "one. It runs as a child process, and an MCP client talks to it."
     )
+    parts = (_Demo.listing, _Demo.stub, _Demo.reading, _Demo.writing, _Demo.streaming, _Demo.refusal)
+    with mock_running(api) as url:
+        asyncio.run(_run(parts, page, api, tools, server_process(settings, url, tools, log)))
+
+
+def _show_gallery(page: Page, settings: Settings, log: Path) -> None:
+    """Show answers of further kinds, from an API that has them."""
+    spec = log.with_name("gallery.json")
+    spec.write_text(json.dumps(GALLERY), encoding="utf-8")
+    settings = Settings(spec=str(spec), environ=settings.environ)
+    api = load_api(settings)
+    tools = _tools_of(api, settings)
+    with mock_running(api) as url:
+        parts = (_Demo.media, _Demo.large_list)
+        asyncio.run(_run(parts, page, api, tools, server_process(settings, url, tools, log)))
+
+
+async def _run(
+    parts: Iterable[Callable[[_Demo], Awaitable[None]]],
+    page: Page,
+    api: Api,
+    tools: Mapping[str, Tool],
+    server: StdioTransport,
+) -> None:
     async with Client(server) as client:
         listing = await client.list_tools()
         demo = _Demo(page, client, {tool.name: tool for tool in listing}, tools, _Caller(api))
-        for part in (demo.listing, demo.stub, demo.reading, demo.writing, demo.refusal):
-            await part()
-    page.title("Everything went as shown")
-    page.say("Next: run portkey-bridge in an MCP client. The README says how, and portkey-bridge --help what else.")
+        for part in parts:
+            await part(demo)
 
 
 class _Caller:
@@ -231,6 +264,52 @@ class _Demo:
         """Show a call with a JSON body."""
         await self._show_call([tool for tool in self._tools() if _has_json_body(tool)], "A call with a body")
 
+    async def streaming(self) -> None:
+        """Show a call whose answer comes in events, and that it is the answer of the same call without them."""
+        tool = next((tool for tool in self._tools() if "stream" in tool.arguments.bindings), None)
+        arguments = self.caller.arguments(tool) if tool is not None else None
+        if tool is None or arguments is None:
+            return
+        came: list[str] = []
+
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            came.extend([message] if message else [])
+
+        plain = await self.client.call_tool_mcp(tool.name, arguments)
+        streamed = await self.client.call_tool_mcp(tool.name, {**arguments, "stream": True}, progress_handler=report)
+        if not came:
+            return
+        if streamed.structured_content != plain.structured_content:
+            raise _Unexpected(f"{tool.name} gave something else when it was streamed")
+        self.page.heading("A streamed answer")
+        self.page.say("The API sends events. While they come, the client is told what each one adds:")
+        self.page.call(tool.name, {**arguments, "stream": True})
+        self.page.quote("\n".join(f"progress {number}: {text}" for number, text in enumerate(came, 1)))
+        self.page.say("The result is the whole object, equal to that of the same call without stream.")
+
+    async def media(self) -> None:
+        """Show a picture and a sound."""
+        self.page.heading("A picture and a sound")
+        self.page.say(
+            "The rest is from another, small API, whose answers are of more kinds. What is no text comes as a block of "
+            "its own, which clients show and play:"
+        )
+        for name in ("getpicture", "getsound"):
+            self.page.result(await self.call(name, {}))
+
+    async def large_list(self) -> None:
+        """Show a view of a list that is too large for a result, and a part of it that the view leaves out."""
+        self.page.heading("A large list")
+        self.page.say("An answer that is too large is shown in part, and kept. It begins and ends so:")
+        view = _text(await self.call("liststars", {}))
+        said, _, value = view.partition("\n")
+        self.page.quote(f"{said}\n{value[:150]} … {value[-110:]}")
+        self.page.heading("The large list, read on")
+        result_id = view.partition("resultId: ")[2].partition(".")[0]
+        pointers = ["/stars/4999", "/stars#3000:3003"]
+        result = await self.call(EXPAND_RESULT, {"resultId": result_id, "jsonPointers": pointers})
+        self.page.json(json.loads(_text(result)))
+
     async def refusal(self) -> None:
         """Show a call that is refused, and its explanation."""
         for tool in sorted(self._tools(), key=lambda tool: not _has_json_body(tool)):
@@ -291,6 +370,14 @@ def _text(result: CallToolResult) -> str:
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
 
 
+def _described(block: ContentBlock) -> str:
+    if isinstance(block, TextContent):
+        return block.text
+    if isinstance(block, ImageContent | AudioContent):
+        return f"({block.type}: {len(base64.b64decode(block.data))} bytes of {block.mime_type})"
+    return f"({block.type})"
+
+
 def _first_schema(result: CallToolResult) -> Any:
     expanded = json.loads(_text(result))[0]
     if "schema" not in expanded:
@@ -340,7 +427,7 @@ class Page:
         if result.structured_content is not None:
             self.json(result.structured_content)
         else:
-            self.quote(_text(result) or f"({result.content[0].type})")
+            self.quote("\n".join(map(_described, result.content)))
 
     def json(self, value: Any) -> None:
         """Set a JSON value, cut where it is long."""

@@ -38,10 +38,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from portkey_bridge.chunks import as_events
 from portkey_bridge.errors import DanglingReference, SettingsError, Violation
 from portkey_bridge.load import load_api
 from portkey_bridge.operations import Api, Operation, Parameter, Schema, SecurityScheme
@@ -197,10 +198,11 @@ class _Endpoint:
         if not _has_credential(operation, request):
             names = sorted({scheme.name for scheme in chain(*operation.security)})
             return _refusal(401, f"{operation.method} {operation.path} needs a credential: {' or '.join(names)}")
-        violations = tuple(self.check.violations(request, await request.body()))
+        body = await request.body()
+        violations = tuple(self.check.violations(request, body))
         if violations:
             return _refusal(400, f"The request does not fit {operation.method} {operation.path}", violations)
-        return make_answer(operation, self.samples)
+        return make_answer(operation, self.samples, streamed=_asks_for_stream(body))
 
 
 def _has_credential(operation: Operation, request: Request) -> bool:
@@ -346,14 +348,28 @@ def _explain(error: Exception) -> Iterator[Violation]:
         yield Violation(pointer(place), str(cause)[:300])
 
 
-def make_answer(operation: Operation, samples: Samples) -> Response:
-    """Give the answer of the first success that the document declares: JSON if it can be, else what else there is."""
+def _asks_for_stream(body: bytes) -> bool:
+    """Tell whether a body says `stream`, as OpenAI's operations have it."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and value.get("stream") is True
+
+
+def make_answer(operation: Operation, samples: Samples, *, streamed: bool = False) -> Response:
+    """Give the answer of the first success that the document declares: JSON if it can be, else what else there is.
+
+    With `streamed`, an object of a kind that can come in events does.
+    """
     status, response = _success(operation.responses, samples.root)
     content = response.get("content") or {}
     if not content or status in BODILESS:
         return Response(status_code=status)
     name = next((name for name in content if JSON.match(name)), next(iter(content)))
     value = _value(follow(samples.root, content[name]), samples)
+    if streamed and (events := as_events(value)):
+        return StreamingResponse(iter(events), status, media_type="text/event-stream")
     name = next((concrete for pattern, concrete in CONCRETE.items() if fnmatch(name.lower(), pattern)), name)
     return Response(_encode(name, value), status, headers={"content-type": name})
 

@@ -84,7 +84,7 @@ IMPOSSIBLE = document(
 
 def headings(text: str) -> list[str]:
     """Give the headings of the parts."""
-    return re.findall(r"^\d\. (.*)$", text, re.MULTILINE)
+    return re.findall(r"^\d+\. (.*)$", text, re.MULTILINE)
 
 
 @pytest.fixture
@@ -110,8 +110,18 @@ def test_shows_the_portkey_api(run: Run, tmp_path: Path) -> None:
         "The stub, expanded",
         "A call that reads",
         "A call with a body",
+        "A streamed answer",
         "A call that is refused",
+        "A picture and a sound",
+        "A large list",
+        "The large list, read on",
     ]
+    assert "progress 1: some-\n    progress 2: content\n" in shown
+    assert re.search(r"\(image: \d+ bytes of image/png\)", shown)
+    assert re.search(r"\(audio: \d+ bytes of audio/wav\)", shown)
+    assert "4,999 more" not in shown
+    assert '{"id": 4999, "name": ' in shown
+    assert '{"id": 3002, "name": ' in shown
     assert "There are 233," in shown
     assert re.search(r"takes \d+ kB", shown)
     assert "[expandSchema" in shown

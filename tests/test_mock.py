@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import wave
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +22,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 
 from portkey_bridge.bodies import Sources
+from portkey_bridge.bridge import no_report
 from portkey_bridge.cli import main
 from portkey_bridge.document import Document
 from portkey_bridge.files import Files
@@ -34,6 +35,7 @@ from portkey_bridge.request import write_request
 from portkey_bridge.samples import Samples
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
+from portkey_bridge.streams import Stream, server_sent_events
 from portkey_bridge.tools import Tool, build_tools
 
 from .conftest import BARE, Run
@@ -330,6 +332,31 @@ def test_answers_with_real_files(small: httpx.Client) -> None:
     assert picture.content.startswith(b"\x89PNG\r\n\x1a\n")
     with wave.open(io.BytesIO(small.get("/wav").content)) as sound:
         assert sound.getnframes() == 0
+
+
+#: A path of the Portkey API whose answer can be streamed, and a request for it
+STREAMED: dict[str, dict[str, Any]] = {
+    "/chat/completions": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+    "/completions": {"model": "m", "prompt": "Hi"},
+    "/responses": {"model": "o1-pro", "input": "Hi"},
+}
+
+
+@pytest.mark.parametrize("path", STREAMED)
+async def test_a_streamed_answer_is_the_other_one_in_events(mock: httpx.Client, path: str) -> None:
+    """Put together again, what comes for `stream` is what comes without."""
+    plain = mock.post(path, json=STREAMED[path])
+    streamed = mock.post(path, json={**STREAMED[path], "stream": True})
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    assert streamed.text.count("data: ") > 3
+
+    async def body() -> AsyncIterator[bytes]:
+        yield streamed.content
+
+    stream = Stream()
+    await stream.read(server_sent_events(body()), no_report, str)
+    assert json.loads(stream.merged()) == plain.json()
+    assert stream.complaint == ""
 
 
 def test_a_body_needs_no_read_only_property(small: httpx.Client) -> None:
