@@ -7,6 +7,7 @@ before a stream broke off is kept. Numbers stay as they were sent.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,6 +22,9 @@ END = "[DONE]"
 
 #: Characters of an event that a progress notification repeats.
 REPORTED = 500
+
+#: Events that are each reported, and the seconds between two reports from then on: a report costs more than an event.
+REPORTED_EACH, PAUSE = 1000, 0.1
 
 #: The members of an event that is nothing but an error.
 OF_AN_ERROR = frozenset(("error", "type", "code", "status", "message", "provider", "request_id"))
@@ -70,14 +74,22 @@ class Stream:
     ended: bool = False
 
     async def read(self, events: AsyncIterator[Event], report: Report, redact: Callable[[str], str]) -> None:
-        """Read to the end, and report each event as it comes. Raises what the reading of the body raises."""
+        """Read to the end, and report each event as it comes. Raises what the reading of the body raises.
+
+        Of many events those are reported together that come between two reports.
+        """
+        added, reported = "", 0.0
         async for event in events:
             if event.data.strip() == END:
                 self.ended = True
                 continue
             self.events.append(event)
-            added = added_text(event)
-            await report(len(self.events), redact(added)[:REPORTED] if added else None)
+            added += added_text(event)
+            if len(self.events) <= REPORTED_EACH or time.monotonic() - reported >= PAUSE:
+                await report(len(self.events), redact(added)[:REPORTED] or None)
+                added, reported = "", time.monotonic()
+        if added:
+            await report(len(self.events), redact(added)[:REPORTED])
 
     @property
     def complaint(self) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portkey_bridge.streams import (
+    REPORTED_EACH,
     Event,
     Stream,
     added_text,
@@ -350,6 +351,21 @@ async def test_progress_is_the_text_that_was_added() -> None:
     assert added_text(event('{"type": "response.output_text.delta", "delta": "x"}')) == "x"
     assert added_text(event('{"object": "text_completion", "choices": [{"text": "x"}]}')) == "x"
     assert added_text(event('{"anything": 1}')) == '{"anything": 1}'
+
+
+async def test_many_events_are_reported_together() -> None:
+    """Reports cost more than events: of very many, those between two reports are told at once, and none is left out."""
+    stream, reported = Stream(), []
+
+    async def report(number: int, added: str | None) -> None:
+        reported.append((number, added))
+
+    words = [f"{number} " for number in range(REPORTED_EACH + 20)]
+    await stream.read(server_sent_events(chunks([sse(*(chunk(content=word) for word in words))])), report, str)
+    assert reported[:2] == [(1, "0 "), (2, "1 ")]
+    assert len(reported) < len(words)
+    assert reported[-1][0] == len(words)
+    assert "".join(added or "" for _, added in reported) == "".join(words)
 
 
 #: What arrives, whether the connection breaks behind it, what is said, the text that is kept
