@@ -1,0 +1,90 @@
+"""What large answers take of the memory: `python -m bench.memory`. Needs Linux's /proc."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.figures import table
+from bench.stdio import module, session
+
+#: Bytes of an answer that is viewed, and of one that is refused.
+LARGE, TOO_LARGE = 100_000_000, 1_000_000_000
+
+OBJECT = json.dumps({"id": 123456, "name": "a name", "tags": ["a", "b"], "price": 12.5, "more": {"x": 1}}).encode()
+
+#: What is answered: bytes in front, what is repeated, bytes behind, how many there are.
+ANSWERS = {
+    "a list of objects": (b"[" + OBJECT, b"," + OBJECT, b"]", LARGE),
+    "a list of small integers": (b"[7", b",7", b"]", LARGE),
+    "a list of short texts": (b'["a"', b',"b"', b"]", LARGE),
+    "one text": (b'"', b"a few words ", b'"', LARGE),
+    "more than is kept": (b"[7", b",7", b"]", TOO_LARGE),
+}
+
+
+def _body(first: bytes, again: bytes, last: bytes, size: int) -> Iterator[bytes]:
+    block = again * (1_000_000 // len(again))
+    yield first
+    for _ in range(size // len(block)):
+        yield block
+    yield last
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError, asyncio.CancelledError):
+        asked = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n")
+        for part in _body(*list(ANSWERS.values())[int(asked[1:])]):
+            writer.write(part)
+            await writer.drain()
+    writer.close()
+
+
+def _most(pid: int) -> int:
+    """Give the most megabytes that a process has held so far."""
+    return int(Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0]) // 1000
+
+
+async def measure() -> dict[str, int]:
+    """Call for each answer in a process of its own, and give the megabytes that it took at the peak."""
+    server = await asyncio.start_server(_answer, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    paths = {f"/{at}": {"get": {"operationId": f"get_{at}", "responses": {}}} for at in range(len(ANSWERS))}
+    document = {"openapi": "3.1.0", "info": {"title": "", "version": ""}, "paths": paths}
+    measured = {}
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "document.json")
+        file.write_text(json.dumps({**document, "servers": [{"url": f"http://{host}:{port}"}]}))
+        for at, name in enumerate(ANSWERS):
+            async with session(module("portkey_bridge", "--spec", str(file))) as ours:
+                await ours.call("expandResult", {"resultId": "", "jsonPointers": [""]})
+                before = _most(ours.process.pid)
+                await ours.call(f"get_{at}", {})
+                measured[name] = _most(ours.process.pid) - before
+    server.close()
+    return measured
+
+
+def report(measured: dict[str, int]) -> str:
+    """Write the figures, and their ratio to the bytes of the answer."""
+    rows = [
+        (f"{name}, {ANSWERS[name][3] // 1_000_000:,} MB", f"{took:,}", f"{took * 1_000_000 / ANSWERS[name][3]:.1f}")
+        for name, took in measured.items()
+    ]
+    return "\n\n".join(
+        (
+            "## Memory",
+            "The most memory that a call takes whose answer is large, above what the server takes without: the first "
+            "ones are kept and shown as views, the last is refused as soon as it is larger than what is kept.",
+            table(("", "MB", "times its size"), rows),
+        )
+    )
+
+
+if __name__ == "__main__":
+    print(report(asyncio.run(measure())))
