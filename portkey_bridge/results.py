@@ -12,7 +12,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -166,7 +166,7 @@ class _Members:
     def __init__(self, value: Json) -> None:
         self._value = value
         self._inside = memoryview(value)[1:-1]
-        self._read = lru_cache(maxsize=1)(self._decode)
+        self._last: tuple[tuple[int, int], Any] = (-1, -1), None
 
     def __len__(self) -> int:
         return sum(count for _, _, count in self._batches)
@@ -200,10 +200,13 @@ class _Members:
     def _count(self, begin: int, end: int) -> int:
         return len(self._read(begin, end))
 
-    def _decode(self, begin: int, end: int) -> Any:
-        is_whole = end - begin == len(self._inside)
-        text = self._value if is_whole else self.frame % self._inside[begin:end]
-        return msgspec.json.decode(text, type=self.kind)
+    def _read(self, begin: int, end: int) -> Any:
+        """Give the members of a batch; those of the last one are still there."""
+        if self._last[0] != (begin, end):
+            is_whole = end - begin == len(self._inside)
+            text = self._value if is_whole else self.frame % self._inside[begin:end]
+            self._last = (begin, end), msgspec.json.decode(text, type=self.kind)
+        return self._last[1]
 
     def _between(self, start: int, stop: int) -> Iterator[Any]:
         """Yield the batches that hold members of these places, and what to take of each."""

@@ -94,6 +94,7 @@ ANSWERS = {
     "refused_for_long": whole(b'{"error": "slow down"}', 429, retry_after="86400"),
     "unauthorized": whole(f'{{"error": "wrong key: {MARKER}"}}'.encode(), 401),
     "echo_in_events": chunked(EVENTS, f"data: {MARKER}\n\n".encode()) + LAST_CHUNK,
+    "echo_in_utf_16": whole(MARKER.encode("utf-16"), 200, "text/plain; charset=utf-16"),
     "echo_in_picture": whole(b"\x89PNG" + MARKER.encode(), media_type="image/png"),
     "no_events": chunked(EVENTS, b'{"error": "no such model"}') + LAST_CHUNK,
     "undeclared_events": whole(SOME_EVENT + piece("stop")),
