@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import shlex
 import signal
@@ -15,6 +14,7 @@ import pytest
 
 from portkey_bridge.cli import COMMANDS, build_parser
 from tests.conftest import BARE, Run
+from tests.pseudo_terminal import on_a_terminal
 
 COLOUR = "\x1b["
 
@@ -35,38 +35,27 @@ def document(tmp_path: Path) -> str:
     return str(file)
 
 
-def on_a_terminal(*words: str, env: dict[str, str], cwd: Path) -> str:
-    """Give what the command line writes to a terminal of its own."""
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as screen:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "portkey_bridge", *words],
-            env={**BARE, "TERM": "xterm-256color", "COLUMNS": "120", **env},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        shown = b"".join(iter(lambda: _read(screen.fileno()), b""))
-        child.wait(60)
-    return shown.decode()
-
-
-def _read(screen: int) -> bytes:
-    try:
-        return os.read(screen, 65536)
-    except OSError:  # Linux says so when the last writer is gone
-        return b""
-
-
 @pytest.mark.parametrize("words", ["tools", "schema listpets", "env", "doctor"])
 def test_colours_are_for_terminals(document: str, tmp_path: Path, words: str) -> None:
     """A terminal gets colours, and none under NO_COLOR."""
     command = [*words.split(), "--spec", document]
-    assert COLOUR in on_a_terminal(*command, env={}, cwd=tmp_path)
-    plain = on_a_terminal(*command, env={"NO_COLOR": "1"}, cwd=tmp_path)
+    assert COLOUR in on_a_terminal(*command, env=BARE, cwd=tmp_path)
+    plain = on_a_terminal(*command, env={**BARE, "NO_COLOR": "1"}, cwd=tmp_path)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("120", 5), ("70", 3), ("42", 2)])
+def test_a_narrow_terminal_keeps_what_people_copy(document: str, tmp_path: Path, columns: str, shown: int) -> None:
+    """A name is never broken, no line is wider than the terminal, and what does not fit is left out by columns."""
+    env = {**BARE, "COLUMNS": columns, "NO_COLOR": "1"}
+    name = "get_a_name_that_is_thirty_long"
+    document_file = Path(document)
+    document_file.write_text(document_file.read_text().replace("listPets", name).replace("List", "List " + "many " * 9))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal("tools", "--spec", document, env=env, cwd=tmp_path))
+    table = [line.rstrip() for line in text.splitlines()]
+    assert any(line.startswith(f" {name} ") for line in table)
+    assert max(map(len, table)) <= int(columns)
+    assert len(table[1].split()) == shown
 
 
 @pytest.mark.parametrize(
@@ -75,7 +64,7 @@ def test_colours_are_for_terminals(document: str, tmp_path: Path, words: str) ->
 def test_a_document_cannot_write_to_the_terminal(run: Run, document: str, tmp_path: Path, words: str) -> None:
     """No control character of a document reaches a terminal, where it could rewrite what stands there."""
     command = [*words.split(), "--spec", document]
-    shown = on_a_terminal(*command, env={}, cwd=tmp_path)
+    shown = on_a_terminal(*command, env=BARE, cwd=tmp_path)
     assert "\x1b[2J" not in shown
     assert "\x07" not in shown
     assert COLOUR not in run(*command).stdout
