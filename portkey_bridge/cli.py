@@ -12,8 +12,9 @@ import difflib
 import gc
 import os
 import re
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NoReturn
@@ -116,6 +117,7 @@ COMMANDS = (
                 {
                     "metavar": "ARGUMENT",
                     "nargs": "*",
+                    "default": (),  # without one, argparse names it among what is required
                     "help": "name=value, or a JSON object, or @FILE with one, or - for one on standard input",
                 },
             ),
@@ -270,9 +272,18 @@ def main(typed: Sequence[str], opening: Opening | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
+        _close_output()
         return 141
+    except OSError as error:
+        _close_output()
+        print(f"portkey-bridge: the system says {error}. Check where the output goes, and its room.", file=sys.stderr)
+        return 2
     return status
+
+
+def _close_output() -> None:
+    """Let the last flush, which Python does at the end, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(typed: Sequence[str], opening: Opening | None) -> int:
@@ -286,8 +297,10 @@ def _run(typed: Sequence[str], opening: Opening | None) -> int:
     if command is not SERVE:
         gc.enable()
     module, _, function = command.run.partition(":")
-    status: int = getattr(import_module(module), function)(Invocation(settings, options, typed, opening))
-    return status
+    run: Callable[[Invocation], int] = getattr(import_module(module), function)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `__main__` has it until all is imported
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run(Invocation(settings, options, typed, opening))
 
 
 def _spelled_out(typed: Sequence[str]) -> Sequence[str]:

@@ -10,11 +10,15 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from threading import Timer
 from typing import Any
 
 #: Characters in which a cell that is broken into lines can still be read, and those between two columns.
 READABLE, GAP = 18, 3
+
+#: Seconds that pass before a person is told what takes so long.
+PATIENCE = 1.0
 
 
 def is_terminal() -> bool:
@@ -123,11 +127,22 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def waiting(words: str) -> Iterator[None]:
-    """Tell a person on stderr, while it lasts, what is waited for."""
+    """Tell a person on stderr, while it lasts, what is waited for; from the first second on."""
     if not sys.stderr.isatty():
         yield
         return
+    with ExitStack() as stack:
+        timer = Timer(PATIENCE, lambda: stack.enter_context(_status(words)))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def _status(words: str) -> AbstractContextManager[object]:
     from rich.console import Console
 
-    with Console(stderr=True).status(words):
-        yield
+    return Console(stderr=True).status(printable(words))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from portkey_bridge.cli import COMMANDS
@@ -107,7 +108,8 @@ def test_every_command_of_the_pages_runs(line: str, place: Path, gateway: str, r
     )
     if "bridge mock" in line:  # which runs until it is told to stop
         assert child.stderr is not None
-        assert "http://127.0.0.1:" in child.stderr.readline()
+        *_, url = child.stderr.readline().split()
+        assert httpx.get(f"{url}/pets").status_code == 401  # so it answers, and there is no key
         child.send_signal(signal.SIGINT)
     _, words = child.communicate(timeout=120)
     assert child.returncode == 0, words

@@ -102,6 +102,26 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("command", ["tools", "docs", "schema"])
+def test_an_output_without_room_is_told_in_one_line(tmp_path: Path, command: str) -> None:
+    """A full disk is something to mend, not a traceback."""
+    words = [command, *(["listmodels"] if command == "schema" else [])]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "portkey_bridge", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=BARE,
+            cwd=tmp_path,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if "No space left" in line] == [done.stderr.splitlines()[-1]]
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
     """Ctrl-C while serving ends with exit code 130 and no more words."""
@@ -118,6 +138,30 @@ def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
         _, words = child.communicate(timeout=60)
     assert child.returncode == 130
     assert len(words.splitlines()) == 1
+
+
+#: Runs the program, and interrupts it when it imports the module that is named.
+INTERRUPTED = """
+import builtins, os, runpy, signal, sys
+real, named = builtins.__import__, sys.argv.pop(1)
+
+def interrupting(name, *rest):
+    if name == named:
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(name, *rest)
+
+builtins.__import__ = interrupting
+runpy.run_module("portkey_bridge", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("module", ["portkey_bridge.opening", "dotenv", "portkey_bridge.shapes", "httpx"])
+def test_an_interrupt_while_the_program_is_imported_is_quiet(tmp_path: Path, module: str) -> None:
+    """Ctrl-C before anything runs ends the process without a word, with what a shell takes for 130."""
+    command = [sys.executable, "-c", INTERRUPTED, module, "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, env=BARE, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_results_go_to_stdout_and_words_to_stderr(run: Run, document: str) -> None:
