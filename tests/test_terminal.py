@@ -145,10 +145,10 @@ INTERRUPTED = """
 import builtins, os, runpy, signal, sys
 real, named = builtins.__import__, sys.argv.pop(1)
 
-def interrupting(name, *rest):
+def interrupting(name, *rest, **more):
     if name == named:
         os.kill(os.getpid(), signal.SIGINT)
-    return real(name, *rest)
+    return real(name, *rest, **more)
 
 builtins.__import__ = interrupting
 runpy.run_module("portkey_bridge", run_name="__main__", alter_sys=True)
