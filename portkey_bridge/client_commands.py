@@ -141,11 +141,11 @@ def _launch(client: Client, system: System) -> list[str]:
 
     Raises SettingsError where there is neither.
     """
-    path = system.environ.get("PATH")
-    uvx, script = shutil.which("uvx", path=path), Path(sys.executable).with_name(PROGRAM)
+    path = system.environ.get("PATH", "")
+    uvx = shutil.which("uvx", path=path)
     if uvx:
         return [str(Path(uvx).absolute()) if client.desktop else "uvx", PROGRAM]
-    found = str(script) if script.is_file() else shutil.which(PROGRAM, path=path)
+    found = shutil.which(PROGRAM, path=f"{Path(sys.executable).parent}{os.pathsep}{path}")
     if not found:
         raise SettingsError(
             "uvx is not on the PATH. Install uv (https://docs.astral.sh/uv/), which brings it, and run this again."

@@ -505,7 +505,7 @@ def test_without_uvx(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv("PATH", "")
     script = home / "bin" / "portkey-bridge"
     script.parent.mkdir()
-    script.touch()
+    script.touch(0o755)
     monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
     assert main(["add", "claude-desktop", "--read-only"]) == 0
     (entry,) = json.loads(file_of("claude-desktop", home).read_text())["mcpServers"].values()

@@ -266,6 +266,7 @@ def test_typing_finds(page: Page) -> None:
     assert page.focused == "search"
     page.press("FIND pets")
     assert page.tools == ["search"]
+    assert [heading.text for heading in page.all("h2")] == ["sooner"]
     assert page.all("#count")[0].text == "1 of 3 tools"
     page.press("\ue003" * 9, "parents")
     assert page.tools == ["putpet"]
