@@ -19,7 +19,7 @@ from portkey_bridge.security import collect_secrets, is_withheld
 from portkey_bridge.self_contained import self_contained
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.terminal import is_terminal, print_json, print_table
+from portkey_bridge.terminal import is_terminal, print_json, print_table, waiting
 from portkey_bridge.tools import Tool, expansion_budget, find_tool, schema_budget
 from portkey_bridge.views import PointerToNowhere, Views, shorten
 
@@ -55,7 +55,8 @@ def print_tools(invocation: Invocation) -> int:
     views = Views(Shapes(api.root), portable=True)
     found = [tool for tool in tools if _mentions(tool, options.get("grep"))]
     budget = schema_budget(invocation.settings.schema_budget, len(tools))
-    rows = [_row(tool, views, budget) for tool in found]
+    with waiting("measuring the tools"):
+        rows = [_row(tool, views, budget) for tool in found]
     if options.get("json"):
         print_json([asdict(row) for row in rows])
     else:

@@ -6,16 +6,18 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def on_a_terminal(*words: str, env: Mapping[str, str], cwd: Path) -> str:
-    """Give what the command line writes to a terminal."""
+def on_a_terminal(
+    *words: str, env: Mapping[str, str], cwd: Path, program: Sequence[str] = ("-m", "portkey_bridge")
+) -> str:
+    """Give what the command line, or another `program` of Python's, writes to a terminal."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as screen:
         child = subprocess.Popen(
-            [sys.executable, "-m", "portkey_bridge", *words],
+            [sys.executable, *program, *words],
             env={"TERM": "xterm-256color", "COLUMNS": "120", **env},
             cwd=cwd,
             stdin=subprocess.DEVNULL,

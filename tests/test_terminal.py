@@ -164,6 +164,27 @@ def test_an_interrupt_while_the_program_is_imported_is_quiet(tmp_path: Path, mod
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
+#: Waits for something until the terminal shows it: then rich keeps a thread that draws.
+SLOW = """
+import threading, time
+from rich.live import _RefreshThread
+from portkey_bridge import terminal
+terminal.PATIENCE = 0
+with terminal.waiting("reading petstore.yaml"):
+    while not any(isinstance(thread, _RefreshThread) for thread in threading.enumerate()):
+        time.sleep(0.01)
+print("done")
+"""
+
+
+def test_what_takes_long_is_told_on_a_terminal(tmp_path: Path) -> None:
+    """Who waits for long sees for what, and the words are gone when it is there."""
+    shown = on_a_terminal("-c", SLOW, env=BARE, cwd=tmp_path, program=())
+    assert "reading petstore.yaml" in shown
+    assert shown.endswith("done\n")
+    assert shown.count("\x1b[2K") >= 1
+
+
 def test_results_go_to_stdout_and_words_to_stderr(run: Run, document: str) -> None:
     """What can be piped is on stdout alone: every line there is a result."""
     done = run("tools", "--spec", document)
