@@ -329,6 +329,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().add_usage(usage, own, groups, prefix)
 
 
+#: What every parser here is told.
+_MANNERS: Mapping[str, Any] = {
+    "formatter_class": _Help,
+    "argument_default": argparse.SUPPRESS,
+    "allow_abbrev": False,
+}
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Give the parser of the whole command line."""
     parser = _Parser(prog="portkey-bridge", description=DESCRIPTION, epilog=EPILOG, **_MANNERS)
@@ -348,15 +356,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_MANNERS: Mapping[str, Any] = {
-    "formatter_class": _Help,
-    "argument_default": argparse.SUPPRESS,
-    "allow_abbrev": False,
-}
-
-
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(SETTINGS, "Each has a variable, which the option wins over.")
+    group = parser.add_argument_group(SETTINGS, "Each but --env-file has a variable, which it wins over.")
     for option in OPTIONS:
         text = f"{option.help} ({option.variable})"
         if option.metavar is None:
