@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Timer
 from typing import Any
@@ -131,15 +131,21 @@ def waiting(words: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    with ExitStack() as stack:
-        timer = Timer(PATIENCE, lambda: stack.enter_context(_status(words)))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()
+    with ExitStack() as stack, if_it_lasts(lambda: stack.enter_context(_status(words))):
+        yield
+
+
+@contextmanager
+def if_it_lasts(act: Callable[[], object]) -> Iterator[None]:
+    """Do something once what is in this context has lasted for a second."""
+    timer = Timer(PATIENCE, act)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _status(words: str) -> AbstractContextManager[object]:
