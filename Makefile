@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check coverage bench reference dist clean
+.PHONY: demo test check coverage bench reference pictures dist clean
 
 demo: .venv/installed
 	$(BIN)/portkey-bridge demo
@@ -27,6 +27,10 @@ bench: .venv/installed
 # The reference of the shipped document; a test holds it to the document.
 reference: .venv/installed
 	OPEN_MCP_SPEC= OPEN_MCP_TOOLS= $(BIN)/portkey-bridge docs > docs/reference.md
+
+# The pictures of the README, from the real program; needs Chromium and its driver.
+pictures: .venv/installed
+	$(BIN)/python -m scripts.pictures docs/pictures
 
 # The wheel, the MCP bundle and the entry for the public registry.
 dist: .venv/installed

@@ -12,8 +12,9 @@ import difflib
 import gc
 import os
 import re
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NoReturn
@@ -27,14 +28,15 @@ from portkey_bridge.terminal import printable
 DESCRIPTION = "Serves an API that has an OpenAPI document as tools of the Model Context Protocol, over stdio."
 
 EPILOG = """examples:
-  portkey-bridge                                   serve the Portkey API
-  portkey-bridge --tools listmodels,createchatcompletion
-  portkey-bridge --spec petstore.yaml              serve another API
-  portkey-bridge call listmodels                   call one tool from the shell
-  portkey-bridge demo                              see it work, without a key or a network
-  portkey-bridge mock --port 8080                  answer as the API would, with made-up data
-  portkey-bridge doctor                            see whether everything is in place
-  portkey-bridge check petstore.yaml               see what a document offers, and what is wrong with it
+  portkey-bridge demo                     see it work, without a key or a network
+  portkey-bridge add cursor --env X_PORTKEY_API_KEY
+                                          set it up in a client (list names them)
+  portkey-bridge doctor                   see whether everything is in place
+  portkey-bridge tools --grep prompt      look for a tool
+  portkey-bridge call listmodels          call one from the shell
+  portkey-bridge                          serve the Portkey API to a client
+  portkey-bridge --spec petstore.yaml     serve another API
+  portkey-bridge check petstore.yaml      see what is wrong with a document
 
 exit codes:
   0  done
@@ -56,7 +58,8 @@ class Argument:
 class Command:
     """A command: `run` is `module:function`, imported when the command is used, and gives the exit code.
 
-    `examples` are command lines without the program's name, each a first thing to try.
+    `examples` are command lines without the program's name, each a first thing to try. Only a command that `serves`
+    takes the options of a server.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Command:
     run: str
     arguments: tuple[Argument, ...] = ()
     examples: tuple[str, ...] = ("",)
+    serves: bool = True
 
     @property
     def epilog(self) -> str:
@@ -113,6 +117,7 @@ COMMANDS = (
                 {
                     "metavar": "ARGUMENT",
                     "nargs": "*",
+                    "default": (),  # without one, argparse names it among what is required
                     "help": "name=value, or a JSON object, or @FILE with one, or - for one on standard input",
                 },
             ),
@@ -194,6 +199,7 @@ COMMANDS = (
             'zsh > "${fpath[1]}/_portkey-bridge"',
             "fish > ~/.config/fish/completions/portkey-bridge.fish",
         ),
+        serves=False,
     ),
     Command("demo", "show the server at work against an embedded mock of the API", "portkey_bridge.demo:run_demo"),
     Command(
@@ -232,14 +238,18 @@ COMMANDS = (
         "portkey_bridge.client_commands:remove",
         _CLIENT,
         ("cursor", "cursor --name petstore --dry-run"),
+        serves=False,
     ),
     Command(
         "list",
         "show in which MCP clients this server is set up",
         "portkey_bridge.client_commands:show",
-        examples=("",),
+        serves=False,
     ),
 )
+
+#: The heading of the options that decide what is served and how.
+SETTINGS = "settings"
 
 _VARIABLE = re.compile(r"--[A-Z][A-Z0-9_]*=")
 
@@ -262,9 +272,18 @@ def main(typed: Sequence[str], opening: Opening | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
+        _close_output()
         return 141
+    except OSError as error:
+        _close_output()
+        print(f"portkey-bridge: the system says {error}. Check where the output goes, and its room.", file=sys.stderr)
+        return 2
     return status
+
+
+def _close_output() -> None:
+    """Let the last flush, which Python does at the end, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(typed: Sequence[str], opening: Opening | None) -> int:
@@ -278,8 +297,10 @@ def _run(typed: Sequence[str], opening: Opening | None) -> int:
     if command is not SERVE:
         gc.enable()
     module, _, function = command.run.partition(":")
-    status: int = getattr(import_module(module), function)(Invocation(settings, options, typed, opening))
-    return status
+    run: Callable[[Invocation], int] = getattr(import_module(module), function)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `__main__` has it until all is imported
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run(Invocation(settings, options, typed, opening))
 
 
 def _spelled_out(typed: Sequence[str]) -> Sequence[str]:
@@ -300,43 +321,47 @@ def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str
             parser.error(f"unknown option {flag}" + (f", did you mean {near[0]}?" if near else ""))
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Names a command's own options in its usage; the settings, which most commands share, have their section."""
+
+    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        own = [action for action in actions if action.container.title != SETTINGS]
+        super().add_usage(usage, own, groups, prefix)
+
+
+#: What every parser here is told.
+_MANNERS: Mapping[str, Any] = {
+    "formatter_class": _Help,
+    "argument_default": argparse.SUPPRESS,
+    "allow_abbrev": False,
+}
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Give the parser of the whole command line."""
-    shared = _shared_options()
-    parser = _Parser(
-        prog="portkey-bridge",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        parents=[shared],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"portkey-bridge {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    parser = _Parser(prog="portkey-bridge", description=DESCRIPTION, epilog=EPILOG, **_MANNERS)
+    version = f"portkey-bridge {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", parser_class=_Parser)
+    _add_settings(parser)
     for command in COMMANDS:
+        description = f"{command.help[:1].upper()}{command.help[1:]}."
         subparser = commands.add_parser(
-            command.name,
-            parents=[shared],
-            help=command.help,
-            description=f"{command.help[:1].upper()}{command.help[1:]}.",
-            epilog=command.epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            argument_default=argparse.SUPPRESS,
-            allow_abbrev=False,
+            command.name, help=command.help, description=description, epilog=command.epilog, **_MANNERS
         )
         for argument in command.arguments:
             subparser.add_argument(argument.flag, **argument.details)
+        if command.serves:
+            _add_settings(subparser)
     return parser
 
 
-def _shared_options() -> _Parser:
-    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(SETTINGS, "Each but --env-file has a variable, which it wins over.")
     for option in OPTIONS:
         text = f"{option.help} ({option.variable})"
         if option.metavar is None:
-            shared.add_argument(option.flag, dest=option.field, action="store_true", help=text)
+            group.add_argument(option.flag, dest=option.field, action="store_true", help=text)
         else:
-            shared.add_argument(option.flag, dest=option.field, metavar=option.metavar, help=text)
-    shared.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")
-    return shared
+            group.add_argument(option.flag, dest=option.field, metavar=option.metavar, help=text)
+    group.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")

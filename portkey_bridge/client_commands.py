@@ -5,11 +5,12 @@ Results go to stdout, words to stderr. No command prints the value of a variable
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from portkey_bridge.clients import (
     System,
     client_for,
     entry_for,
-    is_reference,
+    literals_in,
     locate,
     starts_this_program,
     this_system,
@@ -38,17 +39,18 @@ from portkey_bridge.clients import (
 from portkey_bridge.errors import ClientFileError, SettingsError
 from portkey_bridge.settings import OPTIONS
 from portkey_bridge.sources import is_url
+from portkey_bridge.terminal import print_table
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Found:
-    """A client's file, and the names under which this program is set up there; or why that cannot be said."""
+    """A client's file, and the entries by name that start this program; or why that cannot be said."""
 
     client: Client
     path: Path
-    names: tuple[str, ...] = ()
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -58,7 +60,8 @@ def add(invocation: Invocation) -> int:
     client, path = client_for(options["client"], system)
     name = options.get("name", PROGRAM)
     variables = _variables(options.get("env", ()))
-    entry = entry_for(client, name, _command(client, system), _arguments(options, system), variables)
+    command, *arguments = [*_launch(client, system), *_arguments(options, system)]
+    entry = entry_for(client, name, command, arguments, variables)
     file = read_client_file(client, path)
     present = file.entries.get(name)
     if present == entry:
@@ -74,7 +77,7 @@ def add(invocation: Invocation) -> int:
             return 1
     backup = rewrite(file, new)
     _say(f"{name} is {'added to' if present is None else 'replaced in'} {path}." + _kept(backup))
-    _warn_of_secrets(file, entry, client.key("env"))
+    _warn_of_secrets(file, entry)
     _say(f"Restart {client.title.partition(',')[0]} to use it.")
     return 0
 
@@ -100,11 +103,8 @@ def show(invocation: Invocation) -> int:
     """Print in which clients this server is set up; 1 if a client's file cannot be read."""
     del invocation  # the table has no options
     found = list(set_up_in(this_system()))
-    width = max(len(each.client.name) for each in found)
-    names = {each.client.name: ", ".join(each.names) or "-" for each in found}
-    second = max(map(len, names.values()))
-    for each in found:
-        print(f"{each.client.name:{width}}  {names[each.client.name]:{second}}  {each.path}")
+    rows = [(each.client.name, ", ".join(each.entries) or "-", each.path) for each in found]
+    print_table(("client", "set up as", "file"), [("", rows)])
     for each in found:
         if each.problem:
             _say(each.problem)
@@ -120,7 +120,7 @@ def set_up_in(system: System) -> Iterator[Found]:
         except ClientFileError as error:
             yield Found(client, path, problem=str(error))
             continue
-        yield Found(client, path, tuple(name for name, entry in entries.items() if starts_this_program(client, entry)))
+        yield Found(client, path, {name: each for name, each in entries.items() if starts_this_program(client, each)})
 
 
 def _variables(given: Sequence[str]) -> dict[str, str | None]:
@@ -136,32 +136,47 @@ def _variables(given: Sequence[str]) -> dict[str, str | None]:
     return variables
 
 
-def _command(client: Client, system: System) -> str:
-    """Give the command that runs a Python program without an installation; by its full path where PATH is not known."""
-    found = shutil.which("uvx", path=system.environ.get("PATH"))
-    install = "Install uv (https://docs.astral.sh/uv/), which brings it"
-    if found and client.desktop:
-        return str(Path(found).absolute())
-    if client.desktop:
-        raise SettingsError(
-            f"uvx is not on the PATH, and {client.title} needs its place. {install}, and run this again."
-        )
+def _launch(client: Client, system: System) -> list[str]:
+    """Give the words that start this program: uvx, by its full path where PATH is not known; else the script itself.
+
+    Raises SettingsError where there is neither.
+    """
+    path = system.environ.get("PATH", "")
+    uvx = shutil.which("uvx", path=path)
+    if uvx:
+        return [str(Path(uvx).absolute()) if client.desktop else "uvx", PROGRAM]
+    found = shutil.which(PROGRAM, path=f"{Path(sys.executable).parent}{os.pathsep}{path}")
     if not found:
-        _say(f"warning: uvx is not on the PATH. {install}.")
-    return "uvx"
+        raise SettingsError(
+            "uvx is not on the PATH. Install uv (https://docs.astral.sh/uv/), which brings it, and run this again."
+        )
+    _say(f"uvx is not on the PATH, so the entry starts {found}, which must stay there.")
+    return [found]
 
 
 def _arguments(options: Mapping[str, Any], system: System) -> list[str]:
-    """Give the arguments that start the server with the options that were typed."""
-    arguments = [PROGRAM]
+    """Give the options that were typed. A client starts the server in some other folder, so paths become absolute."""
+    arguments = []
     for option in OPTIONS:
-        if option.field not in options:
-            continue
-        value = options[option.field]
-        if option.field == "spec" and not is_url(value):
-            value = str((system.project / Path(value).expanduser()).resolve())
-        arguments += [option.flag] if option.metavar is None else [option.flag, value]
+        if option.field in options and option.metavar is None:
+            arguments.append(option.flag)
+        elif option.field in options:
+            value, absolute = options[option.field], ABSOLUTE.get(option.field)
+            arguments += [option.flag, absolute(value, system.project) if absolute else value]
+    if options.get("env_file"):
+        arguments += ["--env-file", _absolute(options["env_file"], system.project)]
     return arguments
+
+
+def _absolute(value: str, folder: Path) -> str:
+    return str((folder / Path(value).expanduser()).resolve())
+
+
+#: How the options are made absolute whose values name files, by their fields.
+ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
+    "spec": lambda value, folder: value if is_url(value) else _absolute(value, folder),
+    "files": lambda value, folder: os.pathsep.join(_absolute(each, folder) for each in value.split(os.pathsep) if each),
+}
 
 
 def _agreed(problem: str) -> bool:
@@ -175,9 +190,9 @@ def _agreed(problem: str) -> bool:
     return agreed
 
 
-def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any], key: str) -> None:
+def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
     """Say who else can read a value that now stands in the file."""
-    literal = [name for name, value in entry.get(key, {}).items() if not is_reference(file.client, value)]
+    literal = literals_in(file.client, entry)
     if not literal:
         return
     names = " and ".join(literal)

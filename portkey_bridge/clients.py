@@ -280,6 +280,19 @@ def starts_this_program(client: Client, entry: Mapping[str, Any]) -> bool:
     return any(re.fullmatch(rf"(?:.*[/\\])?{PROGRAM}(?:\.exe|[@=<>~!\[].*)?", str(word)) for word in words)
 
 
+def variables_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names of the variables that an entry hands to the server."""
+    env, forwarded = entry.get(client.key("env")), entry.get(client.forwards or "")
+    return (*(env if isinstance(env, Mapping) else ()), *(forwarded if isinstance(forwarded, list) else ()))
+
+
+def literals_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names of the variables whose value itself stands in an entry."""
+    env = entry.get(client.key("env"))
+    pairs = env.items() if isinstance(env, Mapping) else ()
+    return tuple(name for name, value in pairs if not is_reference(client, str(value)))
+
+
 def is_reference(client: Client, value: str) -> bool:
     """Tell whether a value is no secret but the name of an environment variable, as this client writes it."""
     if client.reference is None:

@@ -13,19 +13,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 import httpx
 
-from portkey_bridge import __version__
+from portkey_bridge import __version__, cache
 from portkey_bridge.cli import Invocation
+from portkey_bridge.client_commands import Found, set_up_in
+from portkey_bridge.client_files import is_readable_by_others
+from portkey_bridge.clients import literals_in, this_system, variables_in
 from portkey_bridge.errors import SetupError
 from portkey_bridge.listing import state, variables_of
 from portkey_bridge.load import load_tools
 from portkey_bridge.operations import Api
 from portkey_bridge.request import server_url
-from portkey_bridge.security import collect_secrets, example_configuration, needs_credential
+from portkey_bridge.security import collect_secrets, needs_credential
 from portkey_bridge.settings import Settings, refuse_lured_credentials
-from portkey_bridge.terminal import print_styled, waiting
+from portkey_bridge.terminal import print_hanging, waiting
 from portkey_bridge.tools import Tool
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -52,27 +56,31 @@ def print_checks(invocation: Invocation) -> int:
     """Check everything and say what was found. The exit code is 1 where something has to be mended."""
     status = 0
     for subject, finding in examine(invocation.settings):
-        print_styled((f"{finding.level:<8}", STYLES[finding.level]), f"{subject:<12} {finding.found}")
-        if finding.remedy:
-            print_styled(f"{'':<21} {finding.remedy}")
+        print_hanging((f"{finding.level:<8}", STYLES[finding.level]), f"{subject:<12}", finding.found, finding.remedy)
         if finding.level == PROBLEM:
             status = 1
     return status
 
 
 def examine(settings: Settings) -> Iterator[tuple[str, Finding]]:
-    """Yield every finding with its subject."""
+    """Yield every finding with its subject. What lies on this machine is looked at even where no document is."""
     yield from (("version", finding) for finding in check_version())
     try:
         api, tools = load_tools(settings)
     except SetupError as error:
         yield "document", Finding(PROBLEM, str(error))
-        return
-    for subject, check in CHECKS:
-        try:
-            yield from ((subject, finding) for finding in check(settings, api, tools))
-        except SetupError as error:
-            yield subject, Finding(PROBLEM, str(error))
+    else:
+        for subject, check in OF_DOCUMENT:
+            yield from ((subject, finding) for finding in _found(check(settings, api, tools)))
+    for subject, look in OF_MACHINE:
+        yield from ((subject, finding) for finding in look(settings))
+
+
+def _found(findings: Iterable[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except SetupError as error:
+        yield Finding(PROBLEM, str(error))
 
 
 def check_version() -> Iterator[Finding]:
@@ -109,15 +117,18 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
                 WARNING, f"{name} is {condition}", f"If the document may have it, set OPEN_MCP_CREDENTIALS={name}."
             )
     closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
-    usable = (
-        f"{', '.join(secrets) or 'no variable'} set, {len(tools) - len(closed)} of {len(tools)} tools can be called"
-    )
+    can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
+    usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
     if not closed:
         yield Finding(OK, usable)
         return
     best = next(iter(variables_of(closed)))
-    level = PROBLEM if len(closed) == len(tools) or not secrets else WARNING
-    yield Finding(level, usable, f"Set {best}, for example in a client: {example_configuration([best])}")
+    elsewhere = any(
+        best in variables_in(each.client, entry) for each in set_up_in(this_system()) for entry in each.entries.values()
+    )
+    nothing = len(closed) == len(tools) or not secrets
+    remedy = f"Set {best}, here or for a client: portkey-bridge add CLIENT --env {best}=…"
+    yield Finding(PROBLEM if nothing and not elsewhere else WARNING, usable, remedy)
 
 
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
@@ -149,20 +160,84 @@ def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
     return Finding(OK, answer)
 
 
-def check_launcher(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
+def check_launcher(settings: Settings) -> Iterator[Finding]:
     """Tell whether the command is there by which clients start this program."""
     found = shutil.which("uvx", path=settings.environ.get("PATH", ""))
     if found:
         yield Finding(OK, f"clients can start {found}")
     else:
-        yield Finding(WARNING, "uvx is not on the PATH, and clients start `uvx portkey-bridge`", "Install uv.")
+        yield Finding(
+            WARNING,
+            "uvx is not on the PATH, and clients start `uvx portkey-bridge`",
+            "Install uv: https://docs.astral.sh/uv/",
+        )
 
 
-Check = Callable[[Settings, Api, Sequence[Tool]], Iterable[Finding]]
+def check_clients(settings: Settings) -> Iterator[Finding]:
+    """Tell in which clients this server is set up, and which entries cannot work or show a key to others."""
+    # In the home folder, a client's file for the project is its file for everything.
+    looked_at = list({each.path: each for each in reversed(list(set_up_in(this_system())))}.values())[::-1]
+    yield from (
+        Finding(WARNING, each.problem, "Until then the client may ignore it, too.")
+        for each in looked_at
+        if each.problem
+    )
+    path = settings.environ.get("PATH", "")
+    findings = [_entry(each, name, path) for each in looked_at for name in each.entries]
+    yield from findings or [
+        Finding(
+            WARNING,
+            "this server is set up in no client that this program knows",
+            "Run portkey-bridge add CLIENT; portkey-bridge list names them.",
+        )
+    ]
 
-CHECKS: tuple[tuple[str, Check], ...] = (
+
+def _entry(found: Found, name: str, path: str) -> Finding:
+    """Tell of one entry in a client's file."""
+    client, entry = found.client, found.entries[name]
+    handed = ", ".join(variables_in(client, entry)) or "no variable"
+    told = f"{client.title} starts it as {name} with {handed}"
+    command = str(entry.get(client.key("command")))
+    again = f"portkey-bridge add {client.name} --name {name}, with the options and variables that it had"
+    if not shutil.which(command, path=path):
+        return Finding(WARNING, f"{told}, but there is no {command}", f"Write the entry anew: {again}.")
+    if client.desktop and not Path(command).is_absolute():
+        return Finding(
+            WARNING,
+            f"{told}, by {command} without its folder, which it may not find",
+            f"Write the entry anew: {again}.",
+        )
+    if literals_in(client, entry) and is_readable_by_others(found.path):
+        return Finding(WARNING, f"{told}, which others on this machine can read", f"Run chmod 600 {found.path}")
+    return Finding(OK, told)
+
+
+def check_cache(settings: Settings) -> Iterator[Finding]:
+    """Tell what is kept from one start to the next, and whether anything can be."""
+    del settings  # no option moves it
+    folder, probe = cache.folder(), cache.name_of("probe", ())
+    cache.write(probe, b"kept")
+    kept = cache.read(probe)
+    cache.forget(probe)
+    if kept is None:
+        yield Finding(
+            WARNING,
+            f"nothing can be kept in {folder}, so each start takes longer",
+            "Make it a folder that you own and may write to, or name another place by XDG_CACHE_HOME.",
+        )
+        return
+    sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]
+    yield Finding(OK, f"{len(sizes)} entries, {sum(sizes) / 1e6:.1f} MB in {folder}")
+
+
+OF_DOCUMENT: tuple[tuple[str, Callable[[Settings, Api, Sequence[Tool]], Iterable[Finding]]], ...] = (
     ("document", check_document),
     ("credentials", check_credentials),
     ("server", check_servers),
+)
+OF_MACHINE: tuple[tuple[str, Callable[[Settings], Iterable[Finding]]], ...] = (
     ("launcher", check_launcher),
+    ("clients", check_clients),
+    ("cache", check_cache),
 )

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from threading import Timer
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,14 +19,11 @@ from portkey_bridge import __version__, cache
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.settings import Timeouts
 from portkey_bridge.sources import MAX_BYTES, Content, too_large
-from portkey_bridge.terminal import printable
+from portkey_bridge.terminal import if_it_lasts, printable
 from portkey_bridge.transport import explain
 
 #: Seconds for connecting, for each read, and for all of it.
 TIMEOUTS = Timeouts(connect=10, read=30, whole=120)
-
-#: Seconds after which a person is told what is waited for.
-PATIENCE = 1.0
 
 REDIRECTS = 5
 
@@ -76,7 +71,7 @@ def fetch(url: str, refuse: Callable[[str], None] = lambda _: None) -> Content:
     refuse(url)
     kept = _kept(name)
     try:
-        with _told(f"fetching {source}"):
+        with if_it_lasts(lambda: print(f"portkey-bridge: fetching {source} …", file=sys.stderr, flush=True)):
             copy = _ask(url, kept, refuse)
     except _Away as error:
         if kept is None:
@@ -151,15 +146,3 @@ def _body(response: httpx.Response, url: str) -> bytes:
         if monotonic() > ends:
             raise httpx.ReadTimeout("the whole takes too long")
     return bytes(data)
-
-
-@contextmanager
-def _told(words: str) -> Iterator[None]:
-    """Tell a person on stderr what is waited for, if it takes long."""
-    timer = Timer(PATIENCE, lambda: print(f"portkey-bridge: {words} …", file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

@@ -19,7 +19,7 @@ from portkey_bridge.security import collect_secrets, is_withheld
 from portkey_bridge.self_contained import self_contained
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.terminal import is_terminal, print_json, print_lines, print_table
+from portkey_bridge.terminal import is_terminal, print_json, print_table, waiting
 from portkey_bridge.tools import Tool, expansion_budget, find_tool, schema_budget
 from portkey_bridge.views import PointerToNowhere, Views, shorten
 
@@ -55,13 +55,13 @@ def print_tools(invocation: Invocation) -> int:
     views = Views(Shapes(api.root), portable=True)
     found = [tool for tool in tools if _mentions(tool, options.get("grep"))]
     budget = schema_budget(invocation.settings.schema_budget, len(tools))
-    rows = [_row(tool, views, budget) for tool in found]
+    with waiting("measuring the tools"):
+        rows = [_row(tool, views, budget) for tool in found]
     if options.get("json"):
         print_json([asdict(row) for row in rows])
-    elif is_terminal():
-        print_table(("name", "method", "path", "summary", "tokens"), _by_tag(rows))
     else:
-        print_lines((row.name, row.method, row.path, row.summary, row.tokens) for row in rows)
+        columns = ("name", "method", "path", "summary", "tokens")
+        print_table(columns, _by_tag(rows), spare=("path", "method", "summary"))
     print(
         f"{len(rows)} of {len(tools)} tools, about {sum(row.tokens for row in rows):,} tokens to list", file=sys.stderr
     )
@@ -135,10 +135,8 @@ def print_env(invocation: Invocation) -> int:
     api, tools = load_tools(invocation.settings)
     opens = variables_of(tools)
     rows = [(name, state(name, invocation.settings, api.uri), names) for name, names in opens.items()]
-    if is_terminal():
-        print_table(("variable", "state", "opens"), [("", [(*row[:2], _some(row[2], len(tools))) for row in rows])])
-    else:
-        print_lines((name, condition, ",".join(names)) for name, condition, names in rows)
+    opened = (lambda names: _some(names, len(tools))) if is_terminal() else ",".join
+    print_table(("variable", "state", "opens"), [("", [(*row, opened(names)) for *row, names in rows])])
     free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
     print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
     return 0

@@ -20,7 +20,7 @@ from portkey_bridge.errors import DocumentError
 from portkey_bridge.operations import Api, read_api
 from portkey_bridge.settings import Settings
 from portkey_bridge.sources import Content, Read, others_of, portkey_document, read
-from portkey_bridge.terminal import printable
+from portkey_bridge.terminal import printable, waiting
 from portkey_bridge.tools import Tool, build_tools, select_tools
 
 
@@ -38,7 +38,8 @@ class OneForm(msgspec.Struct):
 def load_api(settings: Settings) -> Api:
     """Read the document that the settings name, and say on stderr what had to be mended. Raises DocumentError."""
     content = read(settings.spec or str(portkey_document()))
-    form = one_form(content, settings.allow_refs)
+    with waiting(f"reading {content.source}"):
+        form = one_form(content, settings.allow_refs)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables)
     warn((*content.notes, *form.repairs, *api.repairs))
     return replace(api, resources=(content.uri, *form.others))

@@ -20,7 +20,7 @@ from portkey_bridge.listing import UNTAGGED, variables_of
 from portkey_bridge.load import load_tools
 from portkey_bridge.operations import Api, Schema
 from portkey_bridge.shapes import Shape, Shapes, children
-from portkey_bridge.terminal import printable
+from portkey_bridge.terminal import printable, waiting
 from portkey_bridge.tools import Tool
 
 #: What is told of a schema besides its type and its description, and how.
@@ -50,7 +50,9 @@ def print_docs(invocation: Invocation) -> int:
     """Print the reference, as Markdown or as an HTML page, in UTF-8 everywhere. Raises SetupError."""
     api, tools = load_tools(invocation.settings)
     write = page if invocation.options.get("html") else markdown
-    sys.stdout.buffer.write(write(api, tools).encode())
+    with waiting("writing the reference"):
+        text = write(api, tools)
+    sys.stdout.buffer.write(text.encode())
     return 0
 
 

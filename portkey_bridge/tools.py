@@ -155,7 +155,7 @@ def find_tool(tools: Iterable[Tool], name: str) -> Tool:
     """Give the tool of this name, upper and lower case alike. Raises SettingsError where there is none."""
     known = {tool.name: tool for tool in tools}
     if name.lower() not in known:
-        raise SettingsError(f"there is no tool {name!r}; {closest(name, known)}.")
+        raise SettingsError(f"there is no tool {name!r}; {closest(name, known)}. portkey-bridge tools lists them.")
     return known[name.lower()]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,9 @@ from fastmcp.client.transports import StdioTransport
 from mcp_types import TextContent
 
 ROOT = Path(__file__).parents[1]
+
+# Whoever runs the tests in the background has it ignored, and so would each child that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name

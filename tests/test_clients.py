@@ -476,15 +476,22 @@ def test_a_value_may_refer_to_the_environment(name: str, home: Path, capsys: pyt
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_entry_starts_this_program(name: str, home: Path) -> None:
-    """An application without a shell gets uvx by its full path; options are taken along, a file by its full path."""
-    assert main(["add", name, "--spec", "api.yaml", "--base-url", "http://x/v1", "--path-item-tools"]) == 0
-    client = BY_NAME[name]
+    """An application without a shell gets uvx by its full path; options are taken along, files by their full paths."""
+    project, client = home / "project", BY_NAME[name]
+    (project / "my.env").touch()
+    paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env"]
+    assert main(["add", name, *paths, "--base-url", "http://x/v1", "--path-item-tools"]) == 0
     entry = entries(client, parsed(client, file_of(name, home).read_text()))["portkey-bridge"]
     command = entry[client.key("command")]
     assert command == (str(home.parent / "tools" / "uvx") if client.desktop else "uvx")
-    spec = str(home / "project" / "api.yaml")
-    options = ["--spec", spec, "--base-url", "http://x/v1", "--path-item-tools"]
-    assert entry[client.key("args")] == ["portkey-bridge", *options]
+    assert entry[client.key("args")] == [
+        "portkey-bridge",
+        *("--spec", str(project / "api.yaml")),
+        *("--base-url", "http://x/v1"),
+        "--path-item-tools",
+        *("--files", f"{project}{os.pathsep}{home}"),
+        *("--env-file", str(project / "my.env")),
+    ]
 
 
 def test_a_document_by_url_stays_a_url(home: Path) -> None:
@@ -494,13 +501,19 @@ def test_a_document_by_url_stays_a_url(home: Path) -> None:
 
 
 def test_without_uvx(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where uvx is missing, an application is refused and a shell's client warned, both with what to install."""
+    """Where uvx is missing, the entry starts the script that is installed; without one, words say what to install."""
     monkeypatch.setenv("PATH", "")
-    assert main(["add", "claude-desktop"]) == 2
-    assert main(["add", "claude-code"]) == 0
-    refused, warned, *_ = capsys.readouterr().err.splitlines()
-    assert "Claude Desktop needs its place. Install uv (https://docs.astral.sh/uv/)" in refused
-    assert warned.startswith("warning: uvx is not on the PATH. Install uv")
+    script = home / "bin" / "portkey-bridge"
+    script.parent.mkdir()
+    script.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    assert main(["add", "claude-desktop", "--read-only"]) == 0
+    (entry,) = json.loads(file_of("claude-desktop", home).read_text())["mcpServers"].values()
+    assert entry == {"command": str(script), "args": ["--read-only"]}
+    assert f"starts {script}, which must stay there" in capsys.readouterr().err
+    script.unlink()
+    assert main(["add", "claude-code"]) == 2
+    assert "Install uv (https://docs.astral.sh/uv/)" in capsys.readouterr().err
 
 
 def test_list_shows_where_this_program_is_set_up(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -519,7 +532,7 @@ def test_list_shows_where_this_program_is_set_up(home: Path, capsys: pytest.Capt
         )
     )
     assert main(["list"]) == 0
-    rows = [re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()]
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == NAMES
     assert ["cursor", "one, two", str(path)] in rows
     assert ["codex", "-", str(file_of("codex", home))] in rows

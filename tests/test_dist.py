@@ -11,28 +11,53 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 from jsonschema import Draft202012Validator
 
 from portkey_bridge import __version__
+from portkey_bridge.clients import CLIENTS, System, locate
+from portkey_bridge.load import load_api
+from portkey_bridge.mock import mock_running
+from portkey_bridge.settings import Settings
 from tests.conftest import BARE, ROOT, Run
+from tests.node import node_command
 from tests.published_schemas import MANIFEST, SERVER
 
 #: What a program needs that fetches packages: where it may keep them, and how it reaches the index.
 FETCHING = BARE | {
-    name: value for name, value in os.environ.items() if name.lower().endswith("_proxy") or name.startswith("SSL_CERT_")
+    name: value
+    for name, value in os.environ.items()
+    if name.lower().endswith("_proxy") or name.startswith(("SSL_CERT_", "UV_"))
 }
 
 #: Packages that are not called like the module that they bring.
 PACKAGES = {"dotenv": "python-dotenv", "yaml": "pyyaml"}
 
-needs_uv = pytest.mark.skipif(not shutil.which("uv"), reason="needs uv, and an index to install from")
-needs_mcpb = pytest.mark.skipif(not shutil.which("mcpb"), reason="needs mcpb (npm: @anthropic-ai/mcpb)")
+needs_uv = pytest.mark.skipif(
+    not shutil.which("uv") or "PORTKEY_BRIDGE_UV" in os.environ, reason="needs uv, and an index to install from"
+)
+
+MCPB = "@anthropic-ai/mcpb/dist/cli/cli.js"
+
+BY_NAME = {client.name: client for client in CLIENTS}
+
+#: Clients with a file of each format: how it is read, and what it calls what a client starts.
+STARTED: Mapping[str, tuple[Callable[[str], Any], str, tuple[str, str, str]]] = {
+    "claude-code-project": (json.loads, "mcpServers", ("command", "args", "env")),
+    "codex": (tomllib.loads, "mcp_servers", ("command", "args", "env")),
+    "goose": (yaml.safe_load, "extensions", ("cmd", "args", "envs")),
+}
+
+
+#: How a command is run to its end, with what it says kept.
+QUIET: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300, "check": False}
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +124,12 @@ def test_hosts_accept_the_manifest(bundle: Path) -> None:
     Draft202012Validator(MANIFEST).validate(manifest(bundle))
 
 
-@needs_mcpb
 def test_the_official_tool_accepts_the_bundle(dist: Path, bundle: Path) -> None:
     """The tool that makes bundles finds the manifest valid, and reads the file."""
     (file,) = dist.glob("*.mcpb")
+    mcpb = node_command(MCPB, minimum=(18, 0))
     for words in (["validate", str(bundle / "manifest.json")], ["info", str(file)]):
-        done = subprocess.run(["mcpb", *words], capture_output=True, text=True, check=False)  # noqa: S607  # on the PATH
+        done = subprocess.run([*mcpb, *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -150,20 +175,49 @@ def test_every_import_is_a_dependency() -> None:
     assert {PACKAGES.get(name, name.replace("_", "-")) for name in imported} <= asked
 
 
+@pytest.fixture(scope="module")
+def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give the variables of a machine with an empty home folder, where uv takes this program from the wheel."""
+    home = tmp_path_factory.mktemp("home")
+    pinned = home / "pinned.txt"
+    pinned.write_text(f"portkey-bridge @ {wheel.as_uri()}\n", encoding="utf-8")
+    apart = {name: value for name, value in FETCHING.items() if name not in ("PYTHONPATH", "XDG_CACHE_HOME")}
+    return apart | {"HOME": str(home), "UV_CONSTRAINT": str(pinned)}
+
+
 @needs_uv
-def test_uvx_runs_the_wheel_on_an_empty_machine(wheel: Path, tmp_path: Path) -> None:
+def test_uvx_runs_the_wheel_on_an_empty_machine(wheel: Path, machine: dict[str, str]) -> None:
     """With nothing installed, uvx fetches what the wheel asks for, and the command runs."""
     command = ["uvx", "--from", str(wheel), "portkey-bridge", "tools"]
-    env = {name: value for name, value in FETCHING.items() if name != "PYTHONPATH"} | {"HOME": str(tmp_path)}
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=machine, cwd=machine["HOME"], **QUIET)
     assert len(done.stdout.splitlines()) == 231, done.stderr
 
 
 @needs_uv
-async def test_a_host_starts_the_bundle(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("client", STARTED)
+async def test_a_newcomers_way(client: str, machine: dict[str, str]) -> None:
+    """One command sets a client up; what its file says, started as the client would, lists and calls."""
+    read, container, keys = STARTED[client]
+    home = Path(machine["HOME"])
+    with mock_running(load_api(Settings())) as url:
+        words = ["--tools", "listmodels", "--base-url", url, "--X_PORTKEY_API_KEY=not-a-real-key", "--yes"]
+        setup = ["uvx", "portkey-bridge", "add", client, *words]
+        done = subprocess.run(setup, env=machine, cwd=home, **QUIET)
+        assert done.returncode == 0, done.stderr
+        file = locate(BY_NAME[client], System("linux", {}, home, home))
+        command, args, env = map(read(file.read_text("utf-8"))[container]["portkey-bridge"].get, keys)
+        transport = StdioTransport(command, args, env=machine | env, cwd=str(home), keep_alive=False)
+        async with Client(transport, init_timeout=300) as session:
+            assert "listmodels" in {tool.name for tool in await session.list_tools()}
+            assert not (await session.call_tool("listmodels")).is_error
+
+
+@needs_uv
+async def test_a_host_starts_the_bundle(bundle: Path, machine: dict[str, str]) -> None:
     """Started as the manifest says, with every question left empty, the bundle serves."""
     told = manifest(bundle)["server"]["mcp_config"]
     args = [word.replace("${__dirname}", str(bundle)) for word in told["args"]]
-    env = FETCHING | {"HOME": str(tmp_path), "PYTHONPATH": ""} | dict.fromkeys(told["env"], "")
-    async with Client(StdioTransport(told["command"], args, env=env, cwd=str(tmp_path)), init_timeout=300) as client:
-        assert len(await client.list_tools()) == 232
+    env = machine | {"UV_CONSTRAINT": ""} | dict.fromkeys(told["env"], "")
+    transport = StdioTransport(told["command"], args, env=env, cwd=machine["HOME"], keep_alive=False)
+    async with Client(transport, init_timeout=300) as client:
+        assert len(await client.list_tools()) == 233

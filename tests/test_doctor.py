@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from pathlib import Path
@@ -31,13 +32,24 @@ GOOD = {"X_PETS_KEY": VALUE}
 
 @pytest.fixture
 def document(tmp_path: Path) -> Path:
-    """Give a document on disk, and a folder with a launcher beside it."""
+    """Give a document on disk, and beside it a folder with a launcher and a client that starts it."""
     launcher = tmp_path / "bin" / "uvx"
     launcher.parent.mkdir()
     launcher.write_text("#!/bin/sh\n", encoding="utf-8")
     launcher.chmod(0o755)
+    configure(tmp_path, "uvx", API_KEY="${env:API_KEY}")
     file = tmp_path / "pets.json"
     file.write_text(json.dumps(DOCUMENT), encoding="utf-8")
+    return file
+
+
+def configure(folder: Path, command: str, mode: int = 0o644, **env: str) -> Path:
+    """Write a project's file of VS Code, in which an entry starts this program."""
+    file = folder / ".vscode" / "mcp.json"
+    file.parent.mkdir(exist_ok=True)
+    entry = {"type": "stdio", "command": command, "args": ["portkey-bridge"], "env": env}
+    file.write_text(json.dumps({"servers": {"pets": entry}}), encoding="utf-8")
+    file.chmod(mode)
     return file
 
 
@@ -59,9 +71,10 @@ def test_all_is_well(run: Run, document: Path, recorder: Recorder) -> None:
     """Where nothing is wrong, every line is ok and the exit code is 0."""
     recorder.answer = (404, {}, b"")
     path = f"{document.parent / 'bin'}:/usr/bin:/bin"
-    done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env={**GOOD, "PATH": path})
+    machine = {"PATH": path, "HOME": str(document.parent)}
+    done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env={**GOOD, **machine})
     found = findings(done.stdout)
-    assert set(found) == {"version", "document", "credentials", "server", "launcher"}
+    assert set(found) == {"version", "document", "credentials", "server", "launcher", "clients", "cache"}
     assert {level for level, _ in found.values()} == {"ok"}, done.stdout
     assert "answered 404" in found["server"][1]
     assert "2 of 2 tools" in found["credentials"][1]
@@ -165,3 +178,41 @@ def test_a_withheld_variable_is_told(run: Run, document: Path, recorder: Recorde
     done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env={"GITHUB_TOKEN": VALUE})
     assert "set OPEN_MCP_CREDENTIALS=GITHUB_TOKEN" in done.stdout
     assert VALUE not in done.stdout
+
+
+CLIENTS = [
+    pytest.param("/nowhere/uvx", 0o600, {}, "there is no /nowhere/uvx", id="a launcher that is gone"),
+    pytest.param("uvx", 0o644, {"X_PETS_KEY": VALUE}, "chmod 600", id="a key that others can read"),
+    pytest.param("uvx", 0o600, {"X_PETS_KEY": VALUE}, "as pets with X_PETS_KEY", id="all is well"),
+]
+
+
+@pytest.mark.parametrize(("command", "mode", "env", "words"), CLIENTS)
+def test_a_clients_entry_is_looked_at(
+    run: Run, document: Path, command: str, mode: int, env: dict[str, str], words: str
+) -> None:
+    """An entry that cannot start, or that shows a key to others, is a warning; even where there is no document."""
+    configure(document.parent, command, mode, **env)
+    machine = {"PATH": f"{document.parent / 'bin'}:/usr/bin:/bin", "HOME": str(document.parent)}
+    done = run("doctor", "--spec", "none.yaml", env=machine)
+    level, told = findings(done.stdout)["clients"]
+    assert words in told
+    assert level == ("ok" if words.startswith("as") else "warning")
+    assert VALUE not in done.stdout + done.stderr
+
+
+def test_a_machine_without_clients_and_cache(run: Run, document: Path) -> None:
+    """Where no client starts this program and nothing can be kept, both are warnings with what to do."""
+    (document.parent / ".vscode" / "mcp.json").unlink()
+    env = {"HOME": str(document.parent), "XDG_CACHE_HOME": os.devnull}
+    found = findings(run("doctor", "--spec", "none.yaml", env=env).stdout)
+    assert found["clients"][0] == found["cache"][0] == "warning"
+    assert "portkey-bridge add CLIENT" in found["clients"][1]
+    assert "XDG_CACHE_HOME" in found["cache"][1]
+
+
+def test_a_key_in_a_clients_entry_counts(run: Run, document: Path, recorder: Recorder) -> None:
+    """A key that stands in a client's entry is no problem in a shell that has none."""
+    configure(document.parent, "uvx", 0o600, X_PETS_KEY=VALUE)
+    done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env={"HOME": str(document.parent)})
+    assert findings(done.stdout)["credentials"][0] == "warning"

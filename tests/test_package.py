@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -65,6 +66,18 @@ def test_the_wheel_carries_every_module_and_nothing_else(wheel: Path) -> None:
         "portkey_bridge/py.typed",
         "portkey_bridge/reference.html",
     }
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """Whoever builds from what is published gets what is published, byte for byte."""
+    build = (sys.executable, "-m", "hatchling", "build", "--directory", str(tmp_path), "--target")
+    _run(*build, "sdist", cwd=ROOT)
+    (source,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
+    _run(*build, "wheel", cwd=tmp_path / source.name.removesuffix(".tar.gz"))
+    (built,) = tmp_path.glob("*.whl")
+    assert built.read_bytes() == wheel.read_bytes()
 
 
 def test_the_installed_program_says_its_version(program: Path, tmp_path: Path) -> None:

@@ -171,7 +171,12 @@ needs_a_browser = pytest.mark.skipif(
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--window-size=1200,900"),
+    *(
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--window-size=1200,900",
+    ),
 )
 
 
@@ -261,6 +266,7 @@ def test_typing_finds(page: Page) -> None:
     assert page.focused == "search"
     page.press("FIND pets")
     assert page.tools == ["search"]
+    assert [heading.text for heading in page.all("h2")] == ["sooner"]
     assert page.all("#count")[0].text == "1 of 3 tools"
     page.press("\ue003" * 9, "parents")
     assert page.tools == ["putpet"]

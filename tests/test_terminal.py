@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import shlex
 import signal
@@ -15,6 +14,7 @@ import pytest
 
 from portkey_bridge.cli import COMMANDS, build_parser
 from tests.conftest import BARE, Run
+from tests.pseudo_terminal import on_a_terminal
 
 COLOUR = "\x1b["
 
@@ -35,38 +35,27 @@ def document(tmp_path: Path) -> str:
     return str(file)
 
 
-def on_a_terminal(*words: str, env: dict[str, str], cwd: Path) -> str:
-    """Give what the command line writes to a terminal of its own."""
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as screen:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "portkey_bridge", *words],
-            env={**BARE, "TERM": "xterm-256color", "COLUMNS": "120", **env},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        shown = b"".join(iter(lambda: _read(screen.fileno()), b""))
-        child.wait(60)
-    return shown.decode()
-
-
-def _read(screen: int) -> bytes:
-    try:
-        return os.read(screen, 65536)
-    except OSError:  # Linux says so when the last writer is gone
-        return b""
-
-
 @pytest.mark.parametrize("words", ["tools", "schema listpets", "env", "doctor"])
 def test_colours_are_for_terminals(document: str, tmp_path: Path, words: str) -> None:
     """A terminal gets colours, and none under NO_COLOR."""
     command = [*words.split(), "--spec", document]
-    assert COLOUR in on_a_terminal(*command, env={}, cwd=tmp_path)
-    plain = on_a_terminal(*command, env={"NO_COLOR": "1"}, cwd=tmp_path)
+    assert COLOUR in on_a_terminal(*command, env=BARE, cwd=tmp_path)
+    plain = on_a_terminal(*command, env={**BARE, "NO_COLOR": "1"}, cwd=tmp_path)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("120", 5), ("70", 3), ("42", 2)])
+def test_a_narrow_terminal_keeps_what_people_copy(document: str, tmp_path: Path, columns: str, shown: int) -> None:
+    """A name is never broken, no line is wider than the terminal, and what does not fit is left out by columns."""
+    env = {**BARE, "COLUMNS": columns, "NO_COLOR": "1"}
+    name = "get_a_name_that_is_thirty_long"
+    document_file = Path(document)
+    document_file.write_text(document_file.read_text().replace("listPets", name).replace("List", "List " + "many " * 9))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal("tools", "--spec", document, env=env, cwd=tmp_path))
+    table = [line.rstrip() for line in text.splitlines()]
+    assert any(line.startswith(f" {name} ") for line in table)
+    assert max(map(len, table)) <= int(columns)
+    assert len(table[1].split()) == shown
 
 
 @pytest.mark.parametrize(
@@ -75,7 +64,7 @@ def test_colours_are_for_terminals(document: str, tmp_path: Path, words: str) ->
 def test_a_document_cannot_write_to_the_terminal(run: Run, document: str, tmp_path: Path, words: str) -> None:
     """No control character of a document reaches a terminal, where it could rewrite what stands there."""
     command = [*words.split(), "--spec", document]
-    shown = on_a_terminal(*command, env={}, cwd=tmp_path)
+    shown = on_a_terminal(*command, env=BARE, cwd=tmp_path)
     assert "\x1b[2J" not in shown
     assert "\x07" not in shown
     assert COLOUR not in run(*command).stdout
@@ -113,6 +102,26 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("command", ["tools", "docs", "schema"])
+def test_an_output_without_room_is_told_in_one_line(tmp_path: Path, command: str) -> None:
+    """A full disk is something to mend, not a traceback."""
+    words = [command, *(["listmodels"] if command == "schema" else [])]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "portkey_bridge", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=BARE,
+            cwd=tmp_path,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if "No space left" in line] == [done.stderr.splitlines()[-1]]
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
     """Ctrl-C while serving ends with exit code 130 and no more words."""
@@ -129,6 +138,51 @@ def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
         _, words = child.communicate(timeout=60)
     assert child.returncode == 130
     assert len(words.splitlines()) == 1
+
+
+#: Runs the program, and interrupts it when it imports the module that is named.
+INTERRUPTED = """
+import builtins, os, runpy, signal, sys
+real, named = builtins.__import__, sys.argv.pop(1)
+
+def interrupting(name, *rest, **more):
+    if name == named:
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(name, *rest, **more)
+
+builtins.__import__ = interrupting
+runpy.run_module("portkey_bridge", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("module", ["portkey_bridge.opening", "dotenv", "portkey_bridge.shapes", "httpx"])
+def test_an_interrupt_while_the_program_is_imported_is_quiet(tmp_path: Path, module: str) -> None:
+    """Ctrl-C before anything runs ends the process without a word, with what a shell takes for 130."""
+    command = [sys.executable, "-c", INTERRUPTED, module, "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, env=BARE, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+#: Waits for something until the terminal shows it: then rich keeps a thread that draws.
+SLOW = """
+import threading, time
+from rich.live import _RefreshThread
+from portkey_bridge import terminal
+terminal.PATIENCE = 0
+with terminal.waiting("reading petstore.yaml"):
+    while not any(isinstance(thread, _RefreshThread) for thread in threading.enumerate()):
+        time.sleep(0.01)
+print("done")
+"""
+
+
+def test_what_takes_long_is_told_on_a_terminal(tmp_path: Path) -> None:
+    """Who waits for long sees for what, and the words are gone when it is there."""
+    shown = on_a_terminal("-c", SLOW, env=BARE, cwd=tmp_path, program=())
+    assert "reading petstore.yaml" in shown
+    assert shown.endswith("done\n")
+    assert shown.count("\x1b[2K") >= 1
 
 
 def test_results_go_to_stdout_and_words_to_stderr(run: Run, document: str) -> None:
