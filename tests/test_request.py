@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.formparser import parse_form_data
 
-from portkey_bridge.bodies import Sources
 from portkey_bridge.errors import ArgumentsError
+from portkey_bridge.file_values import Sources
 from portkey_bridge.files import Files
 from portkey_bridge.request import base_url, write_request
 from portkey_bridge.security import Credential
