@@ -120,6 +120,8 @@ def label(name: str, value: Any, explode: bool, escape: Escape) -> str:
 
 def matrix(name: str, value: Any, explode: bool, escape: Escape) -> str:
     """Style `matrix` (RFC 6570 section 3.2.7), in paths. An empty string has no `=`."""
+    if not _is_defined(value):
+        return ""
     if explode and isinstance(value, dict):
         pairs = _members(value)
     elif explode and isinstance(value, list):

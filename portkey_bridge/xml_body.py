@@ -106,7 +106,7 @@ def _fill(element: ET.Element, value: dict[str, Any], schema: Schema, shapes: Sh
         elif kind == "none" and isinstance(member, dict):
             _fill(element, member, below, shapes, there)
         elif kind != "attribute":
-            element.extend(_elements(key, member, below, shapes, there))
+            element.extend([*_elements(key, member, below, shapes, there)])
 
 
 def _new(name: str, hints: dict[str, Any], path: Path) -> ET.Element:
