@@ -55,7 +55,7 @@ ANY_TYPE = re.compile(r"\s*(\*|application)?/?\*\s*(;|$)")
 #: What is sent where a media type is a range, or none is named.
 JSON = "application/json"
 
-#: The fields of an Encoding Object that make it write a property as a query parameter (OpenAPI 3.2 section 4.15.1.2).
+#: The fields of an Encoding Object that make it write a property as a query parameter (OpenAPI 3.2 section 4.15).
 STYLED = frozenset({"style", "explode", "allowReserved"})
 
 
@@ -102,7 +102,7 @@ def encode_json_lines(value: Any, media_type: MediaType, sources: Sources) -> Bo
 
 
 def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
-    """Encode `application/x-www-form-urlencoded` (OpenAPI 3.2 section 4.15.3). Text is a form already."""
+    """Encode `application/x-www-form-urlencoded` (OpenAPI 3.2 section 4.15). Text is a form already."""
     if isinstance(value, str):
         return Body(media_type.name, value.encode())
     if not isinstance(value, dict):
@@ -142,32 +142,40 @@ def _encoding(media_type: MediaType, name: str) -> Mapping[str, Any]:
 
 
 def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Body:
-    """Encode `multipart/form-data` (RFC 7578, OpenAPI 3.2 section 4.15.4): a part a property, or an item.
+    """Encode `multipart/form-data` (RFC 7578, OpenAPI 3.2 section 4.15): a part a property, or an item.
 
-    Other multipart types are written alike, and from an array part by part (OpenAPI 3.2 section 4.14.4).
+    Other multipart types are written alike, and from an array part by part (OpenAPI 3.2 section 4.14). Where a form is
+    declared as no object, its one part has no name; it is called `file`, as most servers would.
     """
     kind, boundary = media_type.name.partition(";")[0].strip(), secrets.token_hex(16)
     if isinstance(value, dict):
         parts = [part for name, member in value.items() for part in _parts(name, member, media_type, sources)]
-    elif isinstance(value, list) and not kind.lower().endswith("form-data"):
-        items = item_schema(media_type.schema, sources.shapes)
-        parts = [part for at, item in enumerate(value) for part in _part(None, item, items, {}, sources, (at,))]
     else:
-        raise Unwritable((), "a multipart body is written from an object")
+        name = "file" if kind.lower().endswith("form-data") else None
+        parts = [*_each(name, value, media_type.schema, {}, sources, ())]
     return Body(f"{kind}; boundary={boundary}", tuple(parts), boundary)
 
 
 def _parts(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Part]:
     """Yield the parts of a property. Nothing is percent-encoded in them (OpenAPI 3.2 appendix E)."""
     schema, encoding = property_schema(media_type.schema, name, sources.shapes), _encoding(media_type, name)
-    items = item_schema(schema, sources.shapes)
-    if encoding.keys() & STYLED and not any(is_binary(kind, sources.shapes) for kind in (schema, items)):
+    kinds = (schema, item_schema(schema, sources.shapes))
+    if encoding.keys() & STYLED and not any(is_binary(kind, sources.shapes) for kind in kinds):
         yield from (Part(key, text.encode()) for key, text in _styled(name, value, encoding, str))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _part(name, item, items, encoding, sources, (name, index))
     else:
-        yield from _part(name, value, schema, encoding, sources, (name,))
+        yield from _each(name, value, schema, encoding, sources, (name,))
+
+
+def _each(
+    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
+) -> Iterator[Part]:
+    """Yield the part of a value, or the parts of an array's items."""
+    if not isinstance(value, list):
+        yield from _part(name, value, schema, encoding, sources, path)
+        return
+    items = item_schema(schema, sources.shapes)
+    for index, item in enumerate(value):
+        yield from _part(name, item, items, encoding, sources, (*path, index))
 
 
 def _part(

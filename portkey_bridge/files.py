@@ -69,6 +69,11 @@ def size_of(piece: bytes | Upload) -> int:
     return piece.size if isinstance(piece, Upload) else len(piece)
 
 
+def in_memory(piece: bytes | Upload) -> bytes | Upload:
+    """Give the bytes of what came in a `data:` URI and is here already."""
+    return piece.content if isinstance(piece, Upload) and piece.path is None else piece
+
+
 class PieceStream(httpx.AsyncByteStream):
     """The body of a request out of bytes and files, a chunk of a file in memory at a time."""
 

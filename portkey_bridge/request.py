@@ -21,7 +21,7 @@ from portkey_bridge.arguments import Bound
 from portkey_bridge.bodies import FORM, JSON_TYPE, Body, content_text, encode_body
 from portkey_bridge.errors import ArgumentsError, NoServerError, Unwritable, Violation
 from portkey_bridge.file_values import Sources
-from portkey_bridge.files import PieceStream, size_of
+from portkey_bridge.files import PieceStream, in_memory, size_of
 from portkey_bridge.operations import Operation, Parameter, Server
 from portkey_bridge.security import Credential, place
 from portkey_bridge.styles import (
@@ -61,7 +61,7 @@ class Written:
         headers = [(name.encode(), value) for name, value in self.headers]
         if self.body is None:
             return httpx.Request(self.method, self.url, headers=headers)
-        pieces = self.body.pieces
+        pieces = [in_memory(piece) for piece in self.body.pieces]
         headers.append((b"content-type", self.body.content_type.encode()))
         headers.append((b"content-length", str(sum(map(size_of, pieces))).encode()))
         there = [piece for piece in pieces if isinstance(piece, bytes)]

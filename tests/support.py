@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from fastmcp import Client
@@ -16,7 +17,7 @@ from portkey_bridge.normalize import normalize
 from portkey_bridge.operations import Api, read_api
 from portkey_bridge.server import build_server
 from portkey_bridge.settings import Settings
-from tests.conftest import Recorded
+from tests.conftest import Recorded, Recorder, text_of
 
 
 def document(paths: Mapping[str, Any], version: str = "3.1.0", **fields: Any) -> dict[str, Any]:
@@ -56,3 +57,30 @@ def form_of(request: Recorded) -> tuple[dict[str, list[str]], dict[str, list[tup
         with file.stream:
             received.setdefault(name, []).append((file.filename, file.content_type, file.read()))
     return values.to_dict(flat=False), received
+
+
+async def sent(
+    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
+) -> Recorded:
+    """Call the operation and give what arrived."""
+    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
+        result = await client.call_tool("op", arguments, raise_on_error=False)
+    assert not result.is_error, text_of(result)
+    (request,) = recorder.requests
+    return request
+
+
+async def refused(
+    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
+) -> str:
+    """Call the operation, see that nothing arrived, and give what was said."""
+    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
+        result = await client.call_tool("op", arguments, raise_on_error=False)
+    assert result.is_error
+    assert recorder.requests == []
+    return text_of(result)
+
+
+def body(media_type: str, schema: dict[str, Any], *, required: bool = True, **fields: Any) -> dict[str, Any]:
+    """Give a document of one operation with a body of this type."""
+    return operation(requestBody={"required": required, "content": {media_type: {"schema": schema, **fields}}})

@@ -22,38 +22,11 @@ from portkey_bridge.security import Credential
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.tools import build_tools
-from tests.conftest import Recorded, Recorder, text_of
-from tests.support import api_of, form_of, operation, served
+from tests.conftest import Recorder, text_of
+from tests.support import api_of, body, form_of, operation, refused, sent, served
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff--boundary\r\n"
 PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
-
-
-async def sent(
-    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
-) -> Recorded:
-    """Call the operation and give what arrived."""
-    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
-        result = await client.call_tool("op", arguments, raise_on_error=False)
-    assert not result.is_error, text_of(result)
-    (request,) = recorder.requests
-    return request
-
-
-async def refused(
-    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
-) -> str:
-    """Call the operation, see that nothing arrived, and give what was said."""
-    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
-        result = await client.call_tool("op", arguments, raise_on_error=False)
-    assert result.is_error
-    assert recorder.requests == []
-    return text_of(result)
-
-
-def body(media_type: str, schema: dict[str, Any], *, required: bool = True, **fields: Any) -> dict[str, Any]:
-    """Give a document of one operation with a body of this type."""
-    return operation(requestBody={"required": required, "content": {media_type: {"schema": schema, **fields}}})
 
 
 def parameters(*declared: dict[str, Any], path: str = "/x", method: str = "get") -> dict[str, Any]:
@@ -104,53 +77,6 @@ async def test_json_bodies(
     assert json.loads(request.body) == expected
     assert b".0" not in request.body
     assert request.header("content-type") == media_type.replace("*/*", "application/json")
-
-
-async def test_json_lines(recorder: Recorder) -> None:
-    """An array becomes a line an item."""
-    request = await sent(recorder, body("application/x-ndjson", {"type": "array"}), {"body": [{"a": 1}, {"b": "\n"}]})
-    assert [json.loads(line) for line in request.body.splitlines()] == [{"a": 1}, {"b": "\n"}]
-    assert request.body.endswith(b"\n")
-
-
-FORM_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "text": TEXT,
-        "list": {"type": "array", "items": TEXT},
-        "csv": {"type": "array", "items": TEXT},
-        "deep": {"type": "object"},
-        "json": {"type": "object"},
-        "flag": {"type": "boolean"},
-    },
-}
-FORM_ENCODING = {
-    "csv": {"style": "form", "explode": False},
-    "deep": {"style": "deepObject", "explode": True},
-    "json": {"contentType": "application/json"},
-}
-
-
-async def test_forms_are_read_by_a_framework(recorder: Recorder) -> None:
-    """A form follows `encoding`, and Werkzeug reads the same values back."""
-    root = body("application/x-www-form-urlencoded", FORM_SCHEMA, encoding=FORM_ENCODING)
-    arguments = {
-        "text": "a b&c=d+é",
-        "list": ["x", "y,z"],
-        "csv": ["1", "2"],
-        "deep": {"k": "v"},
-        "json": {"a": [1]},
-        "flag": True,
-    }
-    values, _ = form_of(await sent(recorder, root, arguments))
-    assert values == {
-        "text": ["a b&c=d+é"],
-        "list": ["x", "y,z"],
-        "csv": ["1,2"],
-        "deep[k]": ["v"],
-        "json": ['{"a":[1]}'],
-        "flag": ["true"],
-    }
 
 
 MULTIPART_SCHEMA = {
