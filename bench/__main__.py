@@ -20,6 +20,7 @@ MODULES = {
     "bench.start": "Start",
     "bench.calls": "Calls",
     "bench.load": "Growth",
+    "bench.uploads": "Uploads",
     "bench.questions": "Discovery",
 }
 

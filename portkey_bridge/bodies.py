@@ -117,7 +117,8 @@ def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) 
     encoding = _encoding(media_type, name)
     if encoding.keys() & STYLED:
         allow_reserved = encoding.get("allowReserved") is True
-        yield from _styled(name, value, encoding, escape_of("query", True) if allow_reserved else quote_plus)
+        pairs = _styled(name, value, encoding, escape_of("query", True) if allow_reserved else quote_plus)
+        yield from ((quote_plus(key), text) for key, text in pairs)
     elif (declared := _one_type(encoding)) and (JSON_TYPE.match(declared) or XML_TYPE.match(declared)):
         schema = property_schema(media_type.schema, name, sources.shapes)
         body = encode_body(value, MediaType(declared, schema, {}), sources)

@@ -173,7 +173,7 @@ class _Writer:
         for argument, parameter, value in self.values("querystring"):
             with self.writing(argument):
                 yield self.whole_query(parameter, value)
-        yield from (f"{name}={text}" for name, text in self.pairs("query"))
+        yield from self.pairs("query")
         for credential in self.credentials:
             if credential.location == "query":
                 yield f"{escape(credential.name)}={escape(credential.value)}"
@@ -181,8 +181,7 @@ class _Writer:
     def whole_query(self, parameter: Parameter, value: Any) -> str:
         """Write the whole query from one value (OpenAPI 3.2 section 4.12.2, `in: querystring`)."""
         if parameter.content is None:
-            pairs = [f"{name}={text}" for name, text in form(parameter.name, value, True, escape)]
-            query = "&".join(pairs)
+            query = "&".join(f"{escape(name)}={text}" for name, text in form(parameter.name, value, True, escape))
         else:
             text = content_text(value, parameter.content, self.sources)
             query = text if FORM.match(parameter.content.name) else escape(text)
@@ -190,13 +189,13 @@ class _Writer:
             self.keep_out("query", parameter, name)
         return query
 
-    def pairs(self, location: str) -> Iterator[Pair]:
-        """Yield the names and values of a location's parameters, escaped."""
+    def pairs(self, location: str) -> Iterator[str]:
+        """Yield the parameters of a location as `name=value`."""
         for argument, parameter, value in self.values(location):
             with self.writing(argument):
                 for name, text in self.of_parameter(parameter, value):
-                    self.keep_out(location, parameter, unquote(name))
-                    yield name, text
+                    self.keep_out(location, parameter, name)
+                    yield f"{name if parameter.style == 'cookie' else escape(name)}={text}"
 
     def keep_out(self, location: str, parameter: Parameter, name: str) -> None:
         """Keep a member of an object, which has a name of its own, out of the place of anything else."""
@@ -208,9 +207,9 @@ class _Writer:
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
         escape_value = escape_of(parameter.location, parameter.allow_reserved)
         if parameter.content is not None:
-            yield escape(parameter.name), escape_value(content_text(value, parameter.content, self.sources))
+            yield parameter.name, escape_value(content_text(value, parameter.content, self.sources))
         elif value is None and parameter.allow_empty_value:
-            yield escape(parameter.name), ""
+            yield parameter.name, ""
         elif parameter.style == "cookie":
             yield from cookie(parameter.name, value, parameter.explode)
         else:
@@ -242,7 +241,7 @@ class _Writer:
             if place("header", parameter.name) == COOKIES and value is not None:
                 with self.writing(argument):
                     yield _header_value(self.header_text(parameter, value) or "").decode()
-        yield from (f"{name}={text}" for name, text in self.pairs("cookie"))
+        yield from self.pairs("cookie")
         for credential in self.credentials:
             if credential.location == "cookie":
                 yield f"{credential.name}={credential.value}"

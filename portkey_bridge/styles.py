@@ -164,13 +164,13 @@ PATH_STYLES = {**HEADER_STYLES, "label": label, "matrix": matrix}
 
 
 def form(name: str, value: Any, explode: bool, escape: Escape) -> Iterator[Pair]:
-    """Style `form` (RFC 6570 section 3.2.8), in queries, cookies and form bodies: escaped names and values."""
+    """Style `form` (RFC 6570 section 3.2.8), in queries, cookies and form bodies: plain names and escaped values."""
     if explode and isinstance(value, dict):
-        yield from ((escape(key), escape(text)) for key, text in _members(value))
+        yield from ((key, escape(text)) for key, text in _members(value))
     elif explode and isinstance(value, list):
-        yield from ((escape(name), escape(text)) for text in _items(value))
+        yield from ((name, escape(text)) for text in _items(value))
     elif _is_defined(value):
-        yield escape(name), _joined(value, ",", False, escape)
+        yield name, _joined(value, ",", False, escape)
 
 
 def _is_defined(value: Any) -> bool:
@@ -186,7 +186,7 @@ def _delimited(delimiter: str) -> Callable[[str, Any, bool, Escape], Iterator[Pa
         if explode or not isinstance(value, dict | list):
             yield from form(name, value, explode, escape)
         elif _is_defined(value):
-            yield escape(name), _separated(value, delimiter, escape)
+            yield name, _separated(value, delimiter, escape)
 
     return style
 
@@ -198,7 +198,7 @@ def deep_object(name: str, value: Any, explode: bool, escape: Escape) -> Iterato
     where an item has members of its own, `name[list][0][b]=`.
     """
     for path, text in _paths(value):
-        yield escape(name) + "".join(f"{escape('[')}{escape(part)}{escape(']')}" for part in path), escape(text)
+        yield name + "".join(f"[{part}]" for part in path), escape(text)
 
 
 def _paths(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -215,7 +215,7 @@ def _paths(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         yield (), literal(value)
 
 
-#: The styles that give name-value pairs, for queries, cookies and form bodies.
+#: The styles that give pairs, for queries, cookies and form bodies. How a name is escaped is the place's own matter.
 PAIR_STYLES: dict[str, Callable[[str, Any, bool, Escape], Iterator[Pair]]] = {
     "form": form,
     **{style: _delimited(delimiter) for style, delimiter in DELIMITERS.items()},

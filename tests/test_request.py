@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from email.message import Message
 from http.cookies import SimpleCookie
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -272,6 +275,47 @@ async def test_a_whole_query_from_one_argument(recorder: Recorder) -> None:
     assert parse_qs(urlsplit(request.target).query) == {"a": ["x y"], "b": ["1", "2"]}
 
 
+CONTENT_CASES = [
+    pytest.param("query", "application/json", "x", "/x?p=%22x%22", id="text-as-JSON"),
+    pytest.param("query", "text/plain", "x y", "/x?p=x%20y", id="text"),
+    pytest.param("query", "application/x-www-form-urlencoded", {"a": "x y"}, "/x?p=a%3Dx%2By", id="form"),
+    pytest.param(
+        "querystring", "application/json", {"a": "&"}, "/x?%7B%22a%22%3A%22%26%22%7D", id="whole-query-as-JSON"
+    ),
+    pytest.param("querystring", "application/jsonpath", "$.a[1:1]", "/x?%24.a%5B1%3A1%5D", id="whole-query-as-text"),
+]
+
+
+@pytest.mark.parametrize(("location", "media_type", "value", "target"), CONTENT_CASES)
+async def test_parameters_by_content(
+    recorder: Recorder, location: str, media_type: str, value: Any, target: str
+) -> None:
+    """A parameter with `content` is written by its media type and escaped as a whole."""
+    root = parameters({"name": "p", "in": location, "content": {media_type: {"schema": {}}}})
+    assert (await sent(recorder, root, {"p": value})).target == target
+
+
+async def test_a_whole_query_follows_its_encoding(recorder: Recorder) -> None:
+    """The `encoding` of a whole query counts as in a form."""
+    form = {"schema": OBJECT, "encoding": {"a": {"style": "deepObject"}}}
+    root = parameters({"name": "p", "in": "querystring", "content": {"application/x-www-form-urlencoded": form}})
+    assert (await sent(recorder, root, {"p": {"a": {"b": 1}}})).target == "/x?a%5Bb%5D=1"
+
+
+async def test_an_empty_value_is_allowed(recorder: Recorder) -> None:
+    """`allowEmptyValue` lets a parameter of any type be empty."""
+    root = parameters({"name": "p", "in": "query", "allowEmptyValue": True, "schema": {"type": "integer"}})
+    assert (await sent(recorder, root, {"p": ""})).target == "/x?p="
+    assert "/p: " in await refused(Recorder(recorder.url), root, {"p": "a"})
+
+
+@pytest.mark.parametrize(("path", "target"), [("/x?fixed=1", "/x?fixed=1&p=y"), ("/x#Action=A", "/x?p=y")])
+async def test_a_path_may_have_more_than_a_path(recorder: Recorder, path: str, target: str) -> None:
+    """A query in a path template is sent as one, and a fragment, which only tells templates apart, is not."""
+    root = parameters({"name": "p", "in": "query", "schema": TEXT}, path=path)
+    assert (await sent(recorder, root, {"p": "y"})).target == target
+
+
 HOSTILE = ["a/b", "a?b", "a#b", "a%2Fb", "a b", "é", "..a", "a;b=c", "{x}", "\\", "a\r\nb", "%"]
 
 
@@ -351,6 +395,41 @@ async def test_a_parameter_never_takes_the_place_of_a_credential(recorder: Recor
         assert "mine" in str(with_argument)
 
 
+@pytest.mark.parametrize("location", ["query", "cookie", "querystring"])
+async def test_a_member_never_takes_the_place_of_another(recorder: Recorder, location: str) -> None:
+    """A member of an exploded object is refused that would be read as a credential or as another parameter."""
+    form = {"content": {"application/x-www-form-urlencoded": {"schema": OBJECT}}}
+    written = form if location == "querystring" else {"schema": OBJECT, "explode": True}
+    place = "query" if location == "querystring" else location
+    others = [] if location == "querystring" else [{"name": "limit", "in": place, "schema": TEXT}]
+    root = parameters({"name": "p", "in": location, **written}, *others)
+    root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": place, "name": "Api-Key"}}}
+    root["security"] = [{"key": []}]
+    async with served(root, Settings(base_url=recorder.url, environ={"API_KEY": "MARKER"})) as client:
+        for name in ("Api-Key", *(other["name"] for other in others)):
+            result = await client.call_tool("op", {"p": {name: "mine"}}, raise_on_error=False)
+            assert result.is_error
+            assert f"/p: '{name}' in it would be read as the {place} parameter" in text_of(result)
+        assert recorder.requests == []
+        assert not (await client.call_tool("op", {"p": {"other": "mine"}}, raise_on_error=False)).is_error
+
+
+async def test_cookies_in_a_header_are_no_way_around_a_credential(recorder: Recorder) -> None:
+    """A header parameter for all cookies joins the others, and is refused where a credential is one of them."""
+    root = parameters({"name": "Cookie", "in": "header", "schema": TEXT}, {"name": "c", "in": "cookie", "schema": TEXT})
+    assert (await sent(recorder, root, {"Cookie": "a=b; d=e", "c": "x"})).header("cookie") == "a=b; d=e; c=x"
+    root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": "cookie", "name": "key"}}}
+    root["security"] = [{"key": []}]
+    async with served(root, Settings(base_url=recorder.url, environ={"KEY": "MARKER"})) as client:
+        assert (await client.call_tool("op", {"Cookie": "key=mine"}, raise_on_error=False)).is_error
+
+
+async def test_a_document_may_name_the_user_agent(recorder: Recorder) -> None:
+    """An argument for `User-Agent` is sent instead of our own name, not beside it."""
+    root = parameters({"name": "User-Agent", "in": "header", "schema": TEXT})
+    assert (await sent(recorder, root, {"User-Agent": "me"})).header("user-agent") == "me"
+
+
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -393,7 +472,69 @@ def test_no_value_reaches_another_place(values: dict[str, Any]) -> None:
     assert json.loads(request.content) == {"body": values["body"]}
 
 
-async def test_half_a_character_is_refused(recorder: Recorder) -> None:
+#: Texts that have led somewhere else, in one program or another.
+NASTY = [
+    *("\r\nX-Evil: 1", "\n", "\0", "../../admin", "%2e%2e", "%2e%2e/%2e%2e", "..%2fadmin", "//evil.test/x"),
+    *("@evil.test", "\\\\evil.test", "a;b=c", "a&evil=1", "a#b?evil=1", "+", "%", "%00", "%0d%0aX-Evil: 1"),
+    *("\u2028", "\x85", "\u202e", "{path}", "; evil=1", '"; evil="1', "a, b", "[evil]", "=evil", "--"),
+    *('"\r\n\r\n--', "\ud800", "é" * 3000, "Bearer x", "http://evil.test/"),
+]
+
+
+#: Where a parameter can stand, and in which styles.
+PLACES = {
+    "path": ("simple", "label", "matrix"),
+    "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+    "header": ("simple",),
+    "cookie": ("form", "cookie"),
+}
+
+
+@pytest.mark.parametrize("explode", [False, True])
+@pytest.mark.parametrize("location", PLACES)
+def test_nothing_nasty_reaches_another_place(location: str, explode: bool) -> None:
+    """A text, alone, as an item, and as the name and value of a member, is refused or arrives in its own place only."""
+    path, arrived = ("/a/{p}/z" if location == "path" else "/a"), 0
+    for style, allow_reserved in product(PLACES[location], (False, True)):
+        declared = {"name": "p", "in": location, "required": True, "style": style, "explode": explode, "schema": {}}
+        root = parameters({**declared, "allowReserved": allow_reserved}, path=path)
+        for text in NASTY:
+            for value in (text, [text, "x"], {"k": text}, {text: "x"}):
+                with suppress(ArgumentsError):
+                    request = _written(root, {"p": value})
+                    assert_in_place(request, location, [*value] if isinstance(value, dict) else ["p"])
+                    arrived += 1
+    assert arrived > len(NASTY)
+
+
+def _written(root: dict[str, Any], arguments: dict[str, Any]) -> httpx.Request:
+    (tool,) = build_tools(api_of(root))[0]
+    credential = Credential("KEY", "header", "x-key", "MARKER")
+    sources = Sources(Shapes(root), Files())
+    return write_request(tool, tool.bind(arguments), [credential], "http://api.test/v1", sources).to_httpx()
+
+
+def assert_in_place(request: httpx.Request, location: str, members: list[str]) -> None:
+    """See that a request has nothing but what the one parameter in `location`, or its members, can be."""
+    assert (request.url.scheme, request.url.host, request.url.fragment) == ("http", "api.test", "")
+    target = request.url.raw_path.decode("ascii")
+    path, _, query = target.partition("?")
+    segments = path.split("/")
+    assert len(segments) == (5 if location == "path" else 3)
+    assert not {unquote(segment) for segment in segments} & {".", ".."}
+    names = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    assert names <= ({"p", "p[]", *members, *(f"p[{member}]" for member in members)} if location == "query" else set())
+    raw = {name.lower(): text for name, text in request.headers.raw}
+    assert set(raw) <= {b"host", b"accept", b"user-agent", b"x-key", *([b"p"] if location == "header" else [])} | (
+        {b"cookie"} if location == "cookie" else set()
+    )
+    assert not any(byte in text for text in raw.values() for byte in b"\r\n\0")
+    assert raw[b"x-key"] == b"MARKER"
+    cookies = [cookie.partition("=")[0] for cookie in raw.get(b"cookie", b"").decode("ascii").split(";")]
+    assert {name.strip() for name in cookies if unquote(name.strip()) not in {"p", *members, ""}} <= {*members}
+
+
+def test_half_a_character_is_refused() -> None:
     """Text that UTF-8 cannot hold is refused in words."""
     root = parameters({"name": "q", "in": "query", "schema": TEXT})
     (tool,) = build_tools(api_of(root))[0]
