@@ -19,7 +19,7 @@ from portkey_bridge.errors import Violation
 from portkey_bridge.file_values import MULTIPART, file_forms
 from portkey_bridge.files import FORMS
 from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
-from portkey_bridge.security import Place, place
+from portkey_bridge.security import Place, place, stands_in
 from portkey_bridge.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -395,7 +395,8 @@ def _speaks_of_names(branch: Shape) -> bool:
 
 
 def _of_parameter(parameter: Parameter, credential_places: frozenset[Place], shapes: Shapes) -> Binding:
-    required = parameter.required and place(parameter.location, parameter.name) not in credential_places
+    own = place(parameter.location, parameter.name)
+    required = parameter.required and not any(stands_in(own, each) for each in credential_places)
     schema = _or_empty(parameter.schema, shapes) if parameter.allow_empty_value else parameter.schema
     described = _described(schema, parameter.description)
     return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)

@@ -132,9 +132,12 @@ def _bytes(body: Body) -> Iterator[bytes]:
     return (piece.read() if isinstance(piece, Upload) else piece for piece in body.pieces)
 
 
-def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) -> Iterator[Pair]:
+def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) -> list[Pair]:
     style = encoding.get("style", "form")
-    return PAIR_STYLES.get(style, form)(name, value, encoding.get("explode", style == "form"), escape)
+    try:
+        return [*PAIR_STYLES.get(style, form)(name, value, encoding.get("explode", style == "form"), escape)]
+    except Unwritable as error:
+        raise Unwritable((name, *error.path), error.problem) from error
 
 
 def _encoding(media_type: MediaType, name: str) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
@@ -23,7 +24,7 @@ from portkey_bridge.errors import ArgumentsError, NoServerError, Unwritable, Vio
 from portkey_bridge.file_values import Sources
 from portkey_bridge.files import PieceStream, in_memory, size_of
 from portkey_bridge.operations import Operation, Parameter, Server
-from portkey_bridge.security import Credential, place
+from portkey_bridge.security import COOKIES, Credential, place, stands_in
 from portkey_bridge.styles import (
     PAIR_STYLES,
     PATH_STYLES,
@@ -40,9 +41,6 @@ from portkey_bridge.tools import Tool
 
 #: What a path template may hold unescaped: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
-
-#: The place of all cookies, which a document may declare as a header.
-COOKIES = place("header", "Cookie")
 
 VARIABLE = re.compile(r"\{([^{}]*)\}")
 
@@ -128,12 +126,9 @@ class _Writer:
 
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
-        places = {place(credential.location, credential.name): credential for credential in self.credentials}
-        if cookies := [credential for credential in self.credentials if credential.location == "cookie"]:
-            places[COOKIES] = cookies[0]
-        for binding, _ in self.bound.parameters:
-            credential = places.get(place(binding.location, binding.name or ""))
-            if credential is not None:
+        for (binding, _), credential in product(self.bound.parameters, self.credentials):
+            parameter = place(binding.location, binding.name or "")
+            if stands_in(parameter, place(credential.location, credential.name)):
                 self.refuse(binding.argument, f"is sent from the variable {credential.variable}; leave it out")
 
     def path(self) -> Pair:

@@ -416,12 +416,14 @@ async def test_a_member_never_takes_the_place_of_another(recorder: Recorder, loc
 
 async def test_cookies_in_a_header_are_no_way_around_a_credential(recorder: Recorder) -> None:
     """A header parameter for all cookies joins the others, and is refused where a credential is one of them."""
-    root = parameters({"name": "Cookie", "in": "header", "schema": TEXT}, {"name": "c", "in": "cookie", "schema": TEXT})
+    cookies = {"name": "Cookie", "in": "header", "required": True, "schema": TEXT}
+    root = parameters(cookies, {"name": "c", "in": "cookie", "schema": TEXT})
     assert (await sent(recorder, root, {"Cookie": "a=b; d=e", "c": "x"})).header("cookie") == "a=b; d=e; c=x"
     root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": "cookie", "name": "key"}}}
     root["security"] = [{"key": []}]
     async with served(root, Settings(base_url=recorder.url, environ={"KEY": "MARKER"})) as client:
         assert (await client.call_tool("op", {"Cookie": "key=mine"}, raise_on_error=False)).is_error
+        assert not (await client.call_tool("op", {}, raise_on_error=False)).is_error
 
 
 async def test_a_document_may_name_the_user_agent(recorder: Recorder) -> None:
