@@ -21,6 +21,7 @@ MODULES = {
     "bench.calls": "Calls",
     "bench.load": "Growth",
     "bench.memory": "Memory",
+    "bench.uploads": "Uploads",
     "bench.questions": "Discovery",
 }
 

@@ -42,13 +42,13 @@ async def start(document: Path, env: Mapping[str, str]) -> Start:
     began = perf_counter()
     async with session(module("portkey_bridge", "--spec", str(document)), env) as server:
         listing = await server.request("tools/list")
-        seconds, megabytes = perf_counter() - began, _most_megabytes(server.process.pid)
+        seconds, megabytes = perf_counter() - began, most_megabytes(server.process.pid)
         await one_by_one(lambda: server.call(TOOL, {"id": "a1"}), 50)
         call = await one_by_one(lambda: server.call(TOOL, {"id": "a1"}), CALLS)
     return Start(seconds, megabytes, len(listing), call)
 
 
-def _most_megabytes(pid: int) -> float:
+def most_megabytes(pid: int) -> float:
     """Give the most memory that a process has held so far, as Linux counts it; elsewhere nothing is known."""
     status = Path(f"/proc/{pid}/status")
     return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1000 if status.exists() else 0.0

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from portkey_bridge.bodies import sends_file, takes_file
+from portkey_bridge.bodies import sends_file
 from portkey_bridge.errors import Violation
+from portkey_bridge.file_values import MULTIPART, file_forms
 from portkey_bridge.files import FORMS
 from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
-from portkey_bridge.security import Place, place
+from portkey_bridge.security import Place, place, stands_in
 from portkey_bridge.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -273,12 +274,13 @@ def _differs(media_type: MediaType, other: MediaType, shapes: Shapes) -> bool:
     shape, known = shapes(media_type.schema), shapes(other.schema)
     if shape == known or ("properties" in shape and shape["properties"].keys() <= known.get("properties", {}).keys()):
         has_parts = _is_multipart(media_type) and not _is_multipart(other)
-        return has_parts and any(takes_file(schema, shapes) for schema in shape.get("properties", {}).values())
+        properties = shape.get("properties", {}).values()
+        return has_parts and any(file_forms(schema, media_type.name, shapes) for schema in properties)
     return True
 
 
 def _is_multipart(media_type: MediaType) -> bool:
-    return media_type.name.lower().startswith("multipart/")
+    return MULTIPART.match(media_type.name) is not None
 
 
 def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
@@ -319,7 +321,7 @@ def _of_media_type(
 ) -> Arguments:
     body = operation.request_body
     shape = _flat_shape(media_type, shapes)
-    wanted = [_of_parameter(parameter, credential_places) for parameter in operation.parameters]
+    wanted = [_of_parameter(parameter, credential_places, shapes) for parameter in operation.parameters]
     if media_type is not None and body is not None:
         wanted.extend(_of_body(body, media_type, shape, shapes))
     named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
@@ -392,10 +394,19 @@ def _speaks_of_names(branch: Shape) -> bool:
     return branch.keys() <= {"type", "title", "description", "required", "properties"}
 
 
-def _of_parameter(parameter: Parameter, credential_places: frozenset[Place]) -> Binding:
-    required = parameter.required and place(parameter.location, parameter.name) not in credential_places
-    schema = _described(parameter.schema, parameter.description)
-    return Binding(parameter.name, parameter.location, parameter.name, schema, required, parameter)
+def _of_parameter(parameter: Parameter, credential_places: frozenset[Place], shapes: Shapes) -> Binding:
+    own = place(parameter.location, parameter.name)
+    required = parameter.required and not any(stands_in(own, each) for each in credential_places)
+    schema = _or_empty(parameter.schema, shapes) if parameter.allow_empty_value else parameter.schema
+    described = _described(schema, parameter.description)
+    return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)
+
+
+def _or_empty(schema: Schema, shapes: Shapes) -> Schema:
+    """Let a schema accept the empty string, too (OpenAPI 3.2 section 4.12.2.1, `allowEmptyValue`)."""
+    shape = shapes(schema)
+    takes_any_text = shape.get("type") == "string" and shape.keys() <= {"type", "title", "description", "default"}
+    return schema if takes_any_text or not shape else {"anyOf": [schema, {"type": "string", "enum": [""]}]}
 
 
 def _of_body(body: RequestBody, media_type: MediaType, shape: Shape | None, shapes: Shapes) -> Iterator[Binding]:
@@ -405,21 +416,23 @@ def _of_body(body: RequestBody, media_type: MediaType, shape: Shape | None, shap
         return
     required = shape.get("required", ()) if body.required else ()
     for name, schema in _named(shape).items():
-        described = _file_argument(schema, shapes) if takes_file(schema, shapes) else schema
+        forms = file_forms(schema, media_type.name, shapes)
+        described = _file_argument(schema, forms, shapes) if forms else schema
         yield Binding(name, "body", name, described, name in required)
 
 
 def _as_file(schema: Schema, media_type: MediaType, shapes: Shapes) -> Schema:
     """Give the schema of a whole body: that of a file where the media type says no more than bytes."""
     shape = shapes(schema)
-    if not sends_file(media_type) or "anyOf" in shape or shape.get("type", "string") != "string":
+    forms = FORMS if sends_file(media_type, shapes) else file_forms(schema, media_type.name, shapes)
+    if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
         return schema
-    return _file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, shapes)
+    return _file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, forms, shapes)
 
 
-def _file_argument(schema: Schema, shapes: Shapes) -> Schema:
+def _file_argument(schema: Schema, forms: str, shapes: Shapes) -> Schema:
     """Give the schema with the forms that a file takes."""
-    return _described(schema, f"{shapes(schema).get('description', '')} {FORMS}".strip())
+    return _described(schema, f"{shapes(schema).get('description', '')} {forms}".strip())
 
 
 def _described(schema: Schema, description: str) -> Schema:

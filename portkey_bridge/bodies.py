@@ -6,165 +6,248 @@ and gives a Body; a value that cannot be written raises Unwritable with its plac
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from typing import Any
 from urllib.parse import quote_plus
 
-from portkey_bridge.errors import Unwritable
-from portkey_bridge.files import FileRefused, Files, Upload
-from portkey_bridge.operations import MediaType, Schema
-from portkey_bridge.shapes import Shape, Shapes
-from portkey_bridge.styles import PAIR_STYLES, Pair, escape_reserved, literal
+from portkey_bridge.errors import DanglingReference, Unwritable
+from portkey_bridge.file_values import (
+    MULTIPART,
+    Path,
+    Sources,
+    base64_of,
+    is_binary,
+    item_schema,
+    names_file,
+    property_schema,
+    with_files,
+)
+from portkey_bridge.files import OCTETS, Upload
+from portkey_bridge.multipart import Part, pieces
+from portkey_bridge.operations import TOKEN, MediaType, Schema
+from portkey_bridge.references import follow
+from portkey_bridge.shapes import Shapes
+from portkey_bridge.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
 from portkey_bridge.xml_body import XML_TYPE, to_xml
-
-Path = tuple[str | int, ...]
 
 JSON_TYPE = re.compile(r"[^;]*[/+]json\s*(;|$)", re.IGNORECASE)
 
+#: One JSON text after the other: each on a line of its own, and in a sequence behind a separator (RFC 7464).
+JSON_LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonl|jsonlines|x-jsonlines)\b", re.IGNORECASE)
+JSON_SEQUENCE = re.compile(r"[^;]*[/+]json-seq\b", re.IGNORECASE)
+
+FORM = re.compile(r"application/x-www-form-urlencoded\b", re.IGNORECASE)
+
 #: Media types of text, whose bodies are the text itself.
-TEXT_TYPE = re.compile(r"text/|application/(javascript|yaml|x-yaml|graphql|sql)\b", re.IGNORECASE)
+TEXT_TYPE = re.compile(
+    r"text/|application/((x-)?(javascript|ecmascript|typescript|yaml|toml|sql|sh|pem-file)|graphql|jwt|jose|rtf"
+    r"|sparql-(query|update)|n-(triples|quads)|trig|xml-dtd|jsonpath|linkset|edn|[^;]+\+(yaml|jwt))\b",
+    re.IGNORECASE,
+)
 
+#: Ranges that say nothing about what a body is.
+ANY_TYPE = re.compile(r"\s*(\*|application)?/?\*\s*(;|$)")
 
-@dataclass(frozen=True)
-class Part:
-    """One part of a multipart body (RFC 7578). `media_type` is None for plain text, which needs none."""
+#: What is sent where a media type is a range, or none is named.
+JSON = "application/json"
 
-    name: str
-    content: bytes | Upload = field(repr=False)
-    media_type: str | None = None
-    headers: tuple[Pair, ...] = ()
-
-    @property
-    def file_name(self) -> str | None:
-        """The name of a file, None for a value."""
-        return self.content.name if isinstance(self.content, Upload) else None
+#: The fields of an Encoding Object that make it write a property as a query parameter (OpenAPI 3.2 section 4.15).
+STYLED = frozenset({"style", "explode", "allowReserved"})
 
 
 @dataclass(frozen=True)
 class Body:
-    """A body to send: bytes, or a file that is streamed, or the parts of a multipart body."""
+    """A body to send: bytes, or a file that is streamed, or the parts of a multipart body and what is between them."""
 
     content_type: str
     content: bytes | Upload | tuple[Part, ...] = field(repr=False)
+    boundary: str = ""
 
-
-@dataclass(frozen=True)
-class Sources:
-    """What an encoder may draw on: the shapes of the document's schemas, and the allowed files."""
-
-    shapes: Shapes
-    files: Files
+    @property
+    def pieces(self) -> Sequence[bytes | Upload]:
+        """What is sent, one after the other."""
+        return [*pieces(self.content, self.boundary)] if isinstance(self.content, tuple) else [self.content]
 
 
 def encode_body(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode a body by its media type. Raises Unwritable."""
-    encode = next(encode for pattern, encode in ENCODERS if pattern.match(media_type.name))
-    return encode(value, media_type, sources)
+    return _encoder(media_type.name)(value, media_type, sources)
+
+
+def content_text(value: Any, media_type: MediaType, sources: Sources) -> str:
+    """Write a parameter that has `content`: text as it is, forms and XML as such, everything else as JSON."""
+    if isinstance(value, str) and not JSON_TYPE.match(media_type.name):
+        return value
+    if FORM.match(media_type.name) or XML_TYPE.match(media_type.name):
+        return b"".join(_bytes(encode_body(value, media_type, sources))).decode()
+    return json_text(value)
 
 
 def encode_json(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode `application/json` and every `+json` (RFC 8259)."""
-    written = _with_files(value, media_type.schema, sources, ())
-    return Body(media_type.name, json_text(written).encode())
+    text = json_text(with_files(value, media_type.schema, sources))
+    return Body(_concrete(media_type.name, JSON), text.encode())
 
 
 def encode_json_lines(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode an array as one line of JSON an item, each ended by a line feed."""
-    lines = value if isinstance(value, list) else [value]
-    text = "".join(json_text(line) + "\n" for line in lines)
-    return Body(media_type.name, text.encode())
+    written = with_files(value, media_type.schema, sources)
+    begin = "\x1e" if JSON_SEQUENCE.match(media_type.name) else ""
+    lines = [f"{begin}{json_text(line)}\n" for line in (written if isinstance(written, list) else [written])]
+    return Body(media_type.name, "".join(lines).encode())
 
 
 def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
-    """Encode `application/x-www-form-urlencoded` (OpenAPI 3.1.1 section 4.8.14.4)."""
+    """Encode `application/x-www-form-urlencoded` (OpenAPI 3.2 section 4.15). Text is a form already."""
+    if isinstance(value, str):
+        return Body(media_type.name, value.encode())
     if not isinstance(value, dict):
         raise Unwritable((), "a form is written from an object")
-    pairs = [pair for name, member in value.items() for pair in _form_pairs(name, member, media_type)]
+    written = with_files(value, media_type.schema, sources)
+    pairs = [pair for name, member in written.items() for pair in _form_pairs(name, member, media_type, sources)]
     return Body(media_type.name, "&".join(f"{name}={text}" for name, text in pairs).encode())
 
 
-def _form_pairs(name: str, value: Any, media_type: MediaType) -> Iterator[Pair]:
+def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Pair]:
     """A property with a `style` is written like a query parameter, any other by its content type."""
-    encoding = media_type.encoding.get(name, {})
-    if encoding.keys() & {"style", "explode", "allowReserved"}:
-        style = encoding.get("style", "form")
-        explode = encoding.get("explode", style == "form")
-        escape = escape_reserved if encoding.get("allowReserved") else quote_plus
-        yield from PAIR_STYLES.get(style, PAIR_STYLES["form"])(name, value, explode, escape)
-    elif JSON_TYPE.match(encoding.get("contentType", "")):
-        yield quote_plus(name), quote_plus(json_text(value))
+    encoding = _encoding(media_type, name)
+    if encoding.keys() & STYLED:
+        allow_reserved = encoding.get("allowReserved") is True
+        pairs = _styled(name, value, encoding, escape_of("query", True) if allow_reserved else quote_plus)
+        yield from ((quote_plus(key), text) for key, text in pairs)
+    elif (declared := _one_type(encoding)) and (JSON_TYPE.match(declared) or XML_TYPE.match(declared)):
+        schema = property_schema(media_type.schema, name, sources.shapes)
+        body = encode_body(value, MediaType(declared, schema, {}), sources)
+        yield quote_plus(name), quote_plus(b"".join(_bytes(body)))
     else:
         items = value if isinstance(value, list) else [value]
         yield from ((quote_plus(name), quote_plus(literal(item))) for item in items if item is not None)
 
 
+def _bytes(body: Body) -> Iterator[bytes]:
+    return (piece.read() if isinstance(piece, Upload) else piece for piece in body.pieces)
+
+
+def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) -> list[Pair]:
+    style = encoding.get("style", "form")
+    try:
+        return [*PAIR_STYLES.get(style, form)(name, value, encoding.get("explode", style == "form"), escape)]
+    except Unwritable as error:
+        raise Unwritable((name, *error.path), error.problem) from error
+
+
+def _encoding(media_type: MediaType, name: str) -> Mapping[str, Any]:
+    encoding = media_type.encoding.get(name)
+    return encoding if isinstance(encoding, dict) else {}
+
+
 def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Body:
-    """Encode `multipart/form-data` (RFC 7578, OpenAPI 3.1.1 section 4.8.14.5): a part a property, or an item."""
-    if not isinstance(value, dict):
-        raise Unwritable((), "a multipart body is written from an object")
-    properties = sources.shapes(media_type.schema).get("properties", {})
-    parts = tuple(
-        part
-        for name, member in value.items()
-        for part in _parts(name, member, properties.get(name, {}), media_type.encoding.get(name, {}), sources)
-    )
-    return Body(media_type.name, parts)
+    """Encode `multipart/form-data` (RFC 7578, OpenAPI 3.2 section 4.15): a part a property, or an item.
+
+    Other multipart types are written alike, and from an array part by part (OpenAPI 3.2 section 4.14). Where a form is
+    declared as no object, its one part has no name; it is called `file`, as most servers would.
+    """
+    kind, boundary = media_type.name.partition(";")[0].strip(), secrets.token_hex(16)
+    if isinstance(value, dict):
+        parts = [part for name, member in value.items() for part in _parts(name, member, media_type, sources)]
+    else:
+        name = "file" if kind.lower().endswith("form-data") else None
+        parts = [*_each(name, value, media_type.schema, {}, sources, ())]
+    return Body(f"{kind}; boundary={boundary}", tuple(parts), boundary)
 
 
-def _parts(name: str, value: Any, schema: Schema, encoding: dict[str, Any], sources: Sources) -> Iterator[Part]:
-    if encoding.keys() & {"style", "explode", "allowReserved"} and not is_binary(schema, sources.shapes):
-        style = encoding.get("style", "form")
-        pairs = PAIR_STYLES.get(style, PAIR_STYLES["form"])(name, value, encoding.get("explode", style == "form"), str)
-        yield from (Part(key, text.encode()) for key, text in pairs)
+def _parts(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Part]:
+    """Yield the parts of a property. Nothing is percent-encoded in them (OpenAPI 3.2 appendix E)."""
+    schema, encoding = property_schema(media_type.schema, name, sources.shapes), _encoding(media_type, name)
+    kinds = (schema, item_schema(schema, sources.shapes))
+    if encoding.keys() & STYLED and not any(is_binary(kind, sources.shapes) for kind in kinds):
+        yield from (Part(key, text.encode()) for key, text in _styled(name, value, encoding, str))
+    else:
+        yield from _each(name, value, schema, encoding, sources, (name,))
+
+
+def _each(
+    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
+) -> Iterator[Part]:
+    """Yield the part of a value, or the parts of an array's items."""
+    if not isinstance(value, list):
+        yield from _part(name, value, schema, encoding, sources, path)
         return
-    if not isinstance(value, list) or JSON_TYPE.match(encoding.get("contentType", "")):
-        yield from _part(name, value, schema, encoding, sources, (name,))
-        return
-    items = _item_schema(schema, sources.shapes)
+    items = item_schema(schema, sources.shapes)
     for index, item in enumerate(value):
-        yield from _part(name, item, items, encoding, sources, (name, index))
+        yield from _part(name, item, items, encoding, sources, (*path, index))
 
 
 def _part(
-    name: str, value: Any, schema: Schema, encoding: dict[str, Any], sources: Sources, path: Path
+    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
 ) -> Iterator[Part]:
     """Yield the part of one value; nothing for null, which no part can say."""
-    declared = _one_type(encoding.get("contentType"))
-    headers = tuple(_fixed_headers(encoding, sources.shapes))
-    if isinstance(value, str) and _is_file(value, schema, declared, sources.shapes):
-        upload = _upload(value, sources, path)
-        yield Part(name, upload, declared or upload.media_type, headers)
-    elif isinstance(value, dict | list) or (declared and JSON_TYPE.match(declared)):
-        text = json_text(_with_files(value, schema, sources, path))
-        yield Part(name, text.encode(), declared or "application/json", headers)
-    elif value is not None:
-        yield Part(name, literal(value).encode(), declared, headers)
+    declared, headers = _one_type(encoding), tuple(_fixed_headers(encoding, sources.shapes))
+    if value is None:
+        return
+    if isinstance(value, str) and _is_file(value, schema, encoding, sources.shapes):
+        upload = sources.upload(value, path)
+        yield Part(name, upload, _type_of_file(upload, encoding), headers)
+    elif isinstance(value, dict | list) or (declared and not TEXT_TYPE.match(declared) and not _takes_bytes(declared)):
+        body = encode_body(with_files(value, schema, sources, path), MediaType(declared or JSON, schema, {}), sources)
+        yield Part(name, b"".join(_bytes(body)), body.content_type if body.boundary else declared or JSON, headers)
+    else:
+        default = OCTETS if base64_of(schema, sources.shapes) else None
+        written = with_files(value, schema, sources, path)
+        text = encode_text(written, MediaType(declared or "text/plain", {}, {}), sources)
+        yield Part(name, b"".join(_bytes(text)), declared or default, headers)
 
 
-def _one_type(content_type: Any) -> str | None:
+def _types(encoding: Mapping[str, Any]) -> list[str]:
+    """Give the media types and ranges that an `encoding` allows; none where it says nothing."""
+    content_type = encoding.get("contentType")
+    return [name for each in content_type.split(",") if (name := each.strip())] if isinstance(content_type, str) else []
+
+
+def _one_type(encoding: Mapping[str, Any]) -> str | None:
     """Give the media type that an `encoding` fixes; a list or a wildcard leaves it to the value."""
-    return content_type if isinstance(content_type, str) and not re.search(r"[,*]", content_type) else None
+    types = _types(encoding)
+    return types[0] if len(types) == 1 and "*" not in types[0] else None
 
 
-def _is_file(value: str, schema: Schema, declared: str | None, shapes: Shapes) -> bool:
-    if declared and (JSON_TYPE.match(declared) or TEXT_TYPE.match(declared)):
-        return is_binary(schema, shapes)
-    says_so = value[:5].lower() in ("data:", "file:")
+def _takes_bytes(media_type: str) -> bool:
+    return _encoder(media_type) is encode_any
+
+
+def _is_file(value: str, schema: Schema, encoding: Mapping[str, Any], shapes: Shapes) -> bool:
+    """Tell whether a string is a file: its schema or its media type says bytes, or nothing says what else it is."""
+    if is_binary(schema, shapes):
+        return True
+    if base64_of(schema, shapes):
+        return False
     untyped = not (shapes(schema).keys() & {"type", "anyOf", "enum"})
-    return is_binary(schema, shapes) or bool(declared) or (untyped and says_so)
+    of_bytes = [_takes_bytes(media_type) for media_type in _types(encoding)]
+    return (bool(of_bytes) and all(of_bytes)) or (names_file(value) and (untyped or any(of_bytes)))
 
 
-def _fixed_headers(encoding: dict[str, Any], shapes: Shapes) -> Iterator[Pair]:
+def _type_of_file(upload: Upload, encoding: Mapping[str, Any]) -> str:
+    """Give the media type of a file: its own where an `encoding` allows it, else the first that it allows."""
+    types = _types(encoding)
+    if len(types) > 1 and any(fnmatch(upload.media_type.lower(), media_type.lower()) for media_type in types):
+        return upload.media_type
+    return next((media_type for media_type in types if "*" not in media_type), upload.media_type)
+
+
+def _fixed_headers(encoding: Mapping[str, Any], shapes: Shapes) -> Iterator[Pair]:
     """Yield the headers that an `encoding` declares with one possible value; `Content-Type` is ignored there."""
-    for name, header in encoding.get("headers", {}).items():
+    for name, declared in encoding.get("headers", {}).items():
+        try:
+            header = follow(shapes.root, declared)
+        except DanglingReference:
+            continue
         shape = shapes(header.get("schema", {})) if isinstance(header, dict) else {}
-        values = shape.get("enum", [shape["default"]] if "default" in shape else [])
-        if len(values) == 1 and name.lower() != "content-type":
-            yield name, literal(values[0])
+        values = [*map(literal, shape.get("enum", [shape["default"]] if "default" in shape else []))]
+        if len(values) == 1 and name.lower() != "content-type" and TOKEN.fullmatch(name) and values[0].isprintable():
+            yield name, values[0]
 
 
 def encode_text(value: Any, media_type: MediaType, sources: Sources) -> Body:
@@ -178,17 +261,23 @@ def encode_text(value: Any, media_type: MediaType, sources: Sources) -> Body:
 
 
 def encode_xml(value: Any, media_type: MediaType, sources: Sources) -> Body:
-    """Encode XML by the `xml` hints of the schema (OpenAPI 3.1.1 section 4.8.26)."""
+    """Encode XML by the `xml` hints of the schema (OpenAPI 3.2 section 4.26). Text is XML already."""
     if isinstance(value, str):
         return encode_text(value, media_type, sources)
-    return Body(_concrete(media_type.name, "application/xml"), to_xml(value, media_type.schema, sources.shapes))
+    written = with_files(value, media_type.schema, sources)
+    return Body(_concrete(media_type.name, "application/xml"), to_xml(written, media_type.schema, sources.shapes))
 
 
 def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode any other type: a string says which file to send, and everything else is JSON."""
+    binary = is_binary(media_type.schema, sources.shapes)
     if not isinstance(value, str):
-        return encode_json(value, MediaType(_concrete(media_type.name, "application/json"), {}, {}), sources)
-    upload = _upload(value, sources, ())
+        return encode_json(value, MediaType(_concrete(media_type.name, JSON), {}, {}), sources)
+    if base64_of(media_type.schema, sources.shapes):
+        return Body(media_type.name, str(with_files(value, media_type.schema, sources)).encode())
+    if ANY_TYPE.match(media_type.name) and not binary and not names_file(value):
+        return encode_text(value, MediaType("text/plain", {}, {}), sources)
+    upload = sources.upload(value)
     return Body(_concrete(media_type.name, upload.media_type), upload)
 
 
@@ -202,92 +291,21 @@ Encoder = Callable[[Any, MediaType, Sources], Body]
 #: Which encoder a media type takes: the first that matches.
 ENCODERS: tuple[tuple[re.Pattern[str], Encoder], ...] = (
     (JSON_TYPE, encode_json),
-    (re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonl|json-seq|jsonlines)\b", re.IGNORECASE), encode_json_lines),
-    (re.compile(r"application/x-www-form-urlencoded\b", re.IGNORECASE), encode_form),
-    (re.compile(r"multipart/", re.IGNORECASE), encode_multipart),
+    (JSON_LINES, encode_json_lines),
+    (JSON_SEQUENCE, encode_json_lines),
+    (FORM, encode_form),
+    (MULTIPART, encode_multipart),
     (XML_TYPE, encode_xml),
     (TEXT_TYPE, encode_text),
     (re.compile(""), encode_any),
 )
 
 
-def is_binary(schema: Schema, shapes: Shapes) -> bool:
-    """Tell whether a schema describes bytes (OpenAPI 3.0.4 section 4.7.14.2, 3.1.1 section 4.8.14.3)."""
-    return any(
-        branch.get("format") == "binary" or ("contentMediaType" in branch and "contentEncoding" not in branch)
-        for branch in _strings(schema, shapes)
-    )
+def _encoder(media_type: str) -> Encoder:
+    return next(encode for pattern, encode in ENCODERS if pattern.match(media_type))
 
 
-def _is_base64(schema: Schema, shapes: Shapes) -> bool:
-    return any(
-        branch.get("format") == "byte" or str(branch.get("contentEncoding", "")).startswith("base64")
-        for branch in _strings(schema, shapes)
-    )
-
-
-def takes_file(schema: Schema, shapes: Shapes) -> bool:
-    """Tell whether an argument of this schema is a file, or an array of files."""
-    return any(is_binary(form, shapes) or _is_base64(form, shapes) for form in (schema, _item_schema(schema, shapes)))
-
-
-def sends_file(media_type: MediaType) -> bool:
+def sends_file(media_type: MediaType, shapes: Shapes) -> bool:
     """Tell whether the body as a whole is a file."""
-    return next(encode for pattern, encode in ENCODERS if pattern.match(media_type.name)) is encode_any
-
-
-def _strings(schema: Schema, shapes: Shapes) -> Iterator[Shape]:
-    """Yield the alternatives of a schema that are strings."""
-    shape = shapes(schema)
-    for branch in (shape, *map(shapes, shape.get("anyOf", ()))):
-        if branch.get("type", "string") == "string":
-            yield branch
-
-
-def _item_schema(schema: Schema, shapes: Shapes) -> Schema:
-    shape = shapes(schema)
-    alternatives = (shape, *map(shapes, shape.get("anyOf", ())))
-    return next((branch["items"] for branch in alternatives if "items" in branch), {})
-
-
-def _with_files(value: Any, schema: Schema, sources: Sources, path: Path) -> Any:
-    """Put the base64 of a file where a string of base64 is wanted and a file is named; all else stays."""
-    if isinstance(value, str):
-        names_file = value[:5].lower() in ("data:", "file:")
-        if not names_file or not _is_base64(schema, sources.shapes):
-            return value
-        return base64.b64encode(_upload(value, sources, path).read()).decode()
-    if isinstance(value, list):
-        items = _item_schema(schema, sources.shapes)
-        return [_with_files(item, items, sources, (*path, index)) for index, item in enumerate(value)]
-    if isinstance(value, dict):
-        properties = sources.shapes(schema).get("properties", {})
-        return {
-            name: _with_files(member, properties.get(name, {}), sources, (*path, name))
-            for name, member in value.items()
-        }
-    return value
-
-
-def _upload(text: str, sources: Sources, path: Path) -> Upload:
-    try:
-        return sources.files.upload(text)
-    except FileRefused as error:
-        raise Unwritable(path, str(error)) from error
-
-
-def json_text(value: Any, *, ascii_only: bool = False) -> str:
-    """Write compact JSON, whole numbers as integers."""
-    text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
-    if ".0" in text:  # as every whole float below 2**53 is written, so that most values are gone through once only
-        return json.dumps(plain(value), ensure_ascii=ascii_only, separators=(",", ":"))
-    return text
-
-
-def plain(value: Any) -> Any:
-    """Give the value with whole numbers written as integers, which is what strict readers of JSON want."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, dict):
-        return {name: plain(member) for name, member in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
+    any_type = ANY_TYPE.match(media_type.name) and not is_binary(media_type.schema, shapes)
+    return _encoder(media_type.name) is encode_any and not any_type and not base64_of(media_type.schema, shapes)

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 from fastmcp.tools.base import ToolResult
 
-from portkey_bridge.bodies import Sources
 from portkey_bridge.errors import CallError, CredentialsError, TransportError
+from portkey_bridge.file_values import Sources
 from portkey_bridge.operations import Operation
 from portkey_bridge.request import base_url, write_request
 from portkey_bridge.response import Answer, Renderer, declared_error, error_result

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 from fastmcp.tools.base import ToolResult
 from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent, TextContent
 
-from portkey_bridge.bodies import Body, Part
+from portkey_bridge.bodies import Body
 from portkey_bridge.bridge import Bridge
 from portkey_bridge.cli import Invocation
 from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.files import Upload
 from portkey_bridge.load import load_tools
+from portkey_bridge.multipart import Part
 from portkey_bridge.request import Written, base_url, write_request
 from portkey_bridge.security import credentials, variable
 from portkey_bridge.server import build_bridge
@@ -130,7 +133,7 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
         shown, pasted = shown.replace(stand_in, f"${name}"), pasted.replace(stand_in, f"'\"${name}\"'")
     for encoded, name in basic.items():
         shown = shown.replace(encoded, f"base64(${name})")
-        pasted = pasted.replace(encoded, f'\'"$(printf %s "${name}" | base64)"\'')
+        pasted = pasted.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
     print(f"{shown}\n\n{pasted}")
     return 0
 
@@ -168,31 +171,66 @@ def _described(content: bytes | Upload, media_type: str | None) -> str:
 
 
 def as_curl(written: Written) -> str:
-    """Write a request as a curl command for a POSIX shell. A file of a `data:` URI is read from a file of its name."""
+    """Write a request as a curl command for a POSIX shell, which sends the same bytes."""
     method = ["--head"] if written.method == "HEAD" else ["--request", written.method]
-    groups = [["curl", *method, written.url]]
-    groups += [["--header", f"{name}: {value.decode('utf-8', 'replace')}"] for name, value in written.headers]
-    groups += _curl_body(written.body)
-    return " \\\n  ".join(shlex.join(group) for group in groups)
+    url = str(httpx.URL(written.url))
+    groups = [["curl", *method, *(["--globoff"] if re.search(r"[][{}]", url) else []), url]]
+    groups += [_curl_header(name, value.decode("utf-8", "replace")) for name, value in written.headers]
+    fed, options = _curl_body(written.body)
+    return fed + " \\\n  ".join(map(shlex.join, groups + options))
 
 
-def _curl_body(body: Body | None) -> Iterator[list[str]]:
+def _curl_header(name: str, value: str) -> list[str]:
+    return ["--header", f"{name}: {value}" if value else f"{name};"]
+
+
+def _curl_body(body: Body | None) -> tuple[str, list[list[str]]]:
+    """Give what is piped into curl, and the options that send the body."""
     if body is None:
-        return
-    if isinstance(body.content, tuple):
-        yield from map(_curl_part, body.content)
-        return
-    yield ["--header", f"content-type: {body.content_type}"]
-    if isinstance(body.content, Upload):
-        yield ["--data-binary", f"@{body.content.path or body.content.name}"]
-    else:
-        yield ["--data-raw", body.content.decode("utf-8", "replace")]
+        return "", []
+    if isinstance(body.content, tuple) and body.content and all(map(_is_form_part, body.content)):
+        return "", [_curl_part(part) for part in body.content]
+    content_type = _curl_header("content-type", body.content_type)
+    if isinstance(body.content, bytes) and (text := _plain_text(body.content)) is not None:
+        return "", [content_type, ["--data-raw", text]]
+    if isinstance(body.content, Upload) and body.content.path is not None:
+        return "", [content_type, ["--data-binary", f"@{body.content.path}"]]
+    commands = "; ".join(map(_command, body.pieces))
+    return f"{{ {commands}; }} | ", [content_type, ["--data-binary", "@-"]]
+
+
+def _command(piece: bytes | Upload) -> str:
+    """Write the command whose output is a piece of a body."""
+    if isinstance(piece, Upload) and piece.path is not None:
+        return shlex.join(["cat", str(piece.path)])
+    content = piece.read() if isinstance(piece, Upload) else piece
+    if (text := _plain_text(content)) is not None:
+        return shlex.join(["printf", "%s", text])
+    return f"{shlex.join(['printf', '%s', base64.b64encode(content).decode()])} | base64 -d"
+
+
+def _plain_text(content: bytes) -> str | None:
+    """Give the text that a terminal takes as it is, or None."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text.replace("\n", "").replace("\t", "").isprintable() else None
+
+
+def _is_form_part(part: Part) -> bool:
+    """Tell whether curl's `--form` can say a part, to which some characters mean something else."""
+    if part.headers or part.name is None or not re.fullmatch(r"[^\x00-\x1f\"\\=;]+", part.name):
+        return False
+    if isinstance(part.content, bytes):
+        return _plain_text(part.content) is not None
+    return part.content.path is not None and not re.search(r"[\x00-\x1f\"\\,;]", str(part.content.path))
 
 
 def _curl_part(part: Part) -> list[str]:
     if isinstance(part.content, Upload):
-        return ["--form", f"{part.name}=@{part.content.path or part.content.name};type={part.media_type}"]
-    text = part.content.decode("utf-8", "replace")
+        return ["--form", f"{part.name}=@{part.content.path};type={part.media_type}"]
+    text = part.content.decode()
     if part.media_type is None:
         return ["--form-string", f"{part.name}={text}"]
     quoted = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -12,7 +12,7 @@ import mimetypes
 import os
 import re
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +31,8 @@ CHUNK = 256 * 1024
 
 #: `type/subtype` (RFC 9110 section 8.3.1), so that a media type cannot bring a header of its own.
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
+
+CHARSET = re.compile(r"charset=[\w.:-]+", re.ASCII | re.IGNORECASE)
 
 OCTETS = "application/octet-stream"
 
@@ -62,48 +64,31 @@ class Upload:
             return file.read()
 
 
-class UploadStream(httpx.AsyncByteStream):
-    """An upload as the body of a request, a chunk in memory at a time."""
+def size_of(piece: bytes | Upload) -> int:
+    """Give the bytes that will be sent."""
+    return piece.size if isinstance(piece, Upload) else len(piece)
 
-    def __init__(self, upload: Upload) -> None:
-        self._upload = upload
+
+def in_memory(piece: bytes | Upload) -> bytes | Upload:
+    """Give the bytes of what came in a `data:` URI and is here already."""
+    return piece.content if isinstance(piece, Upload) and piece.path is None else piece
+
+
+class PieceStream(httpx.AsyncByteStream):
+    """The body of a request out of bytes and files, a chunk of a file in memory at a time."""
+
+    def __init__(self, pieces: Sequence[bytes | Upload]) -> None:
+        self._pieces = pieces
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the file's bytes. Can be repeated, for a request that is sent again."""
-        with self._upload.open() as file:
-            while chunk := await anyio.to_thread.run_sync(file.read, CHUNK):
-                yield chunk
-
-
-class UploadPart:
-    """An upload as what httpx wants for a part of a multipart body: `read` and `seek`; open only while it is read."""
-
-    def __init__(self, upload: Upload) -> None:
-        self._upload = upload
-        self._file: BinaryIO | None = None
-
-    def tell(self) -> int:
-        """Give the start: the length is asked before anything is read."""
-        return 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go back to the start, or tell the size."""
-        self._close()
-        return self._upload.size if whence == os.SEEK_END else offset
-
-    def read(self, size: int) -> bytes:
-        """Read on; the end closes the file."""
-        if self._file is None:
-            self._file = self._upload.open()
-        chunk = self._file.read(size)
-        if not chunk:
-            self._close()
-        return chunk
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Yield the bytes. Can be repeated, for a request that is sent again."""
+        for piece in self._pieces:
+            if isinstance(piece, bytes):
+                yield piece
+                continue
+            with piece.open() as file:
+                while chunk := await anyio.to_thread.run_sync(file.read, CHUNK):
+                    yield chunk
 
 
 @dataclass(frozen=True)
@@ -142,7 +127,10 @@ class Files:
                 continue
             if any(path.is_relative_to(allowed) for allowed in folders):
                 return path
-        raise FileRefused(f"there is no such file below the allowed folders ({listed}). A data: URI works, too")
+        raise FileRefused(
+            f"there is no such file below the folders that --files or OPEN_MCP_FILES allows ({listed}). "
+            "A data: URI works, too"
+        )
 
 
 def _path(text: str) -> Path:
@@ -162,13 +150,14 @@ def _from_data_uri(text: str) -> Upload:
     names = [
         parameter.partition("=")[2] for parameter in parameters if parameter.lower().startswith(("name=", "filename="))
     ]
+    charset = "".join(f";{parameter}" for parameter in parameters if CHARSET.fullmatch(parameter))
     if not MEDIA_TYPE.fullmatch(media_type):
-        media_type = "text/plain" if not media_type else OCTETS
+        media_type, charset = ("text/plain", charset) if not media_type else (OCTETS, "")
     content = unquote_to_bytes(data)
     if "base64" in (parameter.lower() for parameter in parameters):
         content = _from_base64(content)
     name = unquote(names[0]) if names else f"file{mimetypes.guess_extension(media_type) or ''}"
-    return Upload(Path(name).name, media_type, len(content), content=content)
+    return Upload(Path(name).name, media_type + charset, len(content), content=content)
 
 
 def _from_base64(text: bytes) -> bytes:

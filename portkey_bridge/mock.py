@@ -289,8 +289,8 @@ def _checked(parameter: Parameter, shapes: Shapes) -> Iterator[dict[str, Any]]:
     """
     entry = {"name": parameter.name, "in": parameter.location, "required": parameter.required}
     schema = _flat(parameter.schema, shapes)
-    if parameter.media_type is not None:
-        yield {**entry, "content": {parameter.media_type: {"schema": parameter.schema}}}
+    if parameter.content is not None:
+        yield {**entry, "content": {parameter.content.name: {"schema": parameter.schema}}}
     elif parameter.style in ("simple", "form") and schema.get("type") != "object":
         schema = {} if parameter.location == "cookie" and schema.get("type") == "array" else schema
         yield {**entry, "style": parameter.style, "explode": parameter.explode, "schema": schema}

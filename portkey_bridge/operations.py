@@ -23,8 +23,11 @@ Schema = Any
 #: The default style of a parameter by its location (OpenAPI 3.2 section 4.12.2.2).
 DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form", "querystring": "form"}
 
-#: Header parameters that OpenAPI says to ignore (3.2 section 4.12.1), as the document says them elsewhere.
-IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
+#: Header parameters that OpenAPI says to ignore (3.2 section 4.12.1), as the document says them elsewhere, and those
+#: that follow from the connection and the body (RFC 9110 sections 7 and 8.6), never from an argument.
+IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
+    *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
+}
 
 #: Names of methods and of header fields (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -35,8 +38,17 @@ MAX_PARAMETERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class MediaType:
+    """One entry of a `content` map: its name, its schema and the `encoding` of its properties."""
+
+    name: str
+    schema: Schema
+    encoding: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
-    """A Parameter Object. `media_type` is set where the value is written by `content` and not by a style."""
+    """A Parameter Object. `content` is set where it decides how the value is written, and not a style."""
 
     name: str
     location: str
@@ -47,17 +59,8 @@ class Parameter:
     explode: bool
     allow_reserved: bool
     allow_empty_value: bool
-    media_type: str | None
+    content: MediaType | None
     deprecated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MediaType:
-    """One entry of a `content` map: its name, its schema and the `encoding` of its properties."""
-
-    name: str
-    schema: Schema
-    encoding: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,21 +310,21 @@ class _Reader:
             raise DocumentError("a parameter", problem, "Correct its name and in.")
         if location == "header" and not TOKEN.fullmatch(name):
             raise DocumentError("a parameter", f"has the name {printable(name)}, which no header has", "Correct it.")
-        media_type, content = next(iter(_mapping(value.get("content")).items()), (None, {}))
-        if media_type is None and "schema" not in value:
+        content = next(self.media_types(value), None)
+        if content is None and "schema" not in value:
             self.repairs.add(f"the parameter {printable(name)} has no schema; any value is accepted", where)
         style = _text(value.get("style")) or DEFAULT_STYLES[location]
         return Parameter(
             name=name,
             location=location,
             required=_is_true(value.get("required")) or location == "path",
-            schema=_schema(self.follow(content, "the media type") if media_type else value),
+            schema=content.schema if content else _schema(value),
             description=_text(value.get("description")).strip(),
             style=style,
             explode=_is_true(value.get("explode", style in ("form", "cookie"))),
             allow_reserved=_is_true(value.get("allowReserved")),
             allow_empty_value=_is_true(value.get("allowEmptyValue")),
-            media_type=media_type,
+            content=content,
             deprecated=_is_true(value.get("deprecated")),
         )
 
@@ -329,14 +332,15 @@ class _Reader:
         if value is None:
             return None
         body = self.follow(value, "the request body")
-        content = tuple(
-            MediaType(name, _schema(media_type), _mapping(media_type.get("encoding")))
-            for name, value in _mapping(body.get("content")).items()
-            if (media_type := self.follow({} if value is None else value, "the media type")) is not None
-        )
+        content = tuple(self.media_types(body))
         if not content:
             return None
         return RequestBody(_is_true(body.get("required")), _text(body.get("description")).strip(), content)
+
+    def media_types(self, owner: dict[str, Any]) -> Iterator[MediaType]:
+        for name, value in _mapping(owner.get("content")).items():
+            media_type = self.follow({} if value is None else value, "the media type")
+            yield MediaType(name, _schema(media_type), _mapping(media_type.get("encoding")))
 
     def responses(self, value: Any) -> dict[str, Any]:
         """Give the responses without references. One that is broken costs nothing: calls do without it."""

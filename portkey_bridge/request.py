@@ -7,43 +7,37 @@ would split a header is refused, and a credential is never overwritten by an arg
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, NoReturn
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 import httpx
 from jsonpointer import JsonPointer
 
 from portkey_bridge import __version__
 from portkey_bridge.arguments import Bound
-from portkey_bridge.bodies import Body, Part, Sources, encode_body, encode_form, json_text
+from portkey_bridge.bodies import FORM, JSON_TYPE, Body, content_text, encode_body
 from portkey_bridge.errors import ArgumentsError, NoServerError, Unwritable, Violation
-from portkey_bridge.files import Upload, UploadPart, UploadStream
-from portkey_bridge.operations import MediaType, Operation, Parameter, Server
-from portkey_bridge.security import Credential, place
+from portkey_bridge.file_values import Sources
+from portkey_bridge.files import PieceStream, in_memory, size_of
+from portkey_bridge.operations import Operation, Parameter, Server
+from portkey_bridge.security import COOKIES, Credential, place, stands_in
 from portkey_bridge.styles import (
     PAIR_STYLES,
     PATH_STYLES,
-    Escape,
     Pair,
     cookie,
     escape,
-    escape_reserved,
+    escape_of,
+    form,
     header,
-    literal,
+    json_text,
     simple,
 )
 from portkey_bridge.tools import Tool
-
-#: Headers that follow from the connection and the body (RFC 9110 sections 7 and 8.6), never from an argument.
-OWN_HEADERS = frozenset(
-    ("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
-)
-
-#: A header's name (RFC 9110 section 5.6.2).
-TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 
 #: What a path template may hold unescaped: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
@@ -65,22 +59,12 @@ class Written:
         headers = [(name.encode(), value) for name, value in self.headers]
         if self.body is None:
             return httpx.Request(self.method, self.url, headers=headers)
-        content = self.body.content
-        if isinstance(content, tuple):
-            request = httpx.Request(self.method, self.url, headers=headers, files=[*map(_httpx_part, content)])
-            boundary = request.headers["content-type"].partition(";")[2]
-            request.headers["content-type"] = f"{self.body.content_type.partition(';')[0].strip()};{boundary}"
-            return request
+        pieces = [in_memory(piece) for piece in self.body.pieces]
         headers.append((b"content-type", self.body.content_type.encode()))
-        if isinstance(content, Upload):
-            headers.append((b"content-length", str(content.size).encode()))
-            return httpx.Request(self.method, self.url, headers=headers, content=UploadStream(content))
+        headers.append((b"content-length", str(sum(map(size_of, pieces))).encode()))
+        there = [piece for piece in pieces if isinstance(piece, bytes)]
+        content = b"".join(there) if len(there) == len(pieces) else PieceStream(pieces)
         return httpx.Request(self.method, self.url, headers=headers, content=content)
-
-
-def _httpx_part(part: Part) -> tuple[str, Any]:
-    content = UploadPart(part.content) if isinstance(part.content, Upload) else part.content
-    return part.name, (part.file_name, content, part.media_type, dict(part.headers))
 
 
 def write_request(
@@ -108,14 +92,21 @@ class _Writer:
         self.refuse_clashes()
 
     def written(self, base_url: str) -> Written:
-        query = "&".join(self.query())
-        headers = (
+        url, _, base_query = base_url.partition("#")[0].partition("?")
+        path, path_query = self.path()
+        query = "&".join(filter(None, (base_query, path_query, *self.query())))
+        own = (
             ("accept", accept(self.tool.operation).encode()),
             ("user-agent", f"portkey-bridge/{__version__}".encode()),
-            *self.headers(),
         )
-        url = f"{base_url.rstrip('/')}{self.path()}" + (f"?{query}" if query else "")
-        return Written(self.tool.operation.method, url, headers, self.body())
+        headers = tuple(self.headers())
+        given = {name.lower() for name, _ in headers}
+        return Written(
+            self.tool.operation.method,
+            f"{url.rstrip('/')}/{path}" + (f"?{query}" if query else ""),
+            (*(header for header in own if header[0] not in given), *headers),
+            self.body(),
+        )
 
     def refuse(self, argument: str, problem: str) -> NoReturn:
         raise ArgumentsError(self.tool.name, [Violation(JsonPointer.from_parts([argument]).path, problem)])
@@ -135,56 +126,117 @@ class _Writer:
 
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
-        places = {place(credential.location, credential.name): credential for credential in self.credentials}
-        for binding, _ in self.bound.parameters:
-            credential = places.get(place(binding.location, binding.name or ""))
-            if credential is not None:
+        for (binding, _), credential in product(self.bound.parameters, self.credentials):
+            parameter = place(binding.location, binding.name or "")
+            if stands_in(parameter, place(credential.location, credential.name)):
                 self.refuse(binding.argument, f"is sent from the variable {credential.variable}; leave it out")
 
-    def path(self) -> str:
+    def path(self) -> Pair:
+        """Give the path without its first slash, and the query that a template may have besides.
+
+        A fragment only tells paths apart that are the same for HTTP; it is never sent (RFC 9110 section 7.1).
+        """
         written: dict[str, str] = {}
         arguments: dict[str, str] = {}
         for argument, parameter, value in self.values("path"):
             with self.writing(argument):
-                written[parameter.name] = _in_path(parameter, value)
+                written[parameter.name] = self.in_path(parameter, value)
             arguments[parameter.name] = argument
-        return "/".join(self.segment(part, written, arguments) for part in self.tool.operation.path.split("/"))
+        path, _, query = self.tool.operation.path.partition("#")[0].partition("?")
+        segments = path.removeprefix("/").split("/")
+        return "/".join(self.segment(each, written, arguments) for each in segments), _filled(query, written)
 
     def segment(self, template: str, written: dict[str, str], arguments: dict[str, str]) -> str:
         """Fill one segment in, but never with a dot segment, which is removed on the way (RFC 3986 section 5.2.4)."""
-        segment = VARIABLE.sub(lambda match: written.get(match[1], match[0]), quote(template, safe=TEMPLATE_SAFE))
+        segment = _filled(template, written)
         names = [name for name in VARIABLE.findall(template) if name in arguments]
-        if names and segment in ("", ".", ".."):
+        if names and unquote(segment) in ("", ".", ".."):
             self.refuse(arguments[names[0]], f"{segment!r} in the path would lead to another endpoint")
         return segment
+
+    def in_path(self, parameter: Parameter, value: Any) -> str:
+        if value is None:
+            raise Unwritable((), "null cannot stand in a path")
+        escape_value = escape_of("path", parameter.allow_reserved)
+        if parameter.content is not None:
+            return escape_value(content_text(value, parameter.content, self.sources))
+        style = PATH_STYLES.get(parameter.style, simple)
+        return style(parameter.name, value, parameter.explode, escape_value)
 
     def query(self) -> Iterator[str]:
         """Yield the parts between the `&` of the query."""
         for argument, parameter, value in self.values("querystring"):
             with self.writing(argument):
-                yield _whole_query(parameter, value, self.sources)
-        for argument, parameter, value in self.values("query"):
-            with self.writing(argument):
-                yield from (f"{name}={text}" for name, text in _pairs(parameter, value))
+                yield self.whole_query(parameter, value)
+        yield from self.pairs("query")
         for credential in self.credentials:
             if credential.location == "query":
                 yield f"{escape(credential.name)}={escape(credential.value)}"
 
+    def whole_query(self, parameter: Parameter, value: Any) -> str:
+        """Write the whole query from one value (OpenAPI 3.2 section 4.12.2, `in: querystring`)."""
+        if parameter.content is None:
+            query = "&".join(f"{escape(name)}={text}" for name, text in form(parameter.name, value, True, escape))
+        else:
+            text = content_text(value, parameter.content, self.sources)
+            query = text if FORM.match(parameter.content.name) else escape(text)
+        for name, _ in parse_qsl(query, keep_blank_values=True):
+            self.keep_out("query", parameter, name)
+        return query
+
+    def pairs(self, location: str) -> Iterator[str]:
+        """Yield the parameters of a location as `name=value`."""
+        for argument, parameter, value in self.values(location):
+            with self.writing(argument):
+                for name, text in self.of_parameter(parameter, value):
+                    self.keep_out(location, parameter, name)
+                    yield f"{name if parameter.style == 'cookie' else escape(name)}={text}"
+
+    def keep_out(self, location: str, parameter: Parameter, name: str) -> None:
+        """Keep a member of an object, which has a name of its own, out of the place of anything else."""
+        others = {other.name for other in self.tool.operation.parameters if other.location == location}
+        others |= {credential.name for credential in self.credentials if credential.location == location}
+        if name != parameter.name and name in others:
+            raise Unwritable((), f"{name!r} in it would be read as the {location} parameter of that name")
+
+    def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
+        escape_value = escape_of(parameter.location, parameter.allow_reserved)
+        if parameter.content is not None:
+            yield parameter.name, escape_value(content_text(value, parameter.content, self.sources))
+        elif value is None and parameter.allow_empty_value:
+            yield parameter.name, ""
+        elif parameter.style == "cookie":
+            yield from cookie(parameter.name, value, parameter.explode)
+        else:
+            style = PAIR_STYLES.get(parameter.style, form)
+            yield from style(parameter.name, value, parameter.explode, escape_value)
+
     def headers(self) -> Iterator[tuple[str, bytes]]:
         for argument, parameter, value in self.values("header"):
             with self.writing(argument):
-                yield from _header(parameter, value)
-        cookies = "; ".join(self.cookies())
+                text = self.header_text(parameter, value)
+                if text is not None and place("header", parameter.name) != COOKIES:
+                    yield parameter.name, _header_value(text)
         for credential in self.credentials:
             if credential.location == "header":
                 yield credential.name, credential.value.encode()
-        if cookies:
+        if cookies := "; ".join(self.cookies()):
             yield "cookie", cookies.encode()
 
+    def header_text(self, parameter: Parameter, value: Any) -> str | None:
+        if value is None or parameter.content is None:
+            return header(value, parameter.style, parameter.explode)
+        if JSON_TYPE.match(parameter.content.name):
+            return json_text(value, ascii_only=True)  # a header has no charset
+        return content_text(value, parameter.content, self.sources)
+
     def cookies(self) -> Iterator[str]:
-        for argument, parameter, value in self.values("cookie"):
-            with self.writing(argument):
-                yield from _cookies(parameter, value)
+        """Yield the cookies: each pair is one, as a semicolon is what separates them (OpenAPI 3.2 appendix D)."""
+        for argument, parameter, value in self.values("header"):
+            if place("header", parameter.name) == COOKIES and value is not None:
+                with self.writing(argument):
+                    yield _header_value(self.header_text(parameter, value) or "").decode()
+        yield from self.pairs("cookie")
         for credential in self.credentials:
             if credential.location == "cookie":
                 yield f"{credential.name}={credential.value}"
@@ -200,58 +252,9 @@ class _Writer:
             raise ArgumentsError(self.tool.name, [Violation(pointer, error.problem)]) from error
 
 
-def _in_path(parameter: Parameter, value: Any) -> str:
-    if value is None:
-        raise Unwritable((), "null cannot stand in a path")
-    if parameter.media_type is not None:
-        return escape(_content_text(parameter, value))
-    style = PATH_STYLES.get(parameter.style, simple)
-    return style(parameter.name, value, parameter.explode, escape)
-
-
-def _escape_of(parameter: Parameter) -> Escape:
-    return escape_reserved if parameter.allow_reserved else escape
-
-
-def _pairs(parameter: Parameter, value: Any) -> Iterator[Pair]:
-    """Yield the names and values of a query parameter, escaped."""
-    if parameter.media_type is not None:
-        yield escape(parameter.name), escape(_content_text(parameter, value))
-    elif value is None and parameter.allow_empty_value:
-        yield escape(parameter.name), ""
-    else:
-        style = PAIR_STYLES.get(parameter.style, PAIR_STYLES["form"])
-        yield from style(parameter.name, value, parameter.explode, _escape_of(parameter))
-
-
-def _content_text(parameter: Parameter, value: Any) -> str:
-    """Write a parameter that has `content`: text as it is, everything else as JSON."""
-    is_text = (parameter.media_type or "").lower().startswith("text/")
-    return literal(value) if is_text else json_text(value)
-
-
-def _whole_query(parameter: Parameter, value: Any, sources: Sources) -> str:
-    """Write the whole query from one value (OpenAPI 3.2 section 4.12.2, `in: querystring`)."""
-    name = parameter.media_type or "application/x-www-form-urlencoded"
-    if name.lower().startswith("application/x-www-form-urlencoded"):
-        body = encode_form(value, MediaType(name, parameter.schema, {}), sources)
-        return body.content.decode() if isinstance(body.content, bytes) else ""
-    return escape(_content_text(parameter, value))
-
-
-def _header(parameter: Parameter, value: Any) -> Iterator[tuple[str, bytes]]:
-    if parameter.name.lower() in OWN_HEADERS:
-        raise Unwritable((), f"the header {parameter.name} follows from the request itself; leave it out")
-    if not TOKEN.fullmatch(parameter.name):
-        raise Unwritable((), f"{parameter.name!r} is no name that a header can have; leave it out")
-    if value is not None:
-        yield parameter.name, _header_value(_header_text(parameter, value))
-
-
-def _header_text(parameter: Parameter, value: Any) -> str:
-    if parameter.media_type is not None and not parameter.media_type.lower().startswith("text/"):
-        return json_text(value, ascii_only=True)  # a header has no charset
-    return header(value, parameter.explode)
+def _filled(template: str, written: Mapping[str, str]) -> str:
+    """Fill the variables of a part of a path template."""
+    return VARIABLE.sub(lambda match: written.get(match[1], match[0]), quote(template, safe=TEMPLATE_SAFE))
 
 
 def _header_value(text: str) -> bytes:
@@ -261,14 +264,6 @@ def _header_value(text: str) -> bytes:
     if text != text.strip(" \t"):
         raise Unwritable((), "a header cannot start or end with a blank")
     return text.encode()
-
-
-def _cookies(parameter: Parameter, value: Any) -> Iterator[str]:
-    """Yield the cookies of a parameter; style `form` makes one, as the specification's table has it."""
-    if parameter.style == "cookie" and parameter.media_type is None:
-        yield from (f"{name}={text}" for name, text in cookie(parameter.name, value, parameter.explode))
-    elif written := "&".join(f"{name}={text}" for name, text in _pairs(parameter, value)):
-        yield written
 
 
 def accept(operation: Operation) -> str:

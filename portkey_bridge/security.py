@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import chain
+from itertools import chain, product
 from urllib.parse import quote, quote_plus
 
 from portkey_bridge.errors import SettingsError
@@ -70,6 +70,15 @@ def place(location: str, name: str) -> Place:
     return location, name.lower() if location == "header" else name
 
 
+#: The place of all cookies, which a document may declare as a header.
+COOKIES = place("header", "Cookie")
+
+
+def stands_in(parameter: Place, credential: Place) -> bool:
+    """Tell whether a parameter would take the place of a credential."""
+    return parameter == credential or (parameter == COOKIES and credential[0] == "cookie")
+
+
 def variable(scheme: SecurityScheme) -> str | None:
     """Give the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
     if scheme.type == "apiKey":
@@ -119,7 +128,8 @@ def needs_credential(security: Security, secrets: Mapping[str, str], filled: Col
     names = variables(security)
     if not names or not all(security) or any(name in secrets for name in names):
         return False
-    return not any(place(scheme.location, scheme.name) in filled for scheme in chain(*security))
+    needed = [place(scheme.location, scheme.name) for scheme in chain(*security)]
+    return not any(stands_in(parameter, credential) for parameter, credential in product(filled, needed))
 
 
 def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:

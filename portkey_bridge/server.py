@@ -22,10 +22,10 @@ from mcp.server.stdio import stdio_server
 from mcp_types import CallToolRequestParams
 
 from portkey_bridge import __version__
-from portkey_bridge.bodies import Sources
 from portkey_bridge.bridge import Bridge
 from portkey_bridge.cli import Invocation
 from portkey_bridge.errors import SettingsError
+from portkey_bridge.file_values import Sources
 from portkey_bridge.files import Files
 from portkey_bridge.load import load_api, warn
 from portkey_bridge.opening import Opening, are_pipes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -20,94 +21,163 @@ Pair = tuple[str, str]
 #: RFC 3986 section 2.3: the characters that never need escaping. `quote` keeps letters and digits by itself.
 UNRESERVED = "-._~"
 
+#: What `allowReserved` lets pass besides (RFC 3986 section 2.2), without what would end or split the value there:
+#: OpenAPI 3.2 appendix C for queries and section 4.12.1 for paths, RFC 6265 section 4.1.1 for cookies.
+RESERVED = {"query": ":/?@!$'()*,;", "path": ":@!$&'()*+,=", "cookie": ":/?#[]@!$&'()*+"}
+
 
 def escape(text: str) -> str:
     """Percent-encode everything but unreserved characters (RFC 6570 section 3.2.1)."""
     return quote(text, safe=UNRESERVED)
 
 
-#: What `allowReserved` lets pass besides. `&`, `#` and `+` would become another parameter, a fragment and a space;
-#: brackets are not allowed in a query (RFC 3986 section 3.4).
-RESERVED_IN_QUERY = ":/?@!$'()*,;="
-
-
-def escape_reserved(text: str) -> str:
-    """Let reserved characters and encoded octets pass (RFC 6570 section 3.2.3), but for what would end the value."""
+def escape_reserved(text: str, reserved: str) -> str:
+    """Let those reserved characters and encoded octets pass (RFC 6570 section 3.2.3)."""
     return re.sub(
         r"%[0-9A-Fa-f]{2}|(.[^%]*)",
-        lambda match: quote(match[1], safe=UNRESERVED + RESERVED_IN_QUERY) if match[1] else match[0],
+        lambda match: quote(match[1], safe=UNRESERVED + reserved) if match[1] else match[0],
         text,
         flags=re.DOTALL,
     )
 
 
+def escape_of(location: str, allow_reserved: bool) -> Escape:
+    """Give how values are escaped in a location."""
+    return partial(escape_reserved, reserved=RESERVED[location]) if allow_reserved else escape
+
+
 def literal(value: Any) -> str:
-    """Write a value as text: strings as they are, everything else as JSON writes it, whole numbers without a point."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Write a value as text: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else json_text(value)
 
 
-def _items(value: Any) -> list[str]:
-    """Give the texts of an array's items, or of the one value."""
-    return [literal(item) for item in (value if isinstance(value, list) else [value]) if item is not None]
+def json_text(value: Any, *, ascii_only: bool = False) -> str:
+    """Write compact JSON, whole numbers as integers. Raises Unwritable for what is no number of JSON."""
+    try:
+        text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise Unwritable((), "infinity and NaN are no numbers of JSON (RFC 8259 section 6)") from error
+    if ".0" in text or "e+" in text:  # as every whole float is written, so that most values are gone through once only
+        return json.dumps(plain(value), ensure_ascii=ascii_only, separators=(",", ":"))
+    return text
+
+
+def plain(value: Any) -> Any:
+    """Give the value with whole numbers written as integers, which is what strict readers of JSON want.
+
+    As in ECMAScript (section 6.1.6.1.20, Number::toString), numbers of more than 21 digits keep their exponent.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _items(value: list[Any]) -> list[str]:
+    return [literal(item) for item in value if item is not None]
 
 
 def _members(value: dict[str, Any]) -> list[Pair]:
     return [(name, literal(member)) for name, member in value.items() if member is not None]
 
 
+def _joined(value: Any, delimiter: str, explode: bool, escape: Escape) -> str:
+    """Write a value as one text, its items apart by the delimiter, and exploded members with `=`."""
+    if isinstance(value, dict):
+        joint = "=" if explode else delimiter
+        return delimiter.join(
+            f"{_apart(key, delimiter + joint, escape)}{joint}{_apart(text, delimiter, escape)}"
+            for key, text in _members(value)
+        )
+    if isinstance(value, list):
+        return delimiter.join(_apart(text, delimiter, escape) for text in _items(value))
+    return "" if value is None else escape(literal(value))
+
+
+def _apart(text: str, delimiters: str, escape: Escape) -> str:
+    """Escape an item so that no delimiter in it is read as one. Raises Unwritable where nothing is escaped."""
+    written = escape(text)
+    for delimiter in sorted({*delimiters} & {*written}):
+        if escape("%") == "%":
+            raise Unwritable((), f"{delimiter!r} separates the items here, so no item can have it")
+        written = written.replace(delimiter, f"%{ord(delimiter):02X}")
+    return written
+
+
 def simple(name: str, value: Any, explode: bool, escape: Escape) -> str:
     """Style `simple` (RFC 6570 section 3.2.2), in paths and headers."""
-    if isinstance(value, dict):
-        joint = "=" if explode else ","
-        return ",".join(f"{escape(key)}{joint}{escape(text)}" for key, text in _members(value))
-    return ",".join(map(escape, _items(value)))
+    return _joined(value, ",", explode, escape)
 
 
 def label(name: str, value: Any, explode: bool, escape: Escape) -> str:
     """Style `label` (RFC 6570 section 3.2.5), in paths."""
-    if not explode or not isinstance(value, dict | list):
-        return "." + simple(name, value, explode, escape)
-    if isinstance(value, dict):
-        return "".join(f".{_dotless(escape(key))}={_dotless(escape(text))}" for key, text in _members(value))
-    return "".join(f".{_dotless(escape(text))}" for text in _items(value))
-
-
-def _dotless(text: str) -> str:
-    """Keep a dot inside an exploded item from being read as the start of the next one."""
-    return text.replace(".", "%2E")
+    exploded = explode and isinstance(value, dict | list)
+    if exploded and not _is_defined(value):
+        return ""
+    return "." + _joined(value, "." if exploded else ",", explode, escape)
 
 
 def matrix(name: str, value: Any, explode: bool, escape: Escape) -> str:
     """Style `matrix` (RFC 6570 section 3.2.7), in paths. An empty string has no `=`."""
+    if not _is_defined(value):
+        return ""
     if explode and isinstance(value, dict):
         pairs = _members(value)
     elif explode and isinstance(value, list):
         pairs = [(name, text) for text in _items(value)]
     else:
-        return f";{escape(name)}{_with('=', simple(name, value, False, escape))}"
-    return "".join(f";{escape(key)}{_with('=', escape(text))}" for key, text in pairs)
+        return f";{escape(name)}{_with('=', _joined(value, ',', False, escape))}"
+    return "".join(f";{_apart(key, ';=', escape)}{_with('=', _apart(text, ';', escape))}" for key, text in pairs)
 
 
 def _with(sign: str, text: str) -> str:
     return f"{sign}{text}" if text else ""
 
 
-#: The styles of path parameters. `simple` is the style of headers, too.
-PATH_STYLES: dict[str, Callable[[str, Any, bool, Escape], str]] = {"simple": simple, "label": label, "matrix": matrix}
+def _delimited_text(delimiter: str) -> Callable[[str, Any, bool, Escape], str]:
+    """Give a style of Swagger 2.0 (Parameter Object, `collectionFormat`), which paths and headers have, too."""
+
+    def style(name: str, value: Any, explode: bool, escape: Escape) -> str:
+        return _separated(value, delimiter, escape) if isinstance(value, list) else simple(name, value, False, escape)
+
+    return style
+
+
+def _separated(value: dict[str, Any] | list[Any], delimiter: str, escape: Escape) -> str:
+    """Write items with a delimiter that is escaped itself, so that it cannot be escaped inside them."""
+    parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else _items(value)
+    if any(delimiter in part for part in parts):
+        raise Unwritable((), f"{delimiter!r} separates the items here, so no item can have it")
+    return escape(delimiter).join(map(escape, parts))
+
+
+#: The delimiters of the styles that the specification has for queries.
+DELIMITERS = {"spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t"}
+
+#: The styles of header parameters, and with them those of path parameters.
+HEADER_STYLES: dict[str, Callable[[str, Any, bool, Escape], str]] = {
+    "simple": simple,
+    **{style: _delimited_text(delimiter) for style, delimiter in DELIMITERS.items()},
+}
+PATH_STYLES = {**HEADER_STYLES, "label": label, "matrix": matrix}
 
 
 def form(name: str, value: Any, explode: bool, escape: Escape) -> Iterator[Pair]:
-    """Style `form` (RFC 6570 section 3.2.8), in queries, cookies and form bodies: escaped names and values."""
+    """Style `form` (RFC 6570 section 3.2.8), in queries, cookies and form bodies: plain names and escaped values."""
     if explode and isinstance(value, dict):
-        yield from ((escape(key), escape(text)) for key, text in _members(value))
+        yield from ((key, escape(text)) for key, text in _members(value))
     elif explode and isinstance(value, list):
-        yield from ((escape(name), escape(text)) for text in _items(value))
-    elif value not in (None, [], {}):
-        yield escape(name), simple(name, value, False, escape)
+        yield from ((name, escape(text)) for text in _items(value))
+    elif _is_defined(value):
+        yield name, _joined(value, ",", False, escape)
+
+
+def _is_defined(value: Any) -> bool:
+    """Tell whether there is anything to write: null, and a list or an object of nothing else, are undefined."""
+    if isinstance(value, dict | list):
+        return any(item is not None for item in (value.values() if isinstance(value, dict) else value))
+    return value is not None
 
 
 def _delimited(delimiter: str) -> Callable[[str, Any, bool, Escape], Iterator[Pair]]:
@@ -115,12 +185,8 @@ def _delimited(delimiter: str) -> Callable[[str, Any, bool, Escape], Iterator[Pa
         """Arrays and objects in one value, with a delimiter that items cannot have. Exploded, they are `form`."""
         if explode or not isinstance(value, dict | list):
             yield from form(name, value, explode, escape)
-            return
-        parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else _items(value)
-        if any(delimiter in part for part in parts):
-            raise Unwritable((), f"{delimiter!r} separates the items here, so no item can have it")
-        if parts:
-            yield escape(name), quote(delimiter).join(map(escape, parts))
+        elif _is_defined(value):
+            yield name, _separated(value, delimiter, escape)
 
     return style
 
@@ -132,12 +198,14 @@ def deep_object(name: str, value: Any, explode: bool, escape: Escape) -> Iterato
     where an item has members of its own, `name[list][0][b]=`.
     """
     for path, text in _paths(value):
-        yield escape(name) + "".join(f"%5B{escape(part)}%5D" for part in path), escape(text)
+        yield name + "".join(f"[{part}]" for part in path), escape(text)
 
 
 def _paths(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
     if isinstance(value, dict):
         for key, member in value.items():
+            if not key or "[" in key or "]" in key:
+                raise Unwritable((), f"brackets separate the names here, so {key!r} can be none")
             yield from (((key, *path), text) for path, text in _paths(member))
     elif isinstance(value, list):
         flat = not any(isinstance(item, dict | list) for item in value)
@@ -147,27 +215,35 @@ def _paths(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         yield (), literal(value)
 
 
-#: The styles that give name-value pairs, for queries, cookies and form bodies.
+#: The styles that give pairs, for queries, cookies and form bodies. How a name is escaped is the place's own matter.
 PAIR_STYLES: dict[str, Callable[[str, Any, bool, Escape], Iterator[Pair]]] = {
     "form": form,
-    "spaceDelimited": _delimited(" "),
-    "pipeDelimited": _delimited("|"),
-    "tabDelimited": _delimited("\t"),
+    **{style: _delimited(delimiter) for style, delimiter in DELIMITERS.items()},
     "deepObject": deep_object,
 }
 
 
-def header(value: Any, explode: bool) -> str:
-    """Style `simple` in a header, where nothing is percent-encoded (OpenAPI 3.2 appendix D)."""
-    parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else _items(value)
-    if isinstance(value, dict | list) and any("," in part for part in parts):
-        raise Unwritable((), "a comma separates the items in a header, so no item can have one")
-    return simple("", value, explode, str)
+def header(value: Any, style: str, explode: bool) -> str | None:
+    """Write a header, where nothing is percent-encoded (OpenAPI 3.2 appendix D); None where there is nothing to say.
+
+    Blanks around the items of a list are not theirs (RFC 9110 section 5.6.1), so no item can have them.
+    """
+    if not _is_defined(value):
+        return None
+    parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else ()
+    parts = _items(value) if isinstance(value, list) else parts
+    if any(part != part.strip(" \t") for part in parts):
+        raise Unwritable((), "blanks around an item are no part of it in a header, so no item can have them")
+    return HEADER_STYLES.get(style, simple)("", value, explode, str)
+
+
+#: What the name or the value of a cookie cannot have (RFC 6265 section 4.1.1); commas do no harm anywhere.
+NO_COOKIE = re.compile(r"[\x00-\x20\x7f;\"\\]|[^\x00-\x7f]")
 
 
 def cookie(name: str, value: Any, explode: bool) -> Iterator[Pair]:
     """Style `cookie` (OpenAPI 3.2, RFC 6265 section 4.2.1): cookies of their own where exploded, and no escaping."""
     for key, text in form(name, value, explode, str):
-        if re.search(r"[\x00-\x20\x7f;,\"\\]|[^\x00-\x7f]", text):
-            raise Unwritable((), "a cookie cannot have blanks, quotes, commas, semicolons or characters beyond ASCII")
+        if "=" in key or re.search(NO_COOKIE, key) or re.search(NO_COOKIE, text):
+            raise Unwritable((), "a cookie cannot have blanks, quotes, semicolons or characters beyond ASCII")
         yield key, text

@@ -249,10 +249,10 @@ def _parameter(value: Object) -> Object:
 
 
 def _style(value: Object, location: str) -> Object:
-    """Give style and `explode`. Paths and headers know commas only."""
-    if location in ("path", "header"):
-        return {"style": "simple", "explode": False}
+    """Give style and `explode`. In paths and headers nothing can be repeated, and commas are `simple`."""
     style, explode = COLLECTION_FORMATS.get(value.get("collectionFormat"), COLLECTION_FORMATS["csv"])
+    if location in ("path", "header"):
+        return {"style": "simple" if style == "form" else style, "explode": False}
     return {"style": style, "explode": explode}
 
 

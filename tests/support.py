@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from fastmcp import Client
 from fastmcp.client.transports import FastMCPTransport
+from werkzeug.formparser import parse_form_data
 
 from portkey_bridge.document import Document
 from portkey_bridge.normalize import normalize
 from portkey_bridge.operations import Api, read_api
 from portkey_bridge.server import build_server
 from portkey_bridge.settings import Settings
+from tests.conftest import Recorded, Recorder, text_of
 
 
 def document(paths: Mapping[str, Any], version: str = "3.1.0", **fields: Any) -> dict[str, Any]:
@@ -37,3 +41,46 @@ async def served(root: dict[str, Any], settings: Settings) -> AsyncIterator[Clie
     """Give an MCP client of the document's server, in memory."""
     async with Client(build_server(api_of(root), settings)) as client:
         yield client
+
+
+def form_of(request: Recorded) -> tuple[dict[str, list[str]], dict[str, list[tuple[str | None, str | None, bytes]]]]:
+    """Read a form or multipart body with Werkzeug's parser: its values, and name, type and bytes of its files."""
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": request.header("content-type"),
+        "CONTENT_LENGTH": str(len(request.body)),
+        "wsgi.input": BytesIO(request.body),
+    }
+    _, values, files = parse_form_data(environ, silent=False)
+    received: dict[str, list[tuple[str | None, str | None, bytes]]] = {}
+    for name, file in files.items(multi=True):
+        with file.stream:
+            received.setdefault(name, []).append((file.filename, file.content_type, file.read()))
+    return values.to_dict(flat=False), received
+
+
+async def sent(
+    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
+) -> Recorded:
+    """Call the operation and give what arrived."""
+    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
+        result = await client.call_tool("op", arguments, raise_on_error=False)
+    assert not result.is_error, text_of(result)
+    (request,) = recorder.requests
+    return request
+
+
+async def refused(
+    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
+) -> str:
+    """Call the operation, see that nothing arrived, and give what was said."""
+    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
+        result = await client.call_tool("op", arguments, raise_on_error=False)
+    assert result.is_error
+    assert recorder.requests == []
+    return text_of(result)
+
+
+def body(media_type: str, schema: dict[str, Any], *, required: bool = True, **fields: Any) -> dict[str, Any]:
+    """Give a document of one operation with a body of this type."""
+    return operation(requestBody={"required": required, "content": {media_type: {"schema": schema, **fields}}})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from portkey_bridge.cli import main
 from tests.conftest import Recorded, Recorder, Run
+from tests.support import document
 
 KEYS = {"X_PORTKEY_API_KEY": "MARKER-of-the-key", "API_KEY": 'it\'s "quoted" $HOME'}
 
@@ -51,6 +55,89 @@ def test_the_curl_command_is_the_request(run: Run, recorder: Recorder, words: li
     subprocess.run([shell, "-c", pasted], env={"PATH": "/usr/bin:/bin", **KEYS}, check=True, capture_output=True)
     sent, by_curl = recorder.requests
     assert essence(by_curl) == essence(sent)
+
+
+def _body(media_type: str, schema: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema, **fields}}}}
+
+
+TEXT, FILE = {"type": "string"}, {"type": "string", "format": "binary"}
+PARTS = {"type": "object", "properties": {"f": FILE, "g": FILE, "t": TEXT, "o": {"type": "object"}, "a=b;c": TEXT}}
+
+#: Operations whose requests are hard to say in a shell.
+ODD: dict[str, dict[str, Any]] = {
+    "places": {
+        "parameters": [
+            {"name": "q", "in": "query", "style": "deepObject", "explode": True, "schema": {"type": "object"}},
+            {"name": "X-Empty", "in": "header", "schema": TEXT},
+            {"name": "c", "in": "cookie", "schema": TEXT},
+        ],
+        "security": [{"basic": [], "cookie": []}],
+    },
+    "text": _body("text/plain; charset=iso-8859-1", TEXT),
+    "bytes": _body("application/octet-stream", FILE),
+    "form": _body("application/x-www-form-urlencoded", {"type": "object", "properties": {"a": TEXT}}),
+    "parts": _body("multipart/form-data", PARTS, encoding={"t": {"headers": {"X-K": {"schema": {"enum": ["v"]}}}}}),
+}
+
+SCHEMES = {
+    "basic": {"type": "http", "scheme": "basic"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "session"},
+}
+
+#: Words of a call of each, in a folder with the file `a file.txt`.
+ODD_CALLS = [
+    pytest.param("places", {"q": {"a": "{x}"}, "X-Empty": "", "c": "é;"}, id="cookies"),
+    pytest.param("text", {"body": "ü\n\"'$HOME`"}, id="not UTF-8"),
+    pytest.param("bytes", {"body": "data:,%00%FF\r\n"}, id="bytes"),
+    pytest.param("bytes", {"body": "data:,"}, id="empty"),
+    pytest.param("bytes", {"body": "a file.txt"}, id="file"),
+    pytest.param("form", {}, id="empty form"),
+    pytest.param("form", {"a": "@x"}, id="form"),
+    pytest.param("parts", {}, id="no parts"),
+    pytest.param("parts", {"f": "a file.txt", "o": {"é": '"'}}, id="parts"),
+    pytest.param("parts", {"f": "data:,%00", "g": "a file.txt", "t": "@x\r\n", "a_b_c": "y"}, id="odd parts"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), ODD_CALLS)
+def test_a_curl_command_sends_the_same_bytes(
+    recorder: Recorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    arguments: dict[str, Any],
+) -> None:
+    """Files, bytes, cookies, credentials and bodies of nothing arrive from a shell as from the call, to the byte."""
+    shell = shutil.which("sh")
+    if shell is None or shutil.which("curl") is None:
+        pytest.skip("curl or a shell is not installed")
+    paths = {f"/{key}": {"post": {"operationId": key, "responses": {}, **fields}} for key, fields in ODD.items()}
+    root = document(paths, components={"securitySchemes": SCHEMES})
+    (tmp_path / "odd.json").write_text(json.dumps(root), encoding="utf-8")
+    (tmp_path / "a file.txt").write_bytes(b"text\r\n")
+    keys = {"BASIC_AUTH": f"user:{'long' * 20}", "SESSION": "s-1"}
+    monkeypatch.chdir(tmp_path)
+    for variable, value in {"OPEN_MCP_BASE_URL": recorder.url, **keys}.items():
+        monkeypatch.setenv(variable, value)
+    words = ["call", name, json.dumps(arguments), "--spec", "odd.json", "--files", str(tmp_path)]
+    assert (main([*words, "--dry-run"]), recorder.requests) == (0, [])
+    shown = capsys.readouterr().out
+    assert main(words) == 0
+    assert not any(key in shown for key in keys.values())
+    pasted = re.search("^(curl|{) .*", shown, re.MULTILINE | re.DOTALL)
+    assert pasted is not None
+    subprocess.run([shell, "-c", pasted[0]], env={"PATH": "/usr/bin:/bin", **keys}, check=True, capture_output=True)
+    sent, by_curl = map(essence, recorder.requests)
+    assert without_boundary(by_curl) == without_boundary(sent)
+
+
+def without_boundary(sent: tuple[str, str, dict[str, str], bytes]) -> tuple[str, str, dict[str, str], bytes]:
+    """Give a request with one boundary for all."""
+    method, target, headers, body = sent
+    content_type, _, boundary = headers.get("content-type", "").partition("boundary=")
+    return method, target, headers | {"content-type": content_type}, body.replace((boundary or "-").encode(), b"-")
 
 
 def test_a_file_is_shown_and_sent(run: Run, recorder: Recorder, tmp_path: Path) -> None:

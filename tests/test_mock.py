@@ -21,10 +21,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 from referencing import Registry
 
-from portkey_bridge.bodies import Sources
 from portkey_bridge.bridge import no_report
 from portkey_bridge.cli import main
 from portkey_bridge.document import Document
+from portkey_bridge.file_values import Sources
 from portkey_bridge.files import Files
 from portkey_bridge.load import load_api
 from portkey_bridge.mock import mock_running

@@ -3,80 +3,38 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from email.message import Message
 from http.cookies import SimpleCookie
-from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from werkzeug.formparser import parse_form_data
 
-from portkey_bridge.bodies import Sources
 from portkey_bridge.errors import ArgumentsError
+from portkey_bridge.file_values import Sources
 from portkey_bridge.files import Files
 from portkey_bridge.request import base_url, write_request
 from portkey_bridge.security import Credential
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.tools import build_tools
-from tests.conftest import Recorded, Recorder, text_of
-from tests.support import api_of, operation, served
+from tests.conftest import Recorder, text_of
+from tests.support import api_of, body, form_of, operation, refused, sent, served
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff--boundary\r\n"
 PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
 
 
-async def sent(
-    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
-) -> Recorded:
-    """Call the operation and give what arrived."""
-    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
-        result = await client.call_tool("op", arguments, raise_on_error=False)
-    assert not result.is_error, text_of(result)
-    (request,) = recorder.requests
-    return request
-
-
-async def refused(
-    recorder: Recorder, root: dict[str, Any], arguments: dict[str, Any], files: tuple[Path, ...] = ()
-) -> str:
-    """Call the operation, see that nothing arrived, and give what was said."""
-    async with served(root, Settings(base_url=recorder.url, files=files)) as client:
-        result = await client.call_tool("op", arguments, raise_on_error=False)
-    assert result.is_error
-    assert recorder.requests == []
-    return text_of(result)
-
-
-def body(media_type: str, schema: dict[str, Any], *, required: bool = True, **fields: Any) -> dict[str, Any]:
-    """Give a document of one operation with a body of this type."""
-    return operation(requestBody={"required": required, "content": {media_type: {"schema": schema, **fields}}})
-
-
 def parameters(*declared: dict[str, Any], path: str = "/x", method: str = "get") -> dict[str, Any]:
     """Give a document of one operation with these parameters."""
     return operation(method, path, parameters=list(declared))
-
-
-def form_of(request: Recorded) -> tuple[dict[str, list[str]], dict[str, list[tuple[str | None, str | None, bytes]]]]:
-    """Read a form or multipart body with Werkzeug's parser: its values, and name, type and bytes of its files."""
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "CONTENT_TYPE": request.header("content-type"),
-        "CONTENT_LENGTH": str(len(request.body)),
-        "wsgi.input": BytesIO(request.body),
-    }
-    _, values, files = parse_form_data(environ, silent=False)
-    received: dict[str, list[tuple[str | None, str | None, bytes]]] = {}
-    for name, file in files.items(multi=True):
-        with file.stream:
-            received.setdefault(name, []).append((file.filename, file.content_type, file.read()))
-    return values.to_dict(flat=False), received
 
 
 OBJECT = {"type": "object"}
@@ -122,53 +80,6 @@ async def test_json_bodies(
     assert json.loads(request.body) == expected
     assert b".0" not in request.body
     assert request.header("content-type") == media_type.replace("*/*", "application/json")
-
-
-async def test_json_lines(recorder: Recorder) -> None:
-    """An array becomes a line an item."""
-    request = await sent(recorder, body("application/x-ndjson", {"type": "array"}), {"body": [{"a": 1}, {"b": "\n"}]})
-    assert [json.loads(line) for line in request.body.splitlines()] == [{"a": 1}, {"b": "\n"}]
-    assert request.body.endswith(b"\n")
-
-
-FORM_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "text": TEXT,
-        "list": {"type": "array", "items": TEXT},
-        "csv": {"type": "array", "items": TEXT},
-        "deep": {"type": "object"},
-        "json": {"type": "object"},
-        "flag": {"type": "boolean"},
-    },
-}
-FORM_ENCODING = {
-    "csv": {"style": "form", "explode": False},
-    "deep": {"style": "deepObject", "explode": True},
-    "json": {"contentType": "application/json"},
-}
-
-
-async def test_forms_are_read_by_a_framework(recorder: Recorder) -> None:
-    """A form follows `encoding`, and Werkzeug reads the same values back."""
-    root = body("application/x-www-form-urlencoded", FORM_SCHEMA, encoding=FORM_ENCODING)
-    arguments = {
-        "text": "a b&c=d+é",
-        "list": ["x", "y,z"],
-        "csv": ["1", "2"],
-        "deep": {"k": "v"},
-        "json": {"a": [1]},
-        "flag": True,
-    }
-    values, _ = form_of(await sent(recorder, root, arguments))
-    assert values == {
-        "text": ["a b&c=d+é"],
-        "list": ["x", "y,z"],
-        "csv": ["1,2"],
-        "deep[k]": ["v"],
-        "json": ['{"a":[1]}'],
-        "flag": ["true"],
-    }
 
 
 MULTIPART_SCHEMA = {
@@ -364,6 +275,47 @@ async def test_a_whole_query_from_one_argument(recorder: Recorder) -> None:
     assert parse_qs(urlsplit(request.target).query) == {"a": ["x y"], "b": ["1", "2"]}
 
 
+CONTENT_CASES = [
+    pytest.param("query", "application/json", "x", "/x?p=%22x%22", id="text-as-JSON"),
+    pytest.param("query", "text/plain", "x y", "/x?p=x%20y", id="text"),
+    pytest.param("query", "application/x-www-form-urlencoded", {"a": "x y"}, "/x?p=a%3Dx%2By", id="form"),
+    pytest.param(
+        "querystring", "application/json", {"a": "&"}, "/x?%7B%22a%22%3A%22%26%22%7D", id="whole-query-as-JSON"
+    ),
+    pytest.param("querystring", "application/jsonpath", "$.a[1:1]", "/x?%24.a%5B1%3A1%5D", id="whole-query-as-text"),
+]
+
+
+@pytest.mark.parametrize(("location", "media_type", "value", "target"), CONTENT_CASES)
+async def test_parameters_by_content(
+    recorder: Recorder, location: str, media_type: str, value: Any, target: str
+) -> None:
+    """A parameter with `content` is written by its media type and escaped as a whole."""
+    root = parameters({"name": "p", "in": location, "content": {media_type: {"schema": {}}}})
+    assert (await sent(recorder, root, {"p": value})).target == target
+
+
+async def test_a_whole_query_follows_its_encoding(recorder: Recorder) -> None:
+    """The `encoding` of a whole query counts as in a form."""
+    form = {"schema": OBJECT, "encoding": {"a": {"style": "deepObject"}}}
+    root = parameters({"name": "p", "in": "querystring", "content": {"application/x-www-form-urlencoded": form}})
+    assert (await sent(recorder, root, {"p": {"a": {"b": 1}}})).target == "/x?a%5Bb%5D=1"
+
+
+async def test_an_empty_value_is_allowed(recorder: Recorder) -> None:
+    """`allowEmptyValue` lets a parameter of any type be empty."""
+    root = parameters({"name": "p", "in": "query", "allowEmptyValue": True, "schema": {"type": "integer"}})
+    assert (await sent(recorder, root, {"p": ""})).target == "/x?p="
+    assert "/p: " in await refused(Recorder(recorder.url), root, {"p": "a"})
+
+
+@pytest.mark.parametrize(("path", "target"), [("/x?fixed=1", "/x?fixed=1&p=y"), ("/x#Action=A", "/x?p=y")])
+async def test_a_path_may_have_more_than_a_path(recorder: Recorder, path: str, target: str) -> None:
+    """A query in a path template is sent as one, and a fragment, which only tells templates apart, is not."""
+    root = parameters({"name": "p", "in": "query", "schema": TEXT}, path=path)
+    assert (await sent(recorder, root, {"p": "y"})).target == target
+
+
 HOSTILE = ["a/b", "a?b", "a#b", "a%2Fb", "a b", "é", "..a", "a;b=c", "{x}", "\\", "a\r\nb", "%"]
 
 
@@ -415,14 +367,12 @@ async def test_a_header_value_cannot_split_the_header(recorder: Recorder, value:
     assert "/X-A: " in await refused(recorder, root, {"X-A": value})
 
 
-@pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "Connection"])
+@pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "Connection", "Accept"])
 async def test_headers_of_the_connection_are_not_arguments(recorder: Recorder, name: str) -> None:
-    """Headers that follow from the request itself are refused."""
-    root = parameters({"name": name, "in": "header", "schema": TEXT})
-    async with served(root, Settings(base_url=recorder.url)) as client:
-        (tool,) = [tool for tool in await client.list_tools() if tool.name == "op"]
-        (argument,) = tool.input_schema["properties"]
-    assert argument in await refused(recorder, root, {argument: "x"})
+    """Headers that follow from the request itself are no arguments, and no operation asks for them."""
+    root = parameters({"name": name, "in": "header", "required": True, "schema": TEXT})
+    assert name in await refused(recorder, root, {name: "x"})
+    await sent(recorder, root, {})
 
 
 async def test_a_parameter_never_takes_the_place_of_a_credential(recorder: Recorder) -> None:
@@ -443,6 +393,43 @@ async def test_a_parameter_never_takes_the_place_of_a_credential(recorder: Recor
         recorder.requests.clear()
         assert "MARKER" in str(with_key)
         assert "mine" in str(with_argument)
+
+
+@pytest.mark.parametrize("location", ["query", "cookie", "querystring"])
+async def test_a_member_never_takes_the_place_of_another(recorder: Recorder, location: str) -> None:
+    """A member of an exploded object is refused that would be read as a credential or as another parameter."""
+    form = {"content": {"application/x-www-form-urlencoded": {"schema": OBJECT}}}
+    written = form if location == "querystring" else {"schema": OBJECT, "explode": True}
+    place = "query" if location == "querystring" else location
+    others = [] if location == "querystring" else [{"name": "limit", "in": place, "schema": TEXT}]
+    root = parameters({"name": "p", "in": location, **written}, *others)
+    root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": place, "name": "Api-Key"}}}
+    root["security"] = [{"key": []}]
+    async with served(root, Settings(base_url=recorder.url, environ={"API_KEY": "MARKER"})) as client:
+        for name in ("Api-Key", *(other["name"] for other in others)):
+            result = await client.call_tool("op", {"p": {name: "mine"}}, raise_on_error=False)
+            assert result.is_error
+            assert f"/p: '{name}' in it would be read as the {place} parameter" in text_of(result)
+        assert recorder.requests == []
+        assert not (await client.call_tool("op", {"p": {"other": "mine"}}, raise_on_error=False)).is_error
+
+
+async def test_cookies_in_a_header_are_no_way_around_a_credential(recorder: Recorder) -> None:
+    """A header parameter for all cookies joins the others, and is refused where a credential is one of them."""
+    cookies = {"name": "Cookie", "in": "header", "required": True, "schema": TEXT}
+    root = parameters(cookies, {"name": "c", "in": "cookie", "schema": TEXT})
+    assert (await sent(recorder, root, {"Cookie": "a=b; d=e", "c": "x"})).header("cookie") == "a=b; d=e; c=x"
+    root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": "cookie", "name": "key"}}}
+    root["security"] = [{"key": []}]
+    async with served(root, Settings(base_url=recorder.url, environ={"KEY": "MARKER"})) as client:
+        assert (await client.call_tool("op", {"Cookie": "key=mine"}, raise_on_error=False)).is_error
+        assert not (await client.call_tool("op", {}, raise_on_error=False)).is_error
+
+
+async def test_a_document_may_name_the_user_agent(recorder: Recorder) -> None:
+    """An argument for `User-Agent` is sent instead of our own name, not beside it."""
+    root = parameters({"name": "User-Agent", "in": "header", "schema": TEXT})
+    assert (await sent(recorder, root, {"User-Agent": "me"})).header("user-agent") == "me"
 
 
 ANY_JSON = st.recursive(
@@ -487,7 +474,69 @@ def test_no_value_reaches_another_place(values: dict[str, Any]) -> None:
     assert json.loads(request.content) == {"body": values["body"]}
 
 
-async def test_half_a_character_is_refused(recorder: Recorder) -> None:
+#: Texts that have led somewhere else, in one program or another.
+NASTY = [
+    *("\r\nX-Evil: 1", "\n", "\0", "../../admin", "%2e%2e", "%2e%2e/%2e%2e", "..%2fadmin", "//evil.test/x"),
+    *("@evil.test", "\\\\evil.test", "a;b=c", "a&evil=1", "a#b?evil=1", "+", "%", "%00", "%0d%0aX-Evil: 1"),
+    *("\u2028", "\x85", "\u202e", "{path}", "; evil=1", '"; evil="1', "a, b", "[evil]", "=evil", "--"),
+    *('"\r\n\r\n--', "\ud800", "é" * 3000, "Bearer x", "http://evil.test/"),
+]
+
+
+#: Where a parameter can stand, and in which styles.
+PLACES = {
+    "path": ("simple", "label", "matrix"),
+    "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+    "header": ("simple",),
+    "cookie": ("form", "cookie"),
+}
+
+
+@pytest.mark.parametrize("explode", [False, True])
+@pytest.mark.parametrize("location", PLACES)
+def test_nothing_nasty_reaches_another_place(location: str, explode: bool) -> None:
+    """A text, alone, as an item, and as the name and value of a member, is refused or arrives in its own place only."""
+    path, arrived = ("/a/{p}/z" if location == "path" else "/a"), 0
+    for style, allow_reserved in product(PLACES[location], (False, True)):
+        declared = {"name": "p", "in": location, "required": True, "style": style, "explode": explode, "schema": {}}
+        root = parameters({**declared, "allowReserved": allow_reserved}, path=path)
+        for text in NASTY:
+            for value in (text, [text, "x"], {"k": text}, {text: "x"}):
+                with suppress(ArgumentsError):
+                    request = _written(root, {"p": value})
+                    assert_in_place(request, location, [*value] if isinstance(value, dict) else ["p"])
+                    arrived += 1
+    assert arrived > len(NASTY)
+
+
+def _written(root: dict[str, Any], arguments: dict[str, Any]) -> httpx.Request:
+    (tool,) = build_tools(api_of(root))[0]
+    credential = Credential("KEY", "header", "x-key", "MARKER")
+    sources = Sources(Shapes(root), Files())
+    return write_request(tool, tool.bind(arguments), [credential], "http://api.test/v1", sources).to_httpx()
+
+
+def assert_in_place(request: httpx.Request, location: str, members: list[str]) -> None:
+    """See that a request has nothing but what the one parameter in `location`, or its members, can be."""
+    assert (request.url.scheme, request.url.host, request.url.fragment) == ("http", "api.test", "")
+    target = request.url.raw_path.decode("ascii")
+    path, _, query = target.partition("?")
+    segments = path.split("/")
+    assert len(segments) == (5 if location == "path" else 3)
+    assert not {unquote(segment) for segment in segments} & {".", ".."}
+    names = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    assert names <= ({"p", "p[]", *members, *(f"p[{member}]" for member in members)} if location == "query" else set())
+    raw = {name.lower(): text for name, text in request.headers.raw}
+    assert set(raw) <= {b"host", b"accept", b"user-agent", b"x-key", *([b"p"] if location == "header" else [])} | (
+        {b"cookie"} if location == "cookie" else set()
+    )
+    assert not any(byte in text for text in raw.values() for byte in b"\r\n\0")
+    assert raw[b"x-key"] == b"MARKER"
+    cookies = [cookie.partition("=")[0] for cookie in raw.get(b"cookie", b"").decode("ascii").split(";")]
+    assert {name.strip() for name in cookies if unquote(name.strip()) not in {"p", *members, ""}} <= {*members}
+
+
+def test_half_a_character_is_refused() -> None:
     """Text that UTF-8 cannot hold is refused in words."""
     root = parameters({"name": "q", "in": "query", "schema": TEXT})
     (tool,) = build_tools(api_of(root))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portkey_bridge.errors import Unwritable
-from portkey_bridge.styles import PAIR_STYLES, PATH_STYLES, cookie, escape, escape_reserved, header, literal
+from portkey_bridge.styles import PAIR_STYLES, PATH_STYLES, cookie, escape, escape_of, header, literal
 
 EMPTY, STRING, ARRAY = "", "blue", ["blue", "black", "brown"]
 OBJECT = {"R": 100, "G": 200, "B": 150}
@@ -57,11 +58,27 @@ TABLE: list[tuple[str, bool, Any, str]] = [
 ]
 
 
+#: The same table for the places that have delimiters of their own, and `cookie`.
+HEADERS = [
+    ("simple", "blue,black,brown"),
+    ("pipeDelimited", "blue|black|brown"),
+    ("tabDelimited", "blue\tblack\tbrown"),
+]
+COOKIES: list[tuple[bool, Any, str]] = [
+    (False, EMPTY, "color="),
+    (False, STRING, "color=blue"),
+    (False, ARRAY, "color=blue,black,brown"),
+    (False, OBJECT, "color=R,100,G,200,B,150"),
+    (True, ARRAY, "color=blue; color=black; color=brown"),
+    (True, OBJECT, "R=100; G=200; B=150"),
+]
+
+
 def written(style: str, explode: bool, value: Any) -> str:
     """Write the parameter `color` as it stands in a path or a query."""
-    if style in PATH_STYLES:
-        return PATH_STYLES[style]("color", value, explode, escape)
-    return "&".join(f"{name}={text}" for name, text in PAIR_STYLES[style]("color", value, explode, escape))
+    if style in PAIR_STYLES:
+        return "&".join(f"{escape(name)}={text}" for name, text in PAIR_STYLES[style]("color", value, explode, escape))
+    return PATH_STYLES[style]("color", value, explode, escape)
 
 
 @pytest.mark.parametrize(("style", "explode", "value", "expected"), TABLE)
@@ -75,6 +92,10 @@ def test_the_specifications_table(style: str, explode: bool, value: Any, expecte
     [
         pytest.param(True, "true", id="boolean"),
         pytest.param(1.0, "1", id="whole-number"),
+        pytest.param(1e15, "1000000000000000", id="large-whole-number"),
+        pytest.param(1e17, "100000000000000000", id="whole-number-with-exponent"),
+        pytest.param(-0.0, "0", id="negative-zero"),
+        pytest.param([1.0], "[1]", id="whole-number-inside"),
         pytest.param(10**20, "100000000000000000000", id="large-integer"),
         pytest.param(1e21, "1e+21", id="exponent"),
         pytest.param(-0.5, "-0.5", id="fraction"),
@@ -168,12 +189,94 @@ def test_an_item_with_the_delimiter_is_refused(style: str, item: str) -> None:
         written(style, False, [item])
 
 
+@pytest.mark.parametrize(("style", "expected"), HEADERS)
+def test_lists_in_headers(style: str, expected: str) -> None:
+    """A list in a header has the delimiter of its style, as Swagger 2.0 has them there, too."""
+    assert header(ARRAY, style, False) == expected
+
+
+@pytest.mark.parametrize(("explode", "value", "expected"), COOKIES)
+def test_the_specifications_cookies(explode: bool, value: Any, expected: str) -> None:
+    """Style `cookie` is as the specification's table has it."""
+    assert "; ".join(f"{name}={text}" for name, text in cookie("color", value, explode)) == expected
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+OBJECTS = st.dictionaries(
+    NAMES, TEXT.filter(lambda text: not re.search("[\ud800-\udfff]", text)), min_size=1, max_size=4
+)
+
+
+@given(value=OBJECTS)
+def test_any_object_comes_back_from_a_path(value: dict[str, str]) -> None:
+    """Objects are read back from every style of a path: split first, decode then."""
+    prefixes = {"simple": "", "label": ".", "matrix": ";color="}
+    for style, delimiter in (("simple", ","), ("label", "."), ("matrix", ";")):
+        raw = written(style, True, value)[0 if style == "simple" else 1 :]
+        pairs = (part.partition("=") for part in raw.split(delimiter))
+        assert {unquote(name): unquote(text) for name, _, text in pairs} == value
+        whole = written(style, False, value).removeprefix(prefixes[style])
+        parts = [unquote(part) for part in whole.split(",")]
+        assert dict(zip(parts[::2], parts[1::2], strict=True)) == value
+
+
+@given(value=OBJECTS)
+def test_any_object_comes_back_from_a_query(value: dict[str, str]) -> None:
+    """Objects are read back from a query, exploded and in one value."""
+    assert dict(parse_qsl(written("form", True, value), keep_blank_values=True)) == value
+    parts = [unquote(part) for part in written("form", False, value).removeprefix("color=").split(",")]
+    assert dict(zip(parts[::2], parts[1::2], strict=True)) == value
+
+
+@given(values=st.lists(TEXT.filter(lambda text: not re.search("[\ud800-\udfff]", text)), min_size=1, max_size=4))
+def test_any_list_in_a_header_comes_back_or_is_refused(values: list[str]) -> None:
+    """A list in a header is read back item by item, blanks around each left out, or is refused."""
+    with suppress(Unwritable):
+        text = header(values, "simple", False)
+        assert text is not None
+        assert [item.strip(" \t") for item in text.split(",")] == values
+
+
+@given(values=st.lists(TEXT, min_size=1, max_size=4))
+def test_any_cookies_come_back_or_are_refused(values: list[str]) -> None:
+    """Cookies of style `cookie` are read back as they were given, or refused."""
+    with suppress(Unwritable):
+        sent = "; ".join(f"{name}={text}" for name, text in cookie("c", values, True))
+        assert [part.partition("=")[2] for part in sent.split("; ")] == values
+
+
+def test_reserved_characters_pass_only_where_they_separate_nothing() -> None:
+    """`allowReserved` lets pass what has no meaning in its place; an item never splits by it."""
+    assert escape_of("path", True)("a:b/c?d#e;f") == "a:b%2Fc%3Fd%23e%3Bf"
+    assert escape_of("cookie", True)("a:b;c,d") == "a:b%3Bc%2Cd"
+    pairs = PAIR_STYLES["form"]("color", ["a,b", "/c"], False, escape_of("query", True))
+    assert list(pairs) == [("color", "a%2Cb,/c")]
+
+
+@pytest.mark.parametrize(
+    ("value", "explode"),
+    [({"a=b": 1}, True), ({"a,b": 1}, False), (["a", " b"], False)],
+    ids=["equals", "comma", "blank"],
+)
+def test_a_header_that_would_read_otherwise_is_refused(value: Any, explode: bool) -> None:
+    """What a reader would split, or strip, is refused in a header."""
+    with pytest.raises(Unwritable):
+        header(value, "simple", explode)
+
+
+@pytest.mark.parametrize("name", ["", "a]b", "[", "a[b"])
+def test_names_with_brackets_are_refused_in_brackets(name: str) -> None:
+    """A member whose name would end its brackets is refused."""
+    with pytest.raises(Unwritable, match="brackets"):
+        written("deepObject", True, {name: "x"})
+
+
 def test_headers_are_not_escaped_and_refuse_ambiguous_items() -> None:
     """Headers hold text as it is; an item with a comma would arrive as two and is refused."""
-    assert header(["a b", "ü"], False) == "a b,ü"
-    assert header("a,b", False) == "a,b"
-    with pytest.raises(Unwritable, match="comma"):
-        header(["a,b"], False)
+    assert header(["a b", "ü"], "simple", False) == "a b,ü"
+    assert header("a,b", "simple", False) == "a,b"
+    with pytest.raises(Unwritable, match="separates"):
+        header(["a,b"], "simple", False)
 
 
 def test_cookies_of_style_cookie_are_bare() -> None:
@@ -196,4 +299,4 @@ def test_cookies_of_style_cookie_are_bare() -> None:
 )
 def test_allow_reserved(text: str, expected: str) -> None:
     """`allowReserved` lets reserved characters pass, but for those that would start something else."""
-    assert escape_reserved(text) == expected
+    assert escape_of("query", True)(text) == expected

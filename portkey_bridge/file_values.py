@@ -1,0 +1,121 @@
+"""Strings that stand for bytes: where a schema has them, and what a caller may give there.
+
+Multipart bodies and binary media types take the bytes themselves. Everywhere else bytes are base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from portkey_bridge.errors import Unwritable
+from portkey_bridge.files import FORMS, FileRefused, Files, Upload
+from portkey_bridge.operations import Schema
+from portkey_bridge.shapes import Shape, Shapes
+
+Path = tuple[str | int, ...]
+
+#: What a string may say that becomes the base64 of a file.
+BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
+
+MULTIPART = re.compile(r"multipart/", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a body may draw on: the shapes of the document's schemas, and the allowed files."""
+
+    shapes: Shapes
+    files: Files
+
+    def upload(self, text: str, path: Path = ()) -> Upload:
+        """Give the file that a string says. Raises Unwritable with the string's place."""
+        try:
+            return self.files.upload(text)
+        except FileRefused as error:
+            raise Unwritable(path, str(error)) from error
+
+
+def names_file(value: Any) -> bool:
+    """Tell whether a value can be nothing but a file: a `data:` or `file:` URI."""
+    return isinstance(value, str) and value[:5].lower() in ("data:", "file:")
+
+
+def is_binary(schema: Schema, shapes: Shapes) -> bool:
+    """Tell whether a schema describes bytes (OpenAPI 3.0.4 section 4.7.14.2, 3.1.1 section 4.8.14.3)."""
+    return any(
+        branch.get("format") == "binary" or ("contentMediaType" in branch and "contentEncoding" not in branch)
+        for branch in _strings(schema, shapes)
+    )
+
+
+def base64_of(schema: Schema, shapes: Shapes) -> str | None:
+    """Give the alphabet that a schema of base64 wants, `base64` or `base64url` (RFC 4648); None for any other."""
+    for branch in _strings(schema, shapes):
+        encoding = str(branch.get("contentEncoding", "base64" if branch.get("format") == "byte" else "")).lower()
+        if encoding in ("base64", "base64url"):
+            return encoding
+    return None
+
+
+def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
+    """Give the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
+    kinds = (schema, item_schema(schema, shapes))
+    if MULTIPART.match(media_type) and any(is_binary(kind, shapes) for kind in kinds):
+        return FORMS
+    return BASE64_FORMS if any(_text_of_bytes(kind, shapes) for kind in kinds) else None
+
+
+def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) -> Any:
+    """Put the base64 of a file where the schema wants bytes and a file is named; all else stays."""
+    if isinstance(value, str):
+        alphabet = _text_of_bytes(schema, sources.shapes) if names_file(value) else None
+        return value if alphabet is None else _base64(sources.upload(value, path), alphabet)
+    if isinstance(value, list):
+        items = item_schema(schema, sources.shapes)
+        return [with_files(item, items, sources, (*path, index)) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {
+            name: with_files(member, property_schema(schema, name, sources.shapes), sources, (*path, name))
+            for name, member in value.items()
+        }
+    return value
+
+
+def _text_of_bytes(schema: Schema, shapes: Shapes) -> str | None:
+    """Give the alphabet for bytes in a body of text, where `format: binary` can mean nothing but base64."""
+    binary = any(branch.get("format") == "binary" for branch in _strings(schema, shapes))
+    return base64_of(schema, shapes) or ("base64" if binary else None)
+
+
+def _base64(upload: Upload, alphabet: str) -> str:
+    encode = base64.urlsafe_b64encode if alphabet == "base64url" else base64.b64encode
+    return encode(upload.read()).decode()
+
+
+def _strings(schema: Schema, shapes: Shapes) -> Iterator[Shape]:
+    """Yield the alternatives of a schema that are strings."""
+    return (branch for branch in _alternatives(schema, shapes) if branch.get("type", "string") == "string")
+
+
+def _alternatives(schema: Schema, shapes: Shapes) -> Iterator[Shape]:
+    shape = shapes(schema)
+    yield shape
+    yield from map(shapes, shape.get("anyOf", ()))
+
+
+def item_schema(schema: Schema, shapes: Shapes) -> Schema:
+    """Give the schema of an array's items, also where the array is one of several alternatives."""
+    return next((branch["items"] for branch in _alternatives(schema, shapes) if "items" in branch), {})
+
+
+def property_schema(schema: Schema, name: str, shapes: Shapes) -> Schema:
+    """Give the schema of a property: its own, in an alternative, or that of properties without one."""
+    for branch in _alternatives(schema, shapes):
+        if name in branch.get("properties", ()):
+            return branch["properties"][name]
+    further = (branch.get("additionalProperties") for branch in _alternatives(schema, shapes))
+    return next(filter(None, further), {})
