@@ -29,8 +29,11 @@ IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
 #: Names of methods and of header fields (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
+#: A variable of a path template (OpenAPI 3.2 section 4.8.2).
+VARIABLE = re.compile(r"\{([^{}]*)\}")
+
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
-MAX_OPERATIONS = 20_000
+MAX_OPERATIONS = 50_000
 MAX_PARAMETERS = 1_000
 
 
@@ -202,6 +205,14 @@ class _Reader:
             return {**target, "description": value["description"]}
         return target
 
+    def found(self, value: Any, kind: str, otherwise: str, where: str) -> dict[str, Any] | None:
+        """Give the object that a value is or refers to; where there is none, say what is done `otherwise`."""
+        try:
+            return self.follow(value, kind)
+        except DocumentError as error:
+            self.repairs.add(f"{kind} is nowhere ({printable(error.source, 200)} {error.problem}); {otherwise}", where)
+            return None
+
     def operations(self) -> Iterator[Operation]:
         count = 0
         for path, item in _mapping(self.root.get("paths")).items():
@@ -246,7 +257,7 @@ class _Reader:
             tags=tuple(_text(tag) for tag in _list(operation.get("tags"))),
             deprecated=_is_true(operation.get("deprecated")),
             parameters=self.all_parameters(item, operation, where),
-            request_body=self.request_body(operation.get("requestBody")),
+            request_body=self.request_body(operation.get("requestBody"), where),
             responses=self.responses(operation.get("responses")),
             security=self.operation_security(operation.get("security"), where),
             servers=self.servers(operation, where) or item.servers or self.root_servers or DEFAULT_SERVERS,
@@ -263,8 +274,15 @@ class _Reader:
         return tuple(self.as_in_template(declared, item.path, where))
 
     def as_in_template(self, declared: Iterable[Parameter], path: str, where: str) -> Iterator[Parameter]:
-        """Leave out path parameters that have no place in the path, and declare those that nobody did."""
-        missing = dict.fromkeys(name for name in re.findall(r"\{([^{}]*)\}", path))
+        """Leave out path parameters that have no place in the path, and declare those that nobody did.
+
+        A path may hold a query, against the rules. What that names can be declared as what it is.
+        """
+        declared = list(declared)
+        before_query, _, query = path.partition("#")[0].partition("?")
+        in_query = {parameter.name for parameter in declared if parameter.location == "query"}
+        missing = dict.fromkeys(VARIABLE.findall(before_query))
+        missing |= {name: None for name in VARIABLE.findall(query) if name not in in_query}
         for parameter in declared:
             if parameter.location == "path" and parameter.name not in missing:
                 self.repairs.add(f"the path has no place for the parameter {printable(parameter.name)}", where)
@@ -279,7 +297,7 @@ class _Reader:
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         read: dict[tuple[str, str], Parameter] = {}
         for value in _list(owner.get("parameters")):
-            parameter = self.parameter_or_none(self.follow(value, "a parameter"), where)
+            parameter = self.parameter_or_none(self.found(value, "a parameter", "it is left out", where), where)
             if parameter is None or (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS):
                 continue
             if (parameter.location, parameter.name) in read:
@@ -288,8 +306,10 @@ class _Reader:
             read[parameter.location, parameter.name] = parameter
         return tuple(read.values())
 
-    def parameter_or_none(self, value: dict[str, Any], where: str) -> Parameter | None:
+    def parameter_or_none(self, value: dict[str, Any] | None, where: str) -> Parameter | None:
         """Read a parameter; an optional one that can't be sent is left out."""
+        if value is None:
+            return None
         try:
             return self.parameter(value, where)
         except DocumentError as error:
@@ -325,10 +345,12 @@ class _Reader:
             deprecated=_is_true(value.get("deprecated")),
         )
 
-    def request_body(self, value: Any) -> RequestBody | None:
+    def request_body(self, value: Any, where: str) -> RequestBody | None:
         if value is None:
             return None
-        body = self.follow(value, "the request body")
+        body = self.found(value, "the request body", "any JSON is accepted in its place", where)
+        if body is None:
+            return RequestBody(False, "", (MediaType("application/json", {}, {}),))
         content = tuple(
             MediaType(name, _schema(media_type), _mapping(media_type.get("encoding")))
             for name, value in _mapping(body.get("content")).items()

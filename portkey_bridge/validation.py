@@ -104,11 +104,24 @@ class Validation:
                 yield from validator.descend(value[name], properties[name], path=name, schema_path=name)
 
     def _of_request(self, errors: Iterable[ValidationError], schema: Any) -> Errors:
-        """Pass on all errors but those for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2)."""
+        """Pass on all errors but two: for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2), and for
+        those that a part of an `allOf` names and another part, which knows nothing of them, refuses.
+
+        By the letter nobody could ever give these; documents that compose closed schemas mean that one can.
+        """
         for error in errors:
             path = error.relative_path
-            if error.validator != "required" or len(path) != 1 or not self._shapes.cannot_have(schema, str(path[0])):
-                yield error
+            if error.validator == "required" and len(path) == 1 and self._shapes.cannot_have(schema, str(path[0])):
+                continue
+            if _is_of_additional(error) and path[0] in self._shapes(schema).get("properties", ()):
+                continue
+            yield error
+
+
+def _is_of_additional(error: ValidationError) -> bool:
+    """Tell whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
+    inside = next((part for part in error.relative_schema_path if part != "allOf" and isinstance(part, str)), None)
+    return inside == "additionalProperties" and len(error.relative_path) > 0
 
 
 def explain(
