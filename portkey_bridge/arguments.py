@@ -19,7 +19,7 @@ from portkey_bridge.errors import Violation
 from portkey_bridge.files import FORMS
 from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
 from portkey_bridge.security import Place, place
-from portkey_bridge.shapes import Shape, Shapes
+from portkey_bridge.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
 if TYPE_CHECKING:
     from portkey_bridge.validation import Validation
@@ -40,8 +40,8 @@ PREFERRED_MEDIA_TYPES = (
 #: Media types whose objects have named properties, which become arguments of their own.
 OF_PROPERTIES = re.compile(r"[^;]*[/+](json|xml)\b|application/x-www-form-urlencoded\b|multipart/", re.IGNORECASE)
 
-#: A choice between branches that says nothing else about values.
-ANNOTATED_UNION = frozenset({"anyOf", "title", "description", "default", "examples", "deprecated"})
+#: What a schema says of an object besides a choice between branches.
+BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
 #: The argument that names a media type where several say different things, and how many are offered.
 CHOICE, CHOICES = "contentType", 8
@@ -362,7 +362,7 @@ def _flat_shape(media_type: MediaType | None, shapes: Shapes) -> Shape | None:
 def _beside_null(shape: Shape, shapes: Shapes) -> Shape:
     """Give the shape of the object that a body is where it is not null."""
     branches = [branch for branch in map(shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
-    return branches[0] if len(branches) == 1 and shape.keys() <= ANNOTATED_UNION else shape
+    return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
 
 
 def _named(shape: Shape) -> dict[str, Schema]:
