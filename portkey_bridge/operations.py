@@ -407,15 +407,20 @@ class _Reader:
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
-        variables = _mapping(value.get("variables"))
-        return Server(url, {name: self.server_value(name, _mapping(variable)) for name, variable in variables.items()})
+        declared = _mapping(value.get("variables"))
+        named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
+        values = {name: self.server_value(name, _mapping(declared.get(name))) for name in named}
+        return Server(url, {name: value for name, value in values.items() if value is not None})
 
-    def server_value(self, name: str, variable: dict[str, Any]) -> str:
-        """Give the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6)."""
+    def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
+        """Give the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
+
+        Where there is no default, against the rules, the first value that is allowed; None where nothing is said.
+        """
         named = server_variable(name)
         value, allowed = self.server_variables.get(named), [_text(value) for value in _list(variable.get("enum"))]
         if value is None:
-            return _text(variable.get("default"))
+            return _text(variable["default"]) if "default" in variable else next(iter(allowed), None)
         if allowed and value not in allowed:
             known = ", ".join(printable(value) for value in allowed)
             raise SettingsError(f"{named}={value!r} is no value that the document allows. Set it to one of {known}.")
