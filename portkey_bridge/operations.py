@@ -33,7 +33,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
-MAX_OPERATIONS = 50_000
+MAX_OPERATIONS = 25_000
 MAX_PARAMETERS = 1_000
 
 
