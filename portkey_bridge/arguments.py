@@ -20,7 +20,7 @@ from portkey_bridge.file_values import MULTIPART, file_forms
 from portkey_bridge.files import FORMS
 from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
 from portkey_bridge.security import Place, place, stands_in
-from portkey_bridge.shapes import Shape, Shapes
+from portkey_bridge.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
 if TYPE_CHECKING:
     from portkey_bridge.validation import Validation
@@ -40,6 +40,9 @@ PREFERRED_MEDIA_TYPES = (
 
 #: Media types whose objects have named properties, which become arguments of their own.
 OF_PROPERTIES = re.compile(r"[^;]*[/+](json|xml)\b|application/x-www-form-urlencoded\b|multipart/", re.IGNORECASE)
+
+#: What a schema says of an object besides a choice between branches.
+BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
 #: The argument that names a media type where several say different things, and how many are offered.
 CHOICE, CHOICES = "contentType", 8
@@ -346,7 +349,7 @@ def _flat_shape(media_type: MediaType | None, shapes: Shapes) -> Shape | None:
     """Give the shape of a body whose properties become arguments, or None for one that is an argument as a whole."""
     if media_type is None or not OF_PROPERTIES.match(media_type.name):
         return None
-    shape = shapes(media_type.schema)
+    shape = _beside_null(shapes(media_type.schema), shapes)
     properties = shape.get("properties")
     if not properties or shape.get("type", "object") != "object":
         return None
@@ -356,6 +359,12 @@ def _flat_shape(media_type: MediaType | None, shapes: Shapes) -> Shape | None:
     ]
     adds_properties = any(shapes(branch).get("properties", {}).keys() - properties.keys() for branch in alternatives)
     return None if adds_properties else shape
+
+
+def _beside_null(shape: Shape, shapes: Shapes) -> Shape:
+    """Give the shape of the object that a body is where it is not null."""
+    branches = [branch for branch in map(shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
+    return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
 
 
 def _named(shape: Shape) -> dict[str, Schema]:

@@ -46,6 +46,7 @@ from portkey_bridge.chunks import as_events
 from portkey_bridge.errors import DanglingReference, SettingsError, Violation
 from portkey_bridge.load import load_api
 from portkey_bridge.operations import Api, Operation, Parameter, Schema, SecurityScheme
+from portkey_bridge.patterns import Patterns
 from portkey_bridge.references import follow
 from portkey_bridge.samples import Samples
 from portkey_bridge.security import needs_credential, variable
@@ -261,7 +262,7 @@ def _validator(shapes: Shapes) -> Any:
             if name not in value and not shapes.cannot_have(schema, name):
                 yield ValidationError("is required, and missing", path=[name])
 
-    keywords = {"oneOf": Draft202012Validator.VALIDATORS["anyOf"], "required": required}
+    keywords = {"oneOf": Draft202012Validator.VALIDATORS["anyOf"], "required": required, **Patterns().keywords}
     return extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # the stubs have no types for it
 
 

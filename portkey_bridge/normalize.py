@@ -7,7 +7,7 @@ is mended and each schema becomes JSON Schema.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -18,9 +18,10 @@ from portkey_bridge.document import Document, Retrieve, others_of_document
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.localize import localize
 from portkey_bridge.objects import APPLICATORS, METHODS
+from portkey_bridge.references import encode
 from portkey_bridge.repairs import Repairs, printable
 from portkey_bridge.resources import OTHERS, Resources
-from portkey_bridge.swagger import from_swagger, parameter_schema
+from portkey_bridge.swagger import from_swagger, is_body, parameter_schema, request_body
 
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
 KEYWORDS = frozenset(APPLICATORS) | {
@@ -48,6 +49,7 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     version = _version(document)
     repairs = Repairs() if repairs is None else repairs
     root = {key: value for key, value in document.root.items() if key not in KEYWORDS | {OTHERS}}
+    root["paths"] = dict(_with_slashes(root.get("paths") or {}, repairs))
     resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
     found = localize(resources, repairs)
     if resources.others:
@@ -83,6 +85,16 @@ def _version(document: Document) -> tuple[int, ...]:
     return version
 
 
+def _with_slashes(paths: dict[str, Any], repairs: Repairs) -> Iterator[tuple[str, Any]]:
+    """Yield paths with the slash that each begins with (OpenAPI 3.2 section 4.8.1)."""
+    for path, item in paths.items():
+        if path.startswith(("/", "x-")) or "://" in path or f"/{path}" in paths:
+            yield path, item
+        else:
+            repairs.add("a path starts with no slash, and is read with one", f"#/paths/{encode(path)}")
+            yield f"/{path}", item
+
+
 def _scheme(uri: str) -> str:
     scheme = urlsplit(uri).scheme
     return scheme if scheme in ("http", "https") else "https"
@@ -102,6 +114,23 @@ def _mend_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) ->
         if field.lower() not in item:
             say(f"the method {field} is written in capitals")
             item[field.lower()] = item.pop(field)
+
+
+def _mend_operation(operation: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
+    """Read parameters that are the body, as in Swagger 2.0, as the body that they are."""
+    listed = operation.get("parameters")
+    bodies = [value for value in listed if is_body(value)] if isinstance(listed, list) else []
+    if not isinstance(listed, list) or not bodies or "requestBody" in operation:
+        return
+    say("a parameter is the body, as in Swagger 2.0, and is read so")
+    consumes = operation.get("consumes")
+    body = request_body(bodies, consumes if isinstance(consumes, list) else [])
+    operation["parameters"] = [value for value in listed if not is_body(value)]
+    operation["requestBody"] = body
+    if bodies[0]["in"] == "formData":
+        schema = next(iter(body["content"].values()))["schema"]
+        for made in (schema, *schema["properties"].values()):
+            modernize(made, version, say)
 
 
 def _mend_parameter(parameter: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
@@ -124,6 +153,7 @@ def _mend_media_type(media_type: dict[str, Any], version: tuple[int, ...], say: 
 #: What is done to each object of a kind, in place.
 MENDERS: dict[str, Callable[[dict[str, Any], tuple[int, ...], Say], None]] = {
     "path-item": _mend_path_item,
+    "operation": _mend_operation,
     "parameter": _mend_parameter,
     "media-type": _mend_media_type,
     "schema": modernize,

@@ -32,8 +32,11 @@ IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
 #: Names of methods and of header fields (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
+#: A variable of a path template (OpenAPI 3.2 section 4.8.2).
+VARIABLE = re.compile(r"\{([^{}]*)\}")
+
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
-MAX_OPERATIONS = 20_000
+MAX_OPERATIONS = 25_000
 MAX_PARAMETERS = 1_000
 
 
@@ -205,6 +208,14 @@ class _Reader:
             return {**target, "description": value["description"]}
         return target
 
+    def found(self, value: Any, kind: str, otherwise: str, where: str) -> dict[str, Any] | None:
+        """Give the object that a value is or refers to; where there is none, say what is done `otherwise`."""
+        try:
+            return self.follow(value, kind)
+        except DocumentError as error:
+            self.repairs.add(f"{kind} is nowhere ({printable(error.source, 200)} {error.problem}); {otherwise}", where)
+            return None
+
     def operations(self) -> Iterator[Operation]:
         count = 0
         for path, item in _mapping(self.root.get("paths")).items():
@@ -249,7 +260,7 @@ class _Reader:
             tags=tuple(_text(tag) for tag in _list(operation.get("tags"))),
             deprecated=_is_true(operation.get("deprecated")),
             parameters=self.all_parameters(item, operation, where),
-            request_body=self.request_body(operation.get("requestBody")),
+            request_body=self.request_body(operation.get("requestBody"), where),
             responses=self.responses(operation.get("responses")),
             security=self.operation_security(operation.get("security"), where),
             servers=self.servers(operation, where) or item.servers or self.root_servers or DEFAULT_SERVERS,
@@ -266,8 +277,15 @@ class _Reader:
         return tuple(self.as_in_template(declared, item.path, where))
 
     def as_in_template(self, declared: Iterable[Parameter], path: str, where: str) -> Iterator[Parameter]:
-        """Leave out path parameters that have no place in the path, and declare those that nobody did."""
-        missing = dict.fromkeys(name for name in re.findall(r"\{([^{}]*)\}", path))
+        """Leave out path parameters that have no place in the path, and declare those that nobody did.
+
+        A path may hold a query, against the rules. What that names can be declared as what it is.
+        """
+        declared = list(declared)
+        before_query, _, query = path.partition("#")[0].partition("?")
+        in_query = {parameter.name for parameter in declared if parameter.location == "query"}
+        missing = dict.fromkeys(VARIABLE.findall(before_query))
+        missing |= {name: None for name in VARIABLE.findall(query) if name not in in_query}
         for parameter in declared:
             if parameter.location == "path" and parameter.name not in missing:
                 self.repairs.add(f"the path has no place for the parameter {printable(parameter.name)}", where)
@@ -282,7 +300,7 @@ class _Reader:
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         read: dict[tuple[str, str], Parameter] = {}
         for value in _list(owner.get("parameters")):
-            parameter = self.parameter_or_none(self.follow(value, "a parameter"), where)
+            parameter = self.parameter_or_none(self.found(value, "a parameter", "it is left out", where), where)
             if parameter is None or (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS):
                 continue
             if (parameter.location, parameter.name) in read:
@@ -291,8 +309,10 @@ class _Reader:
             read[parameter.location, parameter.name] = parameter
         return tuple(read.values())
 
-    def parameter_or_none(self, value: dict[str, Any], where: str) -> Parameter | None:
+    def parameter_or_none(self, value: dict[str, Any] | None, where: str) -> Parameter | None:
         """Read a parameter; an optional one that can't be sent is left out."""
+        if value is None:
+            return None
         try:
             return self.parameter(value, where)
         except DocumentError as error:
@@ -328,10 +348,12 @@ class _Reader:
             deprecated=_is_true(value.get("deprecated")),
         )
 
-    def request_body(self, value: Any) -> RequestBody | None:
+    def request_body(self, value: Any, where: str) -> RequestBody | None:
         if value is None:
             return None
-        body = self.follow(value, "the request body")
+        body = self.found(value, "the request body", "any JSON is accepted in its place", where)
+        if body is None:
+            return RequestBody(False, "", (MediaType("application/json", {}, {}),))
         content = tuple(self.media_types(body))
         if not content:
             return None
@@ -389,15 +411,20 @@ class _Reader:
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
-        variables = _mapping(value.get("variables"))
-        return Server(url, {name: self.server_value(name, _mapping(variable)) for name, variable in variables.items()})
+        declared = _mapping(value.get("variables"))
+        named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
+        values = {name: self.server_value(name, _mapping(declared.get(name))) for name in named}
+        return Server(url, {name: value for name, value in values.items() if value is not None})
 
-    def server_value(self, name: str, variable: dict[str, Any]) -> str:
-        """Give the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6)."""
+    def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
+        """Give the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
+
+        Where there is no default, against the rules, the first value that is allowed; None where nothing is said.
+        """
         named = server_variable(name)
         value, allowed = self.server_variables.get(named), [_text(value) for value in _list(variable.get("enum"))]
         if value is None:
-            return _text(variable.get("default"))
+            return _text(variable["default"]) if "default" in variable else next(iter(allowed), None)
         if allowed and value not in allowed:
             known = ", ".join(printable(value) for value in allowed)
             raise SettingsError(f"{named}={value!r} is no value that the document allows. Set it to one of {known}.")

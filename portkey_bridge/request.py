@@ -291,17 +291,18 @@ def base_url(tool: Tool, configured: str | None, document_uri: str) -> str:
 
 
 def server_url(servers: Sequence[Server], document_uri: str) -> str | None:
-    """Give the URL of the first server, its variables filled in, resolved against the document's own URL.
+    """Give the URL of the first server that has a full one, resolved against the document's own URL.
 
-    None where no server is declared, or a relative one of a document that came from no URL.
+    None where no server is declared, or only relative ones of a document that came from no URL.
     """
-    if not servers:
-        return None
-    variables = servers[0].variables
-    filled = VARIABLE.sub(lambda match: variables.get(match[1], match[0]), servers[0].url)
+    return next((url for server in servers if (url := _url(server, document_uri))), None)
+
+
+def _url(server: Server, document_uri: str) -> str | None:
+    filled = VARIABLE.sub(lambda match: server.variables.get(match[1], match[0]), server.url)
     try:
         url = urljoin(document_uri, filled) if document_uri.startswith(("http://", "https://")) else filled
         parts = urlsplit(url)
     except ValueError:
         return None
-    return url if parts.scheme in ("http", "https") and parts.hostname else None
+    return url if parts.scheme in ("http", "https") and parts.hostname and not VARIABLE.search(filled) else None

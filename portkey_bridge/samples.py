@@ -15,9 +15,11 @@ from itertools import chain
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
 from referencing import Registry
 
 from portkey_bridge.operations import Schema
+from portkey_bridge.patterns import Patterns
 from portkey_bridge.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 from portkey_bridge.validation import NOT_FOR_VALIDATION
 
@@ -63,6 +65,7 @@ class Samples:
         self._shapes = shapes
         self._depth = depth
         self._values = 0
+        self._validator: Any = extend(Draft202012Validator, Patterns().keywords)  # type: ignore[no-untyped-call]
         self._document = {key: value for key, value in shapes.root.items() if key not in NOT_FOR_VALIDATION}
 
     def __call__(self, schema: Schema, name: str = "value") -> Any:
@@ -75,7 +78,7 @@ class Samples:
 
     def fits(self, schema: Schema, value: Any) -> bool:
         """Tell whether the value is valid under the schema, its format included."""
-        validator = Draft202012Validator(
+        validator = self._validator(
             {**self._document, "allOf": [schema]},
             registry=Registry(),
             format_checker=Draft202012Validator.FORMAT_CHECKER,

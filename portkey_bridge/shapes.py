@@ -124,10 +124,11 @@ class Shapes:
         return self._cannot_have(list(self._conjuncts(schema)), name)
 
     def _cannot_have(self, conjuncts: list[Shape], name: str) -> bool:
+        named = [conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ())]
+        if named:
+            return any(map(self._is_hidden, named))
         return any(
-            self._is_hidden(conjunct["properties"][name])
-            if name in conjunct.get("properties", ())
-            else conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
+            conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
             for conjunct in conjuncts
         )
 

@@ -147,8 +147,8 @@ class _Upgrade:
             return item
         shared = self.followed(item.get("parameters"))
         upgraded = {key: value for key, value in item.items() if key not in METHODS}
-        upgraded["parameters"] = [self.parameter(value) for value in shared if not _is_body(value)]
-        bodies = [value for value in shared if _is_body(value)]
+        upgraded["parameters"] = [self.parameter(value) for value in shared if not is_body(value)]
+        bodies = [value for value in shared if is_body(value)]
         for method in item.keys() & frozenset(METHODS):
             upgraded[method] = self.operation(item[method], bodies)
         return {key: upgraded[key] for key in (*item, "parameters") if key in upgraded}
@@ -158,8 +158,8 @@ class _Upgrade:
             return operation
         own = self.followed(operation.get("parameters"))
         upgraded = {key: value for key, value in operation.items() if key not in MOVED}
-        upgraded["parameters"] = [self.parameter(value) for value in own if not _is_body(value)]
-        bodies = _overridden(inherited, [value for value in own if _is_body(value)])
+        upgraded["parameters"] = [self.parameter(value) for value in own if not is_body(value)]
+        bodies = _overridden(inherited, [value for value in own if is_body(value)])
         consumes = _texts(operation.get("consumes")) or _texts(self.root.get("consumes"))
         if bodies:
             upgraded["requestBody"] = request_body(bodies, consumes)
@@ -193,7 +193,8 @@ class _Upgrade:
         return self.known[key]
 
 
-def _is_body(parameter: Any) -> bool:
+def is_body(parameter: Any) -> bool:
+    """Tell whether a Parameter Object is the body, or a part of it."""
     return isinstance(parameter, dict) and parameter.get("in") in ("body", "formData")
 
 
@@ -211,7 +212,7 @@ def request_body(parameters: list[Object], consumes: list[str]) -> Object:
     body = next((value for value in parameters if value["in"] == "body"), None)
     if body is None:
         return _form_body(parameters, consumes)
-    media_type = {"schema": body.get("schema", {})}
+    media_type = {"schema": body["schema"] if "schema" in body else parameter_schema(body)}
     described: Object = {key: body[key] for key in ("description", "required") if key in body}
     return {**described, "content": dict.fromkeys(consumes or ["application/json"], media_type)}
 

@@ -6,14 +6,11 @@ engine here reads, or that takes for ever, and a schema that leads back to itsel
 
 from __future__ import annotations
 
-import difflib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import regex
 from jsonpointer import JsonPointer
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
@@ -22,15 +19,11 @@ from referencing import Registry
 
 from portkey_bridge.errors import DanglingReference, Violation
 from portkey_bridge.operations import Schema
+from portkey_bridge.patterns import Errors, Patterns, unless_it_fails
 from portkey_bridge.shapes import Shapes
-
-Errors = Iterator[ValidationError]
 
 #: Characters of a given value that a violation repeats.
 SHOWN = 80
-
-#: Seconds that one match of a pattern may take.
-PATIENCE = 0.1
 
 #: How many errors are told again where a second way leads to the same schema and value.
 TOLD_AGAIN = 8
@@ -45,7 +38,7 @@ class Validation:
     def __init__(self, schema: Schema, shapes: Shapes) -> None:
         self._shapes = shapes
         self._results: dict[tuple[int, int], list[ValidationError]] = {}
-        self._unusable_patterns: set[str] = set()
+        self._patterns = Patterns()
         document = {key: value for key, value in shapes.root.items() if key not in NOT_FOR_VALIDATION}
         validator: Any = extend(Draft202012Validator, self._keywords())  # type: ignore[no-untyped-call]
         # The explicit empty registry makes a reference to elsewhere an error instead of a download.
@@ -77,11 +70,8 @@ class Validation:
             "oneOf": known["anyOf"],
             "required": self._required,
             "properties": self._properties,
-            "pattern": self._pattern,
-            "patternProperties": self._pattern_properties,
-            "additionalProperties": self._additional_properties,
-            "unevaluatedProperties": _unless_it_fails(known["unevaluatedProperties"]),
-            "unevaluatedItems": _unless_it_fails(known["unevaluatedItems"]),
+            **self._patterns.keywords,
+            "unevaluatedItems": unless_it_fails(known["unevaluatedItems"]),
         }
 
     def _reference(self, validator: Any, reference: str, value: Any, schema: Any) -> Errors:
@@ -114,59 +104,24 @@ class Validation:
                 yield from validator.descend(value[name], properties[name], path=name, schema_path=name)
 
     def _of_request(self, errors: Iterable[ValidationError], schema: Any) -> Errors:
-        """Pass on all errors but those for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2)."""
+        """Pass on all errors but two: for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2), and for
+        those that a part of an `allOf` names and another part, which knows nothing of them, refuses.
+
+        By the letter nobody could ever give these; documents that compose closed schemas mean that one can.
+        """
         for error in errors:
             path = error.relative_path
-            if error.validator != "required" or len(path) != 1 or not self._shapes.cannot_have(schema, str(path[0])):
-                yield error
-
-    def _pattern(self, validator: Any, pattern: str, value: Any, schema: Any) -> Errors:
-        if isinstance(value, str) and self._matches(pattern, value) is False:
-            yield ValidationError("does not match")
-
-    def _pattern_properties(self, validator: Any, patterns: dict[str, Schema], value: Any, schema: Any) -> Errors:
-        for pattern, below in patterns.items():
-            for name in value if isinstance(value, dict) else ():
-                if self._matches(pattern, name):
-                    yield from validator.descend(value[name], below, path=name, schema_path=pattern)
-
-    def _additional_properties(self, validator: Any, below: Schema, value: Any, schema: Any) -> Errors:
-        for name in value if isinstance(value, dict) else ():
-            patterns = schema.get("patternProperties", ())
-            if name in schema.get("properties", ()) or any(self._matches(each, name) is not False for each in patterns):
+            if error.validator == "required" and len(path) == 1 and self._shapes.cannot_have(schema, str(path[0])):
                 continue
-            if below is False:
-                yield ValidationError(_unknown(name, list(schema.get("properties", ()))), path=[name])
-            else:
-                yield from validator.descend(value[name], below, path=name)
-
-    def _matches(self, pattern: str, text: str) -> bool | None:
-        """Tell whether a pattern occurs in the text; None for a pattern that cannot be used."""
-        if pattern in self._unusable_patterns:
-            return None
-        try:
-            return regex.search(pattern, text, timeout=PATIENCE) is not None
-        except (regex.error, TimeoutError):
-            self._unusable_patterns.add(pattern)
-            return None
+            if _is_of_additional(error) and path[0] in self._shapes(schema).get("properties", ()):
+                continue
+            yield error
 
 
-def _unless_it_fails(keyword: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Any, Any, Any, Any], Errors]:
-    """Let a keyword of the library say nothing where it meets a pattern, or a circle, that it cannot follow."""
-
-    def check(validator: Any, below: Schema, value: Any, schema: Any) -> Errors:
-        try:
-            yield from list(keyword(validator, below, value, schema) or ())
-        except (re.error, RecursionError):
-            return
-
-    return check
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known[:40]) or 'none'}"
-    return f"there is no such property; {hint}"
+def _is_of_additional(error: ValidationError) -> bool:
+    """Tell whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
+    inside = next((part for part in error.relative_schema_path if part != "allOf" and isinstance(part, str)), None)
+    return inside == "additionalProperties" and len(error.relative_path) > 0
 
 
 def explain(

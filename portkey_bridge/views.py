@@ -431,5 +431,8 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[:limit].rpartition(' ')[0] or text[:limit]}…"
 
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _size(value: Mapping[str, Any]) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return len(_compact(value))

@@ -24,7 +24,9 @@ BROKEN: dict[str, Any] = document(
             },
         },
         "/pets/{id}": {"get": {"summary": "One pet"}},
-        "/lost": {"get": {"summary": "Nothing", "parameters": [{"$ref": "#/components/parameters/marker-lost"}]}},
+        "/lost": {
+            "get": {"summary": "Nothing", "parameters": [{"name": "marker-lost", "in": "nowhere", "required": True}]},
+        },
     },
     webhooks={"newPet": {"post": {"responses": {}}}},
     security=[{"key": []}],

@@ -75,6 +75,8 @@ PARAMETERS = [
         id="name is a number",
     ),
     pytest.param(ID, [("path", "id", True, {"type": "integer"})], None, id="no list"),
+    pytest.param([ID, "x"], [("path", "id", True, {"type": "integer"})], "is no object but x", id="a text"),
+    pytest.param([ID, {"$ref": "#/no"}], [("path", "id", True, {"type": "integer"})], "#/no", id="dangling"),
 ]
 
 
@@ -109,8 +111,6 @@ BROKEN: list[Any] = [
     pytest.param(
         {"get": {"parameters": [{"in": "query", "required": True}]}}, "GET", "has the name null", id="nameless"
     ),
-    pytest.param({"get": {"parameters": ["id"]}}, "GET", "is no object but id", id="parameter is a text"),
-    pytest.param({"get": {"requestBody": {"$ref": "#/nothing"}}}, "GET", "#/nothing", id="dangling body"),
     pytest.param({"additionalOperations": {"A B": {}}}, "A B", "no token of HTTP", id="no method"),
     pytest.param({"$ref": "#/paths/~1bad"}, "every method of", "back to itself", id="circle"),
     pytest.param("nothing", "every method of", "is no object but nothing", id="path item is a text"),
@@ -126,6 +126,14 @@ def test_broken_operation_costs_itself(item: Any, method: str, reason: str) -> N
     (skipped,) = api.skipped
     assert (skipped.method, skipped.path) == (method, "/bad")
     assert reason in skipped.reason
+
+
+def test_a_query_in_a_path_needs_no_second_declaration() -> None:
+    """What the query in a path names can be declared in the query, and nothing in a fragment has to be declared."""
+    query = {"name": "q", "in": "query", "schema": STRING}
+    api = read({"/find?q={q}&n={n}#{part}": {"get": {"parameters": [query]}}})
+
+    assert parameters(api) == [("query", "q", False, STRING), ("path", "n", True, STRING)]
 
 
 def test_path_with_control_characters_is_refused() -> None:
@@ -146,6 +154,7 @@ ODD = [
     pytest.param({"get": {"requestBody": {"content": {"application/json": None}}}}, id="media type null"),
     pytest.param({"get": {"requestBody": {"content": {"application/json": {"schema": None}}}}}, id="schema null"),
     pytest.param({"get": {"requestBody": {}}}, id="empty body"),
+    pytest.param({"get": {"requestBody": {"$ref": "#/nothing"}}}, id="dangling body"),
 ]
 
 

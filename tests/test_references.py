@@ -193,8 +193,8 @@ def test_refused_file(tmp_path: Path, reference: str, problem: str) -> None:
     assert str(tmp_path) not in " ".join(repairs)
 
 
-def test_dangling_path_item_and_parameter_cost_their_operations(tmp_path: Path) -> None:
-    """What is no schema and leads nowhere costs the operations that need it, and no others."""
+def test_dangling_path_item_costs_its_operations_and_a_parameter_itself(tmp_path: Path) -> None:
+    """What is no schema and leads nowhere costs itself, and the operations of which nothing is left."""
     document = {
         **HEAD,
         "paths": {
@@ -208,9 +208,9 @@ def test_dangling_path_item_and_parameter_cost_their_operations(tmp_path: Path) 
     read = read_document(str(write(tmp_path, {"api.json": document})))
     api = read_api(normalize(read).root, read.uri)
 
-    assert [operation.operation_id for operation in api.operations] == ["put"]
-    assert [(skipped.method, skipped.path) for skipped in api.skipped] == [("every method of", "/a"), ("GET", "/b")]
-    assert "#/components/parameters/Nothing" in str(api.skipped[1])
+    assert [(operation.method, operation.path) for operation in api.operations] == [("GET", "/b"), ("PUT", "/b")]
+    assert [(skipped.method, skipped.path) for skipped in api.skipped] == [("every method of", "/a")]
+    assert "#/components/parameters/Nothing" in api.repairs[0]
 
 
 NAMED = [

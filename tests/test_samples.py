@@ -57,6 +57,13 @@ GIVEN = [
     pytest.param({"type": "null"}, None, id="null where it must be"),
 ]
 
+#: Patterns that Python does not read, and one that it never comes to an end with.
+FOREIGN = [
+    pytest.param({"type": "string", "pattern": r"^[\p{L}]+$"}, id="a class of characters"),
+    pytest.param({"required": ["a"], "patternProperties": {r"^\p{Lu}": {}}, "additionalProperties": {}}, id="of names"),
+    pytest.param({"type": "string", "pattern": r"^(a+)+$", "examples": ["a" * 40 + "!"]}, id="without an end"),
+]
+
 
 def sample(schema: Any, **settings: Any) -> Any:
     """Give the sample of a schema whose `$defs` stand in a document."""
@@ -70,6 +77,12 @@ def test_fits_its_schema(schema: Any) -> None:
     value = sample(schema)
     Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
     assert value == sample(schema)
+
+
+@pytest.mark.parametrize("schema", FOREIGN)
+def test_a_pattern_that_python_cannot_use_costs_nothing(schema: Any) -> None:
+    """A pattern of ECMAScript, or one that backtracks for ever, still gives a value."""
+    assert sample(schema)
 
 
 @pytest.mark.parametrize(("schema", "value"), GIVEN)

@@ -1,0 +1,86 @@
+"""The keywords of JSON Schema that hold regular expressions, for documents from anywhere.
+
+Patterns are ECMAScript's (JSON Schema 2020-12 core section 6.4), and of documents that nobody vouches for. One that no
+engine here reads, or that takes for ever, says nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import regex
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+Errors = Iterator[ValidationError]
+
+#: Seconds that one match of a pattern may take.
+PATIENCE = 0.1
+
+
+class Patterns:
+    """Matches patterns, and remembers those that cannot be used."""
+
+    def __init__(self) -> None:
+        self._unusable: set[str] = set()
+
+    @property
+    def keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
+        """The keywords, for `jsonschema.validators.extend`."""
+        return {
+            "pattern": self._pattern,
+            "patternProperties": self._pattern_properties,
+            "additionalProperties": self._additional_properties,
+            "unevaluatedProperties": unless_it_fails(Draft202012Validator.VALIDATORS["unevaluatedProperties"]),
+        }
+
+    def _pattern(self, validator: Any, pattern: str, value: Any, schema: Any) -> Errors:
+        if isinstance(value, str) and self._matches(pattern, value) is False:
+            yield ValidationError("does not match")
+
+    def _pattern_properties(self, validator: Any, patterns: dict[str, Any], value: Any, schema: Any) -> Errors:
+        for pattern, below in patterns.items():
+            for name in value if isinstance(value, dict) else ():
+                if self._matches(pattern, name):
+                    yield from validator.descend(value[name], below, path=name, schema_path=pattern)
+
+    def _additional_properties(self, validator: Any, below: Any, value: Any, schema: Any) -> Errors:
+        for name in value if isinstance(value, dict) else ():
+            patterns = schema.get("patternProperties", ())
+            if name in schema.get("properties", ()) or any(self._matches(each, name) is not False for each in patterns):
+                continue
+            if below is False:
+                yield ValidationError(_unknown(name, list(schema.get("properties", ()))), path=[name])
+            else:
+                yield from validator.descend(value[name], below, path=name)
+
+    def _matches(self, pattern: str, text: str) -> bool | None:
+        """Tell whether a pattern occurs in the text; None for a pattern that cannot be used."""
+        if pattern in self._unusable:
+            return None
+        try:
+            return regex.search(pattern, text, timeout=PATIENCE) is not None
+        except (regex.error, TimeoutError):
+            self._unusable.add(pattern)
+            return None
+
+
+def unless_it_fails(keyword: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Any, Any, Any, Any], Errors]:
+    """Let a keyword of the library say nothing where it meets a pattern, or a circle, that it cannot follow."""
+
+    def check(validator: Any, below: Any, value: Any, schema: Any) -> Errors:
+        try:
+            yield from list(keyword(validator, below, value, schema) or ())
+        except (re.error, RecursionError):
+            return
+
+    return check
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known[:40]) or 'none'}"
+    return f"there is no such property; {hint}"
