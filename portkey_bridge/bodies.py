@@ -19,7 +19,6 @@ from portkey_bridge.files import FileRefused, Files, Upload
 from portkey_bridge.operations import MediaType, Schema
 from portkey_bridge.shapes import Shape, Shapes
 from portkey_bridge.styles import PAIR_STYLES, Pair, escape_reserved, literal
-from portkey_bridge.xml_body import XML_TYPE, to_xml
 
 Path = tuple[str | int, ...]
 
@@ -181,6 +180,8 @@ def encode_xml(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode XML by the `xml` hints of the schema (OpenAPI 3.1.1 section 4.8.26)."""
     if isinstance(value, str):
         return encode_text(value, media_type, sources)
+    from portkey_bridge.xml_body import to_xml
+
     return Body(_concrete(media_type.name, "application/xml"), to_xml(value, media_type.schema, sources.shapes))
 
 
@@ -205,7 +206,7 @@ ENCODERS: tuple[tuple[re.Pattern[str], Encoder], ...] = (
     (re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonl|json-seq|jsonlines)\b", re.IGNORECASE), encode_json_lines),
     (re.compile(r"application/x-www-form-urlencoded\b", re.IGNORECASE), encode_form),
     (re.compile(r"multipart/", re.IGNORECASE), encode_multipart),
-    (XML_TYPE, encode_xml),
+    (re.compile(r"(application|text)/xml\b|[^;]*\+xml\b", re.IGNORECASE), encode_xml),
     (TEXT_TYPE, encode_text),
     (re.compile(""), encode_any),
 )

@@ -259,8 +259,6 @@ def main(typed: Sequence[str], opening: Opening | None = None) -> int:
     except SetupError as error:
         print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
         return 141

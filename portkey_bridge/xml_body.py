@@ -11,8 +11,6 @@ from portkey_bridge.operations import Schema
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.styles import literal
 
-XML_TYPE = re.compile(r"(application|text)/xml\b|[^;]*\+xml\b", re.IGNORECASE)
-
 #: The characters that XML 1.0 can hold (section 2.2).
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
