@@ -163,7 +163,7 @@ def build_server(api: Api, settings: Settings) -> Server:
     tools, skipped = build_tools(api, shapes)
     warn(str(operation) for operation in (*api.skipped, *skipped))
     selected = select_tools(tools, settings)
-    warn(_too_many(selected, settings))
+    warn(_number(selected, tools, settings))
     bridge = build_bridge(api, settings, selected, shapes)
     budget = schema_budget(settings.schema_budget, len(selected))
     views, full = Views(shapes, portable=True), Views(shapes, portable=False)
@@ -247,9 +247,12 @@ def _log(line: str) -> None:
     print(f"portkey-bridge: {line}", file=sys.stderr, flush=True)
 
 
-def _too_many(tools: Sequence[Tool], settings: Settings) -> Iterable[str]:
-    if len(tools) > MANY and not settings.discover:
-        yield f"each conversation pays for {len(tools)} tools; --discover lists three, and --tag or --tools choose some"
+def _number(selected: Sequence[Tool], tools: Sequence[Tool], settings: Settings) -> Iterable[str]:
+    """Say where the number of tools is not what a person can mean."""
+    if tools and not selected:
+        yield f"none of {len(tools)} tools is chosen; change --tools, --exclude, --tag or --read-only"
+    if len(selected) > MANY and not settings.discover:
+        yield f"each conversation pays for {len(selected)} tools; --discover lists three, --tag and --tools choose"
 
 
 def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:

@@ -17,7 +17,7 @@ _TAGS = re.compile(
 
 #: Marks of CommonMark with what is left of them: images and links, strong emphasis, headings.
 _MARKS = (
-    (re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s[^()]*)?\)"), r"\1"),
+    (re.compile(r"!?\[([^\[\]]*)\]\([^()\s]+(?:\s[^()]*)?\)"), r"\1"),
     (re.compile(r"\*\*([^*\n]+)\*\*"), r"\1"),
     (re.compile(r"^ {0,3}#{1,6} +", re.MULTILINE), ""),
 )
