@@ -19,7 +19,7 @@ from httpx_aiohttp import HttpxAiohttpClient
 
 from bench.documents import TOOL, things
 from bench.figures import ratios, spread, table
-from bench.loopback import loopback
+from bench.loopback import LARGE, loopback
 from bench.stdio import module, session
 from portkey_bridge.settings import CONCURRENCY, RETRIES, Timeouts
 from portkey_bridge.transport import Transport
@@ -46,6 +46,17 @@ LARGE_ENOUGH = 100_000_000
 
 #: Subjects, and how many milliseconds a call took and how many ended a second, by turns.
 Measured = dict[str, tuple[list[float], list[float]]]
+
+
+async def crossing() -> tuple[float, float]:
+    """Give how many times its own bytes an answer of 2 MB crosses to the client, and the seconds of the call."""
+    with loopback() as url, TemporaryDirectory() as folder:
+        document = Path(folder) / "things.json"
+        document.write_text(json.dumps(things(url)))
+        command = module("portkey_bridge", "--spec", str(document), "--result-limit", str(LARGE_ENOUGH))
+        async with session(command) as ours:
+            seconds = await one_by_one(lambda: ours.call(TOOL, {"id": "large"}), 5) / 1000
+            return len(await ours.call(TOOL, {"id": "large"})) / len(LARGE), seconds
 
 
 async def one_by_one(call: Call, number: int) -> float:
@@ -113,7 +124,7 @@ async def _subjects(stack: AsyncExitStack, url: str) -> dict[str, Call]:
     }
 
 
-def report(measured: Measured) -> str:
+def report(measured: Measured, crossed: tuple[float, float]) -> str:
     """Write the figures, and the ratio that counts: to the sum of the parts that no such server can avoid."""
     names = list(measured)
     rows = [(name, spread(measured[name][0]), spread(measured[name][1], 0)) for name in names]
@@ -130,6 +141,8 @@ def report(measured: Measured) -> str:
             f"A call takes {beside[0]} times as long as the bare FastMCP tool and the bare request together, and with "
             f"{AT_ONCE} at once {beside[1]} times. `from_openapi` takes {theirs[0]} times as long as portkey-bridge, "
             f"and with {AT_ONCE} at once {theirs[1]} times.",
+            f"An answer of {len(LARGE) / 1e6:.1f} MB that is wanted whole crosses in {crossed[0]:.2f} times its bytes, "
+            f"in {crossed[1]:.2f} s a call.",
             WHY,
         )
     )
@@ -144,4 +157,4 @@ def _parts(measured: Measured, which: int) -> Sequence[float]:
 
 
 if __name__ == "__main__":
-    print(report(asyncio.run(measure())))
+    print(report(asyncio.run(measure()), asyncio.run(crossing())))

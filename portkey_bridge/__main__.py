@@ -3,15 +3,18 @@
 import gc
 import signal
 import sys
-from typing import NoReturn
+
+#: What httpx would import though nothing here needs it: its command line, which brings all of pygments, and another
+#: event loop, where that is installed.
+UNWANTED = ("httpx._main", "trio")
 
 
-def entry_point() -> NoReturn:
+def entry_point() -> None:
     """Run the command line, and answer a client meanwhile."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported, Ctrl-C ends it without a word
     gc.disable()  # what a start makes stays: looking for garbage in it costs a tenth of the time
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # httpx's command line brings all of pygments
+    sys.modules.update(dict.fromkeys(UNWANTED))  # type: ignore[arg-type]  # None stands for what is not there
     from portkey_bridge.opening import Opening
 
     opening = Opening.begin(sys.argv[1:])

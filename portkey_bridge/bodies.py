@@ -32,7 +32,6 @@ from portkey_bridge.operations import TOKEN, MediaType, Schema
 from portkey_bridge.references import follow
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
-from portkey_bridge.xml_body import XML_TYPE, to_xml
 
 JSON_TYPE = re.compile(r"[^;]*[/+]json\s*(;|$)", re.IGNORECASE)
 
@@ -41,6 +40,7 @@ JSON_LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonl|jsonlines|x
 JSON_SEQUENCE = re.compile(r"[^;]*[/+]json-seq\b", re.IGNORECASE)
 
 FORM = re.compile(r"application/x-www-form-urlencoded\b", re.IGNORECASE)
+XML_TYPE = re.compile(r"(application|text)/xml\b|[^;]*\+xml\b", re.IGNORECASE)
 
 #: Media types of text, whose bodies are the text itself.
 TEXT_TYPE = re.compile(
@@ -264,6 +264,8 @@ def encode_xml(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode XML by the `xml` hints of the schema (OpenAPI 3.2 section 4.26). Text is XML already."""
     if isinstance(value, str):
         return encode_text(value, media_type, sources)
+    from portkey_bridge.xml_body import to_xml
+
     written = with_files(value, media_type.schema, sources)
     return Body(_concrete(media_type.name, "application/xml"), to_xml(written, media_type.schema, sources.shapes))
 

@@ -32,7 +32,7 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.sources import Read, others_of, portkey_document, read, text_of
 from portkey_bridge.terminal import print_json, print_styled, printable, waiting
-from portkey_bridge.tools import Tool, build_tools, schema_budget
+from portkey_bridge.tools import MANY, Tool, build_tools, schema_budget
 from portkey_bridge.views import Views
 
 #: Places of a repair that are kept, places of a finding that a person is shown, and the largest tools that are named.
@@ -44,11 +44,13 @@ KINDS = {
     "repaired": "repaired: read as it can be meant",
     "undescribed": "not described",
     "nowhere": "without a server",
+    "many": "too many to list",
     "advice": "advice of openapi-spec-validator",
 }
 
 UNDESCRIBED = "a tool has no summary and no description: a model has only its method and path to go by"
 NOWHERE = "a tool has no server with a full URL: name one in the document, or set OPEN_MCP_BASE_URL"
+MANY_TOOLS = "a conversation pays for all of them; start with --discover, or choose some by --tag or --tools"
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def examine(settings: Settings) -> Report:
             *(_of_repair(repair, where) for repair in repairs.found()),
             *_of_tools("undescribed", UNDESCRIBED, [tool for tool in tools if not _is_described(tool)], where),
             *_of_tools("nowhere", NOWHERE, [tool for tool in tools if _has_no_server(tool, api, settings)], where),
+            *([Finding("many", f"{len(tools)} tools: {MANY_TOOLS}")] if len(tools) > MANY else ()),
             *(Finding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
         ),
         notes=(f"The validator has not said all: {broken_off}.",) if broken_off else (),

@@ -21,7 +21,8 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.terminal import is_terminal, print_json, print_table, waiting
 from portkey_bridge.tools import Tool, expansion_budget, find_tool, schema_budget
-from portkey_bridge.views import PointerToNowhere, Views, shorten
+from portkey_bridge.views import PointerToNowhere, Views
+from portkey_bridge.words import plain, shorten
 
 UNTAGGED = "(no tag)"
 
@@ -70,7 +71,7 @@ def print_tools(invocation: Invocation) -> int:
 
 def _row(tool: Tool, views: Views, budget: float) -> Row:
     operation = tool.operation
-    summary = shorten(operation.summary or operation.description, SUMMARY)
+    summary = shorten(plain(operation.summary or operation.description), SUMMARY)
     tokens = about_tokens(listed(tool, views, budget))
     return Row(tool.name, operation.method, operation.path, summary, operation.tags, tokens, tool.variables)
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import select
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -41,11 +43,20 @@ ANSWERS = 32
 #: Bytes that are read at once, and seconds for which one thread may hold up the others during the opening.
 CHUNK, HOLD_UP = 65_536, 0.0005
 
-#: Bytes of a line that is read here, and of an id; longer ones open no session.
-LONGEST, LONGEST_ID = 1_000_000, 200
+#: Bytes of a line that is read here; a longer one opens no session.
+LONGEST = 1_000_000
+
+#: Ids that can be written in one way only, and that end at the next comma.
+PLAIN_ID = re.compile(r'(?:(?![",\\])[ -~]){0,100}')
+
+#: What a request or notification may have (JSON-RPC 2.0 section 4).
+MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
+
+#: Nanoseconds by which the clock of a file system may lag behind (Linux: one tick).
+TICK = 10_000_000
 
 #: How the server writes an answer: with the id between the two, which alone differs from one session to the next.
-ANSWER, RESULT = '{"jsonrpc":"2.0","id":', ',"result":'
+ANSWER, RESULT = '{"jsonrpc":"2.0","id":', '"result":'
 
 
 class Doubt(Exception):
@@ -68,31 +79,45 @@ class Session:
 
     def __init__(self) -> None:
         self._state = ""
-        self._first = True
+        self._ids: set[str] = set()
 
     def hear(self, line: bytes) -> Asked | None:
         """Give the request that a line is, or None for what only the server can answer. Raises Doubt."""
-        message = _message(line)
-        method, params = message.get("method"), message.get("params")
-        begins, self._first = self._first, self._first and "id" not in message
-        if method not in CONSTANT or "id" not in message:
+        try:
+            return self._understood(_message(line))
+        except (ValueError, RecursionError):
+            raise Doubt from None
+
+    def _understood(self, message: Mapping[str, Any]) -> Asked | None:
+        begins = not self._ids
+        if not message.keys() >= {"id", "method"}:
+            if begins:
+                raise Doubt  # nothing is said before the first request
+            return None
+        asked_id, method, params = _id(message["id"]), message["method"], message.get("params")
+        if asked_id in self._ids:
+            raise Doubt  # which of two is answered nobody can tell
+        self._ids.add(asked_id)
+        if method not in CONSTANT:
             return None
         if method != "initialize":
-            return Asked(_id(message["id"]), _key(self._state, method, params), begins)
+            return Asked(asked_id, _key(self._state, method, params), begins)
         if not begins:
             raise Doubt
         self._state = _key(self._state, method, _without_name(params))
-        return Asked(_id(message["id"]), self._state, begins)
+        return Asked(asked_id, self._state, begins)
 
 
 def _message(line: bytes) -> dict[str, Any]:
-    try:
-        message = json.loads(line, object_pairs_hook=_members, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise Doubt from None
+    """Read a line as the server would. Raises Doubt, ValueError and RecursionError."""
+    message = json.loads(line.decode(), object_pairs_hook=_members, parse_constant=_refuse)
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise Doubt
-    if not message.keys() <= {"jsonrpc", "id", "method", "params", "result", "error"}:
+    if "method" not in message:
+        return message
+    if not isinstance(message["method"], str) or not isinstance(message.get("params", {}), dict):
+        raise Doubt
+    if not message.keys() <= MEMBERS:
         raise Doubt
     return message
 
@@ -112,7 +137,7 @@ def _id(value: Any) -> str:
     """Write an id as the server would. Raises Doubt for one that could be written in several ways."""
     if type(value) is int and abs(value) < 2**53:
         return str(value)
-    if isinstance(value, str) and value.isascii() and value.isprintable() and not set(value) & set('"\\'):
+    if isinstance(value, str) and PLAIN_ID.fullmatch(value):
         return f'"{value}"'
     raise Doubt
 
@@ -131,12 +156,21 @@ def _key(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+class Kept(NamedTuple):
+    """What was kept: the state of each file that decides, and the answers by their keys."""
+
+    files: dict[str, str]
+    answers: dict[str, str]
+
+
 class Opening:
     """The opening of one session: answered from the cache where it is kept there, and else kept for the next."""
 
-    def __init__(self, name: str, answers: dict[str, str] | None = None) -> None:
+    def __init__(self, name: str = "", kept: Kept | None = None, began: int = 0) -> None:
         self._name = name
-        self._answers = answers or {}
+        self._kept = kept or Kept({}, {})
+        self._began = began
+        self._keeps = False
         self._session: Session | None = Session()
         self._thread: threading.Thread | None = None
         self._wake = (-1, -1)
@@ -144,7 +178,6 @@ class Opening:
         self._lines: list[bytes] = []
         self._answered: dict[str, str] = {}  # by id: what was answered to a request that the server sees, too
         self._asked: dict[str, str] = {}  # by id: the key of a request that the server is to answer
-        self._files: dict[str, str] | None = None
 
     @classmethod
     def begin(cls, typed: Sequence[str]) -> Opening | None:
@@ -154,13 +187,14 @@ class Opening:
         """
         if not are_pipes():
             return None
+        began = time.time_ns() - TICK
         try:
             name = cache.name_of("opening", _circumstances(typed))
         except OSError:
             return None
-        answers = _kept(name)
-        opening = cls(name, answers)
-        if answers:
+        kept = _kept(name)
+        opening = cls(name, kept, began)
+        if kept:
             opening._start()
         return opening
 
@@ -177,8 +211,15 @@ class Opening:
         return b"".join(self._lines)
 
     def keep(self, files: Iterable[os.PathLike[str]]) -> None:
-        """Keep what the server answers from here on. It depends on what is in `files`, or on their not being there."""
-        self._files = {path: _state_of(path) for path in map(os.path.abspath, files)}
+        """Keep what the server answers from here on. It depends on what is in `files`, or on their not being there.
+
+        Nothing is kept where one of them was written since the start: the server may have read what was there before.
+        """
+        paths = [*map(os.path.abspath, files)]
+        self._keeps = not any(_is_unsettled(path, self._began) for path in paths)
+        states = {path: _state_of(path) for path in paths}
+        if states != self._kept.files:
+            self._kept = Kept(states, {})
 
     def heard(self, line: str) -> None:
         """Take note of a line that the server is about to read."""
@@ -188,6 +229,7 @@ class Opening:
             asked = self._session.hear(line.encode())
         except Doubt:
             self._session = None
+            self._asked.clear()
             return
         if asked:
             self._asked[asked.id] = asked.key
@@ -198,19 +240,23 @@ class Opening:
         """Take note of a line of the server; False for one that the client has got already."""
         if not self._asked and not self._answered:
             return True
-        asked_id = line[: line.find(RESULT, 0, LONGEST_ID)].removeprefix(ANSWER)
+        asked_id, _, rest = line.removeprefix(ANSWER).partition(",")
         key, given = self._asked.pop(asked_id, None), self._answered.pop(asked_id, None)
-        rest = line[len(ANSWER) + len(asked_id) + len(RESULT) :]
-        if given is None and key:
-            self._keep(key, rest)
-        elif given not in (None, rest):
+        answer = rest.removeprefix(RESULT)
+        if given is None and key and answer != rest:
+            self._keep(key, answer)
+        elif given not in (None, answer):
+            self._kept.answers.clear()
             cache.forget(self._name)
         return given is None
 
-    def _keep(self, key: str, rest: str) -> None:
-        if self._files is not None and self._answers.get(key) != rest:
-            self._answers = dict(list({**self._answers, key: rest}.items())[-ANSWERS:])
-            cache.write(self._name, json.dumps({"files": self._files, "answers": self._answers}).encode())
+    def _keep(self, key: str, answer: str) -> None:
+        answers = self._kept.answers
+        if self._keeps and answers.get(key) != answer:
+            answers[key] = answer
+            for oldest in [*answers][:-ANSWERS]:
+                del answers[oldest]
+            cache.write(self._name, json.dumps(self._kept._asdict()).encode())
 
     def _start(self) -> None:
         sys.setswitchinterval(HOLD_UP)
@@ -235,14 +281,14 @@ class Opening:
             asked = self._session.hear(line) if self._session else None
         except Doubt:
             asked = self._session = None
-        answer = self._answers.get(asked.key) if asked else None
+        answer = self._kept.answers.get(asked.key) if asked else None
         if asked is None or answer is None:
             self._lines.append(line)
             return
         if asked.begins:
             self._lines.append(line)
             self._answered[asked.id] = answer
-        _write(f"{ANSWER}{asked.id}{RESULT}{answer}".encode())
+        _write(f"{ANSWER}{asked.id},{RESULT}{answer}".encode())
 
 
 def are_pipes() -> bool:
@@ -263,30 +309,45 @@ def _write(content: bytes) -> None:
             rest = rest[os.write(1, rest) :]
 
 
-def _kept(name: str) -> dict[str, str] | None:
-    """Give the answers that were kept under a name, if everything that they depend on is as it was."""
+def _kept(name: str) -> Kept | None:
+    """Give what was kept under a name, if everything that it depends on is as it was."""
     entry = cache.read(name)
-    kept = json.loads(entry) if entry else {"files": {}, "answers": None}
-    answers: dict[str, str] | None = kept["answers"]
-    return answers if all(_state_of(path) == state for path, state in kept["files"].items()) else None
+    kept = Kept(**json.loads(entry)) if entry else None
+    return kept if kept and all(_state_of(path) == state for path, state in kept.files.items()) else None
 
 
 def _state_of(path: str) -> str:
-    """Give what a file holds, as a digest; what is there instead, where that is no file."""
+    """Give what a file holds, as a digest, and where it lies; what is there instead, where that is no file."""
     try:
+        kind = stat.S_IFMT(Path(path).stat().st_mode)
+        if not stat.S_ISREG(kind):
+            return f"{kind:o}"  # what is no file may wait for ever, or give its content once
         with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return f"{hashlib.file_digest(file, 'sha256').hexdigest()} {os.path.realpath(path)}"
     except OSError as error:
         return type(error).__name__
 
 
+def _is_unsettled(path: str, began: int) -> bool:
+    """Tell whether a file was written or put in its place after a time, or is one whose content nobody sees twice."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return False
+    if stat.S_ISDIR(found.st_mode):
+        return False
+    return not stat.S_ISREG(found.st_mode) or found.st_ctime_ns >= began
+
+
 def _circumstances(typed: Sequence[str]) -> Iterable[bytes]:
     """Give everything outside of files that decides what is served, and who serves it."""
-    yield json.dumps([*typed]).encode()
+    yield json.dumps([[*typed], sys.path]).encode()
     yield os.fsencode(Path.cwd())
     yield json.dumps(_deciding(os.environ), sort_keys=True).encode("utf-8", "surrogatepass")
     yield from cache.program()
 
 
-def _deciding(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith(DECIDING) or name == "HOME"}
+def _deciding(environ: Mapping[str, str]) -> list[Any]:
+    """Give the variables that decide, and the names of those with which the server would not start as credentials."""
+    deciding = {name: value for name, value in environ.items() if name.upper().startswith(DECIDING) or name == "HOME"}
+    return [deciding, sorted(name for name, value in environ.items() if not value.strip().isprintable())]

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
-from mcp_types import TextContent, ToolAnnotations
 from mcp_types import Tool as ListedTool
-from pydantic import PrivateAttr
+from mcp_types import ToolAnnotations
 
 from portkey_bridge.operations import Schema
-from portkey_bridge.path_items import PathItemTool
 from portkey_bridge.response import Renderer, error_result, text
 from portkey_bridge.results import ForgottenResult, expand
-from portkey_bridge.search import Index, hit
 from portkey_bridge.tools import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, Tool, closest
-from portkey_bridge.views import PointerToNowhere, shorten
+from portkey_bridge.views import PointerToNowhere
+from portkey_bridge.words import shorten
+
+if TYPE_CHECKING:
+    from portkey_bridge.path_items import PathItemTool
 
 _STUBS = (
     "A description that ends in [expandSchema POINTER] marks a stub: the type is true, the rest is left out. An "
@@ -56,6 +57,16 @@ class Listed(McpTool):
         return super().to_mcp_tool(**{"_meta": None, **overrides})
 
 
+class OwnTool(Protocol):
+    """A tool of this program: its entry in the listing, and what runs it."""
+
+    entry: Listed
+
+    async def run(self, arguments: dict[str, Any], /) -> ToolResult:
+        """Run the tool with its arguments."""
+        ...
+
+
 def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
     """Give the hints that differ from what the protocol takes for granted; the others would be paid for 231 times.
 
@@ -71,11 +82,29 @@ def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool
     return different if different.model_dump(exclude_none=True) else None
 
 
-class ExpandSchemaTool(Listed):
-    """The tool that expands stubs."""
+def _reading(name: str, title: str, description: str, arguments: dict[str, Any], required: Sequence[str]) -> Listed:
+    """Give the entry of a tool that sends nothing."""
+    return Listed(
+        name=name,
+        title=title,
+        description=description,
+        parameters={"type": "object", "properties": arguments, **({"required": [*required]} if required else {})},
+        annotations=hints(read_only=True, destructive=False, idempotent=True, open_world=False),
+    )
 
-    _tools: dict[str, Tool] = PrivateAttr()
-    _expand: Expand = PrivateAttr()
+
+class ExpandSchema:
+    """Expands the stubs in the schemas of `tools`."""
+
+    def __init__(self, tools: Sequence[Tool], expand: Expand, description: str) -> None:
+        self._tools, self._expand = {tool.name: tool for tool in tools}, expand
+        pointers = {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": 'Such as ["/properties/messages/items"]; [""] is the whole schema.',
+        }
+        arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
+        self.entry = _reading(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Give a view for each pointer, or what is wrong with it."""
@@ -86,8 +115,7 @@ class ExpandSchemaTool(Listed):
         if tool is None:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
         expanded = [self._expanded(tool, pointer) for pointer in pointers]
-        text = json.dumps(expanded, ensure_ascii=False, separators=(",", ":"))
-        return ToolResult(content=[TextContent(type="text", text=text)])
+        return ToolResult(content=[text(json.dumps(expanded, ensure_ascii=False, separators=(",", ":")))])
 
     def _expanded(self, tool: Tool, pointer: str) -> dict[str, Any]:
         try:
@@ -95,35 +123,23 @@ class ExpandSchemaTool(Listed):
         except PointerToNowhere as error:
             return {"jsonPointer": pointer, "error": str(error)}
 
-    @classmethod
-    def of(cls, tools: Sequence[Tool], expand: Expand, description: str) -> ExpandSchemaTool:
-        """Give the tool that expands the schemas of `tools`."""
-        listed = cls(
-            name=EXPAND_SCHEMA,
-            title="Expand schema",
-            description=description,
-            parameters={
-                "type": "object",
-                "properties": {
-                    "toolName": {"type": "string"},
-                    "jsonPointers": {
-                        "type": "array",
-                        "items": {"type": "string"},
-                        "description": 'Such as ["/properties/messages/items"]; [""] is the whole schema.',
-                    },
-                },
-                "required": ["toolName", "jsonPointers"],
-            },
-            annotations=hints(read_only=True, destructive=False, idempotent=True, open_world=False),
+
+class ExpandResult:
+    """Reads on in the large results that `renderer` has kept."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        pointers = {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": 'Such as ["/data/3", "/data#20:40"].',
+        }
+        arguments = {"resultId": {"type": "string", "description": "As the result gave it."}, "jsonPointers": pointers}
+        description = (
+            "Reads on in a large result. A text [expandResult POINTER · …] in it is a stub: something is left out "
+            "there. A pointer may end in a slice of an array, an object or a text: /data#20:40."
         )
-        listed._tools, listed._expand = {tool.name: tool for tool in tools}, expand
-        return listed
-
-
-class ExpandResultTool(Listed):
-    """The tool that reads large results on."""
-
-    _renderer: Renderer = PrivateAttr()
+        self.entry = _reading(EXPAND_RESULT, "Expand result", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Give a view for each pointer, or what is wrong with it."""
@@ -137,33 +153,6 @@ class ExpandResultTool(Listed):
         room = self._renderer.limit // max(len(pointers), 1)
         return ToolResult(content=[text(f"[{','.join(_expanded(body, pointer, room) for pointer in pointers)}]")])
 
-    @classmethod
-    def of(cls, renderer: Renderer) -> ExpandResultTool:
-        """Give the tool that reads on in what `renderer` has kept."""
-        listed = cls(
-            name=EXPAND_RESULT,
-            title="Expand result",
-            description=(
-                "Reads on in a large result. A text [expandResult POINTER · …] in it is a stub: something is left out "
-                "there. A pointer may end in a slice of an array, an object or a text: /data#20:40."
-            ),
-            parameters={
-                "type": "object",
-                "properties": {
-                    "resultId": {"type": "string", "description": "As the result gave it."},
-                    "jsonPointers": {
-                        "type": "array",
-                        "items": {"type": "string"},
-                        "description": 'Such as ["/data/3", "/data#20:40"].',
-                    },
-                },
-                "required": ["resultId", "jsonPointers"],
-            },
-            annotations=hints(read_only=True, destructive=False, idempotent=True, open_world=False),
-        )
-        listed._renderer = renderer
-        return listed
-
 
 def _expanded(body: bytes, pointer: str, room: int) -> str:
     """Write the entry of one pointer. The value stands there as the API sent it."""
@@ -173,34 +162,32 @@ def _expanded(body: bytes, pointer: str, room: int) -> str:
         return json.dumps({"jsonPointer": pointer, "error": str(error)}, ensure_ascii=False)
 
 
-class InformationTool(Listed):
-    """A tool that answers from the document alone."""
+class Information:
+    """Answers from the document alone, with what is known of a path's servers or parameters."""
 
-    _answer: str = PrivateAttr()
+    def __init__(self, tool: PathItemTool) -> None:
+        self._answer = tool.answer
+        self.entry = _reading(tool.name, tool.title, tool.description, {}, ())
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, _: dict[str, Any]) -> ToolResult:
         """Give the text that is known since the start."""
-        return ToolResult(content=[TextContent(type="text", text=self._answer)])
+        return ToolResult(content=[text(self._answer)])
 
-    @classmethod
-    def of(cls, tool: PathItemTool) -> InformationTool:
-        """Give the FastMCP tool of a path's servers or parameters."""
-        listed = cls(
-            name=tool.name,
-            title=tool.title,
-            description=tool.description,
-            parameters={"type": "object", "properties": {}},
-            annotations=hints(read_only=True, destructive=False, idempotent=True, open_world=False),
+
+class SearchTools:
+    """Finds each of `tools`, which are those of the API of this title. Raises SettingsError where SQLite cannot."""
+
+    def __init__(self, tools: Sequence[Tool], title: str) -> None:
+        from portkey_bridge.search import Index
+
+        self._tools, self._index = tools, Index(tools)
+        area = {"type": "string", "description": "An area, to search there alone."}
+        description = (
+            f"Finds tools of the {title} by a question in plain words, by name, or by method and path. A line for "
+            f"each, the best first: name(required arguments) · method path · title. Areas: {_areas(tools)}"
         )
-        listed._answer = tool.answer
-        return listed
-
-
-class SearchToolsTool(Listed):
-    """The tool that finds tools."""
-
-    _tools: Sequence[Tool] = PrivateAttr()
-    _index: Index = PrivateAttr()
+        arguments = {"query": {"type": "string"}, "tag": area}
+        self.entry = _reading(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Give a line for each tool that fits, the best first."""
@@ -212,32 +199,15 @@ class SearchToolsTool(Listed):
         if tag and not fitting and not any(_is_in(tool, tag) for tool in self._tools):
             tags = {name.lower() for tool in self._tools for name in tool.operation.tags}
             return error_result(f"/tag: there is no area {tag!r}; {closest(tag.lower(), tags)}")
-        lines = [hit(tool) for tool in fitting[:HITS]] or ["Nothing fits. Ask in other words, or name an area as tag."]
+        lines = [_hit(tool) for tool in fitting[:HITS]] or ["Nothing fits. Ask in other words, or name an area as tag."]
         more = [f"{len(fitting) - HITS} more fit less."] if len(fitting) > HITS else []
         return ToolResult(content=[text("\n".join((*lines, *more)))])
 
-    @classmethod
-    def of(cls, tools: Sequence[Tool], title: str) -> SearchToolsTool:
-        """Give the tool that finds each of `tools`, which are those of the API of this title. Raises SettingsError."""
-        listed = cls(
-            name=SEARCH_TOOLS,
-            title="Search tools",
-            description=(
-                f"Finds tools of the {title} by a question in plain words, by name, or by method and path. A line for "
-                f"each, the best first: name(required arguments) · method path · title. Areas: {_areas(tools)}"
-            ),
-            parameters={
-                "type": "object",
-                "properties": {
-                    "query": {"type": "string"},
-                    "tag": {"type": "string", "description": "An area, to search there alone."},
-                },
-                "required": ["query"],
-            },
-            annotations=hints(read_only=True, destructive=False, idempotent=True, open_world=False),
-        )
-        listed._tools, listed._index = tools, Index(tools)
-        return listed
+
+def _hit(tool: Tool) -> str:
+    """Write what a model must know of a tool to choose it, in one line: the required arguments are in brackets."""
+    required = ", ".join(name for name, binding in tool.arguments.bindings.items() if binding.required)
+    return f"{tool.name}({required}) · {tool.operation.method} {tool.operation.path} · {tool.title}"
 
 
 def _is_in(tool: Tool, area: str) -> bool:
@@ -253,25 +223,12 @@ def _areas(tools: Sequence[Tool]) -> str:
     return shorten(", ".join(listed), AREAS) or "none"
 
 
-class CallToolTool(Listed):
-    """The tool that calls a tool that is not listed."""
+class CallTool:
+    """Calls a tool that is not listed: each of `runs` by its name."""
 
-    _runs: Mapping[str, Run] = PrivateAttr()
-
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Call the tool, as if it had been called by its name."""
-        name, given = arguments.get("toolName"), arguments.get("arguments", {})
-        run = self._runs.get(str(name))
-        if run is None:
-            return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._runs)}")
-        if not isinstance(given, dict):
-            return error_result(f"/arguments: expected an object, not {json.dumps(given)[:80]}")
-        return await run(given)
-
-    @classmethod
-    def of(cls, runs: Mapping[str, Run]) -> CallToolTool:
-        """Give the tool that calls each of `runs` by its name."""
-        listed = cls(
+    def __init__(self, runs: Mapping[str, Run]) -> None:
+        self._runs = runs
+        self.entry = Listed(
             name=CALL_TOOL,
             title="Call tool",
             description=f"Calls a tool by its name; {EXPAND_RESULT}, which large results name, is called so, too.",
@@ -284,5 +241,13 @@ class CallToolTool(Listed):
                 "required": ["toolName"],
             },
         )
-        listed._runs = runs
-        return listed
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Call the tool, as if it had been called by its name."""
+        name, given = arguments.get("toolName"), arguments.get("arguments", {})
+        run = self._runs.get(str(name))
+        if run is None:
+            return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._runs)}")
+        if not isinstance(given, dict):
+            return error_result(f"/arguments: expected an object, not {json.dumps(given)[:80]}")
+        return await run(given)

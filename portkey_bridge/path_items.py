@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from portkey_bridge.operations import Api, Parameter, PathItem
 from portkey_bridge.request import server_url
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.tools import slug
+from portkey_bridge.tools import slug, unique_names
 from portkey_bridge.views import Views
 
 
@@ -24,13 +24,25 @@ class PathItemTool:
     answer: str
 
 
-def build_path_item_tools(api: Api, base_url: str | None, budget: float) -> Iterator[PathItemTool]:
-    """Yield a `servers_…` tool for each path that declares servers, and a `parameters_…` tool for shared parameters."""
+def build_path_item_tools(
+    api: Api, base_url: str | None, budget: float, taken: Collection[str] = ()
+) -> list[PathItemTool]:
+    """Give a `servers_…` tool for each path that declares servers, and a `parameters_…` tool for shared parameters.
+
+    No name is one that is `taken`.
+    """
     views = Views(Shapes(api.root), portable=False)
+    tools = list(_tools(api, base_url, views, budget))
+    names = unique_names([slug(tool.name) for tool in tools], [tool.name for tool in tools], taken)
+    return [replace(tool, name=name) for tool, name in zip(tools, names, strict=True)]
+
+
+def _tools(api: Api, base_url: str | None, views: Views, budget: float) -> Iterator[PathItemTool]:
+    """Yield each tool, its name not yet in the characters of a tool's name."""
     for item in {operation.path: operation.path_item for operation in api.operations}.values():
         if item.servers:
             yield PathItemTool(
-                slug(f"servers {item.path}"),
+                f"servers {item.path}",
                 f"Servers of {item.path}",
                 f"Tells which servers {item.path} declares and which one a call uses. Sends nothing.",
                 _json({"path": item.path, "servers": _servers(item), "used": base_url or _used(item, api)}),
@@ -38,7 +50,7 @@ def build_path_item_tools(api: Api, base_url: str | None, budget: float) -> Iter
         if item.parameters:
             parameters = [_parameter(parameter, views, budget) for parameter in item.parameters]
             yield PathItemTool(
-                slug(f"parameters {item.path}"),
+                f"parameters {item.path}",
                 f"Parameters of {item.path}",
                 f"Tells which parameters the operations of {item.path} share. Sends nothing.",
                 _json({"path": item.path, "parameters": parameters}),

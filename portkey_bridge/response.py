@@ -40,6 +40,7 @@ from mcp_types import (
 
 from portkey_bridge.operations import Operation
 from portkey_bridge.results import Results, excerpt, expand, is_json
+from portkey_bridge.settings import RESULT_LIMIT
 
 #: A picture or sound may take this many times as many: models do not read it as text. With the default limit this
 #: stays below the 1,048,576 characters at which clients cut.
@@ -186,7 +187,7 @@ class Renderer:
         return pattern_and_render[1](self, answer)
 
     def json(self, answer: Answer) -> Rendered:
-        """Render JSON, or the text that was meant to be JSON."""
+        """Render JSON, or the text that was meant to be JSON. What is large crosses to the client once, as the text."""
         body, notes = _utf8(answer)
         if not is_json(body):
             rendered = self.text(answer)
@@ -194,7 +195,7 @@ class Renderer:
                 rendered, notes=(f"The body is declared as {answer.media_type} but is no JSON.", *rendered.notes)
             )
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
-            return Rendered([text(whole)], notes, _structured(body))
+            return Rendered([text(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
         return Rendered([text(self._view(body, expand))], notes)
 
     def text(self, answer: Answer) -> Rendered:

@@ -1,16 +1,18 @@
-"""Finds the tool for a question in plain words: SQLite's full-text search over what describes each tool.
+"""Finds the tool for a question in plain words.
 
-FTS5 ranks by BM25, knows English words by their stems, and weighs columns. What an API adds to that is here: a name
-is made of words, a path of names, and a method is a verb. BM25 by itself prefers whoever repeats a rare word, so its
-score counts only as far as a tool is about what was asked, and about nothing else.
+SQLite's full-text index knows the words of each tool by their stems, and in which column they stand. Two shares rank a
+tool: how much of the question it has, and how much of what it is about was asked for. In both a word counts the more,
+the fewer tools have it. BM25 alone is no help here: in an API of collections nearly every text has the word collection,
+and then it counts for nothing, even where it is half of a name.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from portkey_bridge.errors import SettingsError
@@ -18,18 +20,15 @@ from portkey_bridge.tools import Tool
 
 #: What is searched in, and how much a word counts there.
 COLUMNS = {
-    "name": 6.0,
-    "title": 6.0,
-    "path": 4.0,
-    "tags": 3.0,
-    "compounds": 3.0,
-    "verbs": 2.0,
-    "description": 1.0,
-    "arguments": 0.5,
+    "name": 1.0,
+    "title": 1.0,
+    "compounds": 0.9,
+    "path": 0.8,
+    "tags": 0.7,
+    "verbs": 0.7,
+    "description": 0.4,
+    "arguments": 0.3,
 }
-
-#: The columns that say what a tool is about.
-ABOUT = "{name title path tags compounds}"
 
 #: The words for what a method does to what the path names (RFC 9110 section 9.3).
 VERBS = {
@@ -66,7 +65,7 @@ ALIKE = [
         "limit quota",
     )
 ]
-AS_GOOD = 0.35
+AS_GOOD = 0.5
 
 #: Words that say nothing of an operation.
 SILENT = frozenset(
@@ -75,16 +74,8 @@ SILENT = frozenset(
     to up us using want was we were what when where which who will with would you your""".split()  # noqa: SIM905
 )
 
-#: What is left of a score where nothing that was asked is found, or nothing that was found is asked for.
-UNCOVERED, UNASKED = 0.1, 0.4
-
-#: How many times more a tool counts whose method does what was asked, and that lists where a list was asked for.
-RIGHT_METHOD, RIGHT_NUMBER = 1.5, 1.3
-
-#: Words that ask for many things; the path of one thing ends in its name, in braces.
-MANY = frozenset({"list", "browse", "all", "which"})
-
-_ALL_VERBS = frozenset(" ".join(VERBS.values()).split())
+#: What is left of a score where nothing of what the tool is about was asked for.
+UNASKED = 0.3
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
 
@@ -95,20 +86,28 @@ class Index:
     def __init__(self, tools: Sequence[Tool]) -> None:
         self._tools = tools
         self._exact = {key: number for number, tool in enumerate(tools) for key in _names(tool)}
-        self._lengths = {
-            "title": [len(_nouns(tool.title)) for tool in tools],
-            "name": [len(_nouns(tool.operation.operation_id or tool.name)) for tool in tools],
-        }
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
-        columns = ", ".join(COLUMNS)
+        self._fill("tools", tuple(COLUMNS), map(_row, tools))
+        self._counts: dict[str, dict[int, float]] = defaultdict(dict)  # by stem and tool: as where it counts the most
+        about: dict[tuple[int, str], set[str]] = defaultdict(set)
+        for stem, number, column in self._database.execute("SELECT term, doc, col FROM tools_words"):
+            counts = self._counts[stem]
+            counts[number] = max(counts.get(number, 0.0), COLUMNS[column])
+            about[number, column].add(stem)
+        self._about = [(about[number, "name"], about[number, "title"]) for number in range(len(tools))]
+
+    def _fill(self, name: str, columns: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+        """Make an index of rows, which are numbered from 0, and the table of its stems."""
+        listed = ", ".join(columns)
+        places = ", ".join("?" * (len(columns) + 1))
         try:
-            self._database.execute(f"CREATE VIRTUAL TABLE tools USING fts5({columns}, tokenize='porter unicode61')")
+            self._database.execute(f"CREATE VIRTUAL TABLE {name} USING fts5({listed}, tokenize='porter unicode61')")
         except sqlite3.OperationalError as error:
             problem = "this Python's SQLite has no full-text search (FTS5), which --discover needs"
             raise SettingsError(f"{problem}. Start without it, or with another Python.") from error
-        places = ", ".join("?" * (len(COLUMNS) + 1))
-        rows = ((number, *_row(tool)) for number, tool in enumerate(tools))
-        self._database.executemany(f"INSERT INTO tools (rowid, {columns}) VALUES ({places})", rows)  # noqa: S608
+        self._database.execute(f"CREATE VIRTUAL TABLE {name}_words USING fts5vocab({name}, 'instance')")
+        numbered = ((number, *row) for number, row in enumerate(rows))
+        self._database.executemany(f"INSERT INTO {name} (rowid, {listed}) VALUES ({places})", numbered)  # noqa: S608
 
     def search(self, question: str) -> list[Tool]:
         """Give the tools that have to do with a question, the best first. A name or `METHOD path` finds its own."""
@@ -121,65 +120,62 @@ class Index:
     def _ranked(self, question: str) -> list[int]:
         words = _words(question)
         asked = list(dict.fromkeys(word for word in words if word not in SILENT)) or words
-        if not asked:
-            return []
-        nouns = _nouns(question) or asked
-        scores = self._bm25([*asked, *_compounds(asked), *re.findall(r"\w+", question.lower())])
-        for number, score in self._bm25([alike for word in asked for alike in _alike(word)]).items():
-            scores[number] = scores.get(number, 0.0) + AS_GOOD * score
-        about = Counter(number for word in asked for number in self._matching(ABOUT, _alike(word)))
-        named = {
-            column: Counter(number for word in nouns for number in self._matching(column, _alike(word)))
-            for column in self._lengths
-        }
-        methods, many = _methods(words), not MANY.isdisjoint(words)
+        scores: dict[int, float] = defaultdict(float)
+        covered: dict[str, float] = {}
+        for stems in self._stems([*map(_alike, asked), *({word: 1.0} for word in _compounds(asked))]):
+            found = self._found(stems)
+            covered |= {stem: max(good, covered.get(stem, 0.0)) for stem, good in stems.items()}
+            for number, counts in found.items():
+                scores[number] += counts * self._rarity(len(found))
 
         def rank(number: int) -> tuple[float, int, int]:
-            tool = self._tools[number]
-            covered = UNCOVERED + about[number] / len(asked)
-            shares = (named[column][number] / max(lengths[number], 1) for column, lengths in self._lengths.items())
-            precise = UNASKED + min(1.0, max(shares))
-            method = RIGHT_METHOD if tool.operation.method in methods else 1.0
-            lists = RIGHT_NUMBER if many and not tool.operation.path.endswith("}") else 1.0
-            return -scores[number] * covered * precise * method * lists, tool.operation.path.count("/"), number
+            share = max(self._share(about, covered) for about in self._about[number])
+            return -scores[number] * (UNASKED + share), self._tools[number].operation.path.count("/"), number
 
         return sorted(scores, key=rank)
 
-    def _bm25(self, terms: Iterable[str]) -> dict[int, float]:
-        """Give the score of each tool that has any of the terms."""
-        weights = ", ".join(map(str, COLUMNS.values()))
-        statement = f"SELECT rowid, -bm25(tools, {weights}) FROM tools WHERE tools MATCH ?"  # noqa: S608
-        return dict(self._database.execute(statement, (_any_of(terms),)))
+    def _stems(self, asked: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+        """Give the stems of words, each with how good it is; of two words with one stem the better one counts."""
+        words = [(place, word, good) for place, alike in enumerate(asked) for word, good in alike.items()]
+        self._fill("asked", ("word",), ((word,) for _, word, _ in words))
+        stems: list[dict[str, float]] = [{} for _ in asked]
+        for stem, number in self._database.execute("SELECT term, doc FROM asked_words"):
+            place, _, good = words[number]
+            stems[place][stem] = max(good, stems[place].get(stem, 0.0))
+        self._database.executescript("DROP TABLE asked_words; DROP TABLE asked")
+        return stems
 
-    def _matching(self, columns: str, terms: Iterable[str]) -> Iterator[int]:
-        """Yield each tool that has any of the terms in the columns."""
-        statement = "SELECT rowid FROM tools WHERE tools MATCH ?"
-        return (number for (number,) in self._database.execute(statement, (f"{columns}: ({_any_of(terms)})",)))
+    def _found(self, stems: Mapping[str, float]) -> dict[int, float]:
+        """Give the tools that have any of the stems, each with how much the best of them counts there."""
+        found: dict[int, float] = {}
+        for stem, good in stems.items():
+            for number, counts in self._counts.get(stem, {}).items():
+                found[number] = max(found.get(number, 0.0), good * counts)
+        return found
 
+    def _rarity(self, having: int) -> float:
+        """Give how much a word counts that so many tools have."""
+        return math.log1p(len(self._tools) / max(having, 1))
 
-def hit(tool: Tool) -> str:
-    """Write what a model must know of a tool to choose it, in one line: the required arguments are in brackets."""
-    required = ", ".join(name for name, binding in tool.arguments.bindings.items() if binding.required)
-    return f"{tool.name}({required}) · {tool.operation.method} {tool.operation.path} · {tool.title}"
+    def _share(self, about: Iterable[str], covered: Mapping[str, float]) -> float:
+        """Give how much of what a tool is about was asked for."""
+        rarity = {stem: self._rarity(len(self._counts[stem])) for stem in about}
+        whole = sum(rarity.values())
+        return sum(covered.get(stem, 0.0) * rare for stem, rare in rarity.items()) / whole if whole else 0.0
 
 
 def _row(tool: Tool) -> Iterator[str]:
     """Give the text of each of COLUMNS."""
     operation = tool.operation
     name, path, title = _words(operation.operation_id or tool.name), _words(operation.path), _words(tool.title)
-    yield " ".join((*name, tool.name, _joined(tool.name)))
-    yield " ".join((*title, *_words(operation.summary or "")))
-    yield " ".join(path)
+    yield " ".join(word for word in name if word not in SILENT)
+    yield " ".join(word for word in title if word not in SILENT)
+    yield " ".join((*_compounds(name), *_compounds(path), *_compounds(title), tool.name, _joined(tool.name)))
+    yield " ".join((*path, *_words(operation.summary)))
     yield " ".join(_words(" ".join(operation.tags)))
-    yield " ".join((*_compounds(name), *_compounds(path), *_compounds(title)))
     yield VERBS.get(operation.method, operation.method.lower())
     yield " ".join(_words(operation.description or ""))
     yield " ".join(_words(" ".join(tool.arguments.bindings)))
-
-
-def _any_of(terms: Iterable[str]) -> str:
-    """Write an expression of FTS5 that any of the terms fulfils."""
-    return " OR ".join(f'"{term}"' for term in dict.fromkeys(terms))
 
 
 def _words(text: str) -> list[str]:
@@ -187,19 +183,10 @@ def _words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
-def _nouns(text: str) -> list[str]:
-    """Give the words of a text that are not silent, and no verb that a method stands for."""
-    return [word for word in dict.fromkeys(_words(text)) if word not in SILENT and word not in _ALL_VERBS]
-
-
-def _alike(word: str) -> set[str]:
-    return {word}.union(*(group for group in ALIKE if word in group or word.removesuffix("s") in group))
-
-
-def _methods(words: Iterable[str]) -> set[str]:
-    """Give the methods that do what the first verb among the words says."""
-    meant = ({method for method, verbs in VERBS.items() if word in verbs.split()} for word in words)
-    return next((methods for methods in meant if methods), set())
+def _alike(word: str) -> dict[str, float]:
+    """Give the words that mean the same, each with how good it is."""
+    groups = (group for group in ALIKE if word in group or word.removesuffix("s") in group)
+    return {**{alike: AS_GOOD for group in groups for alike in group}, word: 1.0}
 
 
 def _compounds(words: Sequence[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,26 +35,27 @@ from portkey_bridge.own_tools import (
     DISCOVERY,
     EXPANDING,
     LISTING,
-    CallToolTool,
-    ExpandResultTool,
-    ExpandSchemaTool,
-    InformationTool,
+    CallTool,
+    ExpandResult,
+    ExpandSchema,
+    Information,
     Listed,
+    OwnTool,
     Run,
-    SearchToolsTool,
+    SearchTools,
     hints,
 )
-from portkey_bridge.path_items import build_path_item_tools
 from portkey_bridge.request import server_url
 from portkey_bridge.response import Renderer
 from portkey_bridge.results import Results
 from portkey_bridge.security import Redactor, collect_secrets, is_withheld
 from portkey_bridge.settings import DOTENV, Settings, refuse_lured_credentials
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.sources import STDIN, is_file, path_of
+from portkey_bridge.sources import STDIN, is_file, path_of, portkey_document
 from portkey_bridge.stdio import Lines, Writer, claimed
 from portkey_bridge.terminal import printable
 from portkey_bridge.tools import (
+    MANY,
     Tool,
     build_tools,
     expansion_budget,
@@ -63,6 +65,10 @@ from portkey_bridge.tools import (
 )
 from portkey_bridge.transport import Transport
 from portkey_bridge.views import Views
+from portkey_bridge.words import plain, sentence, shorten
+
+#: Characters of an API's description that each conversation pays for.
+ABOUT = 600
 
 
 def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
@@ -134,7 +140,7 @@ class Server(FastMCP[Any]):
     `opening` has answered the first lines perhaps, and keeps what is answered to others like them.
     """
 
-    opening = Opening("")
+    opening = Opening()
 
     async def run_stdio_async(
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
@@ -156,25 +162,25 @@ def build_server(api: Api, settings: Settings) -> Server:
     shapes = Shapes(api.root)
     tools, skipped = build_tools(api, shapes)
     warn(str(operation) for operation in (*api.skipped, *skipped))
-    path_item_tools = build_path_item_tools(api, settings.base_url, expansion_budget(settings.schema_budget))
-    informational = {tool.name: tool for tool in path_item_tools} if settings.path_item_tools else {}
     selected = select_tools(tools, settings)
+    warn(_number(selected, tools, settings))
     bridge = build_bridge(api, settings, selected, shapes)
     budget = schema_budget(settings.schema_budget, len(selected))
     views, full = Views(shapes, portable=True), Views(shapes, portable=False)
-    expand_result = ExpandResultTool.of(bridge.renderer)
-    informing = [InformationTool.of(tool) for tool in informational.values()]
-    runs: dict[str, Run] = {tool.name: partial(_run_operation, bridge, tool) for tool in selected}
-    runs |= {tool.name: tool.run for tool in (expand_result, *informing)}
     legend = DISCOVERY if settings.discover else LISTING
-    expand_schema = ExpandSchemaTool.of(selected, partial(_expand, settings, views, full), EXPANDING[legend])
-    discovering = [SearchToolsTool.of(selected, api.title), CallToolTool.of(runs)] if settings.discover else []
-    runs = {**runs, **{tool.name: tool.run for tool in (expand_schema, *discovering)}}  # callTool calls none of these
+    expand_schema = ExpandSchema(selected, partial(_expand, settings, views, full), EXPANDING[legend])
+    reading: list[OwnTool] = [ExpandResult(bridge.renderer), *_information(api, settings, tools)]
+    runs: dict[str, Run] = {tool.name: partial(_run_operation, bridge, tool) for tool in selected}
+    runs |= {tool.entry.name: tool.run for tool in reading}
+    showing: list[OwnTool] = [expand_schema]
+    if settings.discover:
+        showing += [SearchTools(selected, api.title), CallTool(runs)]
 
     def listed() -> Iterable[McpTool]:
         if settings.discover:
-            return [expand_schema, *discovering]
-        return [expand_schema, expand_result, *(_operation(tool, views, budget) for tool in selected), *informing]
+            return [tool.entry for tool in showing]
+        operations = (_operation(tool, views, budget) for tool in selected)
+        return [*(tool.entry for tool in (*showing, *reading)), *operations]
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
@@ -186,12 +192,29 @@ def build_server(api: Api, settings: Settings) -> Server:
     return Server(
         name=api.title,
         version=__version__,
-        instructions=f"{api.title}. {api.description} {legend}".strip(),
+        instructions=_instructions(api, legend),
         providers=[Listing(listed)],
-        middleware=[DirectCalls(runs)],
+        middleware=[DirectCalls({**runs, **{tool.entry.name: tool.run for tool in showing}})],
         dereference_schemas=False,
         lifespan=lifespan,
     )
+
+
+def _instructions(api: Api, legend: str) -> str:
+    """Tell what the API is, as far as there is room, and how its tools are used."""
+    about = sentence(shorten(plain(api.description), ABOUT))
+    return " ".join(filter(None, (sentence(api.title), about, legend)))
+
+
+def _information(api: Api, settings: Settings, tools: Iterable[Tool]) -> list[Information]:
+    """Give the informational tools, where they are wanted."""
+    if not settings.path_item_tools:
+        return []
+    from portkey_bridge.path_items import build_path_item_tools
+
+    taken = {tool.name for tool in tools}
+    budget = expansion_budget(settings.schema_budget)
+    return [Information(tool) for tool in build_path_item_tools(api, settings.base_url, budget, taken)]
 
 
 def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Shapes | None = None) -> Bridge:
@@ -224,6 +247,14 @@ def _log(line: str) -> None:
     print(f"portkey-bridge: {line}", file=sys.stderr, flush=True)
 
 
+def _number(selected: Sequence[Tool], tools: Sequence[Tool], settings: Settings) -> Iterable[str]:
+    """Say where the number of tools is not what a person can mean."""
+    if tools and not selected:
+        yield f"none of {len(tools)} tools is chosen; change --tools, --exclude, --tag or --read-only"
+    if len(selected) > MANY and not settings.discover:
+        yield f"each conversation pays for {len(selected)} tools; --discover lists three, --tag and --tools choose"
+
+
 def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
     for name in sorted(names):
         if is_withheld(name, settings, api.uri):
@@ -234,12 +265,13 @@ def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[st
 
 
 def _files_of(invocation: Invocation, api: Api) -> list[Path] | None:
-    """Give all files that decide what is served; None where more than files does."""
+    """Give all files that decide what is served; None where more than files and what was typed does."""
     settings, env_file = invocation.settings, Path(invocation.options.get("env_file") or DOTENV)
     interpolates = env_file.is_file() and b"$" in env_file.read_bytes()
-    if settings.origin_from_dotenv or interpolates or not all(map(is_file, api.resources)):
+    configures = os.environ["FASTMCP_ENV_FILE"] != os.devnull
+    if settings.origin_from_dotenv or interpolates or configures or not all(map(is_file, api.resources)):
         return None
-    return [*map(path_of, api.resources), env_file, *settings.files]
+    return [Path(settings.spec or portkey_document()), *map(path_of, api.resources), env_file, *settings.files]
 
 
 def serve_stdio(invocation: Invocation) -> int:

@@ -18,7 +18,8 @@ from portkey_bridge.operations import Api, Operation, Skipped
 from portkey_bridge.security import place, variables
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shape, Shapes
-from portkey_bridge.views import EXPANSION, EXPANSION_FACTOR, Views, shorten
+from portkey_bridge.views import EXPANSION, EXPANSION_FACTOR, Views
+from portkey_bridge.words import plain, sentence, shorten
 
 EXPAND_SCHEMA = "expandSchema"
 EXPAND_RESULT = "expandResult"
@@ -42,6 +43,9 @@ SCHEMAS, SCHEMA = 25_000, (100, 1500)
 
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
 FOUND = 2_600
+
+#: Tools of which nobody wants more listed in each conversation: with their shares they take about 50,000 tokens.
+MANY = 400
 
 #: What a call may do, by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
@@ -73,7 +77,7 @@ class Tool:
     def schema(self) -> Shape:
         """The full input schema; it carries the description where a listing has to cut it."""
         whole = _words(self.operation)
-        return {**({"description": whole} if whole != self.description else {}), **self.arguments.schema}
+        return {**({"description": whole} if plain(whole) != self.description else {}), **self.arguments.schema}
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Give the view of the input schema that clients list."""
@@ -171,11 +175,19 @@ def tool_names(operations: Sequence[Operation]) -> list[str]:
     The `operationId`, else `METHOD PATH`, in lower case, every run of other characters than a-z and 0-9 one `_`. Where
     clients would refuse that, or two would share it, a hash of method and path is added.
     """
-    plain = [slug(operation.operation_id or f"{operation.method} {operation.path}") for operation in operations]
+    return unique_names(
+        [slug(operation.operation_id or f"{operation.method} {operation.path}") for operation in operations],
+        [f"{operation.method} {operation.path}" for operation in operations],
+    )
+
+
+def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """Give each name as it is where clients accept it and nobody else has it, else with a hash of its origin."""
     shared = Counter(plain)
+    refused = RESERVED.union(taken)
     return [
-        name if shared[name] == 1 and TOOL_NAME.fullmatch(name) and name not in RESERVED else _hashed(name, operation)
-        for name, operation in zip(plain, operations, strict=True)
+        name if shared[name] == 1 and TOOL_NAME.fullmatch(name) and name not in refused else _hashed(name, origin)
+        for name, origin in zip(plain, origins, strict=True)
     ]
 
 
@@ -184,8 +196,8 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower())
 
 
-def _hashed(name: str, operation: Operation) -> str:
-    digest = hashlib.sha256(f"{operation.method} {operation.path}".encode()).hexdigest()[:8]
+def _hashed(name: str, origin: str) -> str:
+    digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
     return f"{name if TOOL_NAME.match(name) else '_' + name}"[:55] + f"_{digest}"
 
 
@@ -193,7 +205,7 @@ def _title(operation: Operation) -> str:
     """Give the summary or the words of the operationId, whichever is shorter: the description tells the rest."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.operation_id or "")
     spaced = re.sub(r"[^\w]+|_+", " ", words).strip().capitalize()
-    candidates = [text for text in (operation.summary, spaced) if text]
+    candidates = [text for text in (plain(operation.summary), spaced) if text]
     fallback = operation.operation_id or f"{operation.method} {operation.path}"
     return shorten(min(candidates, key=len, default=fallback), TITLE)
 
@@ -202,13 +214,13 @@ def _words(operation: Operation) -> str:
     """Give all that the document says about the operation; method and path where it says nothing."""
     summary, description = operation.summary, operation.description
     if summary and description and not description.lower().startswith(summary.lower()):
-        description = f"{summary}{'' if summary.endswith(('.', '!', '?')) else '.'} {description}"
+        description = f"{sentence(summary)} {description}"
     words = description or summary or f"{operation.method} {operation.path}"
     return f"Deprecated. {words}" if operation.deprecated else words
 
 
 def _listed_words(operation: Operation, room: int) -> str:
-    words = _words(operation)
+    words = plain(_words(operation))
     return words if len(words) <= room else f"{shorten(words, room).removesuffix('…')} …"
 
 

@@ -23,6 +23,7 @@ from jsonpointer import JsonPointer, unescape
 from portkey_bridge.objects import APPLICATORS
 from portkey_bridge.operations import Schema
 from portkey_bridge.shapes import Shape, Shapes, children
+from portkey_bridge.words import plain, shorten
 
 #: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
 EXPANSION, EXPANSION_FACTOR = 4000, 8
@@ -290,7 +291,7 @@ class Views:
         return stub if whole is None else whole.view
 
     def _stub(self, child: _Child) -> Shape:
-        text = shorten(self._shapes(child.schema).get("description", ""), STUB_DESCRIPTION)
+        text = shorten(plain(self._shapes(child.schema).get("description", "")), STUB_DESCRIPTION)
         marked = f"{text} [expandSchema {child.pointer}]".strip()
         kinds = self._outline(child.schema, 3) if child.required else self._skeleton(child.schema, 3)
         return {**kinds, "description": marked}
@@ -392,6 +393,8 @@ def _listed(shape: Shape) -> Shape:
     }
     if isinstance(kept.get("items"), bool):
         del kept["items"]
+    if "description" in kept:
+        kept["description"] = plain(kept["description"])
     values = kept.get("enum", [])
     if not all(isinstance(value, str) for value in values):
         del kept["enum"]
@@ -418,17 +421,6 @@ def _has(name: str, shape: Shape) -> bool:
 
 def _is_stub(view: Shape) -> bool:
     return str(view.get("description", "")).endswith("]") and "[expandSchema /" in view["description"]
-
-
-def shorten(text: str, limit: int) -> str:
-    """Give as many whole sentences of `text` as fit `limit` characters, else whole words and an ellipsis."""
-    text = " ".join(text.split())
-    if len(text) <= limit:
-        return text
-    sentences = text[: limit + 1].rpartition(". ")[0]
-    if sentences:
-        return f"{sentences}."
-    return f"{text[:limit].rpartition(' ')[0] or text[:limit]}…"
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

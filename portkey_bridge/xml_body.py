@@ -13,8 +13,6 @@ from portkey_bridge.operations import Schema
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.styles import literal
 
-XML_TYPE = re.compile(r"(application|text)/xml\b|[^;]*\+xml\b", re.IGNORECASE)
-
 #: The characters that XML 1.0 cannot hold (section 2.2), and what a name is (Namespaces in XML 1.0 section 4).
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 NAME = re.compile(r"([^\W\d][\w.-]*:)?[^\W\d][\w.-]*")

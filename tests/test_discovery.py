@@ -15,8 +15,9 @@ from bench.tokens import compact, count, listing
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.load import load_tools
 from portkey_bridge.search import Index
+from portkey_bridge.server import build_server
 from portkey_bridge.settings import Settings
-from portkey_bridge.tools import build_tools
+from portkey_bridge.tools import MANY, build_tools
 from tests.conftest import Connect, Recorder, Run, text_of
 from tests.node import missing
 from tests.support import api_of, document, served
@@ -30,7 +31,7 @@ def test_the_right_tool_is_found_for_a_question(questions: Questions) -> None:
     if questions.document and not questions.document.is_file():
         missing(f"{questions.document.name} is not installed; npm install --prefix .ci does it")
     places = questions.places()
-    first, five = {"Portkey": (54, 59), "GitHub": (19, 23), "ReadMe": (14, 15)}[questions.api]
+    first, five = {"Portkey": (55, 60), "GitHub": (19, 24), "ReadMe": (15, 15)}[questions.api]
     assert (within(places, 1), within(places, 5)) >= (first, five)
 
 
@@ -187,6 +188,26 @@ async def test_every_tool_can_be_called_by_its_own_name(connect: Connect) -> Non
     async with connect("--discover", "--base-url", "http://127.0.0.1:9") as client:
         result = await client.call_tool("createchatcompletion", {}, raise_on_error=False)
     assert "/messages" in text_of(result)
+
+
+NUMBERS = [
+    (MANY, Settings(), ""),
+    (MANY + 1, Settings(), "--discover lists three"),
+    (MANY + 1, Settings(discover=True), ""),
+    (1, Settings(read_only=True, exclude=("get_*",)), "none of 1 tools is chosen"),
+]
+
+
+@pytest.mark.parametrize(("number", "settings", "said"), NUMBERS)
+def test_a_number_of_tools_that_nobody_means_is_said(
+    number: int, settings: Settings, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person is told of more tools than a conversation bears, and of a choice that leaves none."""
+    paths = {f"/x{at}": {"servers": [{"url": "http://127.0.0.1:9"}], "get": {"responses": {}}} for at in range(number)}
+    build_server(api_of(document(paths)), settings)
+    told = capsys.readouterr().err
+    assert said in told
+    assert bool(said) == bool(told)
 
 
 def test_tags_are_chosen_by_pattern(run: Run) -> None:

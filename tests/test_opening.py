@@ -6,19 +6,27 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from portkey_bridge import cache
+from portkey_bridge.opening import TICK, Asked, Doubt, Opening, Session
 from tests.conftest import BARE
 from tests.support import document
 
 #: Answers out of the cache with nothing behind it: no server is there, and what is for one goes to stderr.
 WITHOUT_A_SERVER = """
-import sys, threading
+import os, sys, threading
+sys.path[0] = os.getcwd()  # as the server's is, which runs as a module
 from portkey_bridge.opening import Opening
 opening = Opening.begin(sys.argv[1:])
 for thread in threading.enumerate():
@@ -56,12 +64,24 @@ class Talk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.env = {**BARE, "XDG_CACHE_HOME": str(folder / "cache")}
+        self.stderr = ""
         self.spec = folder / "api.json"
         self.write("first")
 
     def write(self, summary: str) -> None:
         """Write the document."""
-        self.spec.write_text(json.dumps(document({"/x": {"get": {"summary": summary, "responses": {}}}})))
+        paths = {
+            "/x": {"get": {"summary": summary, "responses": {}}},
+            "/y/{id}": {
+                "servers": [{"url": "http://127.0.0.1:9"}],
+                "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"$ref": "other.json"}}],
+                "get": {"responses": {}},
+                "delete": {"responses": {}},
+            },
+            "/broken": {"get": {"parameters": [{"name": "q", "in": "nowhere"}], "responses": {}}},
+        }
+        self.spec.write_text(json.dumps(document(paths)))
+        (self.folder / "other.json").write_text('{"type": "string", "description": "third"}')
 
     def start(self, *options: str, command: Sequence[str] = SERVER) -> subprocess.Popen[bytes]:
         """Start the program."""
@@ -81,6 +101,8 @@ class Talk:
                     answers.append(process.stdout.readline())
             process.stdin.close()
             assert process.stdout.read() == b""
+            assert process.stderr
+            self.stderr = process.stderr.read().decode()
         return answers
 
     def pour(self, content: bytes, answers: int, pieces: int = 0) -> list[bytes]:
@@ -100,15 +122,20 @@ class Talk:
         return [*(self.folder / "cache").rglob("opening-*")]
 
 
+def _compound(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    keys = st.sampled_from(["jsonrpc", "id", "method", "params", "initialize", "clientInfo"])
+    return st.lists(values) | st.dictionaries(keys, values)
+
+
 @pytest.fixture
 def talk(tmp_path: Path) -> Talk:
     """Give a program that was never started before."""
     return Talk(tmp_path)
 
 
-def without_a_server(talk: Talk, messages: Sequence[Any]) -> list[bytes]:
+def without_a_server(talk: Talk, messages: Sequence[Any], *options: str) -> list[bytes]:
     """Give what is answered out of the cache alone; a call, which needs a server, ends it."""
-    with talk.start(command=[sys.executable, "-c", WITHOUT_A_SERVER]) as process:
+    with talk.start(*options, command=[sys.executable, "-c", WITHOUT_A_SERVER]) as process:
         content = b"".join(json.dumps(message).encode() + b"\n" for message in [*messages, CALL])
         answers, handed_over = process.communicate(content, timeout=60)
     assert handed_over.splitlines()[-1:] in ([json.dumps(CALL).encode()], [])
@@ -141,6 +168,26 @@ def test_the_cache_says_what_the_server_says(talk: Talk, session: Lines) -> None
     assert all(json.loads(line)["result"] is not None for line in first)
     assert talk.say(session) == first
     assert without_a_server(talk, session) == first
+
+
+OPTIONS = [
+    ["--discover"],
+    ["--path-item-tools", "--tools", "get_*", "--read-only"],
+    ["--schema-budget", "full", "--exclude", "get_x"],
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+@pytest.mark.parametrize("session", [OPENING, enveloped(MODERN_PROTOCOL_VERSIONS[-1])], ids=["handshake", "envelope"])
+def test_the_cache_says_it_for_every_choice(talk: Talk, session: Lines, options: list[str]) -> None:
+    """Each command line has its own answers, and a start says the same to the person whoever answers the client."""
+    first = talk.say(session, *options)
+    said = talk.stderr
+    assert without_a_server(talk, session, *options) == first
+    assert talk.say(session, *options) == first
+    assert talk.stderr == said
+    assert "GET /broken" in said
+    assert without_a_server(talk, session) == []
 
 
 def test_another_client_gets_the_same(talk: Talk) -> None:
@@ -189,6 +236,20 @@ DOUBTFUL = {
     "half a character": [b'\xff{"jsonrpc":"2.0"', *OPENING],
     "lost notification": [INITIALIZED, *OPENING],
     "called before": [CALL, *OPENING],
+    "two of one id": [initialize(), INITIALIZED, request("tools/list", 1), request("ping", 1)],
+    "long id": [initialize(number="x" * 300), INITIALIZED, request("tools/list", "y" * 300)],
+    "id with a comma": [initialize(number="a,b"), INITIALIZED, request("tools/list", ",")],
+    "id of digits": [initialize(number="7"), INITIALIZED, request("tools/list", 7)],
+    "byte order mark": [b"\xef\xbb\xbf" + json.dumps(initialize()).encode(), *OPENING],
+    "method of another kind": [*OPENING[:2], {**request("x", 4), "method": ["x"]}, request("tools/list", 5)],
+    "request and answer": [{**initialize(), "result": {}}, initialize(number=3), request("tools/list", 4)],
+    "null parameters": [*OPENING[:2], {**request("tools/list", 4), "params": None}, request("tools/list", 5)],
+    "deep": [
+        *OPENING[:2],
+        b'{"jsonrpc":"2.0","id":4,"method":"ping","params":{"x":' + b"[" * 980 + b"]" * 980 + b"}}",
+        request("tools/list", 5),
+    ],
+    "long line": [initialize(name="x" * 2_000_000), INITIALIZED, request("tools/list")],
 }
 
 
@@ -222,6 +283,29 @@ def _edit(talk: Talk) -> None:
     talk.write("second")
 
 
+def _other_file(talk: Talk) -> None:
+    (talk.folder / "other.json").write_text('{"type": "string", "description": "fourth"}')
+
+
+def _link(talk: Talk) -> None:
+    (talk.folder / "second").mkdir()
+    (talk.folder / "second" / "other.json").write_text('{"type": "integer"}')
+    talk.spec.rename(talk.folder / "second" / "api.json")
+    talk.spec.symlink_to(talk.folder / "second" / "api.json")
+
+
+def _home(talk: Talk) -> None:
+    talk.env["HOME"] = str(talk.folder)
+
+
+def _unusable_credential(talk: Talk) -> None:
+    talk.env["API_KEY"] = "two\nlines"
+
+
+def _search_path(talk: Talk) -> None:
+    talk.env["PYTHONPATH"] += os.pathsep + str(talk.folder)
+
+
 def _dotenv(talk: Talk) -> None:
     (talk.folder / ".env").write_text("OPEN_MCP_PATH_ITEM_TOOLS=1\n")
 
@@ -241,9 +325,12 @@ def _damage(talk: Talk) -> None:
         entry.write_bytes(entry.read_bytes()[:-1])
 
 
-@pytest.mark.parametrize("change", [_edit, _dotenv, _variable, _package, _damage], ids=lambda change: change.__name__)
+CHANGES = [_edit, _other_file, _link, _dotenv, _variable, _home, _unusable_credential, _search_path, _package, _damage]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_nothing_old_is_taken_for_new(talk: Talk, change: Any) -> None:
-    """After a change of the document, of a setting, of the packages, or of the entry, the server answers again."""
+    """After a change of a document or of where it lies, of a setting, a package or the entry, the server answers."""
     talk.say(OPENING)
     assert without_a_server(talk, OPENING)
     change(talk)
@@ -270,6 +357,54 @@ def test_settings_that_other_variables_decide_are_not_kept(talk: Talk) -> None:
     (talk.folder / ".env").write_text("OPEN_MCP_TOOLS=${WHICH}\n")
     talk.say(OPENING)
     assert talk.entries() == []
+
+
+def test_a_time_decides_nothing(talk: Talk) -> None:
+    """A document that was only touched, and other people's secrets, change nothing."""
+    first = talk.say(OPENING)
+    os.utime(talk.spec)
+    talk.env |= {"API_KEY": "secret", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+    assert without_a_server(talk, OPENING) == first
+
+
+def test_a_file_that_is_read_once_is_read_by_the_server(talk: Talk) -> None:
+    """Settings from a pipe reach the server at each start, and nothing is kept that depends on them."""
+    pipe = talk.folder / "settings"
+    os.mkfifo(pipe)
+    for _ in range(2):
+        writing = threading.Thread(target=pipe.write_text, args=("OPEN_MCP_TOOLS=get_x\n",))
+        writing.start()
+        listed = json.loads(talk.say(OPENING, "--env-file", "settings")[1])["result"]["tools"]
+        writing.join()
+        assert [tool["name"] for tool in listed] == ["expandSchema", "expandResult", "get_x"]
+    assert talk.entries() == []
+
+
+@pytest.mark.parametrize(("since", "kept"), [(-TICK, False), (TICK * 1000, True)])
+def test_what_changes_during_the_start_is_not_kept(talk: Talk, since: int, kept: bool) -> None:
+    """The server may have read the document before it was written, so its answers may be old."""
+    opening = Opening(f"opening-{since}", began=time.time_ns() + since)
+    talk.write("second")
+    opening.keep([talk.spec])
+    opening.heard(json.dumps(initialize()))
+    assert opening.said('{"jsonrpc":"2.0","id":1,"result":{}}')
+    assert (cache.read(f"opening-{since}") is not None) is kept
+
+
+def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:
+    """A client that gives all its requests one id leaves nothing behind that another would take for its answer."""
+    call = {**CALL, "id": 1}
+    messages = [initialize(), INITIALIZED, request("prompts/list", 1, cursor=7), call, request("tools/list", 1)]
+    talk.say(messages)
+    assert not any(b'\\"content\\":' in entry.read_bytes() for entry in talk.entries())
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), _compound), st.binary())
+def test_every_line_is_an_answer_or_a_doubt(value: Any, rest: bytes) -> None:
+    """Whatever a line holds, it is a request, something for the server, or doubtful."""
+    for line in (json.dumps(value).encode(), rest, json.dumps({"jsonrpc": "2.0", "id": 1, "method": value}).encode()):
+        with suppress(Doubt):
+            assert isinstance(Session().hear(line), Asked | None)
 
 
 def test_the_opening_imports_little() -> None:
