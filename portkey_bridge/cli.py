@@ -269,6 +269,8 @@ def main(typed: Sequence[str], opening: Opening | None = None) -> int:
     except SetupError as error:
         print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
         _close_output()
         return 141

@@ -22,6 +22,7 @@ from portkey_bridge.operations import Api, Schema
 from portkey_bridge.shapes import Shape, Shapes, children
 from portkey_bridge.terminal import printable, waiting
 from portkey_bridge.tools import Tool
+from portkey_bridge.words import plain
 
 #: What is told of a schema besides its type and its description, and how.
 FACTS = {
@@ -159,8 +160,8 @@ def _anchor(heading: str) -> str:
 
 
 def _words(tool: Tool) -> str:
-    """Give all that the document says of a tool; the full schema has it where a listing cuts it."""
-    return str(tool.schema.get("description", tool.description))
+    """Give all that the document says of a tool, without markup; the full schema has it where a listing cuts it."""
+    return plain(str(tool.schema.get("description", tool.description)))
 
 
 def page(api: Api, tools: Sequence[Tool]) -> str:

@@ -145,7 +145,7 @@ def test_a_document_without_a_server(run: Run, document: Path) -> None:
 
 def test_a_document_that_is_left_out_in_part(run: Run, document: Path, recorder: Recorder) -> None:
     """Operations that cannot be served are a warning that counts them, after the lines that name them."""
-    broken = {"get": {"parameters": [{"$ref": "#/nowhere"}]}}
+    broken = {"get": {"parameters": [{"name": "a", "in": "nowhere", "required": True}]}}
     document.write_text(json.dumps({**DOCUMENT, "paths": {**DOCUMENT["paths"], "/broken": broken}}), encoding="utf-8")
     done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env=GOOD)
     level, words = findings(done.stdout)["document"]

@@ -262,10 +262,9 @@ def test_a_file_asks_a_host_that_is_allowed(tmp_path: Path, recorder: Recorder, 
     recorder.answer = (200, {}, json.dumps(SPLIT["/api/common.json"]).encode())
     parameters = [{"$ref": f"{recorder.url}/common.json#/limit"}]
     (tmp_path / "api.json").write_text(json.dumps(operation("get", parameters=parameters)))
-    assert run("tools", "--spec", "api.json", "--json").returncode == 1
+    assert "limit" not in run("schema", "op", "--spec", "api.json").stdout
     assert recorder.requests == []
-    listed = run("tools", "--spec", "api.json", "--json", "--allow-refs", "127.0.0.1")
-    assert [tool["name"] for tool in json.loads(listed.stdout)] == ["op"]
+    assert "limit" in run("schema", "op", "--spec", "api.json", "--allow-refs", "127.0.0.1").stdout
 
 
 async def test_a_url_gets_the_credentials_that_a_person_names(recorder: Recorder, connect: Connect) -> None:
@@ -337,7 +336,7 @@ def test_a_change_in_any_file_is_seen(tmp_path: Path) -> None:
     (tmp_path / "common.json").write_text(json.dumps({"limit": {"name": "size", "in": "query"}}))
     assert [each.name for each in load_api(settings).operations[0].parameters] == ["size"]
     (tmp_path / "common.json").unlink()
-    assert load_api(settings).operations == load_api(settings).operations == ()
+    assert [load_api(settings).operations[0].parameters for _ in range(2)] == [(), ()]
     (tmp_path / "common.json").write_text(json.dumps(SPLIT["/api/common.json"]))
     assert [each.name for each in load_api(settings).operations[0].parameters] == ["limit"]
 
