@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
+atexit.register(_CACHE.cleanup)
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 #: The least that a Python child needs; a developer's own keys and settings never reach a test.
