@@ -19,6 +19,7 @@ from portkey_bridge.errors import Violation
 from portkey_bridge.file_values import MULTIPART, file_forms
 from portkey_bridge.files import FORMS
 from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
+from portkey_bridge.references import pointer_to
 from portkey_bridge.security import Place, place, stands_in
 from portkey_bridge.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
@@ -121,21 +122,21 @@ class Arguments:
         """Yield everything that is wrong with the arguments, with pointers into them."""
         yield from self._unknown(arguments)
         known = {name: value for name, value in arguments.items() if self._is_parameter(name)}
-        yield from self._parameters_validation.violations(known, _pointer)
+        yield from self._parameters_validation.violations(known, pointer_to)
         bound = self.bind(arguments)
         if bound.has_body and self._body_validation is not None:
             yield from self._body_validation.violations(bound.body, self.place_in_body)
         elif self._whole_body is not None and not bound.has_body and self.body_required:
-            yield Violation(_pointer([self._whole_body]), "is required, and missing")
+            yield Violation(pointer_to([self._whole_body]), "is required, and missing")
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
             if name in self._arguments_of_body and name not in self.bindings:
-                yield Violation(_pointer([name]), f"is called {self._arguments_of_body[name]} here")
+                yield Violation(pointer_to([name]), f"is called {self._arguments_of_body[name]} here")
             elif name not in self.bindings and self.further is False:
                 near = difflib.get_close_matches(name, self.bindings, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self.bindings) or 'none'}"
-                yield Violation(_pointer([name]), f"there is no such argument; {hint}")
+                yield Violation(pointer_to([name]), f"there is no such argument; {hint}")
 
     @cached_property
     def _parameters_validation(self) -> Validation:
@@ -176,8 +177,8 @@ class Arguments:
     def place_in_body(self, path: Sequence[str | int]) -> str:
         """Give the pointer into the arguments that a path into the body stands for."""
         if self._whole_body is not None:
-            return _pointer([self._whole_body, *path])
-        return _pointer(
+            return pointer_to([self._whole_body, *path])
+        return pointer_to(
             [self._arguments_of_body.get(str(part), part) if at == 0 else part for at, part in enumerate(path)]
         )
 
@@ -229,7 +230,7 @@ class Alternatives(Arguments):
         """Yield everything that is wrong with the arguments for the chosen media type."""
         name = arguments.get(self.choice, next(iter(self.kinds)))
         if not isinstance(name, str) or name not in self.kinds:
-            yield Violation(_pointer([self.choice]), f"expected one of {', '.join(self.kinds)}")
+            yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
         chosen, rest = self._chosen(arguments)
         yield from chosen.violations(rest)
@@ -465,9 +466,3 @@ def _safe(name: str, digest: str) -> str:
         return name
     safe = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")
     return safe if ARGUMENT_NAME.fullmatch(safe) else f"{safe[:55]}_{digest}"
-
-
-def _pointer(path: Sequence[str | int]) -> str:
-    from portkey_bridge.validation import pointer
-
-    return pointer(path)

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 import httpx
-from jsonpointer import JsonPointer
 
 from portkey_bridge import __version__
 from portkey_bridge.arguments import Bound
@@ -24,6 +23,7 @@ from portkey_bridge.errors import ArgumentsError, NoServerError, Unwritable, Vio
 from portkey_bridge.file_values import Sources
 from portkey_bridge.files import PieceStream, in_memory, size_of
 from portkey_bridge.operations import Operation, Parameter, Server
+from portkey_bridge.references import pointer_to
 from portkey_bridge.security import COOKIES, Credential, place, stands_in
 from portkey_bridge.styles import (
     PAIR_STYLES,
@@ -109,7 +109,7 @@ class _Writer:
         )
 
     def refuse(self, argument: str, problem: str) -> NoReturn:
-        raise ArgumentsError(self.tool.name, [Violation(JsonPointer.from_parts([argument]).path, problem)])
+        raise ArgumentsError(self.tool.name, [Violation(pointer_to([argument]), problem)])
 
     @contextmanager
     def writing(self, argument: str) -> Iterator[None]:

@@ -14,11 +14,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from urllib.parse import unquote
 
 from portkey_bridge.objects import APPLICATORS
 from portkey_bridge.operations import Schema
-from portkey_bridge.references import lookup
+from portkey_bridge.references import decode, lookup
 
 Shape = dict[str, Any]
 
@@ -179,7 +178,7 @@ class Shapes:
         allowed = self._allowed(branch, discriminator["propertyName"])
         if len(allowed) == 1 or not isinstance(reference, str):
             return allowed[:1] if len(allowed) == 1 else []
-        name = unquote(reference.rpartition("/")[2]).replace("~1", "/").replace("~0", "~")
+        name = decode(reference.rpartition("/")[2])
         return [name] if not allowed or name in allowed else []
 
     def _allowed(self, branch: Schema, name: str) -> list[Any]:

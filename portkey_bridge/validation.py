@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from jsonpointer import JsonPointer
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
@@ -20,6 +19,7 @@ from referencing import Registry
 from portkey_bridge.errors import DanglingReference, Violation
 from portkey_bridge.operations import Schema
 from portkey_bridge.patterns import Errors, Patterns, unless_it_fails
+from portkey_bridge.references import pointer_to
 from portkey_bridge.shapes import Shapes
 
 #: Characters of a given value that a violation repeats.
@@ -239,7 +239,7 @@ def _in_one_branch(cause: ValidationError) -> str:
         return f"needs {cause.relative_path[-1]}"
     # A union inside is not told: unions of unions would be told over and over.
     problem = "fits none of its alternatives" if cause.validator in ("anyOf", "oneOf") else _describe(cause)
-    return f"{pointer(list(cause.relative_path))} {problem}".lstrip()
+    return f"{pointer_to(cause.relative_path)} {problem}".lstrip()
 
 
 def _is_shallow(cause: ValidationError) -> bool:
@@ -299,8 +299,3 @@ EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
 
 #: Keywords whose explanation is not about the value as a whole.
 COMPLETE = frozenset({"required", "additionalProperties", "unevaluatedProperties", "dependentRequired"})
-
-
-def pointer(path: Sequence[str | int]) -> str:
-    """Write a path inside a value as a JSON pointer (RFC 6901)."""
-    return str(JsonPointer.from_parts(path).path)

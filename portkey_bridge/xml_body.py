@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 from portkey_bridge.errors import Unwritable
 from portkey_bridge.file_values import Path, item_schema, property_schema
 from portkey_bridge.operations import Schema
+from portkey_bridge.references import decode
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.styles import literal
 
@@ -27,7 +28,7 @@ def to_xml(value: Any, schema: Schema, shapes: Shapes) -> bytes:
     Raises Unwritable for names and characters that XML does not have.
     """
     reference = schema.get("$ref") if isinstance(schema, dict) else None
-    name = reference.rpartition("/")[2] if isinstance(reference, str) else "root"
+    name = decode(reference.rpartition("/")[2]) if isinstance(reference, str) else "root"
     hints = shapes(schema).get("xml", {})
     elements = list(_elements(name, value, schema, shapes, ()))
     root = elements[0] if not isinstance(value, list) or _is_wrapped(hints) else _new(name, hints, ())

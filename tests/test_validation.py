@@ -8,8 +8,9 @@ import pytest
 
 from portkey_bridge.document import Document
 from portkey_bridge.normalize import normalize
+from portkey_bridge.references import pointer_to
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.validation import Validation, pointer
+from portkey_bridge.validation import Validation
 from tests.schemas import COMPONENTS, LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
@@ -17,7 +18,7 @@ TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 
 def violations(schema: Any, value: Any, **schemas: Any) -> list[str]:
     """Give what is wrong with a value, a line each."""
-    return [str(each) for each in Validation(schema, Shapes(document(**schemas))).violations(value, pointer)]
+    return [str(each) for each in Validation(schema, Shapes(document(**schemas))).violations(value, pointer_to)]
 
 
 ENDLESS = {"both", "cat", "animal"}
@@ -34,7 +35,7 @@ def test_the_verdict_is_that_of_json_schema(name: str) -> None:
     """But for what requests are spared, a value is refused exactly where the library refuses it."""
     validation, check = Validation(SCHEMAS[name], Shapes(document())), judge(SCHEMAS[name])
     for value in VALUES:
-        assert bool(list(validation.violations(value, pointer))) is not check.is_valid(value), value
+        assert bool(list(validation.violations(value, pointer_to))) is not check.is_valid(value), value
 
 
 @pytest.mark.parametrize("name", sorted(LENIENT))
@@ -42,7 +43,7 @@ def test_a_request_is_never_refused_for_what_json_schema_allows(name: str) -> No
     """Where the verdict differs, it is the more lenient one."""
     validation, check = Validation(SCHEMAS[name], Shapes(document())), judge(SCHEMAS[name])
     if name not in ("not one of", "contains a union"):
-        assert [v for v in VALUES if check.is_valid(v) and list(validation.violations(v, pointer))] == []
+        assert [v for v in VALUES if check.is_valid(v) and list(validation.violations(v, pointer_to))] == []
 
 
 MESSAGE = {
@@ -295,7 +296,7 @@ def test_a_keyword_of_the_wrong_form_says_nothing(schema: dict[str, Any]) -> Non
     assert len(repairs) == ("of-nobody" not in str(schema))
     shapes = Shapes(root)
     for value in VALUES:
-        assert list(Validation(ref("A"), shapes).violations(value, pointer)) == []
+        assert list(Validation(ref("A"), shapes).violations(value, pointer_to)) == []
     shapes(ref("A"))
 
 
