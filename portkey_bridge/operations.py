@@ -7,7 +7,7 @@ said. Both name the method and the path.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
 #: Names of methods and of header fields (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-#: A variable of a path template (OpenAPI 3.2 section 4.8.2).
+#: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
@@ -276,12 +276,11 @@ class _Reader:
             raise DocumentError("the operation", f"has more than {MAX_PARAMETERS:,} parameters", "Reduce them.")
         return tuple(self.as_in_template(declared, item.path, where))
 
-    def as_in_template(self, declared: Iterable[Parameter], path: str, where: str) -> Iterator[Parameter]:
+    def as_in_template(self, declared: Sequence[Parameter], path: str, where: str) -> Iterator[Parameter]:
         """Leave out path parameters that have no place in the path, and declare those that nobody did.
 
         A path may hold a query, against the rules. What that names can be declared as what it is.
         """
-        declared = list(declared)
         before_query, _, query = path.partition("#")[0].partition("?")
         in_query = {parameter.name for parameter in declared if parameter.location == "query"}
         missing = dict.fromkeys(VARIABLE.findall(before_query))

@@ -64,6 +64,11 @@ class Credential:
     name: str
     value: str = field(repr=False)
 
+    @property
+    def place(self) -> Place:
+        """The place that no argument may take while this is sent."""
+        return place(self.location, self.name)
+
 
 def place(location: str, name: str) -> Place:
     """Give what two things share that would overwrite each other. Case means nothing in a header's name."""
@@ -77,6 +82,11 @@ COOKIES = place("header", "Cookie")
 def stands_in(parameter: Place, credential: Place) -> bool:
     """Tell whether a parameter would take the place of a credential."""
     return parameter == credential or (parameter == COOKIES and credential[0] == "cookie")
+
+
+def places(security: Security) -> frozenset[Place]:
+    """Give the places of everything that the alternatives name."""
+    return frozenset(place(scheme.location, scheme.name) for scheme in chain(*security))
 
 
 def variable(scheme: SecurityScheme) -> str | None:
@@ -128,8 +138,7 @@ def needs_credential(security: Security, secrets: Mapping[str, str], filled: Col
     names = variables(security)
     if not names or not all(security) or any(name in secrets for name in names):
         return False
-    needed = [place(scheme.location, scheme.name) for scheme in chain(*security)]
-    return not any(stands_in(parameter, credential) for parameter, credential in product(filled, needed))
+    return not any(stands_in(parameter, credential) for parameter, credential in product(filled, places(security)))
 
 
 def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
@@ -138,14 +147,14 @@ def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credent
     Where two claim the same place, the first satisfied alternative decides.
     """
     satisfied = [option for option in security if all(variable(scheme) in secrets for scheme in option)]
-    places: dict[Place, Credential] = {}
+    found: dict[Place, Credential] = {}
     for scheme in chain(*satisfied, *security):
         name = variable(scheme)
         if name is not None and name in secrets:
             written = _written(scheme, secrets[name])
             credential = Credential(name, scheme.location, scheme.name, written)
-            places.setdefault(place(scheme.location, scheme.name), credential)
-    return tuple(places.values())
+            found.setdefault(credential.place, credential)
+    return tuple(found.values())
 
 
 def _written(scheme: SecurityScheme, secret: str) -> str:

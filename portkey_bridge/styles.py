@@ -92,7 +92,7 @@ def _joined(value: Any, delimiter: str, explode: bool, escape: Escape) -> str:
         )
     if isinstance(value, list):
         return delimiter.join(_apart(text, delimiter, escape) for text in _items(value))
-    return "" if value is None else escape(literal(value))
+    return escape(literal(value))
 
 
 def _apart(text: str, delimiters: str, escape: Escape) -> str:
@@ -112,9 +112,9 @@ def simple(name: str, value: Any, explode: bool, escape: Escape) -> str:
 
 def label(name: str, value: Any, explode: bool, escape: Escape) -> str:
     """Style `label` (RFC 6570 section 3.2.5), in paths."""
-    exploded = explode and isinstance(value, dict | list)
-    if exploded and not _is_defined(value):
+    if not _is_defined(value):
         return ""
+    exploded = explode and isinstance(value, dict | list)
     return "." + _joined(value, "." if exploded else ",", explode, escape)
 
 
