@@ -40,7 +40,7 @@ JSON_LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonl|jsonlines|x
 JSON_SEQUENCE = re.compile(r"[^;]*[/+]json-seq\b", re.IGNORECASE)
 
 FORM = re.compile(r"application/x-www-form-urlencoded\b", re.IGNORECASE)
-XML_TYPE = re.compile(r"(application|text)/xml\b|[^;]*\+xml\b", re.IGNORECASE)
+XML_TYPE = re.compile(r"[^;]*[/+]xml\s*(;|$)", re.IGNORECASE)
 
 #: Media types of text, whose bodies are the text itself.
 TEXT_TYPE = re.compile(
