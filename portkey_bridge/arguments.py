@@ -6,7 +6,6 @@ exact. The full input schema is made of the document's own schemas, and argument
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +14,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from portkey_bridge.bodies import FORM, JSON_TYPE, XML_TYPE, sends_file
-from portkey_bridge.errors import Violation
+from portkey_bridge.errors import Violation, likely
 from portkey_bridge.file_values import MULTIPART, file_forms
 from portkey_bridge.files import FORMS
 from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
 from portkey_bridge.references import pointer_to
-from portkey_bridge.security import place, places, stands_in
+from portkey_bridge.security import places, stands_in
 from portkey_bridge.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
 if TYPE_CHECKING:
@@ -133,9 +132,7 @@ class Arguments:
             if name in self._arguments_of_body and name not in self.bindings:
                 yield Violation(pointer_to([name]), f"is called {self._arguments_of_body[name]} here")
             elif name not in self.bindings and self.further is False:
-                near = difflib.get_close_matches(name, self.bindings, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self.bindings) or 'none'}"
-                yield Violation(pointer_to([name]), f"there is no such argument; {hint}")
+                yield Violation(pointer_to([name]), f"there is no such argument; {likely(name, self.bindings)}")
 
     @cached_property
     def _parameters_validation(self) -> Validation:
@@ -334,8 +331,8 @@ class _Reader:
         return {"if": there, "then": said} if said else {}
 
     def of_parameter(self, parameter: Parameter) -> Binding:
-        own = place(parameter.location, parameter.name)
-        required = parameter.required and not any(stands_in(own, each) for each in self.credential_places)
+        is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
+        required = parameter.required and not is_replaced
         schema = self.or_empty(parameter.schema) if parameter.allow_empty_value else parameter.schema
         described = _described(schema, parameter.description)
         return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)

@@ -42,14 +42,13 @@ MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
 DROPPED = frozenset(
-    ("$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment")
+    {"$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"}
 )
 
 #: What may stand beside a `$ref` in OpenAPI 3.0, where it is ignored: annotations do no harm, and `nullable` is meant.
-BESIDE_REFERENCE = frozenset({"$ref", "nullable", "x-nullable", "description", "title", "deprecated"}) | {
-    "readOnly",
-    "writeOnly",
-}
+BESIDE_REFERENCE = frozenset(
+    ("$ref", "nullable", "x-nullable", "description", "title", "deprecated", "readOnly", "writeOnly")
+)
 
 
 def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:

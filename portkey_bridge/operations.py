@@ -23,7 +23,7 @@ Schema = Any
 #: The default style of a parameter by its location (OpenAPI 3.2 section 4.12.2.2).
 DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form", "querystring": "form"}
 
-#: Header parameters that OpenAPI says to ignore (3.2 section 4.12.1), as the document says them elsewhere, and those
+#: Header parameters that OpenAPI says to ignore (3.2 section 4.12.2.1), as the document says them elsewhere, and those
 #: that follow from the connection and the body (RFC 9110 sections 7 and 8.6), never from an argument.
 IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
     *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
@@ -38,6 +38,15 @@ VARIABLE = re.compile(r"\{([^{}]*)\}")
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
 MAX_OPERATIONS = 25_000
 MAX_PARAMETERS = 1_000
+
+
+Place = tuple[str, str]
+"""The location and the name of a parameter or credential, as `place` gives it."""
+
+
+def place(location: str, name: str) -> Place:
+    """Give what two things share that would overwrite each other. Case means nothing in a header's name."""
+    return location, name.lower() if location == "header" else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,11 @@ class Parameter:
     content: MediaType | None
     deprecated: bool
 
+    @property
+    def place(self) -> Place:
+        """The place that the value takes."""
+        return place(self.location, self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
@@ -84,6 +98,11 @@ class SecurityScheme:
     location: str
     name: str
     scheme: str
+
+    @property
+    def place(self) -> Place:
+        """The place that the credential takes."""
+        return place(self.location, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +288,8 @@ class _Reader:
 
     def all_parameters(self, item: PathItem, operation: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         """Give the path's parameters and the operation's own, which go before, as the path template needs them."""
-        inherited = {(parameter.location, parameter.name): parameter for parameter in item.parameters}
-        own = {(parameter.location, parameter.name): parameter for parameter in self.parameters(operation, where)}
+        inherited = {parameter.place: parameter for parameter in item.parameters}
+        own = {parameter.place: parameter for parameter in self.parameters(operation, where)}
         declared = tuple((inherited | own).values())
         if len(declared) > MAX_PARAMETERS:
             raise DocumentError("the operation", f"has more than {MAX_PARAMETERS:,} parameters", "Reduce them.")
@@ -297,15 +316,15 @@ class _Reader:
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
 
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
-        read: dict[tuple[str, str], Parameter] = {}
+        read: dict[Place, Parameter] = {}
         for value in _list(owner.get("parameters")):
             parameter = self.parameter_or_none(self.found(value, "a parameter", "it is left out", where), where)
             if parameter is None or (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS):
                 continue
-            if (parameter.location, parameter.name) in read:
+            if parameter.place in read:
                 name = f"{printable(parameter.name)} in {parameter.location}"
                 self.repairs.add(f"the parameter {name} is declared twice; the last one counts", where)
-            read[parameter.location, parameter.name] = parameter
+            read[parameter.place] = parameter
         return tuple(read.values())
 
     def parameter_or_none(self, value: dict[str, Any] | None, where: str) -> Parameter | None:

@@ -23,9 +23,9 @@ from portkey_bridge.bodies import FORM, JSON_TYPE, Body, content_text, encode_bo
 from portkey_bridge.errors import ArgumentsError, NoServerError, Unwritable, Violation
 from portkey_bridge.file_values import Sources
 from portkey_bridge.files import PieceStream, in_memory, size_of
-from portkey_bridge.operations import VARIABLE, Operation, Parameter, Server
+from portkey_bridge.operations import VARIABLE, Operation, Parameter, Place, Server, place
 from portkey_bridge.references import pointer_to
-from portkey_bridge.security import COOKIES, Credential, Place, place, stands_in
+from portkey_bridge.security import COOKIES, Credential, stands_in
 from portkey_bridge.styles import (
     PAIR_STYLES,
     PATH_STYLES,
@@ -126,8 +126,7 @@ class _Writer:
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
         for (binding, _), credential in product(self.bound.parameters, self.credentials):
-            parameter = place(binding.location, binding.name or "")
-            if stands_in(parameter, credential.place):
+            if binding.parameter is not None and stands_in(binding.parameter.place, credential.place):
                 self.refuse(binding.argument, f"is sent from the variable {credential.variable}; leave it out")
 
     def path(self) -> Pair:
@@ -173,7 +172,7 @@ class _Writer:
                 yield f"{escape(credential.name)}={escape(credential.value)}"
 
     def whole_query(self, parameter: Parameter, value: Any) -> str:
-        """Write the whole query from one value (OpenAPI 3.2 section 4.12.2, `in: querystring`)."""
+        """Write the whole query from one value (OpenAPI 3.2 section 4.12.1, `querystring`)."""
         if parameter.content is None:
             query = "&".join(f"{escape(name)}={text}" for name, text in form(parameter.name, value, True, escape))
         else:
@@ -194,13 +193,13 @@ class _Writer:
     @cached_property
     def taken(self) -> frozenset[Place]:
         """The places of all parameters and credentials."""
-        declared = (place(parameter.location, parameter.name) for parameter in self.tool.operation.parameters)
+        declared = (parameter.place for parameter in self.tool.operation.parameters)
         return frozenset([*declared, *(credential.place for credential in self.credentials)])
 
     def keep_out(self, location: str, parameter: Parameter, name: str) -> None:
         """Keep a member of an object, which has a name of its own, out of the place of anything else."""
         there = place(location, name)
-        if there in self.taken and there != place(parameter.location, parameter.name):
+        if there in self.taken and there != parameter.place:
             raise Unwritable((), f"{name!r} in it would be read as the {location} parameter of that name")
 
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
@@ -219,7 +218,7 @@ class _Writer:
         for argument, parameter, value in self.values("header"):
             with self.writing(argument):
                 text = self.header_text(parameter, value)
-                if text is not None and place("header", parameter.name) != COOKIES:
+                if text is not None and parameter.place != COOKIES:
                     yield parameter.name, _header_value(text)
         for credential in self.credentials:
             if credential.location == "header" and credential.place != COOKIES:
@@ -239,7 +238,7 @@ class _Writer:
         appendix D), and what is declared as a header of this name may be several.
         """
         for argument, parameter, value in self.values("header"):
-            if place("header", parameter.name) == COOKIES and value is not None:
+            if parameter.place == COOKIES and value is not None:
                 with self.writing(argument):
                     yield _header_value(self.header_text(parameter, value) or "").decode()
         yield from self.pairs("cookie")

@@ -13,15 +13,12 @@ from itertools import chain, product
 from urllib.parse import quote, quote_plus
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.operations import SecurityScheme
+from portkey_bridge.operations import Place, SecurityScheme, place
 from portkey_bridge.settings import Settings, as_variable
 from portkey_bridge.sources import is_url
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 """Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
-
-Place = tuple[str, str]
-"""The location and the name of a parameter or credential, as `place` gives it."""
 
 #: The variable of a scheme that has no name of its own.
 VARIABLES = {
@@ -70,11 +67,6 @@ class Credential:
         return place(self.location, self.name)
 
 
-def place(location: str, name: str) -> Place:
-    """Give what two things share that would overwrite each other. Case means nothing in a header's name."""
-    return location, name.lower() if location == "header" else name
-
-
 #: The place of all cookies, which a document may declare as a header.
 COOKIES = place("header", "Cookie")
 
@@ -86,7 +78,7 @@ def stands_in(parameter: Place, credential: Place) -> bool:
 
 def places(security: Security) -> frozenset[Place]:
     """Give the places of everything that the alternatives name."""
-    return frozenset(place(scheme.location, scheme.name) for scheme in chain(*security))
+    return frozenset(scheme.place for scheme in chain(*security))
 
 
 def variable(scheme: SecurityScheme) -> str | None:

@@ -28,9 +28,6 @@ SHOWN = 80
 #: How many errors are told again where a second way leads to the same schema and value.
 TOLD_AGAIN = 8
 
-#: Fields of the document's root that JSON Schema would take for its own.
-NOT_FOR_VALIDATION = frozenset({"$schema", "$id", "$self", "$ref"})
-
 
 class Validation:
     """The compiled check of one schema of the document that `shapes` are of."""
@@ -39,10 +36,9 @@ class Validation:
         self._shapes = shapes
         self._results: dict[tuple[int, int], list[ValidationError]] = {}
         self._patterns = Patterns()
-        document = {key: value for key, value in shapes.root.items() if key not in NOT_FOR_VALIDATION}
         validator: Any = extend(Draft202012Validator, self._keywords())  # type: ignore[no-untyped-call]
         # The explicit empty registry makes a reference to elsewhere an error instead of a download.
-        self._validator = validator({**document, "allOf": [schema]}, registry=Registry())
+        self._validator = validator({**shapes.root, "allOf": [schema]}, registry=Registry())
 
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
         """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from portkey_bridge.errors import Unwritable
-from portkey_bridge.file_values import Path, item_schema, property_schema
+from portkey_bridge.file_values import Path
 from portkey_bridge.operations import Schema
 from portkey_bridge.references import decode
 from portkey_bridge.shapes import Shapes
@@ -66,7 +66,7 @@ def _elements(name: str, value: Any, schema: Schema, shapes: Shapes, path: Path)
         yield _element(name, value, schema, shapes, path)
         return
     # The hint's name is the wrapper's; items without a name of their own have the wrapper's, too.
-    wrapped, items = _is_wrapped(hints), item_schema(schema, shapes)
+    wrapped, items = _is_wrapped(hints), shapes.of_items(schema)
     inner = str(hints.get("name", name)) if wrapped else name
     children = [
         element for at, item in enumerate(value) for element in _elements(inner, item, items, shapes, (*path, at))
@@ -93,7 +93,7 @@ def _element(name: str, value: Any, schema: Schema, shapes: Shapes, path: Path) 
 def _fill(element: ET.Element, value: dict[str, Any], schema: Schema, shapes: Shapes, path: Path) -> None:
     """Put the members of an object into its element: attributes, text and elements."""
     for key, member in value.items():
-        below = property_schema(schema, key, shapes)
+        below = shapes.of_property(schema, key)
         hints, there = shapes(below).get("xml", {}), (*path, key)
         kind = "attribute" if hints.get("attribute") is True else hints.get("nodeType")
         if kind == "attribute" and member is not None:

@@ -157,9 +157,10 @@ async def test_raw_bodies(
     assert (request.header("content-type"), request.body) == (content_type or media_type, expected)
 
 
-async def test_a_multipart_body_of_nothing(recorder: Recorder) -> None:
-    """A multipart body that is required is sent without parts where no argument fills it."""
-    request = await sent(recorder, body(MULTIPART, prop(TEXT)), {})
+@pytest.mark.parametrize("media_type", [MULTIPART, "multipart/*"])
+async def test_a_multipart_body_of_nothing(recorder: Recorder, media_type: str) -> None:
+    """A required multipart body is sent without parts where no argument fills it; a range of them as a form."""
+    request = await sent(recorder, body(media_type, prop(TEXT)), {})
     assert form_of(request) == ({}, {})
     assert (request.header("content-type") or "").startswith("multipart/form-data; boundary=")
 

@@ -43,6 +43,12 @@ PARAMETERS = [
     pytest.param(
         [{**ID, "schema": STRING}, ID], [("path", "id", True, {"type": "integer"})], "declared twice", id="twice"
     ),
+    pytest.param(
+        [ID, *({"name": name, "in": "header", "schema": STRING} for name in ("X-A", "x-a"))],
+        [("path", "id", True, {"type": "integer"}), ("header", "x-a", False, STRING)],
+        "declared twice",
+        id="twice, as HTTP reads names of headers",
+    ),
     pytest.param([{"name": "id", "in": "path"}], [("path", "id", True, {})], "has no schema", id="without schema"),
     pytest.param(
         [{"name": "id", "in": "path", "type": "integer"}],
