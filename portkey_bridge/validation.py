@@ -7,8 +7,10 @@ engine here reads, or that takes for ever, and a schema that leads back to itsel
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -64,6 +66,7 @@ class Validation:
                 known["allOf"](validator, branches, value, schema), schema
             ),
             "oneOf": known["anyOf"],
+            "multipleOf": _multiple_of,
             "required": self._required,
             "properties": self._properties,
             **self._patterns.keywords,
@@ -112,6 +115,17 @@ class Validation:
             if _is_of_additional(error) and path[0] in self._shapes(schema).get("properties", ()):
                 continue
             yield error
+
+
+def _multiple_of(validator: Any, divisor: float, value: Any, schema: Any) -> Errors:
+    """`multipleOf` by the digits that are written: 0.07 is a multiple of 0.01, whatever the quotient of the floats."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and abs(value) < math.inf and _exactly(value) % _exactly(divisor):
+        yield ValidationError("is no multiple")
+
+
+def _exactly(number: float) -> Fraction:
+    return Fraction(number if isinstance(number, int) else repr(number))
 
 
 def _is_of_additional(error: ValidationError) -> bool:
