@@ -29,6 +29,20 @@ IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
     *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
 }
 
+#: Types of security schemes, in lower case, and the schemes of HTTP that they mean. In OpenAPI 3 `basic` and `bearer`
+#: are schemes of the type `http`; many documents write them as types, as Swagger 2.0 has the first.
+SECURITY_TYPES = {
+    "apikey": ("apiKey", ""),
+    "oauth2": ("oauth2", "bearer"),
+    "openidconnect": ("openIdConnect", "bearer"),
+    "mutualtls": ("mutualTLS", ""),
+    "basic": ("http", "basic"),
+    "bearer": ("http", "bearer"),
+}
+
+#: Where an API key may go (OpenAPI 3.2 section 4.27.1).
+CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
+
 #: Names of methods and of header fields (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -412,11 +426,15 @@ class _Reader:
         if not scheme:
             self.repairs.add(f"nobody declares the security scheme {printable(key)}; calls do without it", where)
             return None
-        kind = _text(scheme.get("type"))
-        if kind == "apiKey":
-            return SecurityScheme(key, kind, _text(scheme.get("in")), _text(scheme.get("name")), "")
-        written = _text(scheme.get("scheme")).lower() if kind == "http" else "bearer"
-        return SecurityScheme(key, kind, "header", "Authorization", written)
+        given = _text(scheme.get("type")).lower()
+        kind, written = SECURITY_TYPES.get(given, (given, _text(scheme.get("scheme")).lower()))
+        location = _text(scheme.get("in")).lower() if kind == "apiKey" else "header"
+        if not kind or (kind == "http" and not written) or location not in CREDENTIAL_LOCATIONS:
+            problem = f"the security scheme {printable(key)} does not say how its credential is sent"
+            self.repairs.add(f"{problem}; calls do without it", where)
+            return None
+        name = _text(scheme.get("name")) if kind == "apiKey" else "Authorization"
+        return SecurityScheme(key, kind, location, name, written)
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
         return tuple(server for value in _list(owner.get("servers")) if (server := self.server(value, where)))

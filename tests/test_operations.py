@@ -213,6 +213,27 @@ def test_unknown_security_scheme() -> None:
     assert "nobody declares the security scheme ghost" in api.repairs[0]
 
 
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        pytest.param(
+            {"type": "HTTP", "scheme": "Digest"}, ("http", "header", "Authorization", "digest"), id="capitals"
+        ),
+        pytest.param({"type": "basic"}, ("http", "header", "Authorization", "basic"), id="as in 2.0"),
+        pytest.param({"type": "bearer"}, ("http", "header", "Authorization", "bearer"), id="a scheme as a type"),
+        pytest.param({"type": "apikey", "in": "Query", "name": "K"}, ("apiKey", "query", "K", ""), id="in any case"),
+        pytest.param({"type": "apiKey", "name": "K"}, None, id="a key without a place"),
+        pytest.param({"type": "http"}, None, id="no scheme of HTTP"),
+    ],
+)
+def test_security_schemes_as_they_are_written(declared: dict[str, str], expected: tuple[str, ...] | None) -> None:
+    """A security scheme is read as it can be meant; one that does not say how it is sent is left out, and said."""
+    api = read({"/a": {"get": {}}}, components={"securitySchemes": {"key": declared}}, security=[{"key": []}])
+    found = [(scheme.type, scheme.location, scheme.name, scheme.scheme) for scheme in api.operations[0].security[0]]
+    assert found == ([expected] if expected else [])
+    assert ("does not say how" in "".join(api.repairs)) is (expected is None)
+
+
 def test_missing_info_has_a_default_title() -> None:
     """A document without `info` is served under a name that says nothing."""
     assert read({}, info=None).title == "API"
