@@ -131,9 +131,10 @@ def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) 
 
 
 def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) -> list[Pair]:
-    style = encoding.get("style", "form")
+    style, explode = str(encoding.get("style", "form")), encoding.get("explode")
+    explode = explode if isinstance(explode, bool) else style == "form"
     try:
-        return [*PAIR_STYLES.get(style, form)(name, value, encoding.get("explode", style == "form"), escape)]
+        return [*PAIR_STYLES.get(style, form)(name, value, explode, escape)]
     except Unwritable as error:
         raise Unwritable((name, *error.path), error.problem) from error
 
@@ -238,7 +239,8 @@ def _type_of_file(upload: Upload, encoding: Mapping[str, Any]) -> str:
 
 def _fixed_headers(encoding: Mapping[str, Any], shapes: Shapes) -> Iterator[Pair]:
     """Yield the headers that an `encoding` declares with one possible value; `Content-Type` is ignored there."""
-    for name, declared in encoding.get("headers", {}).items():
+    listed = encoding.get("headers")
+    for name, declared in listed.items() if isinstance(listed, dict) else ():
         try:
             header = follow(shapes.root, declared)
         except DanglingReference:
