@@ -6,7 +6,6 @@ exact. The full input schema is made of the document's own schemas, and argument
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from portkey_bridge.bodies import sends_file
-from portkey_bridge.errors import Violation
+from portkey_bridge.bodies import FORM, JSON_TYPE, XML_TYPE, sends_file
+from portkey_bridge.errors import Violation, likely
 from portkey_bridge.file_values import MULTIPART, file_forms
 from portkey_bridge.files import FORMS
 from portkey_bridge.operations import MediaType, Operation, Parameter, RequestBody, Schema
-from portkey_bridge.security import Place, place, stands_in
+from portkey_bridge.references import pointer_to
+from portkey_bridge.security import places, stands_in
 from portkey_bridge.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
 if TYPE_CHECKING:
@@ -28,18 +28,17 @@ if TYPE_CHECKING:
 #: What every client accepts as the name of an argument.
 ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
-#: Which media type is sent where the document offers several: the first of these that matches.
-PREFERRED_MEDIA_TYPES = (
-    r"application/json\b",
-    r"[^;]*\+json\b",
-    r"application/x-www-form-urlencoded\b",
-    r"multipart/form-data\b",
-    r"text/",
-    r"",
+#: Which media type is sent where the document offers several: the first of these that matches, else any other.
+PREFERRED = (
+    re.compile(r"application/json\s*(;|$)", re.IGNORECASE),
+    JSON_TYPE,
+    FORM,
+    re.compile(r"multipart/form-data\b", re.IGNORECASE),
+    re.compile(r"text/", re.IGNORECASE),
 )
 
 #: Media types whose objects have named properties, which become arguments of their own.
-OF_PROPERTIES = re.compile(r"[^;]*[/+](json|xml)\b|application/x-www-form-urlencoded\b|multipart/", re.IGNORECASE)
+OF_PROPERTIES = (JSON_TYPE, XML_TYPE, FORM, MULTIPART)
 
 #: What a schema says of an object besides a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
@@ -121,21 +120,19 @@ class Arguments:
         """Yield everything that is wrong with the arguments, with pointers into them."""
         yield from self._unknown(arguments)
         known = {name: value for name, value in arguments.items() if self._is_parameter(name)}
-        yield from self._parameters_validation.violations(known, _pointer)
+        yield from self._parameters_validation.violations(known, pointer_to)
         bound = self.bind(arguments)
         if bound.has_body and self._body_validation is not None:
             yield from self._body_validation.violations(bound.body, self.place_in_body)
         elif self._whole_body is not None and not bound.has_body and self.body_required:
-            yield Violation(_pointer([self._whole_body]), "is required, and missing")
+            yield Violation(pointer_to([self._whole_body]), "is required, and missing")
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
             if name in self._arguments_of_body and name not in self.bindings:
-                yield Violation(_pointer([name]), f"is called {self._arguments_of_body[name]} here")
+                yield Violation(pointer_to([name]), f"is called {self._arguments_of_body[name]} here")
             elif name not in self.bindings and self.further is False:
-                near = difflib.get_close_matches(name, self.bindings, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self.bindings) or 'none'}"
-                yield Violation(_pointer([name]), f"there is no such argument; {hint}")
+                yield Violation(pointer_to([name]), f"there is no such argument; {likely(name, self.bindings)}")
 
     @cached_property
     def _parameters_validation(self) -> Validation:
@@ -176,8 +173,8 @@ class Arguments:
     def place_in_body(self, path: Sequence[str | int]) -> str:
         """Give the pointer into the arguments that a path into the body stands for."""
         if self._whole_body is not None:
-            return _pointer([self._whole_body, *path])
-        return _pointer(
+            return pointer_to([self._whole_body, *path])
+        return pointer_to(
             [self._arguments_of_body.get(str(part), part) if at == 0 else part for at, part in enumerate(path)]
         )
 
@@ -229,7 +226,7 @@ class Alternatives(Arguments):
         """Yield everything that is wrong with the arguments for the chosen media type."""
         name = arguments.get(self.choice, next(iter(self.kinds)))
         if not isinstance(name, str) or name not in self.kinds:
-            yield Violation(_pointer([self.choice]), f"expected one of {', '.join(self.kinds)}")
+            yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
         chosen, rest = self._chosen(arguments)
         yield from chosen.violations(rest)
@@ -243,47 +240,147 @@ def _is_chosen(choice: str, name: str) -> Shape:
     return {"required": [choice], "properties": {choice: {"enum": [name]}}}
 
 
-def read_arguments(operation: Operation, shapes: Shapes, credential_places: frozenset[Place]) -> Arguments:
-    """Give the arguments of an operation.
-
-    A parameter in one of the `credential_places` is not required, because the credential can stand there.
-    """
-    content = operation.request_body.content if operation.request_body else ()
-    media_types = _worth_choosing(sorted(content, key=lambda media_type: _rank(media_type.name)), shapes)
-    kinds = {kind.name: _of_media_type(operation, kind, shapes, credential_places) for kind in media_types}
-    if len(kinds) > 1:
-        return _alternatives(kinds)
-    return next(iter(kinds.values()), None) or _of_media_type(operation, None, shapes, credential_places)
+def read_arguments(operation: Operation, shapes: Shapes) -> Arguments:
+    """Give the arguments of an operation. A parameter for which a credential can stand is not required."""
+    return _Reader(operation, shapes).arguments()
 
 
-def _worth_choosing(ranked: Sequence[MediaType], shapes: Shapes) -> list[MediaType]:
-    """Give the preferred media type, and of the others those that can send what none before them can."""
-    kept: list[MediaType] = []
-    for media_type in ranked:
-        if not kept or (_says_something(media_type) and all(_differs(media_type, other, shapes) for other in kept)):
-            kept.append(media_type)
-    return kept[:CHOICES]
+class _Reader:
+    """Reads the arguments of one operation, for one of its media types or for several."""
+
+    def __init__(self, operation: Operation, shapes: Shapes) -> None:
+        self.operation = operation
+        self.shapes = shapes
+        self.credential_places = places(operation.security)
+
+    def arguments(self) -> Arguments:
+        body = self.operation.request_body
+        kinds = {kind.name: self.of_media_type(kind) for kind in self.worth_choosing(body.content if body else ())}
+        if len(kinds) > 1:
+            return _alternatives(kinds)
+        return next(iter(kinds.values()), None) or self.of_media_type(None)
+
+    def worth_choosing(self, content: Sequence[MediaType]) -> list[MediaType]:
+        """Give the preferred media type, and of the others those that can send what none before them can."""
+        kept: list[MediaType] = []
+        for media_type in sorted(content, key=_rank):
+            if not kept or (_says_something(media_type) and all(self.differs(media_type, other) for other in kept)):
+                kept.append(media_type)
+        return kept[:CHOICES]
+
+    def differs(self, media_type: MediaType, other: MediaType) -> bool:
+        """Tell whether a media type can send what the other can't: a property, a file, or something else altogether."""
+        shape, known = self.shapes(media_type.schema), self.shapes(other.schema)
+        properties, known_properties = shape.get("properties"), known.get("properties", {})
+        if shape != known and (properties is None or properties.keys() - known_properties.keys()):
+            return True
+        has_parts = MULTIPART.match(media_type.name) and not MULTIPART.match(other.name)
+        schemas = (properties or {}).values()
+        return bool(has_parts) and any(file_forms(schema, media_type.name, self.shapes) for schema in schemas)
+
+    def of_media_type(self, media_type: MediaType | None) -> Arguments:
+        body = self.operation.request_body
+        shape = self.flat_shape(media_type)
+        wanted = [self.of_parameter(parameter) for parameter in self.operation.parameters]
+        if media_type is not None and body is not None:
+            wanted.extend(self.of_body(body, media_type, shape))
+        named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
+        listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
+        return Arguments(
+            together={} if body is None or shape is None else self.together(shape, body.required, listed),
+            bindings={binding.argument: binding for binding in listed},
+            media_type=media_type,
+            body_required=body is not None and body.required,
+            further=_further(shape) if shape is not None else False,
+            shapes=self.shapes,
+        )
+
+    def flat_shape(self, media_type: MediaType | None) -> Shape | None:
+        """Give the shape of a body whose properties become arguments; None for one that is an argument as a whole."""
+        if media_type is None or not _is_of_properties(media_type):
+            return None
+        shape = self.beside_null(self.shapes(media_type.schema))
+        properties = shape.get("properties")
+        if not properties or shape.get("type", "object") != "object":
+            return None
+        alternatives = [
+            *shape.get("anyOf", ()),
+            *(branch for part in shape.get("allOf", ()) for branch in part.get("anyOf", ())),
+        ]
+        named = {name for branch in alternatives for name in self.shapes(branch).get("properties", ())}
+        return shape if named <= properties.keys() else None
+
+    def beside_null(self, shape: Shape) -> Shape:
+        """Give the shape of the object that a body is where it is not null."""
+        branches = [branch for branch in map(self.shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
+        return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
+
+    def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
+        """Give what a body says of its properties together: what an optional one requires once it is there, and unions.
+
+        These are keywords that a listing leaves out. A union that may speak of more than named properties is left to
+        the check of the body.
+        """
+        names = {binding.name: binding.argument for binding in bindings if binding.location == "body"}
+        required = [] if body_required else [names[name] for name in shape.get("required", ()) if name in names]
+        branches = shape.get("anyOf", ())
+        renamed = any(wire != argument for wire, argument in names.items())
+        union = [] if renamed or not all(map(_speaks_of_names, map(self.shapes, branches))) else branches
+        said = ({"required": required} if required else {}) | ({"anyOf": union} if union else {})
+        there = True if body_required else {"anyOf": [{"required": [argument]} for argument in names.values()]}
+        return {"if": there, "then": said} if said else {}
+
+    def of_parameter(self, parameter: Parameter) -> Binding:
+        is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
+        required = parameter.required and not is_replaced
+        schema = self.or_empty(parameter.schema) if parameter.allow_empty_value else parameter.schema
+        described = _described(schema, parameter.description)
+        return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)
+
+    def or_empty(self, schema: Schema) -> Schema:
+        """Let a schema accept the empty string, too (OpenAPI 3.2 section 4.12.2.1, `allowEmptyValue`)."""
+        shape = self.shapes(schema)
+        takes_any_text = shape.get("type") == "string" and shape.keys() <= {"type", "title", "description", "default"}
+        return schema if takes_any_text or not shape else {"anyOf": [schema, {"type": "string", "enum": [""]}]}
+
+    def of_body(self, body: RequestBody, media_type: MediaType, shape: Shape | None) -> Iterator[Binding]:
+        if shape is None:
+            schema = _described(media_type.schema, body.description)
+            yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
+            return
+        required = shape.get("required", ()) if body.required else ()
+        for name, schema in _named(shape).items():
+            described = self.file_argument(schema, file_forms(schema, media_type.name, self.shapes))
+            yield Binding(name, "body", name, described, name in required)
+
+    def as_file(self, schema: Schema, media_type: MediaType) -> Schema:
+        """Give the schema of a whole body: that of a file where the media type says no more than bytes."""
+        shape = self.shapes(schema)
+        forms = FORMS if sends_file(media_type, self.shapes) else file_forms(schema, media_type.name, self.shapes)
+        if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
+            return schema
+        return self.file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, forms)
+
+    def file_argument(self, schema: Schema, forms: str | None) -> Schema:
+        """Give the schema with the forms that a file takes, if it is one."""
+        own = self.shapes(schema).get("description", "")
+        return _described(schema, f"{own} {forms}".strip()) if forms else schema
 
 
 def _says_something(media_type: MediaType) -> bool:
     """Tell whether a media type is one that a caller could mean, and not another spelling of an object."""
-    if "*" in media_type.name or "xml" in media_type.name.lower():
+    if "*" in media_type.name or XML_TYPE.match(media_type.name):
         return False
-    return not OF_PROPERTIES.match(media_type.name) or media_type.schema not in ({}, True)
+    return not _is_of_properties(media_type) or media_type.schema not in ({}, True)
 
 
-def _differs(media_type: MediaType, other: MediaType, shapes: Shapes) -> bool:
-    """Tell whether a media type can send what the other can't: a property, a file, or something else altogether."""
-    shape, known = shapes(media_type.schema), shapes(other.schema)
-    if shape == known or ("properties" in shape and shape["properties"].keys() <= known.get("properties", {}).keys()):
-        has_parts = _is_multipart(media_type) and not _is_multipart(other)
-        properties = shape.get("properties", {}).values()
-        return has_parts and any(file_forms(schema, media_type.name, shapes) for schema in properties)
-    return True
+def _is_of_properties(media_type: MediaType) -> bool:
+    return any(pattern.match(media_type.name) for pattern in OF_PROPERTIES)
 
 
-def _is_multipart(media_type: MediaType) -> bool:
-    return MULTIPART.match(media_type.name) is not None
+def _rank(media_type: MediaType) -> int:
+    ranks = (rank for rank, pattern in enumerate(PREFERRED) if pattern.match(media_type.name))
+    return next(ranks, len(PREFERRED))
 
 
 def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
@@ -319,54 +416,6 @@ def _common(bindings: Sequence[Binding | None]) -> Binding:
     )
 
 
-def _of_media_type(
-    operation: Operation, media_type: MediaType | None, shapes: Shapes, credential_places: frozenset[Place]
-) -> Arguments:
-    body = operation.request_body
-    shape = _flat_shape(media_type, shapes)
-    wanted = [_of_parameter(parameter, credential_places, shapes) for parameter in operation.parameters]
-    if media_type is not None and body is not None:
-        wanted.extend(_of_body(body, media_type, shape, shapes))
-    named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
-    listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
-    return Arguments(
-        together={} if body is None or shape is None else _together(shape, body.required, listed, shapes),
-        bindings={binding.argument: binding for binding in listed},
-        media_type=media_type,
-        body_required=body is not None and body.required,
-        further=_further(shape) if shape is not None else False,
-        shapes=shapes,
-    )
-
-
-def _rank(media_type: str) -> int:
-    return next(
-        rank for rank, pattern in enumerate(PREFERRED_MEDIA_TYPES) if re.match(pattern, media_type, re.IGNORECASE)
-    )
-
-
-def _flat_shape(media_type: MediaType | None, shapes: Shapes) -> Shape | None:
-    """Give the shape of a body whose properties become arguments, or None for one that is an argument as a whole."""
-    if media_type is None or not OF_PROPERTIES.match(media_type.name):
-        return None
-    shape = _beside_null(shapes(media_type.schema), shapes)
-    properties = shape.get("properties")
-    if not properties or shape.get("type", "object") != "object":
-        return None
-    alternatives = [
-        *shape.get("anyOf", ()),
-        *(branch for part in shape.get("allOf", ()) for branch in part.get("anyOf", ())),
-    ]
-    adds_properties = any(shapes(branch).get("properties", {}).keys() - properties.keys() for branch in alternatives)
-    return None if adds_properties else shape
-
-
-def _beside_null(shape: Shape, shapes: Shapes) -> Shape:
-    """Give the shape of the object that a body is where it is not null."""
-    branches = [branch for branch in map(shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
-    return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
-
-
 def _named(shape: Shape) -> dict[str, Schema]:
     """Give the properties of a body, also those that it requires without saying more about them."""
     beyond = shape.get("additionalProperties", True)
@@ -383,65 +432,8 @@ def _further(shape: Shape) -> Schema:
     return True if "patternProperties" in shape else shape.get("additionalProperties", False)
 
 
-def _together(shape: Shape, body_required: bool, bindings: list[Binding], shapes: Shapes) -> Shape:
-    """Give what a body says of its properties together: what an optional one requires once it is there, and a union.
-
-    These are keywords that a listing leaves out. A union that may speak of more than named properties is left to the
-    check of the body.
-    """
-    names = {binding.name: binding.argument for binding in bindings if binding.location == "body"}
-    required = [] if body_required else [names[name] for name in shape.get("required", ()) if name in names]
-    branches = shape.get("anyOf", ())
-    renamed = any(wire != argument for wire, argument in names.items())
-    union = [] if renamed or not all(_speaks_of_names(shapes(branch)) for branch in branches) else branches
-    said = ({"required": required} if required else {}) | ({"anyOf": union} if union else {})
-    there = True if body_required else {"anyOf": [{"required": [argument]} for argument in names.values()]}
-    return {"if": there, "then": said} if said else {}
-
-
 def _speaks_of_names(branch: Shape) -> bool:
     return branch.keys() <= {"type", "title", "description", "required", "properties"}
-
-
-def _of_parameter(parameter: Parameter, credential_places: frozenset[Place], shapes: Shapes) -> Binding:
-    own = place(parameter.location, parameter.name)
-    required = parameter.required and not any(stands_in(own, each) for each in credential_places)
-    schema = _or_empty(parameter.schema, shapes) if parameter.allow_empty_value else parameter.schema
-    described = _described(schema, parameter.description)
-    return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)
-
-
-def _or_empty(schema: Schema, shapes: Shapes) -> Schema:
-    """Let a schema accept the empty string, too (OpenAPI 3.2 section 4.12.2.1, `allowEmptyValue`)."""
-    shape = shapes(schema)
-    takes_any_text = shape.get("type") == "string" and shape.keys() <= {"type", "title", "description", "default"}
-    return schema if takes_any_text or not shape else {"anyOf": [schema, {"type": "string", "enum": [""]}]}
-
-
-def _of_body(body: RequestBody, media_type: MediaType, shape: Shape | None, shapes: Shapes) -> Iterator[Binding]:
-    if shape is None:
-        schema = _described(media_type.schema, body.description)
-        yield Binding("body", "body", None, _as_file(schema, media_type, shapes), body.required)
-        return
-    required = shape.get("required", ()) if body.required else ()
-    for name, schema in _named(shape).items():
-        forms = file_forms(schema, media_type.name, shapes)
-        described = _file_argument(schema, forms, shapes) if forms else schema
-        yield Binding(name, "body", name, described, name in required)
-
-
-def _as_file(schema: Schema, media_type: MediaType, shapes: Shapes) -> Schema:
-    """Give the schema of a whole body: that of a file where the media type says no more than bytes."""
-    shape = shapes(schema)
-    forms = FORMS if sends_file(media_type, shapes) else file_forms(schema, media_type.name, shapes)
-    if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
-        return schema
-    return _file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, forms, shapes)
-
-
-def _file_argument(schema: Schema, forms: str, shapes: Shapes) -> Schema:
-    """Give the schema with the forms that a file takes."""
-    return _described(schema, f"{shapes(schema).get('description', '')} {forms}".strip())
 
 
 def _described(schema: Schema, description: str) -> Schema:
@@ -457,7 +449,7 @@ def _with_names(bindings: list[Binding]) -> Iterator[Binding]:
         plain, prefixed = _safe(binding.argument, digest), _safe(f"{binding.location}_{binding.argument}", digest)
         name = next(name for name in (plain, prefixed, f"{prefixed[:55]}_{digest}") if name not in taken)
         taken.add(name)
-        yield Binding(name, binding.location, binding.name, binding.schema, binding.required, binding.parameter)
+        yield replace(binding, argument=name)
 
 
 def _safe(name: str, digest: str) -> str:
@@ -465,9 +457,3 @@ def _safe(name: str, digest: str) -> str:
         return name
     safe = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")
     return safe if ARGUMENT_NAME.fullmatch(safe) else f"{safe[:55]}_{digest}"
-
-
-def _pointer(path: Sequence[str | int]) -> str:
-    from portkey_bridge.validation import pointer
-
-    return pointer(path)

@@ -21,9 +21,7 @@ from portkey_bridge.file_values import (
     Sources,
     base64_of,
     is_binary,
-    item_schema,
     names_file,
-    property_schema,
     with_files,
 )
 from portkey_bridge.files import OCTETS, Upload
@@ -40,7 +38,7 @@ JSON_LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonl|jsonlines|x
 JSON_SEQUENCE = re.compile(r"[^;]*[/+]json-seq\b", re.IGNORECASE)
 
 FORM = re.compile(r"application/x-www-form-urlencoded\b", re.IGNORECASE)
-XML_TYPE = re.compile(r"(application|text)/xml\b|[^;]*\+xml\b", re.IGNORECASE)
+XML_TYPE = re.compile(r"[^;]*[/+]xml\s*(;|$)", re.IGNORECASE)
 
 #: Media types of text, whose bodies are the text itself.
 TEXT_TYPE = re.compile(
@@ -72,6 +70,10 @@ class Body:
         """What is sent, one after the other."""
         return [*pieces(self.content, self.boundary)] if isinstance(self.content, tuple) else [self.content]
 
+    def read(self) -> bytes:
+        """Read the whole body, to be a part of another."""
+        return b"".join(piece.read() if isinstance(piece, Upload) else piece for piece in self.pieces)
+
 
 def encode_body(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode a body by its media type. Raises Unwritable."""
@@ -83,7 +85,7 @@ def content_text(value: Any, media_type: MediaType, sources: Sources) -> str:
     if isinstance(value, str) and not JSON_TYPE.match(media_type.name):
         return value
     if FORM.match(media_type.name) or XML_TYPE.match(media_type.name):
-        return b"".join(_bytes(encode_body(value, media_type, sources))).decode()
+        return encode_body(value, media_type, sources).read().decode()
     return json_text(value)
 
 
@@ -120,22 +122,19 @@ def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) 
         pairs = _styled(name, value, encoding, escape_of("query", True) if allow_reserved else quote_plus)
         yield from ((quote_plus(key), text) for key, text in pairs)
     elif (declared := _one_type(encoding)) and (JSON_TYPE.match(declared) or XML_TYPE.match(declared)):
-        schema = property_schema(media_type.schema, name, sources.shapes)
+        schema = sources.shapes.of_property(media_type.schema, name)
         body = encode_body(value, MediaType(declared, schema, {}), sources)
-        yield quote_plus(name), quote_plus(b"".join(_bytes(body)))
+        yield quote_plus(name), quote_plus(body.read())
     else:
         items = value if isinstance(value, list) else [value]
         yield from ((quote_plus(name), quote_plus(literal(item))) for item in items if item is not None)
 
 
-def _bytes(body: Body) -> Iterator[bytes]:
-    return (piece.read() if isinstance(piece, Upload) else piece for piece in body.pieces)
-
-
 def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) -> list[Pair]:
-    style = encoding.get("style", "form")
+    style, explode = str(encoding.get("style", "form")), encoding.get("explode")
+    explode = explode if isinstance(explode, bool) else style == "form"
     try:
-        return [*PAIR_STYLES.get(style, form)(name, value, encoding.get("explode", style == "form"), escape)]
+        return [*PAIR_STYLES.get(style, form)(name, value, explode, escape)]
     except Unwritable as error:
         raise Unwritable((name, *error.path), error.problem) from error
 
@@ -151,7 +150,8 @@ def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Bod
     Other multipart types are written alike, and from an array part by part (OpenAPI 3.2 section 4.14). Where a form is
     declared as no object, its one part has no name; it is called `file`, as most servers would.
     """
-    kind, boundary = media_type.name.partition(";")[0].strip(), secrets.token_hex(16)
+    kind = _concrete(media_type.name.partition(";")[0].strip(), "multipart/form-data")
+    boundary = secrets.token_hex(16)
     if isinstance(value, dict):
         parts = [part for name, member in value.items() for part in _parts(name, member, media_type, sources)]
     else:
@@ -162,8 +162,8 @@ def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Bod
 
 def _parts(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Part]:
     """Yield the parts of a property. Nothing is percent-encoded in them (OpenAPI 3.2 appendix E)."""
-    schema, encoding = property_schema(media_type.schema, name, sources.shapes), _encoding(media_type, name)
-    kinds = (schema, item_schema(schema, sources.shapes))
+    schema, encoding = sources.shapes.of_property(media_type.schema, name), _encoding(media_type, name)
+    kinds = (schema, sources.shapes.of_items(schema))
     if encoding.keys() & STYLED and not any(is_binary(kind, sources.shapes) for kind in kinds):
         yield from (Part(key, text.encode()) for key, text in _styled(name, value, encoding, str))
     else:
@@ -177,7 +177,7 @@ def _each(
     if not isinstance(value, list):
         yield from _part(name, value, schema, encoding, sources, path)
         return
-    items = item_schema(schema, sources.shapes)
+    items = sources.shapes.of_items(schema)
     for index, item in enumerate(value):
         yield from _part(name, item, items, encoding, sources, (*path, index))
 
@@ -194,12 +194,12 @@ def _part(
         yield Part(name, upload, _type_of_file(upload, encoding), headers)
     elif isinstance(value, dict | list) or (declared and not TEXT_TYPE.match(declared) and not _takes_bytes(declared)):
         body = encode_body(with_files(value, schema, sources, path), MediaType(declared or JSON, schema, {}), sources)
-        yield Part(name, b"".join(_bytes(body)), body.content_type if body.boundary else declared or JSON, headers)
+        yield Part(name, body.read(), body.content_type if body.boundary else declared or JSON, headers)
     else:
         default = OCTETS if base64_of(schema, sources.shapes) else None
         written = with_files(value, schema, sources, path)
         text = encode_text(written, MediaType(declared or "text/plain", {}, {}), sources)
-        yield Part(name, b"".join(_bytes(text)), declared or default, headers)
+        yield Part(name, text.read(), declared or default, headers)
 
 
 def _types(encoding: Mapping[str, Any]) -> list[str]:
@@ -239,7 +239,8 @@ def _type_of_file(upload: Upload, encoding: Mapping[str, Any]) -> str:
 
 def _fixed_headers(encoding: Mapping[str, Any], shapes: Shapes) -> Iterator[Pair]:
     """Yield the headers that an `encoding` declares with one possible value; `Content-Type` is ignored there."""
-    for name, declared in encoding.get("headers", {}).items():
+    listed = encoding.get("headers")
+    for name, declared in listed.items() if isinstance(listed, dict) else ():
         try:
             header = follow(shapes.root, declared)
         except DanglingReference:

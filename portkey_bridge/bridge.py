@@ -24,7 +24,6 @@ from portkey_bridge.security import (
     credentials,
     example_configuration,
     needs_credential,
-    place,
     variable,
     variables,
 )
@@ -79,7 +78,7 @@ class Bridge:
         tool.validate(arguments)
         bound = tool.bind(arguments)
         filled = {
-            place(binding.location, binding.name or "") for binding, value in bound.parameters if value is not None
+            binding.parameter.place for binding, value in bound.parameters if binding.parameter and value is not None
         }
         if needs_credential(tool.operation.security, self.secrets, filled):
             raise _missing_credentials(tool)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Any
-from urllib.parse import unquote, urljoin
+from urllib.parse import urljoin
 
 from portkey_bridge.advice import advise
 from portkey_bridge.cli import Invocation
@@ -24,7 +24,7 @@ from portkey_bridge.listing import about_tokens, listed, variables_of
 from portkey_bridge.normalize import normalize
 from portkey_bridge.objects import METHODS
 from portkey_bridge.operations import Api, Skipped, read_api
-from portkey_bridge.references import encode
+from portkey_bridge.references import decode, encode
 from portkey_bridge.repairs import Repair, Repairs
 from portkey_bridge.request import server_url
 from portkey_bridge.resources import OTHERS
@@ -215,7 +215,7 @@ class _Where:
     def of_repair(self, place: str) -> Place:
         """Give the place that a repair names: a pointer, a method and a path, or words."""
         if place.startswith("#"):
-            return self.at([_token(part) for part in place.split("/")[1:]])
+            return self.at([decode(part) for part in place.split("/")[1:]])
         method, slash, path = place.partition("/")
         return self.operation(method.strip(), slash + path) if slash else Place()
 
@@ -231,10 +231,6 @@ def _lines_of(read_any: Read, uri: str) -> Lines:
     with suppress(DocumentError, ValueError):
         return Lines(text_of(read_any(uri)))
     return Lines("")
-
-
-def _token(part: str) -> str:
-    return unquote(part).replace("~1", "/").replace("~0", "~")
 
 
 def _pointer(tokens: Sequence[str]) -> str:

@@ -37,19 +37,21 @@ OTHER_TYPES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("file", "binary"), ("string", "binary")),
 }
 
+#: A regular expression as ECMAScript's own texts have it. As a pattern it matches nothing: no `/` goes before a start.
+LITERAL = re.compile(r"/(\^.*)/([a-z]*)", re.DOTALL)
+
 #: What a form gives for a value that can't be meant.
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
 DROPPED = frozenset(
-    ("$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment")
+    {"$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"}
 )
 
 #: What may stand beside a `$ref` in OpenAPI 3.0, where it is ignored: annotations do no harm, and `nullable` is meant.
-BESIDE_REFERENCE = frozenset({"$ref", "nullable", "x-nullable", "description", "title", "deprecated"}) | {
-    "readOnly",
-    "writeOnly",
-}
+BESIDE_REFERENCE = frozenset(
+    ("$ref", "nullable", "x-nullable", "description", "title", "deprecated", "readOnly", "writeOnly")
+)
 
 
 def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:
@@ -245,9 +247,20 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _pattern(schema: Schema, say: Say) -> None:
-    """Say which pattern nobody can read. It stays: checks pass over it, and a model may still make sense of it."""
+    """Take the slashes of ECMAScript's literals from around a pattern, and say which one nobody can read.
+
+    That one stays: checks pass over it, and a model may still make sense of it.
+    """
     pattern = schema.get("pattern")
-    if pattern is not None and not compiles(pattern):
+    if pattern is None:
+        return
+    if literal := LITERAL.fullmatch(pattern):
+        pattern, flags = literal.groups()
+        schema["pattern"] = pattern
+        say("pattern stands in slashes, and is read without them")
+        if "i" in flags:  # which no pattern of a schema can say
+            del schema["pattern"]
+    if not compiles(pattern):
         say(f"pattern {printable(pattern)} can't be read, and is not checked")
 
 

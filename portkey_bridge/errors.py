@@ -15,7 +15,8 @@ BridgeError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 
@@ -76,6 +77,12 @@ class Unwritable(ValueError):
         self.path = tuple(path)
         self.problem = problem
         super().__init__(problem)
+
+
+def likely(name: str, known: Collection[str]) -> str:
+    """Say which of the known names an unknown one was meant to be, or else which there are."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join([*known][:40]) or 'none'}"
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def base64_of(schema: Schema, shapes: Shapes) -> str | None:
 
 def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     """Give the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
-    kinds = (schema, item_schema(schema, shapes))
+    kinds = (schema, shapes.of_items(schema))
     if MULTIPART.match(media_type) and any(is_binary(kind, shapes) for kind in kinds):
         return FORMS
     return BASE64_FORMS if any(_text_of_bytes(kind, shapes) for kind in kinds) else None
@@ -75,11 +75,11 @@ def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) ->
         alphabet = _text_of_bytes(schema, sources.shapes) if names_file(value) else None
         return value if alphabet is None else _base64(sources.upload(value, path), alphabet)
     if isinstance(value, list):
-        items = item_schema(schema, sources.shapes)
+        items = sources.shapes.of_items(schema)
         return [with_files(item, items, sources, (*path, index)) for index, item in enumerate(value)]
     if isinstance(value, dict):
         return {
-            name: with_files(member, property_schema(schema, name, sources.shapes), sources, (*path, name))
+            name: with_files(member, sources.shapes.of_property(schema, name), sources, (*path, name))
             for name, member in value.items()
         }
     return value
@@ -98,24 +98,4 @@ def _base64(upload: Upload, alphabet: str) -> str:
 
 def _strings(schema: Schema, shapes: Shapes) -> Iterator[Shape]:
     """Yield the alternatives of a schema that are strings."""
-    return (branch for branch in _alternatives(schema, shapes) if branch.get("type", "string") == "string")
-
-
-def _alternatives(schema: Schema, shapes: Shapes) -> Iterator[Shape]:
-    shape = shapes(schema)
-    yield shape
-    yield from map(shapes, shape.get("anyOf", ()))
-
-
-def item_schema(schema: Schema, shapes: Shapes) -> Schema:
-    """Give the schema of an array's items, also where the array is one of several alternatives."""
-    return next((branch["items"] for branch in _alternatives(schema, shapes) if "items" in branch), {})
-
-
-def property_schema(schema: Schema, name: str, shapes: Shapes) -> Schema:
-    """Give the schema of a property: its own, in an alternative, or that of properties without one."""
-    for branch in _alternatives(schema, shapes):
-        if name in branch.get("properties", ()):
-            return branch["properties"][name]
-    further = (branch.get("additionalProperties") for branch in _alternatives(schema, shapes))
-    return next(filter(None, further), {})
+    return (branch for branch in shapes.alternatives(schema) if branch.get("type", "string") == "string")

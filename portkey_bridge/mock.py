@@ -47,11 +47,11 @@ from portkey_bridge.errors import DanglingReference, SettingsError, Violation
 from portkey_bridge.load import load_api
 from portkey_bridge.operations import Api, Operation, Parameter, Schema, SecurityScheme
 from portkey_bridge.patterns import Patterns
-from portkey_bridge.references import follow
+from portkey_bridge.references import follow, pointer_to
 from portkey_bridge.samples import Samples
 from portkey_bridge.security import needs_credential, variable
 from portkey_bridge.shapes import Shape, Shapes
-from portkey_bridge.validation import explain, pointer
+from portkey_bridge.validation import explain
 
 if TYPE_CHECKING:
     from portkey_bridge.cli import Invocation
@@ -342,11 +342,11 @@ def _explain(error: Exception) -> Iterator[Violation]:
     if isinstance(cause, InvalidSchemaValue):
         for broken in cause.schema_errors:
             if isinstance(broken, ValidationError):
-                yield from explain(broken, lambda path: pointer([*place, *path]))
+                yield from explain(broken, lambda path: pointer_to([*place, *path]))
     elif isinstance(cause, MediaTypeDeserializeError):  # it cannot always write itself
-        yield Violation(pointer(place), f"cannot be read as {cause.mimetype}")
+        yield Violation(pointer_to(place), f"cannot be read as {cause.mimetype}")
     else:
-        yield Violation(pointer(place), str(cause)[:300])
+        yield Violation(pointer_to(place), str(cause)[:300])
 
 
 def _asks_for_stream(body: bytes) -> bool:

@@ -13,23 +13,18 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from portkey_bridge.circles import open_circles
-from portkey_bridge.dialect import Say, modernize
+from portkey_bridge.dialect import DROPPED, FORMS, Say, modernize
 from portkey_bridge.document import Document, Retrieve, others_of_document
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.localize import localize
-from portkey_bridge.objects import APPLICATORS, METHODS
+from portkey_bridge.objects import METHODS
 from portkey_bridge.references import encode
 from portkey_bridge.repairs import Repairs, printable
 from portkey_bridge.resources import OTHERS, Resources
 from portkey_bridge.swagger import from_swagger, is_body, parameter_schema, request_body
 
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
-KEYWORDS = frozenset(APPLICATORS) | {
-    *("$id", "$schema", "$anchor", "$dynamicAnchor", "$ref", "$dynamicRef", "$vocabulary", "type", "enum", "const"),
-    *("required", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern", "format"),
-    *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
-    *("minContains", "maxContains", "dependentRequired"),
-}
+KEYWORDS = (FORMS.keys() | DROPPED | {"type", "const"}) - {"definitions"}
 
 
 class Normalized(NamedTuple):

@@ -7,7 +7,7 @@ said. Both name the method and the path.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,21 +23,44 @@ Schema = Any
 #: The default style of a parameter by its location (OpenAPI 3.2 section 4.12.2.2).
 DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form", "querystring": "form"}
 
-#: Header parameters that OpenAPI says to ignore (3.2 section 4.12.1), as the document says them elsewhere, and those
+#: Header parameters that OpenAPI says to ignore (3.2 section 4.12.2.1), as the document says them elsewhere, and those
 #: that follow from the connection and the body (RFC 9110 sections 7 and 8.6), never from an argument.
 IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
     *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
 }
 
+#: Types of security schemes, in lower case, and the schemes of HTTP that they mean. In OpenAPI 3 `basic` and `bearer`
+#: are schemes of the type `http`; many documents write them as types, as Swagger 2.0 has the first.
+SECURITY_TYPES = {
+    "apikey": ("apiKey", ""),
+    "oauth2": ("oauth2", "bearer"),
+    "openidconnect": ("openIdConnect", "bearer"),
+    "mutualtls": ("mutualTLS", ""),
+    "basic": ("http", "basic"),
+    "bearer": ("http", "bearer"),
+}
+
+#: Where an API key may go (OpenAPI 3.2 section 4.27.1).
+CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
+
 #: Names of methods and of header fields (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-#: A variable of a path template (OpenAPI 3.2 section 4.8.2).
+#: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
 MAX_OPERATIONS = 25_000
 MAX_PARAMETERS = 1_000
+
+
+Place = tuple[str, str]
+"""The location and the name of a parameter or credential, as `place` gives it."""
+
+
+def place(location: str, name: str) -> Place:
+    """Give what two things share that would overwrite each other. Case means nothing in a header's name."""
+    return location, name.lower() if location == "header" else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +88,11 @@ class Parameter:
     content: MediaType | None
     deprecated: bool
 
+    @property
+    def place(self) -> Place:
+        """The place that the value takes."""
+        return place(self.location, self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
@@ -84,6 +112,11 @@ class SecurityScheme:
     location: str
     name: str
     scheme: str
+
+    @property
+    def place(self) -> Place:
+        """The place that the credential takes."""
+        return place(self.location, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,19 +302,18 @@ class _Reader:
 
     def all_parameters(self, item: PathItem, operation: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         """Give the path's parameters and the operation's own, which go before, as the path template needs them."""
-        inherited = {(parameter.location, parameter.name): parameter for parameter in item.parameters}
-        own = {(parameter.location, parameter.name): parameter for parameter in self.parameters(operation, where)}
+        inherited = {parameter.place: parameter for parameter in item.parameters}
+        own = {parameter.place: parameter for parameter in self.parameters(operation, where)}
         declared = tuple((inherited | own).values())
         if len(declared) > MAX_PARAMETERS:
             raise DocumentError("the operation", f"has more than {MAX_PARAMETERS:,} parameters", "Reduce them.")
         return tuple(self.as_in_template(declared, item.path, where))
 
-    def as_in_template(self, declared: Iterable[Parameter], path: str, where: str) -> Iterator[Parameter]:
+    def as_in_template(self, declared: Sequence[Parameter], path: str, where: str) -> Iterator[Parameter]:
         """Leave out path parameters that have no place in the path, and declare those that nobody did.
 
         A path may hold a query, against the rules. What that names can be declared as what it is.
         """
-        declared = list(declared)
         before_query, _, query = path.partition("#")[0].partition("?")
         in_query = {parameter.name for parameter in declared if parameter.location == "query"}
         missing = dict.fromkeys(VARIABLE.findall(before_query))
@@ -298,15 +330,15 @@ class _Reader:
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
 
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
-        read: dict[tuple[str, str], Parameter] = {}
+        read: dict[Place, Parameter] = {}
         for value in _list(owner.get("parameters")):
             parameter = self.parameter_or_none(self.found(value, "a parameter", "it is left out", where), where)
             if parameter is None or (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS):
                 continue
-            if (parameter.location, parameter.name) in read:
+            if parameter.place in read:
                 name = f"{printable(parameter.name)} in {parameter.location}"
                 self.repairs.add(f"the parameter {name} is declared twice; the last one counts", where)
-            read[parameter.location, parameter.name] = parameter
+            read[parameter.place] = parameter
         return tuple(read.values())
 
     def parameter_or_none(self, value: dict[str, Any] | None, where: str) -> Parameter | None:
@@ -394,11 +426,15 @@ class _Reader:
         if not scheme:
             self.repairs.add(f"nobody declares the security scheme {printable(key)}; calls do without it", where)
             return None
-        kind = _text(scheme.get("type"))
-        if kind == "apiKey":
-            return SecurityScheme(key, kind, _text(scheme.get("in")), _text(scheme.get("name")), "")
-        written = _text(scheme.get("scheme")).lower() if kind == "http" else "bearer"
-        return SecurityScheme(key, kind, "header", "Authorization", written)
+        given = _text(scheme.get("type")).lower()
+        kind, written = SECURITY_TYPES.get(given, (given, _text(scheme.get("scheme")).lower()))
+        location = _text(scheme.get("in")).lower() if kind == "apiKey" else "header"
+        if not kind or (kind == "http" and not written) or location not in CREDENTIAL_LOCATIONS:
+            problem = f"the security scheme {printable(key)} does not say how its credential is sent"
+            self.repairs.add(f"{problem}; calls do without it", where)
+            return None
+        name = _text(scheme.get("name")) if kind == "apiKey" else "Authorization"
+        return SecurityScheme(key, kind, location, name, written)
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
         return tuple(server for value in _list(owner.get("servers")) if (server := self.server(value, where)))

@@ -6,7 +6,6 @@ engine here reads, or that takes for ever, says nothing.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import regex
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+
+from portkey_bridge.errors import likely
 
 Errors = Iterator[ValidationError]
 
@@ -48,12 +49,12 @@ class Patterns:
                     yield from validator.descend(value[name], below, path=name, schema_path=pattern)
 
     def _additional_properties(self, validator: Any, below: Any, value: Any, schema: Any) -> Errors:
+        known, patterns = schema.get("properties", {}), schema.get("patternProperties", ())
         for name in value if isinstance(value, dict) else ():
-            patterns = schema.get("patternProperties", ())
-            if name in schema.get("properties", ()) or any(self._matches(each, name) is not False for each in patterns):
+            if name in known or any(self._matches(each, name) is not False for each in patterns):
                 continue
             if below is False:
-                yield ValidationError(_unknown(name, list(schema.get("properties", ()))), path=[name])
+                yield ValidationError(f"there is no such property; {likely(name, known)}", path=[name])
             else:
                 yield from validator.descend(value[name], below, path=name)
 
@@ -78,9 +79,3 @@ def unless_it_fails(keyword: Callable[[Any, Any, Any, Any], Any]) -> Callable[[A
             return
 
     return check
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known[:40]) or 'none'}"
-    return f"there is no such property; {hint}"

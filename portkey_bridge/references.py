@@ -1,11 +1,12 @@
-"""Following `$ref` inside one document (RFC 6901 pointers in URI fragments)."""
+"""JSON pointers (RFC 6901): written, as URI fragments, and followed behind each `$ref` inside one document."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, unquote
 
-from jsonpointer import JsonPointerException, resolve_pointer
+from jsonpointer import JsonPointerException, escape, resolve_pointer, unescape
 
 from portkey_bridge.errors import DanglingReference
 
@@ -41,4 +42,14 @@ def encode(token: str) -> str:
     """Write a token of a pointer as it stands in a URI fragment (RFC 6901 section 6)."""
     if token.isalnum() and token.isascii():
         return token
-    return quote(token.replace("~", "~0").replace("/", "~1"), safe="~!$&'()*+,;=:@")
+    return quote(escape(token), safe="~!$&'()*+,;=:@")
+
+
+def decode(token: str) -> str:
+    """Read a token of a pointer as it stands in a URI fragment (RFC 6901 section 6)."""
+    return str(unescape(unquote(token)))
+
+
+def pointer_to(path: Iterable[str | int]) -> str:
+    """Write a path inside a value as a JSON pointer (RFC 6901 section 3)."""
+    return "".join(f"/{escape(str(part))}" for part in path)

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 import httpx
-from jsonpointer import JsonPointer
 
 from portkey_bridge import __version__
 from portkey_bridge.arguments import Bound
@@ -23,8 +23,9 @@ from portkey_bridge.bodies import FORM, JSON_TYPE, Body, content_text, encode_bo
 from portkey_bridge.errors import ArgumentsError, NoServerError, Unwritable, Violation
 from portkey_bridge.file_values import Sources
 from portkey_bridge.files import PieceStream, in_memory, size_of
-from portkey_bridge.operations import Operation, Parameter, Server
-from portkey_bridge.security import COOKIES, Credential, place, stands_in
+from portkey_bridge.operations import VARIABLE, Operation, Parameter, Place, Server, place
+from portkey_bridge.references import pointer_to
+from portkey_bridge.security import COOKIES, Credential, stands_in
 from portkey_bridge.styles import (
     PAIR_STYLES,
     PATH_STYLES,
@@ -41,8 +42,6 @@ from portkey_bridge.tools import Tool
 
 #: What a path template may hold unescaped: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
-
-VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class _Writer:
         )
 
     def refuse(self, argument: str, problem: str) -> NoReturn:
-        raise ArgumentsError(self.tool.name, [Violation(JsonPointer.from_parts([argument]).path, problem)])
+        raise ArgumentsError(self.tool.name, [Violation(pointer_to([argument]), problem)])
 
     @contextmanager
     def writing(self, argument: str) -> Iterator[None]:
@@ -127,8 +126,7 @@ class _Writer:
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
         for (binding, _), credential in product(self.bound.parameters, self.credentials):
-            parameter = place(binding.location, binding.name or "")
-            if stands_in(parameter, place(credential.location, credential.name)):
+            if binding.parameter is not None and stands_in(binding.parameter.place, credential.place):
                 self.refuse(binding.argument, f"is sent from the variable {credential.variable}; leave it out")
 
     def path(self) -> Pair:
@@ -174,7 +172,7 @@ class _Writer:
                 yield f"{escape(credential.name)}={escape(credential.value)}"
 
     def whole_query(self, parameter: Parameter, value: Any) -> str:
-        """Write the whole query from one value (OpenAPI 3.2 section 4.12.2, `in: querystring`)."""
+        """Write the whole query from one value (OpenAPI 3.2 section 4.12.1, `querystring`)."""
         if parameter.content is None:
             query = "&".join(f"{escape(name)}={text}" for name, text in form(parameter.name, value, True, escape))
         else:
@@ -192,11 +190,16 @@ class _Writer:
                     self.keep_out(location, parameter, name)
                     yield f"{name if parameter.style == 'cookie' else escape(name)}={text}"
 
+    @cached_property
+    def taken(self) -> frozenset[Place]:
+        """The places of all parameters and credentials."""
+        declared = (parameter.place for parameter in self.tool.operation.parameters)
+        return frozenset([*declared, *(credential.place for credential in self.credentials)])
+
     def keep_out(self, location: str, parameter: Parameter, name: str) -> None:
         """Keep a member of an object, which has a name of its own, out of the place of anything else."""
-        others = {other.name for other in self.tool.operation.parameters if other.location == location}
-        others |= {credential.name for credential in self.credentials if credential.location == location}
-        if name != parameter.name and name in others:
+        there = place(location, name)
+        if there in self.taken and there != parameter.place:
             raise Unwritable((), f"{name!r} in it would be read as the {location} parameter of that name")
 
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
@@ -215,10 +218,10 @@ class _Writer:
         for argument, parameter, value in self.values("header"):
             with self.writing(argument):
                 text = self.header_text(parameter, value)
-                if text is not None and place("header", parameter.name) != COOKIES:
+                if text is not None and parameter.place != COOKIES:
                     yield parameter.name, _header_value(text)
         for credential in self.credentials:
-            if credential.location == "header":
+            if credential.location == "header" and credential.place != COOKIES:
                 yield credential.name, credential.value.encode()
         if cookies := "; ".join(self.cookies()):
             yield "cookie", cookies.encode()
@@ -231,15 +234,19 @@ class _Writer:
         return content_text(value, parameter.content, self.sources)
 
     def cookies(self) -> Iterator[str]:
-        """Yield the cookies: each pair is one, as a semicolon is what separates them (OpenAPI 3.2 appendix D)."""
+        """Yield what the one header has between semicolons (RFC 6265 section 5.4): each pair is a cookie (OpenAPI 3.2
+        appendix D), and what is declared as a header of this name may be several.
+        """
         for argument, parameter, value in self.values("header"):
-            if place("header", parameter.name) == COOKIES and value is not None:
+            if parameter.place == COOKIES and value is not None:
                 with self.writing(argument):
                     yield _header_value(self.header_text(parameter, value) or "").decode()
         yield from self.pairs("cookie")
         for credential in self.credentials:
             if credential.location == "cookie":
                 yield f"{credential.name}={credential.value}"
+            elif credential.place == COOKIES:
+                yield credential.value
 
     def body(self) -> Body | None:
         media_type = self.bound.of.media_type

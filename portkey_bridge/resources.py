@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus, urldefrag, urljoin, urlsplit
 
+from jsonpointer import unescape
+
 from portkey_bridge.document import Document, Retrieve
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.references import encode
@@ -204,7 +206,7 @@ def _refers(value: Any) -> bool:
 def _token(value: Any, raw: str) -> str | None:
     """Give the key or index that a token of a fragment means: percent-encoded, or, against the rules, not so."""
     for text in (unquote(raw), raw, unquote_plus(raw)):
-        token = text.replace("~1", "/").replace("~0", "~")
+        token = unescape(text)
         if isinstance(value, dict) and token in value:
             return token
         if isinstance(value, list) and token.isdecimal() and token.isascii() and int(token) < len(value):

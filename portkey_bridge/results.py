@@ -20,6 +20,7 @@ import msgspec
 from jsonpointer import JsonPointer, JsonPointerException
 
 from portkey_bridge.errors import CallError
+from portkey_bridge.references import pointer_to
 from portkey_bridge.settings import Bounds
 from portkey_bridge.views import PointerToNowhere
 
@@ -129,20 +130,20 @@ def _locate(value: Json, pointer: str) -> tuple[Json, str, tuple[int | None, int
             value, bounds, parts[at] = found, (None, None), last
         else:
             value = _child(container, parts, at)
-    return value, JsonPointer.from_parts(parts).path, bounds
+    return value, pointer_to(parts), bounds
 
 
 def _child(container: Any, parts: list[str], at: int) -> Json:
     child = container.get(parts[at]) if isinstance(container, _Array | _Object) else None
     if child is None:
-        prefix = JsonPointer.from_parts(parts[:at]).path
-        raise PointerToNowhere(JsonPointer.from_parts(parts).path, prefix, _available(container))
+        prefix = pointer_to(parts[:at])
+        raise PointerToNowhere(pointer_to(parts), prefix, _available(container))
     return child
 
 
 def _available(container: Any) -> list[str]:
     if isinstance(container, _Object):
-        return [str(JsonPointer.from_parts([name]).path) for name, _ in container.between(0, MOST_NAMES)]
+        return [pointer_to([name]) for name, _ in container.between(0, MOST_NAMES)]
     return [f"an index from 0 to {len(container) - 1}"] if isinstance(container, _Array) and container else []
 
 
@@ -314,7 +315,7 @@ def _view_object(members: _Object, pointer: str, room: int, depth: int, start: i
     pointers: dict[str, str] = {}
     shown: dict[str, str] = {}
     for name, value in members.between(start, stop):
-        pointers[name] = pointer + str(JsonPointer.from_parts([name]).path)
+        pointers[name] = pointer + pointer_to([name])
         least = _least(value, pointers[name])
         if shown and len(name) + len(least) + 4 > room:
             break

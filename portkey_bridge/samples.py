@@ -21,7 +21,6 @@ from referencing import Registry
 from portkey_bridge.operations import Schema
 from portkey_bridge.patterns import Patterns
 from portkey_bridge.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
-from portkey_bridge.validation import NOT_FOR_VALIDATION
 
 #: Texts of the formats that JSON Schema (2020-12, validation 7.3) and OpenAPI name.
 FORMATS = {
@@ -66,7 +65,6 @@ class Samples:
         self._depth = depth
         self._values = 0
         self._validator: Any = extend(Draft202012Validator, Patterns().keywords)  # type: ignore[no-untyped-call]
-        self._document = {key: value for key, value in shapes.root.items() if key not in NOT_FOR_VALIDATION}
 
     def __call__(self, schema: Schema, name: str = "value") -> Any:
         """Give a value for `schema`, None where none exists. `name` is what the value is called: texts repeat it."""
@@ -79,7 +77,7 @@ class Samples:
     def fits(self, schema: Schema, value: Any) -> bool:
         """Tell whether the value is valid under the schema, its format included."""
         validator = self._validator(
-            {**self._document, "allOf": [schema]},
+            {**self.root, "allOf": [schema]},
             registry=Registry(),
             format_checker=Draft202012Validator.FORMAT_CHECKER,
         )

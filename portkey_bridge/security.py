@@ -13,15 +13,12 @@ from itertools import chain, product
 from urllib.parse import quote, quote_plus
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.operations import SecurityScheme
+from portkey_bridge.operations import Place, SecurityScheme, place
 from portkey_bridge.settings import Settings, as_variable
 from portkey_bridge.sources import is_url
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 """Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
-
-Place = tuple[str, str]
-"""The location and the name of a parameter or credential, as `place` gives it."""
 
 #: The variable of a scheme that has no name of its own.
 VARIABLES = {
@@ -64,10 +61,10 @@ class Credential:
     name: str
     value: str = field(repr=False)
 
-
-def place(location: str, name: str) -> Place:
-    """Give what two things share that would overwrite each other. Case means nothing in a header's name."""
-    return location, name.lower() if location == "header" else name
+    @property
+    def place(self) -> Place:
+        """The place that no argument may take while this is sent."""
+        return place(self.location, self.name)
 
 
 #: The place of all cookies, which a document may declare as a header.
@@ -77,6 +74,11 @@ COOKIES = place("header", "Cookie")
 def stands_in(parameter: Place, credential: Place) -> bool:
     """Tell whether a parameter would take the place of a credential."""
     return parameter == credential or (parameter == COOKIES and credential[0] == "cookie")
+
+
+def places(security: Security) -> frozenset[Place]:
+    """Give the places of everything that the alternatives name."""
+    return frozenset(scheme.place for scheme in chain(*security))
 
 
 def variable(scheme: SecurityScheme) -> str | None:
@@ -128,8 +130,7 @@ def needs_credential(security: Security, secrets: Mapping[str, str], filled: Col
     names = variables(security)
     if not names or not all(security) or any(name in secrets for name in names):
         return False
-    needed = [place(scheme.location, scheme.name) for scheme in chain(*security)]
-    return not any(stands_in(parameter, credential) for parameter, credential in product(filled, needed))
+    return not any(stands_in(parameter, credential) for parameter, credential in product(filled, places(security)))
 
 
 def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
@@ -138,14 +139,14 @@ def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credent
     Where two claim the same place, the first satisfied alternative decides.
     """
     satisfied = [option for option in security if all(variable(scheme) in secrets for scheme in option)]
-    places: dict[Place, Credential] = {}
+    found: dict[Place, Credential] = {}
     for scheme in chain(*satisfied, *security):
         name = variable(scheme)
         if name is not None and name in secrets:
             written = _written(scheme, secrets[name])
             credential = Credential(name, scheme.location, scheme.name, written)
-            places.setdefault(place(scheme.location, scheme.name), credential)
-    return tuple(places.values())
+            found.setdefault(credential.place, credential)
+    return tuple(found.values())
 
 
 def _written(scheme: SecurityScheme, secret: str) -> str:

@@ -14,11 +14,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from urllib.parse import unquote
 
 from portkey_bridge.objects import APPLICATORS
 from portkey_bridge.operations import Schema
-from portkey_bridge.references import lookup
+from portkey_bridge.references import decode, lookup
 
 Shape = dict[str, Any]
 
@@ -116,6 +115,24 @@ class Shapes:
             self._targets[reference] = lookup(self.root, reference)
         return self._targets[reference]
 
+    def alternatives(self, schema: Schema) -> Iterator[Shape]:
+        """Yield the shape of a schema, and those of its alternatives."""
+        shape = self(schema)
+        yield shape
+        yield from map(self, shape.get("anyOf", ()))
+
+    def of_items(self, schema: Schema) -> Schema:
+        """Give the schema of an array's items, also where the array is one of several alternatives."""
+        return next((branch["items"] for branch in self.alternatives(schema) if "items" in branch), {})
+
+    def of_property(self, schema: Schema, name: str) -> Schema:
+        """Give the schema of a property: its own, in an alternative, or that of properties without one."""
+        for branch in self.alternatives(schema):
+            if name in branch.get("properties", ()):
+                return branch["properties"][name]
+        further = (branch.get("additionalProperties") for branch in self.alternatives(schema))
+        return next(filter(None, further), {})
+
     def cannot_have(self, schema: Schema, name: str) -> bool:
         """Tell whether no request has a property of this name, though `schema` may require it.
 
@@ -179,7 +196,7 @@ class Shapes:
         allowed = self._allowed(branch, discriminator["propertyName"])
         if len(allowed) == 1 or not isinstance(reference, str):
             return allowed[:1] if len(allowed) == 1 else []
-        name = unquote(reference.rpartition("/")[2]).replace("~1", "/").replace("~0", "~")
+        name = decode(reference.rpartition("/")[2])
         return [name] if not allowed or name in allowed else []
 
     def _allowed(self, branch: Schema, name: str) -> list[Any]:

@@ -1,6 +1,6 @@
 """Parameter styles: a value becomes text in a path, a query, a header or a cookie.
 
-The table of OpenAPI 3.2 section 4.12.2.3 ("Style Examples") decides, and RFC 6570 for what it leaves open: `null` is
+The table "Style Examples" of OpenAPI 3.2 section 4.12 decides, and RFC 6570 for what it leaves open: `null` is
 undefined there, so it is left out, alone and inside arrays and objects (section 2.3).
 """
 
@@ -22,7 +22,7 @@ Pair = tuple[str, str]
 UNRESERVED = "-._~"
 
 #: What `allowReserved` lets pass besides (RFC 3986 section 2.2), without what would end or split the value there:
-#: OpenAPI 3.2 appendix C for queries and section 4.12.1 for paths, RFC 6265 section 4.1.1 for cookies.
+#: OpenAPI 3.2 appendix C for queries and section 4.8.2 for paths, RFC 6265 section 4.1.1 for cookies.
 RESERVED = {"query": ":/?@!$'()*,;", "path": ":@!$&'()*+,=", "cookie": ":/?#[]@!$&'()*+"}
 
 
@@ -58,11 +58,11 @@ def json_text(value: Any, *, ascii_only: bool = False) -> str:
     except ValueError as error:
         raise Unwritable((), "infinity and NaN are no numbers of JSON (RFC 8259 section 6)") from error
     if ".0" in text or "e+" in text:  # as every whole float is written, so that most values are gone through once only
-        return json.dumps(plain(value), ensure_ascii=ascii_only, separators=(",", ":"))
+        return json.dumps(with_integers(value), ensure_ascii=ascii_only, separators=(",", ":"))
     return text
 
 
-def plain(value: Any) -> Any:
+def with_integers(value: Any) -> Any:
     """Give the value with whole numbers written as integers, which is what strict readers of JSON want.
 
     As in ECMAScript (section 6.1.6.1.20, Number::toString), numbers of more than 21 digits keep their exponent.
@@ -70,8 +70,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return int(value)
     if isinstance(value, dict):
-        return {name: plain(member) for name, member in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
+        return {name: with_integers(member) for name, member in value.items()}
+    return [with_integers(item) for item in value] if isinstance(value, list) else value
 
 
 def _items(value: list[Any]) -> list[str]:
@@ -92,7 +92,7 @@ def _joined(value: Any, delimiter: str, explode: bool, escape: Escape) -> str:
         )
     if isinstance(value, list):
         return delimiter.join(_apart(text, delimiter, escape) for text in _items(value))
-    return "" if value is None else escape(literal(value))
+    return escape(literal(value))
 
 
 def _apart(text: str, delimiters: str, escape: Escape) -> str:
@@ -112,9 +112,9 @@ def simple(name: str, value: Any, explode: bool, escape: Escape) -> str:
 
 def label(name: str, value: Any, explode: bool, escape: Escape) -> str:
     """Style `label` (RFC 6570 section 3.2.5), in paths."""
-    exploded = explode and isinstance(value, dict | list)
-    if exploded and not _is_defined(value):
+    if not _is_defined(value):
         return ""
+    exploded = explode and isinstance(value, dict | list)
     return "." + _joined(value, "." if exploded else ",", explode, escape)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from portkey_bridge.arguments import Arguments, Bound, read_arguments
 from portkey_bridge.errors import ArgumentsError, DocumentError, SettingsError
 from portkey_bridge.operations import Api, Operation, Skipped
-from portkey_bridge.security import place, variables
+from portkey_bridge.security import variables
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shape, Shapes
 from portkey_bridge.views import EXPANSION, EXPANSION_FACTOR, Views
@@ -117,15 +117,12 @@ def build_tools(api: Api, shapes: Shapes | None = None) -> tuple[list[Tool], lis
 
 
 def _tool(operation: Operation, name: str, shapes: Shapes, room: int) -> Tool:
-    credential_places = frozenset(
-        place(scheme.location, scheme.name) for alternative in operation.security for scheme in alternative
-    )
     return Tool(
         name=name,
         title=_title(operation),
         description=_listed_words(operation, room),
         operation=operation,
-        arguments=read_arguments(operation, shapes, credential_places),
+        arguments=read_arguments(operation, shapes),
         variables=variables(operation.security),
     )
 

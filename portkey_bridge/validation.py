@@ -7,11 +7,12 @@ engine here reads, or that takes for ever, and a schema that leads back to itsel
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
-from jsonpointer import JsonPointer
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
@@ -20,6 +21,7 @@ from referencing import Registry
 from portkey_bridge.errors import DanglingReference, Violation
 from portkey_bridge.operations import Schema
 from portkey_bridge.patterns import Errors, Patterns, unless_it_fails
+from portkey_bridge.references import pointer_to
 from portkey_bridge.shapes import Shapes
 
 #: Characters of a given value that a violation repeats.
@@ -27,9 +29,6 @@ SHOWN = 80
 
 #: How many errors are told again where a second way leads to the same schema and value.
 TOLD_AGAIN = 8
-
-#: Fields of the document's root that JSON Schema would take for its own.
-NOT_FOR_VALIDATION = frozenset({"$schema", "$id", "$self", "$ref"})
 
 
 class Validation:
@@ -39,10 +38,9 @@ class Validation:
         self._shapes = shapes
         self._results: dict[tuple[int, int], list[ValidationError]] = {}
         self._patterns = Patterns()
-        document = {key: value for key, value in shapes.root.items() if key not in NOT_FOR_VALIDATION}
         validator: Any = extend(Draft202012Validator, self._keywords())  # type: ignore[no-untyped-call]
         # The explicit empty registry makes a reference to elsewhere an error instead of a download.
-        self._validator = validator({**document, "allOf": [schema]}, registry=Registry())
+        self._validator = validator({**shapes.root, "allOf": [schema]}, registry=Registry())
 
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
         """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
@@ -68,6 +66,7 @@ class Validation:
                 known["allOf"](validator, branches, value, schema), schema
             ),
             "oneOf": known["anyOf"],
+            "multipleOf": _multiple_of,
             "required": self._required,
             "properties": self._properties,
             **self._patterns.keywords,
@@ -116,6 +115,17 @@ class Validation:
             if _is_of_additional(error) and path[0] in self._shapes(schema).get("properties", ()):
                 continue
             yield error
+
+
+def _multiple_of(validator: Any, divisor: float, value: Any, schema: Any) -> Errors:
+    """`multipleOf` by the digits that are written: 0.07 is a multiple of 0.01, whatever the quotient of the floats."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and abs(value) < math.inf and _exactly(value) % _exactly(divisor):
+        yield ValidationError("is no multiple")
+
+
+def _exactly(number: float) -> Fraction:
+    return Fraction(number if isinstance(number, int) else repr(number))
 
 
 def _is_of_additional(error: ValidationError) -> bool:
@@ -239,7 +249,7 @@ def _in_one_branch(cause: ValidationError) -> str:
         return f"needs {cause.relative_path[-1]}"
     # A union inside is not told: unions of unions would be told over and over.
     problem = "fits none of its alternatives" if cause.validator in ("anyOf", "oneOf") else _describe(cause)
-    return f"{pointer(list(cause.relative_path))} {problem}".lstrip()
+    return f"{pointer_to(cause.relative_path)} {problem}".lstrip()
 
 
 def _is_shallow(cause: ValidationError) -> bool:
@@ -299,8 +309,3 @@ EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
 
 #: Keywords whose explanation is not about the value as a whole.
 COMPLETE = frozenset({"required", "additionalProperties", "unevaluatedProperties", "dependentRequired"})
-
-
-def pointer(path: Sequence[str | int]) -> str:
-    """Write a path inside a value as a JSON pointer (RFC 6901)."""
-    return str(JsonPointer.from_parts(path).path)

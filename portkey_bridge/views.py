@@ -18,10 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonpointer import JsonPointer, unescape
+from jsonpointer import unescape
 
 from portkey_bridge.objects import APPLICATORS
 from portkey_bridge.operations import Schema
+from portkey_bridge.references import pointer_to
 from portkey_bridge.shapes import Shape, Shapes, children
 from portkey_bridge.words import plain, shorten
 
@@ -162,8 +163,8 @@ class Views:
             paths = dict(children(self._shapes(schema)))
             path = next((path for end in (1, 2) if (path := tuple(parts[at : at + end])) in paths), None)
             if path is None:
-                below = [JsonPointer.from_parts(path).path for path in paths]
-                raise PointerToNowhere(pointer, JsonPointer.from_parts(parts[:at]).path, below)
+                below = [pointer_to(path) for path in paths]
+                raise PointerToNowhere(pointer, pointer_to(parts[:at]), below)
             schema = paths[path]
             at += len(path)
         return schema
@@ -342,7 +343,7 @@ class Views:
         required = shape.get("required", ())
         for path, schema in children(shape):
             if path[0] not in VERBATIM:
-                below = pointer + JsonPointer.from_parts(path).path
+                below = pointer + pointer_to(path)
                 yield _Child(path, schema, below, path[0] != "properties" or path[-1] in required)
 
     def _complete(self, leaf: Shape, rendered: list[tuple[tuple[str, ...], Shape]]) -> Shape:

@@ -8,8 +8,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from portkey_bridge.errors import Unwritable
-from portkey_bridge.file_values import Path, item_schema, property_schema
+from portkey_bridge.file_values import Path
 from portkey_bridge.operations import Schema
+from portkey_bridge.references import decode
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.styles import literal
 
@@ -27,7 +28,7 @@ def to_xml(value: Any, schema: Schema, shapes: Shapes) -> bytes:
     Raises Unwritable for names and characters that XML does not have.
     """
     reference = schema.get("$ref") if isinstance(schema, dict) else None
-    name = reference.rpartition("/")[2] if isinstance(reference, str) else "root"
+    name = decode(reference.rpartition("/")[2]) if isinstance(reference, str) else "root"
     hints = shapes(schema).get("xml", {})
     elements = list(_elements(name, value, schema, shapes, ()))
     root = elements[0] if not isinstance(value, list) or _is_wrapped(hints) else _new(name, hints, ())
@@ -65,7 +66,7 @@ def _elements(name: str, value: Any, schema: Schema, shapes: Shapes, path: Path)
         yield _element(name, value, schema, shapes, path)
         return
     # The hint's name is the wrapper's; items without a name of their own have the wrapper's, too.
-    wrapped, items = _is_wrapped(hints), item_schema(schema, shapes)
+    wrapped, items = _is_wrapped(hints), shapes.of_items(schema)
     inner = str(hints.get("name", name)) if wrapped else name
     children = [
         element for at, item in enumerate(value) for element in _elements(inner, item, items, shapes, (*path, at))
@@ -92,7 +93,7 @@ def _element(name: str, value: Any, schema: Schema, shapes: Shapes, path: Path) 
 def _fill(element: ET.Element, value: dict[str, Any], schema: Schema, shapes: Shapes, path: Path) -> None:
     """Put the members of an object into its element: attributes, text and elements."""
     for key, member in value.items():
-        below = property_schema(schema, key, shapes)
+        below = shapes.of_property(schema, key)
         hints, there = shapes(below).get("xml", {}), (*path, key)
         kind = "attribute" if hints.get("attribute") is True else hints.get("nodeType")
         if kind == "attribute" and member is not None:

@@ -59,6 +59,7 @@ FORM_CASES = [
         OBJECT, {"style": "deepObject"}, {"b": {"c": ["x"]}, "d": 1}, {"a[b][c][]": ["x"], "a[d]": ["1"]}, id="deep"
     ),
     pytest.param(ARRAY, {"contentType": "application/json"}, ["x"], {"a": ['["x"]']}, id="array-as-JSON"),
+    pytest.param(ARRAY, {"style": ["form"], "explode": None}, ["x", "y"], {"a": ["x,y"]}, id="style-that-is-none"),
     pytest.param(TEXT, {"contentType": "application/json"}, "x", {"a": ['"x"']}, id="text-as-JSON"),
     pytest.param(TEXT, {"allowReserved": True}, "/x?y&z+ ü", {"a": ["/x?y&z+ ü"]}, id="reserved"),
     pytest.param(BYTES, {}, "data:,abc", {"a": ["YWJj"]}, id="base64-of-a-file"),
@@ -97,6 +98,7 @@ PART_CASES = [
     pytest.param(BINARY, {"contentType": "image/*"}, PNG, [PNG_FILE], b"", id="file-of-a-range"),
     pytest.param(BINARY, {"contentType": "a/b"}, PNG, [("d.png", "a/b", PNG_FILE[2])], b"", id="file-of-another-type"),
     pytest.param(TEXT, {"contentType": "text/csv"}, "x,y", ["x,y"], b"text/csv", id="text-of-a-type"),
+    pytest.param(TEXT, {"headers": None}, "x", ["x"], b"x", id="headers-of-nothing"),
     pytest.param(TEXT, {"contentType": "application/json"}, "x", ['"x"'], b"application/json", id="text-as-JSON"),
     pytest.param(ARRAY, {"explode": False}, ["x", "y z"], ["x,y z"], b"", id="comma"),
     pytest.param(ARRAY, {"style": "spaceDelimited"}, ["x", "y"], ["x y"], b"", id="space"),
@@ -157,9 +159,10 @@ async def test_raw_bodies(
     assert (request.header("content-type"), request.body) == (content_type or media_type, expected)
 
 
-async def test_a_multipart_body_of_nothing(recorder: Recorder) -> None:
-    """A multipart body that is required is sent without parts where no argument fills it."""
-    request = await sent(recorder, body(MULTIPART, prop(TEXT)), {})
+@pytest.mark.parametrize("media_type", [MULTIPART, "multipart/*"])
+async def test_a_multipart_body_of_nothing(recorder: Recorder, media_type: str) -> None:
+    """A required multipart body is sent without parts where no argument fills it; a range of them as a form."""
+    request = await sent(recorder, body(media_type, prop(TEXT)), {})
     assert form_of(request) == ({}, {})
     assert (request.header("content-type") or "").startswith("multipart/form-data; boundary=")
 

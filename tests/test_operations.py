@@ -43,6 +43,12 @@ PARAMETERS = [
     pytest.param(
         [{**ID, "schema": STRING}, ID], [("path", "id", True, {"type": "integer"})], "declared twice", id="twice"
     ),
+    pytest.param(
+        [ID, *({"name": name, "in": "header", "schema": STRING} for name in ("X-A", "x-a"))],
+        [("path", "id", True, {"type": "integer"}), ("header", "x-a", False, STRING)],
+        "declared twice",
+        id="twice, as HTTP reads names of headers",
+    ),
     pytest.param([{"name": "id", "in": "path"}], [("path", "id", True, {})], "has no schema", id="without schema"),
     pytest.param(
         [{"name": "id", "in": "path", "type": "integer"}],
@@ -205,6 +211,27 @@ def test_unknown_security_scheme() -> None:
 
     assert [[scheme.key for scheme in option] for option in api.operations[0].security] == [["key"]]
     assert "nobody declares the security scheme ghost" in api.repairs[0]
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        pytest.param(
+            {"type": "HTTP", "scheme": "Digest"}, ("http", "header", "Authorization", "digest"), id="capitals"
+        ),
+        pytest.param({"type": "basic"}, ("http", "header", "Authorization", "basic"), id="as in 2.0"),
+        pytest.param({"type": "bearer"}, ("http", "header", "Authorization", "bearer"), id="a scheme as a type"),
+        pytest.param({"type": "apikey", "in": "Query", "name": "K"}, ("apiKey", "query", "K", ""), id="in any case"),
+        pytest.param({"type": "apiKey", "name": "K"}, None, id="a key without a place"),
+        pytest.param({"type": "http"}, None, id="no scheme of HTTP"),
+    ],
+)
+def test_security_schemes_as_they_are_written(declared: dict[str, str], expected: tuple[str, ...] | None) -> None:
+    """A security scheme is read as it can be meant; one that does not say how it is sent is left out, and said."""
+    api = read({"/a": {"get": {}}}, components={"securitySchemes": {"key": declared}}, security=[{"key": []}])
+    found = [(scheme.type, scheme.location, scheme.name, scheme.scheme) for scheme in api.operations[0].security[0]]
+    assert found == ([expected] if expected else [])
+    assert ("does not say how" in "".join(api.repairs)) is (expected is None)
 
 
 def test_missing_info_has_a_default_title() -> None:

@@ -82,6 +82,37 @@ async def test_json_bodies(
     assert request.header("content-type") == media_type.replace("*/*", "application/json")
 
 
+MEMBERS = {"type": "object", "properties": {"a": TEXT}}
+PATCH = "application/json-patch+json"
+OFFERED: dict[str, Any] = {
+    "text/plain": TEXT,
+    "multipart/form-data": MEMBERS,
+    "application/x-www-form-urlencoded": MEMBERS,
+    PATCH: {"type": "array"},
+    "application/json": MEMBERS,
+}
+
+
+@pytest.mark.parametrize(
+    ("left_out", "arguments", "content_type"),
+    [
+        pytest.param(0, {"a": "x"}, "application/json", id="JSON"),
+        pytest.param(1, {"body": []}, PATCH, id="another-JSON"),
+        pytest.param(2, {"a": "x"}, "application/x-www-form-urlencoded", id="form"),
+        pytest.param(3, {"a": "x"}, "multipart/form-data", id="multipart"),
+        pytest.param(0, {"contentType": PATCH, "body": []}, PATCH, id="the-one-that-is-named"),
+    ],
+)
+async def test_of_several_media_types_one_is_preferred(
+    recorder: Recorder, left_out: int, arguments: dict[str, Any], content_type: str
+) -> None:
+    """JSON goes before forms, multipart and text, whatever the order; `contentType` names another one."""
+    offered = list(OFFERED.items())[: len(OFFERED) - left_out]
+    content = {name: {"schema": schema} for name, schema in offered}
+    request = await sent(recorder, operation(requestBody={"required": True, "content": content}), arguments)
+    assert (request.header("content-type") or "").partition(";")[0] == content_type
+
+
 MULTIPART_SCHEMA = {
     "type": "object",
     "properties": {
@@ -395,23 +426,25 @@ async def test_a_parameter_never_takes_the_place_of_a_credential(recorder: Recor
         assert "mine" in str(with_argument)
 
 
-@pytest.mark.parametrize("location", ["query", "cookie", "querystring"])
-async def test_a_member_never_takes_the_place_of_another(recorder: Recorder, location: str) -> None:
+@pytest.mark.parametrize(
+    ("location", "own"), [("query", "p"), ("cookie", "p"), ("querystring", "p"), ("querystring", "Api-Key")]
+)
+async def test_a_member_never_takes_the_place_of_another(recorder: Recorder, location: str, own: str) -> None:
     """A member of an exploded object is refused that would be read as a credential or as another parameter."""
     form = {"content": {"application/x-www-form-urlencoded": {"schema": OBJECT}}}
     written = form if location == "querystring" else {"schema": OBJECT, "explode": True}
     place = "query" if location == "querystring" else location
     others = [] if location == "querystring" else [{"name": "limit", "in": place, "schema": TEXT}]
-    root = parameters({"name": "p", "in": location, **written}, *others)
+    root = parameters({"name": own, "in": location, **written}, *others)
     root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": place, "name": "Api-Key"}}}
     root["security"] = [{"key": []}]
     async with served(root, Settings(base_url=recorder.url, environ={"API_KEY": "MARKER"})) as client:
         for name in ("Api-Key", *(other["name"] for other in others)):
-            result = await client.call_tool("op", {"p": {name: "mine"}}, raise_on_error=False)
+            result = await client.call_tool("op", {own: {name: "mine"}}, raise_on_error=False)
             assert result.is_error
-            assert f"/p: '{name}' in it would be read as the {place} parameter" in text_of(result)
+            assert f"/{own}: '{name}' in it would be read as the {place} parameter" in text_of(result)
         assert recorder.requests == []
-        assert not (await client.call_tool("op", {"p": {"other": "mine"}}, raise_on_error=False)).is_error
+        assert not (await client.call_tool("op", {own: {"other": "mine"}}, raise_on_error=False)).is_error
 
 
 async def test_cookies_in_a_header_are_no_way_around_a_credential(recorder: Recorder) -> None:
@@ -424,6 +457,16 @@ async def test_cookies_in_a_header_are_no_way_around_a_credential(recorder: Reco
     async with served(root, Settings(base_url=recorder.url, environ={"KEY": "MARKER"})) as client:
         assert (await client.call_tool("op", {"Cookie": "key=mine"}, raise_on_error=False)).is_error
         assert not (await client.call_tool("op", {}, raise_on_error=False)).is_error
+
+
+async def test_a_credential_for_all_cookies_joins_the_others(recorder: Recorder) -> None:
+    """A request has one `Cookie` header, also where the document declares the credential as that header."""
+    root = parameters({"name": "c", "in": "cookie", "schema": TEXT})
+    root["components"] = {"securitySchemes": {"session": {"type": "apiKey", "in": "header", "name": "Cookie"}}}
+    root["security"] = [{"session": []}]
+    async with served(root, Settings(base_url=recorder.url, environ={"COOKIE": "session=MARKER"})) as client:
+        assert not (await client.call_tool("op", {"c": "x"}, raise_on_error=False)).is_error
+    assert recorder.requests[0].header("cookie") == "c=x; session=MARKER"
 
 
 async def test_a_document_may_name_the_user_agent(recorder: Recorder) -> None:

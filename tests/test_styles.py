@@ -108,7 +108,9 @@ def test_literals_are_those_of_json(value: Any, expected: str) -> None:
     assert literal(value) == expected
 
 
-@pytest.mark.parametrize("style", ["form", "spaceDelimited", "pipeDelimited", "tabDelimited", "deepObject"])
+@pytest.mark.parametrize(
+    "style", ["form", "spaceDelimited", "pipeDelimited", "tabDelimited", "deepObject", "label", "matrix"]
+)
 @pytest.mark.parametrize("value", [None, [], {}, [None], {"a": None}])
 def test_undefined_values_are_left_out(style: str, value: Any) -> None:
     """Null is undefined (RFC 6570 section 2.3): it is left out, alone and inside arrays and objects."""

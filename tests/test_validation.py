@@ -8,8 +8,9 @@ import pytest
 
 from portkey_bridge.document import Document
 from portkey_bridge.normalize import normalize
+from portkey_bridge.references import pointer_to
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.validation import Validation, pointer
+from portkey_bridge.validation import Validation
 from tests.schemas import COMPONENTS, LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
@@ -17,7 +18,7 @@ TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 
 def violations(schema: Any, value: Any, **schemas: Any) -> list[str]:
     """Give what is wrong with a value, a line each."""
-    return [str(each) for each in Validation(schema, Shapes(document(**schemas))).violations(value, pointer)]
+    return [str(each) for each in Validation(schema, Shapes(document(**schemas))).violations(value, pointer_to)]
 
 
 ENDLESS = {"both", "cat", "animal"}
@@ -34,7 +35,7 @@ def test_the_verdict_is_that_of_json_schema(name: str) -> None:
     """But for what requests are spared, a value is refused exactly where the library refuses it."""
     validation, check = Validation(SCHEMAS[name], Shapes(document())), judge(SCHEMAS[name])
     for value in VALUES:
-        assert bool(list(validation.violations(value, pointer))) is not check.is_valid(value), value
+        assert bool(list(validation.violations(value, pointer_to))) is not check.is_valid(value), value
 
 
 @pytest.mark.parametrize("name", sorted(LENIENT))
@@ -42,7 +43,7 @@ def test_a_request_is_never_refused_for_what_json_schema_allows(name: str) -> No
     """Where the verdict differs, it is the more lenient one."""
     validation, check = Validation(SCHEMAS[name], Shapes(document())), judge(SCHEMAS[name])
     if name not in ("not one of", "contains a union"):
-        assert [v for v in VALUES if check.is_valid(v) and list(validation.violations(v, pointer))] == []
+        assert [v for v in VALUES if check.is_valid(v) and list(validation.violations(v, pointer_to))] == []
 
 
 MESSAGE = {
@@ -79,6 +80,8 @@ CASES = [
     pytest.param({"exclusiveMinimum": 1}, 1, ["(arguments): expected more than 1, not 1"], id="exclusiveMinimum"),
     pytest.param({"exclusiveMaximum": 1}, 1, ["(arguments): expected less than 1, not 1"], id="exclusiveMaximum"),
     pytest.param({"multipleOf": 2}, 3, ["(arguments): expected a multiple of 2, not 3"], id="multipleOf"),
+    pytest.param({"multipleOf": 0.01}, 0.07, [], id="multipleOf of digits"),
+    pytest.param({"multipleOf": 0.1}, 10**400, [], id="multipleOf of more digits than a float has"),
     pytest.param({"minLength": 2}, "x", ['(arguments): expected at least 2 characters, not "x"'], id="minLength"),
     pytest.param({"maxLength": 1}, "xy", ['(arguments): expected at most 1 characters, not "xy"'], id="maxLength"),
     pytest.param({"pattern": "^y"}, "x", ['(arguments): expected text that matches ^y, not "x"'], id="pattern"),
@@ -295,7 +298,7 @@ def test_a_keyword_of_the_wrong_form_says_nothing(schema: dict[str, Any]) -> Non
     assert len(repairs) == ("of-nobody" not in str(schema))
     shapes = Shapes(root)
     for value in VALUES:
-        assert list(Validation(ref("A"), shapes).violations(value, pointer)) == []
+        assert list(Validation(ref("A"), shapes).violations(value, pointer_to)) == []
     shapes(ref("A"))
 
 
