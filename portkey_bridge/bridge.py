@@ -133,7 +133,7 @@ class Bridge:
         is_stream = is_event_stream(answer.body)
         if reader is None and is_stream and response.is_success and answer.media_type in UNDECLARED_STREAMS:
             await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
-        if not stream.events and not (reader and is_stream):
+        if not stream.count and not (reader and is_stream):
             return answer  # what was declared as a stream may be something else
         return replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True)
 
@@ -171,7 +171,7 @@ class Bridge:
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
     """Give the chunks, and keep them until there is an event: what has none may be no stream at all."""
     async for chunk in chunks:
-        if not stream.events:
+        if not stream.count:
             body.write(chunk)
         yield chunk
 
