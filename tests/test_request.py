@@ -232,6 +232,18 @@ async def test_no_folder_is_allowed_by_default(recorder: Recorder, tmp_path: Pat
     said = await refused(recorder, body("application/octet-stream", TEXT), {"body": str(file)})
     assert "OPEN_MCP_FILES" in said
     assert "--files" in said
+    assert "data:,TEXT" in said
+
+
+async def test_text_of_a_type_that_is_not_known_as_text(recorder: Recorder) -> None:
+    """Where a file is expected, text itself is sent as what the description and each refusal name, to the character."""
+    root = body("application/vnd.flux", TEXT)
+    assert "data:,TEXT" in await refused(recorder, root, {"body": "from(bucket: 1)"})
+    request = await sent(recorder, root, {"body": "data:,from(bucket: 1) |> é;a,b#c?d"})
+    assert (request.header("content-type"), request.body.decode()) == (
+        "application/vnd.flux",
+        "from(bucket: 1) |> é;a,b#c?d",
+    )
 
 
 async def test_the_schema_tells_what_a_file_takes(recorder: Recorder) -> None:
