@@ -17,13 +17,21 @@ LARGE, TOO_LARGE = 100_000_000, 1_000_000_000
 
 OBJECT = json.dumps({"id": 123456, "name": "a name", "tags": ["a", "b"], "price": 12.5, "more": {"x": 1}}).encode()
 
-#: What is answered: bytes in front, what is repeated, bytes behind, how many there are.
+CHUNK = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": " a few words"}}]}
+
+JSON, EVENTS, LINES = "application/json", "text/event-stream", "application/x-ndjson"
+
+#: What is answered: the media type, bytes in front, what is repeated, bytes behind, how many there are.
 ANSWERS = {
-    "a list of objects": (b"[" + OBJECT, b"," + OBJECT, b"]", LARGE),
-    "a list of small integers": (b"[7", b",7", b"]", LARGE),
-    "a list of short texts": (b'["a"', b',"b"', b"]", LARGE),
-    "one text": (b'"', b"a few words ", b'"', LARGE),
-    "more than is kept": (b"[7", b",7", b"]", TOO_LARGE),
+    "a list of objects": (JSON, b"[" + OBJECT, b"," + OBJECT, b"]", LARGE),
+    "a list of small integers": (JSON, b"[7", b",7", b"]", LARGE),
+    "a list of short texts": (JSON, b'["a"', b',"b"', b"]", LARGE),
+    "one text": (JSON, b'"', b"a few words ", b'"', LARGE),
+    "a stream of objects": (EVENTS, b"", b"data: " + OBJECT + b"\n\n", b"", LARGE),
+    "a streamed chat completion": (EVENTS, b"", f"data: {json.dumps(CHUNK)}\n\n".encode(), b"data: [DONE]\n\n", LARGE),
+    "lines of objects": (LINES, b"", OBJECT + b"\n", b"", LARGE),
+    "more than is kept": (JSON, b"[7", b",7", b"]", TOO_LARGE),
+    "a stream of more than is kept": (EVENTS, b"", b"data: " + OBJECT + b"\n\n", b"", TOO_LARGE),
 }
 
 
@@ -38,8 +46,9 @@ def _body(first: bytes, again: bytes, last: bytes, size: int) -> Iterator[bytes]
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(ConnectionError, asyncio.CancelledError):
         asked = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n")
-        for part in _body(*list(ANSWERS.values())[int(asked[1:])]):
+        media_type, first, again, last, size = list(ANSWERS.values())[int(asked[1:])]
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\nconnection: close\r\n\r\n".encode())
+        for part in _body(first, again, last, size):
             writer.write(part)
             await writer.drain()
     writer.close()
@@ -73,14 +82,14 @@ async def measure() -> dict[str, int]:
 def report(measured: dict[str, int]) -> str:
     """Write the figures, and their ratio to the bytes of the answer."""
     rows = [
-        (f"{name}, {ANSWERS[name][3] // 1_000_000:,} MB", f"{took:,}", f"{took * 1_000_000 / ANSWERS[name][3]:.1f}")
+        (f"{name}, {ANSWERS[name][-1] // 1_000_000:,} MB", f"{took:,}", f"{took * 1_000_000 / ANSWERS[name][-1]:.1f}")
         for name, took in measured.items()
     ]
     return "\n\n".join(
         (
             "## Memory",
             "The most memory that a call takes whose answer is large, above what the server takes without: the first "
-            "ones are kept and shown as views, the last is refused as soon as it is larger than what is kept.",
+            "ones are kept and shown as views, the last two are refused as soon as they are larger than what is kept.",
             table(("", "MB", "times its size"), rows),
         )
     )

@@ -19,6 +19,7 @@ from portkey_bridge.file_values import Sources
 from portkey_bridge.operations import Operation
 from portkey_bridge.request import base_url, write_request
 from portkey_bridge.response import Answer, Renderer, declared_error, error_result
+from portkey_bridge.results import beside
 from portkey_bridge.security import (
     Redactor,
     credentials,
@@ -85,7 +86,11 @@ class Bridge:
         url = base_url(tool, self.base_url, self.document_uri)
         sent = credentials(tool.operation.security, self.secrets)
         request = write_request(tool, bound, sent, url, self.sources).to_httpx()
-        answer = self._redacted(await self._logged(tool.operation, request, report))
+        answer = await self._logged(tool.operation, request, report)
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer))
+
+    def _rendered(self, tool: Tool, answer: Answer) -> ToolResult:
+        answer = self._redacted(answer)
         return self.renderer.render(tool.operation, answer, self._hints(tool, answer))
 
     async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
@@ -132,9 +137,12 @@ class Bridge:
         is_stream = is_event_stream(answer.body)
         if reader is None and is_stream and response.is_success and answer.media_type in UNDECLARED_STREAMS:
             await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
-        if not stream.events and not (reader and is_stream):
+        if not stream.count and not (reader and is_stream):
             return answer  # what was declared as a stream may be something else
-        return replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True)
+        return await beside(
+            stream.size,
+            lambda: replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True),
+        )
 
     def _redacted(self, answer: Answer) -> Answer:
         headers = httpx.Headers(
@@ -170,7 +178,7 @@ class Bridge:
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
     """Give the chunks, and keep them until there is an event: what has none may be no stream at all."""
     async for chunk in chunks:
-        if not stream.events:
+        if not stream.count:
             body.write(chunk)
         yield chunk
 

@@ -28,8 +28,11 @@ from portkey_bridge.security import credentials, variable
 from portkey_bridge.server import build_bridge
 from portkey_bridge.tools import Tool, find_tool
 
-#: Stands for a secret while a request is written that is only shown. Nothing in it needs escaping.
-STAND_IN = "STANDS-IN-FOR-{}."
+#: Stands for a secret while a request is written that is only shown. No URL escapes it, and a shell quotes it.
+STAND_IN = "STANDS-IN-FOR-{}~"
+
+#: What stands before a credential in a query, which is escaped when its variable has a value.
+BEFORE_CREDENTIAL = re.compile(rf"[?&](?=[^?&=]*={STAND_IN.partition('{')[0]})")
 
 
 def call(invocation: Invocation) -> int:
@@ -171,10 +174,11 @@ def _described(content: bytes | Upload, media_type: str | None) -> str:
 
 
 def as_curl(written: Written) -> str:
-    """Write a request as a curl command for a POSIX shell, which sends the same bytes."""
+    """Write a request as a curl command for a POSIX shell, which sends the same bytes. curl 7.87 escapes queries."""
     method = ["--head"] if written.method == "HEAD" else ["--request", written.method]
-    url = str(httpx.URL(written.url))
+    url, *credentials = BEFORE_CREDENTIAL.split(str(httpx.URL(written.url)))
     groups = [["curl", *method, *(["--globoff"] if re.search(r"[][{}]", url) else []), url]]
+    groups += [["--url-query", credential] for credential in credentials]
     groups += [_curl_header(name, value.decode("utf-8", "replace")) for name, value in written.headers]
     fed, options = _curl_body(written.body)
     return fed + " \\\n  ".join(map(shlex.join, groups + options))

@@ -25,7 +25,10 @@ import httpx
 
 #: Bytes of the largest file that is sent, and the words for it in schemas.
 LARGEST = 512 * 1024 * 1024
-FORMS = "A file: a data: URI, or a path or file:// URI below a folder that the server allows. At most 512 MB."
+FORMS = (
+    "A file: a data: URI (data:,TEXT for text), or a path or file:// URI below a folder that the server allows. "
+    "At most 512 MB."
+)
 
 CHUNK = 256 * 1024
 
@@ -107,8 +110,8 @@ class Files:
     def _from_path(self, text: str) -> Upload:
         if not self.folders:
             raise FileRefused(
-                "expected a data: URI. Files cannot be read: no folder is allowed. The person who runs portkey-bridge "
-                "can allow one with --files DIR or OPEN_MCP_FILES"
+                "expected a data: URI, such as data:,TEXT for text. Files cannot be read: no folder is allowed. The "
+                "person who runs portkey-bridge can allow one with --files DIR or OPEN_MCP_FILES"
             )
         path = self._resolved(_path(text))
         status = path.stat()
@@ -129,7 +132,7 @@ class Files:
                 return path
         raise FileRefused(
             f"there is no such file below the folders that --files or OPEN_MCP_FILES allows ({listed}). "
-            "A data: URI works, too"
+            "A data: URI works, too, such as data:,TEXT for text"
         )
 
 

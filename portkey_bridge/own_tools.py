@@ -13,7 +13,7 @@ from mcp_types import ToolAnnotations
 
 from portkey_bridge.operations import Schema
 from portkey_bridge.response import Renderer, error_result, text
-from portkey_bridge.results import ForgottenResult, expand
+from portkey_bridge.results import ForgottenResult, beside, expand
 from portkey_bridge.tools import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, Tool, closest
 from portkey_bridge.views import PointerToNowhere
 from portkey_bridge.words import shorten
@@ -151,7 +151,8 @@ class ExpandResult:
         except ForgottenResult as error:
             return error_result(str(error))
         room = self._renderer.limit // max(len(pointers), 1)
-        return ToolResult(content=[text(f"[{','.join(_expanded(body, pointer, room) for pointer in pointers)}]")])
+        expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
+        return ToolResult(content=[text(f"[{','.join(expanded)}]")])
 
 
 def _expanded(body: bytes, pointer: str, room: int) -> str:

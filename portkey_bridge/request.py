@@ -142,7 +142,14 @@ class _Writer:
             arguments[parameter.name] = argument
         path, _, query = self.tool.operation.path.partition("#")[0].partition("?")
         segments = path.removeprefix("/").split("/")
-        return "/".join(self.segment(each, written, arguments) for each in segments), _filled(query, written)
+        path = "/".join(self.segment(each, written, arguments) for each in segments)
+        return path, "&".join(_filled(pair, written) for pair in query.split("&") if not self.is_parameter(pair))
+
+    def is_parameter(self, pair: str) -> bool:
+        """Tell whether a pair of the query in a path template is written as a query parameter, or left out with it."""
+        declared = {parameter.name for parameter in self.tool.operation.parameters if parameter.location == "query"}
+        given = {parameter.name for _, parameter, _ in self.values("query")}
+        return not declared.isdisjoint(VARIABLE.findall(pair)) or unquote(pair.partition("=")[0]) in given
 
     def segment(self, template: str, written: dict[str, str], arguments: dict[str, str]) -> str:
         """Fill one segment in, but never with a dot segment, which is removed on the way (RFC 3986 section 5.2.4)."""

@@ -14,8 +14,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any, ClassVar
+from threading import Lock
+from typing import Any, ClassVar, TypeVar
 
+import anyio
 import msgspec
 from jsonpointer import JsonPointer, JsonPointerException
 
@@ -34,6 +36,9 @@ DEEPEST = 30
 #: the bytes of a member from which on its value takes less memory than its text.
 BATCH, TRIES, LARGE = 1 << 20, 32, 64
 
+#: Bytes of a text from which on a view of it takes longer than other calls should wait.
+LONG = 1 << 20
+
 #: Names among which the one is looked for that a pointer to nowhere meant.
 MOST_NAMES = 1000
 
@@ -41,6 +46,17 @@ _SLICE = re.compile(r"#(-?\d{0,18}):(-?\d{0,18})$")
 
 Json = msgspec.Raw
 """A JSON value as the text that the API sent."""
+
+
+T = TypeVar("T")
+
+
+async def beside(size: int, work: Callable[[], T]) -> T:
+    """Do the work on a text of `size` bytes: in a thread where it is long, so that other calls go on meanwhile.
+
+    What is short takes less time than a thread.
+    """
+    return work() if size < LONG else await anyio.to_thread.run_sync(work)
 
 
 class ForgottenResult(CallError):
@@ -55,27 +71,31 @@ class ForgottenResult(CallError):
 
 
 class Results:
-    """The results that were too large to be shown whole. `clock` gives seconds."""
+    """The results that were too large to be shown whole, for threads that keep some at once. `clock` gives seconds."""
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
         self._bounds = bounds
         self._clock = clock
         self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._lock = Lock()
 
     def keep(self, body: bytes) -> str:
         """Keep a JSON text, and forget what exceeds the bounds. Gives its id, which follows from the text."""
         result_id = hashlib.sha256(body).hexdigest()[:16]
-        self._touch(result_id, body)
-        self._forget()
+        with self._lock:
+            self._touch(result_id, body)
+            self._forget()
         return result_id
 
     def __getitem__(self, result_id: str) -> bytes:
         """Give a result that was kept. Raises ForgottenResult."""
-        self._forget()
-        if result_id not in self._kept:
-            raise ForgottenResult(result_id)
-        self._touch(result_id, self._kept[result_id][1])
-        return self._kept[result_id][1]
+        with self._lock:
+            self._forget()
+            if result_id not in self._kept:
+                raise ForgottenResult(result_id)
+            body = self._kept[result_id][1]
+            self._touch(result_id, body)
+        return body
 
     def _touch(self, result_id: str, body: bytes) -> None:
         self._kept[result_id] = self._clock(), body

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from itertools import chain, product
 from urllib.parse import quote, quote_plus
 
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.operations import Place, SecurityScheme, place
 from portkey_bridge.settings import Settings, as_variable
 from portkey_bridge.sources import is_url
@@ -47,6 +47,9 @@ NOT_FOR_DOCUMENTS = (
 #: Characters from which on a value is taken out of everything that is shown: what is a credential for certain, and
 #: what may be a word that answers contain for other reasons, such as a provider's name in the place of an API key.
 SECRET_LENGTH, WORD_LENGTH = 8, 16
+
+#: What ends a cookie, or what servers read in ways of their own (RFC 6265 section 4.1.1). Quotes are sent as they are.
+NO_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
 
 #: Encodings of two and four bytes a character, in which an answer may repeat a secret.
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
@@ -136,7 +139,8 @@ def needs_credential(security: Security, secrets: Mapping[str, str], filled: Col
 def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
     """Give every configured credential that the alternatives name.
 
-    Where two claim the same place, the first satisfied alternative decides.
+    Where two claim the same place, the first satisfied alternative decides. Raises CallError for a value that would
+    become several cookies, or none.
     """
     satisfied = [option for option in security if all(variable(scheme) in secrets for scheme in option)]
     found: dict[Place, Credential] = {}
@@ -151,6 +155,12 @@ def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credent
 
 def _written(scheme: SecurityScheme, secret: str) -> str:
     """Write the secret as the scheme wants it (RFC 6750 section 2.1, RFC 7617 section 2)."""
+    if scheme.location == "cookie" and NO_COOKIE.search(secret):
+        raise CallError(
+            f"Nothing was sent: {variable(scheme)} is sent as a cookie, and has a blank, a semicolon or a character "
+            "beyond ASCII in it. Set it to the bare value of the cookie, as a browser has it, and start portkey-bridge "
+            "again."
+        )
     if scheme.type == "apiKey":
         return secret
     if scheme.scheme == "basic":

@@ -1,17 +1,20 @@
 """Streams are read as they arrive, and become what the same call would have answered without streaming.
 
 OpenAI-style streams are merged into their final object; every other stream becomes the list of its events. What came
-before a stream broke off is kept. Numbers stay as they were sent.
+before a stream broke off is kept. Events are kept as their text, as values they would take many times the memory.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from functools import partial, reduce
+from io import BytesIO
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
@@ -66,12 +69,36 @@ class Event:
         return "error" in (self.name, self.fields.get("type")) or (bool(self.fields.get("error")) and says_only_that)
 
 
-@dataclass
-class Stream:
-    """The events of one answer so far. `ended` tells that the end mark came."""
+class Objects:
+    """JSON objects in their order, each of which is a value only while it is looked at. May be read again."""
 
-    events: list[Event] = field(default_factory=list)
-    ended: bool = False
+    def __init__(self) -> None:
+        self._lines = BytesIO()
+
+    def append(self, text: str) -> None:
+        """Put an object behind the others."""
+        self._lines.write(text.replace("\n", " ").encode() + b"\n")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the objects."""
+        self._lines.seek(0)
+        return map(_decoder.decode, self._lines)
+
+
+class Stream:
+    """The events of one answer so far: how many there are, and whether the end mark came.
+
+    What is kept is the text of their list, and besides the objects that may yet be merged, without errors.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.ended = False
+        self._error = ""
+        self._list = BytesIO()
+        self._objects = Objects()
+        self._possible: tuple[Merger, ...] = MERGERS
+        self._has_kind = False
 
     async def read(self, events: AsyncIterator[Event], report: Report, redact: Callable[[str], str]) -> None:
         """Read to the end, and report each event as it comes. Raises what the reading of the body raises.
@@ -83,42 +110,65 @@ class Stream:
             if event.data.strip() == END:
                 self.ended = True
                 continue
-            self.events.append(event)
+            self.add(event)
             added += added_text(event)
-            if len(self.events) <= REPORTED_EACH or time.monotonic() - reported >= PAUSE:
-                await report(len(self.events), redact(added)[:REPORTED] or None)
+            if self.count <= REPORTED_EACH or time.monotonic() - reported >= PAUSE:
+                await report(self.count, redact(added)[:REPORTED] or None)
                 added, reported = "", time.monotonic()
         if added:
-            await report(len(self.events), redact(added)[:REPORTED])
+            await report(self.count, redact(added)[:REPORTED])
+
+    def add(self, event: Event) -> None:
+        """Put an event behind the others."""
+        self._list.write((b"," if self.count else b"[") + _as_item(event))
+        self.count += 1
+        if event.is_error:
+            self._error = self._error or event.data
+        elif event.fields and self._possible:
+            self._add_object(event)
+
+    def _add_object(self, event: Event) -> None:
+        self._objects.append(event.data)
+        if kind := event.kind:
+            self._has_kind = True
+            self._possible = tuple(merger for merger in self._possible if merger.belongs(kind))
+        if not self._possible:
+            self._objects = Objects()
+
+    @property
+    def size(self) -> int:
+        """The bytes of the text of all events so far."""
+        return self._list.tell()
+
+    @property
+    def _merger(self) -> Merger | None:
+        """How the stream is merged, by the kind that all of its objects are of."""
+        return self._possible[0] if self._possible and self._has_kind else None
 
     @property
     def complaint(self) -> str:
         """What the stream itself says went wrong, or its missing end; empty if nothing did."""
-        error = next((event for event in self.events if event.is_error), None)
-        if error is not None:
-            return f"The stream reported an error: {error.data[:2000]}"
-        if not self.ended and _lacks_its_end(self.events):
+        if self._error:
+            return f"The stream reported an error: {self._error[:2000]}"
+        if not self.ended and self._merger is not None and self._merger.lacks_end(self._objects):
             return "The stream ended before the answer was complete."
         return ""
 
     def merged(self) -> bytes:
         """Give the JSON text of the whole answer."""
-        sound = [event for event in self.events if event.fields and not event.is_error]
-        kinds = {event.kind for event in sound} - {""}
-        merge = next((merge for belongs, merge in MERGERS if kinds and all(map(belongs, kinds))), None)
         try:
-            if merge is not None:
-                return _encoder.encode(merge([event.fields for event in sound]))
+            if self._merger is not None:
+                return _encoder.encode(self._merger.merge(self._objects))
         except (LookupError, TypeError, AttributeError, RecursionError):
             pass  # it only looked like one of the known kinds
-        return _encoder.encode([_as_item(event) for event in self.events])
+        return self._list.getvalue() + b"]" if self.count else b"[]"
 
 
 def event(data: str, name: str = "", event_id: str = "") -> Event:
     """Read one event."""
     try:
         return Event(data, name, event_id, _decoder.decode(data))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
         return Event(data, name, event_id)
 
 
@@ -224,11 +274,12 @@ def _text_of_choice(choice: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _as_item(event: Event) -> Any:
-    """Give an event as an item of a list: its data, and its name and id where it has them."""
-    data = event.data if event.value is None and event.data.strip() != "null" else event.value
+def _as_item(event: Event) -> bytes:
+    """Give the JSON text of an event as an item of a list: its data, and its name and id where it has them."""
+    is_json = event.value is not None or event.data.strip() == "null"
+    data = event.data.encode() if is_json else _encoder.encode(event.data)
     named = {key: text for key, text in (("event", event.name), ("id", event.id)) if text}
-    return {**named, "data": data} if named else data
+    return _encoder.encode({**named, "data": msgspec.Raw(data)}) if named else data
 
 
 # --- OpenAI-style streams ---------------------------------------------------------------------------------------------
@@ -266,19 +317,24 @@ def _grow_list(whole: list[Any], part: list[Any], growing: bool) -> list[Any]:
     return [grown[index] for index in sorted(grown)]
 
 
-def _grown(parts: Sequence[Any]) -> Any:
-    """Put all pieces together, neighbours first, so that a long text is not copied once for each piece."""
-    while len(parts) > 1:
-        pairs = [_grow(first, second) for first, second in zip(parts[::2], parts[1::2], strict=False)]
-        parts = pairs if len(parts) % 2 == 0 else [*pairs, parts[-1]]
-    return parts[0]
+def _grown(parts: Iterable[Any]) -> Any:
+    """Put all pieces together, neighbours first, so that a long text is not copied once for each piece.
+
+    What waits are pieces of ever fewer parts, as the digits of their number have it.
+    """
+    waiting: list[tuple[int, Any]] = []
+    for piece in parts:
+        size, whole = 1, piece
+        while waiting and waiting[-1][0] == size:
+            size, whole = size * 2, _grow(waiting.pop()[1], whole)
+        waiting.append((size, whole))
+    return reduce(lambda later, earlier: _grow(earlier, later), (whole for _, whole in reversed(waiting)))
 
 
-def _merge_chunks(chunks: Sequence[Any]) -> Any:
+def _merge_chunks(kind: str, chunks: Objects) -> Any:
     """Give the object of a chat completion or completion from its chunks."""
-    kind = next(chunk["object"] for chunk in chunks if chunk.get("object") in CHUNKS)
-    whole = _grown([_with_indexes(chunk) for chunk in chunks])
-    return whole | {"object": CHUNKS[kind], "choices": [_finished(choice) for choice in whole["choices"]]}
+    whole = _grown(map(_with_indexes, chunks))
+    return whole | {"object": kind, "choices": [_finished(choice) for choice in whole["choices"]]}
 
 
 def _with_indexes(chunk: Any) -> Any:
@@ -302,9 +358,11 @@ def _without(value: Any, *names: str) -> Any:
     return {name: member for name, member in value.items() if name not in names}
 
 
-def _merge_response(events: Sequence[Any]) -> Any:
+def _merge_response(events: Objects) -> Any:
     """Give the response that the last event of a responses stream carries, with the items that it lacks by then."""
-    response = next(event["response"] for event in reversed(events) if "response" in event)
+    response: Any = None
+    for event in events:
+        response = event.get("response", response)
     if response.get("output"):
         return response
     items: dict[int, Any] = {}
@@ -336,25 +394,33 @@ def _is_of_response(kind: str) -> bool:
     return kind.startswith("response.")
 
 
-#: How a stream is merged, by the kind that all of its events are of.
-MERGERS: tuple[tuple[Callable[[str], bool], Callable[[Sequence[Any]], Any]], ...] = (
-    *((kind.__eq__, _merge_chunks) for kind in CHUNKS),
-    (_is_of_response, _merge_response),
-)
-
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
-def _lacks_its_end(events: Sequence[Event]) -> bool:
-    """Tell whether an OpenAI-style stream, by what it says itself, is not finished."""
-    kinds = {event.kind for event in events} - {""}
-    if kinds and kinds <= CHUNKS.keys():
-        choices = [
-            choice for event in events for choice in _list(event.fields.get("choices")) if isinstance(choice, dict)
-        ]
-        return _indexes(choices) != _indexes(choice for choice in choices if choice.get("finish_reason"))
-    return bool(kinds) and all(map(_is_of_response, kinds)) and events[-1].kind not in _RESPONSE_ENDS
+def _lacks_finish(chunks: Objects) -> bool:
+    """Tell whether a choice has no reason why it ended."""
+    begun, finished = set(), set()
+    for choice in (choice for chunk in chunks for choice in _list(chunk.get("choices")) if isinstance(choice, dict)):
+        begun.add(str(choice.get("index")))
+        if choice.get("finish_reason"):
+            finished.add(str(choice.get("index")))
+    return begun != finished
 
 
-def _indexes(choices: Iterable[Mapping[str, Any]]) -> set[str]:
-    return {str(choice.get("index")) for choice in choices}
+def _lacks_last(events: Objects) -> bool:
+    """Tell whether the last event of a responses stream does not end it."""
+    return deque(events, maxlen=1)[0].get("type") not in _RESPONSE_ENDS
+
+
+class Merger(NamedTuple):
+    """How streams are merged whose objects are all of one kind, and by what they themselves say that they are over."""
+
+    belongs: Callable[[str], bool]
+    merge: Callable[[Objects], Any]
+    lacks_end: Callable[[Objects], bool]
+
+
+MERGERS: tuple[Merger, ...] = (
+    *(Merger(kind.__eq__, partial(_merge_chunks, whole), _lacks_finish) for kind, whole in CHUNKS.items()),
+    Merger(_is_of_response, _merge_response, _lacks_last),
+)

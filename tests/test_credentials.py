@@ -15,8 +15,10 @@ from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
 
 from portkey_bridge.operations import read_api
+from portkey_bridge.settings import Settings
 from portkey_bridge.tools import build_tools
 from tests.conftest import Connect, Recorder, Run, connected, recording, text_of
+from tests.support import operation, served
 
 Session = Client[StdioTransport]
 
@@ -306,6 +308,17 @@ def test_a_credential_that_would_split_a_header_is_refused(run: Run) -> None:
     assert ran.stderr.count("\n") == 1
     assert "X_PORTKEY_API_KEY" in ran.stderr
     assert MARKER not in ran.stderr
+
+
+@pytest.mark.parametrize("value", ["a; b=c", "a b", "é"])
+async def test_a_credential_that_is_no_cookie_is_refused(api: Recorder, value: str) -> None:
+    """What would be several cookies, or none, is not sent: the variable is named, and not its value."""
+    root = operation("get", security=[{"cookie": []}]) | {"components": {"securitySchemes": SCHEMES}}
+    async with served(root, Settings(base_url=api.url, environ={"SID": f"{MARKER}{value}"})) as client:
+        said = text_of(await client.call_tool("op", {}, raise_on_error=False))
+    assert api.requests == []
+    assert "SID is sent as a cookie" in said
+    assert MARKER not in said
 
 
 # A document that asks for somebody else's secret

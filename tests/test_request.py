@@ -26,7 +26,7 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.tools import build_tools
 from tests.conftest import Recorder, text_of
-from tests.support import api_of, body, form_of, operation, refused, sent, served
+from tests.support import api_of, body, document, form_of, operation, refused, sent, served
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff--boundary\r\n"
 PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
@@ -263,6 +263,18 @@ async def test_no_folder_is_allowed_by_default(recorder: Recorder, tmp_path: Pat
     said = await refused(recorder, body("application/octet-stream", TEXT), {"body": str(file)})
     assert "OPEN_MCP_FILES" in said
     assert "--files" in said
+    assert "data:,TEXT" in said
+
+
+async def test_text_of_a_type_that_is_not_known_as_text(recorder: Recorder) -> None:
+    """Where a file is expected, text itself is sent as what the description and each refusal name, to the character."""
+    root = body("application/vnd.flux", TEXT)
+    assert "data:,TEXT" in await refused(recorder, root, {"body": "from(bucket: 1)"})
+    request = await sent(recorder, root, {"body": "data:,from(bucket: 1) |> é;a,b#c?d"})
+    assert (request.header("content-type"), request.body.decode()) == (
+        "application/vnd.flux",
+        "from(bucket: 1) |> é;a,b#c?d",
+    )
 
 
 async def test_the_schema_tells_what_a_file_takes(recorder: Recorder) -> None:
@@ -340,11 +352,40 @@ async def test_an_empty_value_is_allowed(recorder: Recorder) -> None:
     assert "/p: " in await refused(Recorder(recorder.url), root, {"p": "a"})
 
 
-@pytest.mark.parametrize(("path", "target"), [("/x?fixed=1", "/x?fixed=1&p=y"), ("/x#Action=A", "/x?p=y")])
-async def test_a_path_may_have_more_than_a_path(recorder: Recorder, path: str, target: str) -> None:
-    """A query in a path template is sent as one, and a fragment, which only tells templates apart, is not."""
-    root = parameters({"name": "p", "in": "query", "schema": TEXT}, path=path)
-    assert (await sent(recorder, root, {"p": "y"})).target == target
+#: A path template that is more than a path, the parameters beside the query parameter `p`, and what is sent for `y`.
+PATHS = [
+    ("/x?fixed=1", [], "/x?fixed=1&p=y"),
+    ("/x?p={p}", [], "/x?p=y"),
+    ("/x?run&p={p}&fixed=1", [], "/x?run&fixed=1&p=y"),
+    ("/x?q={other}", [{"name": "other", "in": "query", "schema": TEXT}], "/x?p=y"),
+    ("/x?q={undeclared}", [], "/x?q=u%26v&p=y"),
+    ("/x?p=constant&fixed=1", [], "/x?fixed=1&p=y"),
+    ("/x#Action=A", [], "/x?p=y"),
+    ("/#X-Amz-Target={p}", [], "/?p=y"),
+    ("/x?fixed=1#env", [], "/x?fixed=1&p=y"),
+]
+
+
+@pytest.mark.parametrize(("path", "others", "target"), PATHS)
+async def test_a_path_may_have_more_than_a_path(
+    recorder: Recorder, path: str, others: list[dict[str, Any]], target: str
+) -> None:
+    """A query in a path template is sent once, and a fragment, which only tells templates apart, is not."""
+    root = parameters({"name": "p", "in": "query", "schema": TEXT}, *others, path=path)
+    arguments = {"p": "y"} | ({"undeclared": "u&v"} if "undeclared" in path else {})
+    assert (await sent(recorder, root, arguments)).target == target
+
+
+async def test_fragments_tell_operations_apart(recorder: Recorder) -> None:
+    """Operations whose paths differ by a fragment alone are tools of different names, sent to the same path."""
+    item: dict[str, Any] = {"post": {"responses": {}}}
+    root = document({f"/#X-Amz-Target=Logs.{name}": item for name in ("Get", "Put")})
+    async with served(root, Settings(base_url=recorder.url)) as client:
+        names = [tool.name for tool in await client.list_tools() if "amz" in tool.name]
+        for name in names:
+            await client.call_tool(name, {})
+    assert names == ["post_x_amz_target_logs_get", "post_x_amz_target_logs_put"]
+    assert [request.target for request in recorder.requests] == ["/", "/"]
 
 
 HOSTILE = ["a/b", "a?b", "a#b", "a%2Fb", "a b", "é", "..a", "a;b=c", "{x}", "\\", "a\r\nb", "%"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from threading import Event
 from typing import Any
 from unittest.mock import patch
 
@@ -13,9 +15,11 @@ from hypothesis import strategies as st
 from jsonpointer import resolve_pointer
 
 from portkey_bridge import results as module
-from portkey_bridge.results import ForgottenResult, Results, excerpt, expand
-from portkey_bridge.settings import Bounds
+from portkey_bridge.results import LONG, ForgottenResult, Results, excerpt, expand
+from portkey_bridge.settings import Bounds, Settings
 from portkey_bridge.views import PointerToNowhere
+from tests.conftest import Recorder, text_of
+from tests.support import document, served
 
 ITEMS = [{"id": f"item-{number}", "text": "x" * 40} for number in range(1000)]
 ANSWER = {"object": "list", "data": ITEMS, "has_more": True, "notes": {"long": "abc " * 5000, "short": "yes"}}
@@ -27,6 +31,34 @@ STUB = re.compile(r"\[expandResult (.*?)(?:#(\d+):(\d+))? · ")
 def stubs(text: str) -> list[tuple[str, int | None, int | None]]:
     """Give pointer and slice of every stub in a view."""
     return [(pointer, int(a) if a else None, int(b) if b else None) for pointer, a, b in STUB.findall(text)]
+
+
+async def test_other_calls_are_answered_while_a_long_answer_is_rendered(recorder: Recorder) -> None:
+    """The view of a long answer, and each further one of it, is made while another call begins and ends."""
+    long = json.dumps({"data": ["x" * 1000] * (LONG // 1000)}).encode()
+    recorder.answers["/long"] = 200, {"content-type": "application/json"}, long
+    root = document({f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in ("long", "short")})
+    rendering, others_answered = Event(), Event()
+
+    def expand_late(*arguments: Any) -> str:
+        rendering.set()
+        assert others_answered.wait(30), "the other call waits for this one"
+        return expand(*arguments)
+
+    async with served(root, Settings(base_url=recorder.url)) as client:
+        result_id = Results(Bounds()).keep(long)
+        for name, arguments in (("long", {}), ("expandResult", {"resultId": result_id, "jsonPointers": ["/data"]})):
+            with (
+                patch("portkey_bridge.response.expand", expand_late),
+                patch("portkey_bridge.own_tools.expand", expand_late),
+            ):
+                waiting = asyncio.create_task(client.call_tool(name, arguments))
+                await asyncio.to_thread(rendering.wait, 30)
+                await client.call_tool("short", {})
+                others_answered.set()
+                assert "expandResult /data" in text_of(await waiting)
+            rendering.clear()
+            others_answered.clear()
 
 
 def test_a_small_value_is_shown_as_it_was_sent() -> None:

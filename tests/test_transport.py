@@ -137,12 +137,15 @@ def test_a_redirect_within_the_origin_keeps_all() -> None:
         "//elsewhere.example.com/",
     ],
 )
-def test_another_origin_gets_no_credential(location: str) -> None:
-    """Another scheme, host or port is another origin, and gets only headers that cannot be credentials."""
-    followed = redirected(request(headers=CREDENTIALS), httpx.Response(307, headers={"location": location}))
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_another_origin_gets_no_credential(location: str, status: int) -> None:
+    """Another scheme, host or port is another origin, and gets no header that may be a credential, and no query."""
+    basic = {"proxy-authorization": SECRET, "authorization": f"Basic {SECRET}"}
+    asked = httpx.Request("GET", f"{URL}?key={SECRET}", headers=CREDENTIALS | basic)
+    followed = redirected(asked, httpx.Response(status, headers={"location": location}))
     assert followed is not None
     assert followed.headers["accept"] == "text/plain"
-    assert SECRET not in str(followed.headers.raw)
+    assert SECRET not in f"{followed.url} {followed.headers.raw}"
 
 
 #: method, status, location
