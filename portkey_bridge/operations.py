@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
 from portkey_bridge.objects import METHODS
-from portkey_bridge.references import follow
+from portkey_bridge.references import encode, follow
 from portkey_bridge.repairs import Repairs, printable
 from portkey_bridge.settings import SERVER, as_variable
 
@@ -34,6 +34,10 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2).
 VARIABLE = re.compile(r"\{([^{}]*)\}")
+
+#: The types of a Security Scheme Object in any case, and where an API key may go (OpenAPI 3.2 section 4.27).
+SECURITY_TYPES = {kind.lower(): kind for kind in ("apiKey", "http", "mutualTLS", "oauth2", "openIdConnect")}
+CREDENTIAL_LOCATIONS = ("query", "header", "cookie")
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
 MAX_OPERATIONS = 25_000
@@ -196,8 +200,8 @@ class _Reader:
         self.skipped: list[Skipped] = []
         self.repairs = repairs
         self.callbacks = 0
-        self.root_servers = self.servers(root, "the document")
-        self.root_security = self.security(root.get("security"), "the document")
+        self.root_servers = self.servers(root, "#/servers")
+        self.root_security = self.security(root.get("security"), "#/security")
 
     def follow(self, value: Any, kind: str) -> dict[str, Any]:
         """Give the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
@@ -389,14 +393,25 @@ class _Reader:
         )
 
     def security_scheme(self, key: str, where: str) -> SecurityScheme | None:
+        """Give the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
         schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
-        scheme = self.known(schemes.get(key))
+        scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
             self.repairs.add(f"nobody declares the security scheme {printable(key)}; calls do without it", where)
             return None
-        kind = _text(scheme.get("type"))
+        kind = SECURITY_TYPES.get(_text(scheme.get("type")).lower())
+        location, name = scheme.get("in"), scheme.get("name")
+        at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
+        if kind is None:
+            problem = f"a security scheme has the type {printable(scheme.get('type'))}, which is none"
+            self.repairs.add(f"{problem}; calls do without it", at)
+            return None
+        if kind == "apiKey" and (location not in CREDENTIAL_LOCATIONS or not _text(name)):
+            problem = f"a security scheme has the name {printable(name)} in {printable(location)}"
+            self.repairs.add(f"{problem}; calls do without it", at)
+            return None
         if kind == "apiKey":
-            return SecurityScheme(key, kind, _text(scheme.get("in")), _text(scheme.get("name")), "")
+            return SecurityScheme(key, kind, _text(location), _text(name), "")
         written = _text(scheme.get("scheme")).lower() if kind == "http" else "bearer"
         return SecurityScheme(key, kind, "header", "Authorization", written)
 

@@ -58,6 +58,7 @@ def test_it_does_not_matter_how_it_is_stored(tmp_path: Path, recorder: Recorder,
     (tmp_path / "stored.txt").write_bytes(stored)
     recorder.answer = (200, {"content-type": "text/plain"}, stored)
     assert read_document(str(tmp_path / "stored.txt")).root == API
+    assert read_document((tmp_path / "stored.txt").as_uri()).root == API
     assert read_document(f"{recorder.url}/stored").root == API
 
 
@@ -90,7 +91,7 @@ REFUSED: dict[str, tuple[Answer, str]] = {
     "not allowed": ((401, {}, b""), "the answer is 401 Unauthorized. Download the document, and give --spec the file."),
     "down": ((503, {}, b""), "cannot be fetched: the answer is 503 Service Unavailable."),
     "web page": ((200, {}, b"<!doctype html><title>Docs</title>"), "is a web page or XML, not JSON or YAML"),
-    "nothing": ((200, {}, b""), "not an OpenAPI document"),
+    "nothing": ((200, {}, b""), "is empty. Write or download"),
     "binary": ((200, {}, b"\x89PNG\r\n\x1a\n"), "not UTF-8 text at byte 0"),
     "broken gzip": ((200, {}, gzip.compress(TEXT.encode())[:-9]), "is broken gzip"),
     "broken coding": ((200, {"content-encoding": "gzip"}, b"no"), "cannot be fetched"),
@@ -227,7 +228,7 @@ def _other_host(recorder: Recorder) -> str:
 FOREIGN: dict[str, tuple[Callable[[Recorder], str], str]] = {
     "another host": (
         lambda site: f"{_other_host(site)}/common.json",
-        "allow that: --allow-refs localhost",
+        "Start with --allow-refs localhost",
     ),
     "another port": (lambda _: "http://127.0.0.1:9/common.json", "--allow-refs 127.0.0.1"),
     "a redirect to another host": (lambda _: "/away", "--allow-refs localhost"),
@@ -262,10 +263,9 @@ def test_a_file_asks_a_host_that_is_allowed(tmp_path: Path, recorder: Recorder, 
     recorder.answer = (200, {}, json.dumps(SPLIT["/api/common.json"]).encode())
     parameters = [{"$ref": f"{recorder.url}/common.json#/limit"}]
     (tmp_path / "api.json").write_text(json.dumps(operation("get", parameters=parameters)))
-    assert run("tools", "--spec", "api.json", "--json").returncode == 1
+    assert "limit" not in run("schema", "op", "--spec", "api.json").stdout
     assert recorder.requests == []
-    listed = run("tools", "--spec", "api.json", "--json", "--allow-refs", "127.0.0.1")
-    assert [tool["name"] for tool in json.loads(listed.stdout)] == ["op"]
+    assert "limit" in run("schema", "op", "--spec", "api.json", "--allow-refs", "127.0.0.1").stdout
 
 
 async def test_a_url_gets_the_credentials_that_a_person_names(recorder: Recorder, connect: Connect) -> None:
@@ -337,7 +337,7 @@ def test_a_change_in_any_file_is_seen(tmp_path: Path) -> None:
     (tmp_path / "common.json").write_text(json.dumps({"limit": {"name": "size", "in": "query"}}))
     assert [each.name for each in load_api(settings).operations[0].parameters] == ["size"]
     (tmp_path / "common.json").unlink()
-    assert load_api(settings).operations == load_api(settings).operations == ()
+    assert load_api(settings).operations[0].parameters == load_api(settings).operations[0].parameters == ()
     (tmp_path / "common.json").write_text(json.dumps(SPLIT["/api/common.json"]))
     assert [each.name for each in load_api(settings).operations[0].parameters] == ["limit"]
 
