@@ -21,6 +21,12 @@ Path = tuple[str | int, ...]
 #: What a string may say that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
+#: What makes bytes of a string, in all versions of the specification.
+SAY_BYTES = frozenset({"format", "contentMediaType", "contentEncoding"})
+
+#: The schema of what nothing is said about; one object, since shapes are known by their schemas' identities.
+ANYTHING: Schema = {}
+
 MULTIPART = re.compile(r"multipart/", re.IGNORECASE)
 
 
@@ -64,6 +70,8 @@ def base64_of(schema: Schema, shapes: Shapes) -> str | None:
 def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     """Give the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
     kinds = (schema, item_schema(schema, shapes))
+    if all(SAY_BYTES.isdisjoint(branch) for kind in kinds for branch in _alternatives(kind, shapes)):
+        return None  # most properties by far
     if MULTIPART.match(media_type) and any(is_binary(kind, shapes) for kind in kinds):
         return FORMS
     return BASE64_FORMS if any(_text_of_bytes(kind, shapes) for kind in kinds) else None
@@ -109,7 +117,7 @@ def _alternatives(schema: Schema, shapes: Shapes) -> Iterator[Shape]:
 
 def item_schema(schema: Schema, shapes: Shapes) -> Schema:
     """Give the schema of an array's items, also where the array is one of several alternatives."""
-    return next((branch["items"] for branch in _alternatives(schema, shapes) if "items" in branch), {})
+    return next((branch["items"] for branch in _alternatives(schema, shapes) if "items" in branch), ANYTHING)
 
 
 def property_schema(schema: Schema, name: str, shapes: Shapes) -> Schema:
@@ -118,4 +126,4 @@ def property_schema(schema: Schema, name: str, shapes: Shapes) -> Schema:
         if name in branch.get("properties", ()):
             return branch["properties"][name]
     further = (branch.get("additionalProperties") for branch in _alternatives(schema, shapes))
-    return next(filter(None, further), {})
+    return next(filter(None, further), ANYTHING)
