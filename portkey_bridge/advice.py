@@ -62,7 +62,7 @@ def main() -> None:
     """Be the child process."""
     _bound_memory()
     document = Document(*marshal.load(sys.stdin.buffer))  # noqa: S302  # only the parent writes there
-    for line in islice(_distinct(json.dumps(_told(error)) for error in _errors(document)), TOLD + 1):
+    for line in islice(_distinct(json.dumps(_told(error, document.root)) for error in _errors(document)), TOLD + 1):
         print(line, flush=True)
 
 
@@ -99,10 +99,21 @@ def _nothing_more(uri: str) -> Document:
     raise DocumentError(uri, "is not fetched for the validator", "Check it by itself.")
 
 
-def _told(error: Any) -> tuple[list[str], str]:
+def _told(error: Any, root: Any) -> tuple[list[str], str]:
+    """Give the tokens to an error and what it says; no tokens where the validator lost the way to a schema."""
     while error.context:  # of a union's branches, the error in the one that fits furthest
         error = max(error.context, key=lambda below: len(below.absolute_path))
-    return [str(token) for token in error.absolute_path], printable(error.message, LENGTH)
+    tokens = [str(token) for token in error.absolute_path]
+    return tokens if _leads_somewhere(error.absolute_path, root) else [], printable(error.message, LENGTH)
+
+
+def _leads_somewhere(path: Iterable[Any], value: Any) -> bool:
+    try:
+        for token in path:
+            value = value[token]
+    except (LookupError, TypeError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

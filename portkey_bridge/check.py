@@ -48,6 +48,9 @@ KINDS = {
     "advice": "advice of openapi-spec-validator",
 }
 
+#: Components of OpenAPI 3 that have another name in Swagger 2.0.
+MOVED = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
+
 UNDESCRIBED = "a tool has no summary and no description: a model has only its method and path to go by"
 NOWHERE = "a tool has no server with a full URL: name one in the document, or set OPEN_MCP_BASE_URL"
 MANY_TOOLS = "a conversation pays for all of them; start with --discover, or choose some by --tag or --tools"
@@ -118,7 +121,7 @@ def examine(settings: Settings) -> Report:
     content = read(settings.spec or str(portkey_document()))
     read_other = cache(others_of(content.uri, settings.allow_refs))
     document = document_of(content)
-    specification = str(document.root.get("openapi") or document.root.get("swagger"))
+    specification = str(document.root.get("openapi") or document.root.get("swagger") or "no version")
     with waiting("asking the validator"):
         advice, broken_off = advise(document)
     repairs = Repairs(KEPT)
@@ -247,7 +250,7 @@ def _as_written(tokens: Sequence[str], root: Any) -> Sequence[str]:
     """Give the tokens in a Swagger 2.0 document, where components lie at the top (`swagger` says where)."""
     if "swagger" not in root or tokens[:1] != ["components"]:
         return tokens
-    return ["definitions" if tokens[1:2] == ["schemas"] else tokens[1], *tokens[2:]] if len(tokens) > 1 else tokens
+    return [MOVED.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens
 
 
 def _print_words(report: Report) -> None:

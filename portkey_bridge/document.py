@@ -61,6 +61,8 @@ def document_of(content: Content) -> Document:
 def resource_of(content: Content) -> Document:
     """Parse the bytes of a document, or of what one refers to. Raises DocumentError."""
     text = text_of(content)
+    if not text.strip():
+        raise DocumentError(content.source, "is empty", "Write or download the document again.")
     if re.match(r"\s*<[!?a-zA-Z]", text):
         problem, remedy = "is a web page or XML, not JSON or YAML", "Give the address of the document itself."
         raise DocumentError(content.source, problem, remedy)

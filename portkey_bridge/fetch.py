@@ -6,6 +6,7 @@ No credential is sent but what stands in the URL itself, and that is shown nowhe
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from portkey_bridge.errors import DocumentError
 from portkey_bridge.settings import Timeouts
 from portkey_bridge.sources import MAX_BYTES, Content, too_large
 from portkey_bridge.terminal import if_it_lasts, printable
-from portkey_bridge.transport import explain
+from portkey_bridge.transport import Sentences, explain
 
 #: Seconds for connecting, for each read, and for all of it.
 TIMEOUTS = Timeouts(connect=10, read=30, whole=120)
@@ -32,6 +33,14 @@ HEADERS = {
     "accept": "application/vnd.oai.openapi+json, application/vnd.oai.openapi, application/json, application/yaml, */*",
     "user-agent": f"portkey-bridge/{__version__}",
 }
+
+#: What is said of a failure otherwise than of an API's: no setting changes how a document is fetched.
+SENTENCES: Sentences = (
+    (socket.gaierror, "the name {host} could not be resolved"),
+    (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds"),
+    ((httpx.UnsupportedProtocol, httpx.InvalidURL), "that is no complete http or https URL"),
+    (TimeoutError, "it was not complete within {whole:g} seconds"),
+)
 
 #: What can be done about a status; `{host}` is where the document was looked for.
 REMEDIES = {
@@ -117,7 +126,7 @@ def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None]) -> _Copy:
             shown(url), f"more than {REDIRECTS} redirects", "Give the URL that they lead to."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise _Away(explain(error, urlsplit(url).hostname or "the host", TIMEOUTS)) from error
+        raise _Away(explain(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
 
 
 def _answered(response: httpx.Response, url: str, kept: _Copy | None) -> _Copy:
@@ -144,5 +153,5 @@ def _body(response: httpx.Response, url: str) -> bytes:
         if len(data) > MAX_BYTES:
             raise too_large(shown(url))
         if monotonic() > ends:
-            raise httpx.ReadTimeout("the whole takes too long")
+            raise TimeoutError
     return bytes(data)

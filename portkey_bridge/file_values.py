@@ -21,6 +21,9 @@ Path = tuple[str | int, ...]
 #: What a string may say that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
+#: The schema of what nothing is said about; one object, since shapes are known by their schemas' identities.
+ANYTHING: Schema = {}
+
 MULTIPART = re.compile(r"multipart/", re.IGNORECASE)
 
 

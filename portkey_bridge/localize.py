@@ -6,6 +6,8 @@ its target. References are read in the document as it is, and all rewritten at t
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Any
 
 from portkey_bridge.errors import DanglingReference
@@ -18,6 +20,9 @@ Found = list[tuple[str, Place]]
 
 #: References to references that are followed to see what a parameter is.
 MAX_LINKS = 20
+
+#: What a security requirement is that names no scheme.
+URI = re.compile(r"[#/]")
 
 
 def localize(resources: Resources, repairs: Repairs) -> Found:
@@ -42,6 +47,8 @@ class _Walk:
     def __init__(self, resources: Resources, repairs: Repairs) -> None:
         self.resources = resources
         self.repairs = repairs
+        components = resources.main.value.get("components")
+        self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
         self.found: Found = []
         self.seen: set[tuple[str, int]] = set()
         self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
@@ -57,6 +64,8 @@ class _Walk:
         if kind == "schema":
             self.dynamic_reference(place)
             self.mapping(place)
+        if kind in ("openapi", "operation"):
+            self.security(place)
         for kind_below, tokens, child in children(kind, place.value):
             if isinstance(child, dict):
                 self.meet(kind_below, place.below(tokens, child))
@@ -115,6 +124,18 @@ class _Walk:
         elif not place.value.keys().isdisjoint(outcome):
             outcome = {"allOf": [*place.value.get("allOf", ()), outcome]}
         self.changes.append((place.value, ("$dynamicRef",), outcome))
+
+    def security(self, place: Place) -> None:
+        """Make the URIs among the security requirements pointers; a declared name goes before (OpenAPI 3.2 4.30)."""
+        requirements = place.value.get("security")
+        for requirement in requirements if isinstance(requirements, list) else ():
+            keys = requirement if isinstance(requirement, dict) else ()
+            uris = [key for key in keys if URI.search(key) and key not in self.schemes]
+            for key in uris:
+                with suppress(DanglingReference):
+                    target = self.resources.resolve(key, place.base)
+                    self.changes.append((requirement, (key,), {f"#{target.pointer}": requirement[key]}))
+                    self.meet("security-scheme", target)
 
     def mapping(self, place: Place) -> None:
         """Make the values of a discriminator's mapping references; a mere name is a schema's (OpenAPI 3.2 4.25.2)."""

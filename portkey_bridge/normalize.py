@@ -26,6 +26,11 @@ from portkey_bridge.swagger import from_swagger, is_body, parameter_schema, requ
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
 KEYWORDS = (FORMS.keys() | DROPPED | {"type", "const"}) - {"definitions"}
 
+#: What only a Swagger 2.0 document has at its top.
+FIELDS_OF_SWAGGER = frozenset(
+    ("host", "basePath", "schemes", "consumes", "produces", "definitions", "parameters", "responses")
+) | {"securityDefinitions"}
+
 
 class Normalized(NamedTuple):
     """A document in the one form, and a sentence for everything in it that had to be mended."""
@@ -41,8 +46,8 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     `repairs` finds there what was mended, with its places. Takes the document over: its values are changed in place.
     Raises DocumentError for what is no OpenAPI document, or a hostile one.
     """
-    version = _version(document)
     repairs = Repairs() if repairs is None else repairs
+    version = _version(document, repairs)
     root = {key: value for key, value in document.root.items() if key not in KEYWORDS | {OTHERS}}
     root["paths"] = dict(_with_slashes(root.get("paths") or {}, repairs))
     resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
@@ -59,10 +64,16 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     return Normalized(root, (*document.repairs, *resources.repairs, *repairs.sentences()))
 
 
-def _version(document: Document) -> tuple[int, ...]:
-    """Give major and minor version of the specification (OpenAPI 3.2 section 4.1, Swagger 2.0)."""
+def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
+    """Give major and minor version of the specification (OpenAPI 3.2 section 4.1, Swagger 2.0).
+
+    Where no field says it, the other fields do.
+    """
     root, source = document.root, document.source
     given = next((root[key] for key in ("openapi", "swagger") if key in root), None)
+    if given is None and root.get("paths"):
+        given = "2.0" if root.keys() & FIELDS_OF_SWAGGER else "3.0"
+        repairs.add(f"the version of OpenAPI is missing, and taken for {given}", "#")
     if given is None:
         raise DocumentError(
             source, "not an OpenAPI document: no 'openapi' field", "It starts with a line like 'openapi: 3.1.0'."

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
 from portkey_bridge.objects import METHODS
-from portkey_bridge.references import follow
+from portkey_bridge.references import encode, follow
 from portkey_bridge.repairs import Repairs, printable
 from portkey_bridge.settings import SERVER, as_variable
 
@@ -33,6 +33,7 @@ IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
 #: are schemes of the type `http`; many documents write them as types, as Swagger 2.0 has the first.
 SECURITY_TYPES = {
     "apikey": ("apiKey", ""),
+    "http": ("http", ""),
     "oauth2": ("oauth2", "bearer"),
     "openidconnect": ("openIdConnect", "bearer"),
     "mutualtls": ("mutualTLS", ""),
@@ -229,8 +230,8 @@ class _Reader:
         self.skipped: list[Skipped] = []
         self.repairs = repairs
         self.callbacks = 0
-        self.root_servers = self.servers(root, "the document")
-        self.root_security = self.security(root.get("security"), "the document")
+        self.root_servers = self.servers(root, "#/servers")
+        self.root_security = self.security(root.get("security"), "#/security")
 
     def follow(self, value: Any, kind: str) -> dict[str, Any]:
         """Give the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
@@ -421,19 +422,23 @@ class _Reader:
         )
 
     def security_scheme(self, key: str, where: str) -> SecurityScheme | None:
+        """Give the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
         schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
-        scheme = self.known(schemes.get(key))
+        scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
             self.repairs.add(f"nobody declares the security scheme {printable(key)}; calls do without it", where)
             return None
-        given = _text(scheme.get("type")).lower()
-        kind, written = SECURITY_TYPES.get(given, (given, _text(scheme.get("scheme")).lower()))
-        location = _text(scheme.get("in")).lower() if kind == "apiKey" else "header"
-        if not kind or (kind == "http" and not written) or location not in CREDENTIAL_LOCATIONS:
+        kind, written = SECURITY_TYPES.get(_text(scheme.get("type")).lower(), ("", ""))
+        location, name = "header", "Authorization"
+        if kind == "http":
+            written = written or _text(scheme.get("scheme")).lower()
+        if kind == "apiKey":
+            location, name = _text(scheme.get("in")).lower(), _text(scheme.get("name"))
+        if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {printable(key)} does not say how its credential is sent"
-            self.repairs.add(f"{problem}; calls do without it", where)
+            at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
+            self.repairs.add(f"{problem}; calls do without it", at)
             return None
-        name = _text(scheme.get("name")) if kind == "apiKey" else "Authorization"
         return SecurityScheme(key, kind, location, name, written)
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:

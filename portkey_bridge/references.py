@@ -17,7 +17,7 @@ def lookup(root: Any, reference: str) -> Any:
     Raises DanglingReference where there is none, or where the reference leaves the document.
     """
     if not reference.startswith("#"):
-        raise DanglingReference(reference, "the reference leaves the document")
+        raise DanglingReference(reference, "the document it leads to is missing")
     try:
         return resolve_pointer(root, unquote(reference[1:]))
     except (JsonPointerException, TypeError) as error:

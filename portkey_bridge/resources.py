@@ -120,6 +120,7 @@ class Resources:
     def _resource(self, reference: str, uri: str, base: Base) -> Place:
         if not uri:
             return Place(base.root, base.pointer, base)
+        uri = uri.replace("\\", "/")  # as a path of Windows is written
         target = _joined(base.file, uri)
         place = self._named.get(_joined(base.uri, uri)) or self._named.get(target)
         if place is None:

@@ -71,7 +71,7 @@ def path_of(uri: str) -> Path:
 
 
 def read(source: str) -> Content:
-    """Read what a person named: a path, an http or https URL, or `-`. Raises DocumentError."""
+    """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError."""
     if is_url(source):
         from portkey_bridge.fetch import fetch
 
@@ -79,7 +79,7 @@ def read(source: str) -> Content:
     if source == STDIN:
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
         return Content("standard input", (Path.cwd() / "standard-input").as_uri(), _bounded("standard input", data))
-    return _file(source, Path(source), FILE_REMEDY)
+    return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
 
 def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
@@ -142,7 +142,7 @@ def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
         own = parts.netloc == home.netloc and (parts.scheme, home.scheme) != ("http", "https")
         if not own and parts.netloc not in allowed and parts.hostname not in allowed:
             host = parts.hostname or url
-            raise DocumentError(url, "lies on another host", f"To have it read, allow that: --allow-refs {host}")
+            raise DocumentError(url, "lies on another host", f"Start with --allow-refs {host} to have it read.")
 
     return fetch(other, refuse_foreign)
 

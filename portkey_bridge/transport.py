@@ -44,6 +44,9 @@ HEADERS_FOR_STRANGERS = ("accept", "accept-encoding", "user-agent")
 #: Connections that one call may have: to the API, and to where it redirects.
 KEPT_CONNECTIONS = 2
 
+Sentences = tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]
+"""What is said of a failure, by its kind; a sentence without its end."""
+
 #: Bytes that one step of decompression gives at most.
 PIECE = 65_536
 
@@ -420,13 +423,13 @@ _CODINGS: dict[str, Callable[[], _Identity | _Inflate]] = {
 UNASKED_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"))
 
 
-def explain(error: BaseException, host: str, timeouts: Timeouts) -> str:
-    """Say what went wrong, and what can be done, in a sentence without its end.
+def explain(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = ()) -> str:
+    """Say what went wrong, and what can be done, in a sentence without its end. `own` sentences go before SENTENCES.
 
     httpx's own texts are not used: they may hold the URL, and a URL may hold a secret.
     """
     causes = list(_causes(error))
-    for kind, sentence in SENTENCES:
+    for kind, sentence in (*own, *SENTENCES):
         if any(isinstance(cause, kind) for cause in causes):
             return sentence.format(
                 host=host,
@@ -448,7 +451,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 #: What is said of a failure: the first entry that is found among the error and its causes.
-SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+SENTENCES: Sentences = (
     (
         TooLarge,
         "the answer is larger than {limit} MB and was not read to its end; ask for less of it, by filters or pages, "

@@ -58,6 +58,7 @@ def test_it_does_not_matter_how_it_is_stored(tmp_path: Path, recorder: Recorder,
     (tmp_path / "stored.txt").write_bytes(stored)
     recorder.answer = (200, {"content-type": "text/plain"}, stored)
     assert read_document(str(tmp_path / "stored.txt")).root == API
+    assert read_document((tmp_path / "stored.txt").as_uri()).root == API
     assert read_document(f"{recorder.url}/stored").root == API
 
 
@@ -90,7 +91,7 @@ REFUSED: dict[str, tuple[Answer, str]] = {
     "not allowed": ((401, {}, b""), "the answer is 401 Unauthorized. Download the document, and give --spec the file."),
     "down": ((503, {}, b""), "cannot be fetched: the answer is 503 Service Unavailable."),
     "web page": ((200, {}, b"<!doctype html><title>Docs</title>"), "is a web page or XML, not JSON or YAML"),
-    "nothing": ((200, {}, b""), "not an OpenAPI document"),
+    "nothing": ((200, {}, b""), "is empty. Write or download"),
     "binary": ((200, {}, b"\x89PNG\r\n\x1a\n"), "not UTF-8 text at byte 0"),
     "broken gzip": ((200, {}, gzip.compress(TEXT.encode())[:-9]), "is broken gzip"),
     "broken coding": ((200, {"content-encoding": "gzip"}, b"no"), "cannot be fetched"),
@@ -227,7 +228,7 @@ def _other_host(recorder: Recorder) -> str:
 FOREIGN: dict[str, tuple[Callable[[Recorder], str], str]] = {
     "another host": (
         lambda site: f"{_other_host(site)}/common.json",
-        "allow that: --allow-refs localhost",
+        "Start with --allow-refs localhost",
     ),
     "another port": (lambda _: "http://127.0.0.1:9/common.json", "--allow-refs 127.0.0.1"),
     "a redirect to another host": (lambda _: "/away", "--allow-refs localhost"),
