@@ -445,15 +445,26 @@ def _with_names(bindings: list[Binding]) -> Iterator[Binding]:
     """Give every binding a name of its own that clients accept; the first to claim a name keeps it."""
     taken: set[str] = set()
     for binding in bindings:
-        digest = hashlib.sha256(f"{binding.location} {binding.name}".encode()).hexdigest()[:8]
-        plain, prefixed = _safe(binding.argument, digest), _safe(f"{binding.location}_{binding.argument}", digest)
-        name = next(name for name in (plain, prefixed, f"{prefixed[:55]}_{digest}") if name not in taken)
+        name = next(name for name in _names(binding) if name not in taken)
         taken.add(name)
-        yield replace(binding, argument=name)
+        yield binding if name == binding.argument else replace(binding, argument=name)
 
 
-def _safe(name: str, digest: str) -> str:
+def _names(binding: Binding) -> Iterator[str]:
+    """Yield the names that a binding may have, the best first."""
+    origin = f"{binding.location} {binding.name}"
+    prefixed = f"{binding.location}_{binding.argument}"
+    yield _safe(binding.argument, origin)
+    yield _safe(prefixed, origin)
+    yield _hashed(_safe(prefixed, origin), origin)
+
+
+def _safe(name: str, origin: str) -> str:
     if ARGUMENT_NAME.fullmatch(name):
         return name
     safe = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")
-    return safe if ARGUMENT_NAME.fullmatch(safe) else f"{safe[:55]}_{digest}"
+    return safe if ARGUMENT_NAME.fullmatch(safe) else _hashed(safe, origin)
+
+
+def _hashed(name: str, origin: str) -> str:
+    return f"{name[:55]}_{hashlib.sha256(origin.encode()).hexdigest()[:8]}"

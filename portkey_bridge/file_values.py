@@ -21,9 +21,6 @@ Path = tuple[str | int, ...]
 #: What a string may say that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
-#: The schema of what nothing is said about; one object, since shapes are known by their schemas' identities.
-ANYTHING: Schema = {}
-
 MULTIPART = re.compile(r"multipart/", re.IGNORECASE)
 
 
@@ -49,27 +46,29 @@ def names_file(value: Any) -> bool:
 
 def is_binary(schema: Schema, shapes: Shapes) -> bool:
     """Tell whether a schema describes bytes (OpenAPI 3.0.4 section 4.7.14.2, 3.1.1 section 4.8.14.3)."""
-    return any(
-        branch.get("format") == "binary" or ("contentMediaType" in branch and "contentEncoding" not in branch)
-        for branch in _strings(schema, shapes)
-    )
+    return any(map(_is_bytes, _strings(schema, shapes)))
+
+
+def _is_bytes(string: Shape) -> bool:
+    return string.get("format") == "binary" or ("contentMediaType" in string and "contentEncoding" not in string)
 
 
 def base64_of(schema: Schema, shapes: Shapes) -> str | None:
     """Give the alphabet that a schema of base64 wants, `base64` or `base64url` (RFC 4648); None for any other."""
-    for branch in _strings(schema, shapes):
-        encoding = str(branch.get("contentEncoding", "base64" if branch.get("format") == "byte" else "")).lower()
-        if encoding in ("base64", "base64url"):
-            return encoding
-    return None
+    return next(filter(None, map(_alphabet, _strings(schema, shapes))), None)
+
+
+def _alphabet(string: Shape) -> str | None:
+    encoding = str(string.get("contentEncoding", "base64" if string.get("format") == "byte" else "")).lower()
+    return encoding if encoding in ("base64", "base64url") else None
 
 
 def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     """Give the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
-    kinds = (schema, shapes.of_items(schema))
-    if MULTIPART.match(media_type) and any(is_binary(kind, shapes) for kind in kinds):
+    strings = [*_strings(schema, shapes), *_strings(shapes.of_items(schema), shapes)]
+    if MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
         return FORMS
-    return BASE64_FORMS if any(_text_of_bytes(kind, shapes) for kind in kinds) else None
+    return BASE64_FORMS if any(map(_alphabet, strings)) or any(map(_is_binary_text, strings)) else None
 
 
 def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) -> Any:
@@ -90,8 +89,13 @@ def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) ->
 
 def _text_of_bytes(schema: Schema, shapes: Shapes) -> str | None:
     """Give the alphabet for bytes in a body of text, where `format: binary` can mean nothing but base64."""
-    binary = any(branch.get("format") == "binary" for branch in _strings(schema, shapes))
-    return base64_of(schema, shapes) or ("base64" if binary else None)
+    strings = list(_strings(schema, shapes))
+    binary = "base64" if any(map(_is_binary_text, strings)) else None
+    return next(filter(None, map(_alphabet, strings)), binary)
+
+
+def _is_binary_text(string: Shape) -> bool:
+    return string.get("format") == "binary"
 
 
 def _base64(upload: Upload, alphabet: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import regex
@@ -26,6 +27,7 @@ class Patterns:
     """Matches patterns, and remembers those that cannot be used."""
 
     def __init__(self) -> None:
+        self._compiled = cache(regex.compile)
         self._unusable: set[str] = set()
 
     @property
@@ -63,7 +65,7 @@ class Patterns:
         if pattern in self._unusable:
             return None
         try:
-            return regex.search(pattern, text, timeout=PATIENCE) is not None
+            return self._compiled(pattern).search(text, timeout=PATIENCE) is not None
         except (regex.error, TimeoutError):
             self._unusable.add(pattern)
             return None

@@ -115,7 +115,9 @@ class Answer:
     @property
     def file_name(self) -> str | None:
         """The bare name of the file that the body is (RFC 6266), without anything that leads out of a folder."""
-        disposition = _header("content-disposition", self.headers.get("content-disposition", ""))
+        if "content-disposition" not in self.headers:
+            return None
+        disposition = _header("content-disposition", self.headers["content-disposition"])
         names = [value for name, value in disposition.get_params([], "content-disposition") if name == "filename"]
         name = collapse_rfc2231_value(names[-1]) if names else ""  # what was `filename*` is last, and goes first
         bare = re.sub(r"[^\w. ()+-]", "_", re.split(r"[/\\]", name)[-1]).strip(". ")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from functools import cache, partial
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -90,18 +90,34 @@ def _expand(settings: Settings, listed: Views, full: Views, tool: Tool, pointer:
     return full.expand(tool.schema, pointer, expansion_budget(settings.schema_budget))
 
 
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Make what stays as long as the server does: no collection of garbage looks at it, now or later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class Listing(Provider):
     """The tools as they are listed. They are made when a client asks: where the cache answered, none does."""
 
     def __init__(self, make: Callable[[], Iterable[McpTool]]) -> None:
         super().__init__()
-        self._make = cache(lambda: {tool.name: tool for tool in make()})
+        self._make = make
+
+    @cached_property
+    def _tools(self) -> dict[str, McpTool]:
+        with lasting():
+            return {tool.name: tool for tool in self._make()}
 
     async def _list_tools(self) -> Sequence[McpTool]:
-        return list(self._make().values())
+        return list(self._tools.values())
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> McpTool | None:
-        return self._make().get(name)
+        return self._tools.get(name)
 
 
 class DirectCalls(Middleware):
@@ -278,13 +294,12 @@ def serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
     if invocation.settings.spec == STDIN:
         raise SettingsError("standard input is the client's while tools are served. Give --spec a file or a URL.")
-    api = load_api(invocation.settings)
-    server = build_server(api, invocation.settings)
+    with lasting():
+        api = load_api(invocation.settings)
+        server = build_server(api, invocation.settings)
     server.opening = invocation.opening or server.opening
     if files := _files_of(invocation, api):
         server.opening.keep(files)
     print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
-    gc.freeze()  # what is there now stays: collections need not look at it
-    gc.enable()
     server.run("stdio", show_banner=False, log_level="WARNING")
     return 0

@@ -74,6 +74,9 @@ COMPOSING = frozenset({"$ref", "allOf"})
 #: Keywords whose branches a discriminator tells apart.
 UNIONS = frozenset({"oneOf", "anyOf"})
 
+#: The schema of what nothing is said about: one object, since shapes are known by their schemas' identities.
+ANYTHING: Schema = {}
+
 #: No value fits.
 NOTHING: Shape = {"not": {}}
 
@@ -123,7 +126,7 @@ class Shapes:
 
     def of_items(self, schema: Schema) -> Schema:
         """Give the schema of an array's items, also where the array is one of several alternatives."""
-        return next((branch["items"] for branch in self.alternatives(schema) if "items" in branch), {})
+        return next((branch["items"] for branch in self.alternatives(schema) if "items" in branch), ANYTHING)
 
     def of_property(self, schema: Schema, name: str) -> Schema:
         """Give the schema of a property: its own, in an alternative, or that of properties without one."""
@@ -131,7 +134,7 @@ class Shapes:
             if name in branch.get("properties", ()):
                 return branch["properties"][name]
         further = (branch.get("additionalProperties") for branch in self.alternatives(schema))
-        return next(filter(None, further), {})
+        return next(filter(None, further), ANYTHING)
 
     def cannot_have(self, schema: Schema, name: str) -> bool:
         """Tell whether no request has a property of this name, though `schema` may require it.

@@ -131,12 +131,12 @@ def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
     """Give the tools that the settings choose. Raises SettingsError for a name or pattern that no tool has."""
     known = {tool.name for tool in tools}
     wanted = _matching("--tools", settings.tools, known) if settings.tools else known
-    unwanted = _matching("--exclude", settings.exclude, known)
+    chosen = wanted - _matching("--exclude", settings.exclude, known)
     tags = _matching("--tag", settings.tag, {tag.lower() for tool in tools for tag in tool.operation.tags}, "tag")
     return [
         tool
         for tool in tools
-        if tool.name in wanted - unwanted
+        if tool.name in chosen
         and (not settings.tag or tool.has_tag(tags))
         and (tool.effect[0] or not settings.read_only)
     ]

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
-from functools import cached_property, partial
+from functools import cache, partial
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -86,6 +86,8 @@ class Transport:
         self._sleep = sleep
         self._slots = asyncio.Semaphore(concurrency)  # wakes those who wait in the order of their arrival
         self._idle: list[_Lane] = []
+        #: What is trusted: CA bundles come from the environment. Read once, and not before something is sent by TLS.
+        self._tls = cache(httpx.create_ssl_context)
         self._proxies = getproxies()
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
 
@@ -93,11 +95,6 @@ class Transport:
         """Close all connections."""
         while self._idle:
             await self._idle.pop().aclose()
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """What is trusted: CA bundles come from the environment. Read once, and not before something is sent."""
-        return httpx.create_ssl_context()
 
     @asynccontextmanager
     async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
@@ -162,7 +159,7 @@ class Transport:
 
 
 class _Lane:
-    """The connections of one call at a time: a pool of httpx for the direct way, and one for each proxy.
+    """The connections of one call at a time: for each scheme a pool of httpx for the direct way and for each proxy.
 
     httpx's pool looks at each of its connections at the begin and the end of each request. So many small pools cost a
     third of one large pool when calls run at once. aiohttp's connections cost less still, but the transport that brings
@@ -171,11 +168,13 @@ class _Lane:
     answers that are longer than announced. docs/performance.md has the figures.
     """
 
-    def __init__(self, tls: ssl.SSLContext, timeout: dict[str, float | None], proxies: Mapping[str, str]) -> None:
+    def __init__(
+        self, tls: Callable[[], ssl.SSLContext], timeout: dict[str, float | None], proxies: Mapping[str, str]
+    ) -> None:
         self._tls = tls
         self._timeout = timeout
         self._proxies = proxies
-        self._pools: dict[str | None, httpx.AsyncHTTPTransport] = {}
+        self._pools: dict[tuple[str, str | None], httpx.AsyncHTTPTransport] = {}
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send the request, and give the answer, its body still to be read. Raises httpx.RequestError."""
@@ -193,15 +192,16 @@ class _Lane:
     def _pool(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
         if url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol(f"no way to send to {url.scheme}")
-        proxy = proxy_for(url, self._proxies)
-        if proxy not in self._pools:
-            self._pools[proxy] = self._new_pool(proxy)
-        return self._pools[proxy]
+        way = url.scheme, proxy_for(url, self._proxies)
+        if way not in self._pools:
+            self._pools[way] = self._new_pool(*way)
+        return self._pools[way]
 
-    def _new_pool(self, proxy: str | None) -> httpx.AsyncHTTPTransport:
+    def _new_pool(self, scheme: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
+        tls = self._tls() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
         limits = httpx.Limits(max_connections=KEPT_CONNECTIONS, max_keepalive_connections=KEPT_CONNECTIONS)
         try:
-            return httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, proxy=proxy)
+            return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
         except (ValueError, ImportError) as error:
             raise httpx.ProxyError("no proxy of a kind that is known here") from error
 

@@ -16,9 +16,9 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from jsonpointer import unescape
+from jsonpointer import escape, unescape
 
 from portkey_bridge.objects import APPLICATORS
 from portkey_bridge.operations import Schema
@@ -103,12 +103,24 @@ class _Whole:
     height: int
 
 
-@dataclass(frozen=True)
-class _Child:
+class _Shown(NamedTuple):
+    """What a view shows of a child, and its characters of compact JSON."""
+
+    view: Shape
+    size: int
+
+
+class _Child(NamedTuple):
+    """A schema inside another, which stands at the pointer `above`."""
+
     path: tuple[str, ...]
     schema: Schema
-    pointer: str
+    above: str
     required: bool
+
+    @property
+    def pointer(self) -> str:
+        return "/".join((self.above, *map(escape, self.path)))
 
     @property
     def overhead(self) -> int:
@@ -121,7 +133,8 @@ class Views:
     def __init__(self, shapes: Shapes, *, portable: bool) -> None:
         self._shapes = shapes
         self._portable = portable
-        self._shown: dict[int, Shape] = {}
+        self._exact: dict[int, Shape] = {}
+        self._listed: dict[int, Shape] = {}
         self._known: dict[int, _Whole] = {}
         self._too_small: dict[int, float] = {}
         self._skeletons: dict[tuple[int, int], Shape] = {}
@@ -171,10 +184,19 @@ class Views:
 
     def _shape(self, schema: Schema) -> Shape:
         """Give the shape of a schema without the keywords that this kind of view leaves out."""
+        if self._portable:
+            return self._listed_shape(schema)
         shape = self._shapes(schema)
-        if id(shape) not in self._shown:
-            self._shown[id(shape)] = _listed(shape) if self._portable else _exact(shape)
-        return self._shown[id(shape)]
+        if id(shape) not in self._exact:
+            self._exact[id(shape)] = _exact(shape)
+        return self._exact[id(shape)]
+
+    def _listed_shape(self, schema: Schema) -> Shape:
+        """Give the shape of a schema with the keywords of a listing alone."""
+        shape = self._shapes(schema)
+        if id(shape) not in self._listed:
+            self._listed[id(shape)] = _listed(shape)
+        return self._listed[id(shape)]
 
     def _render(self, schema: Schema, pointer: str, room: float, trail: frozenset[int]) -> Shape:
         """Give the whole schema where it fits, else its first level with as many whole or partial children as fit."""
@@ -187,50 +209,50 @@ class Views:
         shown = [self._smallest(child) for child in parts]
         node = _leaf(shape)
         kept = -math.inf if trail else room * KEPT_FOR_REQUIRED
-        room -= _size(node) + sum(_size(part) + child.overhead for part, child in zip(shown, parts, strict=True))
+        room -= _size(node) + sum(part.size + child.overhead for part, child in zip(shown, parts, strict=True))
         for better in (self._wholes, self._stubs, self._partials):
             if better == self._partials:
                 room = max(room, kept)
             for index, rendered in better(parts, shown, room, inside):
-                growth = _size(rendered) - _size(shown[index])
+                growth = rendered.size - shown[index].size
                 if growth <= room:
                     room -= growth
                     shown[index] = rendered
-        return self._complete(node, [(child.path, part) for child, part in zip(parts, shown, strict=True)])
+        return self._complete(node, [(child.path, part.view) for child, part in zip(parts, shown, strict=True)])
 
     def _wholes(
-        self, parts: list[_Child], shown: list[Shape], room: float, trail: frozenset[int]
-    ) -> Iterator[tuple[int, Shape]]:
+        self, parts: list[_Child], shown: list[_Shown], room: float, trail: frozenset[int]
+    ) -> Iterator[tuple[int, _Shown]]:
         """Yield the children that fit as a whole: the required ones first, then the small ones."""
         wholes = [
             (not child.required, whole.size, index, whole.view)
             for index, child in enumerate(parts)
-            if (whole := self._whole(child.schema, room + _size(shown[index]))) is not None
+            if (whole := self._whole(child.schema, room + shown[index].size)) is not None
         ]
-        for _, _, index, view in sorted(wholes, key=lambda candidate: candidate[:3]):
-            yield index, view
+        for _, size, index, view in sorted(wholes, key=lambda candidate: candidate[:3]):
+            yield index, _Shown(view, size)
 
     def _stubs(
-        self, parts: list[_Child], shown: list[Shape], room: float, trail: frozenset[int]
-    ) -> Iterator[tuple[int, Shape]]:
+        self, parts: list[_Child], shown: list[_Shown], room: float, trail: frozenset[int]
+    ) -> Iterator[tuple[int, _Shown]]:
         """Yield the stubs of the children of which only the type is shown so far."""
         for index, child in enumerate(parts):
-            if "description" not in shown[index] and self._whole(child.schema, _size(shown[index])) is None:
-                yield index, self._stub(child)
+            if "description" not in shown[index].view and self._whole(child.schema, shown[index].size) is None:
+                yield index, _sized(self._stub(child))
 
     def _partials(
-        self, parts: list[_Child], shown: list[Shape], room: float, trail: frozenset[int]
-    ) -> Iterator[tuple[int, Shape]]:
+        self, parts: list[_Child], shown: list[_Shown], room: float, trail: frozenset[int]
+    ) -> Iterator[tuple[int, _Shown]]:
         """Yield the children that are too large to be whole, as far as they fit: the required ones, then the others.
 
         What stands around a child is not opened inside it again, so recursion ends in a stub.
         """
         for index, child in sorted(enumerate(parts), key=lambda entry: not entry[1].required):
-            spare = room + _size(shown[index])
+            spare = room + shown[index].size
             enough = WORTHWHILE if child.required else PLENTY
-            if spare > enough and _is_stub(shown[index]) and self._is_new(child, trail):
-                rendered = self._render(child.schema, child.pointer, spare, trail)
-                growth = _size(rendered) - _size(shown[index])
+            if spare > enough and _is_stub(shown[index].view) and self._is_new(child, trail):
+                rendered = _sized(self._render(child.schema, child.pointer, spare, trail))
+                growth = rendered.size - shown[index].size
                 room -= growth if growth <= room else 0
                 yield index, rendered
 
@@ -280,16 +302,16 @@ class Views:
         view = self._complete(leaf, parts)
         return _Whole(view, _size(view), height + 1)
 
-    def _smallest(self, child: _Child) -> Shape:
+    def _smallest(self, child: _Child) -> _Shown:
         """Give the least that is shown of a child: all of it where that is no longer than its stub.
 
         A listing shows the bare type of an optional argument where the budget is used up.
         """
         if self._portable and not child.required:
-            return self._skeleton(child.schema, 3)
-        stub = self._stub(child)
-        whole = self._whole(child.schema, _size(stub))
-        return stub if whole is None else whole.view
+            return _sized(self._skeleton(child.schema, 3))
+        stub = _sized(self._stub(child))
+        whole = self._whole(child.schema, stub.size)
+        return stub if whole is None else _Shown(whole.view, whole.size)
 
     def _stub(self, child: _Child) -> Shape:
         text = shorten(plain(self._shapes(child.schema).get("description", "")), STUB_DESCRIPTION)
@@ -299,7 +321,7 @@ class Views:
 
     def _outline(self, schema: Schema, depth: int) -> Shape:
         """Give the types alone, and of a choice between objects what all of them have: a call can be made from that."""
-        shape = _listed(self._shapes(schema))
+        shape = self._listed_shape(schema)
         if shape.get("type") == "array" and "items" in shape and depth:
             return {"type": "array", "items": self._outline(shape["items"], depth - 1)}
         branches = [self._shapes(branch) for branch in shape.get("anyOf", ())]
@@ -318,7 +340,7 @@ class Views:
         """Give the types alone: of the schema, of its items, of its alternatives."""
         key = (id(self._shapes(schema)), depth)
         if key not in self._skeletons:
-            self._skeletons[key] = self._make_skeleton(_listed(self._shapes(schema)), depth)
+            self._skeletons[key] = self._make_skeleton(self._listed_shape(schema), depth)
         return self._skeletons[key]
 
     def _make_skeleton(self, shape: Shape, depth: int) -> Shape:
@@ -343,8 +365,7 @@ class Views:
         required = shape.get("required", ())
         for path, schema in children(shape):
             if path[0] not in VERBATIM:
-                below = pointer + pointer_to(path)
-                yield _Child(path, schema, below, path[0] != "properties" or path[-1] in required)
+                yield _Child(path, schema, pointer, path[0] != "properties" or path[-1] in required)
 
     def _complete(self, leaf: Shape, rendered: list[tuple[tuple[str, ...], Shape]]) -> Shape:
         """Put the children into their places, required properties before the others."""
@@ -425,6 +446,10 @@ def _is_stub(view: Shape) -> bool:
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _sized(view: Shape) -> _Shown:
+    return _Shown(view, _size(view))
 
 
 def _size(value: Mapping[str, Any]) -> int:

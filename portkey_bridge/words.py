@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 
 #: Tags that say how a text looks. Whatever else stands in angle brackets may be meant: `<id>`.
 _TAGS = re.compile(
@@ -23,6 +24,7 @@ _MARKS = (
 )
 
 
+@lru_cache(4096)  # many views show the same text, mostly one after the other
 def plain(text: str) -> str:
     """Give a text without tags, links and emphasis, in one line."""
     text = html.unescape(_TAGS.sub(" ", text))
