@@ -82,37 +82,6 @@ async def test_json_bodies(
     assert request.header("content-type") == media_type.replace("*/*", "application/json")
 
 
-MEMBERS = {"type": "object", "properties": {"a": TEXT}}
-PATCH = "application/json-patch+json"
-OFFERED: dict[str, Any] = {
-    "text/plain": TEXT,
-    "multipart/form-data": MEMBERS,
-    "application/x-www-form-urlencoded": MEMBERS,
-    PATCH: {"type": "array"},
-    "application/json": MEMBERS,
-}
-
-
-@pytest.mark.parametrize(
-    ("left_out", "arguments", "content_type"),
-    [
-        pytest.param(0, {"a": "x"}, "application/json", id="JSON"),
-        pytest.param(1, {"body": []}, PATCH, id="another-JSON"),
-        pytest.param(2, {"a": "x"}, "application/x-www-form-urlencoded", id="form"),
-        pytest.param(3, {"a": "x"}, "multipart/form-data", id="multipart"),
-        pytest.param(0, {"contentType": PATCH, "body": []}, PATCH, id="the-one-that-is-named"),
-    ],
-)
-async def test_of_several_media_types_one_is_preferred(
-    recorder: Recorder, left_out: int, arguments: dict[str, Any], content_type: str
-) -> None:
-    """JSON goes before forms, multipart and text, whatever the order; `contentType` names another one."""
-    offered = list(OFFERED.items())[: len(OFFERED) - left_out]
-    content = {name: {"schema": schema} for name, schema in offered}
-    request = await sent(recorder, operation(requestBody={"required": True, "content": content}), arguments)
-    assert (request.header("content-type") or "").partition(";")[0] == content_type
-
-
 MULTIPART_SCHEMA = {
     "type": "object",
     "properties": {
