@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import shutil
 import socket
 import ssl
+import subprocess
 import zlib
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
+from pathlib import Path
 from time import time
 from typing import Any
 
@@ -286,6 +289,34 @@ async def test_proxies_come_from_the_environment(
         with pytest.raises(httpx.ConnectError):
             await body(make(retries=0), sent)
         assert not recorder.requests
+
+
+async def test_certificates_come_from_the_environment(
+    make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server whose certificate stands in SSL_CERT_FILE is trusted; of any other the refusal names that variable."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    made = ["-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
+    named = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([openssl, "req", "-x509", *made, *named], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        sent = httpx.Request("GET", f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        with pytest.raises(httpx.ConnectError) as refused:
+            await body(make(retries=0), sent)
+        assert "SSL_CERT_FILE" in explain(refused.value, "127.0.0.1", Timeouts())
+        monkeypatch.setenv("SSL_CERT_FILE", certificate)
+        assert await body(make(retries=0), sent) == b"ok"
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1:1"])
