@@ -6,6 +6,7 @@ said. Both name the method and the path.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,9 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 VARIABLE = re.compile(r"\{([^{}]*)\}")
+
+#: What can be nothing but a host, though by the letter it is a relative URL.
+BARE_HOST = re.compile(r"([\w-]+\.)+[A-Za-z]{2,}(:\d+)?(/|$)")
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
 MAX_OPERATIONS = 25_000
@@ -452,6 +456,9 @@ class _Reader:
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
+        if BARE_HOST.match(url):
+            self.repairs.add("the URL of a server has no scheme; https is meant", where)
+            url = f"https://{url}"
         declared = _mapping(value.get("variables"))
         named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
         values = {name: self.server_value(name, _mapping(declared.get(name))) for name in named}
@@ -503,4 +510,4 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
+    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, int | float) else ""

@@ -315,7 +315,7 @@ def server_url(servers: Sequence[Server], document_uri: str) -> str | None:
 def _url(server: Server, document_uri: str) -> str | None:
     filled = VARIABLE.sub(lambda match: server.variables.get(match[1], match[0]), server.url)
     try:
-        url = urljoin(document_uri, filled) if document_uri.startswith(("http://", "https://")) else filled
+        url = urljoin(document_uri if document_uri.startswith(("http://", "https://")) else "https:", filled)
         parts = urlsplit(url)
     except ValueError:
         return None

@@ -160,17 +160,20 @@ class _Upgrade:
         upgraded = {key: value for key, value in operation.items() if key not in MOVED}
         upgraded["parameters"] = [self.parameter(value) for value in own if not is_body(value)]
         bodies = _overridden(inherited, [value for value in own if is_body(value)])
-        consumes = _texts(operation.get("consumes")) or _texts(self.root.get("consumes"))
+        consumes = self.media_types(operation, "consumes")
         if bodies:
             upgraded["requestBody"] = request_body(bodies, consumes)
-        produces = _texts(operation.get("produces")) or _texts(self.root.get("produces"))
+        produces = tuple(self.media_types(operation, "produces"))
         upgraded["responses"] = {
-            status: self.response(value, tuple(produces))
-            for status, value in _object(operation.get("responses")).items()
+            status: self.response(value, produces) for status, value in _object(operation.get("responses")).items()
         }
         if _texts(operation.get("schemes")):
             upgraded["servers"] = list(self.servers(_texts(operation["schemes"])))
         return upgraded
+
+    def media_types(self, operation: Object, field: str) -> list[str]:
+        """Give what an operation consumes or produces: its own, an empty list too (2.0, Operation Object)."""
+        return _texts(operation[field] if field in operation else self.root.get(field))
 
     def followed(self, parameters: Any) -> list[Any]:
         """Give parameters without references; one that leads nowhere stays, and costs the operation."""

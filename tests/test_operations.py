@@ -8,7 +8,8 @@ import pytest
 
 from portkey_bridge.document import Document
 from portkey_bridge.normalize import normalize
-from portkey_bridge.operations import Api, read_api
+from portkey_bridge.operations import Api, Server, read_api
+from portkey_bridge.request import server_url
 
 PET = "/pets/{id}"
 
@@ -177,6 +178,8 @@ SERVERS = [
     pytest.param(["https://a.example"], ["https://a.example"], "read as its URL", id="a text"),
     pytest.param({"url": "https://a.example"}, ["https://a.example"], None, id="no list"),
     pytest.param([{"url": None}, {"url": "https://a.example"}], ["https://a.example"], "has no URL", id="no URL"),
+    pytest.param([{"url": "a.example:8/v1"}], ["https://a.example:8/v1"], "https is meant", id="no scheme"),
+    pytest.param([{"url": "v1.0/a"}], ["v1.0/a"], None, id="relative"),
     pytest.param([], ["/"], None, id="none: the specification's default"),
 ]
 
@@ -188,6 +191,21 @@ def test_servers(servers: Any, urls: list[str], word: str | None) -> None:
 
     assert [server.url for server in api.operations[0].servers] == urls
     assert [word in repair for repair in api.repairs if word] == ([True] if word else [])
+
+
+RESOLVED = [
+    ("file:///api.yaml", "//a.example/v1", "https://a.example/v1"),
+    ("file:///api.yaml", "/v1", None),
+    ("http://b.example/api.yaml", "//a.example/v1", "http://a.example/v1"),
+    ("http://b.example/docs/api.yaml", "v1", "http://b.example/docs/v1"),
+    ("http://b.example/docs/api.yaml", "{stage}/v1", None),
+]
+
+
+@pytest.mark.parametrize(("uri", "url", "resolved"), RESOLVED)
+def test_a_servers_url_is_relative_to_the_documents(uri: str, url: str, resolved: str | None) -> None:
+    """A relative server is resolved against the document's URL; a file lends nothing but the safe scheme."""
+    assert server_url([Server(url, {})], uri) == resolved
 
 
 def test_nearest_servers_count() -> None:

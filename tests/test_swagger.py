@@ -168,6 +168,15 @@ def test_inherited_form(api: Api) -> None:
     assert list(body.content[0].schema["properties"]) == ["note"]
 
 
+def test_nothing_consumed_is_not_inherited() -> None:
+    """An empty list of media types clears the document's; JSON is what is left."""
+    body = {"name": "pet", "in": "body", "schema": {}}
+    root = {"swagger": "2.0", "consumes": ["application/xml"]}
+    upgraded = from_swagger({**root, "paths": {"/a": {"post": {"consumes": [], "parameters": [body]}}}}, "https")
+
+    assert list(upgraded["paths"]["/a"]["post"]["requestBody"]["content"]) == ["application/json"]
+
+
 def test_parameter_keeps_its_constraints(api: Api) -> None:
     """What a parameter says about its value is its schema, in JSON Schema's words."""
     (limit,) = operation(api, "GET", "/pets").parameters
