@@ -25,12 +25,14 @@ from portkey_bridge.settings import CONCURRENCY, RETRIES, Timeouts
 from portkey_bridge.transport import Transport
 
 #: What the figures decided.
-WHY = """Two parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms and
-rules of the session at each call, and the SDK moves each line through worker threads; this server needs neither. One
-pool of httpx polls all its connections at each request, so each call that runs has a small pool of its own. aiohttp's
-connections would cost less still. They are not used, because promises would be broken: its transport for httpx quotes
-URLs anew, joins repeated headers, keeps cookies, and reports a connection that broke after a request was sent like one
-that was never made, so that a POST could be sent twice. And aiohttp gives up answers that are longer than announced."""
+WHY = """Three parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms and
+rules of the session at each call, and the SDK moves each line through worker threads; this server needs neither. httpx
+makes its connections for any event loop, for threads and for HTTP/2, and asks at each request which of these it is in;
+here h11, which speaks HTTP for httpx, too, is carried by the event loop itself. aiohttp's connections would cost less
+still. They are not used, because promises would be broken. aiohttp gives up answers that httpx reads: those that are
+longer than announced, that have a length beside chunks, or the same length twice. Its transport for httpx quotes URLs
+anew, joins repeated headers, keeps cookies, and reports a connection that broke after a request was sent like one that
+was never made, so that a POST could be sent twice."""
 
 Call = Callable[[], Awaitable[object]]
 
@@ -38,7 +40,7 @@ Call = Callable[[], Awaitable[object]]
 TURNS, CALLS, CALLS_AT_ONCE, AT_ONCE = 5, 200, 640, 32
 
 OURS, CONSTANT, FROM_OPENAPI = "portkey-bridge", "FastMCP, a constant", "FastMCP `from_openapi`"
-CLIENT, LANES, AIOHTTP = "httpx, no MCP", "portkey-bridge's transport, no MCP", "httpx over httpx-aiohttp, no MCP"
+CLIENT, TRANSPORT, AIOHTTP = "httpx, no MCP", "portkey-bridge's transport, no MCP", "httpx over httpx-aiohttp, no MCP"
 DIRECT = "the same as portkey-bridge serves it"
 
 #: Bytes that no answer here has.
@@ -119,7 +121,7 @@ async def _subjects(stack: AsyncExitStack, url: str) -> dict[str, Call]:
         DIRECT: lambda: direct.call(TOOL, {"id": "a1"}),
         FROM_OPENAPI: lambda: theirs.call("getThing0", {"id": "a1"}),
         CLIENT: lambda: client.get(f"{url}/things0/a1"),
-        LANES: exchange,
+        TRANSPORT: exchange,
         AIOHTTP: lambda: aiohttp.get(f"{url}/things0/a1"),
     }
 

@@ -21,6 +21,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, stop_before_delay, wait_random_exponential
 
+from portkey_bridge.connections import Connections
 from portkey_bridge.settings import Timeouts
 
 #: Methods that change nothing, and those that may be repeated (RFC 9110 section 9.2.1 and 9.2.2).
@@ -32,6 +33,9 @@ UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 BROKEN_OFF = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 SENT = (*BROKEN_OFF, httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
 
+#: Statuses of requests that may succeed later (RFC 6585 section 4, RFC 9110 section 15.6.4).
+REFUSED_FOR_NOW = (429, 503)
+
 #: Seconds: a server that asks for a longer pause gets no second request; its answer says when to come again.
 LONGEST_PAUSE = 60.0
 
@@ -40,9 +44,6 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 #: What another origin gets of a request: nothing that could be, or hold, a credential.
 HEADERS_FOR_STRANGERS = ("accept", "accept-encoding", "user-agent")
-
-#: Connections that one call may have: to the API, and to where it redirects.
-KEPT_CONNECTIONS = 2
 
 Sentences = tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]
 """What is said of a failure, by its kind; a sentence without its end."""
@@ -85,16 +86,18 @@ class Transport:
         self._redact = redact
         self._sleep = sleep
         self._slots = asyncio.Semaphore(concurrency)  # wakes those who wait in the order of their arrival
-        self._idle: list[_Lane] = []
-        #: What is trusted: CA bundles come from the environment. Read once, and not before something is sent by TLS.
-        self._tls = cache(httpx.create_ssl_context)
+        self._concurrency = concurrency
+        #: What is trusted: CA bundles come from the environment. Read once, and not before it is needed.
+        self._tls = cache(_trusted)
         self._proxies = getproxies()
+        #: What carries requests directly, and by each proxy.
+        self._ways: dict[str | None, httpx.AsyncBaseTransport] = {None: Connections(timeouts, concurrency, self._tls)}
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        while self._idle:
-            await self._idle.pop().aclose()
+        for way in self._ways.values():
+            await way.aclose()
 
     @asynccontextmanager
     async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
@@ -105,31 +108,23 @@ class Transport:
         """
         deadline = _now() + self.timeouts.whole
         request.headers.setdefault("accept-encoding", "gzip, deflate")
-        async with self._lane(deadline) as lane:
+        async with asyncio.timeout_at(deadline):
+            await self._slots.acquire()
+        try:
             async with asyncio.timeout_at(deadline):
-                response = await self._send(request, lane, deadline)
+                response = await self._send(request, deadline)
             response.stream = _Bounded(response, self.limit, deadline)
             try:
                 yield response
             finally:
                 await response.aclose()
-
-    @asynccontextmanager
-    async def _lane(self, deadline: float) -> AsyncIterator[_Lane]:
-        """Give a lane for one call, the one that was used last: its connections are the most likely to be open."""
-        async with asyncio.timeout_at(deadline):
-            await self._slots.acquire()
-        lane = self._idle.pop() if self._idle else _Lane(self._tls, self._timeout, self._proxies)
-        try:
-            yield lane
         finally:
-            self._idle.append(lane)
             self._slots.release()
 
-    async def _send(self, request: httpx.Request, lane: _Lane, deadline: float) -> httpx.Response:
+    async def _send(self, request: httpx.Request, deadline: float) -> httpx.Response:
         """Send the request, and again where that helps and harms nothing; follow redirects."""
         for _ in range(MOST_REDIRECTS + 1):
-            response = await self._send_persistently(request, lane, deadline)
+            response = await self._send_persistently(request, deadline)
             following = redirected(request, response, self._redact)
             if following is None:
                 return response
@@ -137,14 +132,14 @@ class Transport:
             request = following
         raise httpx.TooManyRedirects("too many redirects", request=request)
 
-    async def _send_persistently(self, request: httpx.Request, lane: _Lane, deadline: float) -> httpx.Response:
-        first = await _attempt(lane, request)
+    async def _send_persistently(self, request: httpx.Request, deadline: float) -> httpx.Response:
+        first = await self._attempt(request)
         if not may_repeat(request, first):
             return _given(first)
         known = [first]
 
         async def send() -> httpx.Response:
-            return _given(known.pop() if known else await _attempt(lane, request))
+            return _given(known.pop() if known else await self._attempt(request))
 
         retrying = AsyncRetrying(
             retry=lambda state: may_repeat(request, _outcome(state)),
@@ -157,58 +152,39 @@ class Transport:
         response: httpx.Response = await retrying(send)
         return response
 
-
-class _Lane:
-    """The connections of one call at a time: for each scheme a pool of httpx for the direct way and for each proxy.
-
-    httpx's pool looks at each of its connections at the begin and the end of each request. So many small pools cost a
-    third of one large pool when calls run at once. aiohttp's connections cost less still, but the transport that brings
-    them to httpx quotes URLs anew, joins repeated headers, keeps cookies, and reports a connection that broke after
-    the request was sent like one that was never made, so that a POST could be sent twice; and aiohttp itself refuses
-    answers that are longer than announced. docs/performance.md has the figures.
-    """
-
-    def __init__(
-        self, tls: Callable[[], ssl.SSLContext], timeout: dict[str, float | None], proxies: Mapping[str, str]
-    ) -> None:
-        self._tls = tls
-        self._timeout = timeout
-        self._proxies = proxies
-        self._pools: dict[tuple[str, str | None], httpx.AsyncHTTPTransport] = {}
-
-    async def send(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, and give the answer, its body still to be read. Raises httpx.RequestError."""
-        request.extensions["timeout"] = self._timeout
+    async def _attempt(self, request: httpx.Request) -> httpx.Response | httpx.RequestError:
         if request.url.userinfo:
             next(httpx.BasicAuth(request.url.username, request.url.password).auth_flow(request))
+        request.extensions["timeout"] = self._timeout
         try:
-            response = await self._pool(request.url).handle_async_request(request)
+            response = await self._way(request.url).handle_async_request(request)
         except httpx.RequestError as error:
             error.request = request
-            raise
+            return error
         response.request = request
         return response
 
-    def _pool(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
+    def _way(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
+        """Give what carries requests to a URL: directly, or by the proxy that the environment names."""
         if url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol(f"no way to send to {url.scheme}")
-        way = url.scheme, proxy_for(url, self._proxies)
-        if way not in self._pools:
-            self._pools[way] = self._new_pool(*way)
-        return self._pools[way]
+        proxy = proxy_for(url, self._proxies)
+        if proxy is not None and proxy not in self._ways:
+            self._ways[proxy] = self._proxied(proxy)
+        return self._ways[proxy]
 
-    def _new_pool(self, scheme: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
-        tls = self._tls() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
-        limits = httpx.Limits(max_connections=KEPT_CONNECTIONS, max_keepalive_connections=KEPT_CONNECTIONS)
+    def _proxied(self, proxy: str) -> httpx.AsyncBaseTransport:
+        limits = httpx.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency)
         try:
-            return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
+            return httpx.AsyncHTTPTransport(verify=self._tls(), limits=limits, proxy=proxy)
         except (ValueError, ImportError) as error:
             raise httpx.ProxyError("no proxy of a kind that is known here") from error
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        for pool in self._pools.values():
-            await pool.aclose()
+
+def _trusted() -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
@@ -224,13 +200,6 @@ def _now() -> float:
 
 
 _JITTER = wait_random_exponential(multiplier=0.5, max=8)
-
-
-async def _attempt(lane: _Lane, request: httpx.Request) -> httpx.Response | httpx.RequestError:
-    try:
-        return await lane.send(request)
-    except httpx.RequestError as error:
-        return error
 
 
 def _given(outcome: httpx.Response | BaseException) -> httpx.Response:
@@ -264,8 +233,10 @@ def may_repeat(request: httpx.Request, outcome: httpx.Response | BaseException) 
         return False  # a body that was streamed from somewhere is gone
     if isinstance(outcome, BaseException):
         return idempotent and isinstance(outcome, BROKEN_OFF)
+    if outcome.status_code not in REFUSED_FOR_NOW:
+        return False
     pause = retry_after(outcome)
-    undone = outcome.status_code == 429 or (outcome.status_code == 503 and (idempotent or pause is not None))
+    undone = outcome.status_code == 429 or idempotent or pause is not None
     return undone and (pause or 0) <= LONGEST_PAUSE
 
 

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from pytest_httpx import HTTPXMock
 
+from portkey_bridge.connections import Connections
 from portkey_bridge.settings import Timeouts
 from portkey_bridge.transport import (
     LONGEST_PAUSE,
@@ -176,6 +177,13 @@ def test_redirects_that_are_not_followed(method: str, status: int, location: str
 def test_a_get_with_a_body_is_not_followed() -> None:
     """The body would have to be sent to somebody whom it was not written for."""
     assert redirected(request(content=b"{}"), httpx.Response(302, headers={"location": "/other"})) is None
+
+
+@pytest.fixture
+def httpx_mock(httpx_mock: HTTPXMock, monkeypatch: pytest.MonkeyPatch) -> HTTPXMock:
+    """Answer what goes directly, too, and not only what goes by httpx's own transport."""
+    monkeypatch.setattr(Connections, "handle_async_request", httpx.AsyncHTTPTransport.handle_async_request)
+    return httpx_mock
 
 
 @pytest.fixture

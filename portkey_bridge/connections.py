@@ -1,0 +1,265 @@
+"""Direct connections: h11 speaks HTTP/1.1, and the event loop itself carries it.
+
+httpx's own connections are made for any event loop, for threads and for HTTP/2, and all of that is asked about at each
+request: a call takes a third longer with them (docs/performance.md). They carry what goes through a proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import cast
+
+import h11
+import httpx
+
+from portkey_bridge.settings import Timeouts
+
+#: Bytes that a head may have, that are read at once, and that may arrive before the other side has to wait.
+LONGEST_HEAD, CHUNK, HIGH_WATER = 102_400, 65_536, 262_144
+
+#: Seconds after which a connection that nobody used is not trusted to be open at the other side.
+KEPT = 5.0
+
+#: Seconds after which another address of a host is tried, too (RFC 8305 section 5).
+ANOTHER_ADDRESS = 0.25
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
+
+
+class Connections(httpx.AsyncBaseTransport):
+    """Sends each request over a connection that no other uses meanwhile, and keeps up to `kept` of them open.
+
+    `tls` gives what certificates are trusted by. What fails is one of httpx's errors.
+    """
+
+    def __init__(self, timeouts: Timeouts, kept: int, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._timeouts = timeouts
+        self._kept = kept
+        self._tls = tls
+        self._idle: list[_Connection] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request, and give the answer, its body still to be read. Closing it frees the connection."""
+        connection = self._last_used(_origin(request.url)) or await self._connect(_origin(request.url))
+        try:
+            head = await connection.exchange(request)
+        except BaseException:
+            connection.close()
+            raise
+        return httpx.Response(
+            head.status_code,
+            headers=head.headers.raw_items(),
+            stream=_Body(connection, self._free),
+            extensions={"reason_phrase": head.reason},
+        )
+
+    def _last_used(self, origin: Origin) -> _Connection | None:
+        """Give the connection to an origin that is the most likely to be open."""
+        for connection in reversed(self._idle):
+            if connection.origin == origin:
+                self._idle.remove(connection)
+                if connection.is_open:
+                    return connection
+                connection.close()
+        return None
+
+    async def _connect(self, origin: Origin) -> _Connection:
+        scheme, host, port = origin
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(origin, self._timeouts.read), host, port, happy_eyeballs_delay=ANOTHER_ADDRESS
+                )
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("no connection in time") from error
+        except OSError as error:
+            raise httpx.ConnectError("no connection") from error
+        if scheme == "https":
+            await self._secure(connection, host)
+        return connection
+
+    async def _secure(self, connection: _Connection, host: str) -> None:
+        """Go on by TLS. What fails has an ssl.SSLError among its causes."""
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                await connection.start_tls(self._tls(), host)
+        except TimeoutError as error:
+            connection.close()
+            raise httpx.ConnectTimeout("no TLS in time") from ssl.SSLError(str(error))
+        except OSError as error:  # as is every ssl.SSLError
+            raise httpx.ConnectError("no TLS") from error
+
+    def _free(self, connection: _Connection) -> None:
+        if not connection.begin_again():
+            connection.close()
+            return
+        self._idle.append(connection)
+        for oldest in self._idle[: -self._kept]:
+            oldest.close()
+        del self._idle[: -self._kept]
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        while self._idle:
+            self._idle.pop().close()
+        await asyncio.sleep(0)  # until the loop has let go of the sockets
+
+
+def _origin(url: httpx.URL) -> Origin:
+    return url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+
+
+class _Connection(asyncio.Protocol):
+    """A connection that one exchange uses at a time. The other side may be silent for `patience` seconds."""
+
+    def __init__(self, origin: Origin, patience: float) -> None:
+        self.origin = origin
+        self._patience = patience
+        self._protocol = h11.Connection(h11.CLIENT, LONGEST_HEAD)
+        self._transport: asyncio.Transport
+        self._arrived = bytearray()
+        self._lost = False
+        self._error: Exception | None = None
+        self._full = False
+        self._waiting: asyncio.Future[None] | None = None
+        self._idle_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what arrived."""
+        self._arrived += data
+        if len(self._arrived) > HIGH_WATER:
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End. What arrived can still be read."""
+        self._lost, self._error = True, error
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """Take note that the other side does not read."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Take note that it reads again."""
+        self._full = False
+        self._wake()
+
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Go on by TLS. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        secured = await loop.start_tls(self._transport, self, context, server_hostname=host)
+        if secured is None:
+            raise ssl.SSLError("the connection is lost")
+        self._transport = secured
+
+    @property
+    def is_open(self) -> bool:
+        """Whether another request may be sent: nothing has come unasked, the end included, and it is not long ago."""
+        return not self._arrived and not self._lost and _now() - self._idle_since < KEPT
+
+    async def exchange(self, request: httpx.Request) -> h11.Response | h11.InformationalResponse:
+        """Send the request, and give the head of its answer. Raises httpx.TransportError."""
+        with suppress(httpx.WriteError):  # the answer may have come before the request was whole
+            await self._send(request)
+        while not isinstance(head := await self.next_event(), h11.Response):
+            if isinstance(head, h11.InformationalResponse) and head.status_code == 101:
+                break
+        return head
+
+    async def _send(self, request: httpx.Request) -> None:
+        try:
+            head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+            await self._write(self._protocol.send(head))
+            async for chunk in cast(httpx.AsyncByteStream, request.stream):
+                await self._write(self._protocol.send(h11.Data(data=chunk)))
+            await self._write(self._protocol.send(h11.EndOfMessage()))
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error)) from error
+
+    async def next_event(self) -> h11.Event | type[h11.PAUSED]:
+        """Give what comes next of the answer. Raises httpx.TransportError."""
+        try:
+            while (event := self._protocol.next_event()) is h11.NEED_DATA:
+                self._protocol.receive_data(await self._read())
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
+        return cast(h11.Event, event)
+
+    def begin_again(self) -> bool:
+        """Make ready for another request; False where none can follow, or more has come than was announced."""
+        if self._protocol.their_state is not h11.DONE or self._protocol.our_state is not h11.DONE:
+            return False
+        self._idle_since = _now()
+        trailing, _ = self._protocol.trailing_data
+        self._protocol.start_next_cycle()
+        return not trailing
+
+    def close(self) -> None:
+        """Close at once: nobody waits for what is left."""
+        self._transport.abort()
+
+    async def _read(self) -> bytes:
+        """Give what has arrived, or arrives next; nothing at the end."""
+        if not self._arrived and not self._lost:
+            await self._wait(httpx.ReadTimeout("nothing arrives"))
+        if not self._arrived and self._error:
+            raise httpx.ReadError("the connection is lost") from self._error
+        chunk = bytes(self._arrived[:CHUNK])
+        del self._arrived[:CHUNK]
+        if len(self._arrived) <= HIGH_WATER:
+            self._transport.resume_reading()
+        return chunk
+
+    async def _write(self, content: bytes | None) -> None:
+        """Write, and wait where the other side does not read."""
+        if content and not self._lost:
+            self._transport.write(content)
+        if self._full and not self._lost:
+            await self._wait(httpx.WriteTimeout("nothing is taken"))
+        if self._lost:
+            raise httpx.WriteError("the connection is lost") from self._error
+
+    async def _wait(self, too_long: httpx.TimeoutException) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._waiting
+        except TimeoutError as error:
+            raise too_long from error
+        finally:
+            self._waiting = None
+
+    def _wake(self) -> None:
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer as it arrives; `free` takes the connection back."""
+
+    def __init__(self, connection: _Connection, free: Callable[[_Connection], None]) -> None:
+        self._connection: _Connection | None = connection
+        self._free = free
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self._connection and isinstance(event := await self._connection.next_event(), h11.Data):
+            yield bytes(event.data)
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection:
+            self._free(connection)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
