@@ -127,7 +127,7 @@ def examine(settings: Settings) -> Report:
     repairs = Repairs(KEPT)
     root, sentences = normalize(document, lambda uri: resource_of(read_other(uri)), repairs)
     api = read_api(root, document.uri, repairs, settings.server_variables)
-    tools, skipped = build_tools(api)
+    tools = build_tools(api)
     where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))
     sizes = _sizes(tools, api, settings)
     notes = set(sentences) - set(repairs.sentences())
@@ -145,7 +145,7 @@ def examine(settings: Settings) -> Report:
         listing=Size("all", sum(size.bytes for size in sizes), sum(size.tokens for size in sizes)),
         largest=tuple(sorted(sizes, key=lambda size: -size.bytes)[:LARGEST]),
         findings=(
-            *(_of_skipped(operation, where) for operation in (*api.skipped, *skipped)),
+            *(_of_skipped(operation, where) for operation in api.skipped),
             *(where.noted(sentence) for sentence in sentences if sentence in notes),
             *(_of_repair(repair, where) for repair in repairs.found()),
             *_of_tools("undescribed", UNDESCRIBED, [tool for tool in tools if not _is_described(tool)], where),

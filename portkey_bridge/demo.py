@@ -94,7 +94,7 @@ def run_demo(invocation: Invocation) -> int:
 
 
 def _tools_of(api: Api, settings: Settings) -> dict[str, Tool]:
-    return {tool.name: tool for tool in select_tools(build_tools(api)[0], settings)}
+    return {tool.name: tool for tool in select_tools(build_tools(api), settings)}
 
 
 def _reason(error: Exception, log: Path) -> str:

@@ -41,16 +41,14 @@ def load_api(settings: Settings) -> Api:
     with waiting(f"reading {content.source}"):
         form = one_form(content, settings.allow_refs)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables)
-    warn((*content.notes, *form.repairs, *api.repairs))
+    warn((*content.notes, *form.repairs, *api.repairs, *map(str, api.skipped)))
     return replace(api, resources=(content.uri, *form.others))
 
 
 def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     """Read the document and give the tools that the settings select. Raises DocumentError and SettingsError."""
     api = load_api(settings)
-    tools, skipped = build_tools(api)
-    warn(str(operation) for operation in (*api.skipped, *skipped))
-    return api, select_tools(tools, settings)
+    return api, select_tools(build_tools(api), settings)
 
 
 def one_form(content: Content, allowed: Collection[str]) -> OneForm:

@@ -176,8 +176,7 @@ class Server(FastMCP[Any]):
 def build_server(api: Api, settings: Settings) -> Server:
     """Give the MCP server of an API. Says on stderr what cannot be served. Raises SettingsError."""
     shapes = Shapes(api.root)
-    tools, skipped = build_tools(api, shapes)
-    warn(str(operation) for operation in (*api.skipped, *skipped))
+    tools = build_tools(api, shapes)
     selected = select_tools(tools, settings)
     warn(_number(selected, tools, settings))
     bridge = build_bridge(api, settings, selected, shapes)

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from portkey_bridge.arguments import Arguments, Bound, read_arguments
-from portkey_bridge.errors import ArgumentsError, DocumentError, SettingsError
-from portkey_bridge.operations import Api, Operation, Skipped
+from portkey_bridge.errors import ArgumentsError, SettingsError
+from portkey_bridge.operations import Api, Operation
 from portkey_bridge.security import variables
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shape, Shapes
@@ -65,8 +65,13 @@ class Tool:
     title: str
     description: str
     operation: Operation
-    arguments: Arguments = field(repr=False)
     variables: tuple[str, ...]
+    shapes: Shapes = field(repr=False)
+
+    @cached_property
+    def arguments(self) -> Arguments:
+        """What a call takes. Read when it is wanted: where the listing is kept, a session wants that of few tools."""
+        return read_arguments(self.operation, self.shapes)
 
     @property
     def effect(self) -> tuple[bool, bool, bool]:
@@ -100,31 +105,17 @@ class Tool:
         return self.arguments.bind(arguments)
 
 
-def build_tools(api: Api, shapes: Shapes | None = None) -> tuple[list[Tool], list[Skipped]]:
-    """Give every operation as a tool, in the document's order, and those that cannot be one.
+def build_tools(api: Api, shapes: Shapes | None = None) -> list[Tool]:
+    """Give every operation as a tool, in the document's order.
 
     `shapes` are those of the document, for those who read them, too: each is made once.
     """
     shapes = shapes or Shapes(api.root)
     room = _share(DESCRIPTIONS, DESCRIPTION, len(api.operations))
-    tools, skipped = [], []
-    for operation, name in zip(api.operations, tool_names(api.operations), strict=True):
-        try:
-            tools.append(_tool(operation, name, shapes, room))
-        except DocumentError as error:
-            skipped.append(Skipped(operation.method, operation.path, str(error)))
-    return tools, skipped
-
-
-def _tool(operation: Operation, name: str, shapes: Shapes, room: int) -> Tool:
-    return Tool(
-        name=name,
-        title=_title(operation),
-        description=_listed_words(operation, room),
-        operation=operation,
-        arguments=read_arguments(operation, shapes),
-        variables=variables(operation.security),
-    )
+    return [
+        Tool(name, _title(operation), _listed_words(operation, room), operation, variables(operation.security), shapes)
+        for operation, name in zip(api.operations, tool_names(api.operations), strict=True)
+    ]
 
 
 def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:

@@ -249,7 +249,7 @@ ROUND_TRIP = settings(max_examples=60, suppress_health_check=[HealthCheck.too_sl
 
 def tool_of(media_type: str, schema: Any, **fields: Any) -> Tool:
     """Give the tool of an operation with this body."""
-    (tool,) = build_tools(api_of(body(media_type, schema, **fields)))[0]
+    (tool,) = build_tools(api_of(body(media_type, schema, **fields)))
     return tool
 
 

@@ -263,7 +263,7 @@ def test_a_parameter_elsewhere_stays_required() -> None:
     operation = {"operationId": "ask", "parameters": parameters, "security": [{"key": []}], "responses": {}}
     schemes = {"key": {"type": "apiKey", "in": "header", "name": "x-key"}}
     root = {"paths": {"/ask": {"get": operation}}, "components": {"securitySchemes": schemes}}
-    (tool,), _ = build_tools(read_api(root, ""))
+    (tool,) = build_tools(read_api(root, ""))
     assert tool.schema["required"] == ["X-Key"]
     assert tool.arguments.bindings["X-Key"].location == "query"
 

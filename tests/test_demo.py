@@ -197,7 +197,7 @@ def test_the_server_gets_no_real_credential(tmp_path: Path, written: Any) -> Non
     spec = tmp_path / written(SHOP)
     real = {"PATH": "/bin", "GITHUB_TOKEN": "a-real-token", "AWS_SECRET_ACCESS_KEY": "another", "API_KEY": "a-key"}
     settings = Settings(spec=str(spec), environ=real)
-    tools = {tool.name: tool for tool in build_tools(load_api(settings))[0]}
+    tools = {tool.name: tool for tool in build_tools(load_api(settings))}
     server = server_process(settings, "http://127.0.0.1:1", tools, tmp_path / "log")
     assert server.env is not None
     assert server.env["PATH"] == "/bin"

@@ -225,7 +225,7 @@ def test_an_sqlite_without_full_text_search_is_named(monkeypatch: pytest.MonkeyP
             raise sqlite3.OperationalError("no such module: fts5")
 
     monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: Lacking(":memory:"))
-    tools, _ = build_tools(api_of(document(PATHS)))
+    tools = build_tools(api_of(document(PATHS)))
     with pytest.raises(SettingsError, match="FTS5"):
         Index(tools)
 

@@ -131,7 +131,7 @@ def test_accepts_what_the_bridge_sends(api: Api, mock: httpx.Client) -> None:
     """What the bridge writes for valid arguments is a valid request to an independent reader, in every operation."""
     shapes = Shapes(api.root)
     samples, sources = Samples(shapes), Sources(shapes, Files())
-    tools = [tool for tool in build_tools(api)[0] if is_plain(tool)]
+    tools = [tool for tool in build_tools(api) if is_plain(tool)]
     for tool in tools:
         arguments = {name: samples(binding.schema, name) for name, binding in tool.arguments.bindings.items()}
         tool.validate(arguments)

@@ -508,7 +508,7 @@ def test_no_value_reaches_another_place(values: dict[str, Any]) -> None:
         requestBody={"content": {"application/json": {"schema": {"properties": {"body": {}}}}}},
         servers=[{"url": "http://api.test/v1"}],
     )
-    (tool,) = build_tools(api_of(root))[0]
+    (tool,) = build_tools(api_of(root))
     credential = Credential("KEY", "header", "x-key", "MARKER")
     try:
         tool.validate(values)
@@ -563,7 +563,7 @@ def test_nothing_nasty_reaches_another_place(location: str, explode: bool) -> No
 
 
 def _written(root: dict[str, Any], arguments: dict[str, Any]) -> httpx.Request:
-    (tool,) = build_tools(api_of(root))[0]
+    (tool,) = build_tools(api_of(root))
     credential = Credential("KEY", "header", "x-key", "MARKER")
     sources = Sources(Shapes(root), Files())
     return write_request(tool, tool.bind(arguments), [credential], "http://api.test/v1", sources).to_httpx()
@@ -592,7 +592,7 @@ def assert_in_place(request: httpx.Request, location: str, members: list[str]) -
 def test_half_a_character_is_refused() -> None:
     """Text that UTF-8 cannot hold is refused in words."""
     root = parameters({"name": "q", "in": "query", "schema": TEXT})
-    (tool,) = build_tools(api_of(root))[0]
+    (tool,) = build_tools(api_of(root))
     with pytest.raises(ArgumentsError, match="surrogate"):
         write_request(tool, tool.bind({"q": "\ud800"}), [], "http://api.test", Sources(Shapes(root), Files()))
 
@@ -603,7 +603,7 @@ def test_accept_follows_from_the_declared_answers() -> None:
         "400": {"description": "", "content": {"application/problem+json": {}}},
         "200": {"description": "", "content": {"image/png": {}, "application/json": {}}},
     }
-    (tool,) = build_tools(api_of(operation("get", responses=responses)))[0]
+    (tool,) = build_tools(api_of(operation("get", responses=responses)))
     written = write_request(tool, tool.bind({}), [], "http://api.test", Sources(Shapes({}), Files()))
     headers = Message()
     for name, value in written.headers:

@@ -122,7 +122,7 @@ def test_stubs_expanded_one_in_the_other_are_never_wrong(name: str) -> None:
 def portkey() -> list[Tool]:
     """Give the tools of the Portkey API."""
     document = read_document(str(portkey_document()))
-    return build_tools(read_api(normalize(document).root, document.uri))[0]
+    return build_tools(read_api(normalize(document).root, document.uri))
 
 
 def test_no_view_of_the_portkey_api_is_wrong(portkey: list[Tool]) -> None:
