@@ -124,14 +124,12 @@ def _without_lone_surrogates(text: str) -> str:
 def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
     import yaml
 
-    from portkey_bridge.yaml_json import JsonLoader
+    from portkey_bridge import yaml_json
 
     try:
-        has_aliases = _look_at_events(source, text)
-        loader = JsonLoader(text)
-        root = loader.get_single_data()
+        parsed = yaml_json.parse(text)
     except yaml.MarkedYAMLError as error:
-        if "nesting depth" in (error.problem or ""):  # newer C libraries count for themselves, and stop at 1,000
+        if "nesting depth" in (error.problem or ""):  # newer C libraries look ahead, and count for themselves
             raise _too_deep(source) from error
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -139,10 +137,10 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
         raise DocumentError(source, problem, "Correct the document there.", line=line, column=column) from error
     except (yaml.YAMLError, ValueError) as error:
         raise DocumentError(source, f"does not parse: {_first_line(error)}", "Correct the document.") from error
-    repairs.extend(f"{source}:{line}: {note}" for line, note in loader.notes)
-    if has_aliases:
-        _measure(source, root)
-    return root
+    repairs.extend(f"{source}:{line}: {note}" for line, note in parsed.notes)
+    if parsed.has_aliases:
+        _measure(source, parsed.value)
+    return parsed.value
 
 
 def finite(text: str) -> float:
@@ -169,21 +167,6 @@ def _refuse_deep(source: str, root: Any) -> None:
         level = [child for value in level if isinstance(value, dict | list) for child in _members(value)]
     if level:
         raise _too_deep(source)
-
-
-def _look_at_events(source: str, text: str) -> bool:
-    """Tell whether a YAML text has aliases. Refuses deep nesting before values are made: the C library would crash."""
-    import yaml
-
-    from portkey_bridge.yaml_json import JsonLoader
-
-    depth, has_aliases = 0, False
-    for event in yaml.parse(text, Loader=JsonLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        has_aliases = has_aliases or isinstance(event, yaml.AliasEvent)
-        if depth > MAX_DEPTH:
-            raise _too_deep(source)
-    return has_aliases
 
 
 def _measure(source: str, root: Any) -> None:

@@ -115,10 +115,10 @@ def _of_json(text: str) -> _Json | None:
 def _of_yaml(text: str) -> _Yaml | None:
     import yaml
 
-    from portkey_bridge.yaml_json import JsonLoader
+    from portkey_bridge.yaml_json import LOADER
 
     try:
-        node = yaml.compose(text, Loader=JsonLoader)
+        node = yaml.compose(text, Loader=LOADER)
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
     return None if node is None else _Yaml(node)

@@ -1,115 +1,190 @@
 """YAML restricted to JSON's types, as OpenAPI requires (OpenAPI 3.1.1 section 4.2, YAML 1.2 section 10.2).
 
 Dates stay strings, `on` and `yes` stay strings, and every key is the string that stands in the file: `200:` is "200".
-Tags of other types are ignored, and said.
+Tags of other types are ignored, and said. PyYAML splits the text into events; values are made of them here, in one go:
+its own way makes a tree of nodes first, and knows other types.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
-from portkey_bridge.document import finite, said_twice
+from portkey_bridge.document import MAX_DEPTH, finite, said_twice
 from portkey_bridge.repairs import printable
 
-try:
-    from yaml import CSafeLoader as _Loader
-except ImportError:
-    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
-
-_MERGE = "tag:yaml.org,2002:merge"
-_STRING = "tag:yaml.org,2002:str"
+#: What splits a text into events: the C library, where it is installed.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Members that merge keys (`<<`) may bring into a document, all together.
 MAX_MERGED = 1_000_000
 
+_TAG = "tag:yaml.org,2002:"
 
-class JsonLoader(_Loader):
-    """A loader to hand to `yaml.load`. `notes` has what it had to decide: lines, sentences."""
+#: A plain scalar by YAML 1.2's core schema (section 10.3.2), without octal and hexadecimal numbers, which JSON has not.
+_PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
+    (re.compile(r"~|null|Null|NULL|"), lambda text: None),
+    (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
+    (re.compile(r"[-+]?[0-9]+"), int),
+    (re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"), finite),
+)
 
-    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012  # the base class declares it so
-    yaml_constructors: ClassVar[dict[str | None, Callable[..., Any]]] = {}
+#: What the plain scalars begin with that are no text.
+_NO_TEXT = frozenset("~nNtTfF-+.0123456789")
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
+#: The tags of JSON's scalars: a text, and what is read as if it stood there plain.
+_TEXT, _SCALARS = f"{_TAG}str", frozenset(f"{_TAG}{name}" for name in ("null", "bool", "int", "float"))
+
+#: Tags that say no more than what stands there.
+_USUAL = (None, "!", f"{_TAG}map", f"{_TAG}seq")
+
+#: The key that merges other objects into its own (yaml.org/type/merge).
+_MERGE = object()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The value of a text, and what had to be decided: lines and sentences.
+
+    Where the text `has_aliases`, one value may stand in several places, and in itself.
+    """
+
+    value: Any
+    notes: list[tuple[int, str]]
+    has_aliases: bool
+
+
+def parse(text: str) -> Parsed:
+    """Parse the text of one YAML document. Raises yaml.YAMLError and ValueError, RecursionError for deep nesting."""
+    reader = _Reader(text)
+    value = reader.document()
+    return Parsed(value, reader.notes, reader.has_aliases)
+
+
+class _Reader:
+    """Makes values of the events of one text."""
+
+    def __init__(self, text: str) -> None:
         self.notes: list[tuple[int, str]] = []
+        self.has_aliases = False
+        self._events: Iterator[Any] = iter(yaml.parse(text, Loader=LOADER))
+        self._anchored: dict[str, Any] = {}
+        self._depth = 0
         self._merged = 0
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Make an object whose keys are the text that stands in the file."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                key.tag = _STRING
-                if key.value in seen:
-                    self.notes.append((key.start_mark.line + 1, said_twice(key.value)))
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+    def document(self) -> Any:
+        """Give the value of the only document; None where there is none."""
+        next(self._events)  # the start of the stream
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        value = self.value(next(self._events))
+        next(self._events)  # the end of the document
+        if not isinstance(more := next(self._events), yaml.StreamEndEvent):
+            raise ComposerError(None, None, "there is another document in the text", more.start_mark)
+        return value
 
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Put the members that merge keys bring before the object's own, which win (yaml.org/type/merge)."""
-        merges = [value for key, value in node.value if key.tag == _MERGE]
-        if not merges:
-            return
-        own = [(key, value) for key, value in node.value if key.tag != _MERGE]
-        node.value = own  # also where an object merges itself
-        merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for source in (source for merge in merges for source in _sources(merge)):
-            self.flatten_mapping(source)
-            self._count(source)
-            for key, value in source.value:
-                merged.setdefault(str(key.value), (key, value))
-        taken = {str(key.value) for key, _ in own}
-        node.value = [pair for name, pair in merged.items() if name not in taken] + own
+    def value(self, event: Any) -> Any:
+        """Give the value that begins with an event."""
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event)
+        if isinstance(event, yaml.ScalarEvent):
+            value = self.scalar(event)
+            if event.anchor:
+                self._anchored[event.anchor] = value
+            return value
+        if event.tag not in _USUAL:
+            self.ignore_tag(event)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise RecursionError
+        value = self.array(event) if isinstance(event, yaml.SequenceStartEvent) else self.object(event)
+        self._depth -= 1
+        return value
 
-    def _count(self, source: yaml.MappingNode) -> None:
-        self._merged += len(source.value)
+    def alias(self, event: Any) -> Any:
+        self.has_aliases = True
+        if event.anchor not in self._anchored:
+            raise ComposerError(None, None, f"there is no anchor {event.anchor!r:.80}", event.start_mark)
+        return self._anchored[event.anchor]
+
+    def scalar(self, event: Any) -> Any:
+        is_plain, is_text = event.implicit
+        if is_plain or event.tag in _SCALARS:
+            return _plain(event.value)
+        if not is_text and event.tag != _TEXT:
+            self.ignore_tag(event)
+        return event.value
+
+    def array(self, start: Any) -> list[Any]:
+        made: list[Any] = []
+        if start.anchor:
+            self._anchored[start.anchor] = made
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            made.append(self.value(event))
+        return made
+
+    def object(self, start: Any) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        if start.anchor:
+            self._anchored[start.anchor] = made
+        merged: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key, value = self.key(event), self.value(next(self._events))
+            if key is _MERGE:
+                merged.extend(self.sources(value, event))
+                continue
+            if key in made:
+                self.notes.append((event.start_mark.line + 1, said_twice(key)))
+            made[key] = value
+        if merged:
+            _put_before(made, merged)
+        return made
+
+    def key(self, event: Any) -> Any:
+        """Give the text of a key as it stands there."""
+        if isinstance(event, yaml.ScalarEvent):
+            if event.anchor:
+                self._anchored[event.anchor] = event.value
+            return _MERGE if event.value == "<<" and event.implicit[0] else event.value
+        key = self.alias(event) if isinstance(event, yaml.AliasEvent) else None
+        if not isinstance(key, str):
+            raise ConstructorError(None, None, "a key is no text", event.start_mark)
+        return key
+
+    def sources(self, value: Any, event: Any) -> list[dict[str, Any]]:
+        """Give the objects that a merge key names, the first of which win."""
+        objects = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, dict) for each in objects):
+            raise ConstructorError(None, None, "a merge key (<<) needs objects", event.start_mark)
+        self._merged += sum(map(len, objects))
         if self._merged > MAX_MERGED:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"merge keys (<<) bring more than {MAX_MERGED:,} members", source.start_mark
-            )
+            problem = f"merge keys (<<) bring more than {MAX_MERGED:,} members"
+            raise ConstructorError(None, None, problem, event.start_mark)
+        return objects
+
+    def ignore_tag(self, event: Any) -> None:
+        self.notes.append((event.start_mark.line + 1, f"the tag {printable(event.tag)} is ignored."))
 
 
-def _sources(merge: yaml.Node) -> list[yaml.MappingNode]:
-    nodes = merge.value if isinstance(merge, yaml.SequenceNode) else [merge]
-    objects = [node for node in nodes if isinstance(node, yaml.MappingNode)]
-    if len(objects) != len(nodes):
-        raise yaml.constructor.ConstructorError(None, None, "a merge key (<<) needs objects", merge.start_mark)
-    return objects
+def _plain(text: str) -> Any:
+    if text and text[0] not in _NO_TEXT:
+        return text
+    return next((make(text) for pattern, make in _PLAIN if pattern.fullmatch(text)), text)
 
 
-# The patterns of YAML 1.2's core schema (section 10.3.2), without octal and hexadecimal numbers, which JSON has not.
-for _tag, _pattern, _first in (
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    ("int", r"^[-+]?[0-9]+$", list("-+0123456789")),
-    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
-):
-    JsonLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
-JsonLoader.add_implicit_resolver(_MERGE, re.compile(r"^<<$"), ["<"])
-
-
-def _construct_int(loader: Any, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))
-
-
-def _construct_float(loader: Any, node: yaml.ScalarNode) -> float:
-    return finite(loader.construct_scalar(node))
-
-
-def _construct_untagged(loader: Any, node: yaml.Node) -> Any:
-    """Make the value that would stand there without its tag."""
-    loader.notes.append((node.start_mark.line + 1, f"the tag {printable(node.tag)} is ignored."))
-    kind = "map" if isinstance(node, yaml.MappingNode) else "seq" if isinstance(node, yaml.SequenceNode) else "str"
-    return JsonLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"](loader, node)
-
-
-for _tag in ("null", "bool", "str", "seq", "map"):
-    JsonLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.yaml_constructors[f"tag:yaml.org,2002:{_tag}"])
-# PyYAML reads `010` as octal and `1:30` as sixty-based; JSON's schema has decimal numbers only.
-JsonLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-JsonLoader.add_constructor("tag:yaml.org,2002:float", _construct_float)
-JsonLoader.add_constructor(None, _construct_untagged)
+def _put_before(own: dict[str, Any], sources: list[dict[str, Any]]) -> None:
+    """Put the members of other objects before an object's own, which win."""
+    members = {**own}
+    own.clear()
+    for source in sources:
+        for key, value in source.items():
+            own.setdefault(key, value)
+    for key, value in members.items():
+        own.pop(key, None)
+        own[key] = value

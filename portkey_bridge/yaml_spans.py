@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from portkey_bridge import yaml_json
 from portkey_bridge.spans import (
     Edit,
     Path,
@@ -26,7 +27,6 @@ from portkey_bridge.spans import (
     unreadable,
     without_lines,
 )
-from portkey_bridge.yaml_json import JsonLoader
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _STEP = 2
@@ -36,8 +36,7 @@ _NULL = "tag:yaml.org,2002:null"
 def read(text: str) -> Any:
     """Give the value; an empty text is an empty object. Raises Unreadable."""
     try:
-        yaml.compose(text, Loader=yaml.SafeLoader)  # where the C loader would exhaust the stack, this one raises
-        value = yaml.load(text, JsonLoader)  # noqa: S506  # a safe loader, restricted to JSON's types
+        value = yaml_json.parse(text).value
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:

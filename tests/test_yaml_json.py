@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.yaml_json import JsonLoader
+from portkey_bridge.yaml_json import parse
 
 
 def load(text: str) -> Any:
     """Parse as the documents are parsed."""
-    return yaml.load(text, Loader=JsonLoader)  # noqa: S506  # the loader under test is a safe one
+    return parse(text).value
 
 
 # YAML 1.2.2 section 10.3.2 ("Tag Resolution"), and what YAML 1.1 would make of the rest.
@@ -27,7 +27,7 @@ SCALARS = [
     *[("0", 0), ("-19", -19), ("+12", 12), ("010", 10), ("007", 7)],
     *[("0.", 0.0), ("-0.0", -0.0), (".5", 0.5), ("+12e03", 12e3), ("-2E+05", -2e5), ("1e3", 1e3)],
     *[(text, text) for text in ("1:30", "12:30:45", "1_000", "2024-05-13", "2024-05-13T10:00:00Z", "1.2.3", "=", "<")],
-    *[('"1"', "1"), ("'true'", "true"), ("!!str 5", "5")],
+    *[('"1"', "1"), ("'true'", "true"), ("!!str 5", "5"), ('!!int "5"', 5), ("!!bool TRUE", True)],
 ]
 
 
@@ -52,12 +52,30 @@ def test_merge_keys_and_aliases_are_followed() -> None:
     assert loaded["same"] is loaded["base"]
 
 
+def test_the_first_of_several_merged_objects_wins() -> None:
+    """Merge keys bring what is not there already, of several objects the first one's, and before an object's own."""
+    text = "{x: &x {a: 1, b: 1}, y: &y {b: 2, c: 2}, both: {d: 3, <<: [*x, *y], a: 3}, twice: {<<: *y, <<: *x}}"
+    loaded = load(text)
+    assert list(loaded["both"].items()) == [("b", 1), ("c", 2), ("d", 3), ("a", 3)]
+    assert loaded["twice"] == {"a": 1, "b": 2, "c": 2}
+
+
+@pytest.mark.parametrize("text", ["a: *b", "? [a]\n: b", "<<: a", "a: 1\n---\nb: 1", "a: b: c"])
+def test_what_is_no_object_of_json_is_refused_where_it_stands(text: str) -> None:
+    """An alias to nowhere, a key that is no text, a second document: each is said with its line."""
+    with pytest.raises(yaml.MarkedYAMLError) as refused:
+        load(text)
+    assert refused.value.problem_mark is not None
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
         ("!!python/object/apply:os.getcwd []", []),
         ("a: !!python/name:os.system", {"a": ""}),
         ("!custom x", "x"),
+        ("!!int x", "x"),
+        ("a: !!set {b, c}", {"a": {"b": None, "c": None}}),
     ],
 )
 def test_no_tag_makes_anything_else(text: str, value: object) -> None:
