@@ -7,6 +7,7 @@ request: a call takes a third longer with them (docs/performance.md). They carry
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -165,7 +166,10 @@ class _Connection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether another request may be sent: nothing has come unasked, the end included, and it is not long ago."""
-        return not self._arrived and not self._lost and _now() - self._idle_since < KEPT
+        if self._arrived or self._lost or _now() - self._idle_since > KEPT:
+            return False
+        socket = self._transport.get_extra_info("socket")
+        return not select.select((socket,), (), (), 0)[0]  # the loop may not have seen yet what came
 
     async def exchange(self, request: httpx.Request) -> h11.Response | h11.InformationalResponse:
         """Send the request, and give the head of its answer. Raises httpx.TransportError."""

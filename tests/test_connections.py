@@ -90,15 +90,19 @@ async def test_an_answer_is_never_that_of_another_request(connections: Connectio
 
 async def test_a_connection_that_was_closed_meanwhile_is_not_used(connections: Connections) -> None:
     """What must not be sent twice does not fail because a server let go of an idle connection."""
-    async with serving(*[once(OK)] * 3) as url:
+    closed = asyncio.Event()
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await once(OK)(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    async with serving(*[close] * 3) as url:
         for _ in range(3):
             assert await sent(connections, httpx.Request("POST", url, content=b"x")) == (200, b"ok")
-            await asyncio.wait_for(_until_closed(connections), 1)
-
-
-async def _until_closed(connections: Connections) -> None:
-    while any(connection.is_open for connection in connections._idle):
-        await asyncio.sleep(0.001)
+            await asyncio.wait_for(closed.wait(), 5)
+            closed.clear()
 
 
 async def test_an_answer_may_come_before_the_request_is_whole(connections: Connections) -> None:
