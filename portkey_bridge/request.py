@@ -126,7 +126,8 @@ class _Writer:
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
         for (binding, _), credential in product(self.bound.parameters, self.credentials):
-            if binding.parameter is not None and stands_in(binding.parameter.place, credential.place):
+            parameter = binding.parameter
+            if parameter is not None and any(stands_in(parameter.place, each) for each in credential.places):
                 self.refuse(binding.argument, f"is sent from the variable {credential.variable}; leave it out")
 
     def path(self) -> Pair:
@@ -201,7 +202,7 @@ class _Writer:
     def taken(self) -> frozenset[Place]:
         """The places of all parameters and credentials."""
         declared = (parameter.place for parameter in self.tool.operation.parameters)
-        return frozenset([*declared, *(credential.place for credential in self.credentials)])
+        return frozenset(declared).union(*(credential.places for credential in self.credentials))
 
     def keep_out(self, location: str, parameter: Parameter, name: str) -> None:
         """Keep a member of an object, which has a name of its own, out of the place of anything else."""

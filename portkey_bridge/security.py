@@ -66,8 +66,14 @@ class Credential:
 
     @property
     def place(self) -> Place:
-        """The place that no argument may take while this is sent."""
+        """The place that this takes."""
         return place(self.location, self.name)
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """The places that no argument may take while this is sent: all cookies', where this is a header of cookies."""
+        pairs = self.value.split(";") if self.place == COOKIES else ()
+        return frozenset([self.place, *(place("cookie", pair.partition("=")[0].strip()) for pair in pairs)])
 
 
 #: The place of all cookies, which a document may declare as a header.

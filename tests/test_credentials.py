@@ -396,3 +396,18 @@ async def test_a_dotenv_that_is_named_is_trusted(connect: Connect, api: Recorder
     async with connect(*arguments, env={"API_KEY": "real"}) as client:
         await call(client, "ask")
     assert api.last.header("authorization") == "Bearer real"
+
+
+async def test_a_credential_of_all_cookies_keeps_each_of_them(api: Recorder) -> None:
+    """Where the credential is the whole header of cookies, an argument sends no second cookie of a name in it."""
+    cookies = {"scheme": {"type": "apiKey", "in": "header", "name": "Cookie"}}
+    parameters = [{"name": name, "in": "cookie", "schema": {"type": "string"}} for name in ("sid", "theme")]
+    root = operation("get", security=[{"scheme": []}], parameters=parameters)
+    root |= {"components": {"securitySchemes": cookies}}
+    settings = Settings(base_url=api.url, environ={"COOKIE": f"a=b; sid={MARKER}"})
+    async with served(root, settings) as client:
+        refused = await client.call_tool("op", {"sid": "other"}, raise_on_error=False)
+        assert "/sid: " in text_of(refused)
+        assert api.requests == []
+        await client.call_tool("op", {"theme": "dark"})
+    assert api.last.header("cookie") == f"theme=dark; a=b; sid={MARKER}"
