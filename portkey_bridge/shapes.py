@@ -65,6 +65,12 @@ GROUPS = {
     for keyword in group
 }
 
+#: Keywords that stay as they are in the shape of a schema that has no others: most schemas are such.
+PLAIN = frozenset(("type", "enum", "format", "title", "description", "default", "examples", "pattern", "deprecated")) | {
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "readOnly"),
+    *("writeOnly", "contentEncoding", "contentMediaType", "xml"),
+}
+
 #: What `unevaluatedProperties` and `unevaluatedItems` look into: beside these a view could not tell what they refuse.
 IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 
@@ -122,11 +128,10 @@ class Shapes:
             self._targets[reference] = lookup(self.root, reference)
         return self._targets[reference]
 
-    def alternatives(self, schema: Schema) -> Iterator[Shape]:
-        """Yield the shape of a schema, and those of its alternatives."""
+    def alternatives(self, schema: Schema) -> list[Shape]:
+        """Give the shape of a schema, and those of its alternatives."""
         shape = self(schema)
-        yield shape
-        yield from map(self, shape.get("anyOf", ()))
+        return [shape, *map(self, shape.get("anyOf", ()))]
 
     def of_items(self, schema: Schema) -> Schema:
         """Give the schema of an array's items, also where the array is one of several alternatives."""
@@ -157,6 +162,8 @@ class Shapes:
         )
 
     def _make(self, conjuncts: list[Shape]) -> Shape:
+        if len(conjuncts) == 1 and conjuncts[0].keys() <= PLAIN:
+            return _split_types(conjuncts[0])
         shape = _split_types(_merge(map(self._with_values, conjuncts)))
         if IN_PLACE & shape.keys():
             shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
@@ -352,7 +359,12 @@ def _as_list(types: Any) -> list[Any]:
 
 
 def _split_types(shape: Shape) -> Shape:
-    """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type."""
+    """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type.
+
+    One type stands before everything else.
+    """
+    if next(iter(shape), None) == "type" and isinstance(shape["type"], str):
+        return shape
     types = _as_list(shape["type"]) if "type" in shape else _types_of_values(shape.get("enum", []))
     if not types:
         return shape
