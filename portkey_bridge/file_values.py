@@ -68,7 +68,9 @@ def _alphabet(string: Shape) -> str | None:
 
 def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     """Give the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
-    branches = [*shapes.alternatives(schema), *shapes.alternatives(shapes.of_items(schema))]
+    branches = shapes.alternatives(schema)
+    if any("items" in branch for branch in branches):
+        branches += shapes.alternatives(shapes.of_items(schema))
     strings = [branch for branch in branches if not OF_BYTES.isdisjoint(branch) and _is_string(branch)]
     if MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
         return FORMS

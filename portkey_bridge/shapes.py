@@ -66,10 +66,13 @@ GROUPS = {
 }
 
 #: Keywords that stay as they are in the shape of a schema that has no others: most schemas are such.
-PLAIN = frozenset(("type", "enum", "format", "title", "description", "default", "examples", "pattern", "deprecated")) | {
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "readOnly"),
-    *("writeOnly", "contentEncoding", "contentMediaType", "xml"),
-}
+PLAIN = frozenset(
+    (
+        *("type", "enum", "format", "title", "description", "default", "examples", "pattern", "minLength", "maxLength"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "readOnly", "writeOnly"),
+        *("deprecated", "contentEncoding", "contentMediaType", "xml"),
+    )
+)
 
 #: What `unevaluatedProperties` and `unevaluatedItems` look into: beside these a view could not tell what they refuse.
 IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})

@@ -182,9 +182,13 @@ class Views:
         return self._render(self.node(schema), pointer, min(budget, LARGEST), frozenset())
 
     def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
-        """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
+        """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
+
+        Of an input schema, which is made for one tool and not the document's own, nothing is kept.
+        """
         found, pointer = self._find(schema, pointer)
-        return self.view(found, budget, pointer)
+        node = self.node(found) if pointer else _Node(self, self._shapes.once(schema))
+        return self._render(node, pointer, min(budget, LARGEST), frozenset())
 
     def locate(self, schema: Schema, pointer: str) -> Schema:
         """Give the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
@@ -205,14 +209,15 @@ class Views:
 
     def _at(self, schema: Schema, pointer: str) -> Schema:
         parts = [unescape(part) for part in pointer.split("/")[1:]]
-        at = 0
+        shape, at = self._shapes.once(schema), 0
         while at < len(parts):
-            paths = dict(children(self._shapes(schema)))
+            paths = dict(children(shape))
             path = next((path for end in (1, 2) if (path := tuple(parts[at : at + end])) in paths), None)
             if path is None:
                 below = [pointer_to(path) for path in paths]
                 raise PointerToNowhere(pointer, pointer_to(parts[:at]), below)
             schema = paths[path]
+            shape = self._shapes(schema)
             at += len(path)
         return schema
 
@@ -229,7 +234,7 @@ class Views:
         whole = self._whole(node, room)
         if whole is not None:
             return whole.view
-        inside = trail | {id(node)}
+        inside = trail | {id(node.shape)}
         parts = node.children
         shown = [self._smallest(child, pointer) for child in parts]
         kept = -math.inf if trail else room * KEPT_FOR_REQUIRED
@@ -274,7 +279,7 @@ class Views:
         for index, child in sorted(enumerate(parts), key=lambda entry: not entry[1].required):
             spare = room + shown[index].size
             enough = WORTHWHILE if child.required else PLENTY
-            is_new = id(child.node) not in trail and len(trail) < DEEPEST
+            is_new = id(child.node.shape) not in trail and len(trail) < DEEPEST
             if spare > enough and is_new and _is_stub(shown[index].view):
                 rendered = _sized(self._render(child.node, child.below(pointer), spare, trail))
                 growth = rendered.size - shown[index].size
