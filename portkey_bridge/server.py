@@ -182,9 +182,9 @@ def build_server(api: Api, settings: Settings) -> Server:
     warn(_number(selected, tools, settings))
     bridge = build_bridge(api, settings, selected, shapes)
     budget = schema_budget(settings.schema_budget, len(selected))
-    views, full = Views(shapes, portable=True), Views(shapes, portable=False)
+    small, full = Views(shapes, portable=True), Views(shapes, portable=False)
     legend = DISCOVERY if settings.discover else LISTING
-    expand_schema = ExpandSchema(selected, partial(_expand, settings, views, full), EXPANDING[legend])
+    expand_schema = ExpandSchema(selected, partial(_expand, settings, small, full), EXPANDING[legend])
     reading: list[OwnTool] = [ExpandResult(bridge.renderer), *_information(api, settings, tools)]
     runs: dict[str, Run] = {tool.name: partial(_run_operation, bridge, tool) for tool in selected}
     runs |= {tool.entry.name: tool.run for tool in reading}
@@ -195,6 +195,7 @@ def build_server(api: Api, settings: Settings) -> Server:
     def listed() -> Iterable[McpTool]:
         if settings.discover:
             return [tool.entry for tool in showing]
+        views = Views(shapes, portable=True)  # what these know is of no use after the listing
         operations = (_operation(tool, views, budget) for tool in selected)
         return [*(tool.entry for tool in (*showing, *reading)), *operations]
 
