@@ -355,7 +355,7 @@ class _Reader:
             schema = _described(media_type.schema, body.description)
             yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
             return
-        required = shape.get("required", ()) if body.required else ()
+        required = frozenset(shape.get("required", ()) if body.required else ())
         for name, schema in _named(shape).items():
             described = self.file_argument(schema, file_forms(schema, media_type.name, self.shapes))
             yield Binding(name, "body", name, described, name in required)

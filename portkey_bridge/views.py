@@ -109,6 +109,34 @@ class _Whole(NamedTuple):
     height: int
 
 
+class _Node:
+    """A schema as views show it: its shape, and what is found out about its view.
+
+    `whole` is the view without stubs once it is known, `too_small` the most room that was not enough for it.
+    """
+
+    def __init__(self, shape: Shape, *, portable: bool) -> None:
+        self.shape = shape
+        self.whole: _Whole | None = None
+        self.too_small = 0.0
+        self._portable = portable
+
+    @cached_property
+    def listed(self) -> Shape:
+        """The shape with the keywords of a listing alone."""
+        return _listed(self.shape)
+
+    @cached_property
+    def shown(self) -> Shape:
+        """The shape without the keywords that this kind of view leaves out."""
+        return self.listed if self._portable else _exact(self.shape)
+
+    @cached_property
+    def leaf(self) -> _Shown:
+        """What is shown of the schema itself."""
+        return _sized(_leaf(self.shown))
+
+
 class _Child(NamedTuple):
     """A schema inside another, and the path that leads to it."""
 
@@ -126,49 +154,11 @@ class _Child(NamedTuple):
         return pointer + pointer_to(self.path)
 
 
-class _Node:
-    """A schema as views show it: its shape, the schemas inside, and what is found out about its view.
-
-    `whole` is the view without stubs once it is known, `too_small` the most room that was not enough for it.
-    """
-
-    def __init__(self, views: Views, shape: Shape) -> None:
-        self._views = views
-        self.shape = shape
-        self.whole: _Whole | None = None
-        self.too_small = 0.0
-
-    @cached_property
-    def listed(self) -> Shape:
-        """The shape with the keywords of a listing alone."""
-        return _listed(self.shape)
-
-    @cached_property
-    def shown(self) -> Shape:
-        """The shape without the keywords that this kind of view leaves out."""
-        return self.listed if self._views.portable else _exact(self.shape)
-
-    @cached_property
-    def leaf(self) -> _Shown:
-        """What is shown of the schema itself."""
-        return _sized(_leaf(self.shown))
-
-    @cached_property
-    def children(self) -> list[_Child]:
-        """The schemas inside that are views of their own."""
-        required = self.shown.get("required", ())
-        return [
-            _Child(path, self._views.node(schema), path[0] != "properties" or path[-1] in required)
-            for path, schema in children(self.shown)
-            if path[0] not in VERBATIM
-        ]
-
-
 class Views:
     """Views of one document's schemas, for the tool listing (`portable`) or for `expandSchema`."""
 
     def __init__(self, shapes: Shapes, *, portable: bool) -> None:
-        self.portable = portable
+        self._portable = portable
         self._shapes = shapes
         self._nodes: dict[int, _Node] = {}
         self._skeletons: dict[tuple[int, int], _Shown] = {}
@@ -179,7 +169,7 @@ class Views:
         `pointer` is where the schema stands in the expanded view of its tool; the stubs continue it. The view is
         shared: do not change it.
         """
-        return self._render(self.node(schema), pointer, min(budget, LARGEST), frozenset())
+        return self._render(self._node(schema), pointer, min(budget, LARGEST), frozenset())
 
     def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
         """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
@@ -187,7 +177,7 @@ class Views:
         Of an input schema, which is made for one tool and not the document's own, nothing is kept.
         """
         found, pointer = self._find(schema, pointer)
-        node = self.node(found) if pointer else _Node(self, self._shapes.once(schema))
+        node = self._node(found) if pointer else _Node(self._shapes.once(schema), portable=self._portable)
         return self._render(node, pointer, min(budget, LARGEST), frozenset())
 
     def locate(self, schema: Schema, pointer: str) -> Schema:
@@ -221,12 +211,12 @@ class Views:
             at += len(path)
         return schema
 
-    def node(self, schema: Schema) -> _Node:
+    def _node(self, schema: Schema) -> _Node:
         """Give the node of a schema. There is one for each shape."""
         shape = self._shapes(schema)
         node = self._nodes.get(id(shape))
         if node is None:
-            node = self._nodes[id(shape)] = _Node(self, shape)
+            node = self._nodes[id(shape)] = _Node(shape, portable=self._portable)
         return node
 
     def _render(self, node: _Node, pointer: str, room: float, trail: frozenset[int]) -> Shape:
@@ -235,7 +225,7 @@ class Views:
         if whole is not None:
             return whole.view
         inside = trail | {id(node.shape)}
-        parts = node.children
+        parts = self._children(node)
         shown = [self._smallest(child, pointer) for child in parts]
         kept = -math.inf if trail else room * KEPT_FOR_REQUIRED
         room -= node.leaf.size + sum(part.size + child.overhead for part, child in zip(shown, parts, strict=True))
@@ -247,7 +237,7 @@ class Views:
                 if growth <= room:
                     room -= growth
                     shown[index] = rendered
-        return self._complete(node, [part.view for part in shown])
+        return self._complete(node, parts, [part.view for part in shown])
 
     def _wholes(
         self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
@@ -314,7 +304,8 @@ class Views:
         room -= node.leaf.size
         height = 0
         views = []
-        for child in node.children:
+        parts = self._children(node)
+        for child in parts:
             room -= child.overhead
             whole = self._unfold(child.node, room, depth)
             if whole is None:
@@ -322,7 +313,7 @@ class Views:
             room -= whole.size
             height = max(height, whole.height)
             views.append(whole.view)
-        view = self._complete(node, views)
+        view = self._complete(node, parts, views)
         return _Whole(view, _size(view), height + 1)
 
     def _smallest(self, child: _Child, pointer: str) -> _Shown:
@@ -330,7 +321,7 @@ class Views:
 
         A listing shows the bare type of an optional argument where the budget is used up.
         """
-        if self.portable and not child.required:
+        if self._portable and not child.required:
             return self._skeleton(child.node, 3)
         stub = _sized(self._stub(child, pointer))
         whole = self._whole(child.node, stub.size)
@@ -345,7 +336,7 @@ class Views:
     def _outline(self, node: _Node, depth: int) -> Shape:
         """Give the types alone, and of a choice between objects what all of them have: a call can be made from that."""
         if node.listed.get("type") == "array" and "items" in node.listed and depth:
-            return {"type": "array", "items": self._outline(self.node(node.listed["items"]), depth - 1)}
+            return {"type": "array", "items": self._outline(self._node(node.listed["items"]), depth - 1)}
         branches = [self._shapes(branch) for branch in node.listed.get("anyOf", ())]
         if len(branches) < 2 or any(branch.get("type") != "object" for branch in branches):
             return self._skeleton(node, depth).view
@@ -370,7 +361,7 @@ class Views:
 
     def _make_skeleton(self, shape: Shape, depth: int) -> Shape:
         if shape.get("type") == "array":
-            below = self._skeleton(self.node(shape["items"]), depth - 1).view if "items" in shape and depth else None
+            below = self._skeleton(self._node(shape["items"]), depth - 1).view if "items" in shape and depth else None
             return {"type": "array", "items": below or UNTYPED_ITEMS}
         if "anyOf" not in shape or not depth:
             return ANYTHING
@@ -380,14 +371,22 @@ class Views:
         """Give the types of several schemas of which one applies."""
         branches: list[Shape] = []
         for schema in schemas:
-            skeleton = self._skeleton(self.node(schema), depth).view
+            skeleton = self._skeleton(self._node(schema), depth).view
             branches += [kind for kind in skeleton.get("anyOf", [skeleton]) if kind not in branches]
         return branches[0] if len(branches) == 1 else {"anyOf": branches}
 
-    def _complete(self, node: _Node, views: Iterable[Shape]) -> Shape:
+    def _children(self, node: _Node) -> list[_Child]:
+        required = frozenset(node.shown.get("required", ()))
+        return [
+            _Child(path, self._node(schema), path[0] != "properties" or path[-1] in required)
+            for path, schema in children(node.shown)
+            if path[0] not in VERBATIM
+        ]
+
+    def _complete(self, node: _Node, parts: Iterable[_Child], views: Iterable[Shape]) -> Shape:
         """Put the views of its children into a node's own, required properties before the others."""
         view = dict(node.leaf.view)
-        for (path, *_), part in sorted(zip(node.children, views, strict=True), key=lambda entry: not entry[0].required):
+        for (path, *_), part in sorted(zip(parts, views, strict=True), key=lambda entry: not entry[0].required):
             match APPLICATORS[path[0]]:
                 case "one":
                     view[path[0]] = part
@@ -395,7 +394,7 @@ class Views:
                     view.setdefault(path[0], []).append(part)
                 case _:
                     view.setdefault(path[0], {})[path[1]] = part
-        if self.portable:
+        if self._portable:
             if view.get("type") == "array":
                 view.setdefault("items", ANYTHING)
             if not view.keys() - {"description", "default"}:
