@@ -54,17 +54,19 @@ def open_circles(root: Any, schemas: Iterable[tuple[str, Schema]], repairs: Repa
     Raises DocumentError for a document with so many circles that opening them would take long.
     """
     listed = list(schemas)
-    search = _Search(root, {id(schema): pointer for pointer, schema in listed}, repairs)
-    for _, schema in listed:
+    composed = [(pointer, schema) for pointer, schema in listed if not IN_PLACE.isdisjoint(schema)]
+    steps = MAX_STEPS * (len(listed) + 100)
+    search = _Search(root, {id(schema): pointer for pointer, schema in composed}, steps, repairs)
+    for _, schema in composed:
         search.visit(schema)
-    for _, schema in listed:
+    for _, schema in composed:
         search.shorten(schema)
 
 
 class _Search:
     """A depth-first search. `sizes` has the levels and weights of schemas that are done, `path` those on the way."""
 
-    def __init__(self, root: Any, pointers: dict[int, str], repairs: Repairs) -> None:
+    def __init__(self, root: Any, pointers: dict[int, str], steps: int, repairs: Repairs) -> None:
         self.root = root
         self.pointers = pointers
         self.repairs = repairs
@@ -72,7 +74,7 @@ class _Search:
         self.path: list[_Step] = []
         self.targets: dict[str, Any] = {}
         self.places: dict[int, int] = {}
-        self.steps = MAX_STEPS * (len(pointers) + 100)
+        self.steps = steps
 
     def visit(self, schema: Schema) -> None:
         if id(schema) not in self.sizes:

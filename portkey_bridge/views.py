@@ -176,28 +176,28 @@ class Views:
 
         Of an input schema, which is made for one tool and not the document's own, nothing is kept.
         """
-        found, pointer = self._find(schema, pointer)
-        node = self._node(found) if pointer else _Node(self._shapes.once(schema), portable=self._portable)
+        _, shape, pointer = self._find(schema, pointer)
+        node = self._nodes.get(id(shape)) or _Node(shape, portable=self._portable)
         return self._render(node, pointer, min(budget, LARGEST), frozenset())
 
     def locate(self, schema: Schema, pointer: str) -> Schema:
         """Give the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
         return self._find(schema, pointer)[0]
 
-    def _find(self, schema: Schema, pointer: str) -> tuple[Schema, str]:
-        """Give the schema and its exact pointer.
+    def _find(self, schema: Schema, pointer: str) -> tuple[Schema, Shape, str]:
+        """Give the schema, its shape and its exact pointer.
 
         The habits of references and paths are understood: a `#` before, a `/` too few before, one too many behind.
         """
         pointer = "/" + pointer.removeprefix("#").removeprefix("/") if pointer not in ("", "#") else ""
         try:
-            return self._at(schema, pointer), pointer
+            return (*self._at(schema, pointer), pointer)
         except PointerToNowhere:
             if not pointer.endswith("/"):
                 raise
             return self._find(schema, pointer.rstrip("/"))
 
-    def _at(self, schema: Schema, pointer: str) -> Schema:
+    def _at(self, schema: Schema, pointer: str) -> tuple[Schema, Shape]:
         parts = [unescape(part) for part in pointer.split("/")[1:]]
         shape, at = self._shapes.once(schema), 0
         while at < len(parts):
@@ -209,7 +209,7 @@ class Views:
             schema = paths[path]
             shape = self._shapes(schema)
             at += len(path)
-        return schema
+        return schema, shape
 
     def _node(self, schema: Schema) -> _Node:
         """Give the node of a schema. There is one for each shape."""
@@ -225,7 +225,7 @@ class Views:
         if whole is not None:
             return whole.view
         inside = trail | {id(node.shape)}
-        parts = self._children(node)
+        parts = list(self._children(node))
         shown = [self._smallest(child, pointer) for child in parts]
         kept = -math.inf if trail else room * KEPT_FOR_REQUIRED
         room -= node.leaf.size + sum(part.size + child.overhead for part, child in zip(shown, parts, strict=True))
@@ -303,15 +303,15 @@ class Views:
     def _unfold_children(self, node: _Node, room: float, depth: int) -> _Whole | None:
         room -= node.leaf.size
         height = 0
-        views = []
-        parts = self._children(node)
-        for child in parts:
+        parts, views = [], []
+        for child in self._children(node):
             room -= child.overhead
             whole = self._unfold(child.node, room, depth)
             if whole is None:
                 return None
             room -= whole.size
             height = max(height, whole.height)
+            parts.append(child)
             views.append(whole.view)
         view = self._complete(node, parts, views)
         return _Whole(view, _size(view), height + 1)
@@ -375,13 +375,11 @@ class Views:
             branches += [kind for kind in skeleton.get("anyOf", [skeleton]) if kind not in branches]
         return branches[0] if len(branches) == 1 else {"anyOf": branches}
 
-    def _children(self, node: _Node) -> list[_Child]:
+    def _children(self, node: _Node) -> Iterator[_Child]:
         required = frozenset(node.shown.get("required", ()))
-        return [
-            _Child(path, self._node(schema), path[0] != "properties" or path[-1] in required)
-            for path, schema in children(node.shown)
-            if path[0] not in VERBATIM
-        ]
+        for path, schema in children(node.shown):
+            if path[0] not in VERBATIM:
+                yield _Child(path, self._node(schema), path[0] != "properties" or path[-1] in required)
 
     def _complete(self, node: _Node, parts: Iterable[_Child], views: Iterable[Shape]) -> Shape:
         """Put the views of its children into a node's own, required properties before the others."""
