@@ -59,8 +59,6 @@ def open_circles(root: Any, schemas: Iterable[tuple[str, Schema]], repairs: Repa
     search = _Search(root, {id(schema): pointer for pointer, schema in composed}, steps, repairs)
     for _, schema in composed:
         search.visit(schema)
-    for _, schema in composed:
-        search.shorten(schema)
 
 
 class _Search:
@@ -160,18 +158,6 @@ class _Search:
 
     def say(self, problem: str, schema: Schema) -> None:
         self.repairs.add(problem, f"#{self.pointers.get(id(schema), '')}")
-
-    def shorten(self, schema: Schema) -> None:
-        """Let a reference to a mere reference lead where that one leads."""
-        passed = []
-        while "$ref" in schema:
-            target = self.target(schema["$ref"])
-            passed.append(schema)
-            if not isinstance(target, dict) or target.keys() != {"$ref"}:
-                break
-            schema = target
-        for earlier in passed[:-1]:
-            earlier["$ref"] = passed[-1]["$ref"]
 
 
 def _put(holder: Schema, schema: Schema) -> None:

@@ -37,12 +37,16 @@ def localize(resources: Resources, repairs: Repairs) -> Found:
     for value, taken, given in walk.changes:
         for keyword in taken:
             value.pop(keyword, None)
-        value.update(given)
+        value.update({key: f"#{walk.end(it).pointer}" if isinstance(it, Place) else it for key, it in given.items()})
     return walk.found
 
 
 class _Walk:
-    """`found` grows while it is read; `changes` are objects, what is taken from them, and what they are given."""
+    """`found` grows while it is read. `changes` are objects, what is taken from them, and what they are given.
+
+    A place that they are given stands for the reference to it. `targets` has the objects with a `$ref`, by their
+    identities, each with the place that it leads to.
+    """
 
     def __init__(self, resources: Resources, repairs: Repairs) -> None:
         self.resources = resources
@@ -51,6 +55,7 @@ class _Walk:
         self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
         self.found: Found = []
         self.seen: set[tuple[str, int]] = set()
+        self.targets: dict[int, tuple[dict[str, Any], Place]] = {}
         self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
 
     def meet(self, kind: str, place: Place) -> None:
@@ -80,7 +85,8 @@ class _Walk:
             self.changes.append((value, ("$ref",), {"schema": {"$ref": f"#{target.pointer}"}}))
             kind = "schema"
         else:
-            self.changes.append((value, (), {"$ref": f"#{target.pointer}"}))
+            self.targets[id(value)] = (value, target)
+            self.changes.append((value, (), {"$ref": target}))
         self.meet(kind, target)
 
     def target(self, kind: str, place: Place, reference: str) -> Place | None:
@@ -93,6 +99,19 @@ class _Walk:
                 problem = f"{printable(reference, 200)}: {error.problem}; any value is accepted in its place"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
+
+    def end(self, place: Place) -> Place:
+        """Give where a reference to a place ends: where that is a mere reference, at what it leads to.
+
+        However long a chain of references is, each of them is passed once. A circle of references is one with itself.
+        """
+        passed: dict[int, dict[str, Any]] = {}
+        known = self.targets.get(id(place.value))
+        while known and known[0].keys() == {"$ref"} and id(known[0]) not in passed:
+            passed[id(known[0])], place = known
+            known = self.targets.get(id(place.value))
+        self.targets.update({identity: (value, place) for identity, value in passed.items()})
+        return place
 
     def is_no_parameter(self, place: Place) -> bool:
         """Tell whether a reference ends at something that has no `in`."""
@@ -147,7 +166,7 @@ class _Walk:
             target = self.mapped(place, name) if isinstance(name, str) else None
             if target is not None:
                 self.meet("schema", target)
-                self.changes.append((mapping, (), {value: f"#{target.pointer}"}))
+                self.changes.append((mapping, (), {value: target}))
 
     def mapped(self, place: Place, name: str) -> Place | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]
