@@ -95,7 +95,7 @@ class _Walk:
         except DanglingReference as error:
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
-                self.changes.append((place.value, ("$ref",), {"not": {}} if place.pointer.endswith("/not") else {}))
+                self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
                 problem = f"{printable(reference, 200)}: {error.problem}; any value is accepted in its place"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
