@@ -255,7 +255,9 @@ class Views:
         self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
     ) -> Iterator[tuple[int, _Shown]]:
         """Yield the stubs of the children of which only the type is shown so far. They are longer than that."""
-        for index, child in enumerate(parts) if room > 0 else ():
+        if room <= 0:
+            return
+        for index, child in enumerate(parts):
             if "description" not in shown[index].view and self._whole(child.node, shown[index].size) is None:
                 yield index, _sized(self._stub(child, pointer))
 
