@@ -37,15 +37,14 @@ def localize(resources: Resources, repairs: Repairs) -> Found:
     for value, taken, given in walk.changes:
         for keyword in taken:
             value.pop(keyword, None)
-        value.update({key: f"#{walk.end(it).pointer}" if isinstance(it, Place) else it for key, it in given.items()})
+        value.update(given)
     return walk.found
 
 
 class _Walk:
     """`found` grows while it is read. `changes` are objects, what is taken from them, and what they are given.
 
-    A place that they are given stands for the reference to it. `targets` has the objects with a `$ref`, by their
-    identities, each with the place that it leads to.
+    `ends` has mere references that others lead to, by their identities, each with the place at which it ends.
     """
 
     def __init__(self, resources: Resources, repairs: Repairs) -> None:
@@ -55,7 +54,7 @@ class _Walk:
         self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
         self.found: Found = []
         self.seen: set[tuple[str, int]] = set()
-        self.targets: dict[int, tuple[dict[str, Any], Place]] = {}
+        self.ends: dict[int, Place] = {}
         self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
 
     def meet(self, kind: str, place: Place) -> None:
@@ -85,8 +84,7 @@ class _Walk:
             self.changes.append((value, ("$ref",), {"schema": {"$ref": f"#{target.pointer}"}}))
             kind = "schema"
         else:
-            self.targets[id(value)] = (value, target)
-            self.changes.append((value, (), {"$ref": target}))
+            self.changes.append((value, (), {"$ref": f"#{self.end(target).pointer}"}))
         self.meet(kind, target)
 
     def target(self, kind: str, place: Place, reference: str) -> Place | None:
@@ -105,12 +103,13 @@ class _Walk:
 
         However long a chain of references is, each of them is passed once. A circle of references is one with itself.
         """
-        passed: dict[int, dict[str, Any]] = {}
-        known = self.targets.get(id(place.value))
-        while known and known[0].keys() == {"$ref"} and id(known[0]) not in passed:
-            passed[id(known[0])], place = known
-            known = self.targets.get(id(place.value))
-        self.targets.update({identity: (value, place) for identity, value in passed.items()})
+        passed: set[int] = set()
+        with suppress(DanglingReference):
+            while _is_mere_reference(place.value) and id(place.value) not in passed:
+                passed.add(id(place.value))
+                known = self.ends.get(id(place.value))
+                place = known or self.resources.resolve(place.value["$ref"], place.base)
+        self.ends.update(dict.fromkeys(passed, place))
         return place
 
     def is_no_parameter(self, place: Place) -> bool:
@@ -166,7 +165,7 @@ class _Walk:
             target = self.mapped(place, name) if isinstance(name, str) else None
             if target is not None:
                 self.meet("schema", target)
-                self.changes.append((mapping, (), {value: target}))
+                self.changes.append((mapping, (), {value: f"#{self.end(target).pointer}"}))
 
     def mapped(self, place: Place, name: str) -> Place | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]
@@ -176,3 +175,7 @@ class _Walk:
             except DanglingReference:
                 continue
         return None
+
+
+def _is_mere_reference(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"$ref"} and isinstance(value["$ref"], str)
