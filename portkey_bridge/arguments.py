@@ -83,7 +83,8 @@ class Bound:
 class Arguments:
     """The arguments of one operation.
 
-    `further` is the schema of what the body takes besides its named properties, `together` what it says of all of them.
+    `further` is the schema of what the body takes besides its named properties, `together` what it says of all of them
+    once it is there.
     """
 
     bindings: Mapping[str, Binding]
@@ -93,16 +94,24 @@ class Arguments:
     shapes: Shapes = field(repr=False)
     together: Shape = field(default_factory=dict, repr=False)
 
-    @cached_property
-    def schema(self) -> Shape:
-        """The full input schema (JSON Schema 2020-12), with references into the document."""
+    @property
+    def each(self) -> Shape:
+        """The input schema without what it says of several arguments together: what a listing can show."""
         return {
             "type": "object",
             "properties": {name: binding.schema for name, binding in self.bindings.items()},
             "required": [name for name, binding in self.bindings.items() if binding.required],
             "additionalProperties": self.further,
-            **self.together,
         }
+
+    @cached_property
+    def schema(self) -> Shape:
+        """The full input schema (JSON Schema 2020-12), with references into the document."""
+        if not self.together:
+            return self.each
+        of_body = [name for name, binding in self.bindings.items() if binding.location == "body"]
+        there = True if self.body_required else {"anyOf": [{"required": [name]} for name in of_body]}
+        return {**self.each, "if": there, "then": self.together}
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
         """Put the arguments into their places. A missing argument is absent, an explicit null is a value."""
@@ -198,6 +207,11 @@ class Alternatives(Arguments):
     choice: str
     kinds: Mapping[str, Arguments]
 
+    @property
+    def each(self) -> Shape:
+        """The input schema without what it says of several arguments together: what a listing can show."""
+        return {keyword: value for keyword, value in super().each.items() if keyword != "additionalProperties"}
+
     @cached_property
     def schema(self) -> Shape:
         """The full input schema: what any kind takes, and what each takes for itself under `if`, `then` and `else`."""
@@ -206,12 +220,7 @@ class Alternatives(Arguments):
         whole: Shape = first
         for name, schema in zip(reversed(names[1:]), reversed(others), strict=True):
             whole = {"if": _is_chosen(self.choice, name), "then": schema, "else": whole}
-        return {
-            "type": "object",
-            "properties": {name: binding.schema for name, binding in self.bindings.items()},
-            "required": [name for name, binding in self.bindings.items() if binding.required],
-            **whole,
-        }
+        return {**self.each, **whole}
 
     def _of_kind(self, kind: Arguments) -> Shape:
         own: Shape = kind.schema
@@ -326,9 +335,7 @@ class _Reader:
         branches = shape.get("anyOf", ())
         renamed = any(wire != argument for wire, argument in names.items())
         union = [] if renamed or not all(map(_speaks_of_names, map(self.shapes, branches))) else branches
-        said = ({"required": required} if required else {}) | ({"anyOf": union} if union else {})
-        there = True if body_required else {"anyOf": [{"required": [argument]} for argument in names.values()]}
-        return {"if": there, "then": said} if said else {}
+        return ({"required": required} if required else {}) | ({"anyOf": union} if union else {})
 
     def of_parameter(self, parameter: Parameter) -> Binding:
         is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
@@ -348,7 +355,7 @@ class _Reader:
             schema = _described(media_type.schema, body.description)
             yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
             return
-        required = shape.get("required", ()) if body.required else ()
+        required = frozenset(shape.get("required", ()) if body.required else ())
         for name, schema in _named(shape).items():
             described = self.file_argument(schema, file_forms(schema, media_type.name, self.shapes))
             yield Binding(name, "body", name, described, name in required)

@@ -74,7 +74,8 @@ def write(name: str, content: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(content).digest() + content)
+                file.write(hashlib.sha256(content).digest())
+                file.write(content)
             Path(temporary).replace(folder() / name)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

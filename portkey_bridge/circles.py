@@ -7,13 +7,14 @@ circle is opened at one `$ref`, which becomes what it names, without the keyword
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.references import lookup
 from portkey_bridge.repairs import Repairs
+from portkey_bridge.resources import Place
 
 Schema = dict[str, Any]
 
@@ -48,31 +49,32 @@ class _Step:
         self.weight += size[1]
 
 
-def open_circles(root: Any, schemas: Iterable[tuple[str, Schema]], repairs: Repairs) -> None:
-    """Open every circle among schemas, given with their pointers, in place. References are local and lead somewhere.
+def open_circles(root: Any, schemas: Collection[Place], repairs: Repairs) -> None:
+    """Open every circle among schemas, in place. References are local and lead somewhere.
 
     Raises DocumentError for a document with so many circles that opening them would take long.
     """
-    listed = list(schemas)
-    search = _Search(root, {id(schema): pointer for pointer, schema in listed}, repairs)
-    for _, schema in listed:
-        search.visit(schema)
-    for _, schema in listed:
-        search.shorten(schema)
+    composed = {id(place.value): place for place in schemas if not IN_PLACE.isdisjoint(place.value)}
+    search = _Search(root, composed, MAX_STEPS * (len(schemas) + 100), repairs)
+    for place in composed.values():
+        search.visit(place.value)
 
 
 class _Search:
-    """A depth-first search. `sizes` has the levels and weights of schemas that are done, `path` those on the way."""
+    """A depth-first search among `composed` schemas, by their identities.
 
-    def __init__(self, root: Any, pointers: dict[int, str], repairs: Repairs) -> None:
+    `sizes` has the levels and weights of schemas that are done, `path` those on the way.
+    """
+
+    def __init__(self, root: Any, composed: Mapping[int, Place], steps: int, repairs: Repairs) -> None:
         self.root = root
-        self.pointers = pointers
+        self.composed = composed
         self.repairs = repairs
         self.sizes: dict[int, tuple[int, int]] = {}
         self.path: list[_Step] = []
         self.targets: dict[str, Any] = {}
         self.places: dict[int, int] = {}
-        self.steps = MAX_STEPS * (len(pointers) + 100)
+        self.steps = steps
 
     def visit(self, schema: Schema) -> None:
         if id(schema) not in self.sizes:
@@ -157,19 +159,8 @@ class _Search:
         return self.targets[reference]
 
     def say(self, problem: str, schema: Schema) -> None:
-        self.repairs.add(problem, f"#{self.pointers.get(id(schema), '')}")
-
-    def shorten(self, schema: Schema) -> None:
-        """Let a reference to a mere reference lead where that one leads."""
-        passed = []
-        while "$ref" in schema:
-            target = self.target(schema["$ref"])
-            passed.append(schema)
-            if not isinstance(target, dict) or target.keys() != {"$ref"}:
-                break
-            schema = target
-        for earlier in passed[:-1]:
-            earlier["$ref"] = passed[-1]["$ref"]
+        place = self.composed.get(id(schema))
+        self.repairs.add(problem, f"#{place.pointer if place else ''}")
 
 
 def _put(holder: Schema, schema: Schema) -> None:

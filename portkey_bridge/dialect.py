@@ -103,9 +103,10 @@ def _tuple(schema: Schema, say: Say) -> None:
 
 
 def _type(schema: Schema, version: tuple[int, ...], say: Say) -> None:
-    if "type" not in schema:
+    given = schema.get("type", MISSING)
+    if given is MISSING or (isinstance(given, str) and given in TYPES):
         return
-    given = schema.pop("type")
+    del schema["type"]
     listed = given if isinstance(given, list) else [given]
     read = [_one_type(kind) for kind in listed]
     types = list(dict.fromkeys(kind for kind, _ in read if kind)) if given and all(kind for kind, _ in read) else []

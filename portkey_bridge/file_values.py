@@ -21,6 +21,9 @@ Path = tuple[str | int, ...]
 #: What a string may say that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
+#: Keywords without which no string stands for bytes.
+OF_BYTES = frozenset({"format", "contentEncoding", "contentMediaType"})
+
 MULTIPART = re.compile(r"multipart/", re.IGNORECASE)
 
 
@@ -65,7 +68,10 @@ def _alphabet(string: Shape) -> str | None:
 
 def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     """Give the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
-    strings = [*_strings(schema, shapes), *_strings(shapes.of_items(schema), shapes)]
+    branches = shapes.alternatives(schema)
+    if any("items" in branch for branch in branches):
+        branches += shapes.alternatives(shapes.of_items(schema))
+    strings = [branch for branch in branches if not OF_BYTES.isdisjoint(branch) and _is_string(branch)]
     if MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
         return FORMS
     return BASE64_FORMS if any(map(_alphabet, strings)) or any(map(_is_binary_text, strings)) else None
@@ -105,4 +111,8 @@ def _base64(upload: Upload, alphabet: str) -> str:
 
 def _strings(schema: Schema, shapes: Shapes) -> Iterator[Shape]:
     """Yield the alternatives of a schema that are strings."""
-    return (branch for branch in shapes.alternatives(schema) if branch.get("type", "string") == "string")
+    return filter(_is_string, shapes.alternatives(schema))
+
+
+def _is_string(branch: Shape) -> bool:
+    return bool(branch.get("type", "string") == "string")

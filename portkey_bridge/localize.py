@@ -42,7 +42,10 @@ def localize(resources: Resources, repairs: Repairs) -> Found:
 
 
 class _Walk:
-    """`found` grows while it is read; `changes` are objects, what is taken from them, and what they are given."""
+    """`found` grows while it is read. `changes` are objects, what is taken from them, and what they are given.
+
+    `ends` has mere references that others lead to, by their identities, each with the place at which it ends.
+    """
 
     def __init__(self, resources: Resources, repairs: Repairs) -> None:
         self.resources = resources
@@ -51,6 +54,7 @@ class _Walk:
         self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
         self.found: Found = []
         self.seen: set[tuple[str, int]] = set()
+        self.ends: dict[int, Place] = {}
         self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
 
     def meet(self, kind: str, place: Place) -> None:
@@ -80,7 +84,7 @@ class _Walk:
             self.changes.append((value, ("$ref",), {"schema": {"$ref": f"#{target.pointer}"}}))
             kind = "schema"
         else:
-            self.changes.append((value, (), {"$ref": f"#{target.pointer}"}))
+            self.changes.append((value, (), {"$ref": f"#{self.end(target).pointer}"}))
         self.meet(kind, target)
 
     def target(self, kind: str, place: Place, reference: str) -> Place | None:
@@ -89,10 +93,24 @@ class _Walk:
         except DanglingReference as error:
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
-                self.changes.append((place.value, ("$ref",), {"not": {}} if place.pointer.endswith("/not") else {}))
+                self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
                 problem = f"{printable(reference, 200)}: {error.problem}; any value is accepted in its place"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
+
+    def end(self, place: Place) -> Place:
+        """Give where a reference to a place ends: where that is a mere reference, at what it leads to.
+
+        However long a chain of references is, each of them is passed once. A circle of references is one with itself.
+        """
+        passed: set[int] = set()
+        with suppress(DanglingReference):
+            while _is_mere_reference(place.value) and id(place.value) not in passed:
+                passed.add(id(place.value))
+                known = self.ends.get(id(place.value))
+                place = known or self.resources.resolve(place.value["$ref"], place.base)
+        self.ends.update(dict.fromkeys(passed, place))
+        return place
 
     def is_no_parameter(self, place: Place) -> bool:
         """Tell whether a reference ends at something that has no `in`."""
@@ -147,7 +165,7 @@ class _Walk:
             target = self.mapped(place, name) if isinstance(name, str) else None
             if target is not None:
                 self.meet("schema", target)
-                self.changes.append((mapping, (), {value: f"#{target.pointer}"}))
+                self.changes.append((mapping, (), {value: f"#{self.end(target).pointer}"}))
 
     def mapped(self, place: Place, name: str) -> Place | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]
@@ -157,3 +175,7 @@ class _Walk:
             except DanglingReference:
                 continue
         return None
+
+
+def _is_mere_reference(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"$ref"} and isinstance(value["$ref"], str)

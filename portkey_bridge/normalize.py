@@ -20,7 +20,7 @@ from portkey_bridge.localize import localize
 from portkey_bridge.objects import METHODS
 from portkey_bridge.references import encode
 from portkey_bridge.repairs import Repairs, printable
-from portkey_bridge.resources import OTHERS, Resources
+from portkey_bridge.resources import OTHERS, Place, Resources
 from portkey_bridge.swagger import from_swagger, is_body, parameter_schema, request_body
 
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
@@ -59,8 +59,8 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
         found = localize(Resources(Document(document.source, document.uri, root), _nothing_more), repairs)
     for kind, place in found:
         if kind in MENDERS:
-            MENDERS[kind](place.value, version, partial(_say, repairs, place.pointer))
-    open_circles(root, [(place.pointer, place.value) for kind, place in found if kind == "schema"], repairs)
+            MENDERS[kind](place.value, version, partial(_say, repairs, place))
+    open_circles(root, [place for kind, place in found if kind == "schema"], repairs)
     return Normalized(root, (*document.repairs, *resources.repairs, *repairs.sentences()))
 
 
@@ -110,8 +110,8 @@ def _nothing_more(uri: str) -> Document:
     raise DocumentError(uri, "everything is in memory already", "Report this.")
 
 
-def _say(repairs: Repairs, pointer: str, problem: str) -> None:
-    repairs.add(problem, f"#{pointer}")
+def _say(repairs: Repairs, place: Place, problem: str) -> None:
+    repairs.add(problem, f"#{place.pointer}")
 
 
 def _mend_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) -> None:

@@ -25,33 +25,38 @@ MAX_DETOURS = 20
 
 
 class Base(NamedTuple):
-    """What references are relative to: `uri` of the nearest `$id`, `file` it stands in, and the place of `#`."""
+    """What references are relative to: `uri` of the nearest `$id`, `file` it stands in, and what `#` is, at `path`."""
 
     uri: str
     file: str
     root: Any
-    pointer: str
+    path: tuple[str, ...]
 
 
 class Place(NamedTuple):
-    """A value, its pointer in the one root (as a URI fragment), and what its references are relative to."""
+    """A value, its path in the one root, and what its references are relative to."""
 
     value: Any
-    pointer: str
+    path: tuple[str, ...]
     base: Base
+
+    @property
+    def pointer(self) -> str:
+        """The path as a pointer in a URI fragment."""
+        return "".join(f"/{encode(token)}" for token in self.path)
 
     def below(self, tokens: tuple[str, ...], value: Any) -> Place:
         """Give the place of `value`, which stands under `tokens`."""
-        pointer = self.pointer + "".join(f"/{encode(token)}" for token in tokens)
-        return Place(value, pointer, _base_at(value, pointer, self.base))
+        path = self.path + tokens
+        return Place(value, path, _base_at(value, path, self.base))
 
 
-def _base_at(value: Any, pointer: str, base: Base) -> Base:
+def _base_at(value: Any, path: tuple[str, ...], base: Base) -> Base:
     """Give the base inside `value`: its `$id` makes it a resource of its own."""
     identity = value.get("$id") if isinstance(value, dict) else None
     if not isinstance(identity, str) or identity.startswith("#"):
         return base
-    return Base(_joined(base.uri, identity), base.file, value, pointer)
+    return Base(_joined(base.uri, identity), base.file, value, path)
 
 
 def _joined(base: str, reference: str) -> str:
@@ -74,14 +79,14 @@ class Resources:
         self._named: dict[str, Place] = {}  # by `$id`, `$self`, and these with `#` and an anchor
         self._dynamic: dict[str, list[Place]] = {}
         self._unnamed: list[Place] = []  # whose names are not collected yet
-        self._resolved: dict[tuple[str, str, str], Place] = {}
+        self._resolved: dict[tuple[str, str, tuple[str, ...]], Place] = {}
         self.others: dict[str, Any] = {}
         self.repairs: list[str] = []
-        self.main = self._add(document, "")
+        self.main = self._add(document, ())
 
     def resolve(self, reference: str, base: Base) -> Place:
         """Give the place that a reference names. Raises DanglingReference."""
-        key = (reference, base.uri, base.pointer)
+        key = (reference, base.uri, base.path)
         if key not in self._resolved:
             self._resolved[key] = self._resolve(reference, base, 0)
         return self._resolved[key]
@@ -108,18 +113,18 @@ class Resources:
         self._collect_names()
         return self._dynamic.get(unquote(reference.partition("#")[2]), [])
 
-    def _add(self, document: Document, pointer: str) -> Place:
+    def _add(self, document: Document, path: tuple[str, ...]) -> Place:
         file, root = document.uri, document.root
         own = root.get("$self") if isinstance(root, dict) else None
-        base = Base(_joined(file, own) if isinstance(own, str) else file, file, root, pointer)
-        place = self._files[file] = Place(root, pointer, _base_at(root, pointer, base))
+        base = Base(_joined(file, own) if isinstance(own, str) else file, file, root, path)
+        place = self._files[file] = Place(root, path, _base_at(root, path, base))
         self._unnamed.append(place)
         self._named[place.base.uri] = place
         return place
 
     def _resource(self, reference: str, uri: str, base: Base) -> Place:
         if not uri:
-            return Place(base.root, base.pointer, base)
+            return Place(base.root, base.path, base)
         uri = uri.replace("\\", "/")  # as a path of Windows is written
         target = _joined(base.file, uri)
         place = self._named.get(_joined(base.uri, uri)) or self._named.get(target)
@@ -143,7 +148,7 @@ class Resources:
             self.repairs += document.repairs
             name = self._name(uri)
             self.others[name] = document.root
-            self._files[uri] = self._add(document, f"/{OTHERS}/{encode(name)}")
+            self._files[uri] = self._add(document, (OTHERS, name))
             self._collect_names()
         return self._files[uri]
 
@@ -174,7 +179,7 @@ class Resources:
         while self._unnamed:
             for place in _inside(self._unnamed.pop()):
                 value, base = place.value, place.base
-                if base.pointer == place.pointer:
+                if base.path == place.path:
                     self._named.setdefault(base.uri, place)
                 for keyword in ("$anchor", "$dynamicAnchor"):
                     if isinstance(value.get(keyword), str):

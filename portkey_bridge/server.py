@@ -67,6 +67,10 @@ from portkey_bridge.transport import Transport
 from portkey_bridge.views import Views
 from portkey_bridge.words import plain, sentence, shorten
 
+#: Objects that are made before garbage is looked for among them. With fewer, as Python has it, writing a long listing
+#: takes half as long again.
+YOUNG = 10_000
+
 #: Characters of an API's description that each conversation pays for.
 ABOUT = 600
 
@@ -98,6 +102,7 @@ def lasting() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(YOUNG)
         gc.enable()
 
 
@@ -181,9 +186,9 @@ def build_server(api: Api, settings: Settings) -> Server:
     warn(_number(selected, tools, settings))
     bridge = build_bridge(api, settings, selected, shapes)
     budget = schema_budget(settings.schema_budget, len(selected))
-    views, full = Views(shapes, portable=True), Views(shapes, portable=False)
+    small, full = Views(shapes, portable=True), Views(shapes, portable=False)
     legend = DISCOVERY if settings.discover else LISTING
-    expand_schema = ExpandSchema(selected, partial(_expand, settings, views, full), EXPANDING[legend])
+    expand_schema = ExpandSchema(selected, partial(_expand, settings, small, full), EXPANDING[legend])
     reading: list[OwnTool] = [ExpandResult(bridge.renderer), *_information(api, settings, tools)]
     runs: dict[str, Run] = {tool.name: partial(_run_operation, bridge, tool) for tool in selected}
     runs |= {tool.entry.name: tool.run for tool in reading}
@@ -194,6 +199,7 @@ def build_server(api: Api, settings: Settings) -> Server:
     def listed() -> Iterable[McpTool]:
         if settings.discover:
             return [tool.entry for tool in showing]
+        views = Views(shapes, portable=True)  # what these know is of no use after the listing
         operations = (_operation(tool, views, budget) for tool in selected)
         return [*(tool.entry for tool in (*showing, *reading)), *operations]
 

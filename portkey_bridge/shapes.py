@@ -65,6 +65,15 @@ GROUPS = {
     for keyword in group
 }
 
+#: Keywords that stay as they are in the shape of a schema that has no others: most schemas are such.
+PLAIN = frozenset(
+    (
+        *("type", "enum", "format", "title", "description", "default", "examples", "pattern", "minLength", "maxLength"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "readOnly", "writeOnly"),
+        *("deprecated", "contentEncoding", "contentMediaType", "xml"),
+    )
+)
+
 #: What `unevaluatedProperties` and `unevaluatedItems` look into: beside these a view could not tell what they refuse.
 IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 
@@ -102,15 +111,19 @@ class Shapes:
         Schemas that say the same by way of the same parts have one shape; that is how recursion is recognised.
         """
         known = self._by_schema.get(id(schema))
-        if known is not None:
-            return known[1]
-        conjuncts = list(self._conjuncts(schema))
+        if known is None:
+            known = self._by_schema[id(schema)] = (schema, self.once(schema))
+        return known[1]
+
+    def once(self, schema: Schema) -> Shape:
+        """Give the shape of a schema that nothing refers to, and keep nothing of it. What it refers to is shared."""
+        conjuncts = self._conjuncts(schema)
+        if len(conjuncts) == 1:
+            return self._make(conjuncts) if conjuncts[0] is schema else self(conjuncts[0])
         key = tuple(map(id, conjuncts))
         if key not in self._by_conjuncts:
             self._by_conjuncts[key] = (conjuncts, self._make(conjuncts))
-        shape = self._by_conjuncts[key][1]
-        self._by_schema[id(schema)] = (schema, shape)
-        return shape
+        return self._by_conjuncts[key][1]
 
     def target(self, reference: str) -> Schema:
         """Give the schema that a local reference names. Raises DanglingReference."""
@@ -118,11 +131,10 @@ class Shapes:
             self._targets[reference] = lookup(self.root, reference)
         return self._targets[reference]
 
-    def alternatives(self, schema: Schema) -> Iterator[Shape]:
-        """Yield the shape of a schema, and those of its alternatives."""
+    def alternatives(self, schema: Schema) -> list[Shape]:
+        """Give the shape of a schema, and those of its alternatives."""
         shape = self(schema)
-        yield shape
-        yield from map(self, shape.get("anyOf", ()))
+        return [shape, *map(self, shape.get("anyOf", ()))]
 
     def of_items(self, schema: Schema) -> Schema:
         """Give the schema of an array's items, also where the array is one of several alternatives."""
@@ -141,7 +153,7 @@ class Shapes:
 
         It is `readOnly`, or the schema that requires it refuses it: a slip that would make every call impossible.
         """
-        return self._cannot_have(list(self._conjuncts(schema)), name)
+        return self._cannot_have(self._conjuncts(schema), name)
 
     def _cannot_have(self, conjuncts: list[Shape], name: str) -> bool:
         named = [conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ())]
@@ -153,6 +165,8 @@ class Shapes:
         )
 
     def _make(self, conjuncts: list[Shape]) -> Shape:
+        if len(conjuncts) == 1 and conjuncts[0].keys() <= PLAIN:
+            return _split_types(conjuncts[0])
         shape = _split_types(_merge(map(self._with_values, conjuncts)))
         if IN_PLACE & shape.keys():
             shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
@@ -212,25 +226,29 @@ class Shapes:
     def _is_hidden(self, schema: Schema) -> bool:
         return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema))
 
-    def _conjuncts(self, schema: Schema) -> Iterator[Shape]:
-        """Yield the schemas that all hold, the outermost first; what they refer to counts as one of them.
+    def _conjuncts(self, schema: Schema) -> list[Shape]:
+        """Give the schemas that all hold, the outermost first; what they refer to counts as one of them.
 
         One that comes again, through a circle or a second way, adds nothing.
         """
+        if isinstance(schema, dict) and schema and COMPOSING.isdisjoint(schema):
+            return [schema]
+        conjuncts: list[Shape] = []
         seen: set[int] = set()
         waiting = [schema]
         while waiting:
             schema = waiting.pop()
             if schema is False:
-                yield NOTHING
+                conjuncts.append(NOTHING)
             if not isinstance(schema, dict) or id(schema) in seen:
                 continue
             seen.add(id(schema))
             if not schema.keys() <= COMPOSING:
-                yield schema
+                conjuncts.append(schema)
             waiting.extend(reversed(schema.get("allOf", ())))
             if isinstance(reference := schema.get("$ref"), str):
                 waiting.append(self.target(reference))
+        return conjuncts
 
 
 def _merge(conjuncts: Iterable[Shape]) -> Shape:
@@ -238,36 +256,42 @@ def _merge(conjuncts: Iterable[Shape]) -> Shape:
     shape: Shape = {}
     residue: list[Schema] = []
     for conjunct in conjuncts:
-        for part in _parts(conjunct):
-            group = GROUPS.get(next(iter(part)), frozenset(part))
-            present = group & shape.keys()
-            if not present:
-                shape |= part
-            elif present | part.keys() <= MERGERS.keys():
-                shape |= {
-                    keyword: MERGERS[keyword](shape[keyword], value) if keyword in shape else value
-                    for keyword, value in part.items()
-                }
-            elif any(shape.get(keyword) != value for keyword, value in part.items()):
-                residue.append(part)
+        for keyword, value in _renamed(conjunct):
+            if keyword not in shape:
+                shape[keyword] = value
+            elif keyword in MERGERS:
+                shape[keyword] = MERGERS[keyword](shape[keyword], value)
+            elif shape[keyword] != value:
+                residue.append({keyword: value})
+        residue.extend(filter(None, [_merge_group(shape, part) for part in _grouped(conjunct)]))
     if residue:
         shape["allOf"] = residue
     return shape
 
 
-def _parts(conjunct: Shape) -> Iterator[Shape]:
-    """Yield what a schema says, keyword by keyword; those that mean something only beside each other together."""
+def _merge_group(shape: Shape, part: Shape) -> Shape | None:
+    """Merge keywords that mean something only beside each other into a shape, or give what cannot be merged."""
+    present = shape.keys() & GROUPS[next(iter(part))]
+    if not present:
+        shape.update(part)
+    elif present | part.keys() <= MERGERS.keys():
+        shape.update({keyword: MERGERS[keyword](shape[keyword], value) for keyword, value in part.items()})
+    elif any(shape.get(keyword) != value for keyword, value in part.items()):
+        return part
+    return None
+
+
+def _grouped(conjunct: Shape) -> Iterable[Shape]:
+    """Give the keywords of a schema that mean something only beside each other, each with those."""
     grouped: dict[frozenset[str], Shape] = {}
-    for keyword, value in _renamed(conjunct):
+    for keyword, value in conjunct.items():
         if keyword in GROUPS:
             grouped.setdefault(GROUPS[keyword], {})[keyword] = value
-        else:
-            yield {keyword: value}
-    yield from grouped.values()
+    return grouped.values()
 
 
 def _renamed(conjunct: Shape) -> Iterator[tuple[str, Any]]:
-    """Yield keywords and values, `const` as `enum` and `oneOf` as `anyOf`, without those that compose or name.
+    """Yield single keywords and values, `const` as `enum` and `oneOf` as `anyOf`, without those that compose or name.
 
     That exactly one branch fits is for the API to judge: the branches of many documents overlap.
     """
@@ -276,7 +300,7 @@ def _renamed(conjunct: Shape) -> Iterator[tuple[str, Any]]:
             yield "enum", [value]
         elif keyword == "oneOf":
             yield "anyOf", value
-        elif not keyword.startswith("$") and keyword != "allOf":
+        elif keyword not in GROUPS and keyword != "allOf" and not keyword.startswith("$"):
             yield keyword, value
 
 
@@ -338,7 +362,12 @@ def _as_list(types: Any) -> list[Any]:
 
 
 def _split_types(shape: Shape) -> Shape:
-    """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type."""
+    """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type.
+
+    One type stands before everything else.
+    """
+    if next(iter(shape), None) == "type" and isinstance(shape["type"], str):
+        return shape
     types = _as_list(shape["type"]) if "type" in shape else _types_of_values(shape.get("enum", []))
     if not types:
         return shape

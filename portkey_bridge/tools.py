@@ -86,7 +86,7 @@ class Tool:
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Give the view of the input schema that clients list."""
-        view = views.view(self.arguments.schema, budget)
+        view = views.expand(self.arguments.each, "", budget)
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
 

@@ -23,6 +23,9 @@ _MARKS = (
     (re.compile(r"^ {0,3}#{1,6} +", re.MULTILINE), ""),
 )
 
+#: What tags leave before a punctuation mark.
+_BEFORE_POINTS = re.compile(r" (?=[.,;:!?)](?: |$))")
+
 
 @lru_cache(4096)  # many views show the same text, mostly one after the other
 def plain(text: str) -> str:
@@ -30,7 +33,7 @@ def plain(text: str) -> str:
     text = html.unescape(_TAGS.sub(" ", text))
     for mark, rest in _MARKS:
         text = mark.sub(rest, text)
-    return re.sub(r"\s+(?=[.,;:!?)](?:\s|$))", "", " ".join(text.split()))
+    return _BEFORE_POINTS.sub("", " ".join(text.split()))
 
 
 def shorten(text: str, limit: int) -> str:
