@@ -43,6 +43,12 @@ OF_PROPERTIES = (JSON_TYPE, XML_TYPE, FORM, MULTIPART)
 #: What a schema says of an object besides a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
+#: What a body can say of its properties together, which a schema can repeat where no other arguments are beside them.
+TOGETHER = (
+    *("anyOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
+    *("propertyNames", "minProperties", "maxProperties"),
+)
+
 #: The argument that names a media type where several say different things, and how many are offered.
 CHOICE, CHOICES = "contentType", 8
 
@@ -318,17 +324,32 @@ class _Reader:
     def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
         """Give what a body says of its properties together: what an optional one requires once it is there, and unions.
 
-        These are keywords that a listing leaves out. A union that may speak of more than named properties is left to
-        the check of the body.
+        These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
+        the body, where parameters are beside them.
         """
         names = {binding.name: binding.argument for binding in bindings if binding.location == "body"}
+        beside = [binding.argument for binding in bindings if binding.location != "body"]
+        is_renamed = any(wire != argument for wire, argument in names.items())
         required = [] if body_required else [names[name] for name in shape.get("required", ()) if name in names]
-        branches = shape.get("anyOf", ())
-        renamed = any(wire != argument for wire, argument in names.items())
-        union = [] if renamed or not all(map(_speaks_of_names, map(self.shapes, branches))) else branches
-        said = ({"required": required} if required else {}) | ({"anyOf": union} if union else {})
         there = True if body_required else {"anyOf": [{"required": [argument]} for argument in names.values()]}
-        return {"if": there, "then": said} if said else {}
+        if beside or is_renamed:
+            said, patterns = self.of_names(shape, beside, is_renamed), {}
+        else:
+            said, patterns = {keyword: shape[keyword] for keyword in TOGETHER if keyword in shape}, _patterns(shape)
+        said |= {"required": required} if required else {}
+        return patterns | ({"if": there, "then": said} if said else {})
+
+    def of_names(self, shape: Shape, beside: list[str], is_renamed: bool) -> Shape:
+        """Give what a shape says of its named properties, and that there are any `beside` the other arguments."""
+        said: Shape = {"not": {"propertyNames": {"enum": beside}}} if beside and shape.get("minProperties") else {}
+        if is_renamed:
+            return said
+        if "dependentRequired" in shape:
+            said["dependentRequired"] = shape["dependentRequired"]
+        branches = shape.get("anyOf", ())
+        if branches and all(map(_speaks_of_names, map(self.shapes, branches))):
+            said["anyOf"] = branches
+        return said
 
     def of_parameter(self, parameter: Parameter) -> Binding:
         is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
@@ -430,6 +451,14 @@ def _further(shape: Shape) -> Schema:
     By the letter there may be any; but then no argument would ever be wrong, and a slip would be sent.
     """
     return True if "patternProperties" in shape else shape.get("additionalProperties", False)
+
+
+def _patterns(shape: Shape) -> Shape:
+    """Give what a body says of properties by patterns of their names."""
+    if "patternProperties" not in shape:
+        return {}
+    keywords = ("patternProperties", "additionalProperties")
+    return {keyword: shape[keyword] for keyword in keywords if keyword in shape}
 
 
 def _speaks_of_names(branch: Shape) -> bool:
