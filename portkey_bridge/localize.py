@@ -7,6 +7,7 @@ its target. References are read in the document as it is, and all rewritten at t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,19 @@ Found = list[tuple[str, Place]]
 
 #: References to references that are followed to see what a parameter is.
 MAX_LINKS = 20
+
+#: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
+OF_SCHEMAS = frozenset(
+    ("type", "format", "properties", "additionalProperties", "items", "enum", "allOf", "anyOf", "oneOf")
+)
+OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
+
+#: What has a schema that stands in the place of an object of this kind.
+ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "parameter": lambda schema: {"schema": schema},
+    "media-type": lambda schema: {"schema": schema},
+    "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
+}
 
 #: What a security requirement is that names no scheme.
 URI = re.compile(r"[#/]")
@@ -41,6 +55,11 @@ def localize(resources: Resources, repairs: Repairs) -> Found:
     return walk.found
 
 
+def _is_schema(value: Any) -> bool:
+    """Tell whether a value says what only schemas say, and nothing that objects say which have one."""
+    return isinstance(value, dict) and OF_OTHERS.isdisjoint(value) and not OF_SCHEMAS.isdisjoint(value)
+
+
 class _Walk:
     """`found` grows while it is read; `changes` are objects, what is taken from them, and what they are given."""
 
@@ -59,6 +78,8 @@ class _Walk:
             self.found.append((kind, place))
 
     def read(self, kind: str, place: Place) -> None:
+        if kind in ("request-body", "media-type"):
+            self.enclose(kind, place)
         if isinstance(place.value.get("$ref"), str):
             self.reference(kind, place)
         if kind == "schema":
@@ -70,14 +91,29 @@ class _Walk:
             if isinstance(child, dict):
                 self.meet(kind_below, place.below(tokens, child))
 
+    def enclose(self, kind: str, place: Place) -> None:
+        """Put a schema that stands in the place of an object of this kind into one; a body's own `schema`, too."""
+        value = place.value
+        alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
+        if isinstance(alone, dict) and "content" not in value:
+            self.repairs.add(
+                f"a {kind.replace('-', ' ')} is a schema, and is read as one of that schema", f"#{place.pointer}"
+            )
+            enclosed = ENCLOSED[kind](dict(alone))
+            if alone is value:
+                value.clear()
+            value.update(enclosed)
+
     def reference(self, kind: str, place: Place) -> None:
         value = place.value
         target = self.target(kind, place, value["$ref"])
         if target is None:
             return
-        if kind == "parameter" and "in" in value and self.is_no_parameter(target):
-            self.repairs.add("a parameter's $ref names a schema, and is read as its schema", f"#{place.pointer}")
-            self.changes.append((value, ("$ref",), {"schema": {"$ref": f"#{target.pointer}"}}))
+        if kind in ENCLOSED and self.leads_to_schema(target) and (kind != "parameter" or "in" in value):
+            self.repairs.add(
+                f"a {kind.replace('-', ' ')}'s $ref names a schema, and is read as its schema", f"#{place.pointer}"
+            )
+            self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": f"#{target.pointer}"})))
             kind = "schema"
         else:
             self.changes.append((value, (), {"$ref": f"#{target.pointer}"}))
@@ -94,12 +130,12 @@ class _Walk:
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
 
-    def is_no_parameter(self, place: Place) -> bool:
-        """Tell whether a reference ends at something that has no `in`."""
+    def leads_to_schema(self, place: Place) -> bool:
+        """Tell whether a reference ends at a schema, and not at what should have one."""
         for _ in range(MAX_LINKS):
             reference = place.value.get("$ref") if isinstance(place.value, dict) else None
             if not isinstance(reference, str):
-                return not (isinstance(place.value, dict) and "in" in place.value)
+                return _is_schema(place.value)
             try:
                 place = self.resources.resolve(reference, place.base)
             except DanglingReference:

@@ -31,6 +31,12 @@ FIELDS_OF_SWAGGER = frozenset(
     ("host", "basePath", "schemes", "consumes", "produces", "definitions", "parameters", "responses")
 ) | {"securityDefinitions"}
 
+#: Where a parameter can be (OpenAPI 3.2 section 4.12.1, Swagger 2.0), by what people write, in lower case.
+LOCATIONS = {
+    **{name.lower(): name for name in ("path", "query", "querystring", "header", "cookie", "body", "formData")},
+    **{"form": "formData", "headers": "header", "cookies": "cookie"},
+}
+
 
 class Normalized(NamedTuple):
     """A document in the one form, and a sentence for everything in it that had to be mended."""
@@ -52,6 +58,9 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     root["paths"] = dict(_with_slashes(root.get("paths") or {}, repairs))
     resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
     found = localize(resources, repairs)
+    for kind, place in found:
+        if kind == "parameter":
+            _mend_location(place.value, partial(_say, repairs, place.pointer))
     if resources.others:
         root[OTHERS] = resources.others
     if version < (3,):
@@ -112,6 +121,15 @@ def _nothing_more(uri: str) -> Document:
 
 def _say(repairs: Repairs, pointer: str, problem: str) -> None:
     repairs.add(problem, f"#{pointer}")
+
+
+def _mend_location(parameter: dict[str, Any], say: Say) -> None:
+    """Read the location of a parameter in any case."""
+    location = parameter.get("in")
+    meant = LOCATIONS.get(location.strip().lower()) if isinstance(location, str) else None
+    if meant and meant != location:
+        parameter["in"] = meant
+        say(f"a parameter is in {printable(location)}, which is read as {meant}")
 
 
 def _mend_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) -> None:

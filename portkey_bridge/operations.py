@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
@@ -50,6 +50,9 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 VARIABLE = re.compile(r"\{([^{}]*)\}")
+
+#: What other templates have around the name of a variable (RFC 6570 section 2.4; API gateways).
+MODIFIERS = "+*#/;&? "
 
 #: What can be nothing but a host, though by the letter it is a relative URL.
 BARE_HOST = re.compile(r"([\w-]+\.)+[A-Za-z]{2,}(:\d+)?(/|$)")
@@ -324,15 +327,23 @@ class _Reader:
         missing = dict.fromkeys(VARIABLE.findall(before_query))
         missing |= {name: None for name in VARIABLE.findall(query) if name not in in_query}
         for parameter in declared:
-            if parameter.location == "path" and parameter.name not in missing:
-                self.repairs.add(f"the path has no place for the parameter {printable(parameter.name)}", where)
-                continue
-            if parameter.location == "path":
-                del missing[parameter.name]
-            yield parameter
+            if parameter.location != "path":
+                yield parameter
+            elif variable := self.variable(parameter, missing, where):
+                del missing[variable]
+                yield parameter if variable == parameter.name else replace(parameter, name=variable)
         for name in missing:
             self.repairs.add(f"nobody declares the parameter {{{printable(name)}}}; it is a required string", where)
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
+
+    def variable(self, parameter: Parameter, variables: Iterable[str], where: str) -> str | None:
+        """Give the variable of the path that a parameter is for, as `{proxy+}` or `{+path}` of other templates, too."""
+        if parameter.name in variables:
+            return parameter.name
+        meant = next((name for name in variables if name.strip(MODIFIERS) == parameter.name), None)
+        written = f"writes {{{printable(meant)}}}" if meant else "has no place"
+        self.repairs.add(f"the path {written} for the parameter {printable(parameter.name)}", where)
+        return meant
 
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         read: dict[Place, Parameter] = {}
@@ -363,7 +374,8 @@ class _Reader:
         if isinstance(name, int | float) and not isinstance(name, bool):
             name = str(name)
         if not isinstance(name, str) or not isinstance(location, str) or location not in DEFAULT_STYLES:
-            problem = f"has the name {printable(name)} in {printable(location)}"
+            given = f"the name {printable(name)} in {printable(location)}"
+            problem = f"has {given}" if value.keys() & {"name", "in"} else "has neither name nor in"
             raise DocumentError("a parameter", problem, "Correct its name and in.")
         if location == "header" and not TOKEN.fullmatch(name):
             raise DocumentError("a parameter", f"has the name {printable(name)}, which no header has", "Correct it.")
@@ -393,6 +405,7 @@ class _Reader:
             return RequestBody(False, "", (MediaType("application/json", {}, {}),))
         content = tuple(self.media_types(body))
         if not content:
+            self.repairs.add("the request body has no content, and is left out", where)
             return None
         return RequestBody(_is_true(body.get("required")), _text(body.get("description")).strip(), content)
 
@@ -452,7 +465,11 @@ class _Reader:
         if isinstance(value, str):
             self.repairs.add("a server is a text and no object, and is read as its URL", where)
             return Server(value, {})
-        url = _text(_mapping(value).get("url")).strip()
+        given = _mapping(value).get("url")
+        url = _text(given).strip()
+        if isinstance(given, str) and not url:
+            self.repairs.add("the URL of a server is empty; the top of the document's own host is meant", where)
+            url = "/"
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
