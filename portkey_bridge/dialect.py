@@ -14,11 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 from portkey_bridge.objects import APPLICATORS, LIST, MAP, ONE
-from portkey_bridge.repairs import printable
+from portkey_bridge.repairs import Say, printable
 
 Schema = dict[str, Any]
-Say = Callable[[str], None]
-"""Takes the problem with a schema, a sentence without its full stop."""
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from portkey_bridge.circles import open_circles
-from portkey_bridge.dialect import DROPPED, FORMS, Say, modernize
+from portkey_bridge.dialect import DROPPED, FORMS, modernize
 from portkey_bridge.document import Document, Retrieve, others_of_document
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.localize import localize
 from portkey_bridge.objects import METHODS
 from portkey_bridge.references import encode
-from portkey_bridge.repairs import Repairs, printable
+from portkey_bridge.repairs import Repairs, Say, printable
 from portkey_bridge.resources import OTHERS, Resources
 from portkey_bridge.swagger import from_swagger, is_body, parameter_schema, request_body
 
@@ -64,7 +64,7 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     if resources.others:
         root[OTHERS] = resources.others
     if version < (3,):
-        root = from_swagger(root, _scheme(document.uri))
+        root = from_swagger(root, _scheme(document.uri), repairs)
         found = localize(Resources(Document(document.source, document.uri, root), _nothing_more), repairs)
     for kind, place in found:
         if kind in MENDERS:
@@ -148,7 +148,7 @@ def _mend_operation(operation: dict[str, Any], version: tuple[int, ...], say: Sa
         return
     say("a parameter is the body, as in Swagger 2.0, and is read so")
     consumes = operation.get("consumes")
-    body = request_body(bodies, consumes if isinstance(consumes, list) else [])
+    body = request_body(bodies, consumes if isinstance(consumes, list) else [], say)
     operation["parameters"] = [value for value in listed if not is_body(value)]
     operation["requestBody"] = body
     if bodies[0]["in"] == "formData":

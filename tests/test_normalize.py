@@ -394,7 +394,8 @@ def test_work_grows_with_the_document() -> None:
 
 DECIDED = [
     pytest.param("a: 1\nb: {c: 1,\n c: 2}\n", 'api.yaml:3: the key "c" stands twice', id="YAML"),
-    pytest.param('{"a": 1, "a": 2}', 'api.yaml: the key "a" stands twice', id="JSON"),
+    pytest.param('{"a": [{"b": ":\\"{"}],\n "b": 1,\n "a": 2}', 'api.yaml:3: the key "a" stands twice', id="JSON"),
+    pytest.param("a: 1\n---\nb: 2\n", "api.yaml: behind the first document stand others", id="several documents"),
     pytest.param("a: !Ref b\n", "api.yaml:1: the tag !Ref is ignored", id="tag"),
 ]
 
