@@ -174,16 +174,19 @@ class _Walk:
                     self.meet("security-scheme", target)
 
     def mapping(self, place: Place) -> None:
-        """Make the values of a discriminator's mapping references; a mere name is a schema's (OpenAPI 3.2 4.25.2)."""
+        """Make what a discriminator maps to references; a mere name is a schema's (OpenAPI 3.2 section 4.25.2)."""
         discriminator = place.value.get("discriminator")
-        mapping = discriminator.get("mapping") if isinstance(discriminator, dict) else None
-        if not isinstance(mapping, dict):
+        if not isinstance(discriminator, dict):
             return
-        for value, name in mapping.items():
+        mapping = discriminator.get("mapping")
+        named = [(mapping, value, name) for value, name in mapping.items()] if isinstance(mapping, dict) else []
+        if "defaultMapping" in discriminator:
+            named.append((discriminator, "defaultMapping", discriminator["defaultMapping"]))
+        for owner, value, name in named:
             target = self.mapped(place, name) if isinstance(name, str) else None
             if target is not None:
                 self.meet("schema", target)
-                self.changes.append((mapping, (), {value: f"#{target.pointer}"}))
+                self.changes.append((owner, (), {value: f"#{target.pointer}"}))
 
     def mapped(self, place: Place, name: str) -> Place | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]

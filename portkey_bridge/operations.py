@@ -73,11 +73,17 @@ def place(location: str, name: str) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """One entry of a `content` map: its name, its schema and the `encoding` of its properties."""
+    """One entry of a `content` map: its name, its schema and the `encoding` of its properties.
+
+    The items of an array are encoded by their places: the first ones as `prefix_encoding` has it, the others as
+    `item_encoding` (OpenAPI 3.2, Media Type Object).
+    """
 
     name: str
     schema: Schema
-    encoding: Mapping[str, Any]
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    prefix_encoding: tuple[Mapping[str, Any], ...] = ()
+    item_encoding: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +418,7 @@ class _Reader:
     def media_types(self, owner: dict[str, Any]) -> Iterator[MediaType]:
         for name, value in _mapping(owner.get("content")).items():
             media_type = self.follow({} if value is None else value, "the media type")
-            yield MediaType(name, _schema(media_type), _mapping(media_type.get("encoding")))
+            yield media_type_of(name.strip(), _schema(media_type), media_type)
 
     def responses(self, value: Any) -> dict[str, Any]:
         """Give the responses without references. One that is broken costs nothing: calls do without it."""
@@ -503,6 +509,17 @@ def server_variable(name: str) -> str:
 
 #: Where nobody declares a server (OpenAPI 3.2 section 4.1.1).
 DEFAULT_SERVERS = (Server("/", {}),)
+
+
+def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaType:
+    """Give a media type with what its Media Type Object, or an Encoding Object, says of the encoding inside it."""
+    return MediaType(
+        name,
+        schema,
+        _mapping(owner.get("encoding")),
+        tuple(map(_mapping, _list(owner.get("prefixEncoding")))),
+        _mapping(owner.get("itemEncoding")),
+    )
 
 
 def _schema(owner: dict[str, Any]) -> Schema:
