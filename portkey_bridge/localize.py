@@ -28,6 +28,14 @@ OF_SCHEMAS = frozenset(
 )
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
+#: Where references of one version of the specification lead, and where the same stands in another.
+MOVED = (
+    ("#/definitions/", "#/components/schemas/"),
+    ("#/components/schemas/", "#/definitions/"),
+    *((f"#/{kind}/", f"#/components/{kind}/") for kind in ("parameters", "responses")),
+    *((f"#/components/{kind}/", f"#/{kind}/") for kind in ("parameters", "responses")),
+)
+
 #: What has a schema that stands in the place of an object of this kind.
 ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "parameter": lambda schema: {"schema": schema},
@@ -123,12 +131,24 @@ class _Walk:
         try:
             return self.resources.resolve(reference, place.base)
         except DanglingReference as error:
+            if (moved := self.moved(place, reference)) is not None:
+                return moved
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.pointer.endswith("/not") else {}))
                 problem = f"{printable(reference, 200)}: {error.problem}; any value is accepted in its place"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
+
+    def moved(self, place: Place, reference: str) -> Place | None:
+        """Give what a reference means that is written as in another version of the specification."""
+        for there, here in MOVED:
+            if reference.startswith(there):
+                with suppress(DanglingReference):
+                    target = self.resources.resolve(here + reference.removeprefix(there), place.base)
+                    self.repairs.add(f"a $ref leads to {there}…, and is read as {here}…", f"#{place.pointer}")
+                    return target
+        return None
 
     def leads_to_schema(self, place: Place) -> bool:
         """Tell whether a reference ends at a schema, and not at what should have one."""
