@@ -137,7 +137,7 @@ def _of_yaml(text: str) -> _Yaml | None:
     from portkey_bridge.yaml_json import JsonLoader
 
     try:
-        node = yaml.compose(text, Loader=JsonLoader)
+        node = JsonLoader(text).get_node()  # of the first document, which is the one that is read
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
     return None if node is None else _Yaml(node)
