@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from portkey_bridge.sources import Content, others_of, read, text_of
 #: Levels of nesting, and values that the aliases of a YAML file may stand for.
 MAX_DEPTH = 200
 MAX_VALUES = 5_000_000
+
+#: Decisions of the parser that are told one by one.
+TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,13 @@ def parse(source: str, uri: str, text: str) -> Document:
         root = _parse_json(source, text, repairs) if is_json else _parse_yaml(source, text, repairs)
     except RecursionError as error:
         raise _too_deep(source) from error
-    return Document(source, uri, root, tuple(repairs))
+    return Document(source, uri, root, tuple(_first(source, repairs)))
+
+
+def _first(source: str, repairs: list[str]) -> Iterator[str]:
+    yield from repairs[:TOLD]
+    if len(repairs) > TOLD:
+        yield f"{source}: {len(repairs) - TOLD:,} more keys or tags like these."
 
 
 def _parse_json(source: str, text: str, repairs: list[str]) -> Any:
