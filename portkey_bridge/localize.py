@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from portkey_bridge.errors import DanglingReference
-from portkey_bridge.objects import children
+from portkey_bridge.objects import FIELDS, LIST, ONE, children
+from portkey_bridge.references import is_reference
 from portkey_bridge.repairs import Repairs, printable
 from portkey_bridge.resources import Place, Resources
 
@@ -35,6 +36,18 @@ MOVED = (
     *((f"#/{kind}/", f"#/components/{kind}/") for kind in ("parameters", "responses")),
     *((f"#/components/{kind}/", f"#/{kind}/") for kind in ("parameters", "responses")),
 )
+
+#: Fields with maps and lists, by the kind of object that has them; there may be a `$ref` in their places.
+FOLLOWED = {
+    kind: frozenset(field for field, (shape, below) in fields.items() if shape != ONE or below == "components")
+    for kind, fields in FIELDS.items()
+}
+FOLLOWED["openapi"] |= {"info", "servers", "security", "tags", "securityDefinitions"}
+FOLLOWED["operation"] |= {"servers", "security", "tags"}
+FOLLOWED["path-item"] |= {"servers"}
+FOLLOWED["schema"] |= {"required", "enum"}
+LISTS = {"servers", "security", "tags", "required", "enum", "parameters"}
+LISTS |= {field for fields in FIELDS.values() for field, (shape, _) in fields.items() if shape == LIST}
 
 #: What has a schema that stands in the place of an object of this kind.
 ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -95,9 +108,45 @@ class _Walk:
             self.mapping(place)
         if kind in ("openapi", "operation"):
             self.security(place)
+        self.follow_fields(kind, place)
         for kind_below, tokens, child in children(kind, place.value):
             if isinstance(child, dict):
                 self.meet(kind_below, place.below(tokens, child))
+
+    def follow_fields(self, kind: str, place: Place) -> None:
+        """Follow a `$ref` in the place of a map or a list, where the specification has none and many documents do."""
+        for field, value in place.value.items():
+            if not is_reference(value) or field not in FOLLOWED.get(kind, ()):
+                continue
+            target = self.end(place, value["$ref"])
+            if target is not None and field == "properties":
+                target = self.properties(target)
+            if target is None or not isinstance(target.value, list if field in LISTS else dict):
+                continue
+            beside = {name: member for name, member in value.items() if name != "$ref"}
+            followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
+            self.repairs.add(f"{field} is a $ref, which has no place there, and is followed", f"#{place.pointer}")
+            self.changes.append((place.value, (), {field: followed}))
+            for kind_below, tokens, child in children(kind, {field: target.value}):
+                if isinstance(child, dict):
+                    self.meet(kind_below, target.below(tokens[1:], child))
+
+    def properties(self, place: Place) -> Place | None:
+        """Give the properties of a schema that is named in their place, and else what is named."""
+        own = place.value.get("properties") if isinstance(place.value, dict) else None
+        if not isinstance(own, dict):
+            return place
+        return self.end(place, own["$ref"]) if is_reference(own) else place.below(("properties",), own)
+
+    def end(self, place: Place, reference: str) -> Place | None:
+        """Give what a reference leads to in the end; None where that is nowhere."""
+        with suppress(DanglingReference):
+            for _ in range(MAX_LINKS):
+                place = self.resources.resolve(reference, place.base)
+                if not is_reference(place.value):
+                    return place
+                reference = place.value["$ref"]
+        return None
 
     def enclose(self, kind: str, place: Place) -> None:
         """Put a schema that stands in the place of an object of this kind into one; a body's own `schema`, too."""

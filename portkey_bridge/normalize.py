@@ -103,7 +103,7 @@ def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
 def _with_slashes(paths: dict[str, Any], repairs: Repairs) -> Iterator[tuple[str, Any]]:
     """Yield paths with the slash that each begins with (OpenAPI 3.2 section 4.8.1)."""
     for path, item in paths.items():
-        if path.startswith(("/", "x-")) or "://" in path or f"/{path}" in paths:
+        if path.startswith(("/", "x-", "$ref")) or "://" in path or f"/{path}" in paths:
             yield path, item
         else:
             repairs.add("a path starts with no slash, and is read with one", f"#/paths/{encode(path)}")
