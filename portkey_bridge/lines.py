@@ -137,7 +137,8 @@ def _of_yaml(text: str) -> _Yaml | None:
     from portkey_bridge.yaml_json import JsonLoader
 
     try:
-        node = JsonLoader(text).get_node()  # of the first document, which is the one that is read
+        loader: Any = JsonLoader(text)
+        node = loader.get_node() if loader.check_node() else None  # of the first document, which is the one that counts
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
     return None if node is None else _Yaml(node)

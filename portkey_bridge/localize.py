@@ -7,7 +7,7 @@ its target. References are read in the document as it is, and all rewritten at t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -74,6 +74,19 @@ def localize(resources: Resources, repairs: Repairs) -> Found:
             value.pop(keyword, None)
         value.update(given)
     return walk.found
+
+
+def _readings(reference: str) -> Iterator[str]:
+    """Yield what a reference can mean: as another version has it, without a slip in its slashes, a name alone."""
+    uri, sharp, fragment = reference.partition("#")
+    yield from (here + reference.removeprefix(there) for there, here in MOVED if reference.startswith(there))
+    if fragment and not fragment.startswith("/"):
+        yield f"{uri}#/{fragment}"
+    if fragment.endswith("/"):
+        yield f"{uri}#{fragment.rstrip('/')}"
+    if not sharp:
+        yield f"#/{reference.lstrip('/')}"
+        yield from (f"#/{schemas}/{reference}" for schemas in ("components/schemas", "definitions"))
 
 
 def _is_schema(value: Any) -> bool:
@@ -180,8 +193,8 @@ class _Walk:
         try:
             return self.resources.resolve(reference, place.base)
         except DanglingReference as error:
-            if (moved := self.moved(place, reference)) is not None:
-                return moved
+            if (meant := self.meant(place, reference)) is not None:
+                return meant
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.pointer.endswith("/not") else {}))
@@ -189,14 +202,15 @@ class _Walk:
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
 
-    def moved(self, place: Place, reference: str) -> Place | None:
-        """Give what a reference means that is written as in another version of the specification."""
-        for there, here in MOVED:
-            if reference.startswith(there):
-                with suppress(DanglingReference):
-                    target = self.resources.resolve(here + reference.removeprefix(there), place.base)
-                    self.repairs.add(f"a $ref leads to {there}…, and is read as {here}…", f"#{place.pointer}")
-                    return target
+    def meant(self, place: Place, reference: str) -> Place | None:
+        """Give what a reference means that leads nowhere as it is written."""
+        for other in _readings(reference):
+            with suppress(DanglingReference):
+                target = self.resources.resolve(other, place.base)
+                self.repairs.add(
+                    "a $ref leads nowhere as it is written, and is read as it can be meant", f"#{place.pointer}"
+                )
+                return target
         return None
 
     def leads_to_schema(self, place: Place) -> bool:

@@ -42,6 +42,7 @@ WRITERS: dict[str, Callable[[Any], str]] = {
     "indented.json": lambda value: json.dumps(value, indent=2),
     "compact.json": json.dumps,
     "block.yaml": lambda value: yaml.safe_dump(value, sort_keys=False),
+    "several.yaml": lambda value: f"---\n{yaml.safe_dump(value)}---\na: 1\n",
     "flow.yaml": lambda value: yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=60),
 }
 
