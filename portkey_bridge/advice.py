@@ -11,12 +11,12 @@ import json
 import marshal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from portkey_bridge.document import Document, others_of_document
+from portkey_bridge.document import Document
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.repairs import printable
 
@@ -34,9 +34,12 @@ class Advice(NamedTuple):
     problem: str
 
 
-def advise(document: Document) -> tuple[list[Advice], str]:
-    """Give what the validator says of the document as it is written, and why that is not all of it, if so."""
-    given = marshal.dumps((document.source, document.uri, document.root))
+def advise(document: Document, others: Mapping[str, Any]) -> tuple[list[Advice], str]:
+    """Give what the validator says of the document as it is written, and why that is not all of it, if so.
+
+    `others` are the contents of what it refers to, by their URIs: the validator reads nothing itself.
+    """
+    given = marshal.dumps((document.uri, document.root, dict(others)))
     command = [sys.executable, "-P", "-m", __name__]
     try:
         done = subprocess.run(command, input=given, capture_output=True, timeout=PATIENCE, check=False)  # noqa: S603
@@ -61,8 +64,8 @@ def _reason(stderr: bytes) -> str:
 def main() -> None:
     """Be the child process."""
     _bound_memory()
-    document = Document(*marshal.load(sys.stdin.buffer))  # noqa: S302  # only the parent writes there
-    for line in islice(_distinct(json.dumps(_told(error, document.root)) for error in _errors(document)), TOLD + 1):
+    uri, root, others = marshal.load(sys.stdin.buffer)  # noqa: S302  # only the parent writes there
+    for line in islice(_distinct(json.dumps(_told(error, root)) for error in _errors(uri, root, others)), TOLD + 1):
         print(line, flush=True)
 
 
@@ -81,22 +84,17 @@ def _bound_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def _errors(document: Document) -> Iterator[Any]:
+def _errors(uri: str, root: Any, others: Mapping[str, Any]) -> Iterator[Any]:
     from openapi_spec_validator.shortcuts import get_validator_cls
 
-    # Of other files it reads what this program would read, and nothing from the network.
-    handlers = dict.fromkeys(("<all_urls>", "file", "http", "https"), _retriever(document))
-    validator: Any = type("Validator", (get_validator_cls(document.root),), {"resolver_handlers": handlers})
-    yield from validator(document.root, base_uri=document.uri).iter_errors()
+    def known(uri: str) -> Any:
+        if uri not in others:
+            raise DocumentError(uri, "is not read", "Correct what refers to it.")
+        return others[uri]
 
-
-def _retriever(document: Document) -> Any:
-    retrieve = others_of_document(document) if document.uri.startswith("file:") else _nothing_more
-    return lambda uri: retrieve(uri).root
-
-
-def _nothing_more(uri: str) -> Document:
-    raise DocumentError(uri, "is not fetched for the validator", "Check it by itself.")
+    handlers = dict.fromkeys(("<all_urls>", "file", "http", "https"), known)
+    validator: Any = type("Validator", (get_validator_cls(root),), {"resolver_handlers": handlers})
+    yield from validator(root, base_uri=uri).iter_errors()
 
 
 def _told(error: Any, root: Any) -> tuple[list[str], str]:

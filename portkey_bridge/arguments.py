@@ -43,6 +43,12 @@ OF_PROPERTIES = (JSON_TYPE, XML_TYPE, FORM, MULTIPART)
 #: What a schema says of an object besides a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
+#: What a body can say of its properties together, which a schema can repeat where no other arguments are beside them.
+TOGETHER = (
+    *("anyOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
+    *("propertyNames", "minProperties", "maxProperties"),
+)
+
 #: The argument that names a media type where several say different things, and how many are offered.
 CHOICE, CHOICES = "contentType", 8
 
@@ -83,8 +89,8 @@ class Bound:
 class Arguments:
     """The arguments of one operation.
 
-    `further` is the schema of what the body takes besides its named properties, `together` what it says of all of them
-    once it is there.
+    `further` is the schema of what the body takes besides its named properties, `patterns` what it says of these by
+    their names, and `together` what it says of all of them once it is there.
     """
 
     bindings: Mapping[str, Binding]
@@ -92,6 +98,7 @@ class Arguments:
     body_required: bool
     further: Schema
     shapes: Shapes = field(repr=False)
+    patterns: Shape = field(default_factory=dict, repr=False)
     together: Shape = field(default_factory=dict, repr=False)
 
     @property
@@ -108,10 +115,10 @@ class Arguments:
     def schema(self) -> Shape:
         """The full input schema (JSON Schema 2020-12), with references into the document."""
         if not self.together:
-            return self.each
+            return {**self.each, **self.patterns}
         of_body = [name for name, binding in self.bindings.items() if binding.location == "body"]
         there = True if self.body_required else {"anyOf": [{"required": [name]} for name in of_body]}
-        return {**self.each, "if": there, "then": self.together}
+        return {**self.each, **self.patterns, "if": there, "then": self.together}
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
         """Put the arguments into their places. A missing argument is absent, an explicit null is a value."""
@@ -296,6 +303,7 @@ class _Reader:
         named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
         listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
         return Arguments(
+            patterns=_patterns(shape) if shape is not None and all(map(_is_as_in_body, listed)) else {},
             together={} if body is None or shape is None else self.together(shape, body.required, listed),
             bindings={binding.argument: binding for binding in listed},
             media_type=media_type,
@@ -327,15 +335,30 @@ class _Reader:
     def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
         """Give what a body says of its properties together: what an optional one requires once it is there, and unions.
 
-        These are keywords that a listing leaves out. A union that may speak of more than named properties is left to
-        the check of the body.
+        These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
+        the body, where parameters are beside them.
         """
         names = {binding.name: binding.argument for binding in bindings if binding.location == "body"}
+        beside = [binding.argument for binding in bindings if binding.location != "body"]
+        is_renamed = any(wire != argument for wire, argument in names.items())
         required = [] if body_required else [names[name] for name in shape.get("required", ()) if name in names]
+        if beside or is_renamed:
+            said = self.of_names(shape, beside, is_renamed)
+        else:
+            said = {keyword: shape[keyword] for keyword in TOGETHER if keyword in shape}
+        return said | ({"required": required} if required else {})
+
+    def of_names(self, shape: Shape, beside: list[str], is_renamed: bool) -> Shape:
+        """Give what a shape says of its named properties, and that there are any `beside` the other arguments."""
+        said: Shape = {"not": {"propertyNames": {"enum": beside}}} if beside and shape.get("minProperties") else {}
+        if is_renamed:
+            return said
+        if "dependentRequired" in shape:
+            said["dependentRequired"] = shape["dependentRequired"]
         branches = shape.get("anyOf", ())
-        renamed = any(wire != argument for wire, argument in names.items())
-        union = [] if renamed or not all(map(_speaks_of_names, map(self.shapes, branches))) else branches
-        return ({"required": required} if required else {}) | ({"anyOf": union} if union else {})
+        if branches and all(map(_speaks_of_names, map(self.shapes, branches))):
+            said["anyOf"] = branches
+        return said
 
     def of_parameter(self, parameter: Parameter) -> Binding:
         is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
@@ -437,6 +460,18 @@ def _further(shape: Shape) -> Schema:
     By the letter there may be any; but then no argument would ever be wrong, and a slip would be sent.
     """
     return True if "patternProperties" in shape else shape.get("additionalProperties", False)
+
+
+def _is_as_in_body(binding: Binding) -> bool:
+    return binding.location == "body" and binding.name == binding.argument
+
+
+def _patterns(shape: Shape) -> Shape:
+    """Give what a body says of properties by patterns of their names."""
+    if "patternProperties" not in shape:
+        return {}
+    keywords = ("patternProperties", "additionalProperties")
+    return {keyword: shape[keyword] for keyword in keywords if keyword in shape}
 
 
 def _speaks_of_names(branch: Shape) -> bool:

@@ -26,7 +26,7 @@ from portkey_bridge.file_values import (
 )
 from portkey_bridge.files import OCTETS, Upload
 from portkey_bridge.multipart import Part, pieces
-from portkey_bridge.operations import TOKEN, MediaType, Schema
+from portkey_bridge.operations import TOKEN, MediaType, Schema, media_type_of
 from portkey_bridge.references import follow
 from portkey_bridge.shapes import Shapes
 from portkey_bridge.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
@@ -152,11 +152,13 @@ def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Bod
     """
     kind = _concrete(media_type.name.partition(";")[0].strip(), "multipart/form-data")
     boundary = secrets.token_hex(16)
+    name = "file" if kind.lower().endswith("form-data") else None
     if isinstance(value, dict):
         parts = [part for name, member in value.items() for part in _parts(name, member, media_type, sources)]
+    elif isinstance(value, list):
+        parts = [*_parts_by_place(name, value, media_type, sources)]
     else:
-        name = "file" if kind.lower().endswith("form-data") else None
-        parts = [*_each(name, value, media_type.schema, {}, sources, ())]
+        parts = [*_part(name, value, media_type.schema, media_type.item_encoding, sources, ())]
     return Body(f"{kind}; boundary={boundary}", tuple(parts), boundary)
 
 
@@ -168,6 +170,17 @@ def _parts(name: str, value: Any, media_type: MediaType, sources: Sources) -> It
         yield from (Part(key, text.encode()) for key, text in _styled(name, value, encoding, str))
     else:
         yield from _each(name, value, schema, encoding, sources, (name,))
+
+
+def _parts_by_place(name: str | None, items: list[Any], media_type: MediaType, sources: Sources) -> Iterator[Part]:
+    """Yield the parts of an array's items, each encoded by its place (OpenAPI 3.2, Encoding By Position)."""
+    first = sources.shapes(media_type.schema).get("prefixItems", ())
+    rest = sources.shapes.of_items(media_type.schema)
+    encodings = media_type.prefix_encoding
+    for index, item in enumerate(items):
+        schema = first[index] if index < len(first) else rest
+        encoding = encodings[index] if index < len(encodings) else media_type.item_encoding
+        yield from _part(name, item, schema, encoding, sources, (index,))
 
 
 def _each(
@@ -193,7 +206,8 @@ def _part(
         upload = sources.upload(value, path)
         yield Part(name, upload, _type_of_file(upload, encoding), headers)
     elif isinstance(value, dict | list) or (declared and not TEXT_TYPE.match(declared) and not _takes_bytes(declared)):
-        body = encode_body(with_files(value, schema, sources, path), MediaType(declared or JSON, schema, {}), sources)
+        inside = media_type_of(declared or JSON, schema, encoding)
+        body = encode_body(with_files(value, schema, sources, path), inside, sources)
         yield Part(name, body.read(), body.content_type if body.boundary else declared or JSON, headers)
     else:
         default = OCTETS if base64_of(schema, sources.shapes) else None

@@ -30,7 +30,7 @@ from portkey_bridge.request import server_url
 from portkey_bridge.resources import OTHERS
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.sources import Read, others_of, portkey_document, read, text_of
+from portkey_bridge.sources import Content, Read, others_of, portkey_document, read, text_of
 from portkey_bridge.terminal import print_json, print_styled, printable, waiting
 from portkey_bridge.tools import MANY, Tool, build_tools, schema_budget
 from portkey_bridge.views import Views
@@ -122,10 +122,18 @@ def examine(settings: Settings) -> Report:
     read_other = cache(others_of(content.uri, settings.allow_refs))
     document = document_of(content)
     specification = str(document.root.get("openapi") or document.root.get("swagger") or "no version")
-    with waiting("asking the validator"):
-        advice, broken_off = advise(document)
     repairs = Repairs(KEPT)
-    root, sentences = normalize(document, lambda uri: resource_of(read_other(uri)), repairs)
+    others: dict[str, Content] = {}
+
+    def retrieve(uri: str) -> Document:
+        other = read_other(uri)
+        document = resource_of(other)
+        others[uri] = other
+        return document
+
+    root, sentences = normalize(document_of(content), retrieve, repairs)
+    with waiting("asking the validator"):
+        advice, broken_off = advise(document, {uri: resource_of(other).root for uri, other in others.items()})
     api = read_api(root, document.uri, repairs, settings.server_variables)
     tools = build_tools(api)
     where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))

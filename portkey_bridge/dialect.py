@@ -14,11 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 from portkey_bridge.objects import APPLICATORS, LIST, MAP, ONE
-from portkey_bridge.repairs import printable
+from portkey_bridge.repairs import Say, printable
 
 Schema = dict[str, Any]
-Say = Callable[[str], None]
-"""Takes the problem with a schema, a sentence without its full stop."""
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 
@@ -309,6 +307,9 @@ FORMS: dict[str, Callable[[Any], Any]] = {
 def _values(schema: Schema, say: Say) -> None:
     """Read the values of `enum` in the schema's type where none of them has it: `enum: [1, 2]` of a string."""
     kind, values = schema.get("type"), schema.get("enum")
+    if kind == "array" and isinstance(values, list) and not any(isinstance(value, list) for value in values):
+        _values_of_items(schema, say)
+        return
     if not isinstance(kind, str) or kind not in READERS or not isinstance(values, list):
         return
     python, read = READERS[kind]
@@ -320,6 +321,14 @@ def _values(schema: Schema, say: Say) -> None:
     schema["enum"] = meant
     if any(value is not None for value in meant):
         say(f"enum has no {kind} in it; its values are read as such")
+
+
+def _values_of_items(schema: Schema, say: Say) -> None:
+    """Read the `enum` of an array that is none of the array's as that of its items; no array would fit."""
+    values, items = schema.pop("enum"), schema.setdefault("items", {})
+    if isinstance(items, dict) and items.keys().isdisjoint(("enum", "$ref")):
+        items["enum"] = values
+    say("enum has no array in it, and is read as that of the items")
 
 
 def _literal(value: Any) -> Any:

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from portkey_bridge.errors import DocumentError
+from portkey_bridge.lines import repeated_keys
 from portkey_bridge.sources import Content, others_of, read, text_of
 
 #: Levels of nesting, and values that the aliases of a YAML file may stand for.
 MAX_DEPTH = 200
 MAX_VALUES = 5_000_000
+
+#: Decisions of the parser that are told one by one.
+TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,22 @@ def parse(source: str, uri: str, text: str) -> Document:
         root = _parse_json(source, text, repairs) if is_json else _parse_yaml(source, text, repairs)
     except RecursionError as error:
         raise _too_deep(source) from error
-    return Document(source, uri, root, tuple(repairs))
+    return Document(source, uri, root, tuple(_first(source, repairs)))
+
+
+def _first(source: str, repairs: list[str]) -> Iterator[str]:
+    yield from repairs[:TOLD]
+    if len(repairs) > TOLD:
+        yield f"{source}: {len(repairs) - TOLD:,} more keys or tags like these."
 
 
 def _parse_json(source: str, text: str, repairs: list[str]) -> Any:
+    is_repeated = False
+
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal is_repeated
         value = dict(pairs)
-        if len(value) != len(pairs):
-            repairs.extend(f"{source}: {said_twice(key)}" for key in _repeated([key for key, _ in pairs]))
+        is_repeated = is_repeated or len(value) != len(pairs)
         return value
 
     try:
@@ -111,6 +123,8 @@ def _parse_json(source: str, text: str, repairs: list[str]) -> Any:
     except ValueError as error:
         raise DocumentError(source, f"does not parse as JSON: {_first_line(error)}", "Correct the document.") from error
     _refuse_deep(source, root)
+    if is_repeated:
+        repairs.extend(f"{source}:{line}: {said_twice(key)}" for line, key in repeated_keys(text))
     return root
 
 
@@ -128,12 +142,14 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
 
     try:
         parsed = yaml_json.parse(text)
+        if parsed.has_more:
+            repairs.append(f"{source}: behind the first document stand others, which are not read.")
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in (error.problem or ""):  # newer C libraries look ahead, and count for themselves
             raise _too_deep(source) from error
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        problem = f"does not parse: {error.problem or error.context}"
+        problem = f"does not parse: {_problem(error, text)}"
         raise DocumentError(source, problem, "Correct the document there.", line=line, column=column) from error
     except (yaml.YAMLError, ValueError) as error:
         raise DocumentError(source, f"does not parse: {_first_line(error)}", "Correct the document.") from error
@@ -143,17 +159,16 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
     return parsed.value
 
 
+def _problem(error: Any, text: str) -> str:
+    """Say what a YAML parser says, and in words what it means by a character: indentation by tabs."""
+    line = text.splitlines()[error.problem_mark.line : error.problem_mark.line + 1] if error.problem_mark else []
+    is_tab = any(re.match(r" *\t", text) for text in line)
+    return "a tab stands where only blanks may indent" if is_tab else error.problem or error.context
+
+
 def finite(text: str) -> float:
     """Read a number; one that is too large for a float is the largest float, because JSON has no infinity."""
     return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
-
-
-def _repeated(keys: list[str]) -> Iterator[str]:
-    seen: set[str] = set()
-    for key in keys:
-        if key in seen:
-            yield key
-        seen.add(key)
 
 
 def said_twice(key: str) -> str:

@@ -5,13 +5,32 @@ JSON is read by the standard library's own scanner, one object at a time; YAML b
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NamedTuple, Protocol
 
 _SCAN = JSONDecoder(strict=False).raw_decode
+_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")[ \t\r\n]*(:?)|[{}\[\]]', re.DOTALL)
 _BLANK = re.compile(r"[ \t\r\n]*")
+
+
+def repeated_keys(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each key of a JSON text that its object has already, with its line, from 1."""
+    line, counted = 1, 0
+    keys: list[set[str]] = []
+    for token in _TOKEN.finditer(text):
+        if token[0] in "{[":
+            keys.append(set())
+        elif token[0] in "}]":
+            keys.pop()
+        elif token[2]:
+            line, counted = line + text.count("\n", counted, token.start()), token.start()
+            name = json.loads(token[1], strict=False)
+            if name in keys[-1]:
+                yield line, name
+            keys[-1].add(name)
 
 
 class Lines:
@@ -118,7 +137,8 @@ def _of_yaml(text: str) -> _Yaml | None:
     from portkey_bridge.yaml_json import LOADER
 
     try:
-        node = yaml.compose(text, Loader=LOADER)
+        loader: Any = LOADER(text)
+        node = loader.get_node() if loader.check_node() else None  # of the first document, which is the one that counts
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
     return None if node is None else _Yaml(node)

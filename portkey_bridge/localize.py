@@ -7,11 +7,13 @@ its target. References are read in the document as it is, and all rewritten at t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from portkey_bridge.errors import DanglingReference
-from portkey_bridge.objects import children
+from portkey_bridge.objects import FIELDS, LIST, ONE, children
+from portkey_bridge.references import is_reference
 from portkey_bridge.repairs import Repairs, printable
 from portkey_bridge.resources import Place, Resources
 
@@ -20,6 +22,39 @@ Found = list[tuple[str, Place]]
 
 #: References to references that are followed to see what a parameter is.
 MAX_LINKS = 20
+
+#: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
+OF_SCHEMAS = frozenset(
+    ("type", "format", "properties", "additionalProperties", "items", "enum", "allOf", "anyOf", "oneOf")
+)
+OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
+
+#: Where references of one version of the specification lead, and where the same stands in another.
+MOVED = (
+    ("#/definitions/", "#/components/schemas/"),
+    ("#/components/schemas/", "#/definitions/"),
+    *((f"#/{kind}/", f"#/components/{kind}/") for kind in ("parameters", "responses")),
+    *((f"#/components/{kind}/", f"#/{kind}/") for kind in ("parameters", "responses")),
+)
+
+#: Fields with maps and lists, by the kind of object that has them; there may be a `$ref` in their places.
+FOLLOWED = {
+    kind: frozenset(field for field, (shape, below) in fields.items() if shape != ONE or below == "components")
+    for kind, fields in FIELDS.items()
+}
+FOLLOWED["openapi"] |= {"info", "servers", "security", "tags", "securityDefinitions"}
+FOLLOWED["operation"] |= {"servers", "security", "tags"}
+FOLLOWED["path-item"] |= {"servers"}
+FOLLOWED["schema"] |= {"required", "enum"}
+LISTS = {"servers", "security", "tags", "required", "enum", "parameters"}
+LISTS |= {field for fields in FIELDS.values() for field, (shape, _) in fields.items() if shape == LIST}
+
+#: What has a schema that stands in the place of an object of this kind.
+ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "parameter": lambda schema: {"schema": schema},
+    "media-type": lambda schema: {"schema": schema},
+    "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
+}
 
 #: What a security requirement is that names no scheme.
 URI = re.compile(r"[#/]")
@@ -39,6 +74,24 @@ def localize(resources: Resources, repairs: Repairs) -> Found:
             value.pop(keyword, None)
         value.update(given)
     return walk.found
+
+
+def _readings(reference: str) -> Iterator[str]:
+    """Yield what a reference can mean: as another version has it, without a slip in its slashes, a name alone."""
+    uri, sharp, fragment = reference.partition("#")
+    yield from (here + reference.removeprefix(there) for there, here in MOVED if reference.startswith(there))
+    if fragment and not fragment.startswith("/"):
+        yield f"{uri}#/{fragment}"
+    if fragment.endswith("/"):
+        yield f"{uri}#{fragment.rstrip('/')}"
+    if not sharp:
+        yield f"#/{reference.lstrip('/')}"
+        yield from (f"#/{schemas}/{reference}" for schemas in ("components/schemas", "definitions"))
+
+
+def _is_schema(value: Any) -> bool:
+    """Tell whether a value says what only schemas say, and nothing that objects say which have one."""
+    return isinstance(value, dict) and OF_OTHERS.isdisjoint(value) and not OF_SCHEMAS.isdisjoint(value)
 
 
 class _Walk:
@@ -63,6 +116,8 @@ class _Walk:
             self.found.append((kind, place))
 
     def read(self, kind: str, place: Place) -> None:
+        if kind in ("request-body", "media-type"):
+            self.enclose(kind, place)
         if isinstance(place.value.get("$ref"), str):
             self.reference(kind, place)
         if kind == "schema":
@@ -70,18 +125,66 @@ class _Walk:
             self.mapping(place)
         if kind in ("openapi", "operation"):
             self.security(place)
+        self.follow_fields(kind, place)
         for kind_below, tokens, child in children(kind, place.value):
             if isinstance(child, dict):
                 self.meet(kind_below, place.below(tokens, child))
+
+    def follow_fields(self, kind: str, place: Place) -> None:
+        """Follow a `$ref` in the place of a map or a list, where the specification has none and many documents do."""
+        for field, value in place.value.items():
+            if not is_reference(value) or field not in FOLLOWED.get(kind, ()):
+                continue
+            target = self.led_to(place, value["$ref"])
+            if target is not None and field == "properties":
+                target = self.properties(target)
+            if target is None or not isinstance(target.value, list if field in LISTS else dict):
+                continue
+            beside = {name: member for name, member in value.items() if name != "$ref"}
+            followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
+            self.repairs.add(f"{field} is a $ref, which has no place there, and is followed", f"#{place.pointer}")
+            self.changes.append((place.value, (), {field: followed}))
+            for kind_below, tokens, child in children(kind, {field: target.value}):
+                if isinstance(child, dict):
+                    self.meet(kind_below, target.below(tokens[1:], child))
+
+    def properties(self, place: Place) -> Place | None:
+        """Give the properties of a schema that is named in their place, and else what is named."""
+        own = place.value.get("properties") if isinstance(place.value, dict) else None
+        if not isinstance(own, dict):
+            return place
+        return self.led_to(place, own["$ref"]) if is_reference(own) else place.below(("properties",), own)
+
+    def led_to(self, place: Place, reference: str) -> Place | None:
+        """Give what a reference leads to in the end; None where that is nowhere."""
+        with suppress(DanglingReference):
+            found = self.end(self.resources.resolve(reference, place.base))
+            return None if is_reference(found.value) else found
+        return None
+
+    def enclose(self, kind: str, place: Place) -> None:
+        """Put a schema that stands in the place of an object of this kind into one; a body's own `schema`, too."""
+        value = place.value
+        alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
+        if isinstance(alone, dict) and "content" not in value:
+            self.repairs.add(
+                f"a {kind.replace('-', ' ')} is a schema, and is read as one of that schema", f"#{place.pointer}"
+            )
+            enclosed = ENCLOSED[kind](dict(alone))
+            if alone is value:
+                value.clear()
+            value.update(enclosed)
 
     def reference(self, kind: str, place: Place) -> None:
         value = place.value
         target = self.target(kind, place, value["$ref"])
         if target is None:
             return
-        if kind == "parameter" and "in" in value and self.is_no_parameter(target):
-            self.repairs.add("a parameter's $ref names a schema, and is read as its schema", f"#{place.pointer}")
-            self.changes.append((value, ("$ref",), {"schema": {"$ref": f"#{target.pointer}"}}))
+        if kind in ENCLOSED and self.leads_to_schema(target) and (kind != "parameter" or "in" in value):
+            self.repairs.add(
+                f"a {kind.replace('-', ' ')}'s $ref names a schema, and is read as its schema", f"#{place.pointer}"
+            )
+            self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": f"#{target.pointer}"})))
             kind = "schema"
         else:
             self.changes.append((value, (), {"$ref": f"#{self.end(target).pointer}"}))
@@ -91,6 +194,8 @@ class _Walk:
         try:
             return self.resources.resolve(reference, place.base)
         except DanglingReference as error:
+            if (meant := self.meant(place, reference)) is not None:
+                return meant
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
@@ -112,12 +217,23 @@ class _Walk:
         self.ends.update(dict.fromkeys(passed, place))
         return place
 
-    def is_no_parameter(self, place: Place) -> bool:
-        """Tell whether a reference ends at something that has no `in`."""
+    def meant(self, place: Place, reference: str) -> Place | None:
+        """Give what a reference means that leads nowhere as it is written."""
+        for other in _readings(reference):
+            with suppress(DanglingReference):
+                target = self.resources.resolve(other, place.base)
+                self.repairs.add(
+                    "a $ref leads nowhere as it is written, and is read as it can be meant", f"#{place.pointer}"
+                )
+                return target
+        return None
+
+    def leads_to_schema(self, place: Place) -> bool:
+        """Tell whether a reference ends at a schema, and not at what should have one."""
         for _ in range(MAX_LINKS):
             reference = place.value.get("$ref") if isinstance(place.value, dict) else None
             if not isinstance(reference, str):
-                return not (isinstance(place.value, dict) and "in" in place.value)
+                return _is_schema(place.value)
             try:
                 place = self.resources.resolve(reference, place.base)
             except DanglingReference:
@@ -156,16 +272,19 @@ class _Walk:
                     self.meet("security-scheme", target)
 
     def mapping(self, place: Place) -> None:
-        """Make the values of a discriminator's mapping references; a mere name is a schema's (OpenAPI 3.2 4.25.2)."""
+        """Make what a discriminator maps to references; a mere name is a schema's (OpenAPI 3.2 section 4.25.2)."""
         discriminator = place.value.get("discriminator")
-        mapping = discriminator.get("mapping") if isinstance(discriminator, dict) else None
-        if not isinstance(mapping, dict):
+        if not isinstance(discriminator, dict):
             return
-        for value, name in mapping.items():
+        mapping = discriminator.get("mapping")
+        named = [(mapping, value, name) for value, name in mapping.items()] if isinstance(mapping, dict) else []
+        if "defaultMapping" in discriminator:
+            named.append((discriminator, "defaultMapping", discriminator["defaultMapping"]))
+        for owner, value, name in named:
             target = self.mapped(place, name) if isinstance(name, str) else None
             if target is not None:
                 self.meet("schema", target)
-                self.changes.append((mapping, (), {value: f"#{self.end(target).pointer}"}))
+                self.changes.append((owner, (), {value: f"#{self.end(target).pointer}"}))
 
     def mapped(self, place: Place, name: str) -> Place | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]

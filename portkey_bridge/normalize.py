@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from portkey_bridge.circles import open_circles
-from portkey_bridge.dialect import DROPPED, FORMS, Say, modernize
+from portkey_bridge.dialect import DROPPED, FORMS, modernize
 from portkey_bridge.document import Document, Retrieve, others_of_document
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.localize import localize
 from portkey_bridge.objects import METHODS
 from portkey_bridge.references import encode
-from portkey_bridge.repairs import Repairs, printable
+from portkey_bridge.repairs import Repairs, Say, printable
 from portkey_bridge.resources import OTHERS, Place, Resources
 from portkey_bridge.swagger import from_swagger, is_body, parameter_schema, request_body
 
@@ -30,6 +30,12 @@ KEYWORDS = (FORMS.keys() | DROPPED | {"type", "const"}) - {"definitions"}
 FIELDS_OF_SWAGGER = frozenset(
     ("host", "basePath", "schemes", "consumes", "produces", "definitions", "parameters", "responses")
 ) | {"securityDefinitions"}
+
+#: Where a parameter can be (OpenAPI 3.2 section 4.12.1, Swagger 2.0), by what people write, in lower case.
+LOCATIONS = {
+    **{name.lower(): name for name in ("path", "query", "querystring", "header", "cookie", "body", "formData")},
+    **{"form": "formData", "headers": "header", "cookies": "cookie"},
+}
 
 
 class Normalized(NamedTuple):
@@ -52,10 +58,13 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     root["paths"] = dict(_with_slashes(root.get("paths") or {}, repairs))
     resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
     found = localize(resources, repairs)
+    for kind, place in found:
+        if kind == "parameter":
+            _mend_location(place.value, partial(_say, repairs, place))
     if resources.others:
         root[OTHERS] = resources.others
     if version < (3,):
-        root = from_swagger(root, _scheme(document.uri))
+        root = from_swagger(root, _scheme(document.uri), repairs)
         found = localize(Resources(Document(document.source, document.uri, root), _nothing_more), repairs)
     for kind, place in found:
         if kind in MENDERS:
@@ -94,7 +103,7 @@ def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
 def _with_slashes(paths: dict[str, Any], repairs: Repairs) -> Iterator[tuple[str, Any]]:
     """Yield paths with the slash that each begins with (OpenAPI 3.2 section 4.8.1)."""
     for path, item in paths.items():
-        if path.startswith(("/", "x-")) or "://" in path or f"/{path}" in paths:
+        if path.startswith(("/", "x-", "$ref")) or "://" in path or f"/{path}" in paths:
             yield path, item
         else:
             repairs.add("a path starts with no slash, and is read with one", f"#/paths/{encode(path)}")
@@ -114,6 +123,15 @@ def _say(repairs: Repairs, place: Place, problem: str) -> None:
     repairs.add(problem, f"#{place.pointer}")
 
 
+def _mend_location(parameter: dict[str, Any], say: Say) -> None:
+    """Read the location of a parameter in any case."""
+    location = parameter.get("in")
+    meant = LOCATIONS.get(location.strip().lower()) if isinstance(location, str) else None
+    if meant and meant != location:
+        parameter["in"] = meant
+        say(f"a parameter is in {printable(location)}, which is read as {meant}")
+
+
 def _mend_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
     """Read methods in any case (OpenAPI 3.2 section 4.9.1 has them in lower case)."""
     for field in [field for field in item if field.lower() in METHODS and field not in METHODS]:
@@ -130,7 +148,7 @@ def _mend_operation(operation: dict[str, Any], version: tuple[int, ...], say: Sa
         return
     say("a parameter is the body, as in Swagger 2.0, and is read so")
     consumes = operation.get("consumes")
-    body = request_body(bodies, consumes if isinstance(consumes, list) else [])
+    body = request_body(bodies, consumes if isinstance(consumes, list) else [], say)
     operation["parameters"] = [value for value in listed if not is_body(value)]
     operation["requestBody"] = body
     if bodies[0]["in"] == "formData":

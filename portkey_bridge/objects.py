@@ -73,7 +73,12 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "prefixEncoding": (LIST, "encoding"),
         "itemEncoding": (ONE, "encoding"),
     },
-    "encoding": {"headers": (MAP, "parameter")},
+    "encoding": {
+        "headers": (MAP, "parameter"),
+        "encoding": (MAP, "encoding"),
+        "prefixEncoding": (LIST, "encoding"),
+        "itemEncoding": (ONE, "encoding"),
+    },
     "schema": {
         **{keyword: (shape, "schema") for keyword, shape in APPLICATORS.items()},
         "definitions": (MAP, "schema"),  # drafts before 2019-09; references lead there

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
@@ -51,6 +51,9 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 VARIABLE = re.compile(r"\{([^{}]*)\}")
 
+#: What other templates have around the name of a variable (RFC 6570 section 2.4; API gateways).
+MODIFIERS = "+*#/;&? "
+
 #: What can be nothing but a host, though by the letter it is a relative URL.
 BARE_HOST = re.compile(r"([\w-]+\.)+[A-Za-z]{2,}(:\d+)?(/|$)")
 
@@ -70,11 +73,17 @@ def place(location: str, name: str) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """One entry of a `content` map: its name, its schema and the `encoding` of its properties."""
+    """One entry of a `content` map: its name, its schema and the `encoding` of its properties.
+
+    The items of an array are encoded by their places: the first ones as `prefix_encoding` has it, the others as
+    `item_encoding` (OpenAPI 3.2, Media Type Object).
+    """
 
     name: str
     schema: Schema
-    encoding: Mapping[str, Any]
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    prefix_encoding: tuple[Mapping[str, Any], ...] = ()
+    item_encoding: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,15 +333,23 @@ class _Reader:
         missing = dict.fromkeys(VARIABLE.findall(before_query))
         missing |= {name: None for name in VARIABLE.findall(query) if name not in in_query}
         for parameter in declared:
-            if parameter.location == "path" and parameter.name not in missing:
-                self.repairs.add(f"the path has no place for the parameter {printable(parameter.name)}", where)
-                continue
-            if parameter.location == "path":
-                del missing[parameter.name]
-            yield parameter
+            if parameter.location != "path":
+                yield parameter
+            elif variable := self.variable(parameter, missing, where):
+                del missing[variable]
+                yield parameter if variable == parameter.name else replace(parameter, name=variable)
         for name in missing:
             self.repairs.add(f"nobody declares the parameter {{{printable(name)}}}; it is a required string", where)
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
+
+    def variable(self, parameter: Parameter, variables: Iterable[str], where: str) -> str | None:
+        """Give the variable of the path that a parameter is for, as `{proxy+}` or `{+path}` of other templates, too."""
+        if parameter.name in variables:
+            return parameter.name
+        meant = next((name for name in variables if name.strip(MODIFIERS) == parameter.name), None)
+        written = f"writes {{{printable(meant)}}}" if meant else "has no place"
+        self.repairs.add(f"the path {written} for the parameter {printable(parameter.name)}", where)
+        return meant
 
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         read: dict[Place, Parameter] = {}
@@ -363,7 +380,8 @@ class _Reader:
         if isinstance(name, int | float) and not isinstance(name, bool):
             name = str(name)
         if not isinstance(name, str) or not isinstance(location, str) or location not in DEFAULT_STYLES:
-            problem = f"has the name {printable(name)} in {printable(location)}"
+            given = f"the name {printable(name)} in {printable(location)}"
+            problem = f"has {given}" if value.keys() & {"name", "in"} else "has neither name nor in"
             raise DocumentError("a parameter", problem, "Correct its name and in.")
         if location == "header" and not TOKEN.fullmatch(name):
             raise DocumentError("a parameter", f"has the name {printable(name)}, which no header has", "Correct it.")
@@ -393,13 +411,14 @@ class _Reader:
             return RequestBody(False, "", (MediaType("application/json", {}, {}),))
         content = tuple(self.media_types(body))
         if not content:
+            self.repairs.add("the request body has no content, and is left out", where)
             return None
         return RequestBody(_is_true(body.get("required")), _text(body.get("description")).strip(), content)
 
     def media_types(self, owner: dict[str, Any]) -> Iterator[MediaType]:
         for name, value in _mapping(owner.get("content")).items():
             media_type = self.follow({} if value is None else value, "the media type")
-            yield MediaType(name, _schema(media_type), _mapping(media_type.get("encoding")))
+            yield media_type_of(name.strip(), _schema(media_type), media_type)
 
     def responses(self, value: Any) -> dict[str, Any]:
         """Give the responses without references. One that is broken costs nothing: calls do without it."""
@@ -452,7 +471,11 @@ class _Reader:
         if isinstance(value, str):
             self.repairs.add("a server is a text and no object, and is read as its URL", where)
             return Server(value, {})
-        url = _text(_mapping(value).get("url")).strip()
+        given = _mapping(value).get("url")
+        url = _text(given).strip()
+        if isinstance(given, str) and not url:
+            self.repairs.add("the URL of a server is empty; the top of the document's own host is meant", where)
+            url = "/"
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
@@ -486,6 +509,17 @@ def server_variable(name: str) -> str:
 
 #: Where nobody declares a server (OpenAPI 3.2 section 4.1.1).
 DEFAULT_SERVERS = (Server("/", {}),)
+
+
+def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaType:
+    """Give a media type with what its Media Type Object, or an Encoding Object, says of the encoding inside it."""
+    return MediaType(
+        name,
+        schema,
+        _mapping(owner.get("encoding")),
+        tuple(map(_mapping, _list(owner.get("prefixEncoding")))),
+        _mapping(owner.get("itemEncoding")),
+    )
 
 
 def _schema(owner: dict[str, Any]) -> Schema:

@@ -11,6 +11,11 @@ from jsonpointer import JsonPointerException, escape, resolve_pointer, unescape
 from portkey_bridge.errors import DanglingReference
 
 
+def is_reference(value: Any) -> bool:
+    """Tell whether a value is an object with a `$ref`."""
+    return isinstance(value, dict) and isinstance(value.get("$ref"), str)
+
+
 def lookup(root: Any, reference: str) -> Any:
     """Give the value that a local reference such as `#/components/schemas/Pet` names in `root`.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+Say = Callable[[str], None]
+"""Takes a problem with something known, a sentence without its full stop."""
 
 #: Places that a sentence names before it only counts them.
 NAMED = 3

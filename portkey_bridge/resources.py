@@ -15,7 +15,7 @@ from jsonpointer import unescape
 
 from portkey_bridge.document import Document, Retrieve
 from portkey_bridge.errors import DanglingReference, DocumentError
-from portkey_bridge.references import encode
+from portkey_bridge.references import encode, is_reference
 
 #: Where other files lie in the root.
 OTHERS = "x-documents"
@@ -165,7 +165,7 @@ class Resources:
         for raw in fragment.split("/")[1:]:
             token = _token(place.value, raw)
             while token is None:
-                if detours > MAX_DETOURS or not _refers(place.value):
+                if detours > MAX_DETOURS or not is_reference(place.value):
                     raise DanglingReference(reference, "nothing stands at this reference")
                 detours += 1
                 place = self._resolve(place.value["$ref"], place.base, detours)
@@ -203,10 +203,6 @@ def _inside(place: Place) -> Iterator[Place]:
         members = value.items() if isinstance(value, dict) else enumerate(value)
         below = [place.below((str(token),), child) for token, child in members if isinstance(child, dict | list)]
         waiting.extend(reversed(below))
-
-
-def _refers(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("$ref"), str)
 
 
 def _token(value: Any, raw: str) -> str | None:

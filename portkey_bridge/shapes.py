@@ -194,10 +194,12 @@ class Shapes:
         return self._discriminated[id(conjunct)][1]
 
     def _with_value(self, branch: Schema, discriminator: dict[str, Any]) -> Schema:
-        values = self._values_of(branch, discriminator)
+        values = [*map(json.dumps, self._values_of(branch, discriminator))]
+        if isinstance(branch, dict) and discriminator.get("defaultMapping") == branch.get("$ref", ""):
+            values.append("anything else, or missing")  # OpenAPI 3.2 section 4.25.1
         if not values:
             return branch
-        said = f"{discriminator['propertyName']} is {' or '.join(map(json.dumps, values))}."
+        said = f"{discriminator['propertyName']} is {' or '.join(values)}."
         own = next((conjunct["description"] for conjunct in self._conjuncts(branch) if "description" in conjunct), "")
         return {**branch, "description": f"{said} {own}".strip()}
 

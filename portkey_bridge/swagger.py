@@ -13,6 +13,7 @@ from typing import Any
 from portkey_bridge.errors import DanglingReference
 from portkey_bridge.objects import METHODS, children
 from portkey_bridge.references import follow
+from portkey_bridge.repairs import Repairs, Say, printable
 
 #: Where the old `paths`, `parameters` and `responses` are kept.
 OLD = "x-swagger"
@@ -42,21 +43,22 @@ MOVED = frozenset({"consumes", "produces", "schemes", "parameters", "responses"}
 Object = dict[str, Any]
 
 
-def from_swagger(root: Object, scheme: str) -> Object:
+def from_swagger(root: Object, scheme: str, repairs: Repairs) -> Object:
     """Give a Swagger 2.0 document as an OpenAPI 3.0 document. References are local ones.
 
     `scheme` is that of the document's own URL, which counts where the document names none (2.0, Swagger Object).
+    `repairs` are told what can't be kept.
     """
     kept = {key: value for key, value in root.items() if key in ("info", "tags", "security", "externalDocs")}
     extensions = {key: value for key, value in root.items() if key.startswith("x-") and key != OLD}
     _upgrade_schemas(root)
-    upgrade = _Upgrade(root, scheme)
+    upgrade = _Upgrade(root, scheme, repairs)
     return {
         "openapi": "3.0.4",
         **kept,
         **extensions,
         "servers": list(upgrade.servers(_texts(root.get("schemes")))),
-        "paths": {path: upgrade.path_item(item) for path, item in _object(root.get("paths")).items()},
+        "paths": {path: upgrade.path_item(path, item) for path, item in _object(root.get("paths")).items()},
         "components": {
             "schemas": _object(root.get("definitions")),
             "parameters": dict(upgrade.parameters()),
@@ -113,9 +115,10 @@ def _target(root: Object, value: Any) -> Any:
 class _Upgrade:
     """Upgrades the parts of one document. What several places share is upgraded once."""
 
-    def __init__(self, root: Object, scheme: str) -> None:
+    def __init__(self, root: Object, scheme: str, repairs: Repairs) -> None:
         self.root = root
         self.scheme = scheme
+        self.repairs = repairs
         self.known: dict[tuple[int, tuple[str, ...]], Object] = {}
 
     def servers(self, schemes: list[str]) -> Iterator[Object]:
@@ -135,7 +138,7 @@ class _Upgrade:
             if isinstance(value, dict) and value.get("in") not in ("body", "formData"):
                 yield name, self.parameter(value)
 
-    def path_item(self, item: Any) -> Any:
+    def path_item(self, path: str, item: Any) -> Any:
         """Upgrade a Path Item Object. Its body and form parameters go to each operation's request body."""
         reference = item.get("$ref") if isinstance(item, dict) else None
         if isinstance(reference, str):
@@ -150,10 +153,10 @@ class _Upgrade:
         upgraded["parameters"] = [self.parameter(value) for value in shared if not is_body(value)]
         bodies = [value for value in shared if is_body(value)]
         for method in item.keys() & frozenset(METHODS):
-            upgraded[method] = self.operation(item[method], bodies)
+            upgraded[method] = self.operation(item[method], bodies, f"{method.upper()} {path}")
         return {key: upgraded[key] for key in (*item, "parameters") if key in upgraded}
 
-    def operation(self, operation: Any, inherited: list[Object]) -> Any:
+    def operation(self, operation: Any, inherited: list[Object], where: str) -> Any:
         if not isinstance(operation, dict):
             return operation
         own = self.followed(operation.get("parameters"))
@@ -162,7 +165,7 @@ class _Upgrade:
         bodies = _overridden(inherited, [value for value in own if is_body(value)])
         consumes = self.media_types(operation, "consumes")
         if bodies:
-            upgraded["requestBody"] = request_body(bodies, consumes)
+            upgraded["requestBody"] = request_body(bodies, consumes, lambda problem: self.repairs.add(problem, where))
         produces = tuple(self.media_types(operation, "produces"))
         upgraded["responses"] = {
             status: self.response(value, produces) for status, value in _object(operation.get("responses")).items()
@@ -210,11 +213,14 @@ def _overridden(inherited: list[Object], own: list[Object]) -> list[Object]:
     return kept + own
 
 
-def request_body(parameters: list[Object], consumes: list[str]) -> Object:
+def request_body(parameters: list[Object], consumes: list[str], say: Say) -> Object:
     """Give the Request Body Object of the body parameter, or of the form parameters where there is none."""
     body = next((value for value in parameters if value["in"] == "body"), None)
     if body is None:
         return _form_body(parameters, consumes)
+    if len(parameters) > 1:
+        others = [printable(value.get("name")) for value in parameters if value is not body]
+        say(f"an operation has one body, and {', '.join(others)} beside {printable(body.get('name'))} is left out")
     media_type = {"schema": body["schema"] if "schema" in body else parameter_schema(body)}
     described: Object = {key: body[key] for key in ("description", "required") if key in body}
     return {**described, "content": dict.fromkeys(consumes or ["application/json"], media_type)}
@@ -247,9 +253,17 @@ def _parameter(value: Object) -> Object:
     kept: Object = {
         key: value[key] for key in ("name", "in", "description", "required", "allowEmptyValue") if key in value
     }
-    schema = value["schema"] if "schema" in value else parameter_schema(value)
+    schema = value["schema"] if "schema" in value else _of_lists(parameter_schema(value))
     array = isinstance(schema, dict) and (schema.get("type") == "array" or "collectionFormat" in value)
     return {**kept, "schema": schema, **(_style(value, str(value.get("in"))) if array else {})}
+
+
+def _of_lists(schema: Object) -> Object:
+    """Let arrays in an array say their `collectionFormat`, also where it is the default (2.0, Items Object)."""
+    items = schema.get("items")
+    if not isinstance(items, dict) or items.get("type") != "array":
+        return schema
+    return {**schema, "items": {"collectionFormat": "csv", **_of_lists(items)}}
 
 
 def _style(value: Object, location: str) -> Object:

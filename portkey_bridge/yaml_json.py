@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -50,21 +51,22 @@ _MERGE = object()
 
 @dataclass(frozen=True)
 class Parsed:
-    """The value of a text, and what had to be decided: lines and sentences.
+    """The value of the first document in a text, and what had to be decided: lines and sentences.
 
-    Where the text `has_aliases`, one value may stand in several places, and in itself.
+    Where it `has_aliases`, one value may stand in several places, and in itself. It may stand before others.
     """
 
     value: Any
     notes: list[tuple[int, str]]
     has_aliases: bool
+    has_more: bool
 
 
 def parse(text: str) -> Parsed:
-    """Parse the text of one YAML document. Raises yaml.YAMLError and ValueError, RecursionError for deep nesting."""
+    """Parse the first document of a text. Raises yaml.YAMLError, ValueError, and RecursionError for deep nesting."""
     reader = _Reader(text)
     value = reader.document()
-    return Parsed(value, reader.notes, reader.has_aliases)
+    return Parsed(value, reader.notes, reader.has_aliases, reader.has_more())
 
 
 class _Reader:
@@ -79,15 +81,15 @@ class _Reader:
         self._merged = 0
 
     def document(self) -> Any:
-        """Give the value of the only document; None where there is none."""
+        """Give the value of the first document; None where there is none."""
         next(self._events)  # the start of the stream
         if isinstance(next(self._events), yaml.StreamEndEvent):
             return None
-        value = self.value(next(self._events))
-        next(self._events)  # the end of the document
-        if not isinstance(more := next(self._events), yaml.StreamEndEvent):
-            raise ComposerError(None, None, "there is another document in the text", more.start_mark)
-        return value
+        return self.value(next(self._events))
+
+    def has_more(self) -> bool:
+        """Tell whether another document follows."""
+        return any(isinstance(event, yaml.DocumentStartEvent) for event in islice(self._events, 2))
 
     def value(self, event: Any) -> Any:
         """Give the value that begins with an event."""

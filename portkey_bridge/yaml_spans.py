@@ -36,12 +36,14 @@ _NULL = "tag:yaml.org,2002:null"
 def read(text: str) -> Any:
     """Give the value; an empty text is an empty object. Raises Unreadable."""
     try:
-        value = yaml_json.parse(text).value
+        parsed = yaml_json.parse(text)
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Unreadable(" ".join(str(error).split()), 1, 1) from None
-    return {} if value is None else value
+    if parsed.has_more:
+        raise Unreadable("there is more than one document in it", 1, 1)
+    return {} if parsed.value is None else parsed.value
 
 
 def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: bool = False) -> str:

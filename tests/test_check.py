@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Connect, Run
+from tests.conftest import ROOT, Connect, Recorder, Run
 from tests.support import document
 
 BROKEN: dict[str, Any] = document(
@@ -42,6 +42,7 @@ WRITERS: dict[str, Callable[[Any], str]] = {
     "indented.json": lambda value: json.dumps(value, indent=2),
     "compact.json": json.dumps,
     "block.yaml": lambda value: yaml.safe_dump(value, sort_keys=False),
+    "several.yaml": lambda value: f"---\n{yaml.safe_dump(value)}---\na: 1\n",
     "flow.yaml": lambda value: yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=60),
 }
 
@@ -201,6 +202,19 @@ async def test_the_size_is_that_of_the_listing(run: Run, connect: Connect) -> No
     assert report["listing"]["bytes"] == sum(sizes.values())
     assert [size["bytes"] for size in report["largest"]] == sorted(sizes.values(), reverse=True)[:10]
     assert abs(report["listing"]["tokens"] - report["listing"]["bytes"] / 4) < len(tools) * 2
+
+
+def test_the_validator_knows_what_a_url_refers_to(run: Run, recorder: Recorder) -> None:
+    """A document from a URL is validated with the files beside it, which are fetched once."""
+    schema = {"$ref": "parts.json#/Wrong"}
+    root = document({"/x": {"get": {"parameters": [{"name": "a", "in": "query", "schema": schema}]}}})
+    files = {"/api.json": root, "/parts.json": {"Wrong": {"type": "marker"}}}
+    for path, value in files.items():
+        recorder.answers[path] = (200, {"content-type": "application/json"}, json.dumps(value).encode())
+    report = report_of(run, f"{recorder.url}/api.json")
+    assert report["notes"] == []
+    assert any("marker" in finding["problem"] for finding in of_kind(report, "advice"))
+    assert sorted(request.target for request in recorder.requests) == sorted(files)
 
 
 def test_a_crash_of_the_validator_is_survived(run: Run, tmp_path: Path) -> None:

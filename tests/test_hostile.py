@@ -5,6 +5,7 @@ Each runs in a child process that the system ends where it takes more than its s
 
 from __future__ import annotations
 
+import gzip
 import json
 import resource
 import subprocess
@@ -79,6 +80,10 @@ def nested(levels: int) -> Any:
 REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "aliases in lists": (lambda: laughs("list"), "aliases"),
     "aliases in objects": (lambda: laughs("object"), "aliases"),
+    "merge keys": (
+        lambda: f"x: &x {{{', '.join(f'k{key}: 1' for key in range(1000))}}}\ny: [{'{<<: *x}, ' * 1100}]\n",
+        "merge keys",
+    ),
     "an alias of itself": (lambda: "openapi: 3.1.0\npaths: &p\n  /x: *p\n", "alias"),
     "a schema a thousand levels deep": (lambda: json.dumps(with_schema(nested(450))), "nested more than"),
     "lists a million levels deep": (lambda: '{"openapi": "3.1.0", "paths": ' + "[" * 1_000_000, "nested more than"),
@@ -147,6 +152,16 @@ def test_a_hostile_document_is_refused(tmp_path: Path, name: str) -> None:
     assert line.startswith("portkey-bridge: hostile.txt")
     assert said in line
     assert len(line) < 500
+
+
+def test_a_file_that_unpacks_to_very_much_is_refused(tmp_path: Path) -> None:
+    """A small gzip file of more than 100 MB is given up where the limit is reached."""
+    with gzip.open(tmp_path / "bomb.json.gz", "wb", compresslevel=1) as file:
+        for _ in range(15):
+            file.write(bytes(10_000_000))
+    done = limited("tools", "--spec", "bomb.json.gz", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "larger than 100 MB" in done.stderr
 
 
 def test_a_very_large_file_is_refused_unread(tmp_path: Path) -> None:

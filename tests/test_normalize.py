@@ -394,7 +394,8 @@ def test_work_grows_with_the_document() -> None:
 
 DECIDED = [
     pytest.param("a: 1\nb: {c: 1,\n c: 2}\n", 'api.yaml:3: the key "c" stands twice', id="YAML"),
-    pytest.param('{"a": 1, "a": 2}', 'api.yaml: the key "a" stands twice', id="JSON"),
+    pytest.param('{"a": [{"b": ":\\"{"}],\n "b": 1,\n "a": 2}', 'api.yaml:3: the key "a" stands twice', id="JSON"),
+    pytest.param("a: 1\n---\nb: 2\n", "api.yaml: behind the first document stand others", id="several documents"),
     pytest.param("a: !Ref b\n", "api.yaml:1: the tag !Ref is ignored", id="tag"),
 ]
 
@@ -405,3 +406,12 @@ def test_what_the_parser_decides_is_said(text: str, word: str) -> None:
     (repair,) = parse("api.yaml", "file:///api.yaml", text).repairs
 
     assert word in repair
+
+
+@pytest.mark.parametrize("text", ["{" + '"a": 1, ' * 1000 + '"a": 1}', "a: 1\n" * 1001], ids=["JSON", "YAML"])
+def test_of_very_many_decisions_the_first_are_said(text: str) -> None:
+    """What happens a thousand times in one document is counted behind the first twenty."""
+    repairs = parse("api.yaml", "file:///api.yaml", text).repairs
+
+    assert len(repairs) == 21
+    assert repairs[-1] == "api.yaml: 980 more keys or tags like these."

@@ -178,6 +178,7 @@ SERVERS = [
     pytest.param(["https://a.example"], ["https://a.example"], "read as its URL", id="a text"),
     pytest.param({"url": "https://a.example"}, ["https://a.example"], None, id="no list"),
     pytest.param([{"url": None}, {"url": "https://a.example"}], ["https://a.example"], "has no URL", id="no URL"),
+    pytest.param([{"url": ""}], ["/"], "is empty", id="an empty URL"),
     pytest.param([{"url": "a.example:8/v1"}], ["https://a.example:8/v1"], "https is meant", id="no scheme"),
     pytest.param([{"url": "v1.0/a"}], ["v1.0/a"], None, id="relative"),
     pytest.param([], ["/"], None, id="none: the specification's default"),

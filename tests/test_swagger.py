@@ -12,9 +12,11 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 from portkey_bridge.document import parse
 from portkey_bridge.normalize import normalize
 from portkey_bridge.operations import Api, Operation, read_api
+from portkey_bridge.repairs import Repairs
 from portkey_bridge.styles import PAIR_STYLES, escape
 from portkey_bridge.swagger import from_swagger
 from tests.conftest import Connect, Recorder
+from tests.support import sent
 
 HEAD = "swagger: '2.0'\ninfo: {title: T, version: '1'}\nhost: api.example.com\nbasePath: /v1\n"
 
@@ -101,7 +103,7 @@ def api() -> Api:
 
 def test_upgraded_document_is_valid() -> None:
     """The validator of OpenAPI 3.0 finds nothing wrong with an upgraded document."""
-    upgraded = from_swagger(yaml.safe_load(PETS.replace(", exclusiveMaximum: true", "")), "https")
+    upgraded = from_swagger(yaml.safe_load(PETS.replace(", exclusiveMaximum: true", "")), "https", Repairs())
     for schema in ("name", "kind", "photo", "owner"):  # what only the schemas' own turn upgrades
         upgraded["components"]["schemas"]["Pet"]["properties"][schema] = {"type": "string"}
     del upgraded["components"]["schemas"]["Pet"]["discriminator"]
@@ -128,7 +130,7 @@ SERVERS = [
 @pytest.mark.parametrize(("fields", "url"), SERVERS)
 def test_server_without_all_parts(fields: dict[str, Any], url: str) -> None:
     """What a document leaves out of its server has the default of the specification."""
-    assert from_swagger({"swagger": "2.0", "paths": {}, **fields}, "https")["servers"] == [{"url": url}]
+    assert from_swagger({"swagger": "2.0", "paths": {}, **fields}, "https", Repairs())["servers"] == [{"url": url}]
 
 
 def test_shared_body_parameter(api: Api) -> None:
@@ -168,11 +170,25 @@ def test_inherited_form(api: Api) -> None:
     assert list(body.content[0].schema["properties"]) == ["note"]
 
 
+@pytest.mark.parametrize("further", [{"name": "b", "in": "body", "schema": {}}, {"name": "b", "in": "formData"}])
+def test_a_second_body_is_said(further: dict[str, Any]) -> None:
+    """An operation has one body (Parameter Object, `in`); what else claims to be one is left out, and said."""
+    repairs = Repairs()
+    parameters = [{"name": "a", "in": "body", "schema": {"type": "integer"}}, further]
+    upgraded = from_swagger({"swagger": "2.0", "paths": {"/a": {"post": {"parameters": parameters}}}}, "https", repairs)
+
+    content = upgraded["paths"]["/a"]["post"]["requestBody"]["content"]
+    assert content == {"application/json": {"schema": {"type": "integer"}}}
+    assert repairs.sentences() == ("an operation has one body, and b beside a is left out (POST /a).",)
+
+
 def test_nothing_consumed_is_not_inherited() -> None:
     """An empty list of media types clears the document's; JSON is what is left."""
     body = {"name": "pet", "in": "body", "schema": {}}
     root = {"swagger": "2.0", "consumes": ["application/xml"]}
-    upgraded = from_swagger({**root, "paths": {"/a": {"post": {"consumes": [], "parameters": [body]}}}}, "https")
+    upgraded = from_swagger(
+        {**root, "paths": {"/a": {"post": {"consumes": [], "parameters": [body]}}}}, "https", Repairs()
+    )
 
     assert list(upgraded["paths"]["/a"]["post"]["requestBody"]["content"]) == ["application/json"]
 
@@ -241,6 +257,24 @@ def test_collection_format(form: str | None, pairs: list[tuple[str, str]]) -> No
 
     style = PAIR_STYLES[read_parameter.style]
     assert list(style("q", ["a", "b"], read_parameter.explode, escape)) == pairs
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "query"),
+    [
+        pytest.param("pipes", "csv", "q=1%2C2%7C3", id="csv in pipes"),
+        pytest.param("multi", None, "q=1%2C2&q=3", id="the default in multi"),
+        pytest.param("csv", "ssv", "q=1%202,3", id="ssv in csv"),
+    ],
+)
+async def test_lists_in_lists(recorder: Recorder, outer: str, inner: str | None, query: str) -> None:
+    """An array in an array is written by its own `collectionFormat` (Items Object)."""
+    items = {"type": "array", "items": {"type": "integer"}, **({"collectionFormat": inner} if inner else {})}
+    parameter = {"name": "q", "in": "query", "type": "array", "collectionFormat": outer, "items": items}
+    paths = {"/a": {"get": {"operationId": "op", "parameters": [parameter]}}}
+    request = await sent(recorder, {"swagger": "2.0", "paths": paths}, {"q": [[1, 2], [3]]})
+
+    assert request.target == f"/a?{query}"
 
 
 def test_body_and_form_of_the_path() -> None:

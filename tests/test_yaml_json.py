@@ -60,9 +60,15 @@ def test_the_first_of_several_merged_objects_wins() -> None:
     assert loaded["twice"] == {"a": 1, "b": 2, "c": 2}
 
 
-@pytest.mark.parametrize("text", ["a: *b", "? [a]\n: b", "<<: a", "a: 1\n---\nb: 1", "a: b: c"])
+def test_the_first_of_several_documents_counts() -> None:
+    """What follows is not read, and that there is more is known."""
+    assert [parse(text).has_more for text in ("a: 1", "a: 1\n...\n", "a: 1\n---\nb: *nowhere")] == [False, False, True]
+    assert load("a: 1\n---\nb: 1") == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ["a: *b", "? [a]\n: b", "<<: a", "a: b: c"])
 def test_what_is_no_object_of_json_is_refused_where_it_stands(text: str) -> None:
-    """An alias to nowhere, a key that is no text, a second document: each is said with its line."""
+    """An alias to nowhere, a key that is no text, a merge of no object: each is said with its line."""
     with pytest.raises(yaml.MarkedYAMLError) as refused:
         load(text)
     assert refused.value.problem_mark is not None
