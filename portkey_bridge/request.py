@@ -36,6 +36,7 @@ from portkey_bridge.styles import (
     form,
     header,
     json_text,
+    lists_as_text,
     simple,
 )
 from portkey_bridge.tools import Tool
@@ -121,6 +122,8 @@ class _Writer:
     def values(self, location: str) -> Iterator[tuple[str, Parameter, Any]]:
         for binding, value in self.bound.parameters:
             if binding.location == location and binding.parameter is not None:
+                with self.writing(binding.argument):
+                    value = lists_as_text(value, binding.parameter.schema)
                 yield binding.argument, binding.parameter, value
 
     def refuse_clashes(self) -> None:

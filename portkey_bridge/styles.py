@@ -155,6 +155,23 @@ def _separated(value: dict[str, Any] | list[Any], delimiter: str, escape: Escape
 #: The delimiters of the styles that the specification has for queries.
 DELIMITERS = {"spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t"}
 
+#: How a list inside a list is written (Swagger 2.0, Items Object, `collectionFormat`).
+COLLECTIONS = {"csv": ",", "ssv": " ", "tsv": "\t", "pipes": "|"}
+
+
+def lists_as_text(value: Any, schema: Any) -> Any:
+    """Write lists in a list that say a `collectionFormat` as texts. Raises Unwritable for a delimiter in an item."""
+    items = schema.get("items") if isinstance(schema, dict) else None
+    if not isinstance(value, list) or not isinstance(items, dict) or "collectionFormat" not in items:
+        return value
+    delimiter = COLLECTIONS.get(str(items["collectionFormat"]), ",")
+    return [_one_list(lists_as_text(item, items), delimiter) for item in value]
+
+
+def _one_list(value: Any, delimiter: str) -> Any:
+    return _separated(value, delimiter, str) if isinstance(value, list) else value
+
+
 #: The styles of header parameters, and with them those of path parameters.
 HEADER_STYLES: dict[str, Callable[[str, Any, bool, Escape], str]] = {
     "simple": simple,

@@ -253,9 +253,17 @@ def _parameter(value: Object) -> Object:
     kept: Object = {
         key: value[key] for key in ("name", "in", "description", "required", "allowEmptyValue") if key in value
     }
-    schema = value["schema"] if "schema" in value else parameter_schema(value)
+    schema = value["schema"] if "schema" in value else _of_lists(parameter_schema(value))
     array = isinstance(schema, dict) and (schema.get("type") == "array" or "collectionFormat" in value)
     return {**kept, "schema": schema, **(_style(value, str(value.get("in"))) if array else {})}
+
+
+def _of_lists(schema: Object) -> Object:
+    """Let arrays in an array say their `collectionFormat`, also where it is the default (2.0, Items Object)."""
+    items = schema.get("items")
+    if not isinstance(items, dict) or items.get("type") != "array":
+        return schema
+    return {**schema, "items": {"collectionFormat": "csv", **_of_lists(items)}}
 
 
 def _style(value: Object, location: str) -> Object:

@@ -16,6 +16,7 @@ from portkey_bridge.repairs import Repairs
 from portkey_bridge.styles import PAIR_STYLES, escape
 from portkey_bridge.swagger import from_swagger
 from tests.conftest import Connect, Recorder
+from tests.support import sent
 
 HEAD = "swagger: '2.0'\ninfo: {title: T, version: '1'}\nhost: api.example.com\nbasePath: /v1\n"
 
@@ -256,6 +257,24 @@ def test_collection_format(form: str | None, pairs: list[tuple[str, str]]) -> No
 
     style = PAIR_STYLES[read_parameter.style]
     assert list(style("q", ["a", "b"], read_parameter.explode, escape)) == pairs
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "query"),
+    [
+        pytest.param("pipes", "csv", "q=1%2C2%7C3", id="csv in pipes"),
+        pytest.param("multi", None, "q=1%2C2&q=3", id="the default in multi"),
+        pytest.param("csv", "ssv", "q=1%202,3", id="ssv in csv"),
+    ],
+)
+async def test_lists_in_lists(recorder: Recorder, outer: str, inner: str | None, query: str) -> None:
+    """An array in an array is written by its own `collectionFormat` (Items Object)."""
+    items = {"type": "array", "items": {"type": "integer"}, **({"collectionFormat": inner} if inner else {})}
+    parameter = {"name": "q", "in": "query", "type": "array", "collectionFormat": outer, "items": items}
+    paths = {"/a": {"get": {"operationId": "op", "parameters": [parameter]}}}
+    request = await sent(recorder, {"swagger": "2.0", "paths": paths}, {"q": [[1, 2], [3]]})
+
+    assert request.target == f"/a?{query}"
 
 
 def test_body_and_form_of_the_path() -> None:
