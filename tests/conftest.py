@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis  # noqa: F401  # its hook for trio asks the garbage collector, which a server stops
 import pytest
 from fastmcp import Client
 from fastmcp.client.client import CallToolResult
