@@ -112,7 +112,7 @@ class _Reader:
     def alias(self, event: Any) -> Any:
         self.has_aliases = True
         if event.anchor not in self._anchored:
-            raise ComposerError(None, None, f"there is no anchor {event.anchor!r:.80}", event.start_mark)
+            raise ComposerError(None, None, f"the alias *{event.anchor:.80} has no anchor", event.start_mark)
         return self._anchored[event.anchor]
 
     def scalar(self, event: Any) -> Any:
