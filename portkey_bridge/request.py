@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
@@ -272,7 +272,12 @@ class _Writer:
 
 def _filled(template: str, written: Mapping[str, str]) -> str:
     """Fill the variables of a part of a path template."""
-    return VARIABLE.sub(lambda match: written.get(match[1], match[0]), quote(template, safe=TEMPLATE_SAFE))
+    return VARIABLE.sub(lambda match: written.get(match[1], match[0]), _escaped(template))
+
+
+@lru_cache(maxsize=1024)  # as each call of an operation has it
+def _escaped(template: str) -> str:
+    return quote(template, safe=TEMPLATE_SAFE)
 
 
 def _header_value(text: str) -> bytes:
@@ -317,10 +322,14 @@ def server_url(servers: Sequence[Server], document_uri: str) -> str | None:
 
 
 def _url(server: Server, document_uri: str) -> str | None:
-    filled = VARIABLE.sub(lambda match: server.variables.get(match[1], match[0]), server.url)
+    return _absolute(VARIABLE.sub(lambda match: server.variables.get(match[1], match[0]), server.url), document_uri)
+
+
+@lru_cache(maxsize=256)  # most operations have the same servers
+def _absolute(reference: str, document_uri: str) -> str | None:
     try:
-        url = urljoin(document_uri if document_uri.startswith(("http://", "https://")) else "https:", filled)
+        url = urljoin(document_uri if document_uri.startswith(("http://", "https://")) else "https:", reference)
         parts = urlsplit(url)
     except ValueError:
         return None
-    return url if parts.scheme in ("http", "https") and parts.hostname and not VARIABLE.search(filled) else None
+    return url if parts.scheme in ("http", "https") and parts.hostname and not VARIABLE.search(reference) else None

@@ -46,16 +46,18 @@ from portkey_bridge.settings import RESULT_LIMIT
 #: stays below the 1,048,576 characters at which clients cut.
 MEDIA_FACTOR = 25
 
-#: Headers that identify a request to those who run the API, and those that say how much one may still ask.
-REQUEST_ID = re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE)
-RATE_LIMIT = re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE)
-
-#: Headers that a model needs to go on: where more is, where and when to ask next, what would be allowed.
-GOING_ON = re.compile(
-    r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|x-(.*-)?(total|page|next|cursor)(-.*)?|"
-    r"(.*-)?continuation(-.*)?",
-    re.IGNORECASE,
-)
+#: What headers are for: to identify a request to those who run the API, to say how much one may still ask, and for a
+#: model to go on: where more is, where and when to ask next, what would be allowed.
+REQUEST_ID, RATE_LIMIT, GOING_ON = "request id", "rate limit", "going on"
+USES = {
+    REQUEST_ID: re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE),
+    RATE_LIMIT: re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE),
+    GOING_ON: re.compile(
+        r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|x-(.*-)?(total|page|next|cursor)(-.*)?|"
+        r"(.*-)?continuation(-.*)?",
+        re.IGNORECASE,
+    ),
+}
 
 #: Headers that say how an answer came and not what it is.
 ON_THE_WAY = frozenset(
@@ -185,8 +187,7 @@ class Renderer:
     def _body(self, answer: Answer) -> Rendered:
         if not answer.body:
             return Rendered([])
-        pattern_and_render = next(entry for entry in RENDERERS if re.fullmatch(entry[0], answer.media_type))
-        return pattern_and_render[1](self, answer)
+        return _renderer(answer.media_type)(self, answer)
 
     def json(self, answer: Answer) -> Rendered:
         """Render JSON, or the text that was meant to be JSON. What is large crosses to the client once, as the text."""
@@ -296,6 +297,11 @@ RENDERERS: tuple[tuple[str, Callable[[Renderer, Answer], Rendered]], ...] = (
 )
 
 
+@lru_cache(maxsize=64)
+def _renderer(media_type: str) -> Callable[[Renderer, Answer], Rendered]:
+    return next(render for pattern, render in RENDERERS if re.fullmatch(pattern, media_type))
+
+
 def text(words: str) -> TextContent:
     """Give a block of text."""
     return TextContent(type="text", text=words)
@@ -368,7 +374,7 @@ def _going_on(operation: Operation, answer: Answer) -> Iterator[str]:
         declared.add("etag")
     for name, value in answer.headers.items():
         is_asked_for = name in declared or (operation.method == "HEAD" and name not in ON_THE_WAY)
-        if GOING_ON.fullmatch(name) or (is_asked_for and not _in_meta(name)):
+        if GOING_ON in _uses(name) or (is_asked_for and not _uses(name)):
             yield f"{name.title()}: {value[:2000]}"
 
 
@@ -378,13 +384,14 @@ def _file_name(rendered: Rendered, answer: Answer) -> Iterator[str]:
         yield f"File name: {answer.file_name}"
 
 
-def _in_meta(name: str) -> bool:
-    return bool(REQUEST_ID.fullmatch(name) or RATE_LIMIT.fullmatch(name))
+@lru_cache(maxsize=256)  # the answers of an API have the same headers again and again
+def _uses(name: str) -> frozenset[str]:
+    return frozenset(use for use, pattern in USES.items() if pattern.fullmatch(name))
 
 
 def _meta(answer: Answer) -> dict[str, Any]:
-    request_id = next((value for name, value in answer.headers.items() if REQUEST_ID.fullmatch(name)), None)
-    limits = {name: value for name, value in answer.headers.items() if RATE_LIMIT.fullmatch(name)}
+    request_id = next((value for name, value in answer.headers.items() if REQUEST_ID in _uses(name)), None)
+    limits = {name: value for name, value in answer.headers.items() if RATE_LIMIT in _uses(name)}
     known = {"status": answer.status, "requestId": request_id, "rateLimit": limits}
     return {name: value for name, value in known.items() if value}
 

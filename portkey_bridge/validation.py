@@ -40,7 +40,7 @@ class Validation:
         self._patterns = Patterns()
         validator: Any = extend(Draft202012Validator, self._keywords())  # type: ignore[no-untyped-call]
         # The explicit empty registry makes a reference to elsewhere an error instead of a download.
-        self._validator = validator({**shapes.root, "allOf": [schema]}, registry=Registry())
+        self._validator = validator(shapes.root, registry=Registry()).evolve(schema=schema)
 
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
         """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
