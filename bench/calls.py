@@ -29,10 +29,10 @@ WHY = """Three parts of a call are made smaller than they come. FastMCP looks a 
 rules of the session at each call, and the SDK moves each line through worker threads; this server needs neither. httpx
 makes its connections for any event loop, for threads and for HTTP/2, and asks at each request which of these it is in;
 here h11, which speaks HTTP for httpx, too, is carried by the event loop itself, and costs about as little as aiohttp.
-aiohttp itself is not used, because promises would be broken. It gives up answers that httpx reads: those that are longer
-than announced, that have a length beside chunks, or the same length twice. Its transport for httpx quotes URLs anew,
-joins repeated headers, keeps cookies, and reports a connection that broke after a request was sent like one that was
-never made, so that a POST could be sent twice."""
+aiohttp itself is not used, because promises would be broken. It gives up answers that httpx reads: those that are
+longer than announced, that have a length beside chunks, or the same length twice. Its transport for httpx quotes URLs
+anew, joins repeated headers, keeps cookies, and reports a connection that broke after a request was sent like one that
+was never made, so that a POST could be sent twice."""
 
 Call = Callable[[], Awaitable[object]]
 
