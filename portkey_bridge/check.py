@@ -30,7 +30,7 @@ from portkey_bridge.request import server_url
 from portkey_bridge.resources import OTHERS
 from portkey_bridge.settings import Settings
 from portkey_bridge.shapes import Shapes
-from portkey_bridge.sources import Content, Read, others_of, portkey_document, read, text_of
+from portkey_bridge.sources import Read, others_of, portkey_document, read, text_of
 from portkey_bridge.terminal import print_json, print_styled, printable, waiting
 from portkey_bridge.tools import MANY, Tool, build_tools, schema_budget
 from portkey_bridge.views import Views
@@ -121,19 +121,17 @@ def examine(settings: Settings) -> Report:
     content = read(settings.spec or str(portkey_document()))
     read_other = cache(others_of(content.uri, settings.allow_refs))
     document = document_of(content)
-    specification = str(document.root.get("openapi") or document.root.get("swagger") or "no version")
     repairs = Repairs(KEPT)
-    others: dict[str, Content] = {}
+    others: set[str] = set()
 
     def retrieve(uri: str) -> Document:
-        other = read_other(uri)
-        document = resource_of(other)
-        others[uri] = other
-        return document
+        parsed = resource_of(read_other(uri))
+        others.add(uri)
+        return parsed
 
-    root, sentences = normalize(document_of(content), retrieve, repairs)
+    root, sentences = normalize(document_of(content), retrieve, repairs)  # which changes what it is given
     with waiting("asking the validator"):
-        advice, broken_off = advise(document, {uri: resource_of(other).root for uri, other in others.items()})
+        advice, broken_off = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
     api = read_api(root, document.uri, repairs, settings.server_variables)
     tools = build_tools(api)
     where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))
@@ -143,7 +141,7 @@ def examine(settings: Settings) -> Report:
         document=document.source,
         title=api.title,
         version=api.version,
-        specification=specification,
+        specification=str(document.root.get("openapi") or document.root.get("swagger") or "no version"),
         operations=len(api.operations),
         tools=len(tools),
         webhooks=api.webhooks,
@@ -156,13 +154,18 @@ def examine(settings: Settings) -> Report:
             *(_of_skipped(operation, where) for operation in api.skipped),
             *(where.noted(sentence) for sentence in sentences if sentence in notes),
             *(_of_repair(repair, where) for repair in repairs.found()),
-            *_of_tools("undescribed", UNDESCRIBED, [tool for tool in tools if not _is_described(tool)], where),
-            *_of_tools("nowhere", NOWHERE, [tool for tool in tools if _has_no_server(tool, api, settings)], where),
-            *([Finding("many", f"{len(tools)} tools: {MANY_TOOLS}")] if len(tools) > MANY else ()),
+            *_of_all_tools(tools, api, settings, where),
             *(Finding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
         ),
         notes=(f"The validator has not said all: {broken_off}.",) if broken_off else (),
     )
+
+
+def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _Where) -> Iterator[Finding]:
+    yield from _of_tools("undescribed", UNDESCRIBED, [tool for tool in tools if not _is_described(tool)], where)
+    yield from _of_tools("nowhere", NOWHERE, [tool for tool in tools if _has_no_server(tool, api, settings)], where)
+    if len(tools) > MANY:
+        yield Finding("many", f"{len(tools)} tools: {MANY_TOOLS}")
 
 
 def _sizes(tools: Sequence[Tool], api: Api, settings: Settings) -> list[Size]:

@@ -1,7 +1,7 @@
 """Direct connections: h11 speaks HTTP/1.1, and the event loop itself carries it.
 
 httpx's own connections are made for any event loop, for threads and for HTTP/2, and all of that is asked about at each
-request: a call takes a third longer with them (docs/performance.md). They carry what goes through a proxy.
+request: an exchange takes twice as long with them (docs/performance.md). They carry what goes through a proxy.
 """
 
 from __future__ import annotations

@@ -20,9 +20,6 @@ from portkey_bridge.resources import Place, Resources
 Found = list[tuple[str, Place]]
 """Objects with their kinds, in the order in which a walk met them."""
 
-#: References to references that are followed to see what a parameter is.
-MAX_LINKS = 20
-
 #: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
 OF_SCHEMAS = frozenset(
     ("type", "format", "properties", "additionalProperties", "items", "enum", "allOf", "anyOf", "oneOf")
@@ -180,7 +177,7 @@ class _Walk:
         target = self.target(kind, place, value["$ref"])
         if target is None:
             return
-        if kind in ENCLOSED and self.leads_to_schema(target) and (kind != "parameter" or "in" in value):
+        if kind in ENCLOSED and _is_schema(self.end(target).value) and (kind != "parameter" or "in" in value):
             self.repairs.add(
                 f"a {kind.replace('-', ' ')}'s $ref names a schema, and is read as its schema", f"#{place.pointer}"
             )
@@ -227,18 +224,6 @@ class _Walk:
                 )
                 return target
         return None
-
-    def leads_to_schema(self, place: Place) -> bool:
-        """Tell whether a reference ends at a schema, and not at what should have one."""
-        for _ in range(MAX_LINKS):
-            reference = place.value.get("$ref") if isinstance(place.value, dict) else None
-            if not isinstance(reference, str):
-                return _is_schema(place.value)
-            try:
-                place = self.resources.resolve(reference, place.base)
-            except DanglingReference:
-                return False
-        return False
 
     def dynamic_reference(self, place: Place) -> None:
         """Read a `$dynamicRef` as a `$ref`. Where several schemas have its anchor, any of them may be meant."""

@@ -45,6 +45,10 @@ from portkey_bridge.tools import Tool
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
 
+Given = tuple[str, Parameter, Any]
+"""A parameter that is sent: its argument, itself, and its value."""
+
+
 @dataclass(frozen=True)
 class Written:
     """A request, written but not sent. Header values are bytes: HTTP knows no charset for them."""
@@ -89,6 +93,7 @@ class _Writer:
         self.bound = bound
         self.credentials = credentials
         self.sources = sources
+        self.parameters = [*self.given()]
         self.refuse_clashes()
 
     def written(self, base_url: str) -> Written:
@@ -119,19 +124,21 @@ class _Writer:
         except Unwritable as error:
             self.refuse(argument, error.problem)
 
-    def values(self, location: str) -> Iterator[tuple[str, Parameter, Any]]:
+    def given(self) -> Iterator[Given]:
         for binding, value in self.bound.parameters:
-            if binding.location == location and binding.parameter is not None:
+            if binding.parameter is not None:
                 with self.writing(binding.argument):
                     value = lists_as_text(value, binding.parameter.schema)
                 yield binding.argument, binding.parameter, value
 
+    def values(self, location: str) -> Iterator[Given]:
+        return (given for given in self.parameters if given[1].location == location)
+
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
-        for (binding, _), credential in product(self.bound.parameters, self.credentials):
-            parameter = binding.parameter
-            if parameter is not None and any(stands_in(parameter.place, each) for each in credential.places):
-                self.refuse(binding.argument, f"is sent from the variable {credential.variable}; leave it out")
+        for (argument, parameter, _), credential in product(self.parameters, self.credentials):
+            if any(stands_in(parameter.place, each) for each in credential.places):
+                self.refuse(argument, f"is sent from the variable {credential.variable}; leave it out")
 
     def path(self) -> Pair:
         """Give the path without its first slash, and the query that a template may have besides.
@@ -147,7 +154,8 @@ class _Writer:
         path, _, query = self.tool.operation.path.partition("#")[0].partition("?")
         segments = path.removeprefix("/").split("/")
         path = "/".join(self.segment(each, written, arguments) for each in segments)
-        return path, "&".join(_filled(pair, written) for pair in query.split("&") if not self.is_parameter(pair))
+        pairs = (pair for pair in query.split("&") if pair and not self.is_parameter(pair))
+        return path, "&".join(_filled(pair, written) for pair in pairs)
 
     def is_parameter(self, pair: str) -> bool:
         """Tell whether a pair of the query in a path template is written as a query parameter, or left out with it."""

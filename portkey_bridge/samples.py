@@ -64,7 +64,9 @@ class Samples:
         self._shapes = shapes
         self._depth = depth
         self._values = 0
-        self._validator: Any = extend(Draft202012Validator, Patterns().keywords)  # type: ignore[no-untyped-call]
+        validator: Any = extend(Draft202012Validator, Patterns().keywords)  # type: ignore[no-untyped-call]
+        checker = Draft202012Validator.FORMAT_CHECKER
+        self._validator = validator(shapes.root, registry=Registry(), format_checker=checker)
 
     def __call__(self, schema: Schema, name: str = "value") -> Any:
         """Give a value for `schema`, None where none exists. `name` is what the value is called: texts repeat it."""
@@ -76,11 +78,7 @@ class Samples:
 
     def fits(self, schema: Schema, value: Any) -> bool:
         """Tell whether the value is valid under the schema, its format included."""
-        validator = self._validator(
-            {**self.root, "allOf": [schema]},
-            registry=Registry(),
-            format_checker=Draft202012Validator.FORMAT_CHECKER,
-        )
+        validator = self._validator.evolve(schema=schema)
         return bool(validator.is_valid(value))
 
     def _value(self, schema: Schema, name: str, trail: tuple[int, ...]) -> Any:

@@ -119,9 +119,11 @@ async def test_an_answer_may_come_before_the_request_is_whole(connections: Conne
 async def test_a_server_that_takes_nothing_is_given_up(connections: Connections) -> None:
     """Sending is as patient as reading, and no more than a little is kept for who does not read."""
 
+    over = asyncio.Event()
+
     async def idle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # the reader takes half a megabyte by itself
-        await asyncio.sleep(3)
+        await over.wait()
 
     async def endless() -> AsyncIterator[bytes]:
         while True:
@@ -130,6 +132,7 @@ async def test_a_server_that_takes_nothing_is_given_up(connections: Connections)
     async with serving(idle) as url:
         with pytest.raises(httpx.WriteTimeout):
             await sent(connections, httpx.Request("POST", url, content=endless()))
+        over.set()
 
 
 async def test_what_arrives_faster_than_it_is_read_waits_at_the_other_side(connections: Connections) -> None:
