@@ -21,8 +21,8 @@ from bench.documents import TOOL, things
 from bench.figures import ratios, spread, table
 from bench.loopback import LARGE, loopback
 from bench.stdio import module, session
+from portkey_bridge.http.transport import Transport
 from portkey_bridge.settings import CONCURRENCY, RETRIES, Timeouts
-from portkey_bridge.transport import Transport
 
 #: What the figures decided.
 WHY = """Three parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms and

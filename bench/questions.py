@@ -14,9 +14,9 @@ from typing import NamedTuple
 from bench.figures import table
 from bench.stdio import module, session
 from bench.tokens import compact, count
-from portkey_bridge.load import load_tools
-from portkey_bridge.search import Index
+from portkey_bridge.serve.load import load_tools
 from portkey_bridge.settings import Settings
+from portkey_bridge.tools.search import Index
 
 _MODULES = Path(__file__).parents[1] / ".ci" / "node_modules"
 

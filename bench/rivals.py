@@ -38,7 +38,7 @@ def constant(_: str) -> FastMCP[Any]:
 
 def direct(_: str) -> FastMCP[Any]:
     """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
-    from portkey_bridge.server import DirectCalls, Listing, Server
+    from portkey_bridge.serve.server import DirectCalls, Listing, Server
 
     tools = [_constant_tool()]
     return Server(
@@ -66,7 +66,7 @@ def portkey(url: str) -> FastMCP[Any]:
     import httpx2
     import yaml
 
-    from portkey_bridge.sources import portkey_document
+    from portkey_bridge.document.sources import portkey_document
 
     root = yaml.load(portkey_document().read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return FastMCP.from_openapi(root, client=httpx2.AsyncClient(base_url=url))

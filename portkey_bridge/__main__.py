@@ -15,10 +15,10 @@ def entry_point() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported, Ctrl-C ends it without a word
     gc.disable()  # what a start makes stays: looking for garbage in it costs a tenth of the time
     sys.modules.update(dict.fromkeys(UNWANTED))  # type: ignore[arg-type]  # None stands for what is not there
-    from portkey_bridge.opening import Opening
+    from portkey_bridge.serve.warm_start import Opening
 
     opening = Opening.begin(sys.argv[1:])
-    from portkey_bridge.cli import main
+    from portkey_bridge.cli.main import main
 
     sys.exit(main(sys.argv[1:], opening))
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from portkey_bridge import __version__
-from portkey_bridge.listing import variables_of
-from portkey_bridge.load import load_tools
+from portkey_bridge.cli.listing import variables_of
+from portkey_bridge.serve.load import load_tools
 from portkey_bridge.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).parents[1]

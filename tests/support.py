@@ -12,10 +12,11 @@ from fastmcp import Client
 from fastmcp.client.transports import FastMCPTransport
 from werkzeug.formparser import parse_form_data
 
-from portkey_bridge.document import Document
-from portkey_bridge.normalize import normalize
-from portkey_bridge.operations import Api, read_api
-from portkey_bridge.server import build_server
+from portkey_bridge.document.parse import Document
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings import Settings
 from tests.conftest import Recorded, Recorder, text_of
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.file_values import Sources
-from portkey_bridge.files import Files
-from portkey_bridge.request import write_request
-from portkey_bridge.shapes import Shapes
-from portkey_bridge.tools import Tool, build_tools
+from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.uploads import Files
+from portkey_bridge.request.writer import write_request
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.conftest import Recorded, Recorder
 from tests.support import api_of, body, form_of, operation, refused, sent
 

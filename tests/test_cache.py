@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge import cache
+from portkey_bridge.document import cache
 
 
 @pytest.fixture(autouse=True)

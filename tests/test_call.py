@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portkey_bridge.cli import main
+from portkey_bridge.cli.main import main
 from tests.conftest import Recorded, Recorder, Run
 from tests.support import document
 

@@ -18,10 +18,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge import jsonc, toml_spans, yaml_spans
-from portkey_bridge.cli import main
-from portkey_bridge.client_files import read_client_file, rewrite
-from portkey_bridge.clients import CLIENTS, JSON, TOML, YAML, Client, System, client_for, locate
+from portkey_bridge.cli.main import main
+from portkey_bridge.clients import edit_jsonc as jsonc
+from portkey_bridge.clients import edit_toml as toml_spans
+from portkey_bridge.clients import edit_yaml as yaml_spans
+from portkey_bridge.clients.files import read_client_file, rewrite
+from portkey_bridge.clients.registry import CLIENTS, JSON, TOML, YAML, Client, System, client_for, locate
 from portkey_bridge.errors import ClientFileError, SettingsError
 from tests.conftest import BARE, Run
 
@@ -291,6 +293,13 @@ def test_json_with_comments_anywhere(data: st.DataObject, value: dict[str, Any])
     assert jsonc.read(removed) == {**value, "mcpServers": others}
     assert is_within("".join(removed.split()), text) or "mcpServers" not in value
     assert text.count("// c") == removed.count("// c")
+
+
+def test_a_comment_behind_the_last_entry_may_be_followed_by_the_end_of_its_object() -> None:
+    """The entry goes into the servers' object, although a comment behind its closing brace ends the line."""
+    text = '{"mcpServers": {\n  "a": null /* one */ } /* two */\n}'
+    added = jsonc.read(jsonc.put(text, "mcpServers", "portkey", ENTRY))
+    assert added == {"mcpServers": {"a": None, "portkey": ENTRY}}
 
 
 @given(value=CONFIGURATIONS, indent=st.integers(2, 6), flow=st.sampled_from([None, False, True]))
@@ -686,8 +695,8 @@ def test_a_key_in_a_projects_file_is_warned_of(home: Path, capsys: pytest.Captur
 DRIVER = """
 import os, resource, signal, sys
 from pathlib import Path
-from portkey_bridge import client_files
-from portkey_bridge.clients import CLIENTS
+from portkey_bridge.clients import files as client_files
+from portkey_bridge.clients.registry import CLIENTS
 
 CURSOR = next(client for client in CLIENTS if client.name == "cursor")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge.cli import COMMANDS
+from portkey_bridge.cli.commands import COMMANDS
 from portkey_bridge.settings import OPTIONS
 from tests.conftest import BARE, Run
 

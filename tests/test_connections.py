@@ -10,7 +10,7 @@ from itertools import count
 import httpx
 import pytest
 
-from portkey_bridge.connections import Connections
+from portkey_bridge.http.connections import Connections
 from portkey_bridge.settings import Timeouts
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from portkey_bridge.cli import main
-from portkey_bridge.demo import WIDTH, lay_out, server_process
-from portkey_bridge.load import load_api
+from portkey_bridge.cli.demo import WIDTH, lay_out, server_process
+from portkey_bridge.cli.main import main
+from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
-from portkey_bridge.tools import build_tools
+from portkey_bridge.tools.catalog import build_tools
 
 from .conftest import Run
 

@@ -13,11 +13,11 @@ import pytest
 from bench.questions import QUESTIONS, Questions, within
 from bench.tokens import compact, count, listing
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.load import load_tools
-from portkey_bridge.search import Index
-from portkey_bridge.server import build_server
+from portkey_bridge.serve.load import load_tools
+from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings import Settings
-from portkey_bridge.tools import MANY, build_tools
+from portkey_bridge.tools.catalog import MANY, build_tools
+from portkey_bridge.tools.search import Index
 from tests.conftest import Connect, Recorder, Run, text_of
 from tests.node import missing
 from tests.support import api_of, document, served

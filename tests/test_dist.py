@@ -22,9 +22,9 @@ from fastmcp.client.transports import StdioTransport
 from jsonschema import Draft202012Validator
 
 from portkey_bridge import __version__
-from portkey_bridge.clients import CLIENTS, System, locate
-from portkey_bridge.load import load_api
-from portkey_bridge.mock import mock_running
+from portkey_bridge.clients.registry import CLIENTS, System, locate
+from portkey_bridge.mock.app import mock_running
+from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
 from tests.conftest import BARE, ROOT, Run
 from tests.node import node_command
@@ -106,7 +106,7 @@ def test_the_version_stands_in_one_place(dist: Path, bundle: Path, run: Run) -> 
         "server.json",
     }
     assert run("--version").stdout == f"portkey-bridge {__version__}\n"
-    places = [*ROOT.glob("*.toml"), *ROOT.glob("portkey_bridge/*.py"), *ROOT.glob("scripts/*"), ROOT / "Makefile"]
+    places = [*ROOT.glob("*.toml"), *ROOT.glob("portkey_bridge/**/*.py"), *ROOT.glob("scripts/*"), ROOT / "Makefile"]
     literal = re.compile(rf"version\w*\W+{re.escape(__version__)}\b")
     found = [path.name for path in places if path.is_file() and literal.search(path.read_text(encoding="utf-8"))]
     assert found == ["__init__.py"]
@@ -165,7 +165,7 @@ def test_the_wheel_is_all_that_is_needed(wheel: Path, run: Run, tmp_path: Path) 
 
 def test_every_import_is_a_dependency() -> None:
     """What the package imports from elsewhere is what it asks to be installed."""
-    sources = (ROOT / "portkey_bridge").glob("*.py")
+    sources = (ROOT / "portkey_bridge").rglob("*.py")
     nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from portkey_bridge.cli import COMMANDS
-from portkey_bridge.clients import CLIENTS, System, locate
-from portkey_bridge.load import load_api
-from portkey_bridge.mock import mock_running
+from portkey_bridge.cli.commands import COMMANDS
+from portkey_bridge.clients.registry import CLIENTS, System, locate
+from portkey_bridge.mock.app import mock_running
+from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
 from scripts.dist import REGISTRY_NAME
 from tests.conftest import BARE, ROOT, Recorder

@@ -20,8 +20,8 @@ import yaml
 from fastmcp import Client
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.load import load_api
-from portkey_bridge.server import build_server
+from portkey_bridge.serve.load import load_api
+from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings import read_settings
 from tests.conftest import Recorded, Recorder, text_of
 from tests.test_portkey import portability_problems, subschemas

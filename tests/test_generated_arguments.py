@@ -19,13 +19,14 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis_jsonschema import from_schema
 from jsonpointer import resolve_pointer
 
-from portkey_bridge.document import read_document
-from portkey_bridge.normalize import normalize
-from portkey_bridge.objects import APPLICATORS, LIST, MAP, ONE
-from portkey_bridge.operations import Api, read_api
-from portkey_bridge.shapes import Shapes
-from portkey_bridge.tools import Tool, build_tools, schema_budget
-from portkey_bridge.views import Views
+from portkey_bridge.document.parse import read_document
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.openapi.spec_tables import APPLICATORS, LIST, MAP, ONE
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.views import Views
+from portkey_bridge.tools.catalog import Tool, build_tools, schema_budget
 from tests.conftest import ROOT
 from tests.schemas import judge
 from tests.test_public_documents import DOCUMENTS, PACKAGED, load

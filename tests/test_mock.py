@@ -21,22 +21,24 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 from referencing import Registry
 
-from portkey_bridge.bridge import no_report
-from portkey_bridge.cli import main
-from portkey_bridge.document import Document
-from portkey_bridge.file_values import Sources
-from portkey_bridge.files import Files
-from portkey_bridge.load import load_api
-from portkey_bridge.mock import mock_running
-from portkey_bridge.normalize import normalize
-from portkey_bridge.operations import Api, Operation, read_api
-from portkey_bridge.references import follow
-from portkey_bridge.request import write_request
-from portkey_bridge.samples import Samples
+from portkey_bridge.cli.main import main
+from portkey_bridge.document.parse import Document
+from portkey_bridge.mock.app import mock_running
+from portkey_bridge.openapi.model import Api, Operation
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.pointers import follow
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.uploads import Files
+from portkey_bridge.request.writer import write_request
+from portkey_bridge.response.events import server_sent_events
+from portkey_bridge.response.streams import Stream
+from portkey_bridge.schema.samples import Samples
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.serve.bridge import no_report
+from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
-from portkey_bridge.shapes import Shapes
-from portkey_bridge.streams import Stream, server_sent_events
-from portkey_bridge.tools import Tool, build_tools
+from portkey_bridge.tools.catalog import Tool, build_tools
 
 from .conftest import BARE, Run
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 
-from portkey_bridge.dialect import FORMS
-from portkey_bridge.document import Document, parse, read_document
+from portkey_bridge.document.parse import Document, parse, read_document
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.normalize import Normalized, normalize
-from portkey_bridge.operations import read_api
-from portkey_bridge.tools import build_tools
+from portkey_bridge.openapi.normalize import Normalized, normalize
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.openapi.schema_dialects import FORMS
+from portkey_bridge.tools.catalog import build_tools
 
 #: Python's engine is no judge of patterns, which are ECMAScript's.
 WITHOUT_FORMATS = FormatChecker(())

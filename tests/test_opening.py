@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from portkey_bridge import cache
-from portkey_bridge.opening import TICK, Asked, Doubt, Opening, Session
+from portkey_bridge.document import cache
+from portkey_bridge.serve.warm_start import TICK, Asked, Doubt, Opening, Session
 from tests.conftest import BARE
 from tests.support import document
 
@@ -27,7 +27,7 @@ from tests.support import document
 WITHOUT_A_SERVER = """
 import os, sys, threading
 sys.path[0] = os.getcwd()  # as the server's is, which runs as a module
-from portkey_bridge.opening import Opening
+from portkey_bridge.serve.warm_start import Opening
 opening = Opening.begin(sys.argv[1:])
 for thread in threading.enumerate():
     if thread.name == "opening":
@@ -409,7 +409,7 @@ def test_every_line_is_an_answer_or_a_doubt(value: Any, rest: bytes) -> None:
 
 def test_the_opening_imports_little() -> None:
     """What answers first imports nothing of what takes the time."""
-    program = "import portkey_bridge.opening, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import portkey_bridge.serve.warm_start, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     told = subprocess.run([sys.executable, "-c", program], env=BARE, capture_output=True, text=True, check=True)
     slow = {"fastmcp", "mcp", "pydantic", "httpx", "asyncio", "yaml", "jsonschema", "openapi_core", "rich", "argparse"}
     assert slow & set(told.stdout.split()) == set()

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from portkey_bridge.document import Document
-from portkey_bridge.normalize import normalize
-from portkey_bridge.operations import Api, Server, read_api
-from portkey_bridge.request import server_url
+from portkey_bridge.document.parse import Document
+from portkey_bridge.openapi.model import Api, Server
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.request.servers import server_url
 
 PET = "/pets/{id}"
 

@@ -64,7 +64,7 @@ def test_the_wheel_carries_every_module_and_nothing_else(wheel: Path) -> None:
     assert inside == modules | {
         "portkey_bridge/portkey.yaml",
         "portkey_bridge/py.typed",
-        "portkey_bridge/reference.html",
+        "portkey_bridge/cli/reference.html",
     }
 
 

@@ -19,12 +19,13 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from portkey_bridge.document import read_document
-from portkey_bridge.normalize import normalize
-from portkey_bridge.operations import Api, read_api
-from portkey_bridge.shapes import Shapes
-from portkey_bridge.tools import Tool, build_tools
-from portkey_bridge.views import Views
+from portkey_bridge.document.parse import read_document
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.views import Views
+from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.node import MODULES
 from tests.schemas import judge, sample
 from tests.test_portkey import portability_problems, subschemas

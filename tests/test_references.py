@@ -10,12 +10,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from portkey_bridge.document import Document, others_of_document, read_document
+from portkey_bridge.document.parse import Document, others_of_document, read_document
 from portkey_bridge.errors import DanglingReference
-from portkey_bridge.normalize import Normalized, normalize
-from portkey_bridge.operations import read_api
-from portkey_bridge.references import encode, follow, lookup
-from portkey_bridge.tools import build_tools
+from portkey_bridge.openapi.normalize import Normalized, normalize
+from portkey_bridge.openapi.pointers import encode, follow, lookup
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.tools.catalog import build_tools
 
 HEAD = {"openapi": "3.1.0", "info": {"title": "T", "version": "1"}}
 

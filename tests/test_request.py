@@ -17,14 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.errors import ArgumentsError
-from portkey_bridge.file_values import Sources
-from portkey_bridge.files import Files
-from portkey_bridge.request import base_url, write_request
-from portkey_bridge.security import Credential
+from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.servers import base_url
+from portkey_bridge.request.uploads import Files
+from portkey_bridge.request.writer import write_request
+from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings import Settings
-from portkey_bridge.shapes import Shapes
-from portkey_bridge.tools import build_tools
+from portkey_bridge.tools.catalog import build_tools
 from tests.conftest import Recorder, text_of
 from tests.support import api_of, body, document, form_of, operation, refused, sent, served
 

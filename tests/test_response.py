@@ -16,11 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp_types import AudioContent, BlobResourceContents, EmbeddedResource, ImageContent, ResourceLink, TextContent
 
-from portkey_bridge.conformance import findings
-from portkey_bridge.operations import Operation, read_api
-from portkey_bridge.response import Answer, Renderer, declared_error
-from portkey_bridge.results import Results
-from portkey_bridge.security import Redactor
+from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.openapi.model import Operation
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.conformance import findings
+from portkey_bridge.response.headers import declared_error
+from portkey_bridge.response.render import Renderer
+from portkey_bridge.response.results import Results
 from portkey_bridge.settings import Bounds
 
 ROOT: dict[str, Any] = {

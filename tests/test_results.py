@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonpointer import resolve_pointer
 
-from portkey_bridge import results as module
-from portkey_bridge.results import LONG, ForgottenResult, Results, excerpt, expand
+from portkey_bridge.openapi.pointers import PointerToNowhere
+from portkey_bridge.response import json_views as module
+from portkey_bridge.response.json_views import excerpt, expand
+from portkey_bridge.response.results import LONG, ForgottenResult, Results
 from portkey_bridge.settings import Bounds, Settings
-from portkey_bridge.views import PointerToNowhere
 from tests.conftest import Recorder, text_of
 from tests.support import document, served
 
@@ -49,8 +50,8 @@ async def test_other_calls_are_answered_while_a_long_answer_is_rendered(recorder
         result_id = Results(Bounds()).keep(long)
         for name, arguments in (("long", {}), ("expandResult", {"resultId": result_id, "jsonPointers": ["/data"]})):
             with (
-                patch("portkey_bridge.response.expand", expand_late),
-                patch("portkey_bridge.own_tools.expand", expand_late),
+                patch("portkey_bridge.response.render.expand", expand_late),
+                patch("portkey_bridge.serve.builtin_tools.expand", expand_late),
             ):
                 waiting = asyncio.create_task(client.call_tool(name, arguments))
                 await asyncio.to_thread(rendering.wait, 30)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.samples import FORMATS, VALUES, Samples
-from portkey_bridge.shapes import Shapes
+from portkey_bridge.schema.samples import FORMATS, VALUES, Samples
+from portkey_bridge.schema.shapes import Shapes
 
 NODE = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}, "next": {"$ref": "#/$defs/n"}}}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portkey_bridge.shapes import Shapes
+from portkey_bridge.schema.shapes import Shapes
 from tests.schemas import COMPONENTS, SCHEMAS, document, obj, ref
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}

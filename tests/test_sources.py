@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from portkey_bridge import cache, sources
-from portkey_bridge.document import read_document
+from portkey_bridge.document import cache
+from portkey_bridge.document.parse import read_document
+from portkey_bridge.document.sources import portkey_document, read
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.load import load_api, one_form
+from portkey_bridge.serve.load import load_api, one_form
 from portkey_bridge.settings import Settings
-from portkey_bridge.sources import portkey_document, read
 from tests.conftest import BARE, Connect, Recorder, Run, text_of
 from tests.support import document, operation
 
@@ -115,8 +115,8 @@ def test_what_is_no_document_is_said(recorder: Recorder, answer: Answer, said: s
 
 def test_a_large_answer_is_given_up(recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is larger than a document may be is not read, packed or not."""
-    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
-    monkeypatch.setattr("portkey_bridge.fetch.MAX_BYTES", 1000)
+    for module in ("content", "encoding", "fetch", "sources"):
+        monkeypatch.setattr(f"portkey_bridge.document.{module}.MAX_BYTES", 1000)
     for content in (b" " * 2000, gzip.compress(b" " * 2000)):
         recorder.answer = (200, {}, content)
         (tmp_path / "large.json").write_bytes(content)
@@ -292,9 +292,11 @@ async def test_a_url_gets_the_credentials_that_a_person_names(recorder: Recorder
 def _start(spec: Path) -> tuple[Any, str, list[str]]:
     """Load a document in a child process, and give its root, what was said, and which of the slow modules it needed."""
     program = (
-        "import json, sys; from portkey_bridge.load import load_api; from portkey_bridge.settings import Settings\n"
+        "import json, sys\n"
+        "from portkey_bridge.serve.load import load_api\n"
+        "from portkey_bridge.settings import Settings\n"
         "api = load_api(Settings(spec=sys.argv[1]))\n"
-        "slow = ['yaml', 'portkey_bridge.normalize', 'jsonschema', 'openapi_core', 'fastmcp']\n"
+        "slow = ['yaml', 'portkey_bridge.openapi.normalize', 'jsonschema', 'openapi_core', 'fastmcp']\n"
         "print(json.dumps([api.root, [name for name in slow if name in sys.modules]]))"
     )
     env = {**BARE, "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}

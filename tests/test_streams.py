@@ -11,17 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.streams import (
-    REPORTED_EACH,
-    Event,
-    Stream,
-    added_text,
-    event,
-    is_event_stream,
-    json_lines,
-    json_sequence,
-    server_sent_events,
-)
+from portkey_bridge.response.events import Event, event, is_event_stream, json_lines, json_sequence, server_sent_events
+from portkey_bridge.response.streams import REPORTED_EACH, Stream, added_text
 
 Reader = Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portkey_bridge.errors import Unwritable
-from portkey_bridge.styles import PAIR_STYLES, PATH_STYLES, cookie, escape, escape_of, header, literal
+from portkey_bridge.request.styles import PAIR_STYLES, PATH_STYLES, cookie, escape, escape_of, header, literal
 
 EMPTY, STRING, ARRAY = "", "blue", ["blue", "black", "brown"]
 OBJECT = {"R": 100, "G": 200, "B": 150}

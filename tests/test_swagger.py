@@ -9,12 +9,13 @@ import pytest
 import yaml
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from portkey_bridge.document import parse
-from portkey_bridge.normalize import normalize
-from portkey_bridge.operations import Api, Operation, read_api
-from portkey_bridge.repairs import Repairs
-from portkey_bridge.styles import PAIR_STYLES, escape
-from portkey_bridge.swagger import from_swagger
+from portkey_bridge.document.parse import parse
+from portkey_bridge.document.repairs import Repairs
+from portkey_bridge.openapi.model import Api, Operation
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.openapi.swagger2 import from_swagger
+from portkey_bridge.request.styles import PAIR_STYLES, escape
 from tests.conftest import Connect, Recorder
 from tests.support import sent
 

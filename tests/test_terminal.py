@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge.cli import COMMANDS, build_parser
+from portkey_bridge.cli.commands import COMMANDS
+from portkey_bridge.cli.main import build_parser
 from tests.conftest import BARE, Run
 from tests.pseudo_terminal import on_a_terminal
 
@@ -156,7 +157,9 @@ runpy.run_module("portkey_bridge", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-@pytest.mark.parametrize("module", ["portkey_bridge.opening", "dotenv", "portkey_bridge.shapes", "httpx"])
+@pytest.mark.parametrize(
+    "module", ["portkey_bridge.serve.warm_start", "dotenv", "portkey_bridge.schema.shapes", "httpx"]
+)
 def test_an_interrupt_while_the_program_is_imported_is_quiet(tmp_path: Path, module: str) -> None:
     """Ctrl-C before anything runs ends the process without a word, with what a shell takes for 130."""
     command = [sys.executable, "-c", INTERRUPTED, module, "doctor"]
@@ -168,7 +171,7 @@ def test_an_interrupt_while_the_program_is_imported_is_quiet(tmp_path: Path, mod
 SLOW = """
 import threading, time
 from rich.live import _RefreshThread
-from portkey_bridge import terminal
+from portkey_bridge.cli import terminal
 terminal.PATIENCE = 0
 with terminal.waiting("reading petstore.yaml"):
     while not any(isinstance(thread, _RefreshThread) for thread in threading.enumerate()):

@@ -19,19 +19,11 @@ import httpx
 import pytest
 from pytest_httpx import HTTPXMock
 
-from portkey_bridge.connections import Connections
+from portkey_bridge.http.connections import Connections
+from portkey_bridge.http.failures import TooLarge, UnaskedCoding, explain
+from portkey_bridge.http.policy import LONGEST_PAUSE, may_have_happened, may_repeat, redirected, retry_after
+from portkey_bridge.http.transport import Transport
 from portkey_bridge.settings import Timeouts
-from portkey_bridge.transport import (
-    LONGEST_PAUSE,
-    TooLarge,
-    Transport,
-    UnaskedCoding,
-    explain,
-    may_have_happened,
-    may_repeat,
-    redirected,
-    retry_after,
-)
 from tests.conftest import Recorder
 
 URL = "https://api.example.com/v1/things"

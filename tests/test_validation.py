@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from portkey_bridge.document import Document
-from portkey_bridge.normalize import normalize
-from portkey_bridge.references import pointer_to
-from portkey_bridge.shapes import Shapes
-from portkey_bridge.validation import Validation
+from portkey_bridge.document.parse import Document
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.validation import Validation
 from tests.schemas import COMPONENTS, LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}

@@ -16,13 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.document import read_document
-from portkey_bridge.normalize import normalize
-from portkey_bridge.operations import read_api
-from portkey_bridge.shapes import Shapes
-from portkey_bridge.sources import portkey_document
-from portkey_bridge.tools import Tool, build_tools
-from portkey_bridge.views import LARGEST, PointerToNowhere, Views
+from portkey_bridge.document.parse import read_document
+from portkey_bridge.document.sources import portkey_document
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.pointers import PointerToNowhere
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.views import LARGEST, Views
+from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.schemas import LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref, sample
 
 BUDGETS = (0, 80, 250, 1000, math.inf)

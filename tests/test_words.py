@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from portkey_bridge.schema.prose import plain, sentence
 from portkey_bridge.settings import Settings
-from portkey_bridge.words import plain, sentence
 from tests.support import operation, served
 
 PLAIN = [

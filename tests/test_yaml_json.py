@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.yaml_json import parse
+from portkey_bridge.document.yaml_values import parse
 
 
 def load(text: str) -> Any:

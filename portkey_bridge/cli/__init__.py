@@ -1,0 +1,1 @@
+"""Commands and user-facing text."""

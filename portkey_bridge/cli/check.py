@@ -1,0 +1,313 @@
+"""check: a report for the person who owns the document, with everything in it that costs its readers something.
+
+Each finding names its places, as far as they are known: method, path, pointer, file and line. Nothing is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from typing import Any
+from urllib.parse import urljoin
+
+from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.listing import about_tokens, listed, variables_of
+from portkey_bridge.cli.spec_validator import advise
+from portkey_bridge.cli.terminal import print_json, print_styled, waiting
+from portkey_bridge.document.encoding import text_of
+from portkey_bridge.document.parse import Document, document_of, resource_of
+from portkey_bridge.document.positions import Lines
+from portkey_bridge.document.repairs import Repair, Repairs
+from portkey_bridge.document.sources import Read, others_of, portkey_document, read
+from portkey_bridge.errors import DocumentError
+from portkey_bridge.openapi.model import Api, Skipped
+from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.pointers import decode, encode
+from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.openapi.resources import OTHERS
+from portkey_bridge.openapi.spec_tables import METHODS
+from portkey_bridge.request.servers import server_url
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.views import Views
+from portkey_bridge.settings import Settings
+from portkey_bridge.text import printable
+from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
+
+#: Places of a repair that are kept, places of a finding that a person is shown, and the largest tools that are named.
+KEPT, SHOWN, LARGEST = 100, 10, 10
+
+#: What is said of each kind of finding, in the order of the report.
+KINDS = {
+    "skipped": "left out: these operations are no tools",
+    "repaired": "repaired: read as it can be meant",
+    "undescribed": "not described",
+    "nowhere": "without a server",
+    "many": "too many to list",
+    "advice": "advice of openapi-spec-validator",
+}
+
+#: Components of OpenAPI 3 that have another name in Swagger 2.0.
+MOVED = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
+
+UNDESCRIBED = "a tool has no summary and no description: a model has only its method and path to go by"
+NOWHERE = "a tool has no server with a full URL: name one in the document, or set OPEN_MCP_BASE_URL"
+MANY_TOOLS = "a conversation pays for all of them; start with --discover, or choose some by --tag or --tools"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands, as far as it is known. `file` is None for the document itself."""
+
+    method: str | None = None
+    path: str | None = None
+    pointer: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the owner could mend. `count` is how often it was met, also where not all places are kept."""
+
+    kind: str
+    problem: str
+    places: tuple[Place, ...] = ()
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a model is told of a tool, in bytes of compact JSON; four characters are about a token."""
+
+    name: str
+    bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is said of a document. `credentials` and `servers` count the tools that take them."""
+
+    document: str
+    title: str
+    version: str
+    specification: str
+    operations: int
+    tools: int
+    webhooks: int
+    callbacks: int
+    credentials: dict[str, int]
+    servers: dict[str, int]
+    listing: Size
+    largest: tuple[Size, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
+def print_report(invocation: Invocation) -> int:
+    """Print the report of a document. The exit code is 1 with `--strict` and a finding. Raises SetupError."""
+    report = examine(invocation.settings)
+    if invocation.options.get("json"):
+        print_json(asdict(report))
+    else:
+        _print_words(report)
+    return 1 if report.findings and invocation.options.get("strict") else 0
+
+
+def examine(settings: Settings) -> Report:
+    """Read the document that the settings name, as its owner wrote it. Raises DocumentError."""
+    content = read(settings.spec or str(portkey_document()))
+    read_other = cache(others_of(content.uri, settings.allow_refs))
+    document = document_of(content)
+    repairs = Repairs(KEPT)
+    others: set[str] = set()
+
+    def retrieve(uri: str) -> Document:
+        parsed = resource_of(read_other(uri))
+        others.add(uri)
+        return parsed
+
+    root, sentences = normalize(document_of(content), retrieve, repairs)  # which changes what it is given
+    with waiting("asking the validator"):
+        advice, broken_off = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
+    api = read_api(root, document.uri, repairs, settings.server_variables)
+    tools = build_tools(api)
+    where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))
+    sizes = _sizes(tools, api, settings)
+    notes = set(sentences) - set(repairs.sentences())
+    return Report(
+        document=document.source,
+        title=api.title,
+        version=api.version,
+        specification=str(document.root.get("openapi") or document.root.get("swagger") or "no version"),
+        operations=len(api.operations),
+        tools=len(tools),
+        webhooks=api.webhooks,
+        callbacks=api.callbacks,
+        credentials={name: len(names) for name, names in variables_of(tools).items()},
+        servers=dict(Counter(server.url for tool in tools for server in tool.operation.servers)),
+        listing=Size("all", sum(size.bytes for size in sizes), sum(size.tokens for size in sizes)),
+        largest=tuple(sorted(sizes, key=lambda size: -size.bytes)[:LARGEST]),
+        findings=(
+            *(_of_skipped(operation, where) for operation in api.skipped),
+            *(where.noted(sentence) for sentence in sentences if sentence in notes),
+            *(_of_repair(repair, where) for repair in repairs.found()),
+            *_of_all_tools(tools, api, settings, where),
+            *(Finding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
+        ),
+        notes=(f"The validator has not said all: {broken_off}.",) if broken_off else (),
+    )
+
+
+def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _Where) -> Iterator[Finding]:
+    yield from _of_tools("undescribed", UNDESCRIBED, [tool for tool in tools if not _is_described(tool)], where)
+    yield from _of_tools("nowhere", NOWHERE, [tool for tool in tools if _has_no_server(tool, api, settings)], where)
+    if len(tools) > MANY:
+        yield Finding("many", f"{len(tools)} tools: {MANY_TOOLS}")
+
+
+def _sizes(tools: Sequence[Tool], api: Api, settings: Settings) -> list[Size]:
+    views = Views(Shapes(api.root), portable=True)
+    budget = schema_budget(settings.schema_budget, len(tools))
+    return [_size(tool.name, listed(tool, views, budget)) for tool in tools]
+
+
+def _size(name: str, value: dict[str, Any]) -> Size:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Size(name, len(text.encode()), about_tokens(value))
+
+
+def _is_described(tool: Tool) -> bool:
+    return bool(tool.operation.summary or tool.operation.description)
+
+
+def _has_no_server(tool: Tool, api: Api, settings: Settings) -> bool:
+    return settings.base_url is None and server_url(tool.operation.servers, api.uri) is None
+
+
+def _of_skipped(operation: Skipped, where: _Where) -> Finding:
+    return Finding("skipped", operation.reason, (where.operation(operation.method, operation.path),))
+
+
+def _of_repair(repair: Repair, where: _Where) -> Finding:
+    return Finding("repaired", repair.problem, tuple(map(where.of_repair, repair.places)), repair.count)
+
+
+def _of_tools(kind: str, problem: str, tools: Sequence[Tool], where: _Where) -> Iterator[Finding]:
+    """Yield one finding for all the tools, if there are any."""
+    if tools:
+        places = (where.operation(tool.operation.method, tool.operation.path) for tool in tools)
+        yield Finding(kind, problem, tuple(places), len(tools))
+
+
+class _Where:
+    """Finds places in the text of a document, and in the other files that it refers to."""
+
+    def __init__(self, document: Document, read_any: Read) -> None:
+        self._document = document
+        self._lines = cache(partial(_lines_of, read_any))  # a text is looked at when a place in it is asked for
+
+    def at(self, tokens: Sequence[str]) -> Place:
+        """Give the place that the tokens of a pointer lead to, in the one root or in the document as it was."""
+        if len(tokens) > 1 and tokens[0] == OTHERS:
+            uri = urljoin(self._document.uri, tokens[1])
+            return Place(pointer=_pointer(tokens[2:]), file=tokens[1], line=self._lines(uri).line(tokens[2:]))
+        line = self._lines(self._document.uri).line(_as_written(tokens, self._document.root))
+        return Place(*_method_and_path(tokens), pointer=_pointer(tokens), line=line)
+
+    def operation(self, method: str, path: str) -> Place:
+        """Give the place of an operation; a `method` that no document has stands for the whole path."""
+        if method.lower() in METHODS:
+            return self.at(("paths", path, method.lower()))
+        if " " in method:
+            return self.at(("paths", path))
+        place = self.at(("paths", path, "additionalOperations", method))
+        return Place(method, path, place.pointer, line=place.line)
+
+    def of_repair(self, place: str) -> Place:
+        """Give the place that a repair names: a pointer, a method and a path, or words."""
+        if place.startswith("#"):
+            return self.at([decode(part) for part in place.split("/")[1:]])
+        method, slash, path = place.partition("/")
+        return self.operation(method.strip(), slash + path) if slash else Place()
+
+    def noted(self, sentence: str) -> Finding:
+        """Give the finding of what the parser had to decide, with its line where it told it."""
+        found = re.match(re.escape(self._document.source) + r":(?:(\d+):)? *", sentence)
+        line = int(found[1]) if found and found[1] else None
+        problem = sentence[found.end() :] if found else sentence
+        return Finding("repaired", problem.removesuffix("."), (Place(line=line),))
+
+
+def _lines_of(read_any: Read, uri: str) -> Lines:
+    with suppress(DocumentError, ValueError):
+        return Lines(text_of(read_any(uri)))
+    return Lines("")
+
+
+def _pointer(tokens: Sequence[str]) -> str:
+    return "#" + "".join(f"/{encode(token)}" for token in tokens)
+
+
+def _method_and_path(tokens: Sequence[str]) -> tuple[str | None, str | None]:
+    if len(tokens) < 2 or tokens[0] != "paths":
+        return None, None
+    return (tokens[2].upper() if len(tokens) > 2 and tokens[2] in METHODS else None), tokens[1]
+
+
+def _as_written(tokens: Sequence[str], root: Any) -> Sequence[str]:
+    """Give the tokens in a Swagger 2.0 document, where components lie at the top (`swagger` says where)."""
+    if "swagger" not in root or tokens[:1] != ["components"]:
+        return tokens
+    return [MOVED.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens
+
+
+def _print_words(report: Report) -> None:
+    print_styled((printable(f"{report.title} {report.version}"), "bold"), f"({report.specification}) {report.document}")
+    for name, words in _facts(report):
+        print_styled(f"{name:<13}", words)
+    if report.largest:
+        print_styled()
+        print_styled(("largest tools", "bold cyan"))
+    for size in report.largest:
+        print_styled(f"{size.bytes:>9,} bytes {size.tokens:>8,} tokens ", size.name)
+    for kind, heading in KINDS.items():
+        _print_findings(heading, [finding for finding in report.findings if finding.kind == kind], report.document)
+    print_styled()
+    print_styled(f"{sum(finding.count for finding in report.findings)} findings.", *report.notes)
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    yield "operations", f"{report.operations}"
+    yield "tools", f"{report.tools}"
+    yield "left out", f"{report.webhooks} webhooks and {report.callbacks} callbacks, which the API itself calls"
+    for name, count in report.credentials.items():
+        yield "credential", f"{name} ({count} tools)"
+    for url, count in report.servers.items():
+        yield "server", f"{url} ({count} tools)"
+    yield "listing", f"{report.listing.bytes:,} bytes, about {report.listing.tokens:,} tokens"
+
+
+def _print_findings(heading: str, findings: Sequence[Finding], document: str) -> None:
+    if not findings:
+        return
+    print_styled()
+    print_styled((heading, "bold cyan"))
+    for finding in findings:
+        print_styled(f"- {finding.problem}")
+        for place in finding.places[:SHOWN]:
+            _print_place(place, document)
+        if finding.count > min(SHOWN, len(finding.places)):
+            print_styled(f"    and {finding.count - min(SHOWN, len(finding.places))} more")
+
+
+def _print_place(place: Place, document: str) -> None:
+    file = place.file or document
+    pointer = None if place.method and place.pointer and place.pointer.count("/") == 3 else place.pointer
+    parts = (f"{file}:{place.line}" if place.line else file, place.method, place.path, pointer)
+    print_styled("   ", *(part for part in parts if part))

@@ -1,0 +1,210 @@
+"""The commands `add`, `remove` and `list`: this server in the configuration of MCP clients.
+
+Results go to stdout, words to stderr. No command prints the value of a variable.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.terminal import print_table
+from portkey_bridge.clients.files import (
+    ClientFile,
+    difference,
+    is_readable_by_others,
+    read_client_file,
+    rewrite,
+    with_entry,
+    without_entry,
+)
+from portkey_bridge.clients.registry import (
+    CLIENTS,
+    PROGRAM,
+    Client,
+    System,
+    client_for,
+    entry_for,
+    literals_in,
+    locate,
+    starts_this_program,
+    this_system,
+)
+from portkey_bridge.document.sources import is_url
+from portkey_bridge.errors import ClientFileError, SettingsError
+from portkey_bridge.settings import OPTIONS
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A client's file, and the entries by name that start this program; or why that cannot be said."""
+
+    client: Client
+    path: Path
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def add(invocation: Invocation) -> int:
+    """Write the entry that starts this server into a client's file; 1 if the person says no. Raises SetupError."""
+    options, system = invocation.options, this_system()
+    client, path = client_for(options["client"], system)
+    name = options.get("name", PROGRAM)
+    variables = _variables(options.get("env", ()))
+    command, *arguments = [*_launch(client, system), *_arguments(options, system)]
+    entry = entry_for(client, name, command, arguments, variables)
+    file = read_client_file(client, path)
+    present = file.entries.get(name)
+    if present == entry:
+        _say(f"{name} is set up in {path} in just this way; nothing to do.")
+        return 0
+    new = with_entry(file, name, entry)
+    if options.get("dry_run"):
+        print(difference(file, new, name))
+        return 0
+    if present is not None and not options.get("yes"):
+        print(difference(file, new, name), flush=True)
+        if not _agreed(f"{path} has another {name} already"):
+            return 1
+    backup = rewrite(file, new)
+    _say(f"{name} is {'added to' if present is None else 'replaced in'} {path}." + _kept(backup))
+    _warn_of_secrets(file, entry)
+    _say(f"Restart {client.title.partition(',')[0]} to use it.")
+    return 0
+
+
+def remove(invocation: Invocation) -> int:
+    """Take the entry out of a client's file; one that is not there is as good as removed. Raises SetupError."""
+    options = invocation.options
+    client, path = client_for(options["client"], this_system())
+    name = options.get("name", PROGRAM)
+    file = read_client_file(client, path)
+    if name not in file.entries:
+        _say(f"{name} is not in {path}; nothing to do.")
+        return 0
+    new = without_entry(file, name)
+    if options.get("dry_run"):
+        print(difference(file, new, name))
+        return 0
+    _say(f"{name} is removed from {path}." + _kept(rewrite(file, new)))
+    return 0
+
+
+def show(invocation: Invocation) -> int:
+    """Print in which clients this server is set up; 1 if a client's file cannot be read."""
+    del invocation  # the table has no options
+    found = list(set_up_in(this_system()))
+    rows = [(each.client.name, ", ".join(each.entries) or "-", each.path) for each in found]
+    print_table(("client", "set up as", "file"), [("", rows)])
+    for each in found:
+        if each.problem:
+            _say(each.problem)
+    return int(any(each.problem for each in found))
+
+
+def set_up_in(system: System) -> Iterator[Found]:
+    """Look into the file of every client."""
+    for client in CLIENTS:
+        path = locate(client, system)
+        try:
+            entries = read_client_file(client, path).entries
+        except ClientFileError as error:
+            yield Found(client, path, problem=str(error))
+            continue
+        yield Found(client, path, {name: each for name, each in entries.items() if starts_this_program(client, each)})
+
+
+def _variables(given: Sequence[str]) -> dict[str, str | None]:
+    """Read `KEY=VALUE`, and `KEY` for a reference to the environment. No message repeats a value."""
+    variables: dict[str, str | None] = {}
+    for word in given:
+        key, equals, value = word.partition("=")
+        if not _VARIABLE.fullmatch(key):
+            raise SettingsError(
+                "--env takes KEY=VALUE, or KEY to refer to the environment, with a variable's name as KEY."
+            )
+        variables[key] = value if equals else None
+    return variables
+
+
+def _launch(client: Client, system: System) -> list[str]:
+    """Give the words that start this program: uvx, by its full path where PATH is not known; else the script itself.
+
+    Raises SettingsError where there is neither.
+    """
+    path = system.environ.get("PATH", "")
+    uvx = shutil.which("uvx", path=path)
+    if uvx:
+        return [str(Path(uvx).absolute()) if client.desktop else "uvx", PROGRAM]
+    found = shutil.which(PROGRAM, path=f"{Path(sys.executable).parent}{os.pathsep}{path}")
+    if not found:
+        raise SettingsError(
+            "uvx is not on the PATH. Install uv (https://docs.astral.sh/uv/), which brings it, and run this again."
+        )
+    _say(f"uvx is not on the PATH, so the entry starts {found}, which must stay there.")
+    return [found]
+
+
+def _arguments(options: Mapping[str, Any], system: System) -> list[str]:
+    """Give the options that were typed. A client starts the server in some other folder, so paths become absolute."""
+    arguments = []
+    for option in OPTIONS:
+        if option.field in options and option.metavar is None:
+            arguments.append(option.flag)
+        elif option.field in options:
+            value, absolute = options[option.field], ABSOLUTE.get(option.field)
+            arguments += [option.flag, absolute(value, system.project) if absolute else value]
+    if options.get("env_file"):
+        arguments += ["--env-file", _absolute(options["env_file"], system.project)]
+    return arguments
+
+
+def _absolute(value: str, folder: Path) -> str:
+    return str((folder / Path(value).expanduser()).resolve())
+
+
+#: How the options are made absolute whose values name files, by their fields.
+ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
+    "spec": lambda value, folder: value if is_url(value) else _absolute(value, folder),
+    "files": lambda value, folder: os.pathsep.join(_absolute(each, folder) for each in value.split(os.pathsep) if each),
+}
+
+
+def _agreed(problem: str) -> bool:
+    """Ask on the terminal whether to replace what is there. Raises SettingsError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise SettingsError(f"{problem}. Nothing was changed. To replace it as shown, add --yes.")
+    print(f"{problem}. Replace it as shown? [y/N] ", end="", file=sys.stderr, flush=True)
+    agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
+    if not agreed:
+        _say("Nothing was changed.")
+    return agreed
+
+
+def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
+    """Say who else can read a value that now stands in the file."""
+    literal = literals_in(file.client, entry)
+    if not literal:
+        return
+    names = " and ".join(literal)
+    if is_readable_by_others(file.path):
+        _say(f"warning: others on this machine can read {names} in it. Run: chmod 600 {file.path}")
+    if file.client.shared and file.client.reference:
+        _say(f"warning: {names} must not be committed with it. --env {literal[0]} refers to the environment instead.")
+
+
+def _kept(backup: Path | None) -> str:
+    return f" The file as it was is kept in {backup}." if backup else ""
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr)

@@ -1,0 +1,245 @@
+"""One look at everything that can be wrong. Each finding comes with its remedy; no credential is shown or sent.
+
+Each check yields findings, and a check that raises SetupError has found a problem: its words say what to do. The exit
+code is 1 where a problem was found; a warning leaves it at 0.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import httpx
+
+from portkey_bridge import __version__
+from portkey_bridge.cli.clients import Found, set_up_in
+from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.listing import state, variables_of
+from portkey_bridge.cli.terminal import print_hanging, waiting
+from portkey_bridge.clients.files import is_readable_by_others
+from portkey_bridge.clients.registry import literals_in, this_system, variables_in
+from portkey_bridge.credentials.schemes import needs_credential
+from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.document import cache
+from portkey_bridge.errors import SetupError
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.request.servers import server_url
+from portkey_bridge.serve.load import load_tools
+from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.tools.catalog import Tool
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+
+STYLES = {OK: "green", WARNING: "yellow", PROBLEM: "bold red"}
+
+#: Seconds that a server may take to answer.
+PATIENCE = 5
+
+#: A document may name many servers; the most used are asked.
+SERVERS = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found, and what to do about it if it is not in order."""
+
+    level: str
+    found: str
+    remedy: str = ""
+
+
+def print_checks(invocation: Invocation) -> int:
+    """Check everything and say what was found. The exit code is 1 where something has to be mended."""
+    status = 0
+    for subject, finding in examine(invocation.settings):
+        print_hanging((f"{finding.level:<8}", STYLES[finding.level]), f"{subject:<12}", finding.found, finding.remedy)
+        if finding.level == PROBLEM:
+            status = 1
+    return status
+
+
+def examine(settings: Settings) -> Iterator[tuple[str, Finding]]:
+    """Yield every finding with its subject. What lies on this machine is looked at even where no document is."""
+    yield from (("version", finding) for finding in check_version())
+    try:
+        api, tools = load_tools(settings)
+    except SetupError as error:
+        yield "document", Finding(PROBLEM, str(error))
+    else:
+        for subject, check in OF_DOCUMENT:
+            yield from ((subject, finding) for finding in _found(check(settings, api, tools)))
+    for subject, look in OF_MACHINE:
+        yield from ((subject, finding) for finding in look(settings))
+
+
+def _found(findings: Iterable[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except SetupError as error:
+        yield Finding(PROBLEM, str(error))
+
+
+def check_version() -> Iterator[Finding]:
+    """Tell the versions that a report of a problem should name."""
+    fastmcp = metadata.version("fastmcp")
+    yield Finding(OK, f"portkey-bridge {__version__}, Python {platform.python_version()}, FastMCP {fastmcp}")
+
+
+def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
+    """Tell what is served of the document."""
+    source = f" from {settings.spec}" if settings.spec else ""
+    served = f"{api.title} {api.version}{source}, {len(tools)} tools"
+    if not tools:
+        yield Finding(PROBLEM, served, "Give --spec a document that has operations under `paths`.")
+    elif api.skipped:
+        yield Finding(
+            WARNING,
+            f"{served}, {len(api.skipped)} operations left out",
+            "Correct the document where the lines above say.",
+        )
+    else:
+        yield Finding(OK, served)
+
+
+def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
+    """Tell which variables are set and how many tools can be called. Raises SettingsError."""
+    opens = variables_of(tools)
+    secrets = collect_secrets(opens, settings, api.uri)
+    refuse_lured_credentials(settings, secrets)
+    for name in opens:
+        condition = state(name, settings, api.uri)
+        if "withheld" in condition:
+            yield Finding(
+                WARNING, f"{name} is {condition}", f"If the document may have it, set OPEN_MCP_CREDENTIALS={name}."
+            )
+    closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
+    can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
+    usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
+    if not closed:
+        yield Finding(OK, usable)
+        return
+    best = next(iter(variables_of(closed)))
+    elsewhere = any(
+        best in variables_in(each.client, entry) for each in set_up_in(this_system()) for entry in each.entries.values()
+    )
+    nothing = len(closed) == len(tools) or not secrets
+    remedy = f"Set {best}, here or for a client: portkey-bridge add CLIENT --env {best}=…"
+    yield Finding(PROBLEM if nothing and not elsewhere else WARNING, usable, remedy)
+
+
+def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
+    """Ask every server for its root, without credentials, and tell how it answered."""
+    urls = Counter(settings.base_url or server_url(tool.operation.servers, api.uri) for tool in tools)
+    nowhere = urls.pop(None, 0)
+    if nowhere:
+        yield Finding(
+            PROBLEM if not urls else WARNING,
+            f"{nowhere} of {len(tools)} tools have no server to send to",
+            "Set OPEN_MCP_BASE_URL to the URL of the API.",
+        )
+    with httpx.Client(timeout=PATIENCE, follow_redirects=False) as client:
+        yield from (_ask(client, httpx.URL(url)) for url, _ in urls.most_common(SERVERS) if url is not None)
+
+
+def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
+    shown = url.copy_with(userinfo=b"", query=None)
+    started = time.monotonic()
+    try:
+        with waiting(f"asking {shown}"):
+            status = client.get(shown).status_code
+    except httpx.HTTPError as error:
+        remedy = "Check the address, that the service runs, and the network; OPEN_MCP_BASE_URL names another one."
+        return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
+    answer = f"{shown} answered {status} after {time.monotonic() - started:.1f} s"
+    if status >= 500:
+        return Finding(WARNING, answer, "The service has a problem of its own. Try again later, or look at its log.")
+    return Finding(OK, answer)
+
+
+def check_launcher(settings: Settings) -> Iterator[Finding]:
+    """Tell whether the command is there by which clients start this program."""
+    found = shutil.which("uvx", path=settings.environ.get("PATH", ""))
+    if found:
+        yield Finding(OK, f"clients can start {found}")
+    else:
+        yield Finding(
+            WARNING,
+            "uvx is not on the PATH, and clients start `uvx portkey-bridge`",
+            "Install uv: https://docs.astral.sh/uv/",
+        )
+
+
+def check_clients(settings: Settings) -> Iterator[Finding]:
+    """Tell in which clients this server is set up, and which entries cannot work or show a key to others."""
+    # In the home folder, a client's file for the project is its file for everything.
+    looked_at = list({each.path: each for each in reversed(list(set_up_in(this_system())))}.values())[::-1]
+    yield from (
+        Finding(WARNING, each.problem, "Until then the client may ignore it, too.")
+        for each in looked_at
+        if each.problem
+    )
+    path = settings.environ.get("PATH", "")
+    findings = [_entry(each, name, path) for each in looked_at for name in each.entries]
+    yield from findings or [
+        Finding(
+            WARNING,
+            "this server is set up in no client that this program knows",
+            "Run portkey-bridge add CLIENT; portkey-bridge list names them.",
+        )
+    ]
+
+
+def _entry(found: Found, name: str, path: str) -> Finding:
+    """Tell of one entry in a client's file."""
+    client, entry = found.client, found.entries[name]
+    handed = ", ".join(variables_in(client, entry)) or "no variable"
+    told = f"{client.title} starts it as {name} with {handed}"
+    command = str(entry.get(client.key("command")))
+    again = f"portkey-bridge add {client.name} --name {name}, with the options and variables that it had"
+    if not shutil.which(command, path=path):
+        return Finding(WARNING, f"{told}, but there is no {command}", f"Write the entry anew: {again}.")
+    if client.desktop and not Path(command).is_absolute():
+        return Finding(
+            WARNING,
+            f"{told}, by {command} without its folder, which it may not find",
+            f"Write the entry anew: {again}.",
+        )
+    if literals_in(client, entry) and is_readable_by_others(found.path):
+        return Finding(WARNING, f"{told}, which others on this machine can read", f"Run chmod 600 {found.path}")
+    return Finding(OK, told)
+
+
+def check_cache(settings: Settings) -> Iterator[Finding]:
+    """Tell what is kept from one start to the next, and whether anything can be."""
+    del settings  # no option moves it
+    folder, probe = cache.folder(), cache.name_of("probe", ())
+    cache.write(probe, b"kept")
+    kept = cache.read(probe)
+    cache.forget(probe)
+    if kept is None:
+        yield Finding(
+            WARNING,
+            f"nothing can be kept in {folder}, so each start takes longer",
+            "Make it a folder that you own and may write to, or name another place by XDG_CACHE_HOME.",
+        )
+        return
+    sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]
+    yield Finding(OK, f"{len(sizes)} entries, {sum(sizes) / 1e6:.1f} MB in {folder}")
+
+
+OF_DOCUMENT: tuple[tuple[str, Callable[[Settings, Api, Sequence[Tool]], Iterable[Finding]]], ...] = (
+    ("document", check_document),
+    ("credentials", check_credentials),
+    ("server", check_servers),
+)
+OF_MACHINE: tuple[tuple[str, Callable[[Settings], Iterable[Finding]]], ...] = (
+    ("launcher", check_launcher),
+    ("clients", check_clients),
+    ("cache", check_cache),
+)

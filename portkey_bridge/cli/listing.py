@@ -1,0 +1,165 @@
+"""What is served, for people: the tools, the schema of one, and the variables that open them. Nothing is sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
+from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.openapi.pointers import PointerToNowhere
+from portkey_bridge.schema.bundle import self_contained
+from portkey_bridge.schema.prose import plain, shorten
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.views import Views
+from portkey_bridge.serve.load import load_tools
+from portkey_bridge.settings import Settings
+from portkey_bridge.tools.catalog import Tool, expansion_budget, find_tool, schema_budget
+
+UNTAGGED = "(no tag)"
+
+#: Characters of a summary that a table shows.
+SUMMARY = 80
+
+#: How many tools a table names of those that a variable opens.
+NAMED = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tool as a person looks for it.
+
+    `tokens` is about what a model pays for having it listed; `variables` hold the credentials that it takes.
+    """
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    tags: tuple[str, ...]
+    tokens: int
+    variables: tuple[str, ...]
+
+
+def print_tools(invocation: Invocation) -> int:
+    """List the tools that are served. The exit code is 1 where none is found. Raises SetupError."""
+    api, tools = load_tools(invocation.settings)
+    options = invocation.options
+    views = Views(Shapes(api.root), portable=True)
+    found = [tool for tool in tools if _mentions(tool, options.get("grep"))]
+    budget = schema_budget(invocation.settings.schema_budget, len(tools))
+    with waiting("measuring the tools"):
+        rows = [_row(tool, views, budget) for tool in found]
+    if options.get("json"):
+        print_json([asdict(row) for row in rows])
+    else:
+        columns = ("name", "method", "path", "summary", "tokens")
+        print_table(columns, _by_tag(rows), spare=("path", "method", "summary"))
+    print(
+        f"{len(rows)} of {len(tools)} tools, about {sum(row.tokens for row in rows):,} tokens to list", file=sys.stderr
+    )
+    return 0 if rows else 1
+
+
+def _row(tool: Tool, views: Views, budget: float) -> Row:
+    operation = tool.operation
+    summary = shorten(plain(operation.summary or operation.description), SUMMARY)
+    tokens = about_tokens(listed(tool, views, budget))
+    return Row(tool.name, operation.method, operation.path, summary, operation.tags, tokens, tool.variables)
+
+
+def listed(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
+    """Give what a model is told of a tool: its name, its description and its input schema."""
+    return {"name": tool.name, "description": tool.description, "inputSchema": tool.listed_schema(views, budget)}
+
+
+def about_tokens(value: Mapping[str, Any]) -> int:
+    """Give about how many tokens a value costs as compact JSON. Models differ; four characters a token is usual."""
+    return round(len(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) / 4)
+
+
+def _mentions(tool: Tool, pattern: str | None) -> bool:
+    operation = tool.operation
+    words = (tool.name, f"{operation.method} {operation.path}", operation.summary, operation.description)
+    try:
+        return pattern is None or any(re.search(pattern, text, re.IGNORECASE) for text in words)
+    except re.error as error:
+        raise SettingsError(f"--grep: {pattern!r} is no regular expression ({error}). Correct it.") from error
+
+
+def _by_tag(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+    """Yield the rows under their first tag, tags in the order in which they come up."""
+    order = {tag: at for at, tag in reversed(list(enumerate(map(_first_tag, rows))))}
+    for tag, group in groupby(sorted(rows, key=lambda row: order[_first_tag(row)]), _first_tag):
+        yield tag, [(row.name, row.method, row.path, row.summary, row.tokens) for row in group]
+
+
+def _first_tag(row: Row) -> str:
+    return row.tags[0] if row.tags else UNTAGGED
+
+
+def print_schema(invocation: Invocation) -> int:
+    """Print the input schema of one tool as a listing or an expansion shows it, or in full. Raises SetupError."""
+    api, tools = load_tools(invocation.settings)
+    options = invocation.options
+    tool = find_tool(tools, options["tool"])
+    pointer, asked = options.get("pointer"), invocation.settings.schema_budget
+    try:
+        if options.get("full"):
+            print_json(_full(tool, api, pointer))
+        elif pointer is None:
+            view = Views(Shapes(api.root), portable=True)
+            print_json(tool.listed_schema(view, schema_budget(asked, len(tools))))
+        else:
+            print_json(Views(Shapes(api.root), portable=False).expand(tool.schema, pointer, expansion_budget(asked)))
+    except PointerToNowhere as error:
+        raise SettingsError(str(error)) from error
+    return 0
+
+
+def _full(tool: Tool, api: Api, pointer: str | None) -> Any:
+    """Give what arguments are checked against."""
+    schema = Views(Shapes(api.root), portable=False).locate(tool.schema, pointer or "")
+    return self_contained(schema, api.root) if isinstance(schema, dict) else schema
+
+
+def print_env(invocation: Invocation) -> int:
+    """List the variables of the credentials, never their values. Raises SetupError."""
+    api, tools = load_tools(invocation.settings)
+    opens = variables_of(tools)
+    rows = [(name, state(name, invocation.settings, api.uri), names) for name, names in opens.items()]
+    opened = (lambda names: _some(names, len(tools))) if is_terminal() else ",".join
+    print_table(("variable", "state", "opens"), [("", [(*row, opened(names)) for *row, names in rows])])
+    free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
+    print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
+    return 0
+
+
+def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
+    """Give each variable that holds a credential with the names of the tools that take it, the most used first."""
+    uses = Counter(name for tool in tools for name in tool.variables)
+    return {name: [tool.name for tool in tools if name in tool.variables] for name, _ in uses.most_common()}
+
+
+def state(name: str, settings: Settings, document_uri: str) -> str:
+    """Tell whether the variable of a credential is set, and whether the document gets it. Raises SettingsError."""
+    if name in collect_secrets([name], settings, document_uri):
+        return "set in .env" if name in settings.from_dotenv else "set"
+    if is_withheld(name, settings, document_uri):
+        return f"set, but withheld until OPEN_MCP_CREDENTIALS={name}"
+    return "not set"
+
+
+def _some(names: Sequence[str], total: int) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{len(names)} of {total} tools: {', '.join(names[:NAMED])}{more}"

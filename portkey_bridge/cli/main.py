@@ -1,0 +1,168 @@
+"""The command line: words to a person, and exit codes.
+
+0 done; 1 the command found something wrong; 2 something that the person can mend: an option, a variable, the document;
+130 interrupted; 141 nobody reads the output any more. Results go to stdout, words to stderr.
+The table COMMANDS is the only place where a command is declared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import gc
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from portkey_bridge import __version__
+from portkey_bridge.cli.commands import COMMANDS, SERVE
+from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.errors import SetupError
+from portkey_bridge.serve.warm_start import Opening
+from portkey_bridge.settings import OPTIONS, read_settings
+from portkey_bridge.text import printable
+
+DESCRIPTION = "Serves an API that has an OpenAPI document as tools of the Model Context Protocol, over stdio."
+
+
+EPILOG = """examples:
+  portkey-bridge demo                     see it work, without a key or a network
+  portkey-bridge add cursor --env X_PORTKEY_API_KEY
+                                          set it up in a client (list names them)
+  portkey-bridge doctor                   see whether everything is in place
+  portkey-bridge tools --grep prompt      look for a tool
+  portkey-bridge call listmodels          call one from the shell
+  portkey-bridge                          serve the Portkey API to a client
+  portkey-bridge --spec petstore.yaml     serve another API
+  portkey-bridge check petstore.yaml      see what is wrong with a document
+
+exit codes:
+  0  done
+  1  the command found something wrong
+  2  something to mend: an option, a variable, the document
+  130  interrupted, 141  the reader of the output went away
+"""
+
+
+#: The heading of the options that decide what is served and how.
+SETTINGS = "settings"
+
+
+_VARIABLE = re.compile(r"--[A-Z][A-Z0-9_]*=")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and what to do about it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"portkey-bridge: {message}; see {self.prog} --help\n")
+
+
+def main(typed: Sequence[str], opening: Opening | None = None) -> int:
+    """Run the command line and give the exit code. `opening` is what answers a client meanwhile."""
+    try:
+        status = _run(typed, opening)
+        sys.stdout.flush()
+    except SetupError as error:
+        print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # as in `portkey-bridge tools | head`
+        _close_output()
+        return 141
+    except OSError as error:
+        _close_output()
+        print(f"portkey-bridge: the system says {error}. Check where the output goes, and its room.", file=sys.stderr)
+        return 2
+    return status
+
+
+def _close_output() -> None:
+    """Let the last flush, which Python does at the end, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(typed: Sequence[str], opening: Opening | None) -> int:
+    parser = build_parser()
+    words = _spelled_out(typed)
+    _refuse_unknown_options(parser, words)
+    options = vars(parser.parse_args(words))
+    name = options.pop("command", None) or SERVE.name
+    command = next(command for command in COMMANDS if command.name == name)
+    settings = read_settings(options, os.environ, options.get("env_file"))
+    if command is not SERVE:
+        gc.enable()
+    module, _, function = command.run.partition(":")
+    run: Callable[[Invocation], int] = getattr(import_module(module), function)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `__main__` has it until all is imported
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run(Invocation(settings, options, typed, opening))
+
+
+def _spelled_out(typed: Sequence[str]) -> Sequence[str]:
+    """Spell `--KEY=VALUE` out as `--env=KEY=VALUE` for a command that takes variables."""
+    takes = {command.name for command in COMMANDS if any(own.flag == "--env" for own in command.arguments)}
+    if takes.isdisjoint(typed):
+        return typed
+    return ["--env=" + word.removeprefix("--") if _VARIABLE.match(word) else word for word in typed]
+
+
+def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str]) -> None:
+    """Name the first option that nobody knows, before argparse takes the word behind it for a command."""
+    own = {argument.flag for command in COMMANDS for argument in command.arguments}
+    known = {option.flag for option in OPTIONS} | own | {"--env-file", "--version", "--help", "-h"}
+    for flag in (word.partition("=")[0] for word in typed if word.startswith("--")):
+        if flag not in known:
+            near = [f"{flag}=VALUE"] if flag.isupper() else difflib.get_close_matches(flag, known, n=1)
+            parser.error(f"unknown option {flag}" + (f", did you mean {near[0]}?" if near else ""))
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Names a command's own options in its usage; the settings, which most commands share, have their section."""
+
+    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        own = [action for action in actions if action.container.title != SETTINGS]
+        super().add_usage(usage, own, groups, prefix)
+
+
+#: What every parser here is told.
+_MANNERS: Mapping[str, Any] = {
+    "formatter_class": _Help,
+    "argument_default": argparse.SUPPRESS,
+    "allow_abbrev": False,
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Give the parser of the whole command line."""
+    parser = _Parser(prog="portkey-bridge", description=DESCRIPTION, epilog=EPILOG, **_MANNERS)
+    version = f"portkey-bridge {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", parser_class=_Parser)
+    _add_settings(parser)
+    for command in COMMANDS:
+        description = f"{command.help[:1].upper()}{command.help[1:]}."
+        subparser = commands.add_parser(
+            command.name, help=command.help, description=description, epilog=command.epilog, **_MANNERS
+        )
+        for argument in command.arguments:
+            subparser.add_argument(argument.flag, **argument.details)
+        if command.serves:
+            _add_settings(subparser)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(SETTINGS, "Each but --env-file has a variable, which it wins over.")
+    for option in OPTIONS:
+        text = f"{option.help} ({option.variable})"
+        if option.metavar is None:
+            group.add_argument(option.flag, dest=option.field, action="store_true", help=text)
+        else:
+            group.add_argument(option.flag, dest=option.field, metavar=option.metavar, help=text)
+    group.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")

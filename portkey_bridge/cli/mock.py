@@ -1,0 +1,22 @@
+"""The command that serves the mock API."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from portkey_bridge.mock.app import _listening, _server, mock_app
+from portkey_bridge.serve.load import load_api
+
+if TYPE_CHECKING:
+    from portkey_bridge.cli.invocation import Invocation
+
+
+def serve_mock(invocation: Invocation) -> int:
+    """Serve a mock of the document that the settings name until Ctrl-C. Raises SetupError before it listens."""
+    api = load_api(invocation.settings)
+    app = mock_app(api)
+    with _listening(invocation.options.get("port", 0)) as (listener, url):
+        print(f"portkey-bridge mocks {api.title} at {url}", file=sys.stderr)
+        _server(app).run(sockets=[listener])
+    return 0

@@ -1,0 +1,42 @@
+"""The command that serves tools over stdin and stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from portkey_bridge import __version__
+from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.serve.load import load_api
+from portkey_bridge.serve.server import build_server, lasting
+from portkey_bridge.settings import DOTENV
+from portkey_bridge.text import printable
+
+
+def _files_of(invocation: Invocation, api: Api) -> list[Path] | None:
+    """Give all files that decide what is served; None where more than files and what was typed does."""
+    settings, env_file = invocation.settings, Path(invocation.options.get("env_file") or DOTENV)
+    interpolates = env_file.is_file() and b"$" in env_file.read_bytes()
+    configures = os.environ["FASTMCP_ENV_FILE"] != os.devnull
+    if settings.origin_from_dotenv or interpolates or configures or not all(map(is_file, api.resources)):
+        return None
+    return [Path(settings.spec or portkey_document()), *map(path_of, api.resources), env_file, *settings.files]
+
+
+def serve_stdio(invocation: Invocation) -> int:
+    """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
+    if invocation.settings.spec == STDIN:
+        raise SettingsError("standard input is the client's while tools are served. Give --spec a file or a URL.")
+    with lasting():
+        api = load_api(invocation.settings)
+        server = build_server(api, invocation.settings)
+    server.opening = invocation.opening or server.opening
+    if files := _files_of(invocation, api):
+        server.opening.keep(files)
+    print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
+    server.run("stdio", show_banner=False, log_level="WARNING")
+    return 0

@@ -1,0 +1,118 @@
+"""What openapi-spec-validator says of a document, as advice to its owner, never as a gate.
+
+The validator comes to an end when it likes, so it works in a child process with bounded time and memory. That gets the
+document on standard input, in a form in which aliases stay as small as they were written, and gives one JSON line for
+each error.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import Any, NamedTuple
+
+from portkey_bridge.document.parse import Document
+from portkey_bridge.document.repairs import summarize
+from portkey_bridge.errors import DocumentError
+
+#: Errors that are told, and characters of each.
+TOLD, LENGTH = 20, 300
+
+#: Seconds that the validator may take, and bytes of memory.
+PATIENCE, MEMORY = 30, 4_000_000_000
+
+
+class Advice(NamedTuple):
+    """One error: the tokens of the pointer to it, as far as the validator knows, and what it says."""
+
+    tokens: tuple[str, ...]
+    problem: str
+
+
+def advise(document: Document, others: Mapping[str, Any]) -> tuple[list[Advice], str]:
+    """Give what the validator says of the document as it is written, and why that is not all of it, if so.
+
+    `others` are the contents of what it refers to, by their URIs: the validator reads nothing itself.
+    """
+    given = marshal.dumps((document.uri, document.root, dict(others)))
+    command = [sys.executable, "-P", "-m", __name__]
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, timeout=PATIENCE, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired as expired:
+        return _read(expired.stdout or b""), f"it was stopped after {PATIENCE} seconds"
+    said = _read(done.stdout)
+    if done.returncode:
+        return said, f"it broke off ({_reason(done.stderr) or f'exit code {done.returncode}'})"
+    return said[:TOLD], f"there is more behind the first {TOLD}" if len(said) > TOLD else ""
+
+
+def _read(lines: bytes) -> list[Advice]:
+    return [Advice(tuple(tokens), problem) for tokens, problem in map(json.loads, lines.splitlines())]
+
+
+def _reason(stderr: bytes) -> str:
+    """Give the last line of a traceback."""
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return summarize(lines[-1], 200) if lines else ""
+
+
+def main() -> None:
+    """Be the child process."""
+    _bound_memory()
+    uri, root, others = marshal.load(sys.stdin.buffer)  # noqa: S302  # only the parent writes there
+    for line in islice(_distinct(json.dumps(_told(error, root)) for error in _errors(uri, root, others)), TOLD + 1):
+        print(line, flush=True)
+
+
+def _distinct(lines: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for line in lines:
+        if line not in seen:
+            yield line
+        seen.add(line)
+
+
+def _bound_memory() -> None:
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def _errors(uri: str, root: Any, others: Mapping[str, Any]) -> Iterator[Any]:
+    from openapi_spec_validator.shortcuts import get_validator_cls
+
+    def known(uri: str) -> Any:
+        if uri not in others:
+            raise DocumentError(uri, "is not read", "Correct what refers to it.")
+        return others[uri]
+
+    handlers = dict.fromkeys(("<all_urls>", "file", "http", "https"), known)
+    validator: Any = type("Validator", (get_validator_cls(root),), {"resolver_handlers": handlers})
+    yield from validator(root, base_uri=uri).iter_errors()
+
+
+def _told(error: Any, root: Any) -> tuple[list[str], str]:
+    """Give the tokens to an error and what it says; no tokens where the validator lost the way to a schema."""
+    while error.context:  # of a union's branches, the error in the one that fits furthest
+        error = max(error.context, key=lambda below: len(below.absolute_path))
+    tokens = [str(token) for token in error.absolute_path]
+    return tokens if _leads_somewhere(error.absolute_path, root) else [], summarize(error.message, LENGTH)
+
+
+def _leads_somewhere(path: Iterable[Any], value: Any) -> bool:
+    try:
+        for token in path:
+            value = value[token]
+    except (LookupError, TypeError):
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

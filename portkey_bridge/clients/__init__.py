@@ -1,0 +1,1 @@
+"""Entries in MCP clients' configuration files; everything else in a file stays byte for byte."""

@@ -1,0 +1,239 @@
+"""YAML edited at the spans that PyYAML's marks give.
+
+New entries are written in block style, with strings that need it in the double quotes of JSON (YAML 1.2.2 section
+7.3.1), so that readers of YAML 1.1 and 1.2 agree on them. Inside a flow collection they are JSON, which is flow style.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from portkey_bridge.clients.spans import (
+    Edit,
+    Path,
+    String,
+    Unreadable,
+    edited,
+    indented,
+    line_end,
+    line_indentation,
+    newline_of,
+    unreadable,
+    without_lines,
+)
+from portkey_bridge.document import yaml_values as yaml_json
+
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+_STEP = 2
+_NULL = "tag:yaml.org,2002:null"
+
+
+def read(text: str) -> Any:
+    """Give the value; an empty text is an empty object. Raises Unreadable."""
+    try:
+        parsed = yaml_json.parse(text)
+    except yaml.MarkedYAMLError as error:
+        raise _unreadable(error) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise Unreadable(" ".join(str(error).split()), 1, 1) from None
+    if parsed.has_more:
+        raise Unreadable("there is more than one document in it", 1, 1)
+    return {} if parsed.value is None else parsed.value
+
+
+def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: bool = False) -> str:
+    """Add or replace the entry of a name. Raises Unreadable."""
+    root = _compose(text)
+    if root is None:
+        block = _block({container: [entry] if listed else {name: entry}})
+        lead = text if not text or text.endswith("\n") else text + newline_of(text)
+        return lead + indented(block, "", newline_of(text)) + newline_of(text)
+    content = [entry] if listed else {name: entry}
+    pair = _pair(text, root, container)
+    if pair is None:
+        return edited(text, _added(text, root, container, content))
+    key, value = pair
+    parent = _collection(text, value)
+    if parent is None:
+        return edited(text, *_opened(text, root, key, value, content))
+    present = _present(text, parent, name)
+    if present is None:
+        return edited(text, _added(text, parent, name, entry))
+    start, end = present
+    if parent.flow_style:
+        return edited(text, Edit(start, end, _flow(content)[1:-1]))
+    block = indented(_block(entry if listed else content), " " * _column(text, start), newline_of(text))
+    return edited(text, Edit(start, end, block))
+
+
+def drop(text: str, container: str, name: str) -> str:
+    """Remove the entry of a name. Raises Unreadable."""
+    root = _compose(text)
+    pair = _pair(text, root, container) if root else None
+    parent = _collection(text, pair[1]) if pair else None
+    present = _present(text, parent, name) if parent else None
+    if pair is None or parent is None or present is None:
+        return text
+    if parent.flow_style:
+        return edited(text, _removed_from_flow(text, *present))
+    start, end = present
+    begin = text.rindex("-", 0, start) if isinstance(parent, yaml.SequenceNode) else start
+    lines = without_lines(text, begin, line_end(text, end))
+    if len(parent.value) > 1:
+        return edited(text, lines)
+    colon = text.index(":", pair[0].end_mark.index) + 1
+    return edited(text, Edit(colon, colon, " []" if isinstance(parent, yaml.SequenceNode) else " {}"), lines)
+
+
+def strings(text: str) -> Iterator[String]:
+    """Give every string value. One that an alias repeats is given once for each path."""
+    root = _compose(text)
+    return iter(()) if root is None else _strings(root, (), frozenset())
+
+
+def _strings(node: yaml.Node, path: Path, above: frozenset[int]) -> Iterator[String]:
+    if id(node) in above:
+        return
+    if isinstance(node, yaml.ScalarNode) and node.start_mark.index < node.end_mark.index:
+        yield String(path, node.start_mark.index, node.end_mark.index)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _strings(value, (*path, str(key.value)), above | {id(node)})
+    if isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _strings(value, (*path, _name(value) or index), above | {id(node)})
+
+
+def _compose(text: str) -> yaml.MappingNode | None:
+    try:
+        root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        raise _unreadable(error) from None
+    if root is None or root.tag == _NULL:
+        return None
+    if not isinstance(root, yaml.MappingNode):
+        raise unreadable(text, root.start_mark.index, "a mapping is expected here")
+    return root
+
+
+def _unreadable(error: yaml.MarkedYAMLError) -> Unreadable:
+    mark = error.problem_mark or error.context_mark
+    return Unreadable(error.problem or "it is no YAML", mark.line + 1 if mark else 1, mark.column + 1 if mark else 1)
+
+
+def _pair(text: str, node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """Give the key and the value that count: readers that allow a key twice take the last."""
+    if not isinstance(node, yaml.MappingNode):
+        raise unreadable(text, node.start_mark.index, "a mapping is expected here")
+    return next((pair for pair in reversed(node.value) if pair[0].value == key), None)
+
+
+def _name(node: yaml.Node) -> str | None:
+    """Give the name that an item of a list has."""
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next((value.value for key, value in node.value if key.value == "name"), None)
+
+
+def _present(text: str, parent: yaml.Node, name: str) -> tuple[int, int] | None:
+    """Give the span of the entry: from its key, or in a list from its first one, to its last value."""
+    if isinstance(parent, yaml.SequenceNode):
+        found = next((node for node in parent.value if _name(node) == name), None)
+        return found and (found.start_mark.index, _end(text, found))
+    pair = _pair(text, parent, name)
+    return pair and (pair[0].start_mark.index, max(_end(text, pair[0]), _end(text, pair[1])))
+
+
+def _end(text: str, node: yaml.Node) -> int:
+    """Give where the last character of a node is. The marks of block collections and scalars lie behind blank lines."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return max(_end(text, child) for child in (last if isinstance(last, tuple) else (last,)))
+    start, end = node.start_mark.index, node.end_mark.index
+    return start + len(text[start:end].rstrip())
+
+
+def _column(text: str, at: int) -> int:
+    return at - text.rfind("\n", 0, at) - 1
+
+
+def _collection(text: str, node: yaml.Node) -> yaml.CollectionNode | None:
+    """Give the value of a key as a collection; None for null, and for empty brackets without a comment in them."""
+    if not isinstance(node, yaml.CollectionNode):
+        if node.tag != _NULL:
+            raise unreadable(text, node.start_mark.index, "a collection is expected here")
+        return None
+    return node if text[node.start_mark.index + 1 : node.end_mark.index - 1].strip() else None
+
+
+def _added(text: str, parent: yaml.CollectionNode, name: str, value: Any) -> Edit:
+    """Put an entry behind the last one of a collection."""
+    content: Any = [value] if isinstance(parent, yaml.SequenceNode) else {name: value}
+    if not parent.value:
+        first = parent.start_mark.index + 1
+        return Edit(first, first, _flow(content)[1:-1])
+    last = parent.value[-1]
+    end = max(_end(text, node) for node in (last if isinstance(last, tuple) else (last,)))
+    if parent.flow_style:
+        return Edit(end, end, ", " + _flow(content)[1:-1])
+    place = line_end(text, end)
+    first = text.rindex("-", 0, _start(last)) if isinstance(parent, yaml.SequenceNode) else _start(parent.value[0])
+    indent = newline_of(text) + line_indentation(text, first)
+    return Edit(place, place, indent + _block(content).replace("\n", indent))
+
+
+def _start(item: Any) -> int:
+    """Give where an item of a collection starts: its key, or in a list the node itself."""
+    node = item[0] if isinstance(item, tuple) else item
+    start: int = node.start_mark.index
+    return start
+
+
+def _opened(text: str, root: yaml.MappingNode, key: yaml.Node, value: yaml.Node, content: Any) -> Iterator[Edit]:
+    """Give a key that has nothing yet its first entry, in block style on the lines below it."""
+    start, end = value.start_mark.index, value.end_mark.index
+    if root.flow_style:
+        yield Edit(start, end, _flow(content))
+        return
+    yield Edit(len(text[:start].rstrip(" \t")), end)
+    indent = newline_of(text) + " " * (key.start_mark.column + _STEP)
+    place = line_end(text, end)
+    yield Edit(place, place, indent + _block(content).replace("\n", indent))
+
+
+def _removed_from_flow(text: str, start: int, end: int) -> Edit:
+    before, after = re.search(r"\s*,\s*\Z", text[:start]), re.compile(r"\s*,\s*").match(text, end)
+    if after and not before:
+        return Edit(start, after.end())
+    return Edit(before.start() if before else start, end)
+
+
+def _flow(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _block(value: Any) -> str:
+    """Give a value in block style, without the last line's ending."""
+    if isinstance(value, Mapping) and value:
+        return "\n".join(f"{_scalar(key)}:{_below(child)}" for key, child in value.items())
+    if isinstance(value, list) and value:
+        return "\n".join("- " + _block(child).replace("\n", "\n  ") for child in value)
+    return _scalar(value)
+
+
+def _below(value: Any) -> str:
+    """Give what stands behind a key: on the same line, or on indented lines below."""
+    if isinstance(value, Mapping | list) and value:
+        return "\n  " + _block(value).replace("\n", "\n  ")
+    return " " + _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and yaml.safe_load(value) == value:
+        return value
+    return _flow(value)

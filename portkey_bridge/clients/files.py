@@ -1,0 +1,202 @@
+"""A client's configuration file is changed in one place only, or not at all.
+
+A change is kept only if the new text, read again, is the old value with this one entry changed. It reaches the disk in
+one step: killed at any moment, the file is the old or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portkey_bridge.clients.registry import Client, entries_in, is_reference, starts_this_program
+from portkey_bridge.clients.spans import Edit, String, Unreadable, edited
+from portkey_bridge.errors import ClientFileError
+
+_BOM = "\ufeff"
+_MASK = '"***"'
+_OTHER_MASK = '"*** (another value)"'
+
+
+@dataclass(frozen=True)
+class ClientFile:
+    """A file as it was read. `content` is None where there is no file yet; `text` is without a byte order mark."""
+
+    client: Client
+    path: Path
+    content: bytes | None
+    text: str
+
+    @property
+    def entries(self) -> Mapping[str, Mapping[str, Any]]:
+        """Give the entries by name."""
+        return dict(entries_in(self.client, self.client.format.read(self.text)))
+
+
+def read_client_file(client: Client, path: Path) -> ClientFile:
+    """Read a client's file and see that it parses. Raises ClientFileError with line and column."""
+    try:
+        content = path.read_bytes() if path.exists() else None
+        text = (content or b"").decode().removeprefix(_BOM)
+        client.format.read(text)
+    except Unreadable as error:
+        raise _refused(path, error) from None
+    except UnicodeDecodeError as error:
+        raise ClientFileError(f"{path}: byte {error.start + 1} is no UTF-8. Save the file as UTF-8.") from None
+    except OSError as error:
+        raise ClientFileError(f"{path}: cannot be read ({error.strerror}). Check its mode and owner.") from None
+    return ClientFile(client, path, content, text)
+
+
+def with_entry(file: ClientFile, name: str, entry: Mapping[str, Any]) -> str:
+    """Give the file's text with an entry added or replaced. Raises ClientFileError."""
+    client = file.client
+    text = file.text if file.text.strip() else client.fresh or file.text
+    try:
+        new = client.format.put(text, client.container, name, entry, client.listed)
+        _see_only_entry_changed(client, text, new, name, entry)
+    except Unreadable as error:
+        raise _refused(file.path, error) from None
+    return new
+
+
+def without_entry(file: ClientFile, name: str) -> str:
+    """Give the file's text with an entry removed. Raises ClientFileError."""
+    client = file.client
+    try:
+        new = client.format.drop(file.text, client.container, name)
+        _see_only_entry_changed(client, file.text, new, name, None)
+    except Unreadable as error:
+        raise _refused(file.path, error) from None
+    return new
+
+
+def difference(file: ClientFile, new: str, name: str) -> str:
+    """Give a unified diff of the changed lines, in which no secret stands.
+
+    Of the file's values only those of this entry are shown, and of those not the ones of its variables. Lines around
+    are left out, because a comment in them may hold a secret, too.
+    """
+    present = file.entries.get(name)
+    known = None if present is None else _texts(file.client, file.text)
+    lines = difflib.unified_diff(
+        _masked(file.client, file.text, name, None).splitlines(),
+        _masked(file.client, new, name, known).splitlines(),
+        str(file.path) if file.content is not None else os.devnull,
+        str(file.path),
+        n=0,
+        lineterm="",
+    )
+    return "\n".join(lines)
+
+
+def rewrite(file: ClientFile, new: str) -> Path | None:
+    """Put a new text in the place of the file that was read, and give the backup if one was made.
+
+    A link is followed; mode and owner stay; a new file is for its owner only. Raises ClientFileError.
+    """
+    target = Path(os.path.realpath(file.path))
+    mark = _BOM if (file.content or b"").startswith(_BOM.encode()) else ""
+    try:
+        if (target.read_bytes() if target.exists() else None) != file.content:
+            raise ClientFileError(f"{file.path}: another program has changed it just now. Run this again.")
+        backup = target.with_name(target.name + ".bak")
+        needed = file.content is not None and not backup.exists()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if needed:
+            _write(backup, file.content or b"", like=target)
+        _write(target, (mark + new).encode(), like=target)
+    except OSError as error:
+        raise ClientFileError(f"{file.path}: cannot be written ({error.strerror}). It is as it was.") from None
+    return backup if needed else None
+
+
+def is_readable_by_others(path: Path) -> bool:
+    """Tell whether group or world may read a file; never on Windows, where the mode does not say."""
+    return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def _refused(path: Path, error: Unreadable) -> ClientFileError:
+    return ClientFileError(
+        f"{path}:{error.line}:{error.column}: {error.problem}. It is left as it is. Correct it and run this again."
+    )
+
+
+def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry: Mapping[str, Any] | None) -> None:
+    """Raise Unreadable where an edit did something else than it should."""
+    rest, _ = _apart(client, client.format.read(old), name)
+    with contextlib.suppress(Unreadable):
+        if _apart(client, client.format.read(new), name) == (rest, [] if entry is None else [entry]):
+            return
+    raise Unreadable(f"{client.container} is written in a way that this program cannot edit; do it by hand", 1, 1)
+
+
+def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, list[Any]]:
+    """Give a configuration without the entry, and the entry. A container without entries is as good as none."""
+    others = value.get(client.container)
+    if isinstance(others, list):
+        others = [item for item in others if not isinstance(item, Mapping) or item.get("name") != name]
+    if isinstance(others, Mapping):
+        others = {key: entry for key, entry in others.items() if key != name}
+    rest = {key: child for key, child in value.items() if key != client.container}
+    return (rest, others or None), [entry for key, entry in entries_in(client, value) if key == name]
+
+
+def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, str]] | None) -> str:
+    """Give the text with a mask for each string that nobody is to see, and another mask for one that is not `known`."""
+    entry = dict(entries_in(client, client.format.read(text))).get(name, {})
+    ours = starts_this_program(client, entry)
+    edits: dict[tuple[int, int], Edit] = {}
+    for string in client.format.strings(text):
+        raw = text[string.start : string.end]
+        own = string.path[:2] == (client.container, name)
+        if not own or not _is_shown(client, string, raw, ours):
+            changed = own and known is not None and (string.path, raw) not in known
+            edits[string.start, string.end] = Edit(string.start, string.end, _OTHER_MASK if changed else _MASK)
+    return edited(text, *edits.values())
+
+
+def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
+    """Tell whether a string of the entry may be seen."""
+    key = string.path[2] if len(string.path) > 2 else None
+    if key == client.key("command"):
+        return True
+    if key == client.key("env"):
+        return is_reference(client, raw.strip("\"'"))
+    return ours and key in (client.key("args"), client.forwards, *client.extra) and not re.search(r"://[^/]*@", raw)
+
+
+def _texts(client: Client, text: str) -> frozenset[tuple[Any, str]]:
+    return frozenset((string.path, text[string.start : string.end]) for string in client.format.strings(text))
+
+
+def _write(path: Path, content: bytes, like: Path) -> None:
+    """Write a file in one step, with the mode and the owner of another one."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if like.exists():
+            _take_after(Path(temporary), like.stat())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _take_after(path: Path, status: os.stat_result) -> None:
+    own = path.stat()
+    if os.name == "posix" and (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
+        os.chown(path, status.st_uid, status.st_gid)
+    path.chmod(stat.S_IMODE(status.st_mode))

@@ -1,0 +1,348 @@
+"""MCP clients: where each keeps its configuration, and what an entry looks like there.
+
+The table CLIENTS is the only place where a client is declared. Nothing here reads a file's content or writes one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+from portkey_bridge.clients import edit_jsonc as jsonc
+from portkey_bridge.clients import edit_toml as toml_spans
+from portkey_bridge.clients import edit_yaml as yaml_spans
+from portkey_bridge.clients.spans import Format, Unreadable
+from portkey_bridge.errors import SettingsError
+
+PROGRAM = "portkey-bridge"
+
+LINUX, MACOS, WINDOWS = "linux", "darwin", "win32"
+
+#: A folder's name in CLIENTS: the variable that moves it, and where it is in the home folder without the variable.
+FOLDERS: Mapping[str, tuple[str | None, str]] = {
+    "project": (None, ""),
+    "home": (None, ""),
+    "library": (None, "Library/Application Support"),
+    "xdg": ("XDG_CONFIG_HOME", ".config"),
+    "appdata": ("APPDATA", "AppData/Roaming"),
+    "localappdata": ("LOCALAPPDATA", "AppData/Local"),
+    "claude": ("CLAUDE_CONFIG_DIR", ""),
+    "codex": ("CODEX_HOME", ".codex"),
+    "continue": ("CONTINUE_GLOBAL_DIR", ".continue"),
+}
+
+#: Files as (folder, path in it). The first whose folder exists is meant, else the first without a star.
+Files = Sequence[tuple[str, str]]
+
+#: Stands in CLIENTS for the name of a variable or of the server.
+NAME = "NAME"
+
+JSON, TOML, YAML = cast(Format, jsonc), cast(Format, toml_spans), cast(Format, yaml_spans)
+
+
+def _everywhere(folder: str, path: str) -> Mapping[str, Files]:
+    return {system: [(folder, path)] for system in (LINUX, MACOS, WINDOWS)}
+
+
+def _settings(path: str) -> Mapping[str, Files]:
+    """Give the file of an application that keeps its settings where its system wants them."""
+    return {LINUX: [("xdg", path)], MACOS: [("library", path)], WINDOWS: [("appdata", path)]}
+
+
+def _after(first: tuple[str, str], files: Mapping[str, Files], *systems: str) -> Mapping[str, Files]:
+    """Put a file before the others, on these systems."""
+    return {system: [first, *known] if system in systems else known for system, known in files.items()}
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client, or one of its files.
+
+    `container` is the key under which its servers stand, by name or, where `listed`, in a list. An entry is `extra`
+    with `command`, `args` and `env`, which `keys` may call otherwise. A value refers to an environment variable as
+    `reference` says, or its name stands in the list `forwards`, or it cannot. `desktop` marks an application that
+    starts without a shell, and so without its PATH. `fresh` is what a new file holds besides.
+    """
+
+    name: str
+    title: str
+    files: Mapping[str, Files]
+    container: str = "mcpServers"
+    format: Format = JSON
+    reference: str | None = None
+    forwards: str | None = None
+    desktop: bool = False
+    listed: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    fresh: str = ""
+
+    def key(self, key: str) -> str:
+        """Give what this client calls `command`, `args` or `env`."""
+        return self.keys.get(key, key)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the file lies in a project, for everybody who works on it."""
+        return any(folder == "project" for files in self.files.values() for folder, _ in files)
+
+
+CLIENTS = (
+    Client(
+        "claude-desktop",
+        "Claude Desktop",
+        # Installed from a Windows package, it sees a folder of its own in place of the usual one.
+        _after(
+            ("localappdata", "Packages/Claude_*/LocalCache/Roaming/Claude/claude_desktop_config.json"),
+            _settings("Claude/claude_desktop_config.json"),
+            WINDOWS,
+        ),
+        desktop=True,
+    ),
+    Client("claude-code", "Claude Code", _everywhere("claude", ".claude.json"), reference="${NAME}"),
+    Client("claude-code-project", "Claude Code, this folder", _everywhere("project", ".mcp.json"), reference="${NAME}"),
+    Client("cursor", "Cursor", _everywhere("home", ".cursor/mcp.json"), reference="${env:NAME}", desktop=True),
+    Client(
+        "cursor-project", "Cursor, this folder", _everywhere("project", ".cursor/mcp.json"), reference="${env:NAME}"
+    ),
+    Client(
+        "vscode",
+        "VS Code",
+        _settings("Code/User/mcp.json"),
+        "servers",
+        reference="${env:NAME}",
+        desktop=True,
+        extra={"type": "stdio"},
+    ),
+    Client(
+        "vscode-project",
+        "VS Code, this folder",
+        _everywhere("project", ".vscode/mcp.json"),
+        "servers",
+        reference="${env:NAME}",
+        extra={"type": "stdio"},
+    ),
+    Client(
+        "windsurf",
+        "Windsurf",
+        _everywhere("home", ".codeium/windsurf/mcp_config.json"),
+        reference="${env:NAME}",
+        desktop=True,
+    ),
+    Client(
+        "cline",
+        "Cline",
+        # Versions before the shared folder keep it with the editor's data.
+        _after(
+            ("home", ".cline/data/settings/cline_mcp_settings.json"),
+            _settings("Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json"),
+            LINUX,
+            MACOS,
+            WINDOWS,
+        ),
+        reference="${env:NAME}",
+        desktop=True,
+    ),
+    Client("gemini-cli", "Gemini CLI", _everywhere("home", ".gemini/settings.json"), reference="${NAME}"),
+    Client(
+        "zed",
+        "Zed",
+        {
+            LINUX: [("xdg", "zed/settings.json")],
+            MACOS: [("home", ".config/zed/settings.json")],
+            WINDOWS: [("appdata", "Zed/settings.json")],
+        },
+        "context_servers",
+        desktop=True,
+        extra={"source": "custom"},
+    ),
+    Client("codex", "Codex", _everywhere("codex", "config.toml"), "mcp_servers", TOML, forwards="env_vars"),
+    Client(
+        "goose",
+        "Goose",
+        {
+            LINUX: [("xdg", "goose/config.yaml")],
+            MACOS: [("xdg", "goose/config.yaml")],
+            WINDOWS: [("appdata", "Block/goose/config/config.yaml")],
+        },
+        "extensions",
+        YAML,
+        forwards="env_keys",
+        desktop=True,
+        extra={"enabled": True, "type": "stdio", "name": NAME, "description": "An API as tools", "timeout": 300},
+        keys={"command": "cmd", "env": "envs"},
+    ),
+    Client(
+        "continue",
+        "Continue",
+        _everywhere("continue", "config.yaml"),
+        format=YAML,
+        reference="${{ secrets.NAME }}",
+        desktop=True,
+        listed=True,
+        extra={"name": NAME},
+        fresh="name: Local Config\nversion: 1.0.0\nschema: v1\n",
+    ),
+)
+
+#: The formats by the ending of a file's name.
+FORMATS: Mapping[str, Format] = {".json": JSON, ".jsonc": JSON, ".toml": TOML, ".yaml": YAML, ".yml": YAML}
+
+
+@dataclass(frozen=True)
+class System:
+    """The machine as far as it decides where files lie."""
+
+    platform: str
+    environ: Mapping[str, str]
+    home: Path
+    project: Path
+
+
+def this_system() -> System:
+    """Give the machine, the person and the folder that this program runs for."""
+    return System(sys.platform, os.environ, Path.home(), Path.cwd())
+
+
+def locate(client: Client, system: System) -> Path:
+    """Give the path of a client's file, which need not exist."""
+    files = client.files.get(system.platform, client.files[LINUX])
+    usual = next((folder, path) for folder, path in files if "*" not in path)
+    found = (path for file in files for path in _candidates(system, *file) if path.parent.is_dir())
+    return next(found, _folder(system, usual[0]) / usual[1])
+
+
+def client_for(word: str, system: System) -> tuple[Client, Path]:
+    """Give the client and the file that the word means: a client's name, or a path.
+
+    Raises SettingsError.
+    """
+    known = next((client for client in CLIENTS if client.name == word), None)
+    if known is not None:
+        return known, locate(known, system)
+    path = system.project / Path(word).expanduser()
+    if path.suffix in FORMATS:
+        return _client_of_file(path), path
+    names = [client.name for client in CLIENTS]
+    near = get_close_matches(word, names, n=1)
+    raise SettingsError(
+        f"{word} is no client that this program knows"
+        + (f", did you mean {near[0]}? " if near else ". ")
+        + f"Name one of {', '.join(names)}, or a file that ends in {', '.join(FORMATS)}."
+    )
+
+
+def entry_for(
+    client: Client, name: str, command: str, arguments: Sequence[str], variables: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Give the entry as the client writes it. A variable without a value becomes a reference to the environment.
+
+    Raises SettingsError where the client cannot refer to it.
+    """
+    referred = [variable for variable, value in variables.items() if value is None]
+    if referred and client.reference is None and client.forwards is None:
+        raise SettingsError(
+            f"{client.title} cannot take a value from the environment. Write --env {referred[0]}=VALUE; "
+            "the value will then stand in the file."
+        )
+    reference = client.reference
+    env = {
+        variable: (reference or "").replace(NAME, variable) if value is None else value
+        for variable, value in variables.items()
+        if value is not None or reference
+    }
+    extra = {key: name if value == NAME else value for key, value in client.extra.items()}
+    entry = {**extra, client.key("command"): command, client.key("args"): list(arguments)}
+    if env:
+        entry[client.key("env")] = env
+    if referred and client.forwards:
+        entry[client.forwards] = referred
+    return entry
+
+
+def entries_in(client: Client, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give the entries of a configuration that was read, with their names."""
+    container = value.get(client.container) if isinstance(value, Mapping) else None
+    if isinstance(container, list):
+        yield from ((str(entry.get("name")), entry) for entry in container if isinstance(entry, Mapping))
+    if isinstance(container, Mapping):
+        yield from ((name, entry) for name, entry in container.items() if isinstance(entry, Mapping))
+
+
+def starts_this_program(client: Client, entry: Mapping[str, Any]) -> bool:
+    """Tell whether an entry starts this program, in whatever way."""
+    arguments = entry.get(client.key("args"))
+    words = [entry.get(client.key("command")), *(arguments if isinstance(arguments, list) else [])]
+    return any(re.fullmatch(rf"(?:.*[/\\])?{PROGRAM}(?:\.exe|[@=<>~!\[].*)?", str(word)) for word in words)
+
+
+def variables_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names of the variables that an entry hands to the server."""
+    env, forwarded = entry.get(client.key("env")), entry.get(client.forwards or "")
+    return (*(env if isinstance(env, Mapping) else ()), *(forwarded if isinstance(forwarded, list) else ()))
+
+
+def literals_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names of the variables whose value itself stands in an entry."""
+    env = entry.get(client.key("env"))
+    pairs = env.items() if isinstance(env, Mapping) else ()
+    return tuple(name for name, value in pairs if not is_reference(client, str(value)))
+
+
+def is_reference(client: Client, value: str) -> bool:
+    """Tell whether a value is no secret but the name of an environment variable, as this client writes it."""
+    if client.reference is None:
+        return False
+    return re.fullmatch(re.escape(client.reference).replace(NAME, r"[A-Za-z_]\w*"), value) is not None
+
+
+def _client_of_file(path: Path) -> Client:
+    """Tell by its name, else by its content, whose file it is."""
+    for client in sorted(CLIENTS, key=lambda client: not client.shared):
+        if any(_is_file_of(path, *file) for files in client.files.values() for file in files):
+            return client
+    of_format = [client for client in CLIENTS if client.format is FORMATS[path.suffix]]
+    try:
+        text = path.read_text("utf-8-sig")
+        keys = of_format[0].format.read(text)
+    except (OSError, UnicodeDecodeError, Unreadable):
+        keys = ()
+    told = [client for client in of_format if client.container in keys]
+    if told and told[0].container != "mcpServers":
+        return replace(told[0], desktop=False)
+    return _client_of_format(path, of_format)
+
+
+def _client_of_format(path: Path, of_format: Sequence[Client]) -> Client:
+    """Give what the most clients read, in a file that does not tell whose it is."""
+    if FORMATS[path.suffix] is JSON:
+        return Client("file", f"the client of {path.name}", {})
+    return replace(of_format[-1], desktop=False)
+
+
+def _is_file_of(path: Path, folder: str, relative: str) -> bool:
+    parts = (*Path(FOLDERS[folder][1]).parts, *Path(relative).parts)
+    return "*" not in relative and path.parts[-len(parts) :] == parts
+
+
+def _candidates(system: System, folder: str, path: str) -> Iterator[Path]:
+    base = _folder(system, folder)
+    if "*" not in path:
+        return iter([base / path])
+    name = Path(path).name
+    return iter(sorted(parent / name for parent in base.glob(str(Path(path).parent))))
+
+
+def _folder(system: System, name: str) -> Path:
+    variable, default = FOLDERS[name]
+    named = system.environ.get(variable, "").strip() if variable else ""
+    # The XDG Base Directory Specification has relative paths ignored; nobody means them for the others.
+    if named and Path(named).is_absolute():
+        return Path(named)
+    return (system.project if name == "project" else system.home) / default

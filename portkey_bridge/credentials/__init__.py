@@ -1,0 +1,1 @@
+"""Which credentials an operation takes, where they come from, and what hides them."""

@@ -1,0 +1,98 @@
+"""Which credentials an operation takes, and where they go in a request."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, product
+
+from portkey_bridge.credentials.variables import Security, variable, variables
+from portkey_bridge.errors import CallError
+from portkey_bridge.openapi.model import Place, SecurityScheme, place
+
+#: What ends a cookie, or what servers read in ways of their own (RFC 6265 section 4.1.1). Quotes are sent as they are.
+NO_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A secret, and where it goes: `location` is `header`, `query` or `cookie`."""
+
+    variable: str
+    location: str
+    name: str
+    value: str = field(repr=False)
+
+    @property
+    def place(self) -> Place:
+        """The place that this takes."""
+        return place(self.location, self.name)
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """The places that no argument may take while this is sent: all cookies', where this is a header of cookies."""
+        pairs = self.value.split(";") if self.place == COOKIES else ()
+        return frozenset([self.place, *(place("cookie", pair.partition("=")[0].strip()) for pair in pairs)])
+
+
+#: The place of all cookies, which a document may declare as a header.
+COOKIES = place("header", "Cookie")
+
+
+def stands_in(parameter: Place, credential: Place) -> bool:
+    """Tell whether a parameter would take the place of a credential."""
+    return parameter == credential or (parameter == COOKIES and credential[0] == "cookie")
+
+
+def places(security: Security) -> frozenset[Place]:
+    """Give the places of everything that the alternatives name."""
+    return frozenset(scheme.place for scheme in chain(*security))
+
+
+def needs_credential(security: Security, secrets: Mapping[str, str], filled: Collection[Place]) -> bool:
+    """Tell whether a credential is needed (OpenAPI 3.2 section 4.30) and there is none.
+
+    There is one where a variable is set, or where an argument stands in for it: `filled` are the places of arguments.
+    """
+    names = variables(security)
+    if not names or not all(security) or any(name in secrets for name in names):
+        return False
+    return not any(stands_in(parameter, credential) for parameter, credential in product(filled, places(security)))
+
+
+def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
+    """Give every configured credential that the alternatives name.
+
+    Where two claim the same place, the first satisfied alternative decides. Raises CallError for a value that would
+    become several cookies, or none.
+    """
+    satisfied = [option for option in security if all(variable(scheme) in secrets for scheme in option)]
+    found: dict[Place, Credential] = {}
+    for scheme in chain(*satisfied, *security):
+        name = variable(scheme)
+        if name is not None and name in secrets:
+            written = _written(scheme, secrets[name])
+            credential = Credential(name, scheme.location, scheme.name, written)
+            found.setdefault(credential.place, credential)
+    return tuple(found.values())
+
+
+def _written(scheme: SecurityScheme, secret: str) -> str:
+    """Write the secret as the scheme wants it (RFC 6750 section 2.1, RFC 7617 section 2)."""
+    if scheme.location == "cookie" and NO_COOKIE.search(secret):
+        raise CallError(
+            f"Nothing was sent: {variable(scheme)} is sent as a cookie, and has a blank, a semicolon or a character "
+            "beyond ASCII in it. Set it to the bare value of the cookie, as a browser has it, and start portkey-bridge "
+            "again."
+        )
+    if scheme.type == "apiKey":
+        return secret
+    if scheme.scheme == "basic":
+        secret = _base64(secret)
+    return f"{scheme.scheme.capitalize()} {secret}"
+
+
+def _base64(secret: str) -> str:
+    return base64.b64encode(secret.encode()).decode()

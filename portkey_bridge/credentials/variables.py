@@ -1,0 +1,62 @@
+"""The environment variable of each security scheme, and the values that are set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import chain
+
+from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.openapi.model import SecurityScheme
+from portkey_bridge.settings import Settings, as_variable
+
+Security = tuple[tuple[SecurityScheme, ...], ...]
+
+
+"""Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
+
+
+#: The variable of a scheme that has no name of its own.
+VARIABLES = {
+    ("http", "bearer"): "API_KEY",
+    ("http", "basic"): "BASIC_AUTH",
+    ("oauth2", "bearer"): "OAUTH_TOKEN",
+    ("openIdConnect", "bearer"): "OPENID_TOKEN",
+}
+
+
+def variable(scheme: SecurityScheme) -> str | None:
+    """Give the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
+    if scheme.type == "apiKey":
+        return as_variable(scheme.name) or None
+    if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
+        return f"{re.sub(r'[^a-z0-9]+', '_', scheme.scheme).upper()}_AUTH"
+    return VARIABLES.get((scheme.type, scheme.scheme))
+
+
+def variables(security: Security) -> tuple[str, ...]:
+    """Give the environment variables that any of the alternatives takes, sorted."""
+    return tuple(sorted({name for scheme in chain(*security) if (name := variable(scheme))}))
+
+
+def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str) -> dict[str, str]:
+    """Give the values of those variables that are set and that the document may have.
+
+    Raises SettingsError for a value that cannot stand in a header.
+    """
+    secrets = {}
+    for name in names:
+        value = settings.environ.get(name, "").strip()
+        if not value or is_withheld(name, settings, document_uri):
+            continue
+        if not value.isprintable():
+            raise SettingsError(f"{name} has a line break or control character in it. Set it to the bare credential.")
+        secrets[name] = value
+    return secrets
+
+
+def example_configuration(names: Iterable[str]) -> str:
+    """Give the lines of a client's configuration that set these variables."""
+    lines = ", ".join(f'"{name}": "…"' for name in names)
+    return f'"portkey-bridge": {{"command": "uvx", "args": ["portkey-bridge"], "env": {{{lines}}}}}'

@@ -1,0 +1,1 @@
+"""Loads a document: from a file, a URL or standard input to JSON values."""

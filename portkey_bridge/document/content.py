@@ -1,0 +1,31 @@
+"""The bytes of a document, before they are parsed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from portkey_bridge.errors import DocumentError
+
+#: Bytes of a document, compressed or not.
+MAX_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Content:
+    """The bytes of a document: `source` as a person knows it, `uri` to resolve against, `notes` to say of it."""
+
+    source: str
+    uri: str
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+
+def _bounded(source: str, data: bytes) -> bytes:
+    if len(data) > MAX_BYTES:
+        raise too_large(source)
+    return data
+
+
+def too_large(source: str) -> DocumentError:
+    """Give the refusal of a document of more than MAX_BYTES."""
+    return DocumentError(source, f"larger than {MAX_BYTES // 1_000_000} MB", "Split the document.")

@@ -1,0 +1,159 @@
+"""Fetches a document from a URL, and keeps the last good copy for when it can't be had.
+
+No credential is sent but what stands in the URL itself, and that is shown nowhere.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+
+from portkey_bridge import __version__
+from portkey_bridge.cli.terminal import if_it_lasts
+from portkey_bridge.document import cache
+from portkey_bridge.document.content import MAX_BYTES, Content, too_large
+from portkey_bridge.errors import DocumentError
+from portkey_bridge.http.failures import Sentences, explain
+from portkey_bridge.settings import Timeouts
+from portkey_bridge.text import printable
+
+#: Seconds for connecting, for each read, and for all of it.
+TIMEOUTS = Timeouts(connect=10, read=30, whole=120)
+
+REDIRECTS = 5
+
+#: What is asked for (RFC 9110 section 12.5.1), the registered types of OpenAPI documents first.
+HEADERS = {
+    "accept": "application/vnd.oai.openapi+json, application/vnd.oai.openapi, application/json, application/yaml, */*",
+    "user-agent": f"portkey-bridge/{__version__}",
+}
+
+#: What is said of a failure otherwise than of an API's: no setting changes how a document is fetched.
+SENTENCES: Sentences = (
+    (socket.gaierror, "the name {host} could not be resolved"),
+    (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds"),
+    ((httpx.UnsupportedProtocol, httpx.InvalidURL), "that is no complete http or https URL"),
+    (TimeoutError, "it was not complete within {whole:g} seconds"),
+)
+
+#: What can be done about a status; `{host}` is where the document was looked for.
+REMEDIES = {
+    401: "Download the document, and give --spec the file.",
+    403: "Download the document, and give --spec the file.",
+    404: "Correct the URL.",
+    410: "Correct the URL.",
+}
+
+
+class _Copy(NamedTuple):
+    """A document as it was answered: the URL behind all redirects, its validators (RFC 9110 section 8.8), its bytes."""
+
+    uri: str
+    etag: str
+    modified: str
+    fetched: str
+    data: bytes
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The headers that ask for nothing but a newer version (RFC 9110 section 13.1)."""
+        named = {"if-none-match": self.etag, "if-modified-since": self.modified}
+        return {name: value for name, value in named.items() if value}
+
+
+class _Away(Exception):
+    """The document cannot be had now; the message says why."""
+
+
+def fetch(url: str, refuse: Callable[[str], None] = lambda _: None) -> Content:
+    """Fetch the document at `url`, or give the last good copy with a note. Raises DocumentError.
+
+    `refuse` raises DocumentError for a URL that must not be asked, and is asked about each redirect, too.
+    """
+    source, name = shown(url), cache.name_of("document", [url.encode()])
+    refuse(url)
+    kept = _kept(name)
+    try:
+        with if_it_lasts(lambda: print(f"portkey-bridge: fetching {source} …", file=sys.stderr, flush=True)):
+            copy = _ask(url, kept, refuse)
+    except _Away as error:
+        if kept is None:
+            raise DocumentError(source, f"cannot be fetched: {error}", "Check the URL and the network.") from error
+        return Content(source, kept.uri, kept.data, (f"{source}: {error}. The copy of {kept.fetched} is used.",))
+    if copy is not kept:
+        cache.write(name, _head(copy) + b"\n" + copy.data)
+    return Content(source, copy.uri, copy.data)
+
+
+def shown(url: str) -> str:
+    """Give a URL as it may be shown: without a login, and without the query, which may be a secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return printable(parts._replace(netloc=host, query="…" if parts.query else "", fragment="").geturl())
+
+
+def _kept(name: str) -> _Copy | None:
+    head, _, data = (cache.read(name) or b"").partition(b"\n")
+    return _Copy(**json.loads(head), data=data) if head else None
+
+
+def _head(copy: _Copy) -> bytes:
+    return json.dumps({name: value for name, value in copy._asdict().items() if name != "data"}).encode()
+
+
+def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None]) -> _Copy:
+    def look(request: httpx.Request) -> None:
+        refuse(str(request.url))
+
+    timeout = httpx.Timeout(TIMEOUTS.read, connect=TIMEOUTS.connect)
+    conditions = kept.conditions if kept else {}
+    try:
+        with (
+            httpx.Client(
+                timeout=timeout, follow_redirects=True, max_redirects=REDIRECTS, event_hooks={"request": [look]}
+            ) as client,
+            client.stream("GET", url, headers={**HEADERS, **conditions}) as response,
+        ):
+            return _answered(response, url, kept)
+    except httpx.TooManyRedirects as error:
+        raise DocumentError(
+            shown(url), f"more than {REDIRECTS} redirects", "Give the URL that they lead to."
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise _Away(explain(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
+
+
+def _answered(response: httpx.Response, url: str, kept: _Copy | None) -> _Copy:
+    if response.status_code == httpx.codes.NOT_MODIFIED and kept:
+        return kept
+    status = f"the answer is {response.status_code} {response.reason_phrase}".rstrip()
+    if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        raise _Away(status)
+    if response.status_code != httpx.codes.OK:
+        raise DocumentError(shown(url), status, REMEDIES.get(response.status_code, "Check the URL."))
+    return _Copy(
+        uri=str(response.url.copy_with(userinfo=b"", fragment=None)),
+        etag=response.headers.get("etag", ""),
+        modified=response.headers.get("last-modified", ""),
+        fetched=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        data=_body(response, url),
+    )
+
+
+def _body(response: httpx.Response, url: str) -> bytes:
+    ends, data = monotonic() + TIMEOUTS.whole, bytearray()
+    for chunk in response.iter_bytes():
+        data += chunk
+        if len(data) > MAX_BYTES:
+            raise too_large(shown(url))
+        if monotonic() > ends:
+            raise TimeoutError
+    return bytes(data)

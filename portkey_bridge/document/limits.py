@@ -1,0 +1,19 @@
+"""Limits on the values of a document, shared by its parsers."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+#: Levels of nesting, and values that the aliases of a YAML file may stand for.
+MAX_DEPTH = 200
+
+
+def finite(text: str) -> float:
+    """Read a number; one that is too large for a float is the largest float, because JSON has no infinity."""
+    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
+
+
+def said_twice(key: str) -> str:
+    """Say that an object has a key more than once."""
+    return f"the key {json.dumps(key)[:60]} stands twice in one object; the last one counts."

@@ -1,0 +1,125 @@
+"""Brings the bytes of a document into memory: a file, a URL or standard input; and of the others that it refers to.
+
+What another document may be is decided here: near files for a file, the same host for a URL, and what a person allows.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from portkey_bridge.document.content import MAX_BYTES, Content, _bounded
+from portkey_bridge.errors import DocumentError
+
+#: What other files may be called, and how many folders above the document they may lie: `../common.yaml` is usual.
+SUFFIXES = frozenset({".json", ".yaml", ".yml"})
+
+
+FOLDERS_ABOVE = 2
+
+
+#: How a person names standard input.
+STDIN = "-"
+
+
+FILE_REMEDY = "Give --spec the path or URL of a readable OpenAPI document."
+
+
+Read = Callable[[str], Content]
+
+
+"""Brings the resource of a URI into memory. Raises DocumentError."""
+
+
+def portkey_document() -> Path:
+    """Give the file of the Portkey API's document: inside the wheel, or in the checkout beside the package."""
+    packaged = Path(str(files("portkey_bridge"))) / "portkey.yaml"
+    return packaged if packaged.exists() else packaged.parents[1] / "specs" / "portkey.yaml"
+
+
+def is_url(source: str) -> bool:
+    """Tell whether a source or URI is one of http or https."""
+    return urlsplit(source).scheme in ("http", "https") if "://" in source[:8] else False
+
+
+def is_file(uri: str) -> bool:
+    """Tell whether a URI names a file."""
+    return urlsplit(uri).scheme == "file"
+
+
+def path_of(uri: str) -> Path:
+    """Give the path of a file's URI (RFC 8089)."""
+    return Path(url2pathname(urlsplit(uri).path))
+
+
+def read(source: str) -> Content:
+    """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError."""
+    if is_url(source):
+        from portkey_bridge.document.fetch import fetch
+
+        return fetch(source)
+    if source == STDIN:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        return Content("standard input", (Path.cwd() / "standard-input").as_uri(), _bounded("standard input", data))
+    return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
+
+
+def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
+    """Give what reads the other resources of the document at `uri`.
+
+    For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
+    above it; links are followed before that is judged. For a URL, these are URLs of the same host, and no files. URLs
+    of the `allowed` hosts may be read by both.
+    """
+    folder = None if is_url(uri) else path_of(uri).parent
+
+    def read_other(other: str) -> Content:
+        if is_url(other):
+            return _url(other, uri, allowed)
+        if folder is None or not is_file(other):
+            raise DocumentError(other, "a document from a URL refers to URLs only", "Publish it beside the document.")
+        path = path_of(other)
+        name = Path(os.path.relpath(path, folder)).as_posix()
+        _refuse_foreign(name, path.resolve(), folder)
+        return _file(name, path, "Put it there, or correct the $ref.")
+
+    return read_other
+
+
+def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
+    from portkey_bridge.document.fetch import fetch
+
+    def refuse_foreign(url: str) -> None:
+        parts, home = urlsplit(url), urlsplit(uri)
+        own = parts.netloc == home.netloc and (parts.scheme, home.scheme) != ("http", "https")
+        if not own and parts.netloc not in allowed and parts.hostname not in allowed:
+            host = parts.hostname or url
+            raise DocumentError(url, "lies on another host", f"Start with --allow-refs {host} to have it read.")
+
+    return fetch(other, refuse_foreign)
+
+
+def _refuse_foreign(name: str, path: Path, folder: Path) -> None:
+    parts = Path(os.path.relpath(path, folder)).parts
+    remedy = f"Refer to {', '.join(sorted(SUFFIXES))} files near the document."
+    if parts.count("..") > FOLDERS_ABOVE:
+        raise DocumentError(name, f"lies more than {FOLDERS_ABOVE} folders above the document", remedy)
+    if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") and part != ".." for part in parts):
+        raise DocumentError(name, "is no JSON or YAML file by its name, or hidden", remedy)
+
+
+def _file(source: str, path: Path, remedy: str) -> Content:
+    try:
+        if path.exists() and not path.is_file():
+            raise DocumentError(source, "is no file", remedy)
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DocumentError(source, f"cannot be read ({reason})", remedy) from error
+    return Content(source, path.resolve().as_uri(), _bounded(source, data))

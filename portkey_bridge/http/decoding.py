@@ -1,0 +1,73 @@
+"""Content codings: the bytes of an answer, decompressed in pieces of bounded size."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import httpx
+
+#: Bytes that one step of decompression gives at most.
+PIECE = 65_536
+
+
+class _Identity:
+    """A body that is not compressed."""
+
+    complete = True
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        yield chunk
+
+
+class _Inflate:
+    """gzip and deflate (RFC 9110 section 8.4.1), in pieces of bounded size: a small body cannot fill the memory.
+
+    `bare` allows a deflate body without the zlib wrapper, which many servers send all the same.
+    """
+
+    def __init__(self, *, bare: bool = False) -> None:
+        self._bare = bare
+        self._inflater: zlib._Decompress | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self._inflater is None or self._inflater.eof
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        piece = b""
+        while chunk or len(piece) == PIECE:
+            if self._inflater is None:
+                self._inflater = self._fresh(chunk[0])
+            elif self._inflater.eof and chunk and chunk[0] == GZIP:
+                self._inflater = self._fresh(chunk[0])  # gzip may have several members (RFC 1952 section 2.2)
+            elif self._inflater.eof:
+                return  # what stands behind the end is no part of the body
+            try:
+                piece = self._inflater.decompress(chunk, PIECE)
+            except zlib.error as error:
+                raise httpx.DecodingError("the compressed body is damaged") from error
+            chunk = self._inflater.unconsumed_tail or self._inflater.unused_data
+            if piece:
+                yield piece
+
+    def _fresh(self, first: int) -> zlib._Decompress:
+        """Give a decompressor for what begins with this byte, which tells zlib (RFC 1950 section 2.2) from bare."""
+        wrapped = not self._bare or first == GZIP or first & 0x0F == zlib.DEFLATED
+        return zlib.decompressobj(zlib.MAX_WBITS | 32 if wrapped else -zlib.MAX_WBITS)
+
+
+#: What a member of a gzip file begins with.
+GZIP = 0x1F
+
+
+#: What is asked for. Codings that are nested could hold any size; what is no coding at all means nothing.
+_CODINGS: dict[str, Callable[[], _Identity | _Inflate]] = {
+    **dict.fromkeys(("gzip", "x-gzip"), _Inflate),
+    "deflate": partial(_Inflate, bare=True),
+}
+
+
+#: The other codings of the registry (RFC 9110 section 16.6).
+UNASKED_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"))

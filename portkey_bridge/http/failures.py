@@ -1,0 +1,93 @@
+"""Explains failed exchanges in sentences that name the remedy."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+import httpx
+
+from portkey_bridge.settings import Timeouts
+
+MOST_REDIRECTS = 5
+
+
+Sentences = tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]
+
+
+"""What is said of a failure, by its kind; a sentence without its end."""
+
+
+class UnaskedCoding(httpx.DecodingError):
+    """An answer is compressed in a way that was not asked for."""
+
+
+class TooLarge(Exception):
+    """An answer is larger than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"larger than {limit:,} bytes")
+
+
+def explain(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = ()) -> str:
+    """Say what went wrong, and what can be done, in a sentence without its end. `own` sentences go before SENTENCES.
+
+    httpx's own texts are not used: they may hold the URL, and a URL may hold a secret.
+    """
+    causes = list(_causes(error))
+    for kind, sentence in (*own, *SENTENCES):
+        if any(isinstance(cause, kind) for cause in causes):
+            return sentence.format(
+                host=host,
+                limit=getattr(error, "limit", 0) // 1_000_000,
+                connect=timeouts.connect,
+                read=timeouts.read,
+                whole=timeouts.whole,
+            )
+    return f"the exchange with {host} broke off"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error, what it came from, and the members of groups among them."""
+    while error is not None:
+        yield error
+        for member in getattr(error, "exceptions", ()):
+            yield from _causes(member)
+        error = error.__cause__ or error.__context__
+
+
+#: What is said of a failure: the first entry that is found among the error and its causes.
+SENTENCES: Sentences = (
+    (
+        TooLarge,
+        "the answer is larger than {limit} MB and was not read to its end; ask for less of it, by filters or pages, "
+        "or raise OPEN_MCP_KEPT_RESULTS",
+    ),
+    (
+        ssl.SSLCertVerificationError,
+        "the TLS certificate of {host} is not trusted; if it is signed by an authority of your own, name its "
+        "certificates in SSL_CERT_FILE",
+    ),
+    (ssl.SSLError, "no TLS connection to {host} could be made; check that the URL's scheme and port are right"),
+    (socket.gaierror, "the name {host} could not be resolved; check the base URL, and the network"),
+    (ConnectionRefusedError, "{host} refused the connection; check the port, and that the service runs"),
+    (httpx.ProxyError, "the proxy that the environment names did not let the request through"),
+    (httpx.ConnectTimeout, "{host} did not accept the connection within {connect:g} seconds"),
+    (httpx.ConnectError, "there was no connection to {host}; check the base URL, and that the service runs"),
+    (httpx.PoolTimeout, "no connection became free; there are too many calls at once"),
+    (httpx.WriteTimeout, "{host} took too long to accept the request"),
+    (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds; OPEN_MCP_TIMEOUTS allows more"),
+    (httpx.WriteError, "{host} closed the connection while the request was sent"),
+    (httpx.ReadError, "{host} reset the connection"),
+    (UnaskedCoding, "the answer is compressed in a way that was not asked for"),
+    (httpx.DecodingError, "the answer is not compressed as it says"),
+    (httpx.TooManyRedirects, "the API redirected more than {most} times".replace("{most}", str(MOST_REDIRECTS))),
+    (httpx.RemoteProtocolError, "{host} broke off, or did not speak HTTP as it should"),
+    (
+        (httpx.UnsupportedProtocol, httpx.InvalidURL),
+        "the server's URL is no http or https URL; set OPEN_MCP_BASE_URL",
+    ),
+    (TimeoutError, "it was not complete within {whole:g} seconds; OPEN_MCP_TIMEOUTS allows more"),
+)

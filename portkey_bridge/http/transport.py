@@ -1,0 +1,220 @@
+"""Sends requests: one client, bounded in time, size and number, that repeats only what is safe to repeat.
+
+Three questions are answered by pure functions: may this be sent again (`may_repeat`), what follows a redirect
+(`redirected`), and what is said of an exchange that failed (`explain`). A credential never leaves its origin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from functools import cache
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, stop_before_delay, wait_random_exponential
+
+from portkey_bridge.http.connections import Connections
+from portkey_bridge.http.decoding import _CODINGS, UNASKED_CODINGS, _Identity
+from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge, UnaskedCoding
+from portkey_bridge.http.policy import may_repeat, redirected, retry_after
+from portkey_bridge.settings import Timeouts
+
+
+class Transport:
+    """The HTTP client of all calls. `limit` bounds the bytes of an answer, decompressed.
+
+    `redact` takes the secrets out of a text, `sleep` waits before a request is sent again.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeouts: Timeouts,
+        retries: int,
+        concurrency: int,
+        limit: int,
+        redact: Callable[[str], str] = str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.timeouts = timeouts
+        self.limit = limit
+        self._retries = retries
+        self._redact = redact
+        self._sleep = sleep
+        self._slots = asyncio.Semaphore(concurrency)  # wakes those who wait in the order of their arrival
+        self._concurrency = concurrency
+        #: What is trusted: CA bundles come from the environment. Read once, and not before it is needed.
+        self._tls = cache(_trusted)
+        self._proxies = getproxies()
+        #: What carries requests directly, and by each proxy.
+        self._ways: dict[str | None, httpx.AsyncBaseTransport] = {None: Connections(timeouts, concurrency, self._tls)}
+        self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for way in self._ways.values():
+            await way.aclose()
+
+    @asynccontextmanager
+    async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        """Send the request and give the answer, its body still to be read: decompressed, and bounded in time and size.
+
+        Leaving closes the connection if the body was not read to its end. Raises httpx.HTTPError, TimeoutError; reading
+        also TooLarge.
+        """
+        deadline = _now() + self.timeouts.whole
+        request.headers.setdefault("accept-encoding", "gzip, deflate")
+        async with asyncio.timeout_at(deadline):
+            await self._slots.acquire()
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self._send(request, deadline)
+            response.stream = _Bounded(response, self.limit, deadline)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        finally:
+            self._slots.release()
+
+    async def _send(self, request: httpx.Request, deadline: float) -> httpx.Response:
+        """Send the request, and again where that helps and harms nothing; follow redirects."""
+        for _ in range(MOST_REDIRECTS + 1):
+            response = await self._send_persistently(request, deadline)
+            following = redirected(request, response, self._redact)
+            if following is None:
+                return response
+            await response.aclose()
+            request = following
+        raise httpx.TooManyRedirects("too many redirects", request=request)
+
+    async def _send_persistently(self, request: httpx.Request, deadline: float) -> httpx.Response:
+        first = await self._attempt(request)
+        if not may_repeat(request, first):
+            return _given(first)
+        known = [first]
+
+        async def send() -> httpx.Response:
+            return _given(known.pop() if known else await self._attempt(request))
+
+        retrying = AsyncRetrying(
+            retry=lambda state: may_repeat(request, _outcome(state)),
+            wait=lambda state: max(retry_after(_outcome(state)) or 0, _JITTER(state)),
+            stop=stop_after_attempt(self._retries + 1) | stop_before_delay(deadline - _now()),
+            before_sleep=_discard,
+            retry_error_callback=lambda state: _given(_outcome(state)),
+            sleep=self._sleep,
+        )
+        response: httpx.Response = await retrying(send)
+        return response
+
+    async def _attempt(self, request: httpx.Request) -> httpx.Response | httpx.RequestError:
+        if request.url.userinfo:
+            next(httpx.BasicAuth(request.url.username, request.url.password).auth_flow(request))
+        request.extensions["timeout"] = self._timeout
+        try:
+            response = await self._way(request.url).handle_async_request(request)
+        except httpx.RequestError as error:
+            error.request = request
+            return error
+        response.request = request
+        return response
+
+    def _way(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
+        """Give what carries requests to a URL: directly, or by the proxy that the environment names."""
+        if url.scheme not in ("http", "https"):
+            raise httpx.UnsupportedProtocol(f"no way to send to {url.scheme}")
+        proxy = proxy_for(url, self._proxies)
+        if proxy is not None and proxy not in self._ways:
+            self._ways[proxy] = self._proxied(proxy)
+        return self._ways[proxy]
+
+    def _proxied(self, proxy: str) -> httpx.AsyncBaseTransport:
+        limits = httpx.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency)
+        try:
+            return httpx.AsyncHTTPTransport(verify=self._tls(), limits=limits, proxy=proxy)
+        except (ValueError, ImportError) as error:
+            raise httpx.ProxyError("no proxy of a kind that is known here") from error
+
+
+def _trusted() -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
+    """Give the URL of the proxy for a URL, or None; `proxies` are what `urllib.request.getproxies` gives."""
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(url.host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+_JITTER = wait_random_exponential(multiplier=0.5, max=8)
+
+
+def _given(outcome: httpx.Response | BaseException) -> httpx.Response:
+    """Give the answer, or raise the error."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _outcome(state: RetryCallState) -> httpx.Response | BaseException:
+    assert state.outcome is not None  # noqa: S101  # tenacity asks only after an attempt
+    return state.outcome.exception() or state.outcome.result()
+
+
+async def _discard(state: RetryCallState) -> None:
+    outcome = _outcome(state)
+    if isinstance(outcome, httpx.Response):
+        await outcome.aclose()
+
+
+class _Bounded(httpx.AsyncByteStream):
+    """The body of an answer, decompressed as it arrives. `deadline` is a time of the running loop.
+
+    Raises TooLarge as soon as the body is known to be larger than `limit` bytes, TimeoutError, httpx.HTTPError.
+    """
+
+    def __init__(self, response: httpx.Response, limit: int, deadline: float) -> None:
+        self._body, self._request = response.stream, response.request
+        self._limit, self._deadline = limit, deadline
+        self._coding = response.headers.pop("content-encoding", "identity").strip(", ").lower()
+        self._announced = response.headers.get("content-length", "")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._coding in UNASKED_CODINGS or "," in self._coding:
+            raise UnaskedCoding(f"content-encoding {self._coding[:40]!r}")
+        if self._request.method != "HEAD" and self._announced.isdecimal() and int(self._announced) > self._limit:
+            raise TooLarge(self._limit)
+        decode, total = _CODINGS.get(self._coding, _Identity)(), 0
+        async for chunk in _until(self._deadline, aiter(self._body)):  # type: ignore[arg-type]  # it is asynchronous
+            for piece in decode(chunk):
+                total += len(piece)
+                if total > self._limit:
+                    raise TooLarge(self._limit)
+                yield piece
+        if not decode.complete:
+            raise httpx.DecodingError("the compressed body ends too early")
+
+    async def aclose(self) -> None:
+        await self._body.aclose()  # type: ignore[union-attr]  # it is asynchronous
+
+
+async def _until(deadline: float, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(chunks) as iterator:  # type: ignore[type-var]  # aiter_raw is a generator
+        while True:
+            async with asyncio.timeout_at(deadline):
+                chunk = await anext(iterator, None)
+            if chunk is None:
+                return
+            yield chunk

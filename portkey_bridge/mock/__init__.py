@@ -1,0 +1,1 @@
+"""An API that answers with made-up data."""

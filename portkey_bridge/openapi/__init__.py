@@ -1,0 +1,1 @@
+"""The document as frozen values, in the words of the OpenAPI Specification."""

@@ -1,0 +1,285 @@
+"""Every reference becomes a pointer in the one root: `$ref`, `$dynamicRef`, and those in a discriminator's mapping.
+
+The walk visits what is reachable, each value once, knowing what kind of object it is: a `$ref` hands its own kind on to
+its target. References are read in the document as it is, and all rewritten at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from portkey_bridge.document.repairs import Repairs, summarize
+from portkey_bridge.errors import DanglingReference
+from portkey_bridge.openapi.pointers import is_reference
+from portkey_bridge.openapi.resources import Place, Resources
+from portkey_bridge.openapi.spec_tables import FIELDS, LIST, ONE, children
+
+Found = list[tuple[str, Place]]
+"""Objects with their kinds, in the order in which a walk met them."""
+
+#: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
+OF_SCHEMAS = frozenset(
+    ("type", "format", "properties", "additionalProperties", "items", "enum", "allOf", "anyOf", "oneOf")
+)
+OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
+
+#: Where references of one version of the specification lead, and where the same stands in another.
+MOVED = (
+    ("#/definitions/", "#/components/schemas/"),
+    ("#/components/schemas/", "#/definitions/"),
+    *((f"#/{kind}/", f"#/components/{kind}/") for kind in ("parameters", "responses")),
+    *((f"#/components/{kind}/", f"#/{kind}/") for kind in ("parameters", "responses")),
+)
+
+#: Fields with maps and lists, by the kind of object that has them; there may be a `$ref` in their places.
+FOLLOWED = {
+    kind: frozenset(field for field, (shape, below) in fields.items() if shape != ONE or below == "components")
+    for kind, fields in FIELDS.items()
+}
+FOLLOWED["openapi"] |= {"info", "servers", "security", "tags", "securityDefinitions"}
+FOLLOWED["operation"] |= {"servers", "security", "tags"}
+FOLLOWED["path-item"] |= {"servers"}
+FOLLOWED["schema"] |= {"required", "enum"}
+LISTS = {"servers", "security", "tags", "required", "enum", "parameters"}
+LISTS |= {field for fields in FIELDS.values() for field, (shape, _) in fields.items() if shape == LIST}
+
+#: What has a schema that stands in the place of an object of this kind.
+ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "parameter": lambda schema: {"schema": schema},
+    "media-type": lambda schema: {"schema": schema},
+    "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
+}
+
+#: What a security requirement is that names no scheme.
+URI = re.compile(r"[#/]")
+
+
+def localize(resources: Resources, repairs: Repairs) -> Found:
+    """Rewrite every reference in place, and give every reachable object of the specification, once, with its kind.
+
+    A schema whose reference leads nowhere accepts everything. Other such references stay, and cost what uses them.
+    """
+    walk = _Walk(resources, repairs)
+    walk.meet("openapi", resources.main)
+    for kind, place in walk.found:
+        walk.read(kind, place)
+    for value, taken, given in walk.changes:
+        for keyword in taken:
+            value.pop(keyword, None)
+        value.update(given)
+    return walk.found
+
+
+def _readings(reference: str) -> Iterator[str]:
+    """Yield what a reference can mean: as another version has it, without a slip in its slashes, a name alone."""
+    uri, sharp, fragment = reference.partition("#")
+    yield from (here + reference.removeprefix(there) for there, here in MOVED if reference.startswith(there))
+    if fragment and not fragment.startswith("/"):
+        yield f"{uri}#/{fragment}"
+    if fragment.endswith("/"):
+        yield f"{uri}#{fragment.rstrip('/')}"
+    if not sharp:
+        yield f"#/{reference.lstrip('/')}"
+        yield from (f"#/{schemas}/{reference}" for schemas in ("components/schemas", "definitions"))
+
+
+def _is_schema(value: Any) -> bool:
+    """Tell whether a value says what only schemas say, and nothing that objects say which have one."""
+    return isinstance(value, dict) and OF_OTHERS.isdisjoint(value) and not OF_SCHEMAS.isdisjoint(value)
+
+
+class _Walk:
+    """`found` grows while it is read. `changes` are objects, what is taken from them, and what they are given.
+
+    `ends` has mere references that others lead to, by their identities, each with the place at which it ends.
+    """
+
+    def __init__(self, resources: Resources, repairs: Repairs) -> None:
+        self.resources = resources
+        self.repairs = repairs
+        components = resources.main.value.get("components")
+        self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
+        self.found: Found = []
+        self.seen: set[tuple[str, int]] = set()
+        self.ends: dict[int, Place] = {}
+        self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
+
+    def meet(self, kind: str, place: Place) -> None:
+        if isinstance(place.value, dict) and (kind, id(place.value)) not in self.seen:
+            self.seen.add((kind, id(place.value)))
+            self.found.append((kind, place))
+
+    def read(self, kind: str, place: Place) -> None:
+        if kind in ("request-body", "media-type"):
+            self.enclose(kind, place)
+        if isinstance(place.value.get("$ref"), str):
+            self.reference(kind, place)
+        if kind == "schema":
+            self.dynamic_reference(place)
+            self.mapping(place)
+        if kind in ("openapi", "operation"):
+            self.security(place)
+        self.follow_fields(kind, place)
+        for kind_below, tokens, child in children(kind, place.value):
+            if isinstance(child, dict):
+                self.meet(kind_below, place.below(tokens, child))
+
+    def follow_fields(self, kind: str, place: Place) -> None:
+        """Follow a `$ref` in the place of a map or a list, where the specification has none and many documents do."""
+        for field, value in place.value.items():
+            if not is_reference(value) or field not in FOLLOWED.get(kind, ()):
+                continue
+            target = self.led_to(place, value["$ref"])
+            if target is not None and field == "properties":
+                target = self.properties(target)
+            if target is None or not isinstance(target.value, list if field in LISTS else dict):
+                continue
+            beside = {name: member for name, member in value.items() if name != "$ref"}
+            followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
+            self.repairs.add(f"{field} is a $ref, which has no place there, and is followed", f"#{place.pointer}")
+            self.changes.append((place.value, (), {field: followed}))
+            for kind_below, tokens, child in children(kind, {field: target.value}):
+                if isinstance(child, dict):
+                    self.meet(kind_below, target.below(tokens[1:], child))
+
+    def properties(self, place: Place) -> Place | None:
+        """Give the properties of a schema that is named in their place, and else what is named."""
+        own = place.value.get("properties") if isinstance(place.value, dict) else None
+        if not isinstance(own, dict):
+            return place
+        return self.led_to(place, own["$ref"]) if is_reference(own) else place.below(("properties",), own)
+
+    def led_to(self, place: Place, reference: str) -> Place | None:
+        """Give what a reference leads to in the end; None where that is nowhere."""
+        with suppress(DanglingReference):
+            found = self.end(self.resources.resolve(reference, place.base))
+            return None if is_reference(found.value) else found
+        return None
+
+    def enclose(self, kind: str, place: Place) -> None:
+        """Put a schema that stands in the place of an object of this kind into one; a body's own `schema`, too."""
+        value = place.value
+        alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
+        if isinstance(alone, dict) and "content" not in value:
+            self.repairs.add(
+                f"a {kind.replace('-', ' ')} is a schema, and is read as one of that schema", f"#{place.pointer}"
+            )
+            enclosed = ENCLOSED[kind](dict(alone))
+            if alone is value:
+                value.clear()
+            value.update(enclosed)
+
+    def reference(self, kind: str, place: Place) -> None:
+        value = place.value
+        target = self.target(kind, place, value["$ref"])
+        if target is None:
+            return
+        if kind in ENCLOSED and _is_schema(self.end(target).value) and (kind != "parameter" or "in" in value):
+            self.repairs.add(
+                f"a {kind.replace('-', ' ')}'s $ref names a schema, and is read as its schema", f"#{place.pointer}"
+            )
+            self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": f"#{target.pointer}"})))
+            kind = "schema"
+        else:
+            self.changes.append((value, (), {"$ref": f"#{self.end(target).pointer}"}))
+        self.meet(kind, target)
+
+    def target(self, kind: str, place: Place, reference: str) -> Place | None:
+        try:
+            return self.resources.resolve(reference, place.base)
+        except DanglingReference as error:
+            if (meant := self.meant(place, reference)) is not None:
+                return meant
+            if kind == "schema":
+                # Under `not`, to accept everything is to say that nothing fits.
+                self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
+                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted in its place"
+                self.repairs.add(problem, f"#{place.pointer}")
+            return None
+
+    def end(self, place: Place) -> Place:
+        """Give where a reference to a place ends: where that is a mere reference, at what it leads to.
+
+        However long a chain of references is, each of them is passed once. A circle of references is one with itself.
+        """
+        passed: set[int] = set()
+        with suppress(DanglingReference):
+            while _is_mere_reference(place.value) and id(place.value) not in passed:
+                passed.add(id(place.value))
+                known = self.ends.get(id(place.value))
+                place = known or self.resources.resolve(place.value["$ref"], place.base)
+        self.ends.update(dict.fromkeys(passed, place))
+        return place
+
+    def meant(self, place: Place, reference: str) -> Place | None:
+        """Give what a reference means that leads nowhere as it is written."""
+        for other in _readings(reference):
+            with suppress(DanglingReference):
+                target = self.resources.resolve(other, place.base)
+                self.repairs.add(
+                    "a $ref leads nowhere as it is written, and is read as it can be meant", f"#{place.pointer}"
+                )
+                return target
+        return None
+
+    def dynamic_reference(self, place: Place) -> None:
+        """Read a `$dynamicRef` as a `$ref`. Where several schemas have its anchor, any of them may be meant."""
+        reference = place.value.get("$dynamicRef")
+        if not isinstance(reference, str):
+            return
+        targets = [target for target in self.resources.dynamic(reference) if target.value.get("not") != {}]
+        first = self.target("schema", place, reference)
+        if first is not None and (not targets or "$dynamicAnchor" not in first.value):
+            targets = [first]
+        for target in targets:
+            self.meet("schema", target)
+        references = [{"$ref": f"#{target.pointer}"} for target in targets]
+        outcome: dict[str, Any] = references[0] if len(references) == 1 else {"anyOf": references}
+        if not references:
+            outcome = {}
+        elif not place.value.keys().isdisjoint(outcome):
+            outcome = {"allOf": [*place.value.get("allOf", ()), outcome]}
+        self.changes.append((place.value, ("$dynamicRef",), outcome))
+
+    def security(self, place: Place) -> None:
+        """Make the URIs among the security requirements pointers; a declared name goes before (OpenAPI 3.2 4.30)."""
+        requirements = place.value.get("security")
+        for requirement in requirements if isinstance(requirements, list) else ():
+            keys = requirement if isinstance(requirement, dict) else ()
+            uris = [key for key in keys if URI.search(key) and key not in self.schemes]
+            for key in uris:
+                with suppress(DanglingReference):
+                    target = self.resources.resolve(key, place.base)
+                    self.changes.append((requirement, (key,), {f"#{target.pointer}": requirement[key]}))
+                    self.meet("security-scheme", target)
+
+    def mapping(self, place: Place) -> None:
+        """Make what a discriminator maps to references; a mere name is a schema's (OpenAPI 3.2 section 4.25.2)."""
+        discriminator = place.value.get("discriminator")
+        if not isinstance(discriminator, dict):
+            return
+        mapping = discriminator.get("mapping")
+        named = [(mapping, value, name) for value, name in mapping.items()] if isinstance(mapping, dict) else []
+        if "defaultMapping" in discriminator:
+            named.append((discriminator, "defaultMapping", discriminator["defaultMapping"]))
+        for owner, value, name in named:
+            target = self.mapped(place, name) if isinstance(name, str) else None
+            if target is not None:
+                self.meet("schema", target)
+                self.changes.append((owner, (), {value: f"#{self.end(target).pointer}"}))
+
+    def mapped(self, place: Place, name: str) -> Place | None:
+        components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]
+        for reference in (*components, name):
+            try:
+                return self.resources.resolve(reference, place.base)
+            except DanglingReference:
+                continue
+        return None
+
+
+def _is_mere_reference(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"$ref"} and isinstance(value["$ref"], str)

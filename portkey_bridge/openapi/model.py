@@ -1,0 +1,169 @@
+"""The document as frozen values, in the words of the OpenAPI specification.
+
+What is broken costs the operation that it belongs to, and no other; what can be meant in one way only is read so, and
+said. Both name the method and the path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from portkey_bridge.document.repairs import summarize
+
+Schema = Any
+
+
+"""A JSON Schema 2020-12: an object or a boolean, with references into the document."""
+
+
+#: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
+VARIABLE = re.compile(r"\{([^{}]*)\}")
+
+
+Place = tuple[str, str]
+
+
+"""The location and the name of a parameter or credential, as `place` gives it."""
+
+
+def place(location: str, name: str) -> Place:
+    """Give what two things share that would overwrite each other. Case means nothing in a header's name."""
+    return location, name.lower() if location == "header" else name
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """One entry of a `content` map: its name, its schema and the `encoding` of its properties.
+
+    The items of an array are encoded by their places: the first ones as `prefix_encoding` has it, the others as
+    `item_encoding` (OpenAPI 3.2, Media Type Object).
+    """
+
+    name: str
+    schema: Schema
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    prefix_encoding: tuple[Mapping[str, Any], ...] = ()
+    item_encoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A Parameter Object. `content` is set where it decides how the value is written, and not a style."""
+
+    name: str
+    location: str
+    required: bool
+    schema: Schema
+    description: str
+    style: str
+    explode: bool
+    allow_reserved: bool
+    allow_empty_value: bool
+    content: MediaType | None
+    deprecated: bool
+
+    @property
+    def place(self) -> Place:
+        """The place that the value takes."""
+        return place(self.location, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """A Request Body Object, its media types in the document's order."""
+
+    required: bool
+    description: str
+    content: tuple[MediaType, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityScheme:
+    """A Security Scheme Object: `location` and `name` are where the credential goes, `scheme` how it is written."""
+
+    key: str
+    type: str
+    location: str
+    name: str
+    scheme: str
+
+    @property
+    def place(self) -> Place:
+        """The place that the credential takes."""
+        return place(self.location, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Server Object: a URL, still with its variables and perhaps relative, and the variables' values."""
+
+    url: str
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PathItem:
+    """What a path declares for all of its operations; `servers` are empty where it declares none."""
+
+    path: str
+    servers: tuple[Server, ...]
+    parameters: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation. `security` holds alternatives: the schemes of one are used together, an empty one means none.
+
+    `servers` are those that count for the operation: its own, else the path's, else the document's.
+    """
+
+    method: str
+    path: str
+    operation_id: str | None
+    summary: str
+    description: str
+    tags: tuple[str, ...]
+    deprecated: bool
+    parameters: tuple[Parameter, ...]
+    request_body: RequestBody | None
+    responses: Mapping[str, Any] = field(repr=False)
+    security: tuple[tuple[SecurityScheme, ...], ...]
+    servers: tuple[Server, ...]
+    path_item: PathItem = field(repr=False)
+
+
+class Skipped(NamedTuple):
+    """An operation that cannot be served, and why."""
+
+    method: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {summarize(self.path, 200)} is not served: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Api:
+    """The whole document: what it is called, its operations in its order, and what had to be left out.
+
+    `repairs` has a sentence for what was mended. `webhooks` and `callbacks` count what the API itself calls.
+    `resources` are the URIs of all that it was read from, where that is known.
+    """
+
+    title: str
+    version: str
+    description: str
+    uri: str
+    root: dict[str, Any] = field(repr=False)
+    operations: tuple[Operation, ...] = field(repr=False)
+    servers: tuple[Server, ...]
+    security: tuple[tuple[SecurityScheme, ...], ...]
+    skipped: tuple[Skipped, ...]
+    repairs: tuple[str, ...] = ()
+    webhooks: int = 0
+    callbacks: int = 0
+    resources: tuple[str, ...] = ()

@@ -1,0 +1,416 @@
+"""Reads the document into frozen values. What is broken costs the operation that it belongs to, and no other."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from portkey_bridge.document.repairs import Repairs, summarize
+from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
+from portkey_bridge.openapi.model import (
+    VARIABLE,
+    Api,
+    MediaType,
+    Operation,
+    Parameter,
+    PathItem,
+    Place,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+    Server,
+    Skipped,
+)
+from portkey_bridge.openapi.pointers import encode, follow
+from portkey_bridge.openapi.spec_tables import METHODS
+from portkey_bridge.settings import SERVER, as_variable
+
+#: The default style of a parameter by its location (OpenAPI 3.2 section 4.12.2.2).
+DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form", "querystring": "form"}
+
+
+#: Header parameters that OpenAPI says to ignore (3.2 section 4.12.2.1), as the document says them elsewhere, and those
+#: that follow from the connection and the body (RFC 9110 sections 7 and 8.6), never from an argument.
+IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
+    *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
+}
+
+
+#: Types of security schemes, in lower case, and the schemes of HTTP that they mean. In OpenAPI 3 `basic` and `bearer`
+#: are schemes of the type `http`; many documents write them as types, as Swagger 2.0 has the first.
+SECURITY_TYPES = {
+    "apikey": ("apiKey", ""),
+    "http": ("http", ""),
+    "oauth2": ("oauth2", "bearer"),
+    "openidconnect": ("openIdConnect", "bearer"),
+    "mutualtls": ("mutualTLS", ""),
+    "basic": ("http", "basic"),
+    "bearer": ("http", "bearer"),
+}
+
+
+#: Where an API key may go (OpenAPI 3.2 section 4.27.1).
+CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
+
+
+#: Names of methods and of header fields (RFC 9110 section 5.6.2).
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+#: What other templates have around the name of a variable (RFC 6570 section 2.4; API gateways).
+MODIFIERS = "+*#/;&? "
+
+
+#: What can be nothing but a host, though by the letter it is a relative URL.
+BARE_HOST = re.compile(r"([\w-]+\.)+[A-Za-z]{2,}(:\d+)?(/|$)")
+
+
+#: Operations of a document, and parameters of an operation. References let a small document have very many.
+MAX_OPERATIONS = 25_000
+
+
+MAX_PARAMETERS = 1_000
+
+
+def read_api(
+    root: dict[str, Any], uri: str, repairs: Repairs | None = None, server_variables: Mapping[str, str] = {}
+) -> Api:
+    """Read a normalized document. An operation that is broken costs that operation and is listed as skipped.
+
+    Who hands in `repairs` finds there what was mended, with its places. `server_variables` go before the defaults, by
+    the names that `server_variable` gives. Raises DocumentError for a document with too many operations, and
+    SettingsError for a server variable that the document does not allow.
+    """
+    info = _mapping(root.get("info"))
+    reader = _Reader(root, Repairs() if repairs is None else repairs, server_variables)
+    operations = tuple(reader.operations())
+    return Api(
+        title=_text(info.get("title")) or "API",
+        version=_text(info.get("version")),
+        description=_text(info.get("description")) or _text(info.get("summary")),
+        uri=uri,
+        root=root,
+        operations=operations,
+        servers=reader.root_servers,
+        security=reader.root_security,
+        skipped=tuple(reader.skipped),
+        repairs=reader.repairs.sentences(),
+        webhooks=len(_mapping(root.get("webhooks"))),
+        callbacks=reader.callbacks,
+    )
+
+
+class _Reader:
+    """Reads the values of one document; collects in `skipped` what is broken, and what was mended in `repairs`."""
+
+    def __init__(self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str]) -> None:
+        self.root = root
+        self.server_variables = server_variables
+        self.skipped: list[Skipped] = []
+        self.repairs = repairs
+        self.callbacks = 0
+        self.root_servers = self.servers(root, "#/servers")
+        self.root_security = self.security(root.get("security"), "#/security")
+
+    def follow(self, value: Any, kind: str) -> dict[str, Any]:
+        """Give the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
+        target = follow(self.root, value)
+        if not isinstance(target, dict):
+            raise DocumentError(kind, f"is no object but {summarize(target)}", "Correct the document there.")
+        if target is not value and isinstance(value.get("description"), str):
+            return {**target, "description": value["description"]}
+        return target
+
+    def found(self, value: Any, kind: str, otherwise: str, where: str) -> dict[str, Any] | None:
+        """Give the object that a value is or refers to; where there is none, say what is done `otherwise`."""
+        try:
+            return self.follow(value, kind)
+        except DocumentError as error:
+            self.repairs.add(f"{kind} is nowhere ({summarize(error.source, 200)} {error.problem}); {otherwise}", where)
+            return None
+
+    def operations(self) -> Iterator[Operation]:
+        count = 0
+        for path, item in _mapping(self.root.get("paths")).items():
+            if path.startswith("x-"):
+                continue  # an extension
+            try:
+                for operation in self.path_item(path, self.item(path, item)):
+                    count += 1
+                    yield operation
+            except DocumentError as error:
+                self.skipped.append(Skipped("every method of", path, str(error)))
+            if count > MAX_OPERATIONS:
+                raise DocumentError("/paths", f"more than {MAX_OPERATIONS:,} operations", "Split the document.")
+
+    def item(self, path: str, value: Any) -> dict[str, Any]:
+        """Give a path item; what stands beside its `$ref` goes before what it refers to (OpenAPI 3.2 section 4.9.1)."""
+        if not path.isprintable() or not path.startswith("/"):
+            raise DocumentError("the path", "starts with no slash or has control characters", "Correct it.")
+        target = self.follow(value, "the path item")
+        return target if target is value else {**target, **{key: value[key] for key in value if key != "$ref"}}
+
+    def path_item(self, path: str, item: dict[str, Any]) -> Iterator[Operation]:
+        shared = PathItem(path, self.servers(item, path), self.parameters(item, f"all of {path}"))
+        methods = {method.upper(): item[method] for method in item if method in METHODS and item[method] is not None}
+        for method, operation in {**methods, **_mapping(item.get("additionalOperations"))}.items():
+            try:
+                yield self.operation(method, shared, self.follow(operation, "the operation"))
+            except DocumentError as error:
+                self.skipped.append(Skipped(summarize(method), path, str(error)))
+
+    def operation(self, method: str, item: PathItem, operation: dict[str, Any]) -> Operation:
+        if not TOKEN.fullmatch(method):
+            raise DocumentError("the method", "is no token of HTTP", "Correct its name.")
+        where = f"{method} {item.path}"
+        self.callbacks += len(_mapping(operation.get("callbacks")))
+        return Operation(
+            method=method,
+            path=item.path,
+            operation_id=_text(operation.get("operationId")).strip() or None,
+            summary=_text(operation.get("summary")).strip(),
+            description=_text(operation.get("description")).strip(),
+            tags=tuple(_text(tag) for tag in _list(operation.get("tags"))),
+            deprecated=_is_true(operation.get("deprecated")),
+            parameters=self.all_parameters(item, operation, where),
+            request_body=self.request_body(operation.get("requestBody"), where),
+            responses=self.responses(operation.get("responses")),
+            security=self.operation_security(operation.get("security"), where),
+            servers=self.servers(operation, where) or item.servers or self.root_servers or DEFAULT_SERVERS,
+            path_item=item,
+        )
+
+    def all_parameters(self, item: PathItem, operation: dict[str, Any], where: str) -> tuple[Parameter, ...]:
+        """Give the path's parameters and the operation's own, which go before, as the path template needs them."""
+        inherited = {parameter.place: parameter for parameter in item.parameters}
+        own = {parameter.place: parameter for parameter in self.parameters(operation, where)}
+        declared = tuple((inherited | own).values())
+        if len(declared) > MAX_PARAMETERS:
+            raise DocumentError("the operation", f"has more than {MAX_PARAMETERS:,} parameters", "Reduce them.")
+        return tuple(self.as_in_template(declared, item.path, where))
+
+    def as_in_template(self, declared: Sequence[Parameter], path: str, where: str) -> Iterator[Parameter]:
+        """Leave out path parameters that have no place in the path, and declare those that nobody did.
+
+        A path may hold a query, against the rules. What that names can be declared as what it is.
+        """
+        before_query, _, query = path.partition("#")[0].partition("?")
+        in_query = {parameter.name for parameter in declared if parameter.location == "query"}
+        missing = dict.fromkeys(VARIABLE.findall(before_query))
+        missing |= {name: None for name in VARIABLE.findall(query) if name not in in_query}
+        for parameter in declared:
+            if parameter.location != "path":
+                yield parameter
+            elif variable := self.variable(parameter, missing, where):
+                del missing[variable]
+                yield parameter if variable == parameter.name else replace(parameter, name=variable)
+        for name in missing:
+            self.repairs.add(f"nobody declares the parameter {{{summarize(name)}}}; it is a required string", where)
+            yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
+
+    def variable(self, parameter: Parameter, variables: Iterable[str], where: str) -> str | None:
+        """Give the variable of the path that a parameter is for, as `{proxy+}` or `{+path}` of other templates, too."""
+        if parameter.name in variables:
+            return parameter.name
+        meant = next((name for name in variables if name.strip(MODIFIERS) == parameter.name), None)
+        written = f"writes {{{summarize(meant)}}}" if meant else "has no place"
+        self.repairs.add(f"the path {written} for the parameter {summarize(parameter.name)}", where)
+        return meant
+
+    def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
+        read: dict[Place, Parameter] = {}
+        for value in _list(owner.get("parameters")):
+            parameter = self.parameter_or_none(self.found(value, "a parameter", "it is left out", where), where)
+            if parameter is None or (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS):
+                continue
+            if parameter.place in read:
+                name = f"{summarize(parameter.name)} in {parameter.location}"
+                self.repairs.add(f"the parameter {name} is declared twice; the last one counts", where)
+            read[parameter.place] = parameter
+        return tuple(read.values())
+
+    def parameter_or_none(self, value: dict[str, Any] | None, where: str) -> Parameter | None:
+        """Read a parameter; an optional one that can't be sent is left out."""
+        if value is None:
+            return None
+        try:
+            return self.parameter(value, where)
+        except DocumentError as error:
+            if _is_true(value.get("required")):
+                raise
+            self.repairs.add(f"{error.source} {error.problem}, and is left out", where)
+            return None
+
+    def parameter(self, value: dict[str, Any], where: str) -> Parameter:
+        name, location = value.get("name"), value.get("in")
+        if isinstance(name, int | float) and not isinstance(name, bool):
+            name = str(name)
+        if not isinstance(name, str) or not isinstance(location, str) or location not in DEFAULT_STYLES:
+            given = f"the name {summarize(name)} in {summarize(location)}"
+            problem = f"has {given}" if value.keys() & {"name", "in"} else "has neither name nor in"
+            raise DocumentError("a parameter", problem, "Correct its name and in.")
+        if location == "header" and not TOKEN.fullmatch(name):
+            raise DocumentError("a parameter", f"has the name {summarize(name)}, which no header has", "Correct it.")
+        content = next(self.media_types(value), None)
+        if content is None and "schema" not in value:
+            self.repairs.add(f"the parameter {summarize(name)} has no schema; any value is accepted", where)
+        style = _text(value.get("style")) or DEFAULT_STYLES[location]
+        return Parameter(
+            name=name,
+            location=location,
+            required=_is_true(value.get("required")) or location == "path",
+            schema=content.schema if content else _schema(value),
+            description=_text(value.get("description")).strip(),
+            style=style,
+            explode=_is_true(value.get("explode", style in ("form", "cookie"))),
+            allow_reserved=_is_true(value.get("allowReserved")),
+            allow_empty_value=_is_true(value.get("allowEmptyValue")),
+            content=content,
+            deprecated=_is_true(value.get("deprecated")),
+        )
+
+    def request_body(self, value: Any, where: str) -> RequestBody | None:
+        if value is None:
+            return None
+        body = self.found(value, "the request body", "any JSON is accepted in its place", where)
+        if body is None:
+            return RequestBody(False, "", (MediaType("application/json", {}, {}),))
+        content = tuple(self.media_types(body))
+        if not content:
+            self.repairs.add("the request body has no content, and is left out", where)
+            return None
+        return RequestBody(_is_true(body.get("required")), _text(body.get("description")).strip(), content)
+
+    def media_types(self, owner: dict[str, Any]) -> Iterator[MediaType]:
+        for name, value in _mapping(owner.get("content")).items():
+            media_type = self.follow({} if value is None else value, "the media type")
+            yield media_type_of(name.strip(), _schema(media_type), media_type)
+
+    def responses(self, value: Any) -> dict[str, Any]:
+        """Give the responses without references. One that is broken costs nothing: calls do without it."""
+        read = {}
+        for status, response in _mapping(value).items():
+            target = self.known(response)
+            content = {name: self.known(media_type) for name, media_type in _mapping(target.get("content")).items()}
+            read[status] = {**target, "content": content} if "content" in target else target
+        return read
+
+    def known(self, value: Any) -> dict[str, Any]:
+        try:
+            return _mapping(follow(self.root, value))
+        except DanglingReference:
+            return {}
+
+    def operation_security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
+        return self.root_security if requirements is None else self.security(requirements, where)
+
+    def security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
+        return tuple(
+            tuple(scheme for key in _keys(alternative) if (scheme := self.security_scheme(key, where)))
+            for alternative in _list(requirements)
+        )
+
+    def security_scheme(self, key: str, where: str) -> SecurityScheme | None:
+        """Give the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
+        schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
+        scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
+        if not scheme:
+            self.repairs.add(f"nobody declares the security scheme {summarize(key)}; calls do without it", where)
+            return None
+        kind, written = SECURITY_TYPES.get(_text(scheme.get("type")).lower(), ("", ""))
+        location, name = "header", "Authorization"
+        if kind == "http":
+            written = written or _text(scheme.get("scheme")).lower()
+        if kind == "apiKey":
+            location, name = _text(scheme.get("in")).lower(), _text(scheme.get("name"))
+        if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
+            problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
+            at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
+            self.repairs.add(f"{problem}; calls do without it", at)
+            return None
+        return SecurityScheme(key, kind, location, name, written)
+
+    def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
+        return tuple(server for value in _list(owner.get("servers")) if (server := self.server(value, where)))
+
+    def server(self, value: Any, where: str) -> Server | None:
+        if isinstance(value, str):
+            self.repairs.add("a server is a text and no object, and is read as its URL", where)
+            return Server(value, {})
+        given = _mapping(value).get("url")
+        url = _text(given).strip()
+        if isinstance(given, str) and not url:
+            self.repairs.add("the URL of a server is empty; the top of the document's own host is meant", where)
+            url = "/"
+        if not url:
+            self.repairs.add("a server has no URL", where)
+            return None
+        if BARE_HOST.match(url):
+            self.repairs.add("the URL of a server has no scheme; https is meant", where)
+            url = f"https://{url}"
+        declared = _mapping(value.get("variables"))
+        named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
+        values = {name: self.server_value(name, _mapping(declared.get(name))) for name in named}
+        return Server(url, {name: value for name, value in values.items() if value is not None})
+
+    def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
+        """Give the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
+
+        Where there is no default, against the rules, the first value that is allowed; None where nothing is said.
+        """
+        named = server_variable(name)
+        value, allowed = self.server_variables.get(named), [_text(value) for value in _list(variable.get("enum"))]
+        if value is None:
+            return _text(variable["default"]) if "default" in variable else next(iter(allowed), None)
+        if allowed and value not in allowed:
+            known = ", ".join(summarize(value) for value in allowed)
+            raise SettingsError(f"{named}={value!r} is no value that the document allows. Set it to one of {known}.")
+        return value
+
+
+def server_variable(name: str) -> str:
+    """Give the environment variable of a server variable."""
+    return SERVER + as_variable(name)
+
+
+#: Where nobody declares a server (OpenAPI 3.2 section 4.1.1).
+DEFAULT_SERVERS = (Server("/", {}),)
+
+
+def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaType:
+    """Give a media type with what its Media Type Object, or an Encoding Object, says of the encoding inside it."""
+    return MediaType(
+        name,
+        schema,
+        _mapping(owner.get("encoding")),
+        tuple(map(_mapping, _list(owner.get("prefixEncoding")))),
+        _mapping(owner.get("itemEncoding")),
+    )
+
+
+def _schema(owner: dict[str, Any]) -> Schema:
+    schema = owner.get("schema", {})
+    return schema if isinstance(schema, dict | bool) else {}
+
+
+def _keys(alternative: Any) -> Iterable[str]:
+    return (alternative,) if isinstance(alternative, str) else _mapping(alternative)
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or value == "true"
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, int | float) else ""

@@ -1,0 +1,1 @@
+"""Turns arguments into an HTTP request. Nothing is sent here."""

@@ -1,0 +1,311 @@
+"""Reads the arguments of an operation: flat names, one for each parameter and each property of the body."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from portkey_bridge.credentials.schemes import places, stands_in
+from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody, Schema
+from portkey_bridge.request.arguments import Alternatives, Arguments, Binding
+from portkey_bridge.request.binary_values import MULTIPART, file_forms
+from portkey_bridge.request.bodies import FORM, JSON_TYPE, XML_TYPE, sends_file
+from portkey_bridge.request.uploads import FORMS
+from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
+
+#: What every client accepts as the name of an argument.
+ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+
+
+#: Which media type is sent where the document offers several: the first of these that matches, else any other.
+PREFERRED = (
+    re.compile(r"application/json\s*(;|$)", re.IGNORECASE),
+    JSON_TYPE,
+    FORM,
+    re.compile(r"multipart/form-data\b", re.IGNORECASE),
+    re.compile(r"text/", re.IGNORECASE),
+)
+
+
+#: Media types whose objects have named properties, which become arguments of their own.
+OF_PROPERTIES = (JSON_TYPE, XML_TYPE, FORM, MULTIPART)
+
+
+#: What a schema says of an object besides a choice between branches.
+BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
+
+
+#: What a body can say of its properties together, which a schema can repeat where no other arguments are beside them.
+TOGETHER = (
+    *("anyOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
+    *("propertyNames", "minProperties", "maxProperties"),
+)
+
+
+#: The argument that names a media type where several say different things, and how many are offered.
+CHOICE, CHOICES = "contentType", 8
+
+
+#: Who keeps a name that two things claim, and in which order arguments are listed.
+PRECEDENCE = ("path", "query", "querystring", "header", "cookie", "body")
+
+
+LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
+
+
+def read_arguments(operation: Operation, shapes: Shapes) -> Arguments:
+    """Give the arguments of an operation. A parameter for which a credential can stand is not required."""
+    return _Reader(operation, shapes).arguments()
+
+
+class _Reader:
+    """Reads the arguments of one operation, for one of its media types or for several."""
+
+    def __init__(self, operation: Operation, shapes: Shapes) -> None:
+        self.operation = operation
+        self.shapes = shapes
+        self.credential_places = places(operation.security)
+
+    def arguments(self) -> Arguments:
+        body = self.operation.request_body
+        kinds = {kind.name: self.of_media_type(kind) for kind in self.worth_choosing(body.content if body else ())}
+        if len(kinds) > 1:
+            return _alternatives(kinds)
+        return next(iter(kinds.values()), None) or self.of_media_type(None)
+
+    def worth_choosing(self, content: Sequence[MediaType]) -> list[MediaType]:
+        """Give the preferred media type, and of the others those that can send what none before them can."""
+        kept: list[MediaType] = []
+        for media_type in sorted(content, key=_rank):
+            if not kept or (_says_something(media_type) and all(self.differs(media_type, other) for other in kept)):
+                kept.append(media_type)
+        return kept[:CHOICES]
+
+    def differs(self, media_type: MediaType, other: MediaType) -> bool:
+        """Tell whether a media type can send what the other can't: a property, a file, or something else altogether."""
+        shape, known = self.shapes(media_type.schema), self.shapes(other.schema)
+        properties, known_properties = shape.get("properties"), known.get("properties", {})
+        if shape != known and (properties is None or properties.keys() - known_properties.keys()):
+            return True
+        has_parts = MULTIPART.match(media_type.name) and not MULTIPART.match(other.name)
+        schemas = (properties or {}).values()
+        return bool(has_parts) and any(file_forms(schema, media_type.name, self.shapes) for schema in schemas)
+
+    def of_media_type(self, media_type: MediaType | None) -> Arguments:
+        body = self.operation.request_body
+        shape = self.flat_shape(media_type)
+        wanted = [self.of_parameter(parameter) for parameter in self.operation.parameters]
+        if media_type is not None and body is not None:
+            wanted.extend(self.of_body(body, media_type, shape))
+        named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
+        listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
+        return Arguments(
+            patterns=_patterns(shape) if shape is not None and all(map(_is_as_in_body, listed)) else {},
+            together={} if body is None or shape is None else self.together(shape, body.required, listed),
+            bindings={binding.argument: binding for binding in listed},
+            media_type=media_type,
+            body_required=body is not None and body.required,
+            further=_further(shape) if shape is not None else False,
+            shapes=self.shapes,
+        )
+
+    def flat_shape(self, media_type: MediaType | None) -> Shape | None:
+        """Give the shape of a body whose properties become arguments; None for one that is an argument as a whole."""
+        if media_type is None or not _is_of_properties(media_type):
+            return None
+        shape = self.beside_null(self.shapes(media_type.schema))
+        properties = shape.get("properties")
+        if not properties or shape.get("type", "object") != "object":
+            return None
+        alternatives = [
+            *shape.get("anyOf", ()),
+            *(branch for part in shape.get("allOf", ()) for branch in part.get("anyOf", ())),
+        ]
+        named = {name for branch in alternatives for name in self.shapes(branch).get("properties", ())}
+        return shape if named <= properties.keys() else None
+
+    def beside_null(self, shape: Shape) -> Shape:
+        """Give the shape of the object that a body is where it is not null."""
+        branches = [branch for branch in map(self.shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
+        return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
+
+    def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
+        """Give what a body says of its properties together: what an optional one requires once it is there, and unions.
+
+        These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
+        the body, where parameters are beside them.
+        """
+        names = {binding.name: binding.argument for binding in bindings if binding.location == "body"}
+        beside = [binding.argument for binding in bindings if binding.location != "body"]
+        is_renamed = any(wire != argument for wire, argument in names.items())
+        required = [] if body_required else [names[name] for name in shape.get("required", ()) if name in names]
+        if beside or is_renamed:
+            said = self.of_names(shape, beside, is_renamed)
+        else:
+            said = {keyword: shape[keyword] for keyword in TOGETHER if keyword in shape}
+        return said | ({"required": required} if required else {})
+
+    def of_names(self, shape: Shape, beside: list[str], is_renamed: bool) -> Shape:
+        """Give what a shape says of its named properties, and that there are any `beside` the other arguments."""
+        said: Shape = {"not": {"propertyNames": {"enum": beside}}} if beside and shape.get("minProperties") else {}
+        if is_renamed:
+            return said
+        if "dependentRequired" in shape:
+            said["dependentRequired"] = shape["dependentRequired"]
+        branches = shape.get("anyOf", ())
+        if branches and all(map(_speaks_of_names, map(self.shapes, branches))):
+            said["anyOf"] = branches
+        return said
+
+    def of_parameter(self, parameter: Parameter) -> Binding:
+        is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
+        required = parameter.required and not is_replaced
+        schema = self.or_empty(parameter.schema) if parameter.allow_empty_value else parameter.schema
+        described = _described(schema, parameter.description)
+        return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)
+
+    def or_empty(self, schema: Schema) -> Schema:
+        """Let a schema accept the empty string, too (OpenAPI 3.2 section 4.12.2.1, `allowEmptyValue`)."""
+        shape = self.shapes(schema)
+        takes_any_text = shape.get("type") == "string" and shape.keys() <= {"type", "title", "description", "default"}
+        return schema if takes_any_text or not shape else {"anyOf": [schema, {"type": "string", "enum": [""]}]}
+
+    def of_body(self, body: RequestBody, media_type: MediaType, shape: Shape | None) -> Iterator[Binding]:
+        if shape is None:
+            schema = _described(media_type.schema, body.description)
+            yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
+            return
+        required = frozenset(shape.get("required", ()) if body.required else ())
+        for name, schema in _named(shape).items():
+            described = self.file_argument(schema, file_forms(schema, media_type.name, self.shapes))
+            yield Binding(name, "body", name, described, name in required)
+
+    def as_file(self, schema: Schema, media_type: MediaType) -> Schema:
+        """Give the schema of a whole body: that of a file where the media type says no more than bytes."""
+        shape = self.shapes(schema)
+        forms = FORMS if sends_file(media_type, self.shapes) else file_forms(schema, media_type.name, self.shapes)
+        if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
+            return schema
+        return self.file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, forms)
+
+    def file_argument(self, schema: Schema, forms: str | None) -> Schema:
+        """Give the schema with the forms that a file takes, if it is one."""
+        own = self.shapes(schema).get("description", "")
+        return _described(schema, f"{own} {forms}".strip()) if forms else schema
+
+
+def _says_something(media_type: MediaType) -> bool:
+    """Tell whether a media type is one that a caller could mean, and not another spelling of an object."""
+    if "*" in media_type.name or XML_TYPE.match(media_type.name):
+        return False
+    return not _is_of_properties(media_type) or media_type.schema not in ({}, True)
+
+
+def _is_of_properties(media_type: MediaType) -> bool:
+    return any(pattern.match(media_type.name) for pattern in OF_PROPERTIES)
+
+
+def _rank(media_type: MediaType) -> int:
+    ranks = (rank for rank, pattern in enumerate(PREFERRED) if pattern.match(media_type.name))
+    return next(ranks, len(PREFERRED))
+
+
+def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
+    """Give the arguments of several media types: an argument is required where all require it."""
+    preferred = next(iter(kinds.values()))
+    names = dict.fromkeys(name for kind in kinds.values() for name in kind.bindings)
+    choice = next(name for name in map(CHOICE.__add__, ("", *map(str, range(1, len(names) + 2)))) if name not in names)
+    described = {
+        "type": "string",
+        "enum": list(kinds),
+        "description": f"Media type of the body (default {next(iter(kinds))}).",
+    }
+    bindings = {name: _common([kind.bindings.get(name) for kind in kinds.values()]) for name in names}
+    return Alternatives(
+        bindings={**bindings, choice: Binding(choice, "header", "Content-Type", described, False)},
+        media_type=preferred.media_type,
+        body_required=preferred.body_required,
+        further=preferred.further,
+        shapes=preferred.shapes,
+        choice=choice,
+        kinds=kinds,
+    )
+
+
+def _common(bindings: Sequence[Binding | None]) -> Binding:
+    """Give one binding for those of a name: any of their schemas, and required where each media type has it so."""
+    there = [binding for binding in bindings if binding is not None]
+    schemas = [there[0].schema, *(binding.schema for binding in there[1:] if binding.schema != there[0].schema)]
+    return replace(
+        there[0],
+        schema=schemas[0] if len(schemas) == 1 else {"anyOf": schemas},
+        required=len(there) == len(bindings) and all(binding.required for binding in there),
+    )
+
+
+def _named(shape: Shape) -> dict[str, Schema]:
+    """Give the properties of a body, also those that it requires without saying more about them."""
+    beyond = shape.get("additionalProperties", True)
+    return dict(shape["properties"]) | {
+        name: beyond for name in shape.get("required", ()) if name not in shape["properties"]
+    }
+
+
+def _further(shape: Shape) -> Schema:
+    """Give the schema of properties that are not named. Where the body says nothing of them, there are none.
+
+    By the letter there may be any; but then no argument would ever be wrong, and a slip would be sent.
+    """
+    return True if "patternProperties" in shape else shape.get("additionalProperties", False)
+
+
+def _is_as_in_body(binding: Binding) -> bool:
+    return binding.location == "body" and binding.name == binding.argument
+
+
+def _patterns(shape: Shape) -> Shape:
+    """Give what a body says of properties by patterns of their names."""
+    if "patternProperties" not in shape:
+        return {}
+    keywords = ("patternProperties", "additionalProperties")
+    return {keyword: shape[keyword] for keyword in keywords if keyword in shape}
+
+
+def _speaks_of_names(branch: Shape) -> bool:
+    return branch.keys() <= {"type", "title", "description", "required", "properties"}
+
+
+def _described(schema: Schema, description: str) -> Schema:
+    """Give the schema with the description of what it is the schema of, which says more than its own."""
+    return {**schema, "description": description} if description and isinstance(schema, dict) else schema
+
+
+def _with_names(bindings: list[Binding]) -> Iterator[Binding]:
+    """Give every binding a name of its own that clients accept; the first to claim a name keeps it."""
+    taken: set[str] = set()
+    for binding in bindings:
+        name = next(name for name in _names(binding) if name not in taken)
+        taken.add(name)
+        yield binding if name == binding.argument else replace(binding, argument=name)
+
+
+def _names(binding: Binding) -> Iterator[str]:
+    """Yield the names that a binding may have, the best first."""
+    origin = f"{binding.location} {binding.name}"
+    prefixed = f"{binding.location}_{binding.argument}"
+    yield _safe(binding.argument, origin)
+    yield _safe(prefixed, origin)
+    yield _hashed(_safe(prefixed, origin), origin)
+
+
+def _safe(name: str, origin: str) -> str:
+    if ARGUMENT_NAME.fullmatch(name):
+        return name
+    safe = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")
+    return safe if ARGUMENT_NAME.fullmatch(safe) else _hashed(safe, origin)
+
+
+def _hashed(name: str, origin: str) -> str:
+    return f"{name[:55]}_{hashlib.sha256(origin.encode()).hexdigest()[:8]}"

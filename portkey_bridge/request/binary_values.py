@@ -1,0 +1,118 @@
+"""Strings that stand for bytes: where a schema has them, and what a caller may give there.
+
+Multipart bodies and binary media types take the bytes themselves. Everywhere else bytes are base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from portkey_bridge.errors import Unwritable
+from portkey_bridge.openapi.model import Schema
+from portkey_bridge.request.uploads import FORMS, FileRefused, Files, Upload
+from portkey_bridge.schema.shapes import Shape, Shapes
+
+Path = tuple[str | int, ...]
+
+#: What a string may say that becomes the base64 of a file.
+BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
+
+#: Keywords without which no string stands for bytes.
+OF_BYTES = frozenset({"format", "contentEncoding", "contentMediaType"})
+
+MULTIPART = re.compile(r"multipart/", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a body may draw on: the shapes of the document's schemas, and the allowed files."""
+
+    shapes: Shapes
+    files: Files
+
+    def upload(self, text: str, path: Path = ()) -> Upload:
+        """Give the file that a string says. Raises Unwritable with the string's place."""
+        try:
+            return self.files.upload(text)
+        except FileRefused as error:
+            raise Unwritable(path, str(error)) from error
+
+
+def names_file(value: Any) -> bool:
+    """Tell whether a value can be nothing but a file: a `data:` or `file:` URI."""
+    return isinstance(value, str) and value[:5].lower() in ("data:", "file:")
+
+
+def is_binary(schema: Schema, shapes: Shapes) -> bool:
+    """Tell whether a schema describes bytes (OpenAPI 3.0.4 section 4.7.14.2, 3.1.1 section 4.8.14.3)."""
+    return any(map(_is_bytes, _strings(schema, shapes)))
+
+
+def _is_bytes(string: Shape) -> bool:
+    return string.get("format") == "binary" or ("contentMediaType" in string and "contentEncoding" not in string)
+
+
+def base64_of(schema: Schema, shapes: Shapes) -> str | None:
+    """Give the alphabet that a schema of base64 wants, `base64` or `base64url` (RFC 4648); None for any other."""
+    return next(filter(None, map(_alphabet, _strings(schema, shapes))), None)
+
+
+def _alphabet(string: Shape) -> str | None:
+    encoding = str(string.get("contentEncoding", "base64" if string.get("format") == "byte" else "")).lower()
+    return encoding if encoding in ("base64", "base64url") else None
+
+
+def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
+    """Give the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
+    branches = shapes.alternatives(schema)
+    if any("items" in branch for branch in branches):
+        branches += shapes.alternatives(shapes.of_items(schema))
+    strings = [branch for branch in branches if not OF_BYTES.isdisjoint(branch) and _is_string(branch)]
+    if MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
+        return FORMS
+    return BASE64_FORMS if any(map(_alphabet, strings)) or any(map(_is_binary_text, strings)) else None
+
+
+def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) -> Any:
+    """Put the base64 of a file where the schema wants bytes and a file is named; all else stays."""
+    if isinstance(value, str):
+        alphabet = _text_of_bytes(schema, sources.shapes) if names_file(value) else None
+        return value if alphabet is None else _base64(sources.upload(value, path), alphabet)
+    if isinstance(value, list):
+        items = sources.shapes.of_items(schema)
+        return [with_files(item, items, sources, (*path, index)) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {
+            name: with_files(member, sources.shapes.of_property(schema, name), sources, (*path, name))
+            for name, member in value.items()
+        }
+    return value
+
+
+def _text_of_bytes(schema: Schema, shapes: Shapes) -> str | None:
+    """Give the alphabet for bytes in a body of text, where `format: binary` can mean nothing but base64."""
+    strings = list(_strings(schema, shapes))
+    binary = "base64" if any(map(_is_binary_text, strings)) else None
+    return next(filter(None, map(_alphabet, strings)), binary)
+
+
+def _is_binary_text(string: Shape) -> bool:
+    return string.get("format") == "binary"
+
+
+def _base64(upload: Upload, alphabet: str) -> str:
+    encode = base64.urlsafe_b64encode if alphabet == "base64url" else base64.b64encode
+    return encode(upload.read()).decode()
+
+
+def _strings(schema: Schema, shapes: Shapes) -> Iterator[Shape]:
+    """Yield the alternatives of a schema that are strings."""
+    return filter(_is_string, shapes.alternatives(schema))
+
+
+def _is_string(branch: Shape) -> bool:
+    return bool(branch.get("type", "string") == "string")

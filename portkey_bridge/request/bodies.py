@@ -1,0 +1,321 @@
+"""Request bodies: a value becomes the bytes of its media type.
+
+The table ENCODERS names them all. An encoder is given the value, the declared media type and what a body may draw on,
+and gives a Body; a value that cannot be written raises Unwritable with its place.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Any
+from urllib.parse import quote_plus
+
+from portkey_bridge.errors import DanglingReference, Unwritable
+from portkey_bridge.openapi.model import MediaType, Schema
+from portkey_bridge.openapi.pointers import follow
+from portkey_bridge.openapi.reader import TOKEN, media_type_of
+from portkey_bridge.request.binary_values import MULTIPART, Path, Sources, base64_of, is_binary, names_file, with_files
+from portkey_bridge.request.multipart import Part, pieces
+from portkey_bridge.request.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
+from portkey_bridge.request.uploads import OCTETS, Upload
+from portkey_bridge.schema.shapes import Shapes
+
+JSON_TYPE = re.compile(r"[^;]*[/+]json\s*(;|$)", re.IGNORECASE)
+
+#: One JSON text after the other: each on a line of its own, and in a sequence behind a separator (RFC 7464).
+JSON_LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonl|jsonlines|x-jsonlines)\b", re.IGNORECASE)
+JSON_SEQUENCE = re.compile(r"[^;]*[/+]json-seq\b", re.IGNORECASE)
+
+FORM = re.compile(r"application/x-www-form-urlencoded\b", re.IGNORECASE)
+XML_TYPE = re.compile(r"[^;]*[/+]xml\s*(;|$)", re.IGNORECASE)
+
+#: Media types of text, whose bodies are the text itself.
+TEXT_TYPE = re.compile(
+    r"text/|application/((x-)?(javascript|ecmascript|typescript|yaml|toml|sql|sh|pem-file)|graphql|jwt|jose|rtf"
+    r"|sparql-(query|update)|n-(triples|quads)|trig|xml-dtd|jsonpath|linkset|edn|[^;]+\+(yaml|jwt))\b",
+    re.IGNORECASE,
+)
+
+#: Ranges that say nothing about what a body is.
+ANY_TYPE = re.compile(r"\s*(\*|application)?/?\*\s*(;|$)")
+
+#: What is sent where a media type is a range, or none is named.
+JSON = "application/json"
+
+#: The fields of an Encoding Object that make it write a property as a query parameter (OpenAPI 3.2 section 4.15).
+STYLED = frozenset({"style", "explode", "allowReserved"})
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body to send: bytes, or a file that is streamed, or the parts of a multipart body and what is between them."""
+
+    content_type: str
+    content: bytes | Upload | tuple[Part, ...] = field(repr=False)
+    boundary: str = ""
+
+    @property
+    def pieces(self) -> Sequence[bytes | Upload]:
+        """What is sent, one after the other."""
+        return [*pieces(self.content, self.boundary)] if isinstance(self.content, tuple) else [self.content]
+
+    def read(self) -> bytes:
+        """Read the whole body, to be a part of another."""
+        return b"".join(piece.read() if isinstance(piece, Upload) else piece for piece in self.pieces)
+
+
+def encode_body(value: Any, media_type: MediaType, sources: Sources) -> Body:
+    """Encode a body by its media type. Raises Unwritable."""
+    return _encoder(media_type.name)(value, media_type, sources)
+
+
+def content_text(value: Any, media_type: MediaType, sources: Sources) -> str:
+    """Write a parameter that has `content`: text as it is, forms and XML as such, everything else as JSON."""
+    if isinstance(value, str) and not JSON_TYPE.match(media_type.name):
+        return value
+    if FORM.match(media_type.name) or XML_TYPE.match(media_type.name):
+        return encode_body(value, media_type, sources).read().decode()
+    return json_text(value)
+
+
+def encode_json(value: Any, media_type: MediaType, sources: Sources) -> Body:
+    """Encode `application/json` and every `+json` (RFC 8259)."""
+    text = json_text(with_files(value, media_type.schema, sources))
+    return Body(_concrete(media_type.name, JSON), text.encode())
+
+
+def encode_json_lines(value: Any, media_type: MediaType, sources: Sources) -> Body:
+    """Encode an array as one line of JSON an item, each ended by a line feed."""
+    written = with_files(value, media_type.schema, sources)
+    begin = "\x1e" if JSON_SEQUENCE.match(media_type.name) else ""
+    lines = [f"{begin}{json_text(line)}\n" for line in (written if isinstance(written, list) else [written])]
+    return Body(media_type.name, "".join(lines).encode())
+
+
+def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
+    """Encode `application/x-www-form-urlencoded` (OpenAPI 3.2 section 4.15). Text is a form already."""
+    if isinstance(value, str):
+        return Body(media_type.name, value.encode())
+    if not isinstance(value, dict):
+        raise Unwritable((), "a form is written from an object")
+    written = with_files(value, media_type.schema, sources)
+    pairs = [pair for name, member in written.items() for pair in _form_pairs(name, member, media_type, sources)]
+    return Body(media_type.name, "&".join(f"{name}={text}" for name, text in pairs).encode())
+
+
+def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Pair]:
+    """A property with a `style` is written like a query parameter, any other by its content type."""
+    encoding = _encoding(media_type, name)
+    if encoding.keys() & STYLED:
+        allow_reserved = encoding.get("allowReserved") is True
+        pairs = _styled(name, value, encoding, escape_of("query", True) if allow_reserved else quote_plus)
+        yield from ((quote_plus(key), text) for key, text in pairs)
+    elif (declared := _one_type(encoding)) and (JSON_TYPE.match(declared) or XML_TYPE.match(declared)):
+        schema = sources.shapes.of_property(media_type.schema, name)
+        body = encode_body(value, MediaType(declared, schema, {}), sources)
+        yield quote_plus(name), quote_plus(body.read())
+    else:
+        items = value if isinstance(value, list) else [value]
+        yield from ((quote_plus(name), quote_plus(literal(item))) for item in items if item is not None)
+
+
+def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) -> list[Pair]:
+    style, explode = str(encoding.get("style", "form")), encoding.get("explode")
+    explode = explode if isinstance(explode, bool) else style == "form"
+    try:
+        return [*PAIR_STYLES.get(style, form)(name, value, explode, escape)]
+    except Unwritable as error:
+        raise Unwritable((name, *error.path), error.problem) from error
+
+
+def _encoding(media_type: MediaType, name: str) -> Mapping[str, Any]:
+    encoding = media_type.encoding.get(name)
+    return encoding if isinstance(encoding, dict) else {}
+
+
+def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Body:
+    """Encode `multipart/form-data` (RFC 7578, OpenAPI 3.2 section 4.15): a part a property, or an item.
+
+    Other multipart types are written alike, and from an array part by part (OpenAPI 3.2 section 4.14). Where a form is
+    declared as no object, its one part has no name; it is called `file`, as most servers would.
+    """
+    kind = _concrete(media_type.name.partition(";")[0].strip(), "multipart/form-data")
+    boundary = secrets.token_hex(16)
+    name = "file" if kind.lower().endswith("form-data") else None
+    if isinstance(value, dict):
+        parts = [part for name, member in value.items() for part in _parts(name, member, media_type, sources)]
+    elif isinstance(value, list):
+        parts = [*_parts_by_place(name, value, media_type, sources)]
+    else:
+        parts = [*_part(name, value, media_type.schema, media_type.item_encoding, sources, ())]
+    return Body(f"{kind}; boundary={boundary}", tuple(parts), boundary)
+
+
+def _parts(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Part]:
+    """Yield the parts of a property. Nothing is percent-encoded in them (OpenAPI 3.2 appendix E)."""
+    schema, encoding = sources.shapes.of_property(media_type.schema, name), _encoding(media_type, name)
+    kinds = (schema, sources.shapes.of_items(schema))
+    if encoding.keys() & STYLED and not any(is_binary(kind, sources.shapes) for kind in kinds):
+        yield from (Part(key, text.encode()) for key, text in _styled(name, value, encoding, str))
+    else:
+        yield from _each(name, value, schema, encoding, sources, (name,))
+
+
+def _parts_by_place(name: str | None, items: list[Any], media_type: MediaType, sources: Sources) -> Iterator[Part]:
+    """Yield the parts of an array's items, each encoded by its place (OpenAPI 3.2, Encoding By Position)."""
+    first = sources.shapes(media_type.schema).get("prefixItems", ())
+    rest = sources.shapes.of_items(media_type.schema)
+    encodings = media_type.prefix_encoding
+    for index, item in enumerate(items):
+        schema = first[index] if index < len(first) else rest
+        encoding = encodings[index] if index < len(encodings) else media_type.item_encoding
+        yield from _part(name, item, schema, encoding, sources, (index,))
+
+
+def _each(
+    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
+) -> Iterator[Part]:
+    """Yield the part of a value, or the parts of an array's items."""
+    if not isinstance(value, list):
+        yield from _part(name, value, schema, encoding, sources, path)
+        return
+    items = sources.shapes.of_items(schema)
+    for index, item in enumerate(value):
+        yield from _part(name, item, items, encoding, sources, (*path, index))
+
+
+def _part(
+    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
+) -> Iterator[Part]:
+    """Yield the part of one value; nothing for null, which no part can say."""
+    declared, headers = _one_type(encoding), tuple(_fixed_headers(encoding, sources.shapes))
+    if value is None:
+        return
+    if isinstance(value, str) and _is_file(value, schema, encoding, sources.shapes):
+        upload = sources.upload(value, path)
+        yield Part(name, upload, _type_of_file(upload, encoding), headers)
+    elif isinstance(value, dict | list) or (declared and not TEXT_TYPE.match(declared) and not _takes_bytes(declared)):
+        inside = media_type_of(declared or JSON, schema, encoding)
+        body = encode_body(with_files(value, schema, sources, path), inside, sources)
+        yield Part(name, body.read(), body.content_type if body.boundary else declared or JSON, headers)
+    else:
+        default = OCTETS if base64_of(schema, sources.shapes) else None
+        written = with_files(value, schema, sources, path)
+        text = encode_text(written, MediaType(declared or "text/plain", {}, {}), sources)
+        yield Part(name, text.read(), declared or default, headers)
+
+
+def _types(encoding: Mapping[str, Any]) -> list[str]:
+    """Give the media types and ranges that an `encoding` allows; none where it says nothing."""
+    content_type = encoding.get("contentType")
+    return [name for each in content_type.split(",") if (name := each.strip())] if isinstance(content_type, str) else []
+
+
+def _one_type(encoding: Mapping[str, Any]) -> str | None:
+    """Give the media type that an `encoding` fixes; a list or a wildcard leaves it to the value."""
+    types = _types(encoding)
+    return types[0] if len(types) == 1 and "*" not in types[0] else None
+
+
+def _takes_bytes(media_type: str) -> bool:
+    return _encoder(media_type) is encode_any
+
+
+def _is_file(value: str, schema: Schema, encoding: Mapping[str, Any], shapes: Shapes) -> bool:
+    """Tell whether a string is a file: its schema or its media type says bytes, or nothing says what else it is."""
+    if is_binary(schema, shapes):
+        return True
+    if base64_of(schema, shapes):
+        return False
+    untyped = not (shapes(schema).keys() & {"type", "anyOf", "enum"})
+    of_bytes = [_takes_bytes(media_type) for media_type in _types(encoding)]
+    return (bool(of_bytes) and all(of_bytes)) or (names_file(value) and (untyped or any(of_bytes)))
+
+
+def _type_of_file(upload: Upload, encoding: Mapping[str, Any]) -> str:
+    """Give the media type of a file: its own where an `encoding` allows it, else the first that it allows."""
+    types = _types(encoding)
+    if len(types) > 1 and any(fnmatch(upload.media_type.lower(), media_type.lower()) for media_type in types):
+        return upload.media_type
+    return next((media_type for media_type in types if "*" not in media_type), upload.media_type)
+
+
+def _fixed_headers(encoding: Mapping[str, Any], shapes: Shapes) -> Iterator[Pair]:
+    """Yield the headers that an `encoding` declares with one possible value; `Content-Type` is ignored there."""
+    listed = encoding.get("headers")
+    for name, declared in listed.items() if isinstance(listed, dict) else ():
+        try:
+            header = follow(shapes.root, declared)
+        except DanglingReference:
+            continue
+        shape = shapes(header.get("schema", {})) if isinstance(header, dict) else {}
+        values = [*map(literal, shape.get("enum", [shape["default"]] if "default" in shape else []))]
+        if len(values) == 1 and name.lower() != "content-type" and TOKEN.fullmatch(name) and values[0].isprintable():
+            yield name, values[0]
+
+
+def encode_text(value: Any, media_type: MediaType, sources: Sources) -> Body:
+    """Encode text in the charset that the media type names, else in UTF-8."""
+    charset = re.search(r"charset=\"?([\w.:-]+)", media_type.name, re.IGNORECASE)
+    content_type = media_type.name if charset else f"{_concrete(media_type.name, 'text/plain')}; charset=utf-8"
+    try:
+        return Body(content_type, literal(value).encode(charset[1] if charset else "utf-8"))
+    except (LookupError, UnicodeEncodeError) as error:
+        raise Unwritable((), f"cannot be written in the charset of {media_type.name}") from error
+
+
+def encode_xml(value: Any, media_type: MediaType, sources: Sources) -> Body:
+    """Encode XML by the `xml` hints of the schema (OpenAPI 3.2 section 4.26). Text is XML already."""
+    if isinstance(value, str):
+        return encode_text(value, media_type, sources)
+    from portkey_bridge.request.xml_body import to_xml
+
+    written = with_files(value, media_type.schema, sources)
+    return Body(_concrete(media_type.name, "application/xml"), to_xml(written, media_type.schema, sources.shapes))
+
+
+def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
+    """Encode any other type: a string says which file to send, and everything else is JSON."""
+    binary = is_binary(media_type.schema, sources.shapes)
+    if not isinstance(value, str):
+        return encode_json(value, MediaType(_concrete(media_type.name, JSON), {}, {}), sources)
+    if base64_of(media_type.schema, sources.shapes):
+        return Body(media_type.name, str(with_files(value, media_type.schema, sources)).encode())
+    if ANY_TYPE.match(media_type.name) and not binary and not names_file(value):
+        return encode_text(value, MediaType("text/plain", {}, {}), sources)
+    upload = sources.upload(value)
+    return Body(_concrete(media_type.name, upload.media_type), upload)
+
+
+def _concrete(name: str, otherwise: str) -> str:
+    """Give the media type, or the other one where it is a range (RFC 9110 section 12.5.1)."""
+    return otherwise if "*" in name else name
+
+
+Encoder = Callable[[Any, MediaType, Sources], Body]
+
+#: Which encoder a media type takes: the first that matches.
+ENCODERS: tuple[tuple[re.Pattern[str], Encoder], ...] = (
+    (JSON_TYPE, encode_json),
+    (JSON_LINES, encode_json_lines),
+    (JSON_SEQUENCE, encode_json_lines),
+    (FORM, encode_form),
+    (MULTIPART, encode_multipart),
+    (XML_TYPE, encode_xml),
+    (TEXT_TYPE, encode_text),
+    (re.compile(""), encode_any),
+)
+
+
+def _encoder(media_type: str) -> Encoder:
+    return next(encode for pattern, encode in ENCODERS if pattern.match(media_type))
+
+
+def sends_file(media_type: MediaType, shapes: Shapes) -> bool:
+    """Tell whether the body as a whole is a file."""
+    any_type = ANY_TYPE.match(media_type.name) and not is_binary(media_type.schema, shapes)
+    return _encoder(media_type.name) is encode_any and not any_type and not base64_of(media_type.schema, shapes)

@@ -1,0 +1,44 @@
+"""The URL that the path of an operation is appended to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from urllib.parse import urljoin, urlsplit
+
+from portkey_bridge.errors import NoServerError
+from portkey_bridge.openapi.model import VARIABLE, Server
+from portkey_bridge.tools.catalog import Tool
+
+
+def base_url(tool: Tool, configured: str | None, document_uri: str) -> str:
+    """Give the URL that the operation's path is appended to. Raises NoServerError where there is none."""
+    url = configured or server_url(tool.operation.servers, document_uri)
+    if url is None:
+        raise NoServerError(
+            f"Nothing was sent: the document names no server that {tool.name} can be sent to. "
+            "Set OPEN_MCP_BASE_URL to the URL of the API and start portkey-bridge again."
+        )
+    return url
+
+
+def server_url(servers: Sequence[Server], document_uri: str) -> str | None:
+    """Give the URL of the first server that has a full one, resolved against the document's own URL.
+
+    None where no server is declared, or only relative ones of a document that came from no URL.
+    """
+    return next((url for server in servers if (url := _url(server, document_uri))), None)
+
+
+def _url(server: Server, document_uri: str) -> str | None:
+    return _absolute(VARIABLE.sub(lambda match: server.variables.get(match[1], match[0]), server.url), document_uri)
+
+
+@lru_cache(maxsize=256)  # most operations have the same servers
+def _absolute(reference: str, document_uri: str) -> str | None:
+    try:
+        url = urljoin(document_uri if document_uri.startswith(("http://", "https://")) else "https:", reference)
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return url if parts.scheme in ("http", "https") and parts.hostname and not VARIABLE.search(reference) else None

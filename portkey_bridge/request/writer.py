@@ -1,0 +1,312 @@
+"""Bound arguments become an HTTP request. Nothing is sent here.
+
+No value reaches another segment, parameter or header than its own: path values are one segment each, a value that
+would split a header is refused, and a credential is never overwritten by an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import product
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, quote, unquote
+
+import httpx
+
+from portkey_bridge import __version__
+from portkey_bridge.credentials.schemes import COOKIES, Credential, stands_in
+from portkey_bridge.errors import ArgumentsError, Unwritable, Violation
+from portkey_bridge.openapi.model import VARIABLE, Operation, Parameter, Place, place
+from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.request.arguments import Bound
+from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.bodies import FORM, JSON_TYPE, Body, content_text, encode_body
+from portkey_bridge.request.styles import (
+    PAIR_STYLES,
+    PATH_STYLES,
+    Pair,
+    cookie,
+    escape,
+    escape_of,
+    form,
+    header,
+    json_text,
+    lists_as_text,
+    simple,
+)
+from portkey_bridge.request.uploads import PieceStream, in_memory, size_of
+from portkey_bridge.tools.catalog import Tool
+
+#: What a path template may hold unescaped: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
+TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
+
+
+Given = tuple[str, Parameter, Any]
+
+
+"""A parameter that is sent: its argument, itself, and its value."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A request, written but not sent. Header values are bytes: HTTP knows no charset for them."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, bytes], ...] = field(repr=False)
+    body: Body | None
+
+    def to_httpx(self) -> httpx.Request:
+        """Give the request as the client sends it; files are opened when their bytes are wanted."""
+        headers = [(name.encode(), value) for name, value in self.headers]
+        if self.body is None:
+            return httpx.Request(self.method, self.url, headers=headers)
+        pieces = [in_memory(piece) for piece in self.body.pieces]
+        headers.append((b"content-type", self.body.content_type.encode()))
+        headers.append((b"content-length", str(sum(map(size_of, pieces))).encode()))
+        there = [piece for piece in pieces if isinstance(piece, bytes)]
+        content = b"".join(there) if len(there) == len(pieces) else PieceStream(pieces)
+        return httpx.Request(self.method, self.url, headers=headers, content=content)
+
+
+def write_request(
+    tool: Tool, bound: Bound, credentials: Sequence[Credential], base_url: str, sources: Sources
+) -> Written:
+    """Write the request that the operation describes.
+
+    Raises ArgumentsError for a value that cannot stand where it goes.
+    """
+    try:
+        return _Writer(tool, bound, credentials, sources).written(base_url)
+    except UnicodeEncodeError as error:
+        problem = "half a surrogate pair is no character, and cannot be written"
+        raise ArgumentsError(tool.name, [Violation("", problem)]) from error
+
+
+class _Writer:
+    """Writes the parts of one request."""
+
+    def __init__(self, tool: Tool, bound: Bound, credentials: Sequence[Credential], sources: Sources) -> None:
+        self.tool = tool
+        self.bound = bound
+        self.credentials = credentials
+        self.sources = sources
+        self.parameters = [*self.given()]
+        self.refuse_clashes()
+
+    def written(self, base_url: str) -> Written:
+        url, _, base_query = base_url.partition("#")[0].partition("?")
+        path, path_query = self.path()
+        query = "&".join(filter(None, (base_query, path_query, *self.query())))
+        own = (
+            ("accept", accept(self.tool.operation).encode()),
+            ("user-agent", f"portkey-bridge/{__version__}".encode()),
+        )
+        headers = tuple(self.headers())
+        given = {name.lower() for name, _ in headers}
+        return Written(
+            self.tool.operation.method,
+            f"{url.rstrip('/')}/{path}" + (f"?{query}" if query else ""),
+            (*(header for header in own if header[0] not in given), *headers),
+            self.body(),
+        )
+
+    def refuse(self, argument: str, problem: str) -> NoReturn:
+        raise ArgumentsError(self.tool.name, [Violation(pointer_to([argument]), problem)])
+
+    @contextmanager
+    def writing(self, argument: str) -> Iterator[None]:
+        """Name the argument whose value cannot be written."""
+        try:
+            yield
+        except Unwritable as error:
+            self.refuse(argument, error.problem)
+
+    def given(self) -> Iterator[Given]:
+        for binding, value in self.bound.parameters:
+            if binding.parameter is not None:
+                with self.writing(binding.argument):
+                    value = lists_as_text(value, binding.parameter.schema)
+                yield binding.argument, binding.parameter, value
+
+    def values(self, location: str) -> Iterator[Given]:
+        return (given for given in self.parameters if given[1].location == location)
+
+    def refuse_clashes(self) -> None:
+        """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
+        for (argument, parameter, _), credential in product(self.parameters, self.credentials):
+            if any(stands_in(parameter.place, each) for each in credential.places):
+                self.refuse(argument, f"is sent from the variable {credential.variable}; leave it out")
+
+    def path(self) -> Pair:
+        """Give the path without its first slash, and the query that a template may have besides.
+
+        A fragment only tells paths apart that are the same for HTTP; it is never sent (RFC 9110 section 7.1).
+        """
+        written: dict[str, str] = {}
+        arguments: dict[str, str] = {}
+        for argument, parameter, value in self.values("path"):
+            with self.writing(argument):
+                written[parameter.name] = self.in_path(parameter, value)
+            arguments[parameter.name] = argument
+        path, _, query = self.tool.operation.path.partition("#")[0].partition("?")
+        segments = path.removeprefix("/").split("/")
+        path = "/".join(self.segment(each, written, arguments) for each in segments)
+        pairs = (pair for pair in query.split("&") if pair and not self.is_parameter(pair))
+        return path, "&".join(_filled(pair, written) for pair in pairs)
+
+    def is_parameter(self, pair: str) -> bool:
+        """Tell whether a pair of the query in a path template is written as a query parameter, or left out with it."""
+        declared = {parameter.name for parameter in self.tool.operation.parameters if parameter.location == "query"}
+        given = {parameter.name for _, parameter, _ in self.values("query")}
+        return not declared.isdisjoint(VARIABLE.findall(pair)) or unquote(pair.partition("=")[0]) in given
+
+    def segment(self, template: str, written: dict[str, str], arguments: dict[str, str]) -> str:
+        """Fill one segment in, but never with a dot segment, which is removed on the way (RFC 3986 section 5.2.4)."""
+        segment = _filled(template, written)
+        names = [name for name in VARIABLE.findall(template) if name in arguments]
+        if names and unquote(segment) in ("", ".", ".."):
+            self.refuse(arguments[names[0]], f"{segment!r} in the path would lead to another endpoint")
+        return segment
+
+    def in_path(self, parameter: Parameter, value: Any) -> str:
+        if value is None:
+            raise Unwritable((), "null cannot stand in a path")
+        escape_value = escape_of("path", parameter.allow_reserved)
+        if parameter.content is not None:
+            return escape_value(content_text(value, parameter.content, self.sources))
+        style = PATH_STYLES.get(parameter.style, simple)
+        return style(parameter.name, value, parameter.explode, escape_value)
+
+    def query(self) -> Iterator[str]:
+        """Yield the parts between the `&` of the query."""
+        for argument, parameter, value in self.values("querystring"):
+            with self.writing(argument):
+                yield self.whole_query(parameter, value)
+        yield from self.pairs("query")
+        for credential in self.credentials:
+            if credential.location == "query":
+                yield f"{escape(credential.name)}={escape(credential.value)}"
+
+    def whole_query(self, parameter: Parameter, value: Any) -> str:
+        """Write the whole query from one value (OpenAPI 3.2 section 4.12.1, `querystring`)."""
+        if parameter.content is None:
+            query = "&".join(f"{escape(name)}={text}" for name, text in form(parameter.name, value, True, escape))
+        else:
+            text = content_text(value, parameter.content, self.sources)
+            query = text if FORM.match(parameter.content.name) else escape(text)
+        for name, _ in parse_qsl(query, keep_blank_values=True):
+            self.keep_out("query", parameter, name)
+        return query
+
+    def pairs(self, location: str) -> Iterator[str]:
+        """Yield the parameters of a location as `name=value`."""
+        for argument, parameter, value in self.values(location):
+            with self.writing(argument):
+                for name, text in self.of_parameter(parameter, value):
+                    self.keep_out(location, parameter, name)
+                    yield f"{name if parameter.style == 'cookie' else escape(name)}={text}"
+
+    @cached_property
+    def taken(self) -> frozenset[Place]:
+        """The places of all parameters and credentials."""
+        declared = (parameter.place for parameter in self.tool.operation.parameters)
+        return frozenset(declared).union(*(credential.places for credential in self.credentials))
+
+    def keep_out(self, location: str, parameter: Parameter, name: str) -> None:
+        """Keep a member of an object, which has a name of its own, out of the place of anything else."""
+        there = place(location, name)
+        if there in self.taken and there != parameter.place:
+            raise Unwritable((), f"{name!r} in it would be read as the {location} parameter of that name")
+
+    def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
+        escape_value = escape_of(parameter.location, parameter.allow_reserved)
+        if parameter.content is not None:
+            yield parameter.name, escape_value(content_text(value, parameter.content, self.sources))
+        elif value is None and parameter.allow_empty_value:
+            yield parameter.name, ""
+        elif parameter.style == "cookie":
+            yield from cookie(parameter.name, value, parameter.explode)
+        else:
+            style = PAIR_STYLES.get(parameter.style, form)
+            yield from style(parameter.name, value, parameter.explode, escape_value)
+
+    def headers(self) -> Iterator[tuple[str, bytes]]:
+        for argument, parameter, value in self.values("header"):
+            with self.writing(argument):
+                text = self.header_text(parameter, value)
+                if text is not None and parameter.place != COOKIES:
+                    yield parameter.name, _header_value(text)
+        for credential in self.credentials:
+            if credential.location == "header" and credential.place != COOKIES:
+                yield credential.name, credential.value.encode()
+        if cookies := "; ".join(self.cookies()):
+            yield "cookie", cookies.encode()
+
+    def header_text(self, parameter: Parameter, value: Any) -> str | None:
+        if value is None or parameter.content is None:
+            return header(value, parameter.style, parameter.explode)
+        if JSON_TYPE.match(parameter.content.name):
+            return json_text(value, ascii_only=True)  # a header has no charset
+        return content_text(value, parameter.content, self.sources)
+
+    def cookies(self) -> Iterator[str]:
+        """Yield what the one header has between semicolons (RFC 6265 section 5.4): each pair is a cookie (OpenAPI 3.2
+        appendix D), and what is declared as a header of this name may be several.
+        """
+        for argument, parameter, value in self.values("header"):
+            if parameter.place == COOKIES and value is not None:
+                with self.writing(argument):
+                    yield _header_value(self.header_text(parameter, value) or "").decode()
+        yield from self.pairs("cookie")
+        for credential in self.credentials:
+            if credential.location == "cookie":
+                yield f"{credential.name}={credential.value}"
+            elif credential.place == COOKIES:
+                yield credential.value
+
+    def body(self) -> Body | None:
+        media_type = self.bound.of.media_type
+        if not self.bound.has_body or media_type is None:
+            return None
+        try:
+            return encode_body(self.bound.body, media_type, self.sources)
+        except Unwritable as error:
+            pointer = self.bound.of.place_in_body(error.path)
+            raise ArgumentsError(self.tool.name, [Violation(pointer, error.problem)]) from error
+
+
+def _filled(template: str, written: Mapping[str, str]) -> str:
+    """Fill the variables of a part of a path template."""
+    return VARIABLE.sub(lambda match: written.get(match[1], match[0]), _escaped(template))
+
+
+@lru_cache(maxsize=1024)  # as each call of an operation has it
+def _escaped(template: str) -> str:
+    return quote(template, safe=TEMPLATE_SAFE)
+
+
+def _header_value(text: str) -> bytes:
+    """Check a header's value (RFC 9110 section 5.5)."""
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+        raise Unwritable((), "a line break or control character cannot stand in a header")
+    if text != text.strip(" \t"):
+        raise Unwritable((), "a header cannot start or end with a blank")
+    return text.encode()
+
+
+def accept(operation: Operation) -> str:
+    """Give the media types that the operation declares for its answers, successes first, and last of all any."""
+    successes = sorted(operation.responses, key=lambda status: not status.startswith("2"))
+    declared = (
+        media_type
+        for status in successes
+        if isinstance(response := operation.responses[status], dict)
+        for media_type in response.get("content", {})
+    )
+    names = [name for name in dict.fromkeys(declared) if name.isascii() and name.isprintable()]
+    return ", ".join([*names[:8], "*/*;q=0.1"] if names else ["*/*"])

@@ -1,0 +1,1 @@
+"""Turns an HTTP response into the result of a tool."""

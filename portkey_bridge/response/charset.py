@@ -1,0 +1,86 @@
+"""The charset of a text: byte order mark, declaration, the text itself."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from contextlib import suppress
+
+from portkey_bridge.response.answer import Answer
+
+#: Bytes that no text has.
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
+
+#: What a text begins with in a charset that it names so (Encoding Standard section 6; UTF-32 begins like UTF-16).
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
+
+
+#: Where XML and HTML say their charset themselves.
+CHARSET_INSIDE = re.compile(rb"<(?:\?xml[^>]*?encoding|meta[^>]*?charset)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+
+
+#: Codecs that are no charsets of documents, and slow or surprising on long input.
+NO_CHARSETS = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"))
+
+
+def _utf8(answer: Answer) -> tuple[bytes, tuple[str, ...]]:
+    """Give a JSON text in UTF-8 without a byte order mark, and what is to be said of its charset.
+
+    Other encodings are older habits (RFC 8259 section 8.1).
+    """
+    encoding = json.detect_encoding(answer.body[:4])
+    if encoding == "utf-8" and (answer.body.isascii() or _is_utf8(answer.body)):
+        return answer.body, ()
+    if encoding == "utf-8":
+        whole, notes = _decoded(answer)
+        return whole.encode("utf-8", "replace"), notes
+    return answer.body.decode(encoding, "replace").encode("utf-8", "replace"), ()
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_text(body: bytes) -> bool:
+    return not CONTROL.search(body) and _is_utf8(body)
+
+
+def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
+    """Give the body as text, and what is to be said of its charset.
+
+    A byte order mark counts before what is declared (RFC 7303 section 3). What is UTF-8 is so by no accident, and is
+    read as such whatever a text says of itself.
+    """
+    marked = next((charset for mark, charset in BYTE_ORDER_MARKS if answer.body.startswith(mark)), None)
+    said = marked or answer.charset
+    inside = CHARSET_INSIDE.search(answer.body[:1024])
+    for charset in filter(None, (said, "utf-8", inside and inside[1].decode())):
+        with suppress(LookupError, ValueError):
+            whole = answer.body.decode(_known(charset)).removeprefix("\ufeff")
+            return whole, (_misnamed(said, charset),) if said and charset != said else ()
+    readable = answer.body.decode("utf-8", "replace")
+    if not said and not answer.problem and readable.replace("\ufffd", "").isascii():
+        return answer.body.decode("windows-1252", "replace"), ("The body is no valid utf-8; read as windows-1252.",)
+    return readable, (f"The body is no valid {(said or 'utf-8')[:40]}; what cannot be read stands as \ufffd.",)
+
+
+def _known(charset: str) -> str:
+    """Give the name of a charset's codec. Raises LookupError."""
+    name = codecs.lookup(charset).name
+    if name in NO_CHARSETS:
+        raise LookupError(charset)
+    return name
+
+
+def _misnamed(charset: str, found: str) -> str:
+    return f"The body is not in the charset {charset[:40]!r}, but in {found}."

@@ -1,0 +1,79 @@
+"""What is shown of the headers of a response: what leads on, what identifies it, what limits it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from portkey_bridge.openapi.model import Operation
+from portkey_bridge.response.answer import Answer
+
+#: What headers are for: to identify a request to those who run the API, to say how much one may still ask, and for a
+#: model to go on: where more is, where and when to ask next, what would be allowed.
+REQUEST_ID, RATE_LIMIT, GOING_ON = "request id", "rate limit", "going on"
+
+
+USES = {
+    REQUEST_ID: re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE),
+    RATE_LIMIT: re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE),
+    GOING_ON: re.compile(
+        r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|x-(.*-)?(total|page|next|cursor)(-.*)?|"
+        r"(.*-)?continuation(-.*)?",
+        re.IGNORECASE,
+    ),
+}
+
+
+#: Headers that say how an answer came and not what it is.
+ON_THE_WAY = frozenset(
+    ("connection", "keep-alive", "transfer-encoding", "date", "server", "via", "vary", "set-cookie", "alt-svc")
+)
+
+
+#: Statuses whose cause is the state of a resource that a request assumed; its present state has a tag.
+CONDITIONAL_STATUSES = (412, 428)
+
+
+def declared_error(operation: Operation, status: int) -> str:
+    """Say what the document declares about this status of the operation; empty if it declares nothing."""
+    for key, declared in _declared_responses(operation, status):
+        description = declared.get("description")
+        if isinstance(description, str) and description.strip():
+            return f"The document says of {key}: {' '.join(description.split())[:500]}"
+    return ""
+
+
+def _declared_responses(operation: Operation, status: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield what is declared of a status, the most exact first (OpenAPI 3.2 section 4.16)."""
+    for key in (str(status), f"{status // 100}XX", f"{status // 100}xx", "default"):
+        if key in operation.responses:
+            yield key, operation.responses[key]
+
+
+def _going_on(operation: Operation, answer: Answer) -> Iterator[str]:
+    """Yield the headers that a model needs. The answer to HEAD is its headers, and so is what the document declares."""
+    declared = {
+        name.lower()
+        for _, response in _declared_responses(operation, answer.status)
+        for name in response.get("headers") or ()
+    } - {"content-type", "content-length", "transfer-encoding"}
+    if answer.status in CONDITIONAL_STATUSES:
+        declared.add("etag")
+    for name, value in answer.headers.items():
+        is_asked_for = name in declared or (operation.method == "HEAD" and name not in ON_THE_WAY)
+        if GOING_ON in _uses(name) or (is_asked_for and not _uses(name)):
+            yield f"{name.title()}: {value[:2000]}"
+
+
+@lru_cache(maxsize=256)  # the answers of an API have the same headers again and again
+def _uses(name: str) -> frozenset[str]:
+    return frozenset(use for use, pattern in USES.items() if pattern.fullmatch(name))
+
+
+def _meta(answer: Answer) -> dict[str, Any]:
+    request_id = next((value for name, value in answer.headers.items() if REQUEST_ID in _uses(name)), None)
+    limits = {name: value for name, value in answer.headers.items() if RATE_LIMIT in _uses(name)}
+    known = {"status": answer.status, "requestId": request_id, "rateLimit": limits}
+    return {name: value for name, value in known.items() if value}

@@ -1,0 +1,280 @@
+"""An answer becomes MCP content, within the size that clients take, and with nothing lost.
+
+JSON passes through as the API sent it: no number is rounded, no name moved. The table RENDERERS says what becomes of
+which media type; what is said beside the content goes into a short text of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import mimetypes
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pydantic_core
+from fastmcp.tools.base import ToolResult
+from mcp_types import (
+    AudioContent,
+    BlobResourceContents,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+)
+
+from portkey_bridge.openapi.model import Operation
+from portkey_bridge.response.answer import Answer, reason
+from portkey_bridge.response.charset import _decoded, _is_text, _utf8
+from portkey_bridge.response.headers import _going_on, _meta
+from portkey_bridge.response.json_views import excerpt, expand, is_json
+from portkey_bridge.response.results import Results
+from portkey_bridge.settings import RESULT_LIMIT
+
+#: A picture or sound may take this many times as many: models do not read it as text. With the default limit this
+#: stays below the 1,048,576 characters at which clients cut.
+MEDIA_FACTOR = 25
+
+
+#: What has no more brackets than this is not nested too deep to be written again.
+SURELY_SHALLOW = 100
+
+
+#: What begins as a structured text does, whatever is declared.
+STRUCTURED_TEXT = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{<]")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a body becomes: content, what is said about it, and an object where it is one."""
+
+    content: list[ContentBlock]
+    notes: tuple[str, ...] = ()
+    structured: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Renders answers in results of `limit` characters. Large ones are kept in `results`, or written to `files`."""
+
+    limit: int
+    results: Results
+    files: tuple[Path, ...] = ()
+
+    def render(self, operation: Operation, answer: Answer, hints: Iterable[str] = ()) -> ToolResult:
+        """Give the result of an answer; `hints` are further lines that help."""
+        rendered = self._body(answer)
+        line = _status_line(operation, answer)
+        notes = [*rendered.notes, answer.problem, *hints, *_going_on(operation, answer), *_file_name(rendered, answer)]
+        said = "\n".join(filter(None, [f"{line}." if rendered.content and 202 <= answer.status < 300 else "", *notes]))
+        return ToolResult(
+            content=[*_titled(line, rendered.content, answer), *([text(said)] * bool(said))],
+            structured_content=rendered.structured,
+            meta=_meta(answer),
+            is_error=answer.failed,
+        )
+
+    def _body(self, answer: Answer) -> Rendered:
+        if not answer.body:
+            return Rendered([])
+        return _renderer(answer.media_type)(self, answer)
+
+    def json(self, answer: Answer) -> Rendered:
+        """Render JSON, or the text that was meant to be JSON. What is large crosses to the client once, as the text."""
+        body, notes = _utf8(answer)
+        if not is_json(body):
+            rendered = self.text(answer)
+            return replace(
+                rendered, notes=(f"The body is declared as {answer.media_type} but is no JSON.", *rendered.notes)
+            )
+        if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
+            return Rendered([text(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
+        return Rendered([text(self._view(body, expand))], notes)
+
+    def text(self, answer: Answer) -> Rendered:
+        """Render text, long text with head and tail."""
+        whole, notes = _decoded(answer)
+        if len(whole) <= self.limit:
+            return Rendered([text(whole)], notes)
+        return Rendered([text(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))], notes)
+
+    def undeclared_text(self, answer: Answer) -> Rendered:
+        """Render what is declared as another text: as JSON where it is an object or array all the same."""
+        if STRUCTURED_TEXT.match(answer.body) and is_json(_utf8(answer)[0]):
+            rendered = self.json(answer)
+            return replace(rendered, notes=(*rendered.notes, f"The body is JSON, declared as {_declared(answer)}."))
+        return self.text(answer)
+
+    def unknown(self, answer: Answer) -> Rendered:
+        """Render a body whose type is not declared, or says little: as text if it is any."""
+        return self.undeclared_text(answer) if _is_text(answer.body) else self.binary(answer)
+
+    def image(self, answer: Answer) -> Rendered:
+        """Render a picture."""
+        return self._media(answer, lambda data: ImageContent(type="image", data=data, mime_type=answer.media_type))
+
+    def audio(self, answer: Answer) -> Rendered:
+        """Render a sound."""
+        return self._media(answer, lambda data: AudioContent(type="audio", data=data, mime_type=answer.media_type))
+
+    def binary(self, answer: Answer) -> Rendered:
+        """Render any other body as an embedded resource."""
+        media_type = answer.media_type or "application/octet-stream"
+        if _base64_length(answer.body) > self.limit:
+            return self._too_large(answer, media_type)
+        data = base64.b64encode(answer.body).decode()
+        uri = f"response:{quote(answer.file_name or 'body')}"
+        blob = BlobResourceContents(uri=uri, mime_type=media_type, blob=data)
+        return Rendered([EmbeddedResource(type="resource", resource=blob)])
+
+    def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
+        if STRUCTURED_TEXT.match(answer.body) and _is_text(answer.body):  # clients choke on a picture that is none
+            rendered = self.text(answer)
+            return replace(rendered, notes=(f"The body is text, declared as {answer.media_type}.", *rendered.notes))
+        if _base64_length(answer.body) > self.limit * MEDIA_FACTOR:
+            return self._too_large(answer, answer.media_type)
+        return Rendered([block(base64.b64encode(answer.body).decode())])
+
+    def _too_large(self, answer: Answer, media_type: str) -> Rendered:
+        """Write a large body below the files folder and link it, or say what would allow that."""
+        size = f"{len(answer.body):,} bytes of {media_type}"
+        if not self.files:
+            return Rendered(
+                [
+                    text(
+                        f"The answer is {size}, too large for a result. Start portkey-bridge with --files DIR "
+                        "(OPEN_MCP_FILES) to have such answers written to that folder, or raise OPEN_MCP_RESULT_LIMIT."
+                    )
+                ]
+            )
+        try:
+            path = write_file(self.files[0], answer)
+        except OSError as error:
+            return Rendered(
+                [
+                    text(
+                        f"The answer is {size}, and could not be written below {self.files[0]}: "
+                        f"{error.strerror}. Correct OPEN_MCP_FILES."
+                    )
+                ]
+            )
+        link = ResourceLink(
+            type="resource_link", uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body)
+        )
+        return Rendered([link], (f"The answer is {size}. It was written to {path}.",))
+
+    def _view(self, body: bytes, view: Callable[[bytes, str, int], str]) -> str:
+        result_id = self.results.keep(body)
+        return (
+            f"The answer has {len(body):,} bytes, so this is a view of it. resultId: {result_id}. Read on with "
+            f"expandResult and the pointers of the stubs, [expandResult POINTER …].\n{view(body, '', self.limit)}"
+        )
+
+
+#: How a body is rendered: the first pattern that matches its media type.
+RENDERERS: tuple[tuple[str, Callable[[Renderer, Answer], Rendered]], ...] = (
+    (r"(application|text)/json|[^;]*\+json", Renderer.json),
+    (r".*\+(xml|yaml)", Renderer.text),
+    (r"image/.+", Renderer.image),
+    (r"audio/.+", Renderer.audio),
+    (
+        r"text/.*|application/(xml.*|javascript|ecmascript|yaml|x-yaml|toml|sql|graphql|csv|x-www-form-urlencoded|"
+        r"(x-)?(nd)?json.*)",
+        Renderer.undeclared_text,
+    ),
+    (r"[^/]*|(multipart|message)/.*|(application|binary)/(octet-stream|vnd\..*|x-.*|.*download)", Renderer.unknown),
+    (r".*", Renderer.binary),
+)
+
+
+@lru_cache(maxsize=64)
+def _renderer(media_type: str) -> Callable[[Renderer, Answer], Rendered]:
+    return next(render for pattern, render in RENDERERS if re.fullmatch(pattern, media_type))
+
+
+def text(words: str) -> TextContent:
+    """Give a block of text."""
+    return TextContent(type="text", text=words)
+
+
+def error_result(words: str) -> ToolResult:
+    """Give a result with `isError` that says `words`."""
+    return ToolResult(content=[text(words)], is_error=True)
+
+
+def write_file(folder: Path, answer: Answer) -> Path:
+    """Write the body to a new file in the folder, and give its path. The same body is written once. Raises OSError."""
+    name = Path(answer.file_name or f"answer{mimetypes.guess_extension(answer.media_type) or ''}")
+    digest = hashlib.sha256(answer.body).hexdigest()[:12]
+    path = folder.resolve(strict=True) / f"{name.stem}-{digest}{name.suffix}"
+    try:
+        with path.open("xb") as file:
+            file.write(answer.body)
+    except FileExistsError:
+        if path.is_symlink() or path.read_bytes() != answer.body:
+            raise
+    return path
+
+
+def _status_line(operation: Operation, answer: Answer) -> str:
+    """Say what happened, by method and path template: the URL itself may hold a secret."""
+    line = (
+        f"{operation.method} {operation.path} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
+    )
+    redirect = 300 <= answer.status < 400 and "location" in answer.headers
+    return f"{line}, a redirect that was not followed" if redirect else line
+
+
+def _titled(line: str, content: list[ContentBlock], answer: Answer) -> list[ContentBlock]:
+    """Put the status before the content where it says more than that all went well."""
+    if not content:
+        return [text(f"{line}." if answer.problem else f"{line}: the answer has no body.")]
+    if answer.status < 300:
+        return content
+    first, *others = content
+    if isinstance(first, TextContent):
+        return [text(f"{line}:\n{first.text}"), *others]
+    return [text(f"{line}."), *content]
+
+
+def _file_name(rendered: Rendered, answer: Answer) -> Iterator[str]:
+    """Yield the file's name where no block of the content has it."""
+    if answer.file_name and not any(isinstance(block, EmbeddedResource | ResourceLink) for block in rendered.content):
+        yield f"File name: {answer.file_name}"
+
+
+def _declared(answer: Answer) -> str:
+    return answer.media_type or "nothing"
+
+
+def _base64_length(body: bytes) -> int:
+    return (len(body) + 2) // 3 * 4
+
+
+def _structured(body: bytes) -> dict[str, Any] | None:
+    """Give a JSON object as a value, or None where the value would not be the same: a number of too many digits."""
+    try:
+        value = _exactly.decode(body)
+        if body.count(b"[") + body.count(b"{") > SURELY_SHALLOW:
+            pydantic_core.to_json([[[value]]])  # as it will stand in the message: fails for what is nested too deep
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _exact_float(digits: str) -> float:
+    number = float(digits)
+    if (len(digits) > 15 or "e" in digits.lower()) and Decimal(digits) != Decimal(repr(number)):
+        raise ValueError("not a float of the same value")
+    return number
+
+
+_exactly = msgspec.json.Decoder(float_hook=_exact_float)

@@ -1,0 +1,82 @@
+"""Keeps large results for `expandResult`."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeVar
+
+import anyio
+
+from portkey_bridge.errors import CallError
+from portkey_bridge.settings import Bounds
+
+#: Bytes of a text from which on a view of it takes longer than other calls should wait.
+LONG = 1 << 20
+
+
+T = TypeVar("T")
+
+
+async def beside(size: int, work: Callable[[], T]) -> T:
+    """Do the work on a text of `size` bytes: in a thread where it is long, so that other calls go on meanwhile.
+
+    What is short takes less time than a thread.
+    """
+    return work() if size < LONG else await anyio.to_thread.run_sync(work)
+
+
+class ForgottenResult(CallError):
+    """A result is not kept, or not any more."""
+
+    def __init__(self, result_id: str) -> None:
+        self.result_id = result_id
+        super().__init__(
+            f"The result {result_id!r:.80} is not kept, or not any more. Call the tool that gave it again, and use the "
+            "resultId of the new answer."
+        )
+
+
+class Results:
+    """The results that were too large to be shown whole, for threads that keep some at once. `clock` gives seconds."""
+
+    def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._lock = Lock()
+
+    def keep(self, body: bytes) -> str:
+        """Keep a JSON text, and forget what exceeds the bounds. Gives its id, which follows from the text."""
+        result_id = hashlib.sha256(body).hexdigest()[:16]
+        with self._lock:
+            self._touch(result_id, body)
+            self._forget()
+        return result_id
+
+    def __getitem__(self, result_id: str) -> bytes:
+        """Give a result that was kept. Raises ForgottenResult."""
+        with self._lock:
+            self._forget()
+            if result_id not in self._kept:
+                raise ForgottenResult(result_id)
+            body = self._kept[result_id][1]
+            self._touch(result_id, body)
+        return body
+
+    def _touch(self, result_id: str, body: bytes) -> None:
+        self._kept[result_id] = self._clock(), body
+        self._kept.move_to_end(result_id)
+
+    def _forget(self) -> None:
+        while self._kept and self._exceeds():
+            self._kept.popitem(last=False)
+
+    def _exceeds(self) -> bool:
+        oldest, _ = next(iter(self._kept.values()))
+        size = sum(len(body) for _, body in self._kept.values())
+        old = self._clock() - oldest > self._bounds.seconds
+        return old or len(self._kept) > self._bounds.count or size > self._bounds.bytes

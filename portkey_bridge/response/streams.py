@@ -1,0 +1,141 @@
+"""Streams are read as they arrive, and become what the same call would have answered without streaming.
+
+OpenAI-style streams are merged into their final object; every other stream becomes the list of its events. What came
+before a stream broke off is kept. Events are kept as their text, as values they would take many times the memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from io import BytesIO
+from typing import Any
+
+import msgspec
+
+from portkey_bridge.response.events import Event
+from portkey_bridge.response.merging import CHUNKS, MERGERS, Merger, Objects, _is_of_response, _list
+
+#: What OpenAI-style streams send behind their last event.
+END = "[DONE]"
+
+
+#: Characters of an event that a progress notification repeats.
+REPORTED = 500
+
+
+#: Events that are each reported, and the seconds between two reports from then on: a report costs more than an event.
+REPORTED_EACH, PAUSE = 1000, 0.1
+
+
+Report = Callable[[int, str | None], Awaitable[None]]
+
+
+"""Takes the number of events so far and what the last one brought."""
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class Stream:
+    """The events of one answer so far: how many there are, and whether the end mark came.
+
+    What is kept is the text of their list, and besides the objects that may yet be merged, without errors.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.ended = False
+        self._error = ""
+        self._list = BytesIO()
+        self._objects = Objects()
+        self._possible: tuple[Merger, ...] = MERGERS
+        self._has_kind = False
+
+    async def read(self, events: AsyncIterator[Event], report: Report, redact: Callable[[str], str]) -> None:
+        """Read to the end, and report each event as it comes. Raises what the reading of the body raises.
+
+        Of many events those are reported together that come between two reports.
+        """
+        added, reported = "", 0.0
+        async for event in events:
+            if event.data.strip() == END:
+                self.ended = True
+                continue
+            self.add(event)
+            added += added_text(event)
+            if self.count <= REPORTED_EACH or time.monotonic() - reported >= PAUSE:
+                await report(self.count, redact(added)[:REPORTED] or None)
+                added, reported = "", time.monotonic()
+        if added:
+            await report(self.count, redact(added)[:REPORTED])
+
+    def add(self, event: Event) -> None:
+        """Put an event behind the others."""
+        self._list.write((b"," if self.count else b"[") + _as_item(event))
+        self.count += 1
+        if event.is_error:
+            self._error = self._error or event.data
+        elif event.fields and self._possible:
+            self._add_object(event)
+
+    def _add_object(self, event: Event) -> None:
+        self._objects.append(event.data)
+        if kind := event.kind:
+            self._has_kind = True
+            self._possible = tuple(merger for merger in self._possible if merger.belongs(kind))
+        if not self._possible:
+            self._objects = Objects()
+
+    @property
+    def size(self) -> int:
+        """The bytes of the text of all events so far."""
+        return self._list.tell()
+
+    @property
+    def _merger(self) -> Merger | None:
+        """How the stream is merged, by the kind that all of its objects are of."""
+        return self._possible[0] if self._possible and self._has_kind else None
+
+    @property
+    def complaint(self) -> str:
+        """What the stream itself says went wrong, or its missing end; empty if nothing did."""
+        if self._error:
+            return f"The stream reported an error: {self._error[:2000]}"
+        if not self.ended and self._merger is not None and self._merger.lacks_end(self._objects):
+            return "The stream ended before the answer was complete."
+        return ""
+
+    def merged(self) -> bytes:
+        """Give the JSON text of the whole answer."""
+        try:
+            if self._merger is not None:
+                return _encoder.encode(self._merger.merge(self._objects))
+        except (LookupError, TypeError, AttributeError, RecursionError):
+            pass  # it only looked like one of the known kinds
+        return self._list.getvalue() + b"]" if self.count else b"[]"
+
+
+def added_text(event: Event) -> str:
+    """Give the text that an event adds to the answer; the event itself where it is none of a known kind."""
+    if event.kind in CHUNKS:
+        return "".join(_text_of_choice(choice) for choice in _list(event.fields.get("choices")))
+    if _is_of_response(event.kind):
+        delta = event.fields.get("delta") if event.kind.endswith("_text.delta") else ""
+        return delta if isinstance(delta, str) else ""
+    return event.data
+
+
+def _text_of_choice(choice: Any) -> str:
+    fields = choice if isinstance(choice, dict) else {}
+    delta = fields.get("delta")
+    text = delta.get("content") if isinstance(delta, dict) else fields.get("text")
+    return text if isinstance(text, str) else ""
+
+
+def _as_item(event: Event) -> bytes:
+    """Give the JSON text of an event as an item of a list: its data, and its name and id where it has them."""
+    is_json = event.value is not None or event.data.strip() == "null"
+    data = event.data.encode() if is_json else _encoder.encode(event.data)
+    named = {key: text for key, text in (("event", event.name), ("id", event.id)) if text}
+    return _encoder.encode({**named, "data": msgspec.Raw(data)}) if named else data

@@ -1,0 +1,1 @@
+"""One JSON Schema: its shape, its views, and validation against it."""

@@ -1,0 +1,426 @@
+"""One level of a schema at a time, as a reader should meet it: its *shape*.
+
+A shape has no `$ref`, `allOf` is merged as far as merging loses nothing, `oneOf` reads `anyOf`, `const` reads `enum`,
+and a list of types is split into `anyOf`. Where a union has a discriminator, each branch says which value means it. The
+children are the document's own schemas, never copied: each is a shape of its own when somebody asks. That is why
+recursion costs nothing, and why pointers into the view stay valid.
+
+A shape accepts every value that the schema accepts for a request: properties that are `readOnly` are left out. For an
+answer it is those that are `writeOnly` (OpenAPI 3.0.4 section 4.7.24.2).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.pointers import decode, lookup
+from portkey_bridge.openapi.spec_tables import APPLICATORS
+
+Shape = dict[str, Any]
+
+#: Keywords that say something about values of one type only (JSON Schema 2020-12, validation 6 and core 10.3).
+KEYWORDS_OF_TYPE = {
+    "string": ("minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType", "contentSchema"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"),
+    "object": (
+        "properties",
+        "required",
+        "additionalProperties",
+        "patternProperties",
+        "propertyNames",
+        "unevaluatedProperties",
+        "minProperties",
+        "maxProperties",
+        "dependentRequired",
+        "dependentSchemas",
+    ),
+    "array": (
+        "items",
+        "prefixItems",
+        "contains",
+        "minContains",
+        "maxContains",
+        "unevaluatedItems",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+    ),
+}
+KEYWORDS_OF_TYPE["integer"] = KEYWORDS_OF_TYPE["number"]
+
+#: How many values a type has, where they can be counted.
+COUNTS = {"null": 1, "boolean": 2}
+
+#: Keywords that mean something only beside each other: they are merged together or not at all.
+GROUPS = {
+    keyword: group
+    for group in (
+        frozenset({"if", "then", "else"}),
+        frozenset({"contains", "minContains", "maxContains"}),
+        frozenset({"prefixItems", "items"}),
+    )
+    for keyword in group
+}
+
+#: Keywords that stay as they are in the shape of a schema that has no others: most schemas are such.
+PLAIN = frozenset(
+    (
+        *("type", "enum", "format", "title", "description", "default", "examples", "pattern", "minLength", "maxLength"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "readOnly", "writeOnly"),
+        *("deprecated", "contentEncoding", "contentMediaType", "xml"),
+    )
+)
+
+#: What `unevaluatedProperties` and `unevaluatedItems` look into: beside these a view could not tell what they refuse.
+IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
+
+#: Keywords that say nothing about values themselves.
+COMPOSING = frozenset({"$ref", "allOf"})
+
+#: Keywords whose branches a discriminator tells apart.
+UNIONS = frozenset({"oneOf", "anyOf"})
+
+#: The schema of what nothing is said about: one object, since shapes are known by their schemas' identities.
+ANYTHING: Schema = {}
+
+#: No value fits.
+NOTHING: Shape = {"not": {}}
+
+
+class Shapes:
+    """The shapes of one document's schemas. Each is made once, however many ways lead to it.
+
+    `hidden` is the keyword that marks the properties to leave out: `writeOnly` gives the shapes of answers.
+    """
+
+    def __init__(self, root: dict[str, Any], *, hidden: str = "readOnly") -> None:
+        self.root = root
+        self._hidden = hidden
+        self._targets: dict[str, Schema] = {}
+        # Both hold the schemas, so that their identities stay theirs.
+        self._by_schema: dict[int, tuple[Schema, Shape]] = {}
+        self._by_conjuncts: dict[tuple[int, ...], tuple[list[Shape], Shape]] = {}
+        self._discriminated: dict[int, tuple[Shape, Shape]] = {}
+
+    def __call__(self, schema: Schema) -> Shape:
+        """Give the shape of `schema`. It is shared: do not change it.
+
+        Schemas that say the same by way of the same parts have one shape; that is how recursion is recognised.
+        """
+        known = self._by_schema.get(id(schema))
+        if known is None:
+            known = self._by_schema[id(schema)] = (schema, self.once(schema))
+        return known[1]
+
+    def once(self, schema: Schema) -> Shape:
+        """Give the shape of a schema that nothing refers to, and keep nothing of it. What it refers to is shared."""
+        conjuncts = self._conjuncts(schema)
+        if len(conjuncts) == 1:
+            return self._make(conjuncts) if conjuncts[0] is schema else self(conjuncts[0])
+        key = tuple(map(id, conjuncts))
+        if key not in self._by_conjuncts:
+            self._by_conjuncts[key] = (conjuncts, self._make(conjuncts))
+        return self._by_conjuncts[key][1]
+
+    def target(self, reference: str) -> Schema:
+        """Give the schema that a local reference names. Raises DanglingReference."""
+        if reference not in self._targets:
+            self._targets[reference] = lookup(self.root, reference)
+        return self._targets[reference]
+
+    def alternatives(self, schema: Schema) -> list[Shape]:
+        """Give the shape of a schema, and those of its alternatives."""
+        shape = self(schema)
+        return [shape, *map(self, shape.get("anyOf", ()))]
+
+    def of_items(self, schema: Schema) -> Schema:
+        """Give the schema of an array's items, also where the array is one of several alternatives."""
+        return next((branch["items"] for branch in self.alternatives(schema) if "items" in branch), ANYTHING)
+
+    def of_property(self, schema: Schema, name: str) -> Schema:
+        """Give the schema of a property: its own, in an alternative, or that of properties without one."""
+        for branch in self.alternatives(schema):
+            if name in branch.get("properties", ()):
+                return branch["properties"][name]
+        further = (branch.get("additionalProperties") for branch in self.alternatives(schema))
+        return next(filter(None, further), ANYTHING)
+
+    def cannot_have(self, schema: Schema, name: str) -> bool:
+        """Tell whether no request has a property of this name, though `schema` may require it.
+
+        It is `readOnly`, or the schema that requires it refuses it: a slip that would make every call impossible.
+        """
+        return self._cannot_have(self._conjuncts(schema), name)
+
+    def _cannot_have(self, conjuncts: list[Shape], name: str) -> bool:
+        named = [conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ())]
+        if named:
+            return any(map(self._is_hidden, named))
+        return any(
+            conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
+            for conjunct in conjuncts
+        )
+
+    def _make(self, conjuncts: list[Shape]) -> Shape:
+        if len(conjuncts) == 1 and conjuncts[0].keys() <= PLAIN:
+            return _split_types(conjuncts[0])
+        shape = _split_types(_merge(map(self._with_values, conjuncts)))
+        if IN_PLACE & shape.keys():
+            shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
+        if "required" in shape:
+            shape["required"] = [name for name in shape["required"] if not self._cannot_have(conjuncts, name)]
+        if "properties" in shape:
+            properties = shape["properties"].items()
+            shape["properties"] = {name: schema for name, schema in properties if not self._is_hidden(schema)}
+        return shape
+
+    def _with_values(self, conjunct: Shape) -> Shape:
+        """Give the schema with branches that say which value of its discriminator means them, if it has one.
+
+        It is made once, so that a branch that leads back here is recognised.
+        """
+        if not isinstance(conjunct.get("discriminator"), dict) or UNIONS.isdisjoint(conjunct):
+            return conjunct
+        if id(conjunct) not in self._discriminated:
+            told = {
+                union: [self._with_value(branch, conjunct["discriminator"]) for branch in conjunct[union]]
+                for union in UNIONS & conjunct.keys()
+            }
+            without = {keyword: value for keyword, value in conjunct.items() if keyword != "discriminator"}
+            self._discriminated[id(conjunct)] = (conjunct, without | told)
+        return self._discriminated[id(conjunct)][1]
+
+    def _with_value(self, branch: Schema, discriminator: dict[str, Any]) -> Schema:
+        values = [*map(json.dumps, self._values_of(branch, discriminator))]
+        if isinstance(branch, dict) and discriminator.get("defaultMapping") == branch.get("$ref", ""):
+            values.append("anything else, or missing")  # OpenAPI 3.2 section 4.25.1
+        if not values:
+            return branch
+        said = f"{discriminator['propertyName']} is {' or '.join(values)}."
+        own = next((conjunct["description"] for conjunct in self._conjuncts(branch) if "description" in conjunct), "")
+        return {**branch, "description": f"{said} {own}".strip()}
+
+    def _values_of(self, branch: Schema, discriminator: dict[str, Any]) -> list[Any]:
+        """Give the values that mean a branch (OpenAPI 3.2 section 4.25).
+
+        Those of the mapping, else the one that its own property allows, else the name of its schema.
+        """
+        reference = branch.get("$ref") if isinstance(branch, dict) else None
+        mapped = [value for value, target in discriminator.get("mapping", {}).items() if target == reference]
+        if mapped:
+            return mapped
+        allowed = self._allowed(branch, discriminator["propertyName"])
+        if len(allowed) == 1 or not isinstance(reference, str):
+            return allowed[:1] if len(allowed) == 1 else []
+        name = decode(reference.rpartition("/")[2])
+        return [name] if not allowed or name in allowed else []
+
+    def _allowed(self, branch: Schema, name: str) -> list[Any]:
+        """Give the values that a branch enumerates for one of its properties."""
+        properties = (conjunct["properties"] for conjunct in self._conjuncts(branch) if "properties" in conjunct)
+        schemas = [schema for each in properties if name in each for schema in self._conjuncts(each[name])]
+        values = [[schema["const"]] if "const" in schema else schema.get("enum", []) for schema in schemas]
+        return min(filter(None, values), key=len, default=[])
+
+    def _is_hidden(self, schema: Schema) -> bool:
+        return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema))
+
+    def _conjuncts(self, schema: Schema) -> list[Shape]:
+        """Give the schemas that all hold, the outermost first; what they refer to counts as one of them.
+
+        One that comes again, through a circle or a second way, adds nothing.
+        """
+        if isinstance(schema, dict) and schema and COMPOSING.isdisjoint(schema):
+            return [schema]
+        conjuncts: list[Shape] = []
+        seen: set[int] = set()
+        waiting = [schema]
+        while waiting:
+            schema = waiting.pop()
+            if schema is False:
+                conjuncts.append(NOTHING)
+            if not isinstance(schema, dict) or id(schema) in seen:
+                continue
+            seen.add(id(schema))
+            if not schema.keys() <= COMPOSING:
+                conjuncts.append(schema)
+            waiting.extend(reversed(schema.get("allOf", ())))
+            if isinstance(reference := schema.get("$ref"), str):
+                waiting.append(self.target(reference))
+        return conjuncts
+
+
+def _merge(conjuncts: Iterable[Shape]) -> Shape:
+    """Merge schemas that all hold into one; what cannot be merged stays behind in `allOf`."""
+    shape: Shape = {}
+    residue: list[Schema] = []
+    for conjunct in conjuncts:
+        for keyword, value in _renamed(conjunct):
+            if keyword not in shape:
+                shape[keyword] = value
+            elif keyword in MERGERS:
+                shape[keyword] = MERGERS[keyword](shape[keyword], value)
+            elif shape[keyword] != value:
+                residue.append({keyword: value})
+        residue.extend(filter(None, [_merge_group(shape, part) for part in _grouped(conjunct)]))
+    if residue:
+        shape["allOf"] = residue
+    return shape
+
+
+def _merge_group(shape: Shape, part: Shape) -> Shape | None:
+    """Merge keywords that mean something only beside each other into a shape, or give what cannot be merged."""
+    present = shape.keys() & GROUPS[next(iter(part))]
+    if not present:
+        shape.update(part)
+    elif present | part.keys() <= MERGERS.keys():
+        shape.update({keyword: MERGERS[keyword](shape[keyword], value) for keyword, value in part.items()})
+    elif any(shape.get(keyword) != value for keyword, value in part.items()):
+        return part
+    return None
+
+
+def _grouped(conjunct: Shape) -> Iterable[Shape]:
+    """Give the keywords of a schema that mean something only beside each other, each with those."""
+    grouped: dict[frozenset[str], Shape] = {}
+    for keyword, value in conjunct.items():
+        if keyword in GROUPS:
+            grouped.setdefault(GROUPS[keyword], {})[keyword] = value
+    return grouped.values()
+
+
+def _renamed(conjunct: Shape) -> Iterator[tuple[str, Any]]:
+    """Yield single keywords and values, `const` as `enum` and `oneOf` as `anyOf`, without those that compose or name.
+
+    That exactly one branch fits is for the API to judge: the branches of many documents overlap.
+    """
+    for keyword, value in conjunct.items():
+        if keyword == "const":
+            yield "enum", [value]
+        elif keyword == "oneOf":
+            yield "anyOf", value
+        elif keyword not in GROUPS and keyword != "allOf" and not keyword.startswith("$"):
+            yield keyword, value
+
+
+def _both(first: Schema, second: Schema) -> Schema:
+    return first if first == second else {"allOf": [first, second]}
+
+
+def _all_of_each(first: dict[str, Schema], second: dict[str, Schema]) -> dict[str, Schema]:
+    shared = {name: _both(first[name], second[name]) for name in first.keys() & second.keys()}
+    return {name: shared.get(name, schema) for name, schema in {**first, **second}.items()}
+
+
+def _common_types(first: Any, second: Any) -> Any:
+    one, other = _as_list(first), _as_list(second)
+    common = [kind for kind in one if kind in other or (kind == "integer" and "number" in other)]
+    common += [kind for kind in other if kind == "integer" and "number" in one and kind not in common]
+    return common or first  # types that exclude each other: no value fits, and the validator says so
+
+
+def _common_values(first: list[Any], second: list[Any]) -> list[Any]:
+    return [value for value in first if value in second] or first
+
+
+def _union(first: list[str], second: list[str]) -> list[str]:
+    return list(dict.fromkeys([*first, *second]))
+
+
+def _first(first: Any, _: Any) -> Any:
+    return first
+
+
+def _either(first: Any, second: Any) -> bool:
+    return first is True or second is True
+
+
+#: How two values of a keyword become one that holds where both hold. The outermost annotation wins.
+MERGERS: dict[str, Callable[[Any, Any], Any]] = {
+    "type": _common_types,
+    "enum": _common_values,
+    "required": _union,
+    "properties": _all_of_each,
+    "patternProperties": _all_of_each,
+    "items": _both,
+    "additionalProperties": _both,
+    "propertyNames": _both,
+    "readOnly": _either,
+    "writeOnly": _either,
+    "deprecated": _either,
+    "uniqueItems": _either,
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
+    **dict.fromkeys(("title", "description", "default", "examples", "format", "discriminator", "xml"), _first),
+    **dict.fromkeys(("unevaluatedProperties", "unevaluatedItems"), _first),
+}
+
+
+def _as_list(types: Any) -> list[Any]:
+    return types if isinstance(types, list) else [types]
+
+
+def _split_types(shape: Shape) -> Shape:
+    """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type.
+
+    One type stands before everything else.
+    """
+    if next(iter(shape), None) == "type" and isinstance(shape["type"], str):
+        return shape
+    types = _as_list(shape["type"]) if "type" in shape else _types_of_values(shape.get("enum", []))
+    if not types:
+        return shape
+    rest = {keyword: value for keyword, value in shape.items() if keyword != "type"}
+    if len(types) == 1:
+        return {"type": types[0], **rest}
+    if "anyOf" in shape:
+        return rest
+    branches = [branch for kind in types if (branch := _branch(shape, kind))] or [NOTHING]
+    taken = {"enum", *(keyword for kind in types for keyword in KEYWORDS_OF_TYPE.get(kind, ()))}
+    outside = {keyword: value for keyword, value in rest.items() if keyword not in taken}
+    return {**outside, **(branches[0] if len(branches) == 1 else {"anyOf": branches})}
+
+
+def _branch(shape: Shape, kind: str) -> Shape | None:
+    """Give what `shape` says about values of one type, or None where its `enum` has no such value."""
+    keywords = KEYWORDS_OF_TYPE.get(kind, ())
+    branch = {"type": kind, **{keyword: shape[keyword] for keyword in keywords if keyword in shape}}
+    if "enum" not in shape:
+        return branch
+    values = [value for value in shape["enum"] if kind in _types_of_value(value)]
+    if len(values) == COUNTS.get(kind):
+        return branch
+    return {**branch, "enum": values} if values else None
+
+
+def _types_of_values(values: list[Any]) -> list[str]:
+    return _union([], [_types_of_value(value)[0] for value in values])
+
+
+def _types_of_value(value: Any) -> tuple[str, ...]:
+    """Give the JSON Schema types that a value has, the narrowest first."""
+    if value is None:
+        return ("null",)
+    if isinstance(value, bool):
+        return ("boolean",)
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return ("integer", "number")
+    for python, kind in ((float, "number"), (str, "string"), (list, "array"), (dict, "object")):
+        if isinstance(value, python):
+            return (kind,)
+    raise TypeError(f"not a JSON value: {json.dumps(value, default=repr)}")
+
+
+def children(shape: Shape) -> Iterator[tuple[tuple[str, ...], Schema]]:
+    """Yield the schemas that a shape holds, each with its pointer's parts below the shape."""
+    for keyword, value in shape.items():
+        form = APPLICATORS.get(keyword)
+        if form == "one" and isinstance(value, dict):
+            yield (keyword,), value
+        elif form == "list" and isinstance(value, list):
+            yield from (((keyword, str(index)), schema) for index, schema in enumerate(value))
+        elif form == "map" and isinstance(value, dict):
+            yield from (((keyword, name), schema) for name, schema in value.items())

@@ -1,0 +1,311 @@
+"""Arguments against the full schema: every violation with its place, what was given and what would be right.
+
+A check always ends, and never stands in the way of a call for what only the document does wrong: a pattern that no
+engine here reads, or that takes for ever, and a schema that leads back to itself say nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
+from referencing import Registry
+
+from portkey_bridge.errors import DanglingReference, Violation
+from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.schema.patterns import Errors, Patterns, unless_it_fails
+from portkey_bridge.schema.shapes import Shapes
+
+#: Characters of a given value that a violation repeats.
+SHOWN = 80
+
+#: How many errors are told again where a second way leads to the same schema and value.
+TOLD_AGAIN = 8
+
+
+class Validation:
+    """The compiled check of one schema of the document that `shapes` are of."""
+
+    def __init__(self, schema: Schema, shapes: Shapes) -> None:
+        self._shapes = shapes
+        self._results: dict[tuple[int, int], list[ValidationError]] = {}
+        self._patterns = Patterns()
+        validator: Any = extend(Draft202012Validator, self._keywords())  # type: ignore[no-untyped-call]
+        # The explicit empty registry makes a reference to elsewhere an error instead of a download.
+        self._validator = validator(shapes.root, registry=Registry()).evolve(schema=schema)
+
+    def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
+        """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
+        self._results.clear()
+        try:
+            errors = list(self._validator.iter_errors(value))
+        except RecursionError:
+            yield Violation(place([]), "is nested too deeply to be checked")
+            return
+        for error in errors:
+            yield from explain(error, place)
+
+    def _keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
+        """Give the keywords that mean something else here than in JSON Schema by the letter.
+
+        Exactly one branch of `oneOf` must fit by the letter, but the branches of many documents overlap: at least one.
+        """
+        known = Draft202012Validator.VALIDATORS
+        return {
+            "$ref": self._reference,
+            "$dynamicRef": lambda *_: (),
+            "allOf": lambda validator, branches, value, schema: self._of_request(
+                known["allOf"](validator, branches, value, schema), schema
+            ),
+            "oneOf": known["anyOf"],
+            "multipleOf": _multiple_of,
+            "required": self._required,
+            "properties": self._properties,
+            **self._patterns.keywords,
+            "unevaluatedItems": unless_it_fails(known["unevaluatedItems"]),
+        }
+
+    def _reference(self, validator: Any, reference: str, value: Any, schema: Any) -> Errors:
+        """`$ref`, each target once a value: neither a circle nor a graph of references multiplies the work."""
+        try:
+            target = self._shapes.target(reference)
+        except DanglingReference:
+            return
+        key = (id(target), id(value))
+        if key in self._results:
+            yield from map(ValidationError.create_from, self._results[key])
+            return
+        self._results[key] = []
+        errors = list(self._of_request(validator.descend(value, target), schema))
+        self._results[key] = [ValidationError.create_from(error) for error in errors[:TOLD_AGAIN]]
+        yield from errors
+
+    def _required(self, validator: Any, required: list[str], value: Any, schema: Any) -> Errors:
+        missing = [name for name in required if name not in value] if isinstance(value, dict) else []
+        errors = (ValidationError("is required, and missing", validator="required", path=[name]) for name in missing)
+        return self._of_request(errors, schema)
+
+    def _properties(self, validator: Any, properties: dict[str, Schema], value: Any, schema: Any) -> Errors:
+        """`properties`, with the place also where a property may have no value at all."""
+        for name in [name for name in properties if name in value] if isinstance(value, dict) else ():
+            if properties[name] is False:
+                # jsonschema knows no keyword for the schema `false`.
+                yield ValidationError("", validator=None, path=[name], instance=value[name])  # type: ignore[arg-type]
+            else:
+                yield from validator.descend(value[name], properties[name], path=name, schema_path=name)
+
+    def _of_request(self, errors: Iterable[ValidationError], schema: Any) -> Errors:
+        """Pass on all errors but two: for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2), and for
+        those that a part of an `allOf` names and another part, which knows nothing of them, refuses.
+
+        By the letter nobody could ever give these; documents that compose closed schemas mean that one can.
+        """
+        for error in errors:
+            path = error.relative_path
+            if error.validator == "required" and len(path) == 1 and self._shapes.cannot_have(schema, str(path[0])):
+                continue
+            if _is_of_additional(error) and path[0] in self._shapes(schema).get("properties", ()):
+                continue
+            yield error
+
+
+def _multiple_of(validator: Any, divisor: float, value: Any, schema: Any) -> Errors:
+    """`multipleOf` by the digits that are written: 0.07 is a multiple of 0.01, whatever the quotient of the floats."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and abs(value) < math.inf and _exactly(value) % _exactly(divisor):
+        yield ValidationError("is no multiple")
+
+
+def _exactly(number: float) -> Fraction:
+    return Fraction(number if isinstance(number, int) else repr(number))
+
+
+def _is_of_additional(error: ValidationError) -> bool:
+    """Tell whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
+    inside = next((part for part in error.relative_schema_path if part != "allOf" and isinstance(part, str)), None)
+    return inside == "additionalProperties" and len(error.relative_path) > 0
+
+
+def explain(
+    error: ValidationError, place: Callable[[list[str | int]], str], path: Sequence[str | int] = ()
+) -> Iterator[Violation]:
+    """Yield what the error means: where `place` puts its path, what would be right, and what was given.
+
+    `path` leads to the value that the error's own path starts from.
+    """
+    path = [*path, *error.relative_path]
+    meant = _meant(error) if error.validator in ("anyOf", "oneOf") else []
+    for cause in meant:
+        yield from explain(cause, place, path)
+    if not meant:
+        given = "" if error.validator in COMPLETE else f", not {_shown(error.instance)}"
+        yield Violation(place(path), f"{_describe(error)}{given}")
+
+
+def _describe(error: ValidationError) -> str:
+    describe = EXPLANATIONS.get(str(error.validator))
+    return describe(error) if describe else error.message[:300]
+
+
+def _meant(error: ValidationError) -> list[ValidationError]:
+    """Give the errors in the branch that the value was meant for; none where no branch stands out.
+
+    Out of question are the branches that fail for the type of the whole value, and those that the *tag* excludes, the
+    property whose values tell the branches apart. Of the others the one with the fewest errors is the nearest; of
+    several, what is wrong with all of them.
+    """
+    possible = [causes for causes in _branches(error) if not any(map(_excludes, causes))]
+    tag = _tag(possible)
+    accepting = [causes for causes in possible if tag not in _tags(causes)]
+    if tag is not None and not accepting:
+        return [_unlike_any([_tags(causes)[tag] for causes in possible])]
+    nearest = sorted(accepting, key=len)[:2]
+    if len(nearest) == 2 and (len(nearest[0]) == len(nearest[1]) or all(map(_is_shallow, nearest[0]))):
+        return [cause for cause in nearest[0] if all(_is_among(cause, causes) for causes in accepting)]
+    return nearest[0] if nearest else []
+
+
+def _branches(error: ValidationError) -> list[list[ValidationError]]:
+    """Give what is wrong with each branch of a union."""
+    branches: dict[Any, list[ValidationError]] = {}
+    for cause in error.context or ():
+        branches.setdefault(cause.schema_path[0], []).append(cause)
+    return list(branches.values())
+
+
+def _is_among(cause: ValidationError, causes: list[ValidationError]) -> bool:
+    return any((cause.path, _describe(cause)) == (other.path, _describe(other)) for other in causes)
+
+
+def _tag(branches: list[list[ValidationError]]) -> str | int | None:
+    """Give the property that most branches refuse for its one value, or that all refuse for its values."""
+    refusals = [_tags(causes) for causes in branches]
+    counts = Counter(name for tags in refusals for name in tags)
+    telling = [
+        name
+        for name, count in counts.items()
+        if count == len(branches) or all(len(_choices(tags[name])) == 1 for tags in refusals if name in tags)
+    ]
+    return max(telling, key=lambda name: counts[name], default=None)
+
+
+def _tags(causes: list[ValidationError]) -> dict[str | int, ValidationError]:
+    return {
+        cause.relative_path[0]: cause
+        for cause in causes
+        if cause.validator in ("enum", "const") and len(cause.relative_path) == 1
+    }
+
+
+def _unlike_any(tags: list[ValidationError]) -> ValidationError:
+    values = list(dict.fromkeys(value for tag in tags for value in map(_shown, _choices(tag))))
+    return ValidationError(
+        "",
+        validator="enum",
+        validator_value=list(map(json.loads, values)),
+        instance=tags[0].instance,
+        path=tags[0].path,
+    )
+
+
+def _excludes(cause: ValidationError) -> bool:
+    return cause.validator in ("type", "enum", "const") and not cause.relative_path
+
+
+def _choices(error: ValidationError) -> list[Any]:
+    value: Any = error.validator_value
+    return list(value) if error.validator == "enum" else [value]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _types(error: ValidationError) -> str:
+    types = error.validator_value
+    expected = " or ".join(types) if isinstance(types, list) else str(types)
+    if isinstance(error.instance, str) and expected in ("object", "array") and error.instance[:1] in "{[":
+        return f"expected {expected} itself and not its JSON text in a string"
+    return f"expected {expected}"
+
+
+def _alternatives(error: ValidationError) -> str:
+    problems = dict.fromkeys(_in_one_branch(causes[0]) for causes in _branches(error))
+    return "; or ".join(list(problems)[:6]) or "fits none of its alternatives"
+
+
+def _in_one_branch(cause: ValidationError) -> str:
+    """Say what is wrong with a branch, with its place below the union."""
+    if _is_shallow(cause) and cause.validator == "required":
+        return f"needs {cause.relative_path[-1]}"
+    # A union inside is not told: unions of unions would be told over and over.
+    problem = "fits none of its alternatives" if cause.validator in ("anyOf", "oneOf") else _describe(cause)
+    return f"{pointer_to(cause.relative_path)} {problem}".lstrip()
+
+
+def _is_shallow(cause: ValidationError) -> bool:
+    return len(cause.relative_path) == (1 if cause.validator == "required" else 0)
+
+
+def _one_of(error: ValidationError) -> str:
+    values = list(dict.fromkeys(map(_shown, _choices(error))))
+    return "expected one of " + ", ".join(values[:30]) + (" …" if len(values) > 30 else "")
+
+
+def _dependent(error: ValidationError) -> str:
+    given: Any = error.instance
+    needs: Any = error.validator_value
+    lacking = {name: [other for other in needs[name] if other not in given] for name in needs if name in given}
+    return "; ".join(f"{name} needs {', '.join(others)} beside it" for name, others in lacking.items() if others)
+
+
+def _beside(error: ValidationError, keyword: str, default: Any) -> Any:
+    """Give the value of another keyword of the schema that the error is about."""
+    schema: Any = error.schema
+    return schema.get(keyword, default)
+
+
+def _contained(error: ValidationError) -> str:
+    return _shown(_beside(error, "contains", True))
+
+
+#: What would be right, by the keyword that a value breaks.
+EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
+    "None": lambda error: "no value is accepted here",
+    "type": _types,
+    "enum": _one_of,
+    "const": _one_of,
+    "anyOf": _alternatives,
+    "oneOf": _alternatives,
+    "not": lambda error: f"expected anything but what fits {_shown(error.validator_value)}",
+    "dependentRequired": _dependent,
+    "minimum": lambda error: f"expected at least {error.validator_value}",
+    "maximum": lambda error: f"expected at most {error.validator_value}",
+    "exclusiveMinimum": lambda error: f"expected more than {error.validator_value}",
+    "exclusiveMaximum": lambda error: f"expected less than {error.validator_value}",
+    "multipleOf": lambda error: f"expected a multiple of {error.validator_value}",
+    "minLength": lambda error: f"expected at least {error.validator_value} characters",
+    "maxLength": lambda error: f"expected at most {error.validator_value} characters",
+    "minItems": lambda error: f"expected at least {error.validator_value} items",
+    "maxItems": lambda error: f"expected at most {error.validator_value} items",
+    "items": lambda error: f"expected at most {len(_beside(error, 'prefixItems', ()))} items",
+    "uniqueItems": lambda error: "expected items that all differ",
+    "contains": lambda error: f"expected an item that fits {_shown(error.validator_value)}",
+    "minContains": lambda error: f"expected at least {error.validator_value} items that fit {_contained(error)}",
+    "maxContains": lambda error: f"expected at most {error.validator_value} items that fit {_contained(error)}",
+    "minProperties": lambda error: f"expected at least {error.validator_value} properties",
+    "maxProperties": lambda error: f"expected at most {error.validator_value} properties",
+    "pattern": lambda error: f"expected text that matches {error.validator_value}",
+}
+
+#: Keywords whose explanation is not about the value as a whole.
+COMPLETE = frozenset({"required", "additionalProperties", "unevaluatedProperties", "dependentRequired"})

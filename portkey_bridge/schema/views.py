@@ -1,0 +1,460 @@
+"""The lazy view of a schema: as much of it as fits a budget, and stubs for the rest.
+
+A stub keeps the true type and a short description, which ends in `[expandSchema POINTER]`. The pointer (RFC 6901)
+addresses the fully expanded view, so it can be expanded again, to any depth. The budget goes to required parts first,
+then to the small ones. The same schema and budget always give the same view.
+
+A view is never wrong: what is valid under the schema is valid under the view.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
+from typing import Any, NamedTuple
+
+from jsonpointer import unescape
+
+from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
+from portkey_bridge.openapi.spec_tables import APPLICATORS
+from portkey_bridge.schema.prose import plain, shorten
+from portkey_bridge.schema.shapes import Shape, Shapes, children
+
+#: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
+EXPANSION, EXPANSION_FACTOR = 4000, 8
+
+#: Characters of a description that a stub keeps.
+STUB_DESCRIPTION = 60
+
+#: Below this many characters it is not worth showing a part of a schema beside its stub.
+WORTHWHILE = 120
+
+#: With more characters than these to spare, optional parts are opened, too.
+PLENTY = 10_000
+
+#: The part of a budget that is kept for opening what is required, however much the first level takes: nothing can be
+#: called without it.
+KEPT_FOR_REQUIRED = 0.8
+
+#: Characters of the largest view, whatever the budget: what schemas unfold to can double with every level.
+LARGEST = 1_000_000
+
+#: Levels that are shown at once.
+DEEPEST = 40
+
+#: What a tool listing shows besides structure. Clients refuse or ignore the rest of JSON Schema there.
+LISTED = frozenset(
+    (
+        *("type", "description", "enum", "format", "default", "required", "pattern"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+        *("properties", "items", "anyOf", "allOf", "additionalProperties"),
+    )
+)
+
+#: Keywords of a listing that would refuse more without the other, which a listing has not.
+COMPANIONS = {"items": "prefixItems", "additionalProperties": "patternProperties"}
+
+#: Keywords that refuse more where their schema accepts more: shown word for word or not at all, with what depends on
+#: them. Everything else in a view may accept more than the document's schema does.
+VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", "maxContains")}
+VERBATIM = VERBATIM_WITH.keys()
+
+#: Accepts every value, and still is a schema with a keyword, as portable clients want it.
+UNTYPED_ITEMS = {"minLength": 0}
+
+ANYTHING = {
+    "anyOf": [
+        *({"type": kind} for kind in ("string", "number", "boolean", "object", "null")),
+        {"type": "array", "items": UNTYPED_ITEMS},
+    ]
+}
+
+
+class _TooDeep(Exception):
+    """A schema has more levels than are shown at once, perhaps without end."""
+
+
+class _Shown(NamedTuple):
+    """A view, and its characters of compact JSON."""
+
+    view: Shape
+    size: int
+
+
+class _Whole(NamedTuple):
+    """A view without stubs, its characters of compact JSON, and its levels."""
+
+    view: Shape
+    size: int
+    height: int
+
+
+class _Node:
+    """A schema as views show it: its shape, and what is found out about its view.
+
+    `whole` is the view without stubs once it is known, `too_small` the most room that was not enough for it.
+    """
+
+    def __init__(self, shape: Shape, *, portable: bool) -> None:
+        self.shape = shape
+        self.whole: _Whole | None = None
+        self.too_small = 0.0
+        self._portable = portable
+
+    @cached_property
+    def listed(self) -> Shape:
+        """The shape with the keywords of a listing alone."""
+        return _listed(self.shape)
+
+    @cached_property
+    def shown(self) -> Shape:
+        """The shape without the keywords that this kind of view leaves out."""
+        return self.listed if self._portable else _exact(self.shape)
+
+    @cached_property
+    def leaf(self) -> _Shown:
+        """What is shown of the schema itself."""
+        return _sized(_leaf(self.shown))
+
+
+class _Child(NamedTuple):
+    """A schema inside another, and the path that leads to it."""
+
+    path: tuple[str, ...]
+    node: _Node
+    required: bool
+
+    @property
+    def overhead(self) -> int:
+        """Characters of compact JSON that stand before the view."""
+        return len(self.path[-1]) + 4
+
+    def below(self, pointer: str) -> str:
+        """Give the pointer of the schema, given that of the one around it."""
+        return pointer + pointer_to(self.path)
+
+
+class Views:
+    """Views of one document's schemas, for the tool listing (`portable`) or for `expandSchema`."""
+
+    def __init__(self, shapes: Shapes, *, portable: bool) -> None:
+        self._portable = portable
+        self._shapes = shapes
+        self._nodes: dict[int, _Node] = {}
+        self._skeletons: dict[tuple[int, int], _Shown] = {}
+
+    def view(self, schema: Schema, budget: float, pointer: str = "") -> Shape:
+        """Give the view of `schema` in about `budget` characters of compact JSON, and at least its first level.
+
+        `pointer` is where the schema stands in the expanded view of its tool; the stubs continue it. The view is
+        shared: do not change it.
+        """
+        return self._render(self._node(schema), pointer, min(budget, LARGEST), frozenset())
+
+    def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
+        """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
+
+        Of an input schema, which is made for one tool and not the document's own, nothing is kept.
+        """
+        _, shape, pointer = self._find(schema, pointer)
+        node = self._nodes.get(id(shape)) or _Node(shape, portable=self._portable)
+        return self._render(node, pointer, min(budget, LARGEST), frozenset())
+
+    def locate(self, schema: Schema, pointer: str) -> Schema:
+        """Give the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
+        return self._find(schema, pointer)[0]
+
+    def _find(self, schema: Schema, pointer: str) -> tuple[Schema, Shape, str]:
+        """Give the schema, its shape and its exact pointer.
+
+        The habits of references and paths are understood: a `#` before, a `/` too few before, one too many behind.
+        """
+        pointer = "/" + pointer.removeprefix("#").removeprefix("/") if pointer not in ("", "#") else ""
+        try:
+            return (*self._at(schema, pointer), pointer)
+        except PointerToNowhere:
+            if not pointer.endswith("/"):
+                raise
+            return self._find(schema, pointer.rstrip("/"))
+
+    def _at(self, schema: Schema, pointer: str) -> tuple[Schema, Shape]:
+        parts = [unescape(part) for part in pointer.split("/")[1:]]
+        shape, at = self._shapes.once(schema), 0
+        while at < len(parts):
+            paths = dict(children(shape))
+            path = next((path for end in (1, 2) if (path := tuple(parts[at : at + end])) in paths), None)
+            if path is None:
+                below = [pointer_to(path) for path in paths]
+                raise PointerToNowhere(pointer, pointer_to(parts[:at]), below)
+            schema = paths[path]
+            shape = self._shapes(schema)
+            at += len(path)
+        return schema, shape
+
+    def _node(self, schema: Schema) -> _Node:
+        """Give the node of a schema. There is one for each shape."""
+        shape = self._shapes(schema)
+        node = self._nodes.get(id(shape))
+        if node is None:
+            node = self._nodes[id(shape)] = _Node(shape, portable=self._portable)
+        return node
+
+    def _render(self, node: _Node, pointer: str, room: float, trail: frozenset[int]) -> Shape:
+        """Give the whole schema where it fits, else its first level with as many whole or partial children as fit."""
+        whole = self._whole(node, room)
+        if whole is not None:
+            return whole.view
+        inside = trail | {id(node.shape)}
+        parts = list(self._children(node))
+        shown = [self._smallest(child, pointer) for child in parts]
+        kept = -math.inf if trail else room * KEPT_FOR_REQUIRED
+        room -= node.leaf.size + sum(part.size + child.overhead for part, child in zip(shown, parts, strict=True))
+        for better in (self._wholes, self._stubs, self._partials):
+            if better == self._partials:
+                room = max(room, kept)
+            for index, rendered in better(parts, shown, room, pointer, inside):
+                growth = rendered.size - shown[index].size
+                if growth <= room:
+                    room -= growth
+                    shown[index] = rendered
+        return self._complete(node, parts, [part.view for part in shown])
+
+    def _wholes(
+        self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
+    ) -> Iterator[tuple[int, _Shown]]:
+        """Yield the children that fit as a whole: the required ones first, then the small ones."""
+        wholes = [
+            (not child.required, whole.size, index, whole.view)
+            for index, child in enumerate(parts)
+            if (whole := self._whole(child.node, room + shown[index].size)) is not None
+        ]
+        for _, size, index, view in sorted(wholes, key=lambda candidate: candidate[:3]):
+            yield index, _Shown(view, size)
+
+    def _stubs(
+        self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
+    ) -> Iterator[tuple[int, _Shown]]:
+        """Yield the stubs of the children of which only the type is shown so far. They are longer than that."""
+        if room <= 0:
+            return
+        for index, child in enumerate(parts):
+            if "description" not in shown[index].view and self._whole(child.node, shown[index].size) is None:
+                yield index, _sized(self._stub(child, pointer))
+
+    def _partials(
+        self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
+    ) -> Iterator[tuple[int, _Shown]]:
+        """Yield the children that are too large to be whole, as far as they fit: the required ones, then the others.
+
+        What stands around a child is not opened inside it again, so recursion ends in a stub.
+        """
+        for index, child in sorted(enumerate(parts), key=lambda entry: not entry[1].required):
+            spare = room + shown[index].size
+            enough = WORTHWHILE if child.required else PLENTY
+            is_new = id(child.node.shape) not in trail and len(trail) < DEEPEST
+            if spare > enough and is_new and _is_stub(shown[index].view):
+                rendered = _sized(self._render(child.node, child.below(pointer), spare, trail))
+                growth = rendered.size - shown[index].size
+                room -= growth if growth <= room else 0
+                yield index, rendered
+
+    def _whole(self, node: _Node, room: float) -> _Whole | None:
+        """Give the fully expanded schema, or None where it is recursive, or too deep, or larger than `room`."""
+        try:
+            return self._unfold(node, room, 0)
+        except _TooDeep:
+            node.too_small = math.inf
+            return None
+
+    def _unfold(self, node: _Node, room: float, depth: int) -> _Whole | None:
+        """Expand a schema once and for all, or remember how much room was not enough.
+
+        So the work is bounded by the room and by the number of schemas, and not by the ways that lead to them. A
+        recursive schema is one that is too deep.
+        """
+        if room <= node.too_small:
+            return None
+        if depth + (node.whole.height if node.whole else 0) >= DEEPEST:
+            raise _TooDeep
+        node.whole = node.whole or self._unfold_children(node, room, depth + 1)
+        if node.whole is None or node.whole.size > room:
+            node.too_small = room
+            return None
+        return node.whole
+
+    def _unfold_children(self, node: _Node, room: float, depth: int) -> _Whole | None:
+        room -= node.leaf.size
+        height = 0
+        parts, views = [], []
+        for child in self._children(node):
+            room -= child.overhead
+            whole = self._unfold(child.node, room, depth)
+            if whole is None:
+                return None
+            room -= whole.size
+            height = max(height, whole.height)
+            parts.append(child)
+            views.append(whole.view)
+        view = self._complete(node, parts, views)
+        return _Whole(view, _size(view), height + 1)
+
+    def _smallest(self, child: _Child, pointer: str) -> _Shown:
+        """Give the least that is shown of a child: all of it where that is no longer than its stub.
+
+        A listing shows the bare type of an optional argument where the budget is used up.
+        """
+        if self._portable and not child.required:
+            return self._skeleton(child.node, 3)
+        stub = _sized(self._stub(child, pointer))
+        whole = self._whole(child.node, stub.size)
+        return stub if whole is None else _Shown(whole.view, whole.size)
+
+    def _stub(self, child: _Child, pointer: str) -> Shape:
+        text = shorten(plain(child.node.shape.get("description", "")), STUB_DESCRIPTION)
+        marked = f"{text} [expandSchema {child.below(pointer)}]".strip()
+        kinds = self._outline(child.node, 3) if child.required else self._skeleton(child.node, 3).view
+        return {**kinds, "description": marked}
+
+    def _outline(self, node: _Node, depth: int) -> Shape:
+        """Give the types alone, and of a choice between objects what all of them have: a call can be made from that."""
+        if node.listed.get("type") == "array" and "items" in node.listed and depth:
+            return {"type": "array", "items": self._outline(self._node(node.listed["items"]), depth - 1)}
+        branches = [self._shapes(branch) for branch in node.listed.get("anyOf", ())]
+        if len(branches) < 2 or any(branch.get("type") != "object" for branch in branches):
+            return self._skeleton(node, depth).view
+        common = [name for name in branches[0].get("properties", {}) if all(_has(name, each) for each in branches)]
+        needed = [name for name in common if all(name in branch.get("required", ()) for branch in branches)]
+        properties = {name: self._united([branch["properties"][name] for branch in branches], 2) for name in common}
+        return {
+            "type": "object",
+            **({"properties": properties} if properties else {}),
+            **({"required": needed} if needed else {}),
+        }
+
+    def _skeleton(self, node: _Node, depth: int) -> _Shown:
+        """Give the types alone: of the schema, of its items, of its alternatives."""
+        kind = node.shape.get("type", "array")
+        if kind != "array":
+            return _of_type(kind)
+        key = (id(node), depth)
+        if key not in self._skeletons:
+            self._skeletons[key] = _sized(self._make_skeleton(node.listed, depth))
+        return self._skeletons[key]
+
+    def _make_skeleton(self, shape: Shape, depth: int) -> Shape:
+        if shape.get("type") == "array":
+            below = self._skeleton(self._node(shape["items"]), depth - 1).view if "items" in shape and depth else None
+            return {"type": "array", "items": below or UNTYPED_ITEMS}
+        if "anyOf" not in shape or not depth:
+            return ANYTHING
+        return self._united(shape["anyOf"], depth - 1)
+
+    def _united(self, schemas: Iterable[Schema], depth: int) -> Shape:
+        """Give the types of several schemas of which one applies."""
+        branches: list[Shape] = []
+        for schema in schemas:
+            skeleton = self._skeleton(self._node(schema), depth).view
+            branches += [kind for kind in skeleton.get("anyOf", [skeleton]) if kind not in branches]
+        return branches[0] if len(branches) == 1 else {"anyOf": branches}
+
+    def _children(self, node: _Node) -> Iterator[_Child]:
+        required = frozenset(node.shown.get("required", ()))
+        for path, schema in children(node.shown):
+            if path[0] not in VERBATIM:
+                yield _Child(path, self._node(schema), path[0] != "properties" or path[-1] in required)
+
+    def _complete(self, node: _Node, parts: Iterable[_Child], views: Iterable[Shape]) -> Shape:
+        """Put the views of its children into a node's own, required properties before the others."""
+        view = dict(node.leaf.view)
+        for (path, *_), part in sorted(zip(parts, views, strict=True), key=lambda entry: not entry[0].required):
+            match APPLICATORS[path[0]]:
+                case "one":
+                    view[path[0]] = part
+                case "list":
+                    view.setdefault(path[0], []).append(part)
+                case _:
+                    view.setdefault(path[0], {})[path[1]] = part
+        if self._portable:
+            if view.get("type") == "array":
+                view.setdefault("items", ANYTHING)
+            if not view.keys() - {"description", "default"}:
+                view |= ANYTHING
+        return view
+
+
+def _leaf(shape: Shape) -> Shape:
+    """Give the keywords of a shape that hold no schemas, and those that are shown word for word."""
+    return {
+        keyword: value
+        for keyword, value in shape.items()
+        if keyword not in APPLICATORS or keyword in VERBATIM or isinstance(value, bool)
+    }
+
+
+def _exact(shape: Shape) -> Shape:
+    """Leave out what cannot be shown word for word because it refers elsewhere, and what depends on it."""
+    referring = {keyword for keyword in VERBATIM & shape.keys() if '"$ref"' in json.dumps(shape[keyword])}
+    without = {dependent for keyword in VERBATIM - shape.keys() | referring for dependent in VERBATIM_WITH[keyword]}
+    return {keyword: value for keyword, value in shape.items() if keyword not in referring | without}
+
+
+def _listed(shape: Shape) -> Shape:
+    """Give the keywords that a listing may have: enumerations of strings only, patterns that compile.
+
+    A keyword that would say something else without its companion goes with it.
+    """
+    kept = {
+        keyword: value for keyword, value in shape.items() if keyword in LISTED and COMPANIONS.get(keyword) not in shape
+    }
+    if isinstance(kept.get("items"), bool):
+        del kept["items"]
+    if "description" in kept:
+        kept["description"] = plain(kept["description"])
+    values = kept.get("enum", [])
+    if not all(isinstance(value, str) for value in values):
+        del kept["enum"]
+        choice = "One of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in values) + "."
+        kept["description"] = f"{kept.get('description', '')} {choice}".strip()
+    if "pattern" in kept and not _compiles(kept["pattern"]):
+        del kept["pattern"]
+    return kept
+
+
+def _compiles(pattern: str) -> bool:
+    """Tell whether a pattern, which ECMAScript defines, means something to Python's clients as well."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            re.compile(pattern)
+    except re.error:
+        return False
+    return True
+
+
+def _has(name: str, shape: Shape) -> bool:
+    return name in shape.get("properties", {})
+
+
+def _is_stub(view: Shape) -> bool:
+    return str(view.get("description", "")).endswith("]") and "[expandSchema /" in view["description"]
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _sized(view: Shape) -> _Shown:
+    return _Shown(view, _size(view))
+
+
+@cache
+def _of_type(kind: str) -> _Shown:
+    return _sized({"type": kind})
+
+
+def _size(value: Mapping[str, Any]) -> int:
+    return len(_compact(value))

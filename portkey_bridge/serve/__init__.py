@@ -1,0 +1,1 @@
+"""Serves the tools: the bridge that calls them, and the MCP server."""

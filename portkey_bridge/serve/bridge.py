@@ -1,0 +1,203 @@
+"""The call line: arguments are validated, bound, written as a request, sent, and the answer rendered.
+
+What goes wrong on it, wherever, is a result that a model can act on, and holds no secret.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import Any
+
+import httpx
+from fastmcp.tools.base import ToolResult
+
+from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.credentials.schemes import credentials, needs_credential
+from portkey_bridge.credentials.variables import example_configuration, variable, variables
+from portkey_bridge.errors import CallError, CredentialsError, TransportError
+from portkey_bridge.http.failures import TooLarge, explain
+from portkey_bridge.http.policy import may_have_happened
+from portkey_bridge.http.transport import Transport
+from portkey_bridge.openapi.model import Operation
+from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.servers import base_url
+from portkey_bridge.request.writer import write_request
+from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.events import READERS, is_event_stream, server_sent_events
+from portkey_bridge.response.headers import declared_error
+from portkey_bridge.response.render import Renderer, error_result
+from portkey_bridge.response.results import beside
+from portkey_bridge.response.streams import Report, Stream
+from portkey_bridge.tools.catalog import Tool
+
+#: What an exchange may fail with.
+FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
+
+#: What some APIs declare their streams as.
+UNDECLARED_STREAMS = ("", "application/json")
+
+#: Statuses that concern the credentials (RFC 9110 section 15.5.2 and 15.5.4).
+CREDENTIAL_STATUSES = (401, 403)
+
+
+async def no_report(number: int, added: str | None) -> None:
+    """Report nothing: nobody asked."""
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """Calls operations. `secrets` maps variables to credentials, `base_url` is None to use the document's servers.
+
+    `log` takes one line a call, with no argument and no secret in it.
+    """
+
+    transport: Transport
+    renderer: Renderer
+    secrets: Mapping[str, str] = field(repr=False)
+    redact: Redactor
+    base_url: str | None
+    document_uri: str
+    sources: Sources
+    log: Callable[[str], None] | None = None
+    validate_responses: bool = False
+
+    async def call(self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report) -> ToolResult:
+        """Call the operation and give its answer. What goes wrong is a result with `isError` that says what to do.
+
+        `report` is told of each event of an answer that is a stream.
+        """
+        try:
+            return await self._call(tool, arguments, report)
+        except CallError as error:
+            return error_result(self.redact(str(error)))
+        except Exception as error:  # whatever it is: no traceback, which may hold a secret, reaches the client
+            return error_result(f"{tool.name} failed inside portkey-bridge ({type(error).__name__}). Please report it.")
+
+    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report) -> ToolResult:
+        tool.validate(arguments)
+        bound = tool.bind(arguments)
+        filled = {
+            binding.parameter.place for binding, value in bound.parameters if binding.parameter and value is not None
+        }
+        if needs_credential(tool.operation.security, self.secrets, filled):
+            raise _missing_credentials(tool)
+        url = base_url(tool, self.base_url, self.document_uri)
+        sent = credentials(tool.operation.security, self.secrets)
+        request = write_request(tool, bound, sent, url, self.sources).to_httpx()
+        answer = await self._logged(tool.operation, request, report)
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer))
+
+    def _rendered(self, tool: Tool, answer: Answer) -> ToolResult:
+        answer = self._redacted(answer)
+        return self.renderer.render(tool.operation, answer, self._hints(tool, answer))
+
+    async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+        """Exchange request and answer, and log the outcome whatever it is."""
+        began, outcome = time.perf_counter(), "cancelled"
+        try:
+            answer = await self._exchange(operation, request, report)
+            outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
+            return answer
+        except TransportError:
+            outcome = "no answer"
+            raise
+        finally:
+            if self.log is not None:
+                milliseconds = (time.perf_counter() - began) * 1000
+                self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
+
+    async def _exchange(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+        try:
+            async with self.transport.exchange(request) as response:
+                return await self._read(response, report)
+        except FAILURES as error:
+            problem = explain(error, _host(error, request), self.transport.timeouts)
+            doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
+            raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
+
+    async def _read(self, response: httpx.Response, report: Report) -> Answer:
+        """Read the body, as a stream where it is one. What came before it broke off is kept."""
+        answer = Answer(response.status_code, response.reason_phrase, response.headers, b"")
+        body, stream = BytesIO(), Stream()
+        reader = READERS.get(answer.media_type) if response.is_success else None
+        problem = ""
+        try:
+            if reader is not None:
+                await stream.read(reader(_kept(response.aiter_raw(), body, stream)), report, self.redact)
+            else:
+                async for chunk in response.aiter_raw():
+                    body.write(chunk)
+        except FAILURES as error:
+            problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
+            if isinstance(error, TooLarge):
+                body = BytesIO()  # a first part of that size helps nobody
+        answer = replace(answer, body=body.getvalue(), problem=problem)
+        is_stream = is_event_stream(answer.body)
+        if reader is None and is_stream and response.is_success and answer.media_type in UNDECLARED_STREAMS:
+            await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
+        if not stream.count and not (reader and is_stream):
+            return answer  # what was declared as a stream may be something else
+        return await beside(
+            stream.size,
+            lambda: replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True),
+        )
+
+    def _redacted(self, answer: Answer) -> Answer:
+        headers = httpx.Headers(
+            [(name.encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
+        )
+        return replace(answer, headers=headers, body=self.redact.body(answer.body), problem=self.redact(answer.problem))
+
+    def _hints(self, tool: Tool, answer: Answer) -> list[str]:
+        """Say what follows from the document."""
+        if answer.status < 400:
+            return self._findings(tool, answer)
+        declared = declared_error(tool.operation, answer.status)
+        hints = self._credential_hints(tool) if answer.status in CREDENTIAL_STATUSES else []
+        return [declared, *hints, *self._findings(tool, answer)]
+
+    def _findings(self, tool: Tool, answer: Answer) -> list[str]:
+        if not self.validate_responses or answer.stream or answer.problem:
+            return []
+        from portkey_bridge.response.conformance import findings
+
+        return findings(tool.operation, answer, self.sources.shapes.root)
+
+    def _credential_hints(self, tool: Tool) -> list[str]:
+        names = variables(tool.operation.security)
+        sent = [name for name in names if name in self.secrets]
+        missing = [name for name in names if name not in self.secrets]
+        return [
+            f"The request carried {' and '.join(sent)}: check the value, and what it permits." if sent else "",
+            f"Not set, and also taken: {', '.join(missing)}." if missing else "",
+        ]
+
+
+async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
+    """Give the chunks, and keep them until there is an event: what has none may be no stream at all."""
+    async for chunk in chunks:
+        if not stream.count:
+            body.write(chunk)
+        yield chunk
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def _host(error: BaseException, request: httpx.Request) -> str:
+    """Give the host that failed, which after a redirect is not the request's own."""
+    try:
+        return error.request.url.host if isinstance(error, httpx.RequestError) else request.url.host
+    except RuntimeError:  # httpx knows no request for it
+        return request.url.host
+
+
+def _missing_credentials(tool: Tool) -> CredentialsError:
+    alternatives = [
+        [name for scheme in alternative if (name := variable(scheme))] for alternative in tool.operation.security
+    ]
+    return CredentialsError(tool.name, alternatives, example_configuration(alternatives[0]))

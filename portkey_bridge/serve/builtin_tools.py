@@ -1,0 +1,255 @@
+"""The tools of this program itself: they show more of a schema or a result, find a tool, and call one by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastmcp.tools.base import Tool as McpTool
+from fastmcp.tools.base import ToolResult
+from mcp_types import Tool as ListedTool
+from mcp_types import ToolAnnotations
+
+from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.pointers import PointerToNowhere
+from portkey_bridge.response.json_views import expand
+from portkey_bridge.response.render import Renderer, error_result, text
+from portkey_bridge.response.results import ForgottenResult, beside
+from portkey_bridge.schema.prose import shorten
+from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, Tool, closest
+
+if TYPE_CHECKING:
+    from portkey_bridge.tools.path_tools import PathItemTool
+
+_STUBS = (
+    "A description that ends in [expandSchema POINTER] marks a stub: the type is true, the rest is left out. An "
+    "optional argument with a type alone may have more to it, too: its pointer is /properties/NAME."
+)
+
+#: What a model has to know of the server: where operations are listed, and where they are found.
+LISTING = (
+    f"Input schemas are listed as small views. {_STUBS} A tool's description that ends in … is given whole at the "
+    'pointer "". Call expandSchema with the tool\'s name and pointers to see more.'
+)
+DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, call it with callTool."
+
+#: The same for expandSchema.
+EXPANDING = {
+    LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
+    DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
+}
+
+#: Tools that one search shows, and characters that the names of areas may take in the listing.
+HITS, AREAS = 8, 600
+
+Run = Callable[[dict[str, Any]], Awaitable[ToolResult]]
+"""Runs a tool with its arguments."""
+
+Expand = Callable[[Tool, str], Schema]
+"""Gives the view of a tool's input schema at a pointer. Raises PointerToNowhere."""
+
+
+class Listed(McpTool):
+    """A tool as FastMCP lists it."""
+
+    def to_mcp_tool(self, **overrides: Any) -> ListedTool:
+        """Give the entry of the listing, without the metadata that nobody reads."""
+        return super().to_mcp_tool(**{"_meta": None, **overrides})
+
+
+class OwnTool(Protocol):
+    """A tool of this program: its entry in the listing, and what runs it."""
+
+    entry: Listed
+
+    async def run(self, arguments: dict[str, Any], /) -> ToolResult:
+        """Run the tool with its arguments."""
+        ...
+
+
+def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
+    """Give the hints that differ from what the protocol takes for granted; the others would be paid for 231 times.
+
+    Left out means: not read only, destructive, not idempotent, open world; two of them mean nothing for what is read
+    only (Model Context Protocol, ToolAnnotations).
+    """
+    different = ToolAnnotations(
+        read_only_hint=True if read_only else None,
+        destructive_hint=None if read_only or destructive else False,
+        idempotent_hint=True if idempotent and not read_only else None,
+        open_world_hint=None if open_world else False,
+    )
+    return different if different.model_dump(exclude_none=True) else None
+
+
+def _reading(name: str, title: str, description: str, arguments: dict[str, Any], required: Sequence[str]) -> Listed:
+    """Give the entry of a tool that sends nothing."""
+    return Listed(
+        name=name,
+        title=title,
+        description=description,
+        parameters={"type": "object", "properties": arguments, **({"required": [*required]} if required else {})},
+        annotations=hints(read_only=True, destructive=False, idempotent=True, open_world=False),
+    )
+
+
+class ExpandSchema:
+    """Expands the stubs in the schemas of `tools`."""
+
+    def __init__(self, tools: Sequence[Tool], expand: Expand, description: str) -> None:
+        self._tools, self._expand = {tool.name: tool for tool in tools}, expand
+        pointers = {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": 'Such as ["/properties/messages/items"]; [""] is the whole schema.',
+        }
+        arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
+        self.entry = _reading(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Give a view for each pointer, or what is wrong with it."""
+        name, pointers = arguments.get("toolName"), arguments.get("jsonPointers")
+        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
+            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
+        tool = self._tools.get(str(name))
+        if tool is None:
+            return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
+        expanded = [self._expanded(tool, pointer) for pointer in pointers]
+        return ToolResult(content=[text(json.dumps(expanded, ensure_ascii=False, separators=(",", ":")))])
+
+    def _expanded(self, tool: Tool, pointer: str) -> dict[str, Any]:
+        try:
+            return {"jsonPointer": pointer, "schema": self._expand(tool, pointer)}
+        except PointerToNowhere as error:
+            return {"jsonPointer": pointer, "error": str(error)}
+
+
+class ExpandResult:
+    """Reads on in the large results that `renderer` has kept."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        pointers = {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": 'Such as ["/data/3", "/data#20:40"].',
+        }
+        arguments = {"resultId": {"type": "string", "description": "As the result gave it."}, "jsonPointers": pointers}
+        description = (
+            "Reads on in a large result. A text [expandResult POINTER · …] in it is a stub: something is left out "
+            "there. A pointer may end in a slice of an array, an object or a text: /data#20:40."
+        )
+        self.entry = _reading(EXPAND_RESULT, "Expand result", description, arguments, [*arguments])
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Give a view for each pointer, or what is wrong with it."""
+        result_id, pointers = arguments.get("resultId"), arguments.get("jsonPointers")
+        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
+            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
+        try:
+            body = self._renderer.results[str(result_id)]
+        except ForgottenResult as error:
+            return error_result(str(error))
+        room = self._renderer.limit // max(len(pointers), 1)
+        expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
+        return ToolResult(content=[text(f"[{','.join(expanded)}]")])
+
+
+def _expanded(body: bytes, pointer: str, room: int) -> str:
+    """Write the entry of one pointer. The value stands there as the API sent it."""
+    try:
+        return f'{{"jsonPointer":{json.dumps(pointer)},"value":{expand(body, pointer, room)}}}'
+    except PointerToNowhere as error:
+        return json.dumps({"jsonPointer": pointer, "error": str(error)}, ensure_ascii=False)
+
+
+class Information:
+    """Answers from the document alone, with what is known of a path's servers or parameters."""
+
+    def __init__(self, tool: PathItemTool) -> None:
+        self._answer = tool.answer
+        self.entry = _reading(tool.name, tool.title, tool.description, {}, ())
+
+    async def run(self, _: dict[str, Any]) -> ToolResult:
+        """Give the text that is known since the start."""
+        return ToolResult(content=[text(self._answer)])
+
+
+class SearchTools:
+    """Finds each of `tools`, which are those of the API of this title. Raises SettingsError where SQLite cannot."""
+
+    def __init__(self, tools: Sequence[Tool], title: str) -> None:
+        from portkey_bridge.tools.search import Index
+
+        self._tools, self._index = tools, Index(tools)
+        area = {"type": "string", "description": "An area, to search there alone."}
+        description = (
+            f"Finds tools of the {title} by a question in plain words, by name, or by method and path. A line for "
+            f"each, the best first: name(required arguments) · method path · title. Areas: {_areas(tools)}"
+        )
+        arguments = {"query": {"type": "string"}, "tag": area}
+        self.entry = _reading(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Give a line for each tool that fits, the best first."""
+        query, tag = arguments.get("query", ""), arguments.get("tag")
+        if not isinstance(query, str) or not isinstance(tag, str | None):
+            return error_result("/query and /tag: expected strings")
+        found = self._index.search(query) if query.strip() else self._tools
+        fitting = [tool for tool in found if not tag or _is_in(tool, tag)]
+        if tag and not fitting and not any(_is_in(tool, tag) for tool in self._tools):
+            tags = {name.lower() for tool in self._tools for name in tool.operation.tags}
+            return error_result(f"/tag: there is no area {tag!r}; {closest(tag.lower(), tags)}")
+        lines = [_hit(tool) for tool in fitting[:HITS]] or ["Nothing fits. Ask in other words, or name an area as tag."]
+        more = [f"{len(fitting) - HITS} more fit less."] if len(fitting) > HITS else []
+        return ToolResult(content=[text("\n".join((*lines, *more)))])
+
+
+def _hit(tool: Tool) -> str:
+    """Write what a model must know of a tool to choose it, in one line: the required arguments are in brackets."""
+    required = ", ".join(name for name, binding in tool.arguments.bindings.items() if binding.required)
+    return f"{tool.name}({required}) · {tool.operation.method} {tool.operation.path} · {tool.title}"
+
+
+def _is_in(tool: Tool, area: str) -> bool:
+    """Tell whether a tool has a tag that is the area or begins with it, as in `Users` and `Users > Roles`."""
+    return any(f"{tag} ".lower().startswith(f"{area} ".lower()) for tag in tool.operation.tags)
+
+
+def _areas(tools: Sequence[Tool]) -> str:
+    """Name the tags in the document's order, as far as there is room."""
+    names = list(dict.fromkeys(tag for tool in tools for tag in tool.operation.tags))
+    outer = [name for name in names if not any(name.startswith(f"{other} ") for other in names)]
+    listed = names if len(", ".join(names)) <= AREAS else outer
+    return shorten(", ".join(listed), AREAS) or "none"
+
+
+class CallTool:
+    """Calls a tool that is not listed: each of `runs` by its name."""
+
+    def __init__(self, runs: Mapping[str, Run]) -> None:
+        self._runs = runs
+        self.entry = Listed(
+            name=CALL_TOOL,
+            title="Call tool",
+            description=f"Calls a tool by its name; {EXPAND_RESULT}, which large results name, is called so, too.",
+            parameters={
+                "type": "object",
+                "properties": {
+                    "toolName": {"type": "string"},
+                    "arguments": {"type": "object", "description": "As expandSchema shows them."},
+                },
+                "required": ["toolName"],
+            },
+        )
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Call the tool, as if it had been called by its name."""
+        name, given = arguments.get("toolName"), arguments.get("arguments", {})
+        run = self._runs.get(str(name))
+        if run is None:
+            return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._runs)}")
+        if not isinstance(given, dict):
+            return error_result(f"/arguments: expected an object, not {json.dumps(given)[:80]}")
+        return await run(given)

@@ -1,0 +1,1 @@
+"""Operations as tools, and the search among them."""

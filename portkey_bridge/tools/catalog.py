@@ -1,0 +1,233 @@
+"""An operation as a tool: its name, its words, its arguments, and the hints about its effect."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from portkey_bridge.credentials.variables import variables
+from portkey_bridge.errors import ArgumentsError, SettingsError
+from portkey_bridge.openapi.model import Api, Operation
+from portkey_bridge.request.argument_reader import read_arguments
+from portkey_bridge.request.arguments import Arguments, Bound
+from portkey_bridge.schema.prose import plain, sentence, shorten
+from portkey_bridge.schema.shapes import Shape, Shapes
+from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
+from portkey_bridge.settings import Settings
+
+EXPAND_SCHEMA = "expandSchema"
+EXPAND_RESULT = "expandResult"
+SEARCH_TOOLS = "searchTools"
+CALL_TOOL = "callTool"
+
+#: Names that no operation may take, in the lower case that operations' names have.
+RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL))
+
+#: What every client accepts as the name of a tool.
+TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
+
+#: Characters of a title that a listing shows.
+TITLE = 60
+
+#: Characters that the descriptions of all tools share, and the fewest and most that one may have.
+DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
+
+#: Characters that the listed schemas of all tools share where nobody set a budget, and the fewest and most for one.
+SCHEMAS, SCHEMA = 25_000, (100, 1500)
+
+#: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
+FOUND = 2_600
+
+#: Tools of which nobody wants more listed in each conversation: with their shares they take about 50,000 tokens.
+MANY = 400
+
+#: What a call may do, by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
+EFFECTS = {
+    **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"), (True, False, True)),
+    "POST": (False, False, False),
+    "PUT": (False, True, True),
+    "PATCH": (False, True, False),
+    "DELETE": (False, True, True),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Tool:
+    """An operation as a tool. `description` is what a listing shows, `variables` hold its credentials."""
+
+    name: str
+    title: str
+    description: str
+    operation: Operation
+    variables: tuple[str, ...]
+    shapes: Shapes = field(repr=False)
+
+    @cached_property
+    def arguments(self) -> Arguments:
+        """What a call takes. Read when it is wanted: where the listing is kept, a session wants that of few tools."""
+        return read_arguments(self.operation, self.shapes)
+
+    @property
+    def effect(self) -> tuple[bool, bool, bool]:
+        """Whether a call is read only, destructive, idempotent."""
+        return EFFECTS.get(self.operation.method, (False, True, False))
+
+    @cached_property
+    def schema(self) -> Shape:
+        """The full input schema; it carries the description where a listing has to cut it."""
+        whole = _words(self.operation)
+        return {**({"description": whole} if plain(whole) != self.description else {}), **self.arguments.schema}
+
+    def listed_schema(self, views: Views, budget: float) -> Shape:
+        """Give the view of the input schema that clients list."""
+        view = views.expand(self.arguments.each, "", budget)
+        listed = {"type": "object", "properties": view.get("properties", {})}
+        return {**listed, "required": view["required"]} if view.get("required") else listed
+
+    def has_tag(self, tags: Collection[str]) -> bool:
+        """Tell whether the operation has one of the tags, which are in lower case."""
+        return any(tag.lower() in tags for tag in self.operation.tags)
+
+    def validate(self, arguments: Mapping[str, Any]) -> None:
+        """Check the arguments against the full schema. Raises ArgumentsError with every violation."""
+        violations = list(self.arguments.violations(arguments))
+        if violations:
+            raise ArgumentsError(self.name, violations)
+
+    def bind(self, arguments: Mapping[str, Any]) -> Bound:
+        """Put valid arguments into their places in the request."""
+        return self.arguments.bind(arguments)
+
+
+def build_tools(api: Api, shapes: Shapes | None = None) -> list[Tool]:
+    """Give every operation as a tool, in the document's order.
+
+    `shapes` are those of the document, for those who read them, too: each is made once.
+    """
+    shapes = shapes or Shapes(api.root)
+    room = _share(DESCRIPTIONS, DESCRIPTION, len(api.operations))
+    return [
+        Tool(name, _title(operation), _listed_words(operation, room), operation, variables(operation.security), shapes)
+        for operation, name in zip(api.operations, tool_names(api.operations), strict=True)
+    ]
+
+
+def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
+    """Give the tools that the settings choose. Raises SettingsError for a name or pattern that no tool has."""
+    known = {tool.name for tool in tools}
+    wanted = _matching("--tools", settings.tools, known) if settings.tools else known
+    chosen = wanted - _matching("--exclude", settings.exclude, known)
+    tags = _matching("--tag", settings.tag, {tag.lower() for tool in tools for tag in tool.operation.tags}, "tag")
+    return [
+        tool
+        for tool in tools
+        if tool.name in chosen
+        and (not settings.tag or tool.has_tag(tags))
+        and (tool.effect[0] or not settings.read_only)
+    ]
+
+
+def _matching(flag: str, patterns: Iterable[str], known: Collection[str], kind: str = "tool") -> set[str]:
+    found: set[str] = set()
+    for pattern in sorted(patterns):
+        matches = fnmatch.filter(known, pattern.lower())
+        if not matches:
+            raise SettingsError(f"{flag}: there is no {kind} {pattern!r}; {closest(pattern, known)}.")
+        found.update(matches)
+    return found
+
+
+def find_tool(tools: Iterable[Tool], name: str) -> Tool:
+    """Give the tool of this name, upper and lower case alike. Raises SettingsError where there is none."""
+    known = {tool.name: tool for tool in tools}
+    if name.lower() not in known:
+        raise SettingsError(f"there is no tool {name!r}; {closest(name, known)}. portkey-bridge tools lists them.")
+    return known[name.lower()]
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """Say which of the known names, in lower case, come closest to one that does not exist."""
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
+    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, none like it"
+
+
+def tool_names(operations: Sequence[Operation]) -> list[str]:
+    """Give each operation its tool's name, unique and independent of the order of operations.
+
+    The `operationId`, else `METHOD PATH`, in lower case, every run of other characters than a-z and 0-9 one `_`. Where
+    clients would refuse that, or two would share it, a hash of method and path is added.
+    """
+    return unique_names(
+        [slug(operation.operation_id or f"{operation.method} {operation.path}") for operation in operations],
+        [f"{operation.method} {operation.path}" for operation in operations],
+    )
+
+
+def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """Give each name as it is where clients accept it and nobody else has it, else with a hash of its origin."""
+    shared = Counter(plain)
+    refused = RESERVED.union(taken)
+    return [
+        name if shared[name] == 1 and TOOL_NAME.fullmatch(name) and name not in refused else _hashed(name, origin)
+        for name, origin in zip(plain, origins, strict=True)
+    ]
+
+
+def slug(text: str) -> str:
+    """Write `text` in the characters of a tool's name."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower())
+
+
+def _hashed(name: str, origin: str) -> str:
+    digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
+    return f"{name if TOOL_NAME.match(name) else '_' + name}"[:55] + f"_{digest}"
+
+
+def _title(operation: Operation) -> str:
+    """Give the summary or the words of the operationId, whichever is shorter: the description tells the rest."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.operation_id or "")
+    spaced = re.sub(r"[^\w]+|_+", " ", words).strip().capitalize()
+    candidates = [text for text in (plain(operation.summary), spaced) if text]
+    fallback = operation.operation_id or f"{operation.method} {operation.path}"
+    return shorten(min(candidates, key=len, default=fallback), TITLE)
+
+
+def _words(operation: Operation) -> str:
+    """Give all that the document says about the operation; method and path where it says nothing."""
+    summary, description = operation.summary, operation.description
+    if summary and description and not description.lower().startswith(summary.lower()):
+        description = f"{sentence(summary)} {description}"
+    words = description or summary or f"{operation.method} {operation.path}"
+    return f"Deprecated. {words}" if operation.deprecated else words
+
+
+def _listed_words(operation: Operation, room: int) -> str:
+    words = plain(_words(operation))
+    return words if len(words) <= room else f"{shorten(words, room).removesuffix('…')} …"
+
+
+def schema_budget(asked: float | None, count: int) -> float:
+    """Give the characters of listed schema for each of `count` tools: as asked for, else an equal share."""
+    return _share(SCHEMAS, SCHEMA, count) if asked is None else asked
+
+
+def found_budget(asked: float | None) -> float:
+    """Give the characters of a schema that `expandSchema` shows of a tool that is not listed."""
+    return FOUND if asked is None else asked
+
+
+def expansion_budget(asked: float | None) -> float:
+    """Give the characters of a schema that `expandSchema` shows at once."""
+    return EXPANSION if asked is None else asked * EXPANSION_FACTOR
+
+
+def _share(whole: int, bounds: tuple[int, int], count: int) -> int:
+    least, most = bounds
+    return max(least, min(most, whole // max(count, 1)))
