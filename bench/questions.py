@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bench.figures import table
 from bench.stdio import module, session
 from bench.tokens import compact, count
-from portkey_bridge.serve.load import load_tools
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.search import Index
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from portkey_bridge import __version__
 from portkey_bridge.cli.listing import variables_of
-from portkey_bridge.serve.load import load_tools
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).parents[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
@@ -12,12 +12,18 @@ from fastmcp import Client
 from fastmcp.client.transports import FastMCPTransport
 from werkzeug.formparser import parse_form_data
 
+from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.document.parse import Document
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.uploads import Files
+from portkey_bridge.request.writer import Written, write_request
+from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings import Settings
+from portkey_bridge.tools.catalog import Tool
 from tests.conftest import Recorded, Recorder, text_of
 
 
@@ -85,3 +91,16 @@ async def refused(
 def body(media_type: str, schema: dict[str, Any], *, required: bool = True, **fields: Any) -> dict[str, Any]:
     """Give a document of one operation with a body of this type."""
     return operation(requestBody={"required": required, "content": {media_type: {"schema": schema, **fields}}})
+
+
+def request_of(
+    tool: Tool,
+    arguments: Mapping[str, Any],
+    credentials: Sequence[Credential] = (),
+    base_url: str = "http://api.test",
+    sources: Sources | None = None,
+) -> Written:
+    """Return the request of a call, which is not sent."""
+    bound = tool.bind(arguments)
+    sources = sources or Sources(Shapes({}), Files())
+    return write_request(tool.name, tool.operation, bound, credentials, base_url, sources)

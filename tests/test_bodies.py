@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.uploads import Files
-from portkey_bridge.request.writer import write_request
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.conftest import Recorded, Recorder
-from tests.support import api_of, body, form_of, operation, refused, sent
+from tests.support import api_of, body, form_of, operation, refused, request_of, sent
 
 Json = dict[str, Any]
 
@@ -255,7 +254,7 @@ def tool_of(media_type: str, schema: Any, **fields: Any) -> Tool:
 
 def written(tool: Tool, value: Any) -> Recorded:
     """Write the request of a value that is the body as a whole."""
-    request = write_request(tool, tool.bind({"body": value}), [], "http://api.test", SOURCES).to_httpx()
+    request = request_of(tool, {"body": value}, [], "http://api.test", SOURCES).to_httpx()
     return Recorded(request.method, "/x", list(request.headers.items()), request.content)
 
 
@@ -324,7 +323,7 @@ def test_any_texts_come_back_from_every_encoding(texts: list[str]) -> None:
     """A list comes back from a form in each style that its `encoding` can name."""
     for style, delimiter in (("spaceDelimited", " "), ("pipeDelimited", "|")):
         tool = tool_of(FORM, prop(ARRAY), encoding={"a": {"style": style}})
-        request = write_request(tool, tool.bind({"a": texts}), [], "http://api.test", SOURCES).to_httpx()
+        request = request_of(tool, {"a": texts}, [], "http://api.test", SOURCES).to_httpx()
         ((_, text),) = parse_qsl(request.content.decode(), keep_blank_values=True)
         assert text.split(delimiter) == texts
 
@@ -347,5 +346,5 @@ DEEP = st.recursive(WORD, lambda inner: st.dictionaries(BRACKETLESS, inner, min_
 def test_any_object_comes_back_from_brackets(value: Json) -> None:
     """Objects of objects come back from `deepObject`, in a form as in a query."""
     tool = tool_of(FORM, prop(OBJECT), encoding={"a": {"style": "deepObject"}})
-    request = write_request(tool, tool.bind({"a": value}), [], "http://api.test", SOURCES).to_httpx()
+    request = request_of(tool, {"a": value}, [], "http://api.test", SOURCES).to_httpx()
     assert parse_qsl(request.content.decode(), keep_blank_values=True) == list(pairs_below(value, "a"))

@@ -12,8 +12,8 @@ import pytest
 
 from bench.questions import QUESTIONS, Questions, within
 from bench.tokens import compact, count, listing
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.serve.load import load_tools
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import MANY, build_tools

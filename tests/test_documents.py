@@ -20,7 +20,7 @@ import yaml
 from fastmcp import Client
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.serve.load import load_api
+from portkey_bridge.cli.loading import load_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings import read_settings
 from tests.conftest import Recorded, Recorder, text_of

@@ -30,7 +30,6 @@ from portkey_bridge.openapi.pointers import follow
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.uploads import Files
-from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.events import server_sent_events
 from portkey_bridge.response.streams import Stream
 from portkey_bridge.schema.samples import Samples
@@ -39,6 +38,7 @@ from portkey_bridge.serve.bridge import no_report
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
+from tests.support import request_of
 
 from .conftest import BARE, Run
 
@@ -137,7 +137,7 @@ def test_accepts_what_the_bridge_sends(api: Api, mock: httpx.Client) -> None:
     for tool in tools:
         arguments = {name: samples(binding.schema, name) for name, binding in tool.arguments.bindings.items()}
         tool.validate(arguments)
-        request = write_request(tool, tool.bind(arguments), [], str(mock.base_url), sources).to_httpx()
+        request = request_of(tool, arguments, [], str(mock.base_url), sources).to_httpx()
         request.headers.update(KEY)
         answer = mock.send(request)
         assert answer.is_success, (tool.name, answer.text)

@@ -22,12 +22,11 @@ from portkey_bridge.errors import ArgumentsError
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.uploads import Files
-from portkey_bridge.request.writer import write_request
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import build_tools
 from tests.conftest import Recorder, text_of
-from tests.support import api_of, body, document, form_of, operation, refused, sent, served
+from tests.support import api_of, body, document, form_of, operation, refused, request_of, sent, served
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff--boundary\r\n"
 PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
@@ -513,8 +512,8 @@ def test_no_value_reaches_another_place(values: dict[str, Any]) -> None:
     credential = Credential("KEY", "header", "x-key", "MARKER")
     try:
         tool.validate(values)
-        url = base_url(tool, None, "")
-        written = write_request(tool, tool.bind(values), [credential], url, Sources(Shapes(root), Files()))
+        url = base_url(tool.name, tool.operation.servers, None, "")
+        written = request_of(tool, values, [credential], url, Sources(Shapes(root), Files()))
         request = written.to_httpx()
     except ArgumentsError:
         return
@@ -567,7 +566,7 @@ def _written(root: dict[str, Any], arguments: dict[str, Any]) -> httpx.Request:
     (tool,) = build_tools(api_of(root))
     credential = Credential("KEY", "header", "x-key", "MARKER")
     sources = Sources(Shapes(root), Files())
-    return write_request(tool, tool.bind(arguments), [credential], "http://api.test/v1", sources).to_httpx()
+    return request_of(tool, arguments, [credential], "http://api.test/v1", sources).to_httpx()
 
 
 def assert_in_place(request: httpx.Request, location: str, members: list[str]) -> None:
@@ -595,7 +594,7 @@ def test_half_a_character_is_refused() -> None:
     root = parameters({"name": "q", "in": "query", "schema": TEXT})
     (tool,) = build_tools(api_of(root))
     with pytest.raises(ArgumentsError, match="surrogate"):
-        write_request(tool, tool.bind({"q": "\ud800"}), [], "http://api.test", Sources(Shapes(root), Files()))
+        request_of(tool, {"q": "\ud800"}, [], "http://api.test", Sources(Shapes(root), Files()))
 
 
 def test_accept_follows_from_the_declared_answers() -> None:
@@ -605,7 +604,7 @@ def test_accept_follows_from_the_declared_answers() -> None:
         "200": {"description": "", "content": {"image/png": {}, "application/json": {}}},
     }
     (tool,) = build_tools(api_of(operation("get", responses=responses)))
-    written = write_request(tool, tool.bind({}), [], "http://api.test", Sources(Shapes({}), Files()))
+    written = request_of(tool, {}, [], "http://api.test", Sources(Shapes({}), Files()))
     headers = Message()
     for name, value in written.headers:
         headers[name] = value.decode()

@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from portkey_bridge.cli.loading import load_api
 from portkey_bridge.document import cache
 from portkey_bridge.document.parse import read_document
 from portkey_bridge.document.sources import portkey_document, read
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.serve.load import load_api, one_form
+from portkey_bridge.serve.load import one_form
 from portkey_bridge.settings import Settings
 from tests.conftest import BARE, Connect, Recorder, Run, text_of
 from tests.support import document, operation
@@ -293,7 +294,7 @@ def _start(spec: Path) -> tuple[Any, str, list[str]]:
     """Load a document in a child process, and give its root, what was said, and which of the slow modules it needed."""
     program = (
         "import json, sys\n"
-        "from portkey_bridge.serve.load import load_api\n"
+        "from portkey_bridge.cli.loading import load_api\n"
         "from portkey_bridge.settings import Settings\n"
         "api = load_api(Settings(spec=sys.argv[1]))\n"
         "slow = ['yaml', 'portkey_bridge.openapi.normalize', 'jsonschema', 'openapi_core', 'fastmcp']\n"

@@ -17,6 +17,7 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent, TextContent
 
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.credentials.schemes import credentials
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.errors import CallError, SettingsError
@@ -26,7 +27,6 @@ from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.uploads import Upload
 from portkey_bridge.request.writer import Written, write_request
 from portkey_bridge.serve.bridge import Bridge
-from portkey_bridge.serve.load import load_tools
 from portkey_bridge.serve.server import build_bridge
 from portkey_bridge.tools.catalog import Tool, find_tool
 
@@ -126,9 +126,9 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
         tool.validate(arguments)
-        url = base_url(tool, bridge.base_url, bridge.document_uri)
+        url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
         sent = credentials(tool.operation.security, stand_ins)
-        written = write_request(tool, tool.bind(arguments), sent, url, bridge.sources)
+        written = write_request(tool.name, tool.operation, tool.bind(arguments), sent, url, bridge.sources)
     except CallError as error:
         print(error, file=sys.stderr)
         return 1

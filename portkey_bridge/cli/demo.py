@@ -26,12 +26,12 @@ from mcp_types import AudioContent, CallToolResult, ContentBlock, ImageContent, 
 from mcp_types import Tool as ListedTool
 
 from portkey_bridge.cli.demo_api import GALLERY
+from portkey_bridge.cli.loading import load_api
 from portkey_bridge.errors import ArgumentsError
 from portkey_bridge.mock.app import mock_running
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA, Tool, build_tools, select_tools
 

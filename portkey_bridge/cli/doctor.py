@@ -21,6 +21,7 @@ from portkey_bridge import __version__
 from portkey_bridge.cli.clients import Found, set_up_in
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.files import is_readable_by_others
 from portkey_bridge.clients.registry import literals_in, this_system, variables_in
@@ -30,7 +31,6 @@ from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
-from portkey_bridge.serve.load import load_tools
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.tools.catalog import Tool
 

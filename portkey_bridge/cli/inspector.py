@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.serve.load import load_tools
 from portkey_bridge.settings import OPTIONS, Settings
 from portkey_bridge.tools.catalog import Tool
 

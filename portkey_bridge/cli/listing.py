@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
 from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.credentials.withheld import is_withheld
@@ -22,7 +23,6 @@ from portkey_bridge.schema.bundle import self_contained
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.load import load_tools
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, find_tool, schema_budget
 

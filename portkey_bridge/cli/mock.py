@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from portkey_bridge.cli.loading import load_api
 from portkey_bridge.mock.app import _listening, _server, mock_app
-from portkey_bridge.serve.load import load_api
 
 if TYPE_CHECKING:
     from portkey_bridge.cli.invocation import Invocation

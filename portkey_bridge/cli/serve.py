@@ -8,10 +8,10 @@ from pathlib import Path
 
 from portkey_bridge import __version__
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.loading import load_api
 from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.serve.server import build_server, lasting
 from portkey_bridge.settings import DOTENV
 from portkey_bridge.text import printable

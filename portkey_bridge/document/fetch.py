@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
@@ -17,7 +16,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from portkey_bridge import __version__
-from portkey_bridge.cli.terminal import if_it_lasts
 from portkey_bridge.document import cache
 from portkey_bridge.document.content import MAX_BYTES, Content, too_large
 from portkey_bridge.errors import DocumentError
@@ -82,8 +80,7 @@ def fetch(url: str, refuse: Callable[[str], None] = lambda _: None) -> Content:
     refuse(url)
     kept = _kept(name)
     try:
-        with if_it_lasts(lambda: print(f"portkey-bridge: fetching {source} …", file=sys.stderr, flush=True)):
-            copy = _ask(url, kept, refuse)
+        copy = _ask(url, kept, refuse)
     except _Away as error:
         if kept is None:
             raise DocumentError(source, f"cannot be fetched: {error}", "Check the URL and the network.") from error

@@ -8,15 +8,17 @@ from urllib.parse import urljoin, urlsplit
 
 from portkey_bridge.errors import NoServerError
 from portkey_bridge.openapi.model import VARIABLE, Server
-from portkey_bridge.tools.catalog import Tool
 
 
-def base_url(tool: Tool, configured: str | None, document_uri: str) -> str:
-    """Give the URL that the operation's path is appended to. Raises NoServerError where there is none."""
-    url = configured or server_url(tool.operation.servers, document_uri)
+def base_url(name: str, servers: Sequence[Server], configured: str | None, document_uri: str) -> str:
+    """Return the URL that an operation's path is appended to.
+
+    Raises NoServerError, which names the tool `name`, where there is none.
+    """
+    url = configured or server_url(servers, document_uri)
     if url is None:
         raise NoServerError(
-            f"Nothing was sent: the document names no server that {tool.name} can be sent to. "
+            f"Nothing was sent: the document names no server that {name} can be sent to. "
             "Set OPEN_MCP_BASE_URL to the URL of the API and start portkey-bridge again."
         )
     return url

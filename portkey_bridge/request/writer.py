@@ -39,7 +39,6 @@ from portkey_bridge.request.styles import (
     simple,
 )
 from portkey_bridge.request.uploads import PieceStream, in_memory, size_of
-from portkey_bridge.tools.catalog import Tool
 
 #: What a path template may hold unescaped: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
@@ -74,24 +73,27 @@ class Written:
 
 
 def write_request(
-    tool: Tool, bound: Bound, credentials: Sequence[Credential], base_url: str, sources: Sources
+    name: str, operation: Operation, bound: Bound, credentials: Sequence[Credential], base_url: str, sources: Sources
 ) -> Written:
-    """Write the request that the operation describes.
+    """Write the request that the operation describes. Errors name it `name`, as its tool is called.
 
     Raises ArgumentsError for a value that cannot stand where it goes.
     """
     try:
-        return _Writer(tool, bound, credentials, sources).written(base_url)
+        return _Writer(name, operation, bound, credentials, sources).written(base_url)
     except UnicodeEncodeError as error:
         problem = "half a surrogate pair is no character, and cannot be written"
-        raise ArgumentsError(tool.name, [Violation("", problem)]) from error
+        raise ArgumentsError(name, [Violation("", problem)]) from error
 
 
 class _Writer:
     """Writes the parts of one request."""
 
-    def __init__(self, tool: Tool, bound: Bound, credentials: Sequence[Credential], sources: Sources) -> None:
-        self.tool = tool
+    def __init__(
+        self, name: str, operation: Operation, bound: Bound, credentials: Sequence[Credential], sources: Sources
+    ) -> None:
+        self.name = name
+        self.operation = operation
         self.bound = bound
         self.credentials = credentials
         self.sources = sources
@@ -103,20 +105,20 @@ class _Writer:
         path, path_query = self.path()
         query = "&".join(filter(None, (base_query, path_query, *self.query())))
         own = (
-            ("accept", accept(self.tool.operation).encode()),
+            ("accept", accept(self.operation).encode()),
             ("user-agent", f"portkey-bridge/{__version__}".encode()),
         )
         headers = tuple(self.headers())
         given = {name.lower() for name, _ in headers}
         return Written(
-            self.tool.operation.method,
+            self.operation.method,
             f"{url.rstrip('/')}/{path}" + (f"?{query}" if query else ""),
             (*(header for header in own if header[0] not in given), *headers),
             self.body(),
         )
 
     def refuse(self, argument: str, problem: str) -> NoReturn:
-        raise ArgumentsError(self.tool.name, [Violation(pointer_to([argument]), problem)])
+        raise ArgumentsError(self.name, [Violation(pointer_to([argument]), problem)])
 
     @contextmanager
     def writing(self, argument: str) -> Iterator[None]:
@@ -153,7 +155,7 @@ class _Writer:
             with self.writing(argument):
                 written[parameter.name] = self.in_path(parameter, value)
             arguments[parameter.name] = argument
-        path, _, query = self.tool.operation.path.partition("#")[0].partition("?")
+        path, _, query = self.operation.path.partition("#")[0].partition("?")
         segments = path.removeprefix("/").split("/")
         path = "/".join(self.segment(each, written, arguments) for each in segments)
         pairs = (pair for pair in query.split("&") if pair and not self.is_parameter(pair))
@@ -161,7 +163,7 @@ class _Writer:
 
     def is_parameter(self, pair: str) -> bool:
         """Tell whether a pair of the query in a path template is written as a query parameter, or left out with it."""
-        declared = {parameter.name for parameter in self.tool.operation.parameters if parameter.location == "query"}
+        declared = {parameter.name for parameter in self.operation.parameters if parameter.location == "query"}
         given = {parameter.name for _, parameter, _ in self.values("query")}
         return not declared.isdisjoint(VARIABLE.findall(pair)) or unquote(pair.partition("=")[0]) in given
 
@@ -214,7 +216,7 @@ class _Writer:
     @cached_property
     def taken(self) -> frozenset[Place]:
         """The places of all parameters and credentials."""
-        declared = (parameter.place for parameter in self.tool.operation.parameters)
+        declared = (parameter.place for parameter in self.operation.parameters)
         return frozenset(declared).union(*(credential.places for credential in self.credentials))
 
     def keep_out(self, location: str, parameter: Parameter, name: str) -> None:
@@ -277,7 +279,7 @@ class _Writer:
             return encode_body(self.bound.body, media_type, self.sources)
         except Unwritable as error:
             pointer = self.bound.of.place_in_body(error.path)
-            raise ArgumentsError(self.tool.name, [Violation(pointer, error.problem)]) from error
+            raise ArgumentsError(self.name, [Violation(pointer, error.problem)]) from error
 
 
 def _filled(template: str, written: Mapping[str, str]) -> str:

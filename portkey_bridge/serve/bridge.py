@@ -84,9 +84,9 @@ class Bridge:
         }
         if needs_credential(tool.operation.security, self.secrets, filled):
             raise _missing_credentials(tool)
-        url = base_url(tool, self.base_url, self.document_uri)
+        url = base_url(tool.name, tool.operation.servers, self.base_url, self.document_uri)
         sent = credentials(tool.operation.security, self.secrets)
-        request = write_request(tool, bound, sent, url, self.sources).to_httpx()
+        request = write_request(tool.name, tool.operation, bound, sent, url, self.sources).to_httpx()
         answer = await self._logged(tool.operation, request, report)
         return await beside(len(answer.body), lambda: self._rendered(tool, answer))
 

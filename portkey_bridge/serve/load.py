@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from portkey_bridge.cli.terminal import waiting
 from portkey_bridge.document import cache
 from portkey_bridge.document.content import Content
 from portkey_bridge.document.sources import Read, others_of, portkey_document, read
@@ -24,7 +23,6 @@ from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
-from portkey_bridge.tools.catalog import Tool, build_tools, select_tools
 
 
 class OneForm(msgspec.Struct):
@@ -39,19 +37,12 @@ class OneForm(msgspec.Struct):
 
 
 def load_api(settings: Settings) -> Api:
-    """Read the document that the settings name, and say on stderr what had to be mended. Raises DocumentError."""
+    """Read the document that the settings name. Raises DocumentError."""
     content = read(settings.spec or str(portkey_document()))
-    with waiting(f"reading {content.source}"):
-        form = one_form(content, settings.allow_refs)
+    form = one_form(content, settings.allow_refs)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables)
-    warn((*content.notes, *form.repairs, *api.repairs, *map(str, api.skipped)))
-    return replace(api, resources=(content.uri, *form.others))
-
-
-def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
-    """Read the document and give the tools that the settings select. Raises DocumentError and SettingsError."""
-    api = load_api(settings)
-    return api, select_tools(build_tools(api), settings)
+    repairs = (*content.notes, *form.repairs, *api.repairs)
+    return replace(api, repairs=repairs, resources=(content.uri, *form.others))
 
 
 def one_form(content: Content, allowed: Collection[str]) -> OneForm:

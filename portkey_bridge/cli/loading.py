@@ -1,0 +1,37 @@
+"""Loads the document for a command: what takes long is announced, and what had to be repaired is printed."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+
+from portkey_bridge.cli.terminal import if_it_lasts, waiting
+from portkey_bridge.document.sources import is_url
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.serve import load
+from portkey_bridge.serve.load import warn
+from portkey_bridge.settings import Settings
+from portkey_bridge.tools.catalog import Tool, build_tools, select_tools
+
+
+def load_api(settings: Settings) -> Api:
+    """Load the document that the settings name, and print what was repaired in it. Raises DocumentError."""
+    with _announced(settings.spec):
+        api = load.load_api(settings)
+    warn((*api.repairs, *map(str, api.skipped)))
+    return api
+
+
+def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
+    """Load the document and the tools that the settings select. Raises DocumentError and SettingsError."""
+    api = load_api(settings)
+    return api, select_tools(build_tools(api), settings)
+
+
+def _announced(spec: str | None) -> AbstractContextManager[None]:
+    """Announce on stderr what takes longer than a second: the network to everybody, the rest to a person only."""
+    if not spec or not is_url(spec):
+        return waiting(f"reading {spec or 'the Portkey API'}")
+    from portkey_bridge.document.fetch import shown
+
+    return if_it_lasts(lambda: print(f"portkey-bridge: fetching {shown(spec)} …", file=sys.stderr, flush=True))

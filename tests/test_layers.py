@@ -1,0 +1,54 @@
+"""The package is layered: each folder imports from the folders above it in this list, never from those below."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import portkey_bridge
+
+PACKAGE = Path(portkey_bridge.__file__).parent
+LAYERS = (
+    *("errors", "text", "settings", "http", "document", "openapi", "schema", "response", "credentials", "request"),
+    *("tools", "mock", "serve", "clients", "cli"),
+)
+NEVER = {
+    "http": {"document", "openapi"},
+    "response": {"schema", "request"},
+    "clients": {*LAYERS} - {"errors", "text", "settings", "document", "clients"},
+}
+LIBRARIES = {
+    "fastmcp": ("serve/", "cli/", "response/"),
+    "mcp": ("serve/", "cli/", "response/"),
+    "mcp_types": ("serve/", "cli/", "response/"),
+    "openapi_core": ("mock/", "response/conformance.py"),
+}
+FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if file.parent != PACKAGE or file.stem in LAYERS]
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_upwards(file: Path) -> None:
+    """A module imports from its own layer and those above it, and libraries only where they belong."""
+    own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    allowed = {*LAYERS[: LAYERS.index(own) + 1], "__version__"} - NEVER.get(own, set())
+    for name in imports(file):
+        library, _, rest = name.partition(".")
+        if library == "portkey_bridge":
+            assert rest.partition(".")[0] in allowed, name
+        assert str(file.relative_to(PACKAGE)).startswith(LIBRARIES.get(library, "")), name
+
+
+def test_few_modules_stand_outside_of_the_packages() -> None:
+    """At most eight modules are directly in the package."""
+    assert len(list(PACKAGE.glob("*.py"))) <= 8
