@@ -80,7 +80,7 @@ class Unwritable(ValueError):
 
 
 def likely(name: str, known: Collection[str]) -> str:
-    """Say which of the known names an unknown one was meant to be, or else which there are."""
+    """Report which of the known names an unknown one was meant to be, or else which there are."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"known are {', '.join([*known][:40]) or 'none'}"
 

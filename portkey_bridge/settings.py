@@ -260,7 +260,7 @@ def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], env_file
 
 
 def as_variable(name: str) -> str:
-    """Give a name of a document in upper snake case, as variables are written: `apiVersion` is API_VERSION."""
+    """Return a name of a document in upper snake case, as variables are written: `apiVersion` is API_VERSION."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()
 

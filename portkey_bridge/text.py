@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Give the text in one line, with nothing in it that a terminal would obey."""
+    """Return the text in one line, with nothing in it that a terminal would obey."""
     return "".join(character if character.isprintable() else " " for character in text)

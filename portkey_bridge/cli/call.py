@@ -191,7 +191,7 @@ def _curl_header(name: str, value: str) -> list[str]:
 
 
 def _curl_body(body: Body | None) -> tuple[str, list[list[str]]]:
-    """Give what is piped into curl, and the options that send the body."""
+    """Return what is piped into curl, and the options that send the body."""
     if body is None:
         return "", []
     if isinstance(body.content, tuple) and body.content and all(map(_is_form_part, body.content)):
@@ -216,7 +216,7 @@ def _command(piece: bytes | Upload) -> str:
 
 
 def _plain_text(content: bytes) -> str | None:
-    """Give the text that a terminal takes as it is, or None."""
+    """Return the text that a terminal takes as it is, or None."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -225,7 +225,7 @@ def _plain_text(content: bytes) -> str | None:
 
 
 def _is_form_part(part: Part) -> bool:
-    """Tell whether curl's `--form` can say a part, to which some characters mean something else."""
+    """Check whether curl's `--form` can say a part, to which some characters mean something else."""
     if part.headers or part.name is None or not re.fullmatch(r"[^\x00-\x1f\"\\=;]+", part.name):
         return False
     if isinstance(part.content, bytes):

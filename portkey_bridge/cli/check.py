@@ -213,7 +213,7 @@ class _Where:
         self._lines = cache(partial(_lines_of, read_any))  # a text is looked at when a place in it is asked for
 
     def at(self, tokens: Sequence[str]) -> Place:
-        """Give the place that the tokens of a pointer lead to, in the one root or in the document as it was."""
+        """Return the place that the tokens of a pointer lead to, in the one root or in the document as it was."""
         if len(tokens) > 1 and tokens[0] == OTHERS:
             uri = urljoin(self._document.uri, tokens[1])
             return Place(pointer=_pointer(tokens[2:]), file=tokens[1], line=self._lines(uri).line(tokens[2:]))
@@ -221,7 +221,7 @@ class _Where:
         return Place(*_method_and_path(tokens), pointer=_pointer(tokens), line=line)
 
     def operation(self, method: str, path: str) -> Place:
-        """Give the place of an operation; a `method` that no document has stands for the whole path."""
+        """Return the place of an operation; a `method` that no document has stands for the whole path."""
         if method.lower() in METHODS:
             return self.at(("paths", path, method.lower()))
         if " " in method:
@@ -230,14 +230,14 @@ class _Where:
         return Place(method, path, place.pointer, line=place.line)
 
     def of_repair(self, place: str) -> Place:
-        """Give the place that a repair names: a pointer, a method and a path, or words."""
+        """Return the place that a repair names: a pointer, a method and a path, or words."""
         if place.startswith("#"):
             return self.at([decode(part) for part in place.split("/")[1:]])
         method, slash, path = place.partition("/")
         return self.operation(method.strip(), slash + path) if slash else Place()
 
     def noted(self, sentence: str) -> Finding:
-        """Give the finding of what the parser had to decide, with its line where it told it."""
+        """Return the finding of what the parser had to decide, with its line where it told it."""
         found = re.match(re.escape(self._document.source) + r":(?:(\d+):)? *", sentence)
         line = int(found[1]) if found and found[1] else None
         problem = sentence[found.end() :] if found else sentence
@@ -261,7 +261,7 @@ def _method_and_path(tokens: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _as_written(tokens: Sequence[str], root: Any) -> Sequence[str]:
-    """Give the tokens in a Swagger 2.0 document, where components lie at the top (`swagger` says where)."""
+    """Return the tokens in a Swagger 2.0 document, where components lie at the top (`swagger` says where)."""
     if "swagger" not in root or tokens[:1] != ["components"]:
         return tokens
     return [MOVED.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens

@@ -137,7 +137,7 @@ def _variables(given: Sequence[str]) -> dict[str, str | None]:
 
 
 def _launch(client: Client, system: System) -> list[str]:
-    """Give the words that start this program: uvx, by its full path where PATH is not known; else the script itself.
+    """Return the words that start this program: uvx, by its full path where PATH is not known; else the script itself.
 
     Raises SettingsError where there is neither.
     """
@@ -155,7 +155,7 @@ def _launch(client: Client, system: System) -> list[str]:
 
 
 def _arguments(options: Mapping[str, Any], system: System) -> list[str]:
-    """Give the options that were typed. A client starts the server in some other folder, so paths become absolute."""
+    """Return the options that were typed. A client starts the server in some other folder, so paths become absolute."""
     arguments = []
     for option in OPTIONS:
         if option.field in options and option.metavar is None:
@@ -191,7 +191,7 @@ def _agreed(problem: str) -> bool:
 
 
 def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
-    """Say who else can read a value that now stands in the file."""
+    """Report who else can read a value that now stands in the file."""
     literal = literals_in(file.client, entry)
     if not literal:
         return

@@ -98,7 +98,7 @@ def _tools_of(api: Api, settings: Settings) -> dict[str, Tool]:
 
 
 def _reason(error: Exception, log: Path) -> str:
-    """Give one line: what did not go as shown, else what the server said last, else what the client says."""
+    """Return one line: what did not go as shown, else what the server said last, else what the client says."""
     if isinstance(error, _Unexpected) or not log.exists():
         said = []
     else:
@@ -108,7 +108,7 @@ def _reason(error: Exception, log: Path) -> str:
 
 
 def server_process(settings: Settings, url: str, tools: Mapping[str, Tool], log: Path) -> StdioTransport:
-    """Give the server as a child process in an empty folder, with made-up credentials and none of the real ones."""
+    """Return the server as a child process in an empty folder, with made-up credentials and none of the real ones."""
     variables = {name for tool in tools.values() for name in tool.variables} - {*INHERITED, "PYTHONPATH"}
     options = {
         "PYTHONPATH": str(Path(__file__).parents[2]),  # the same code, also where it is not installed
@@ -186,11 +186,11 @@ class _Caller:
         self.sparse, self.full = Samples(shapes, depth=0), Samples(shapes)
 
     def arguments(self, tool: Tool) -> dict[str, Any] | None:
-        """Give valid arguments, None where none were found."""
+        """Return valid arguments, None where none were found."""
         return next((arguments for arguments in self._candidates(tool) if not _violations(tool, arguments)), None)
 
     def wrong_arguments(self, tool: Tool) -> dict[str, Any] | None:
-        """Give arguments that the tool refuses, None where none were found."""
+        """Return arguments that the tool refuses, None where none were found."""
         right = self.arguments(tool) or {}
         spoilt = ({**right, name: value} for name in tool.arguments.bindings for value in WRONG_VALUES)
         candidates = (WRONG_ARGUMENTS.get(tool.name, {}), *spoilt, {**right, "surprise": True})
@@ -340,7 +340,7 @@ class _Demo:
                 return
 
     def _ordered(self) -> list[str]:
-        """Give the names of the operations' tools, those first that people look for."""
+        """Return the names of the operations' tools, those first that people look for."""
         listed = [name for name in self.listed if name in self.tools]
         return sorted(listed, key=lambda name: SHOWN_FIRST.index(name) if name in SHOWN_FIRST else len(SHOWN_FIRST))
 

@@ -59,7 +59,7 @@ def print_docs(invocation: Invocation) -> int:
 
 
 def by_tag(api: Api, tools: Sequence[Tool]) -> dict[str, list[Tool]]:
-    """Give the tools under their first tag, tags in the document's order, and the untagged last."""
+    """Return the tools under their first tag, tags in the document's order, and the untagged last."""
     declared = [tag.get("name") for tag in api.root.get("tags", []) if isinstance(tag, dict)]
     used = [tool.operation.tags[0] for tool in tools if tool.operation.tags]
     order = [*dict.fromkeys([*(tag for tag in declared if tag in used), *used]), UNTAGGED]
@@ -68,7 +68,7 @@ def by_tag(api: Api, tools: Sequence[Tool]) -> dict[str, list[Tool]]:
 
 
 def type_words(schema: Schema, shapes: Shapes, depth: int = DEPTH) -> str:
-    """Give the type of a schema in words, such as `string or array of integer`."""
+    """Return the type of a schema in words, such as `string or array of integer`."""
     shape = shapes(schema)
     if shape.get("type") == "array":
         items = type_words(shape["items"], shapes, depth - 1) if "items" in shape and depth else ""
@@ -92,7 +92,7 @@ def facts(shape: Shape) -> Iterator[str]:
 
 
 def markdown(api: Api, tools: Sequence[Tool]) -> str:
-    """Give the reference as Markdown (CommonMark with tables)."""
+    """Return the reference as Markdown (CommonMark with tables)."""
     shapes = Shapes(api.root)
     groups = by_tag(api, tools)
     return "\n".join(
@@ -150,23 +150,23 @@ def _argument(binding: Binding, shapes: Shapes) -> str:
 
 
 def _inline(text: str) -> str:
-    """Give the text in one line that cannot end a table's cell, start a heading or be taken for HTML."""
+    """Return the text in one line that cannot end a table's cell, start a heading or be taken for HTML."""
     line = re.sub(r"([|<])", r"\\\1", printable(" ".join(text.split())))
     return re.sub(r"^([#>+*=~-])", r"\\\1", line)
 
 
 def _anchor(heading: str) -> str:
-    """Give the fragment that hosts of Markdown make of a heading."""
+    """Return the fragment that hosts of Markdown make of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _words(tool: Tool) -> str:
-    """Give all that the document says of a tool, without markup; the full schema has it where a listing cuts it."""
+    """Return all that the document says of a tool, without markup; the full schema has it where a listing cuts it."""
     return plain(str(tool.schema.get("description", tool.description)))
 
 
 def page(api: Api, tools: Sequence[Tool]) -> str:
-    """Give the reference as one HTML page, which carries its data as JSON."""
+    """Return the reference as one HTML page, which carries its data as JSON."""
     template = (files("portkey_bridge.cli") / "reference.html").read_text(encoding="utf-8")
     data = json.dumps(_data(api, tools), ensure_ascii=False, separators=(",", ":"))
     # Inside a script element only `<` could end it (HTML section 4.12.1.3).
@@ -210,7 +210,7 @@ class _Nodes:
         self._schemas: list[Schema] = []
 
     def number(self, schema: Schema) -> int:
-        """Give the number of a schema. Two that are written alike share it."""
+        """Return the number of a schema. Two that are written alike share it."""
         text = json.dumps(schema, sort_keys=True)
         if text not in self._numbers:
             self._numbers[text] = len(self._schemas)
@@ -218,7 +218,7 @@ class _Nodes:
         return self._numbers[text]
 
     def drawn(self) -> list[dict[str, Any]]:
-        """Give the nodes by number, those of all children among them."""
+        """Return the nodes by number, those of all children among them."""
         nodes = [self._node(schema) for schema in self._schemas]  # the list grows while it is walked
         for node in nodes:
             _drop_told(node, nodes)
@@ -246,6 +246,6 @@ def _drop_told(node: dict[str, Any], nodes: list[dict[str, Any]]) -> None:
 
 
 def _child(path: tuple[str, ...], number: int, shape: Shape) -> list[Any]:
-    """Give a child as the page reads it: its keyword, its name under the keyword, its number, and if it is required."""
+    """Return a child as the page reads it: its keyword, its name under the keyword, its number, and if it is required."""
     keyword, name = path[0], path[-1] if len(path) > 1 else ""
     return [keyword, name, number, keyword == "properties" and name in shape.get("required", ())]

@@ -86,13 +86,13 @@ def _found(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def check_version() -> Iterator[Finding]:
-    """Tell the versions that a report of a problem should name."""
+    """Report the versions that a report of a problem should name."""
     fastmcp = metadata.version("fastmcp")
     yield Finding(OK, f"portkey-bridge {__version__}, Python {platform.python_version()}, FastMCP {fastmcp}")
 
 
 def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
-    """Tell what is served of the document."""
+    """Report what is served of the document."""
     source = f" from {settings.spec}" if settings.spec else ""
     served = f"{api.title} {api.version}{source}, {len(tools)} tools"
     if not tools:
@@ -108,7 +108,7 @@ def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Itera
 
 
 def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
-    """Tell which variables are set and how many tools can be called. Raises SettingsError."""
+    """Report which variables are set and how many tools can be called. Raises SettingsError."""
     opens = variables_of(tools)
     secrets = collect_secrets(opens, settings, api.uri)
     refuse_lured_credentials(settings, secrets)
@@ -163,7 +163,7 @@ def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
 
 
 def check_launcher(settings: Settings) -> Iterator[Finding]:
-    """Tell whether the command is there by which clients start this program."""
+    """Check whether the command is there by which clients start this program."""
     found = shutil.which("uvx", path=settings.environ.get("PATH", ""))
     if found:
         yield Finding(OK, f"clients can start {found}")
@@ -176,7 +176,7 @@ def check_launcher(settings: Settings) -> Iterator[Finding]:
 
 
 def check_clients(settings: Settings) -> Iterator[Finding]:
-    """Tell in which clients this server is set up, and which entries cannot work or show a key to others."""
+    """Report in which clients this server is set up, and which entries cannot work or show a key to others."""
     # In the home folder, a client's file for the project is its file for everything.
     looked_at = list({each.path: each for each in reversed(list(set_up_in(this_system())))}.values())[::-1]
     yield from (
@@ -196,7 +196,7 @@ def check_clients(settings: Settings) -> Iterator[Finding]:
 
 
 def _entry(found: Found, name: str, path: str) -> Finding:
-    """Tell of one entry in a client's file."""
+    """Report of one entry in a client's file."""
     client, entry = found.client, found.entries[name]
     handed = ", ".join(variables_in(client, entry)) or "no variable"
     told = f"{client.title} starts it as {name} with {handed}"
@@ -216,7 +216,7 @@ def _entry(found: Found, name: str, path: str) -> Finding:
 
 
 def check_cache(settings: Settings) -> Iterator[Finding]:
-    """Tell what is kept from one start to the next, and whether anything can be."""
+    """Report what is kept from one start to the next, and whether anything can be."""
     del settings  # no option moves it
     folder, probe = cache.folder(), cache.name_of("probe", ())
     cache.write(probe, b"kept")

@@ -48,7 +48,7 @@ def run_inspector(invocation: Invocation) -> int:
 
 
 def _server(invocation: Invocation, tools: Sequence[Tool], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Give this server as a client's configuration names it."""
+    """Return this server as a client's configuration names it."""
     return {
         "type": "stdio",
         "command": sys.executable,
@@ -76,7 +76,7 @@ def _environment(settings: Settings, tools: Sequence[Tool], environ: Mapping[str
 
 
 def _npx() -> str:
-    """Give the path of npx. Raises SettingsError where Node is missing or too old."""
+    """Return the path of npx. Raises SettingsError where Node is missing or too old."""
     needed = f"the inspector needs Node {'.'.join(map(str, NODE))} or newer"
     node, npx = shutil.which("node"), shutil.which("npx")
     if node is None or npx is None:

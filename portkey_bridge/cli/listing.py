@@ -79,12 +79,12 @@ def _row(tool: Tool, views: Views, budget: float) -> Row:
 
 
 def listed(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
-    """Give what a model is told of a tool: its name, its description and its input schema."""
+    """Return what a model is told of a tool: its name, its description and its input schema."""
     return {"name": tool.name, "description": tool.description, "inputSchema": tool.listed_schema(views, budget)}
 
 
 def about_tokens(value: Mapping[str, Any]) -> int:
-    """Give about how many tokens a value costs as compact JSON. Models differ; four characters a token is usual."""
+    """Return about how many tokens a value costs as compact JSON. Models differ; four characters a token is usual."""
     return round(len(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) / 4)
 
 
@@ -128,7 +128,7 @@ def print_schema(invocation: Invocation) -> int:
 
 
 def _full(tool: Tool, api: Api, pointer: str | None) -> Any:
-    """Give what arguments are checked against."""
+    """Return what arguments are checked against."""
     schema = Views(Shapes(api.root), portable=False).locate(tool.schema, pointer or "")
     return self_contained(schema, api.root) if isinstance(schema, dict) else schema
 
@@ -146,13 +146,13 @@ def print_env(invocation: Invocation) -> int:
 
 
 def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
-    """Give each variable that holds a credential with the names of the tools that take it, the most used first."""
+    """Return each variable that holds a credential with the names of the tools that take it, the most used first."""
     uses = Counter(name for tool in tools for name in tool.variables)
     return {name: [tool.name for tool in tools if name in tool.variables] for name, _ in uses.most_common()}
 
 
 def state(name: str, settings: Settings, document_uri: str) -> str:
-    """Tell whether the variable of a credential is set, and whether the document gets it. Raises SettingsError."""
+    """Check whether the variable of a credential is set, and whether the document gets it. Raises SettingsError."""
     if name in collect_secrets([name], settings, document_uri):
         return "set in .env" if name in settings.from_dotenv else "set"
     if is_withheld(name, settings, document_uri):

@@ -139,7 +139,7 @@ _MANNERS: Mapping[str, Any] = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Give the parser of the whole command line."""
+    """Return the parser of the whole command line."""
     parser = _Parser(prog="portkey-bridge", description=DESCRIPTION, epilog=EPILOG, **_MANNERS)
     version = f"portkey-bridge {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")

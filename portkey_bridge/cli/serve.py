@@ -18,7 +18,7 @@ from portkey_bridge.text import printable
 
 
 def _files_of(invocation: Invocation, api: Api) -> list[Path] | None:
-    """Give all files that decide what is served; None where more than files and what was typed does."""
+    """Return all files that decide what is served; None where more than files and what was typed does."""
     settings, env_file = invocation.settings, Path(invocation.options.get("env_file") or DOTENV)
     interpolates = env_file.is_file() and b"$" in env_file.read_bytes()
     configures = os.environ["FASTMCP_ENV_FILE"] != os.devnull

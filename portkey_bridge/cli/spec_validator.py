@@ -35,7 +35,7 @@ class Advice(NamedTuple):
 
 
 def advise(document: Document, others: Mapping[str, Any]) -> tuple[list[Advice], str]:
-    """Give what the validator says of the document as it is written, and why that is not all of it, if so.
+    """Return what the validator says of the document as it is written, and why that is not all of it, if so.
 
     `others` are the contents of what it refers to, by their URIs: the validator reads nothing itself.
     """
@@ -56,7 +56,7 @@ def _read(lines: bytes) -> list[Advice]:
 
 
 def _reason(stderr: bytes) -> str:
-    """Give the last line of a traceback."""
+    """Return the last line of a traceback."""
     lines = stderr.decode(errors="replace").strip().splitlines()
     return summarize(lines[-1], 200) if lines else ""
 
@@ -98,7 +98,7 @@ def _errors(uri: str, root: Any, others: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _told(error: Any, root: Any) -> tuple[list[str], str]:
-    """Give the tokens to an error and what it says; no tokens where the validator lost the way to a schema."""
+    """Return the tokens to an error and what it says; no tokens where the validator lost the way to a schema."""
     while error.context:  # of a union's branches, the error in the one that fits furthest
         error = max(error.context, key=lambda below: len(below.absolute_path))
     tokens = [str(token) for token in error.absolute_path]

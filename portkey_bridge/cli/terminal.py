@@ -25,7 +25,7 @@ PATIENCE = 1.0
 
 
 def is_terminal() -> bool:
-    """Tell whether a person reads the output."""
+    """Check whether a person reads the output."""
     return sys.stdout.isatty()
 
 
@@ -74,7 +74,7 @@ def _printable(rows: Iterable[Sequence[object]]) -> list[list[str]]:
 def _columns_that_fit(
     columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str], width: int
 ) -> list[int]:
-    """Give the numbers of the columns that find the room to be read."""
+    """Return the numbers of the columns that find the room to be read."""
     widest = [max(map(len, (name, *(row[at] for row in rows)))) for at, name in enumerate(columns)]
     needed = [widest[0], *(min(each, READABLE) for each in widest[1:])]
     shown = list(range(len(columns)))
@@ -125,7 +125,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def waiting(words: str) -> Iterator[None]:
-    """Tell a person on stderr, while it lasts, what is waited for; from the first second on."""
+    """Report a person on stderr, while it lasts, what is waited for; from the first second on."""
     if not sys.stderr.isatty():
         yield
         return

@@ -57,7 +57,7 @@ class Item:
 
 
 def read(text: str) -> Any:
-    """Give the value; an empty text, or one of comments only, is an empty object. Raises Unreadable."""
+    """Return the value; an empty text, or one of comments only, is an empty object. Raises Unreadable."""
     root = _parse(text)
     return {} if root is None else root.value
 
@@ -92,7 +92,7 @@ def drop(text: str, container: str, name: str) -> str:
 
 
 def strings(text: str) -> Iterator[String]:
-    """Give every string value."""
+    """Return every string value."""
     root = _parse(text)
     return iter(()) if root is None else _strings(root, ())
 
@@ -168,7 +168,7 @@ def _key(text: str, at: int) -> tuple[str, int]:
 
 
 def _item(text: str, node: Node, key: str) -> Item | None:
-    """Give the item that counts: readers take the last of two with one key."""
+    """Return the item that counts: readers take the last of two with one key."""
     if not isinstance(node.value, dict):
         raise unreadable(text, node.start, "an object is expected here")
     return next((item for item in reversed(node.items) if item.key == key), None)
@@ -205,7 +205,7 @@ def _added_first(text: str, root: Node, parent: Node, key: str, value: Any) -> l
 
 
 def _rendered(text: str, root: Node, beside: int, value: Any) -> str:
-    """Give a value as JSON, spread over lines where its neighbour at `beside` begins a line."""
+    """Return a value as JSON, spread over lines where its neighbour at `beside` begins a line."""
     indent = indentation(text, beside)
     if indent is None or _on_one_line(text, root):
         separators = ("," + _gap(text, root, root), _colon(text, root))
@@ -239,23 +239,23 @@ def _other_than_blank(text: str, parent: Node, item: Item) -> bool:
 
 
 def _on_one_line(text: str, root: Node) -> bool:
-    """Tell whether the text is minified or was typed on one line."""
+    """Check whether the text is minified or was typed on one line."""
     return bool(root.items) and "\n" not in text[root.start : root.end]
 
 
 def _unit(text: str, root: Node) -> str | int:
-    """Give one step of indentation, which is that of the first line inside."""
+    """Return one step of indentation, which is that of the first line inside."""
     return (indentation(text, root.items[0].start) or 2) if root.items else 2
 
 
 def _colon(text: str, root: Node) -> str:
-    """Give the colon as the text writes it, with or without a blank behind it."""
+    """Return the colon as the text writes it, with or without a blank behind it."""
     first = next(iter(root.items), None)
     return ":" if first and text[first.node.start - 1] == ":" else ": "
 
 
 def _gap(text: str, root: Node, parent: Node) -> str:
-    """Give what stands behind a comma on one line: a blank, where the text uses blanks."""
+    """Return what stands behind a comma on one line: a blank, where the text uses blanks."""
     for item, following in zip(parent.items, parent.items[1:], strict=False):
         return " " if text[(item.comma or 0) + 1 : following.start] else ""
     return _colon(text, root)[1:]

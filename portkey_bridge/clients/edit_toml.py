@@ -52,7 +52,7 @@ class Statement:
 
 
 def read(text: str) -> Any:
-    """Give the value. Raises Unreadable."""
+    """Return the value. Raises Unreadable."""
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -86,7 +86,7 @@ def drop(text: str, container: str, name: str) -> str:
 
 
 def strings(text: str) -> Iterator[String]:
-    """Give every string value. Inside an inline table the path is that of the whole table."""
+    """Return every string value. Inside an inline table the path is that of the whole table."""
     read(text)
     for statement in _statements(text):
         for token in _TOKEN.finditer(
@@ -97,7 +97,7 @@ def strings(text: str) -> Iterator[String]:
 
 
 def _statements(text: str) -> Iterator[Statement]:
-    """Give the statements of a text that the standard library has read without an error."""
+    """Return the statements of a text that the standard library has read without an error."""
     table: tuple[str, ...] = ()
     for start, equals, end in _statement_spans(text):
         if equals is None:
@@ -108,7 +108,7 @@ def _statements(text: str) -> Iterator[Statement]:
 
 
 def _statement_spans(text: str) -> Iterator[tuple[int, int | None, int]]:
-    """Give the start of each statement, its equals sign, and its end."""
+    """Return the start of each statement, its equals sign, and its end."""
     start, equals, end, depth = None, None, 0, 0
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
@@ -126,7 +126,7 @@ def _statement_spans(text: str) -> Iterator[tuple[int, int | None, int]]:
 
 
 def _path_of(statement: str) -> tuple[str, ...]:
-    """Give the path that a header, or a key with a value, names."""
+    """Return the path that a header, or a key with a value, names."""
     path: list[str] = []
     value: Any = tomllib.loads(statement)
     while value:
@@ -139,7 +139,7 @@ def _path_of(statement: str) -> tuple[str, ...]:
 
 
 def _runs(text: str, entry: tuple[str, str]) -> list[list[Statement]]:
-    """Give the statements of an entry, those that follow one another together."""
+    """Return the statements of an entry, those that follow one another together."""
     runs: list[list[Statement]] = []
     previous = False
     for statement in _statements(text):
@@ -170,7 +170,7 @@ def _key(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """Give a value in one line. The escapes of JSON's strings are among those of TOML's."""
+    """Return a value in one line. The escapes of JSON's strings are among those of TOML's."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(key)} = {_value(child)}" for key, child in value.items()) + " }"
     if isinstance(value, list):

@@ -34,7 +34,7 @@ _NULL = "tag:yaml.org,2002:null"
 
 
 def read(text: str) -> Any:
-    """Give the value; an empty text is an empty object. Raises Unreadable."""
+    """Return the value; an empty text is an empty object. Raises Unreadable."""
     try:
         parsed = yaml_json.parse(text)
     except yaml.MarkedYAMLError as error:
@@ -91,7 +91,7 @@ def drop(text: str, container: str, name: str) -> str:
 
 
 def strings(text: str) -> Iterator[String]:
-    """Give every string value. One that an alias repeats is given once for each path."""
+    """Return every string value. One that an alias repeats is given once for each path."""
     root = _compose(text)
     return iter(()) if root is None else _strings(root, (), frozenset())
 
@@ -127,21 +127,21 @@ def _unreadable(error: yaml.MarkedYAMLError) -> Unreadable:
 
 
 def _pair(text: str, node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
-    """Give the key and the value that count: readers that allow a key twice take the last."""
+    """Return the key and the value that count: readers that allow a key twice take the last."""
     if not isinstance(node, yaml.MappingNode):
         raise unreadable(text, node.start_mark.index, "a mapping is expected here")
     return next((pair for pair in reversed(node.value) if pair[0].value == key), None)
 
 
 def _name(node: yaml.Node) -> str | None:
-    """Give the name that an item of a list has."""
+    """Return the name that an item of a list has."""
     if not isinstance(node, yaml.MappingNode):
         return None
     return next((value.value for key, value in node.value if key.value == "name"), None)
 
 
 def _present(text: str, parent: yaml.Node, name: str) -> tuple[int, int] | None:
-    """Give the span of the entry: from its key, or in a list from its first one, to its last value."""
+    """Return the span of the entry: from its key, or in a list from its first one, to its last value."""
     if isinstance(parent, yaml.SequenceNode):
         found = next((node for node in parent.value if _name(node) == name), None)
         return found and (found.start_mark.index, _end(text, found))
@@ -150,7 +150,7 @@ def _present(text: str, parent: yaml.Node, name: str) -> tuple[int, int] | None:
 
 
 def _end(text: str, node: yaml.Node) -> int:
-    """Give where the last character of a node is. The marks of block collections and scalars lie behind blank lines."""
+    """Return where the last character of a node is. The marks of block collections and scalars lie behind blank lines."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return max(_end(text, child) for child in (last if isinstance(last, tuple) else (last,)))
@@ -163,7 +163,7 @@ def _column(text: str, at: int) -> int:
 
 
 def _collection(text: str, node: yaml.Node) -> yaml.CollectionNode | None:
-    """Give the value of a key as a collection; None for null, and for empty brackets without a comment in them."""
+    """Return the value of a key as a collection; None for null, and for empty brackets without a comment in them."""
     if not isinstance(node, yaml.CollectionNode):
         if node.tag != _NULL:
             raise unreadable(text, node.start_mark.index, "a collection is expected here")
@@ -188,14 +188,14 @@ def _added(text: str, parent: yaml.CollectionNode, name: str, value: Any) -> Edi
 
 
 def _start(item: Any) -> int:
-    """Give where an item of a collection starts: its key, or in a list the node itself."""
+    """Return where an item of a collection starts: its key, or in a list the node itself."""
     node = item[0] if isinstance(item, tuple) else item
     start: int = node.start_mark.index
     return start
 
 
 def _opened(text: str, root: yaml.MappingNode, key: yaml.Node, value: yaml.Node, content: Any) -> Iterator[Edit]:
-    """Give a key that has nothing yet its first entry, in block style on the lines below it."""
+    """Return a key that has nothing yet its first entry, in block style on the lines below it."""
     start, end = value.start_mark.index, value.end_mark.index
     if root.flow_style:
         yield Edit(start, end, _flow(content))
@@ -218,7 +218,7 @@ def _flow(value: Any) -> str:
 
 
 def _block(value: Any) -> str:
-    """Give a value in block style, without the last line's ending."""
+    """Return a value in block style, without the last line's ending."""
     if isinstance(value, Mapping) and value:
         return "\n".join(f"{_scalar(key)}:{_below(child)}" for key, child in value.items())
     if isinstance(value, list) and value:
@@ -227,7 +227,7 @@ def _block(value: Any) -> str:
 
 
 def _below(value: Any) -> str:
-    """Give what stands behind a key: on the same line, or on indented lines below."""
+    """Return what stands behind a key: on the same line, or on indented lines below."""
     if isinstance(value, Mapping | list) and value:
         return "\n  " + _block(value).replace("\n", "\n  ")
     return " " + _scalar(value)

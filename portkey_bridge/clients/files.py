@@ -37,7 +37,7 @@ class ClientFile:
 
     @property
     def entries(self) -> Mapping[str, Mapping[str, Any]]:
-        """Give the entries by name."""
+        """Return the entries by name."""
         return dict(entries_in(self.client, self.client.format.read(self.text)))
 
 
@@ -57,7 +57,7 @@ def read_client_file(client: Client, path: Path) -> ClientFile:
 
 
 def with_entry(file: ClientFile, name: str, entry: Mapping[str, Any]) -> str:
-    """Give the file's text with an entry added or replaced. Raises ClientFileError."""
+    """Return the file's text with an entry added or replaced. Raises ClientFileError."""
     client = file.client
     text = file.text if file.text.strip() else client.fresh or file.text
     try:
@@ -69,7 +69,7 @@ def with_entry(file: ClientFile, name: str, entry: Mapping[str, Any]) -> str:
 
 
 def without_entry(file: ClientFile, name: str) -> str:
-    """Give the file's text with an entry removed. Raises ClientFileError."""
+    """Return the file's text with an entry removed. Raises ClientFileError."""
     client = file.client
     try:
         new = client.format.drop(file.text, client.container, name)
@@ -80,7 +80,7 @@ def without_entry(file: ClientFile, name: str) -> str:
 
 
 def difference(file: ClientFile, new: str, name: str) -> str:
-    """Give a unified diff of the changed lines, in which no secret stands.
+    """Return a unified diff of the changed lines, in which no secret stands.
 
     Of the file's values only those of this entry are shown, and of those not the ones of its variables. Lines around
     are left out, because a comment in them may hold a secret, too.
@@ -120,7 +120,7 @@ def rewrite(file: ClientFile, new: str) -> Path | None:
 
 
 def is_readable_by_others(path: Path) -> bool:
-    """Tell whether group or world may read a file; never on Windows, where the mode does not say."""
+    """Check whether group or world may read a file; never on Windows, where the mode does not say."""
     return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
@@ -140,7 +140,7 @@ def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry
 
 
 def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, list[Any]]:
-    """Give a configuration without the entry, and the entry. A container without entries is as good as none."""
+    """Return a configuration without the entry, and the entry. A container without entries is as good as none."""
     others = value.get(client.container)
     if isinstance(others, list):
         others = [item for item in others if not isinstance(item, Mapping) or item.get("name") != name]
@@ -151,7 +151,7 @@ def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, li
 
 
 def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, str]] | None) -> str:
-    """Give the text with a mask for each string that nobody is to see, and another mask for one that is not `known`."""
+    """Return the text with a mask for each string that nobody is to see, and another mask for one that is not `known`."""
     entry = dict(entries_in(client, client.format.read(text))).get(name, {})
     ours = starts_this_program(client, entry)
     edits: dict[tuple[int, int], Edit] = {}
@@ -165,7 +165,7 @@ def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, st
 
 
 def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
-    """Tell whether a string of the entry may be seen."""
+    """Check whether a string of the entry may be seen."""
     key = string.path[2] if len(string.path) > 2 else None
     if key == client.key("command"):
         return True

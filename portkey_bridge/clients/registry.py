@@ -51,7 +51,7 @@ def _everywhere(folder: str, path: str) -> Mapping[str, Files]:
 
 
 def _settings(path: str) -> Mapping[str, Files]:
-    """Give the file of an application that keeps its settings where its system wants them."""
+    """Return the file of an application that keeps its settings where its system wants them."""
     return {LINUX: [("xdg", path)], MACOS: [("library", path)], WINDOWS: [("appdata", path)]}
 
 
@@ -84,7 +84,7 @@ class Client:
     fresh: str = ""
 
     def key(self, key: str) -> str:
-        """Give what this client calls `command`, `args` or `env`."""
+        """Return what this client calls `command`, `args` or `env`."""
         return self.keys.get(key, key)
 
     @property
@@ -206,12 +206,12 @@ class System:
 
 
 def this_system() -> System:
-    """Give the machine, the person and the folder that this program runs for."""
+    """Return the machine, the person and the folder that this program runs for."""
     return System(sys.platform, os.environ, Path.home(), Path.cwd())
 
 
 def locate(client: Client, system: System) -> Path:
-    """Give the path of a client's file, which need not exist."""
+    """Return the path of a client's file, which need not exist."""
     files = client.files.get(system.platform, client.files[LINUX])
     usual = next((folder, path) for folder, path in files if "*" not in path)
     found = (path for file in files for path in _candidates(system, *file) if path.parent.is_dir())
@@ -219,7 +219,7 @@ def locate(client: Client, system: System) -> Path:
 
 
 def client_for(word: str, system: System) -> tuple[Client, Path]:
-    """Give the client and the file that the word means: a client's name, or a path.
+    """Return the client and the file that the word means: a client's name, or a path.
 
     Raises SettingsError.
     """
@@ -241,7 +241,7 @@ def client_for(word: str, system: System) -> tuple[Client, Path]:
 def entry_for(
     client: Client, name: str, command: str, arguments: Sequence[str], variables: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """Give the entry as the client writes it. A variable without a value becomes a reference to the environment.
+    """Return the entry as the client writes it. A variable without a value becomes a reference to the environment.
 
     Raises SettingsError where the client cannot refer to it.
     """
@@ -267,7 +267,7 @@ def entry_for(
 
 
 def entries_in(client: Client, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give the entries of a configuration that was read, with their names."""
+    """Return the entries of a configuration that was read, with their names."""
     container = value.get(client.container) if isinstance(value, Mapping) else None
     if isinstance(container, list):
         yield from ((str(entry.get("name")), entry) for entry in container if isinstance(entry, Mapping))
@@ -276,34 +276,34 @@ def entries_in(client: Client, value: Any) -> Iterator[tuple[str, Mapping[str, A
 
 
 def starts_this_program(client: Client, entry: Mapping[str, Any]) -> bool:
-    """Tell whether an entry starts this program, in whatever way."""
+    """Check whether an entry starts this program, in whatever way."""
     arguments = entry.get(client.key("args"))
     words = [entry.get(client.key("command")), *(arguments if isinstance(arguments, list) else [])]
     return any(re.fullmatch(rf"(?:.*[/\\])?{PROGRAM}(?:\.exe|[@=<>~!\[].*)?", str(word)) for word in words)
 
 
 def variables_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the names of the variables that an entry hands to the server."""
+    """Return the names of the variables that an entry hands to the server."""
     env, forwarded = entry.get(client.key("env")), entry.get(client.forwards or "")
     return (*(env if isinstance(env, Mapping) else ()), *(forwarded if isinstance(forwarded, list) else ()))
 
 
 def literals_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the names of the variables whose value itself stands in an entry."""
+    """Return the names of the variables whose value itself stands in an entry."""
     env = entry.get(client.key("env"))
     pairs = env.items() if isinstance(env, Mapping) else ()
     return tuple(name for name, value in pairs if not is_reference(client, str(value)))
 
 
 def is_reference(client: Client, value: str) -> bool:
-    """Tell whether a value is no secret but the name of an environment variable, as this client writes it."""
+    """Check whether a value is no secret but the name of an environment variable, as this client writes it."""
     if client.reference is None:
         return False
     return re.fullmatch(re.escape(client.reference).replace(NAME, r"[A-Za-z_]\w*"), value) is not None
 
 
 def _client_of_file(path: Path) -> Client:
-    """Tell by its name, else by its content, whose file it is."""
+    """Report by its name, else by its content, whose file it is."""
     for client in sorted(CLIENTS, key=lambda client: not client.shared):
         if any(_is_file_of(path, *file) for files in client.files.values() for file in files):
             return client
@@ -320,7 +320,7 @@ def _client_of_file(path: Path) -> Client:
 
 
 def _client_of_format(path: Path, of_format: Sequence[Client]) -> Client:
-    """Give what the most clients read, in a file that does not tell whose it is."""
+    """Return what the most clients read, in a file that does not tell whose it is."""
     if FORMATS[path.suffix] is JSON:
         return Client("file", f"the client of {path.name}", {})
     return replace(of_format[-1], desktop=False)

@@ -63,7 +63,7 @@ class Format(Protocol):
 
 
 def edited(text: str, *edits: Edit) -> str:
-    """Give the text with all edits done. They must not overlap; two at one place are done in the order given."""
+    """Return the text with all edits done. They must not overlap; two at one place are done in the order given."""
     pieces, done = [], 0
     for edit in sorted(edits, key=lambda edit: edit.start):
         pieces += [text[done : edit.start], edit.text]
@@ -72,41 +72,41 @@ def edited(text: str, *edits: Edit) -> str:
 
 
 def unreadable(text: str, at: int, problem: str) -> Unreadable:
-    """Give the error for a place in the text."""
+    """Return the error for a place in the text."""
     return Unreadable(problem, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 def newline_of(text: str) -> str:
-    """Give the line ending of the text, which is that of its first line."""
+    """Return the line ending of the text, which is that of its first line."""
     first = re.search(r"\r?\n", text)
     return first[0] if first else "\n"
 
 
 def line_start(text: str, at: int) -> int:
-    """Give where the line begins that `at` is on."""
+    """Return where the line begins that `at` is on."""
     return text.rfind("\n", 0, at) + 1
 
 
 def line_end(text: str, at: int) -> int:
-    """Give where the line's ending begins, or the end of the text."""
+    """Return where the line's ending begins, or the end of the text."""
     found = re.compile(r"[^\r\n]*").match(text, at)
     return found.end() if found else at
 
 
 def indentation(text: str, at: int) -> str | None:
-    """Give the blanks before `at`, or None where something else stands before it on the line."""
+    """Return the blanks before `at`, or None where something else stands before it on the line."""
     before = text[line_start(text, at) : at]
     return None if before.strip(" \t") else before
 
 
 def line_indentation(text: str, at: int) -> str:
-    """Give the blanks that the line begins with that `at` is on."""
+    """Return the blanks that the line begins with that `at` is on."""
     line = text[line_start(text, at) : at]
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def without_lines(text: str, start: int, end: int) -> Edit:
-    """Give the edit that removes a span, and its lines with it where nothing else stands on them."""
+    """Return the edit that removes a span, and its lines with it where nothing else stands on them."""
     tail = re.compile(r"[ \t]*(\r?\n|\Z)").match(text, end)
     if tail is None or indentation(text, start) is None:
         return Edit(start, end)
@@ -117,5 +117,5 @@ def without_lines(text: str, start: int, end: int) -> Edit:
 
 
 def indented(block: str, indent: str, newline: str) -> str:
-    """Give a block of lines with every line but the first indented, and the text's own line ending."""
+    """Return a block of lines with every line but the first indented, and the text's own line ending."""
     return block.replace("\n", newline + indent)

@@ -34,13 +34,13 @@ class Redactor:
         self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
 
     def __call__(self, text: str) -> str:
-        """Give the text without secrets."""
+        """Return the text without secrets."""
         for form, mask in self._masks.items():
             text = text.replace(form, mask)
         return text
 
     def body(self, body: bytes) -> bytes:
-        """Give the body without secrets; the same object if there are none in it."""
+        """Return the body without secrets; the same object if there are none in it."""
         for encoding in ("utf-8", *(WIDE if b"\0" in body else ())):
             for form, mask in self._masks.items():
                 if (written := form.encode(encoding)) in body:

@@ -42,17 +42,17 @@ COOKIES = place("header", "Cookie")
 
 
 def stands_in(parameter: Place, credential: Place) -> bool:
-    """Tell whether a parameter would take the place of a credential."""
+    """Check whether a parameter would take the place of a credential."""
     return parameter == credential or (parameter == COOKIES and credential[0] == "cookie")
 
 
 def places(security: Security) -> frozenset[Place]:
-    """Give the places of everything that the alternatives name."""
+    """Return the places of everything that the alternatives name."""
     return frozenset(scheme.place for scheme in chain(*security))
 
 
 def needs_credential(security: Security, secrets: Mapping[str, str], filled: Collection[Place]) -> bool:
-    """Tell whether a credential is needed (OpenAPI 3.2 section 4.30) and there is none.
+    """Check whether a credential is needed (OpenAPI 3.2 section 4.30) and there is none.
 
     There is one where a variable is set, or where an argument stands in for it: `filled` are the places of arguments.
     """
@@ -63,7 +63,7 @@ def needs_credential(security: Security, secrets: Mapping[str, str], filled: Col
 
 
 def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
-    """Give every configured credential that the alternatives name.
+    """Return every configured credential that the alternatives name.
 
     Where two claim the same place, the first satisfied alternative decides. Raises CallError for a value that would
     become several cookies, or none.

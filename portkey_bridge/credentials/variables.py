@@ -27,7 +27,7 @@ VARIABLES = {
 
 
 def variable(scheme: SecurityScheme) -> str | None:
-    """Give the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
+    """Return the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
     if scheme.type == "apiKey":
         return as_variable(scheme.name) or None
     if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
@@ -36,12 +36,12 @@ def variable(scheme: SecurityScheme) -> str | None:
 
 
 def variables(security: Security) -> tuple[str, ...]:
-    """Give the environment variables that any of the alternatives takes, sorted."""
+    """Return the environment variables that any of the alternatives takes, sorted."""
     return tuple(sorted({name for scheme in chain(*security) if (name := variable(scheme))}))
 
 
 def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str) -> dict[str, str]:
-    """Give the values of those variables that are set and that the document may have.
+    """Return the values of those variables that are set and that the document may have.
 
     Raises SettingsError for a value that cannot stand in a header.
     """
@@ -57,6 +57,6 @@ def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str)
 
 
 def example_configuration(names: Iterable[str]) -> str:
-    """Give the lines of a client's configuration that set these variables."""
+    """Return the lines of a client's configuration that set these variables."""
     lines = ", ".join(f'"{name}": "…"' for name in names)
     return f'"portkey-bridge": {{"command": "uvx", "args": ["portkey-bridge"], "env": {{{lines}}}}}'

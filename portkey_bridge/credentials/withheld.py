@@ -24,7 +24,7 @@ NOT_FOR_DOCUMENTS = (
 
 
 def is_withheld(name: str, settings: Settings, document_uri: str) -> bool:
-    """Tell whether a variable is set and the document must not have it, unless OPEN_MCP_CREDENTIALS names it.
+    """Check whether a variable is set and the document must not have it, unless OPEN_MCP_CREDENTIALS names it.
 
     A document on disk may have what is not somebody else's. What a URL answers may change any day, and could ask for
     whatever is set.

@@ -24,12 +24,12 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def folder() -> Path:
-    """Give the folder of this program's entries, which need not exist."""
+    """Return the folder of this program's entries, which need not exist."""
     return user_cache_path("portkey-bridge")
 
 
 def name_of(kind: str, parts: Iterable[bytes]) -> str:
-    """Give the name of the `kind` of entry that is made of `parts` and of nothing else."""
+    """Return the name of the `kind` of entry that is made of `parts` and of nothing else."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
@@ -38,7 +38,7 @@ def name_of(kind: str, parts: Iterable[bytes]) -> str:
 
 @functools.cache
 def program() -> tuple[bytes, ...]:
-    """Give what says which program this is: the interpreter, its own modules, and the packages that are installed.
+    """Return what says which program this is: the interpreter, its own modules, and the packages that are installed.
 
     The modules count with their sizes and times, which change with their content, the packages with their versions,
     which stand in the names of their metadata (Binary distribution format).
@@ -50,7 +50,7 @@ def program() -> tuple[bytes, ...]:
 
 
 def read(name: str) -> bytes | None:
-    """Give what was kept under `name`, or None where it is missing, damaged or somebody else's."""
+    """Return what was kept under `name`, or None where it is missing, damaged or somebody else's."""
     path = folder() / name
     try:
         with path.open("rb") as file:

@@ -27,5 +27,5 @@ def _bounded(source: str, data: bytes) -> bytes:
 
 
 def too_large(source: str) -> DocumentError:
-    """Give the refusal of a document of more than MAX_BYTES."""
+    """Return the refusal of a document of more than MAX_BYTES."""
     return DocumentError(source, f"larger than {MAX_BYTES // 1_000_000} MB", "Split the document.")

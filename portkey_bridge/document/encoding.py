@@ -15,7 +15,7 @@ MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf
 
 
 def text_of(content: Content) -> str:
-    """Give the text of a document. Raises DocumentError.
+    """Return the text of a document. Raises DocumentError.
 
     Gzip is told by its first bytes, UTF-16 and UTF-32 by their marks (YAML 1.2 section 5.2); all else is UTF-8.
     """

@@ -91,7 +91,7 @@ def fetch(url: str, refuse: Callable[[str], None] = lambda _: None) -> Content:
 
 
 def shown(url: str) -> str:
-    """Give a URL as it may be shown: without a login, and without the query, which may be a secret."""
+    """Return a URL as it may be shown: without a login, and without the query, which may be a secret."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return printable(parts._replace(netloc=host, query="…" if parts.query else "", fragment="").geturl())

@@ -15,5 +15,5 @@ def finite(text: str) -> float:
 
 
 def said_twice(key: str) -> str:
-    """Say that an object has a key more than once."""
+    """Report that an object has a key more than once."""
     return f"the key {json.dumps(key)[:60]} stands twice in one object; the last one counts."

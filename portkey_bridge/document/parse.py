@@ -77,7 +77,7 @@ def resource_of(content: Content) -> Document:
 
 
 def others_of_document(document: Document, allowed: Collection[str] = ()) -> Retrieve:
-    """Give what reads and parses the other resources that a document refers to, as `sources.others_of` says."""
+    """Return what reads and parses the other resources that a document refers to, as `sources.others_of` says."""
     read_other = others_of(document.uri, allowed)
     return lambda uri: resource_of(read_other(uri))
 
@@ -163,7 +163,7 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
 
 
 def _problem(error: Any, text: str) -> str:
-    """Say what a YAML parser says, and in words what it means by a character: indentation by tabs."""
+    """Report what a YAML parser says, and in words what it means by a character: indentation by tabs."""
     line = text.splitlines()[error.problem_mark.line : error.problem_mark.line + 1] if error.problem_mark else []
     is_tab = any(re.match(r" *\t", text) for text in line)
     return "a tab stands where only blanks may indent" if is_tab else error.problem or error.context

@@ -41,7 +41,7 @@ class Lines:
         self._members: dict[int, dict[str, _Member]] = {}
 
     def line(self, tokens: Sequence[str]) -> int | None:
-        """Give the line, from 1, of what the tokens of a pointer lead to, or of the nearest that is there.
+        """Return the line, from 1, of what the tokens of a pointer lead to, or of the nearest that is there.
 
         None where the text cannot be read, or not even the first token leads anywhere.
         """

@@ -43,11 +43,11 @@ class Repairs:
             places.append(place)
 
     def found(self) -> tuple[Repair, ...]:
-        """Give the problems with their places, in the order in which they were met."""
+        """Return the problems with their places, in the order in which they were met."""
         return tuple(Repair(problem, tuple(at), self._counts[problem]) for problem, at in self._places.items())
 
     def sentences(self) -> tuple[str, ...]:
-        """Give one sentence a problem, in the order in which they were met; for the last of very many, their number."""
+        """Return one sentence a problem, in the order in which they were met; for the last of very many, their number."""
         told = [f"{problem} ({self._where(problem)})." for problem in list(self._places)[:TOLD]]
         rest = len(self._places) - len(told)
         return (*told, f"{rest} further kinds of problems were mended or left out.") if rest else tuple(told)

@@ -37,23 +37,23 @@ Read = Callable[[str], Content]
 
 
 def portkey_document() -> Path:
-    """Give the file of the Portkey API's document: inside the wheel, or in the checkout beside the package."""
+    """Return the file of the Portkey API's document: inside the wheel, or in the checkout beside the package."""
     packaged = Path(str(files("portkey_bridge"))) / "portkey.yaml"
     return packaged if packaged.exists() else packaged.parents[1] / "specs" / "portkey.yaml"
 
 
 def is_url(source: str) -> bool:
-    """Tell whether a source or URI is one of http or https."""
+    """Check whether a source or URI is one of http or https."""
     return urlsplit(source).scheme in ("http", "https") if "://" in source[:8] else False
 
 
 def is_file(uri: str) -> bool:
-    """Tell whether a URI names a file."""
+    """Check whether a URI names a file."""
     return urlsplit(uri).scheme == "file"
 
 
 def path_of(uri: str) -> Path:
-    """Give the path of a file's URI (RFC 8089)."""
+    """Return the path of a file's URI (RFC 8089)."""
     return Path(url2pathname(urlsplit(uri).path))
 
 
@@ -70,7 +70,7 @@ def read(source: str) -> Content:
 
 
 def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
-    """Give what reads the other resources of the document at `uri`.
+    """Return what reads the other resources of the document at `uri`.
 
     For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
     above it; links are followed before that is judged. For a URL, these are URLs of the same host, and no files. URLs

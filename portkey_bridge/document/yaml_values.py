@@ -81,18 +81,18 @@ class _Reader:
         self._merged = 0
 
     def document(self) -> Any:
-        """Give the value of the first document; None where there is none."""
+        """Return the value of the first document; None where there is none."""
         next(self._events)  # the start of the stream
         if isinstance(next(self._events), yaml.StreamEndEvent):
             return None
         return self.value(next(self._events))
 
     def has_more(self) -> bool:
-        """Tell whether another document follows."""
+        """Check whether another document follows."""
         return any(isinstance(event, yaml.DocumentStartEvent) for event in islice(self._events, 2))
 
     def value(self, event: Any) -> Any:
-        """Give the value that begins with an event."""
+        """Return the value that begins with an event."""
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event)
         if isinstance(event, yaml.ScalarEvent):
@@ -149,7 +149,7 @@ class _Reader:
         return made
 
     def key(self, event: Any) -> Any:
-        """Give the text of a key as it stands there."""
+        """Return the text of a key as it stands there."""
         if isinstance(event, yaml.ScalarEvent):
             if event.anchor:
                 self._anchored[event.anchor] = event.value
@@ -160,7 +160,7 @@ class _Reader:
         return key
 
     def sources(self, value: Any, event: Any) -> list[dict[str, Any]]:
-        """Give the objects that a merge key names, the first of which win."""
+        """Return the objects that a merge key names, the first of which win."""
         objects = value if isinstance(value, list) else [value]
         if not all(isinstance(each, dict) for each in objects):
             raise ConstructorError(None, None, "a merge key (<<) needs objects", event.start_mark)

@@ -59,7 +59,7 @@ class Connections(httpx.AsyncBaseTransport):
         )
 
     def _last_used(self, origin: Origin) -> _Connection | None:
-        """Give the connection to an origin that is the most likely to be open."""
+        """Return the connection to an origin that is the most likely to be open."""
         for connection in reversed(self._idle):
             if connection.origin == origin:
                 self._idle.remove(connection)
@@ -191,7 +191,7 @@ class _Connection(asyncio.Protocol):
             raise httpx.LocalProtocolError(str(error)) from error
 
     async def next_event(self) -> h11.Event | type[h11.PAUSED]:
-        """Give what comes next of the answer. Raises httpx.TransportError."""
+        """Return what comes next of the answer. Raises httpx.TransportError."""
         try:
             while (event := self._protocol.next_event()) is h11.NEED_DATA:
                 self._protocol.receive_data(await self._read())
@@ -213,7 +213,7 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     async def _read(self) -> bytes:
-        """Give what has arrived, or arrives next; nothing at the end."""
+        """Return what has arrived, or arrives next; nothing at the end."""
         if not self._arrived and not self._lost:
             await self._wait(httpx.ReadTimeout("nothing arrives"))
         if not self._arrived and self._error:

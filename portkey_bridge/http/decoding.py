@@ -53,7 +53,7 @@ class _Inflate:
                 yield piece
 
     def _fresh(self, first: int) -> zlib._Decompress:
-        """Give a decompressor for what begins with this byte, which tells zlib (RFC 1950 section 2.2) from bare."""
+        """Return a decompressor for what begins with this byte, which tells zlib (RFC 1950 section 2.2) from bare."""
         wrapped = not self._bare or first == GZIP or first & 0x0F == zlib.DEFLATED
         return zlib.decompressobj(zlib.MAX_WBITS | 32 if wrapped else -zlib.MAX_WBITS)
 

@@ -32,7 +32,7 @@ class TooLarge(Exception):
 
 
 def explain(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = ()) -> str:
-    """Say what went wrong, and what can be done, in a sentence without its end. `own` sentences go before SENTENCES.
+    """Report what went wrong, and what can be done, in a sentence without its end. `own` sentences go before SENTENCES.
 
     httpx's own texts are not used: they may hold the URL, and a URL may hold a secret.
     """

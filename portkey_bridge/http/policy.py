@@ -45,7 +45,7 @@ HEADERS_FOR_STRANGERS = ("accept", "accept-encoding", "user-agent")
 
 
 def may_repeat(request: httpx.Request, outcome: httpx.Response | BaseException) -> bool:
-    """Tell whether sending the request again can help, and does nothing twice.
+    """Check whether sending the request again can help, and does nothing twice.
 
     A request that was not sent, or that was refused undone (429; 503 with Retry-After), may be repeated whatever its
     method; one that broke off, only if its method is idempotent (RFC 9110 section 9.2.2).
@@ -65,12 +65,12 @@ def may_repeat(request: httpx.Request, outcome: httpx.Response | BaseException) 
 
 
 def may_have_happened(request: httpx.Request, error: BaseException) -> bool:
-    """Tell whether the API may have acted upon a request that should not be sent twice, and that failed."""
+    """Check whether the API may have acted upon a request that should not be sent twice, and that failed."""
     return request.method not in IDEMPOTENT_METHODS and isinstance(error, SENT)
 
 
 def retry_after(outcome: httpx.Response | BaseException) -> float | None:
-    """Give the seconds that `Retry-After` asks for (RFC 9110 section 10.2.3), or None where it says none."""
+    """Return the seconds that `Retry-After` asks for (RFC 9110 section 10.2.3), or None where it says none."""
     value = outcome.headers.get("retry-after", "").strip() if isinstance(outcome, httpx.Response) else ""
     if re.fullmatch(r"[0-9]{1,9}", value):
         return float(value)
@@ -83,7 +83,7 @@ def retry_after(outcome: httpx.Response | BaseException) -> float | None:
 def redirected(
     request: httpx.Request, response: httpx.Response, redact: Callable[[str], str] = str
 ) -> httpx.Request | None:
-    """Give the request that follows a redirect, or None where there is none to follow (RFC 9110 section 15.4).
+    """Return the request that follows a redirect, or None where there is none to follow (RFC 9110 section 15.4).
 
     Only safe methods without a body are followed. Another origin gets no header that could be a credential, and a
     target that holds a secret is followed within the origin only.

@@ -124,7 +124,7 @@ class Transport:
         return response
 
     def _way(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
-        """Give what carries requests to a URL: directly, or by the proxy that the environment names."""
+        """Return what carries requests to a URL: directly, or by the proxy that the environment names."""
         if url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol(f"no way to send to {url.scheme}")
         proxy = proxy_for(url, self._proxies)
@@ -147,7 +147,7 @@ def _trusted() -> ssl.SSLContext:
 
 
 def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
-    """Give the URL of the proxy for a URL, or None; `proxies` are what `urllib.request.getproxies` gives."""
+    """Return the URL of the proxy for a URL, or None; `proxies` are what `urllib.request.getproxies` gives."""
     proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy or proxy_bypass(url.host):
         return None
@@ -162,7 +162,7 @@ _JITTER = wait_random_exponential(multiplier=0.5, max=8)
 
 
 def _given(outcome: httpx.Response | BaseException) -> httpx.Response:
-    """Give the answer, or raise the error."""
+    """Return the answer, or raise the error."""
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome

@@ -98,7 +98,7 @@ def mock_running(api: Api) -> Iterator[str]:
 
 @contextmanager
 def _listening(port: int) -> Iterator[tuple[socket.socket, str]]:
-    """Give a socket that accepts connections from here on, and its URL. Port 0 is a free one."""
+    """Return a socket that accepts connections from here on, and its URL. Port 0 is a free one."""
     if not 0 <= port < 1 << 16:
         raise SettingsError(f"--port {port}: ports go from 0, which means a free one, to 65535. Correct --port.")
     try:
@@ -119,7 +119,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
 
 
 def mock_app(api: Api) -> ASGIApp:
-    """Give the mock of an API as an ASGI application."""
+    """Return the mock of an API as an ASGI application."""
     samples, shapes = Samples(Shapes(api.root, hidden="writeOnly")), Shapes(api.root)
     paths: dict[str, dict[str, _Endpoint]] = {}
     for operation in sorted(api.operations, key=lambda operation: operation.path.count("{")):
@@ -162,7 +162,7 @@ def _dispatch(endpoints: Mapping[str, _Endpoint]) -> Callable[[Request], Awaitab
 
 
 async def _refuse_unknown(request: Request, error: Exception) -> Response:
-    """Say what a path or method that the document does not have was (404, 405)."""
+    """Report what a path or method that the document does not have was (404, 405)."""
     status = getattr(error, "status_code", 500)
     problem = "has no such path" if status == 404 else f"has this path, but not with {request.method}"
     return _refusal(status, f"The document {problem}: {request.url.path}", headers=getattr(error, "headers", None))
@@ -197,7 +197,7 @@ class _Endpoint:
 
 
 def _has_credential(operation: Operation, request: Request) -> bool:
-    """Tell whether a credential that the operation names is there, or none is needed. Its value does not matter."""
+    """Check whether a credential that the operation names is there, or none is needed. Its value does not matter."""
     places: dict[str, Mapping[str, str]] = {
         "header": request.headers,
         "query": request.query_params,
@@ -238,14 +238,14 @@ def _json_names(operation: Operation) -> Iterator[str]:
 
 
 def _counts(error: Exception, read: _ReadRequest) -> bool:
-    """Tell whether the error is about something that openapi-core reads well. Of bodies, that is JSON."""
+    """Check whether the error is about something that openapi-core reads well. Of bodies, that is JSON."""
     if isinstance(error, ParameterValidationError) or isinstance(error.__cause__, MediaTypeNotFound):
         return True
     return read.body is None or JSON.match(read.content_type) is not None
 
 
 def _validator(shapes: Shapes) -> Any:
-    """Give a validator that asks what a call does: one branch of `oneOf` at least, and nothing that is read-only."""
+    """Return a validator that asks what a call does: one branch of `oneOf` at least, and nothing that is read-only."""
 
     def required(_: Any, names: list[str], value: Any, schema: Any) -> Iterator[ValidationError]:
         for name in names if isinstance(value, dict) else ():
@@ -257,7 +257,7 @@ def _validator(shapes: Shapes) -> Any:
 
 
 def _document_of(api: Api, operation: Operation, shapes: Shapes) -> dict[str, Any]:
-    """Give a document with this operation alone, for any server. Normalized schemas are those of OpenAPI 3.1."""
+    """Return a document with this operation alone, for any server. Normalized schemas are those of OpenAPI 3.1."""
     item = follow(api.root, api.root["paths"][operation.path])
     methods = {**item, **item.get("additionalOperations", {})}
     name = next(name for name in (operation.method.lower(), operation.method) if name in methods)
@@ -288,7 +288,7 @@ def _checked(parameter: Parameter, shapes: Shapes) -> Iterator[dict[str, Any]]:
 
 
 def _flat(schema: Schema, shapes: Shapes) -> Shape:
-    """Give the schema without references, null, which cannot be written in a URL, and unions, which are not judged."""
+    """Return the schema without references, null, which cannot be written in a URL, and unions, which are not judged."""
     shape = shapes(schema)
     branches = [branch for branch in map(shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
     shape = branches[0] if len(branches) == 1 else shape
@@ -340,7 +340,7 @@ def _explain(error: Exception) -> Iterator[Violation]:
 
 
 def _asks_for_stream(body: bytes) -> bool:
-    """Tell whether a body says `stream`, as OpenAI's operations have it."""
+    """Check whether a body says `stream`, as OpenAI's operations have it."""
     try:
         value = json.loads(body)
     except ValueError:
@@ -349,7 +349,7 @@ def _asks_for_stream(body: bytes) -> bool:
 
 
 def make_answer(operation: Operation, samples: Samples, *, streamed: bool = False) -> Response:
-    """Give the answer of the first success that the document declares: JSON if it can be, else what else there is.
+    """Return the answer of the first success that the document declares: JSON if it can be, else what else there is.
 
     With `streamed`, an object of a kind that can come in events does.
     """
@@ -366,7 +366,7 @@ def make_answer(operation: Operation, samples: Samples, *, streamed: bool = Fals
 
 
 def _success(responses: Mapping[str, Any], root: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Give the first response of a success, else the default one, else an empty 200; 2XX and default mean 200."""
+    """Return the first response of a success, else the default one, else an empty 200; 2XX and default mean 200."""
     ranked = [status for status in responses if status.startswith("2")] + ["default"]
     status = int(ranked[0]) if ranked[0].isdecimal() else 200
     try:
@@ -377,7 +377,7 @@ def _success(responses: Mapping[str, Any], root: dict[str, Any]) -> tuple[int, d
 
 
 def _value(media_type: dict[str, Any], samples: Samples) -> Any:
-    """Give the media type's own example if it fits its schema, else a value that is made up."""
+    """Return the media type's own example if it fits its schema, else a value that is made up."""
     schema = media_type.get("schema", media_type.get("itemSchema", {"type": "object"}))
     named = [follow(samples.root, example) for example in media_type.get("examples", {}).values()]
     examples = [media_type.get("example"), *(example.get("value") for example in named)]

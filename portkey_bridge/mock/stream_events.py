@@ -15,7 +15,7 @@ from portkey_bridge.response.streams import END
 
 
 def as_events(value: Any) -> list[bytes] | None:
-    """Give the server-sent events that `value` can come in, None for what comes as a whole."""
+    """Return the server-sent events that `value` can come in, None for what comes as a whole."""
     split = _SPLITTERS.get(value.get("object", "")) if isinstance(value, dict) else None
     if split is None:
         return None

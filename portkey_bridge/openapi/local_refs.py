@@ -87,7 +87,7 @@ def _readings(reference: str) -> Iterator[str]:
 
 
 def _is_schema(value: Any) -> bool:
-    """Tell whether a value says what only schemas say, and nothing that objects say which have one."""
+    """Check whether a value says what only schemas say, and nothing that objects say which have one."""
     return isinstance(value, dict) and OF_OTHERS.isdisjoint(value) and not OF_SCHEMAS.isdisjoint(value)
 
 
@@ -146,14 +146,14 @@ class _Walk:
                     self.meet(kind_below, target.below(tokens[1:], child))
 
     def properties(self, place: Place) -> Place | None:
-        """Give the properties of a schema that is named in their place, and else what is named."""
+        """Return the properties of a schema that is named in their place, and else what is named."""
         own = place.value.get("properties") if isinstance(place.value, dict) else None
         if not isinstance(own, dict):
             return place
         return self.led_to(place, own["$ref"]) if is_reference(own) else place.below(("properties",), own)
 
     def led_to(self, place: Place, reference: str) -> Place | None:
-        """Give what a reference leads to in the end; None where that is nowhere."""
+        """Return what a reference leads to in the end; None where that is nowhere."""
         with suppress(DanglingReference):
             found = self.end(self.resources.resolve(reference, place.base))
             return None if is_reference(found.value) else found
@@ -201,7 +201,7 @@ class _Walk:
             return None
 
     def end(self, place: Place) -> Place:
-        """Give where a reference to a place ends: where that is a mere reference, at what it leads to.
+        """Return where a reference to a place ends: where that is a mere reference, at what it leads to.
 
         However long a chain of references is, each of them is passed once. A circle of references is one with itself.
         """
@@ -215,7 +215,7 @@ class _Walk:
         return place
 
     def meant(self, place: Place, reference: str) -> Place | None:
-        """Give what a reference means that leads nowhere as it is written."""
+        """Return what a reference means that leads nowhere as it is written."""
         for other in _readings(reference):
             with suppress(DanglingReference):
                 target = self.resources.resolve(other, place.base)

@@ -30,7 +30,7 @@ Place = tuple[str, str]
 
 
 def place(location: str, name: str) -> Place:
-    """Give what two things share that would overwrite each other. Case means nothing in a header's name."""
+    """Return what two things share that would overwrite each other. Case means nothing in a header's name."""
     return location, name.lower() if location == "header" else name
 
 

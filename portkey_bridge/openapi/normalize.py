@@ -74,7 +74,7 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
 
 
 def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
-    """Give major and minor version of the specification (OpenAPI 3.2 section 4.1, Swagger 2.0).
+    """Return major and minor version of the specification (OpenAPI 3.2 section 4.1, Swagger 2.0).
 
     Where no field says it, the other fields do.
     """

@@ -26,12 +26,12 @@ class PointerToNowhere(LookupError):
 
 
 def is_reference(value: Any) -> bool:
-    """Tell whether a value is an object with a `$ref`."""
+    """Check whether a value is an object with a `$ref`."""
     return isinstance(value, dict) and isinstance(value.get("$ref"), str)
 
 
 def lookup(root: Any, reference: str) -> Any:
-    """Give the value that a local reference such as `#/components/schemas/Pet` names in `root`.
+    """Return the value that a local reference such as `#/components/schemas/Pet` names in `root`.
 
     Raises DanglingReference where there is none, or where the reference leaves the document.
     """

@@ -116,7 +116,7 @@ class _Reader:
         self.root_security = self.security(root.get("security"), "#/security")
 
     def follow(self, value: Any, kind: str) -> dict[str, Any]:
-        """Give the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
+        """Return the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
         target = follow(self.root, value)
         if not isinstance(target, dict):
             raise DocumentError(kind, f"is no object but {summarize(target)}", "Correct the document there.")
@@ -125,7 +125,7 @@ class _Reader:
         return target
 
     def found(self, value: Any, kind: str, otherwise: str, where: str) -> dict[str, Any] | None:
-        """Give the object that a value is or refers to; where there is none, say what is done `otherwise`."""
+        """Return the object that a value is or refers to; where there is none, say what is done `otherwise`."""
         try:
             return self.follow(value, kind)
         except DocumentError as error:
@@ -147,7 +147,7 @@ class _Reader:
                 raise DocumentError("/paths", f"more than {MAX_OPERATIONS:,} operations", "Split the document.")
 
     def item(self, path: str, value: Any) -> dict[str, Any]:
-        """Give a path item; what stands beside its `$ref` goes before what it refers to (OpenAPI 3.2 section 4.9.1)."""
+        """Return a path item; what stands beside its `$ref` goes before what it refers to (OpenAPI 3.2 section 4.9.1)."""
         if not path.isprintable() or not path.startswith("/"):
             raise DocumentError("the path", "starts with no slash or has control characters", "Correct it.")
         target = self.follow(value, "the path item")
@@ -184,7 +184,7 @@ class _Reader:
         )
 
     def all_parameters(self, item: PathItem, operation: dict[str, Any], where: str) -> tuple[Parameter, ...]:
-        """Give the path's parameters and the operation's own, which go before, as the path template needs them."""
+        """Return the path's parameters and the operation's own, which go before, as the path template needs them."""
         inherited = {parameter.place: parameter for parameter in item.parameters}
         own = {parameter.place: parameter for parameter in self.parameters(operation, where)}
         declared = tuple((inherited | own).values())
@@ -212,7 +212,7 @@ class _Reader:
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
 
     def variable(self, parameter: Parameter, variables: Iterable[str], where: str) -> str | None:
-        """Give the variable of the path that a parameter is for, as `{proxy+}` or `{+path}` of other templates, too."""
+        """Return the variable of the path that a parameter is for, as `{proxy+}` or `{+path}` of other templates, too."""
         if parameter.name in variables:
             return parameter.name
         meant = next((name for name in variables if name.strip(MODIFIERS) == parameter.name), None)
@@ -290,7 +290,7 @@ class _Reader:
             yield media_type_of(name.strip(), _schema(media_type), media_type)
 
     def responses(self, value: Any) -> dict[str, Any]:
-        """Give the responses without references. One that is broken costs nothing: calls do without it."""
+        """Return the responses without references. One that is broken costs nothing: calls do without it."""
         read = {}
         for status, response in _mapping(value).items():
             target = self.known(response)
@@ -314,7 +314,7 @@ class _Reader:
         )
 
     def security_scheme(self, key: str, where: str) -> SecurityScheme | None:
-        """Give the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
+        """Return the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
         schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
         scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
@@ -357,7 +357,7 @@ class _Reader:
         return Server(url, {name: value for name, value in values.items() if value is not None})
 
     def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
-        """Give the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
+        """Return the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
 
         Where there is no default, against the rules, the first value that is allowed; None where nothing is said.
         """
@@ -372,7 +372,7 @@ class _Reader:
 
 
 def server_variable(name: str) -> str:
-    """Give the environment variable of a server variable."""
+    """Return the environment variable of a server variable."""
     return SERVER + as_variable(name)
 
 
@@ -381,7 +381,7 @@ DEFAULT_SERVERS = (Server("/", {}),)
 
 
 def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaType:
-    """Give a media type with what its Media Type Object, or an Encoding Object, says of the encoding inside it."""
+    """Return a media type with what its Media Type Object, or an Encoding Object, says of the encoding inside it."""
     return MediaType(
         name,
         schema,

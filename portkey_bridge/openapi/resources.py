@@ -46,13 +46,13 @@ class Place(NamedTuple):
         return "".join(f"/{encode(token)}" for token in self.path)
 
     def below(self, tokens: tuple[str, ...], value: Any) -> Place:
-        """Give the place of `value`, which stands under `tokens`."""
+        """Return the place of `value`, which stands under `tokens`."""
         path = self.path + tokens
         return Place(value, path, _base_at(value, path, self.base))
 
 
 def _base_at(value: Any, path: tuple[str, ...], base: Base) -> Base:
-    """Give the base inside `value`: its `$id` makes it a resource of its own."""
+    """Return the base inside `value`: its `$id` makes it a resource of its own."""
     identity = value.get("$id") if isinstance(value, dict) else None
     if not isinstance(identity, str) or identity.startswith("#"):
         return base
@@ -85,7 +85,7 @@ class Resources:
         self.main = self._add(document, ())
 
     def resolve(self, reference: str, base: Base) -> Place:
-        """Give the place that a reference names. Raises DanglingReference."""
+        """Return the place that a reference names. Raises DanglingReference."""
         key = (reference, base.uri, base.path)
         if key not in self._resolved:
             self._resolved[key] = self._resolve(reference, base, 0)
@@ -106,7 +106,7 @@ class Resources:
         return named
 
     def dynamic(self, reference: str) -> list[Place]:
-        """Give the places that a `$dynamicRef` can lead to, in the order of the document.
+        """Return the places that a `$dynamicRef` can lead to, in the order of the document.
 
         Which one it is depends on the way there (JSON Schema 2020-12 core section 8.2.3.2).
         """
@@ -153,7 +153,7 @@ class Resources:
         return self._files[uri]
 
     def _name(self, uri: str) -> str:
-        """Give the short name of a resource: its path from the document, where both have the same origin."""
+        """Return the short name of a resource: its path from the document, where both have the same origin."""
         home, other = urlsplit(self._home), urlsplit(uri)
         if (home.scheme, home.netloc) != (other.scheme, other.netloc) or other.query:
             return uri
@@ -206,7 +206,7 @@ def _inside(place: Place) -> Iterator[Place]:
 
 
 def _token(value: Any, raw: str) -> str | None:
-    """Give the key or index that a token of a fragment means: percent-encoded, or, against the rules, not so."""
+    """Return the key or index that a token of a fragment means: percent-encoded, or, against the rules, not so."""
     for text in (unquote(raw), raw, unquote_plus(raw)):
         token = unescape(text)
         if isinstance(value, dict) and token in value:

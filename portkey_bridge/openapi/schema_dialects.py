@@ -265,7 +265,7 @@ def _pattern(schema: Schema, say: Say) -> None:
 
 @lru_cache(4096)
 def compiles(pattern: str) -> bool:
-    """Tell whether a regular expression of ECMAScript can be used, by one of the engines that are here."""
+    """Check whether a regular expression of ECMAScript can be used, by one of the engines that are here."""
     for compile_pattern in (re.compile, _compile_regex):
         with suppress(re.error, OverflowError, RecursionError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Python finds doubtful is usual elsewhere

@@ -44,7 +44,7 @@ Object = dict[str, Any]
 
 
 def from_swagger(root: Object, scheme: str, repairs: Repairs) -> Object:
-    """Give a Swagger 2.0 document as an OpenAPI 3.0 document. References are local ones.
+    """Return a Swagger 2.0 document as an OpenAPI 3.0 document. References are local ones.
 
     `scheme` is that of the document's own URL, which counts where the document names none (2.0, Swagger Object).
     `repairs` are told what can't be kept.
@@ -122,7 +122,7 @@ class _Upgrade:
         self.known: dict[tuple[int, tuple[str, ...]], Object] = {}
 
     def servers(self, schemes: list[str]) -> Iterator[Object]:
-        """Give the servers that `host`, `basePath` and `schemes` mean, the safe one first; this machine is safe."""
+        """Return the servers that `host`, `basePath` and `schemes` mean, the safe one first; this machine is safe."""
         host = str(self.root.get("host") or "").rpartition("://")[2].strip("/")
         base = "/" + str(self.root.get("basePath") or "").strip("/")
         if not host:
@@ -175,11 +175,11 @@ class _Upgrade:
         return upgraded
 
     def media_types(self, operation: Object, field: str) -> list[str]:
-        """Give what an operation consumes or produces: its own, an empty list too (2.0, Operation Object)."""
+        """Return what an operation consumes or produces: its own, an empty list too (2.0, Operation Object)."""
         return _texts(operation[field] if field in operation else self.root.get(field))
 
     def followed(self, parameters: Any) -> list[Any]:
-        """Give parameters without references; one that leads nowhere stays, and costs the operation."""
+        """Return parameters without references; one that leads nowhere stays, and costs the operation."""
         listed = parameters if isinstance(parameters, list) else [parameters] if isinstance(parameters, dict) else []
         return [value if (target := _target(self.root, value)) is None else target for value in listed]
 
@@ -200,12 +200,12 @@ class _Upgrade:
 
 
 def is_body(parameter: Any) -> bool:
-    """Tell whether a Parameter Object is the body, or a part of it."""
+    """Check whether a Parameter Object is the body, or a part of it."""
     return isinstance(parameter, dict) and parameter.get("in") in ("body", "formData")
 
 
 def _overridden(inherited: list[Object], own: list[Object]) -> list[Object]:
-    """Give the body parameters that count: an operation has one body, and its own parameters go before the path's."""
+    """Return the body parameters that count: an operation has one body, and its own parameters go before the path's."""
     if any(value["in"] == "body" for value in own):
         return own
     names = {value.get("name") for value in own}
@@ -214,7 +214,7 @@ def _overridden(inherited: list[Object], own: list[Object]) -> list[Object]:
 
 
 def request_body(parameters: list[Object], consumes: list[str], say: Say) -> Object:
-    """Give the Request Body Object of the body parameter, or of the form parameters where there is none."""
+    """Return the Request Body Object of the body parameter, or of the form parameters where there is none."""
     body = next((value for value in parameters if value["in"] == "body"), None)
     if body is None:
         return _form_body(parameters, consumes)
@@ -227,7 +227,7 @@ def request_body(parameters: list[Object], consumes: list[str], say: Say) -> Obj
 
 
 def _form_body(parameters: list[Object], consumes: list[str]) -> Object:
-    """Give the body of form parameters. A file needs `multipart/form-data` (2.0, Parameter Object, `type`)."""
+    """Return the body of form parameters. A file needs `multipart/form-data` (2.0, Parameter Object, `type`)."""
     declared = [name for name in consumes if name.partition(";")[0].strip().lower() in FORMS]
     if any(value.get("type") == "file" for value in parameters):
         declared = [name for name in declared if not name.lower().startswith(FORMS[0])] or [FORMS[1]]
@@ -267,7 +267,7 @@ def _of_lists(schema: Object) -> Object:
 
 
 def _style(value: Object, location: str) -> Object:
-    """Give style and `explode`. In paths and headers nothing can be repeated, and commas are `simple`."""
+    """Return style and `explode`. In paths and headers nothing can be repeated, and commas are `simple`."""
     style, explode = COLLECTION_FORMATS.get(value.get("collectionFormat"), COLLECTION_FORMATS["csv"])
     if location in ("path", "header"):
         return {"style": "simple" if style == "form" else style, "explode": False}
@@ -275,7 +275,7 @@ def _style(value: Object, location: str) -> Object:
 
 
 def parameter_schema(parameter: Object) -> Object:
-    """Give the schema that stands in a parameter itself: `type`, `format`, `items`, `enum` and so on."""
+    """Return the schema that stands in a parameter itself: `type`, `format`, `items`, `enum` and so on."""
     return {
         key: value
         for key, value in parameter.items()

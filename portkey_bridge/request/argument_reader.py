@@ -56,7 +56,7 @@ LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
 
 
 def read_arguments(operation: Operation, shapes: Shapes) -> Arguments:
-    """Give the arguments of an operation. A parameter for which a credential can stand is not required."""
+    """Return the arguments of an operation. A parameter for which a credential can stand is not required."""
     return _Reader(operation, shapes).arguments()
 
 
@@ -76,7 +76,7 @@ class _Reader:
         return next(iter(kinds.values()), None) or self.of_media_type(None)
 
     def worth_choosing(self, content: Sequence[MediaType]) -> list[MediaType]:
-        """Give the preferred media type, and of the others those that can send what none before them can."""
+        """Return the preferred media type, and of the others those that can send what none before them can."""
         kept: list[MediaType] = []
         for media_type in sorted(content, key=_rank):
             if not kept or (_says_something(media_type) and all(self.differs(media_type, other) for other in kept)):
@@ -84,7 +84,7 @@ class _Reader:
         return kept[:CHOICES]
 
     def differs(self, media_type: MediaType, other: MediaType) -> bool:
-        """Tell whether a media type can send what the other can't: a property, a file, or something else altogether."""
+        """Check whether a media type can send what the other can't: a property, a file, or something else altogether."""
         shape, known = self.shapes(media_type.schema), self.shapes(other.schema)
         properties, known_properties = shape.get("properties"), known.get("properties", {})
         if shape != known and (properties is None or properties.keys() - known_properties.keys()):
@@ -112,7 +112,7 @@ class _Reader:
         )
 
     def flat_shape(self, media_type: MediaType | None) -> Shape | None:
-        """Give the shape of a body whose properties become arguments; None for one that is an argument as a whole."""
+        """Return the shape of a body whose properties become arguments; None for one that is an argument as a whole."""
         if media_type is None or not _is_of_properties(media_type):
             return None
         shape = self.beside_null(self.shapes(media_type.schema))
@@ -127,12 +127,12 @@ class _Reader:
         return shape if named <= properties.keys() else None
 
     def beside_null(self, shape: Shape) -> Shape:
-        """Give the shape of the object that a body is where it is not null."""
+        """Return the shape of the object that a body is where it is not null."""
         branches = [branch for branch in map(self.shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
         return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
 
     def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
-        """Give what a body says of its properties together: what an optional one requires once it is there, and unions.
+        """Return what a body says of its properties together: what an optional one requires once it is there, and unions.
 
         These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
         the body, where parameters are beside them.
@@ -148,7 +148,7 @@ class _Reader:
         return said | ({"required": required} if required else {})
 
     def of_names(self, shape: Shape, beside: list[str], is_renamed: bool) -> Shape:
-        """Give what a shape says of its named properties, and that there are any `beside` the other arguments."""
+        """Return what a shape says of its named properties, and that there are any `beside` the other arguments."""
         said: Shape = {"not": {"propertyNames": {"enum": beside}}} if beside and shape.get("minProperties") else {}
         if is_renamed:
             return said
@@ -183,7 +183,7 @@ class _Reader:
             yield Binding(name, "body", name, described, name in required)
 
     def as_file(self, schema: Schema, media_type: MediaType) -> Schema:
-        """Give the schema of a whole body: that of a file where the media type says no more than bytes."""
+        """Return the schema of a whole body: that of a file where the media type says no more than bytes."""
         shape = self.shapes(schema)
         forms = FORMS if sends_file(media_type, self.shapes) else file_forms(schema, media_type.name, self.shapes)
         if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
@@ -191,13 +191,13 @@ class _Reader:
         return self.file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, forms)
 
     def file_argument(self, schema: Schema, forms: str | None) -> Schema:
-        """Give the schema with the forms that a file takes, if it is one."""
+        """Return the schema with the forms that a file takes, if it is one."""
         own = self.shapes(schema).get("description", "")
         return _described(schema, f"{own} {forms}".strip()) if forms else schema
 
 
 def _says_something(media_type: MediaType) -> bool:
-    """Tell whether a media type is one that a caller could mean, and not another spelling of an object."""
+    """Check whether a media type is one that a caller could mean, and not another spelling of an object."""
     if "*" in media_type.name or XML_TYPE.match(media_type.name):
         return False
     return not _is_of_properties(media_type) or media_type.schema not in ({}, True)
@@ -213,7 +213,7 @@ def _rank(media_type: MediaType) -> int:
 
 
 def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
-    """Give the arguments of several media types: an argument is required where all require it."""
+    """Return the arguments of several media types: an argument is required where all require it."""
     preferred = next(iter(kinds.values()))
     names = dict.fromkeys(name for kind in kinds.values() for name in kind.bindings)
     choice = next(name for name in map(CHOICE.__add__, ("", *map(str, range(1, len(names) + 2)))) if name not in names)
@@ -235,7 +235,7 @@ def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
 
 
 def _common(bindings: Sequence[Binding | None]) -> Binding:
-    """Give one binding for those of a name: any of their schemas, and required where each media type has it so."""
+    """Return one binding for those of a name: any of their schemas, and required where each media type has it so."""
     there = [binding for binding in bindings if binding is not None]
     schemas = [there[0].schema, *(binding.schema for binding in there[1:] if binding.schema != there[0].schema)]
     return replace(
@@ -246,7 +246,7 @@ def _common(bindings: Sequence[Binding | None]) -> Binding:
 
 
 def _named(shape: Shape) -> dict[str, Schema]:
-    """Give the properties of a body, also those that it requires without saying more about them."""
+    """Return the properties of a body, also those that it requires without saying more about them."""
     beyond = shape.get("additionalProperties", True)
     return dict(shape["properties"]) | {
         name: beyond for name in shape.get("required", ()) if name not in shape["properties"]
@@ -254,7 +254,7 @@ def _named(shape: Shape) -> dict[str, Schema]:
 
 
 def _further(shape: Shape) -> Schema:
-    """Give the schema of properties that are not named. Where the body says nothing of them, there are none.
+    """Return the schema of properties that are not named. Where the body says nothing of them, there are none.
 
     By the letter there may be any; but then no argument would ever be wrong, and a slip would be sent.
     """
@@ -266,7 +266,7 @@ def _is_as_in_body(binding: Binding) -> bool:
 
 
 def _patterns(shape: Shape) -> Shape:
-    """Give what a body says of properties by patterns of their names."""
+    """Return what a body says of properties by patterns of their names."""
     if "patternProperties" not in shape:
         return {}
     keywords = ("patternProperties", "additionalProperties")
@@ -278,12 +278,12 @@ def _speaks_of_names(branch: Shape) -> bool:
 
 
 def _described(schema: Schema, description: str) -> Schema:
-    """Give the schema with the description of what it is the schema of, which says more than its own."""
+    """Return the schema with the description of what it is the schema of, which says more than its own."""
     return {**schema, "description": description} if description and isinstance(schema, dict) else schema
 
 
 def _with_names(bindings: list[Binding]) -> Iterator[Binding]:
-    """Give every binding a name of its own that clients accept; the first to claim a name keeps it."""
+    """Return every binding a name of its own that clients accept; the first to claim a name keeps it."""
     taken: set[str] = set()
     for binding in bindings:
         name = next(name for name in _names(binding) if name not in taken)

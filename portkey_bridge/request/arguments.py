@@ -150,7 +150,7 @@ class Arguments:
         }
 
     def place_in_body(self, path: Sequence[str | int]) -> str:
-        """Give the pointer into the arguments that a path into the body stands for."""
+        """Return the pointer into the arguments that a path into the body stands for."""
         if self._whole_body is not None:
             return pointer_to([self._whole_body, *path])
         return pointer_to(

@@ -35,7 +35,7 @@ class Sources:
     files: Files
 
     def upload(self, text: str, path: Path = ()) -> Upload:
-        """Give the file that a string says. Raises Unwritable with the string's place."""
+        """Return the file that a string says. Raises Unwritable with the string's place."""
         try:
             return self.files.upload(text)
         except FileRefused as error:
@@ -43,12 +43,12 @@ class Sources:
 
 
 def names_file(value: Any) -> bool:
-    """Tell whether a value can be nothing but a file: a `data:` or `file:` URI."""
+    """Check whether a value can be nothing but a file: a `data:` or `file:` URI."""
     return isinstance(value, str) and value[:5].lower() in ("data:", "file:")
 
 
 def is_binary(schema: Schema, shapes: Shapes) -> bool:
-    """Tell whether a schema describes bytes (OpenAPI 3.0.4 section 4.7.14.2, 3.1.1 section 4.8.14.3)."""
+    """Check whether a schema describes bytes (OpenAPI 3.0.4 section 4.7.14.2, 3.1.1 section 4.8.14.3)."""
     return any(map(_is_bytes, _strings(schema, shapes)))
 
 
@@ -57,7 +57,7 @@ def _is_bytes(string: Shape) -> bool:
 
 
 def base64_of(schema: Schema, shapes: Shapes) -> str | None:
-    """Give the alphabet that a schema of base64 wants, `base64` or `base64url` (RFC 4648); None for any other."""
+    """Return the alphabet that a schema of base64 wants, `base64` or `base64url` (RFC 4648); None for any other."""
     return next(filter(None, map(_alphabet, _strings(schema, shapes))), None)
 
 
@@ -67,7 +67,7 @@ def _alphabet(string: Shape) -> str | None:
 
 
 def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
-    """Give the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
+    """Return the words for the forms that an argument takes whose schema is a file, or an array of files, else None."""
     branches = shapes.alternatives(schema)
     if any("items" in branch for branch in branches):
         branches += shapes.alternatives(shapes.of_items(schema))
@@ -94,7 +94,7 @@ def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) ->
 
 
 def _text_of_bytes(schema: Schema, shapes: Shapes) -> str | None:
-    """Give the alphabet for bytes in a body of text, where `format: binary` can mean nothing but base64."""
+    """Return the alphabet for bytes in a body of text, where `format: binary` can mean nothing but base64."""
     strings = list(_strings(schema, shapes))
     binary = "base64" if any(map(_is_binary_text, strings)) else None
     return next(filter(None, map(_alphabet, strings)), binary)

@@ -210,13 +210,13 @@ def _part(
 
 
 def _types(encoding: Mapping[str, Any]) -> list[str]:
-    """Give the media types and ranges that an `encoding` allows; none where it says nothing."""
+    """Return the media types and ranges that an `encoding` allows; none where it says nothing."""
     content_type = encoding.get("contentType")
     return [name for each in content_type.split(",") if (name := each.strip())] if isinstance(content_type, str) else []
 
 
 def _one_type(encoding: Mapping[str, Any]) -> str | None:
-    """Give the media type that an `encoding` fixes; a list or a wildcard leaves it to the value."""
+    """Return the media type that an `encoding` fixes; a list or a wildcard leaves it to the value."""
     types = _types(encoding)
     return types[0] if len(types) == 1 and "*" not in types[0] else None
 
@@ -226,7 +226,7 @@ def _takes_bytes(media_type: str) -> bool:
 
 
 def _is_file(value: str, schema: Schema, encoding: Mapping[str, Any], shapes: Shapes) -> bool:
-    """Tell whether a string is a file: its schema or its media type says bytes, or nothing says what else it is."""
+    """Check whether a string is a file: its schema or its media type says bytes, or nothing says what else it is."""
     if is_binary(schema, shapes):
         return True
     if base64_of(schema, shapes):
@@ -237,7 +237,7 @@ def _is_file(value: str, schema: Schema, encoding: Mapping[str, Any], shapes: Sh
 
 
 def _type_of_file(upload: Upload, encoding: Mapping[str, Any]) -> str:
-    """Give the media type of a file: its own where an `encoding` allows it, else the first that it allows."""
+    """Return the media type of a file: its own where an `encoding` allows it, else the first that it allows."""
     types = _types(encoding)
     if len(types) > 1 and any(fnmatch(upload.media_type.lower(), media_type.lower()) for media_type in types):
         return upload.media_type
@@ -292,7 +292,7 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
 
 
 def _concrete(name: str, otherwise: str) -> str:
-    """Give the media type, or the other one where it is a range (RFC 9110 section 12.5.1)."""
+    """Return the media type, or the other one where it is a range (RFC 9110 section 12.5.1)."""
     return otherwise if "*" in name else name
 
 
@@ -316,6 +316,6 @@ def _encoder(media_type: str) -> Encoder:
 
 
 def sends_file(media_type: MediaType, shapes: Shapes) -> bool:
-    """Tell whether the body as a whole is a file."""
+    """Check whether the body as a whole is a file."""
     any_type = ANY_TYPE.match(media_type.name) and not is_binary(media_type.schema, shapes)
     return _encoder(media_type.name) is encode_any and not any_type and not base64_of(media_type.schema, shapes)

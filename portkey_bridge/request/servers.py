@@ -25,7 +25,7 @@ def base_url(name: str, servers: Sequence[Server], configured: str | None, docum
 
 
 def server_url(servers: Sequence[Server], document_uri: str) -> str | None:
-    """Give the URL of the first server that has a full one, resolved against the document's own URL.
+    """Return the URL of the first server that has a full one, resolved against the document's own URL.
 
     None where no server is declared, or only relative ones of a document that came from no URL.
     """

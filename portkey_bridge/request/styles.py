@@ -42,7 +42,7 @@ def escape_reserved(text: str, reserved: str) -> str:
 
 
 def escape_of(location: str, allow_reserved: bool) -> Escape:
-    """Give how values are escaped in a location."""
+    """Return how values are escaped in a location."""
     return partial(escape_reserved, reserved=RESERVED[location]) if allow_reserved else escape
 
 
@@ -63,7 +63,7 @@ def json_text(value: Any, *, ascii_only: bool = False) -> str:
 
 
 def with_integers(value: Any) -> Any:
-    """Give the value with whole numbers written as integers, which is what strict readers of JSON want.
+    """Return the value with whole numbers written as integers, which is what strict readers of JSON want.
 
     As in ECMAScript (section 6.1.6.1.20, Number::toString), numbers of more than 21 digits keep their exponent.
     """
@@ -136,7 +136,7 @@ def _with(sign: str, text: str) -> str:
 
 
 def _delimited_text(delimiter: str) -> Callable[[str, Any, bool, Escape], str]:
-    """Give a style of Swagger 2.0 (Parameter Object, `collectionFormat`), which paths and headers have, too."""
+    """Return a style of Swagger 2.0 (Parameter Object, `collectionFormat`), which paths and headers have, too."""
 
     def style(name: str, value: Any, explode: bool, escape: Escape) -> str:
         return _separated(value, delimiter, escape) if isinstance(value, list) else simple(name, value, False, escape)
@@ -191,7 +191,7 @@ def form(name: str, value: Any, explode: bool, escape: Escape) -> Iterator[Pair]
 
 
 def _is_defined(value: Any) -> bool:
-    """Tell whether there is anything to write: null, and a list or an object of nothing else, are undefined."""
+    """Check whether there is anything to write: null, and a list or an object of nothing else, are undefined."""
     if isinstance(value, dict | list):
         return any(item is not None for item in (value.values() if isinstance(value, dict) else value))
     return value is not None

@@ -68,12 +68,12 @@ class Upload:
 
 
 def size_of(piece: bytes | Upload) -> int:
-    """Give the bytes that will be sent."""
+    """Return the bytes that will be sent."""
     return piece.size if isinstance(piece, Upload) else len(piece)
 
 
 def in_memory(piece: bytes | Upload) -> bytes | Upload:
-    """Give the bytes of what came in a `data:` URI and is here already."""
+    """Return the bytes of what came in a `data:` URI and is here already."""
     return piece.content if isinstance(piece, Upload) and piece.path is None else piece
 
 
@@ -101,7 +101,7 @@ class Files:
     folders: tuple[Path, ...] = ()
 
     def upload(self, text: str) -> Upload:
-        """Give the file that `text` says. Raises FileRefused."""
+        """Return the file that `text` says. Raises FileRefused."""
         upload = _from_data_uri(text) if text[:5].lower() == "data:" else self._from_path(text)
         if upload.size > LARGEST:
             raise FileRefused(f"the file has {upload.size} bytes, and at most {LARGEST} are sent")

@@ -60,7 +60,7 @@ class Written:
     body: Body | None
 
     def to_httpx(self) -> httpx.Request:
-        """Give the request as the client sends it; files are opened when their bytes are wanted."""
+        """Return the request as the client sends it; files are opened when their bytes are wanted."""
         headers = [(name.encode(), value) for name, value in self.headers]
         if self.body is None:
             return httpx.Request(self.method, self.url, headers=headers)
@@ -145,7 +145,7 @@ class _Writer:
                 self.refuse(argument, f"is sent from the variable {credential.variable}; leave it out")
 
     def path(self) -> Pair:
-        """Give the path without its first slash, and the query that a template may have besides.
+        """Return the path without its first slash, and the query that a template may have besides.
 
         A fragment only tells paths apart that are the same for HTTP; it is never sent (RFC 9110 section 7.1).
         """
@@ -162,7 +162,7 @@ class _Writer:
         return path, "&".join(_filled(pair, written) for pair in pairs)
 
     def is_parameter(self, pair: str) -> bool:
-        """Tell whether a pair of the query in a path template is written as a query parameter, or left out with it."""
+        """Check whether a pair of the query in a path template is written as a query parameter, or left out with it."""
         declared = {parameter.name for parameter in self.operation.parameters if parameter.location == "query"}
         given = {parameter.name for _, parameter, _ in self.values("query")}
         return not declared.isdisjoint(VARIABLE.findall(pair)) or unquote(pair.partition("=")[0]) in given
@@ -302,7 +302,7 @@ def _header_value(text: str) -> bytes:
 
 
 def accept(operation: Operation) -> str:
-    """Give the media types that the operation declares for its answers, successes first, and last of all any."""
+    """Return the media types that the operation declares for its answers, successes first, and last of all any."""
     successes = sorted(operation.responses, key=lambda status: not status.startswith("2"))
     declared = (
         media_type

@@ -121,7 +121,7 @@ def _name(name: str, hints: dict[str, Any], path: Path) -> str:
 
 
 def _declaration(hints: dict[str, Any]) -> dict[str, str]:
-    """Give the attribute that declares the namespace of an element or attribute, if it has one."""
+    """Return the attribute that declares the namespace of an element or attribute, if it has one."""
     if not hints.get("namespace"):
         return {}
     return {f"xmlns:{hints['prefix']}" if hints.get("prefix") else "xmlns": str(hints["namespace"])}

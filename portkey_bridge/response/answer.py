@@ -55,7 +55,7 @@ class Answer:
 
 @lru_cache(maxsize=64)
 def _content_type(value: str) -> tuple[str, str | None]:
-    """Give the media type in lower case, and the charset; of several values the first counts."""
+    """Return the media type in lower case, and the charset; of several values the first counts."""
     first = re.match(r'(?:[^",]|"[^"]*")*', value)
     declared = _header("content-type", first[0] if first else "")
     charset = declared.get_param("charset")
@@ -69,7 +69,7 @@ def _header(name: str, value: str) -> Message:
 
 
 def reason(status: int, sent: str = "") -> str:
-    """Give the status's phrase: the registered one, else the server's own."""
+    """Return the status's phrase: the registered one, else the server's own."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -30,7 +30,7 @@ NO_CHARSETS = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_esca
 
 
 def _utf8(answer: Answer) -> tuple[bytes, tuple[str, ...]]:
-    """Give a JSON text in UTF-8 without a byte order mark, and what is to be said of its charset.
+    """Return a JSON text in UTF-8 without a byte order mark, and what is to be said of its charset.
 
     Other encodings are older habits (RFC 8259 section 8.1).
     """
@@ -56,7 +56,7 @@ def _is_text(body: bytes) -> bool:
 
 
 def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
-    """Give the body as text, and what is to be said of its charset.
+    """Return the body as text, and what is to be said of its charset.
 
     A byte order mark counts before what is declared (RFC 7303 section 3). What is UTF-8 is so by no accident, and is
     read as such whatever a text says of itself.
@@ -75,7 +75,7 @@ def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
 
 
 def _known(charset: str) -> str:
-    """Give the name of a charset's codec. Raises LookupError."""
+    """Return the name of a charset's codec. Raises LookupError."""
     name = codecs.lookup(charset).name
     if name in NO_CHARSETS:
         raise LookupError(charset)

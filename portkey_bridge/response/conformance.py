@@ -45,7 +45,7 @@ class _Response:
 
 
 def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> list[str]:
-    """Give what openapi-core finds wrong with the answer; `root` is the normalized document."""
+    """Return what openapi-core finds wrong with the answer; `root` is the normalized document."""
     if len(answer.body) > LARGEST:
         return [f"The answer was not compared with the document: it is larger than {LARGEST:,} bytes."]
     from openapi_core import Config, OpenAPI

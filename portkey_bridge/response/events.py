@@ -64,14 +64,14 @@ async def server_sent_events(body: AsyncIterator[bytes]) -> AsyncIterator[Event]
 
 
 async def _closed(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Give a body whose last event is complete, although many servers leave out the empty line behind it."""
+    """Return a body whose last event is complete, although many servers leave out the empty line behind it."""
     async for chunk in body:
         yield chunk
     yield b"\n\n"
 
 
 def is_event_stream(body: bytes) -> bool:
-    """Tell whether a body, whatever it is declared as, is a stream of server-sent events and nothing else."""
+    """Check whether a body, whatever it is declared as, is a stream of server-sent events and nothing else."""
     return _EVENT_STREAM.fullmatch(body) is not None
 
 

@@ -37,7 +37,7 @@ CONDITIONAL_STATUSES = (412, 428)
 
 
 def declared_error(operation: Operation, status: int) -> str:
-    """Say what the document declares about this status of the operation; empty if it declares nothing."""
+    """Report what the document declares about this status of the operation; empty if it declares nothing."""
     for key, declared in _declared_responses(operation, status):
         description = declared.get("description")
         if isinstance(description, str) and description.strip():

@@ -45,7 +45,7 @@ Json = msgspec.Raw
 
 
 def is_json(text: bytes) -> bool:
-    """Tell whether a text in UTF-8 is JSON that can be read."""
+    """Check whether a text in UTF-8 is JSON that can be read."""
     try:
         msgspec.json.decode(text, type=Json)
     except (msgspec.MsgspecError, RecursionError):
@@ -54,13 +54,13 @@ def is_json(text: bytes) -> bool:
 
 
 def expand(body: bytes, pointer: str, room: int) -> str:
-    """Give the JSON text of a view of what stands at `pointer`, in about `room` characters. Raises PointerToNowhere."""
+    """Return the JSON text of a view of what stands at `pointer`, in about `room` characters. Raises PointerToNowhere."""
     value, pointer, bounds = _locate(msgspec.json.decode(body, type=Json), pointer)
     return _view(value, pointer, room, 0, bounds)
 
 
 def excerpt(text: str, room: int, pointer: str = "", start: int = 0, stop: int | None = None) -> str:
-    """Give `text[start:stop]` in about `room` characters: head and tail, and between them a stub."""
+    """Return `text[start:stop]` in about `room` characters: head and tail, and between them a stub."""
     stop = len(text) if stop is None else stop
     if stop - start <= room:
         return text[start:stop]
@@ -71,7 +71,7 @@ def excerpt(text: str, room: int, pointer: str = "", start: int = 0, stop: int |
 
 
 def _locate(value: Json, pointer: str) -> tuple[Json, str, tuple[int | None, int | None]]:
-    """Give what stands at a pointer, the pointer without its slice, and the slice."""
+    """Return what stands at a pointer, the pointer without its slice, and the slice."""
     sliced = _SLICE.search(pointer)
     bounds = (_number(sliced[1]), _number(sliced[2])) if sliced else (None, None)
     parts = _parts(pointer[: sliced.start()] if sliced else pointer)
@@ -136,7 +136,7 @@ class _Members:
         return batches
 
     def _end(self, begin: int) -> int:
-        """Give the place of a comma between two members, seen by reading up to it; else the end of all.
+        """Return the place of a comma between two members, seen by reading up to it; else the end of all.
 
         Members that are full of commas are large, and may be read at once.
         """
@@ -154,7 +154,7 @@ class _Members:
         return len(self._read(begin, end))
 
     def _read(self, begin: int, end: int) -> Any:
-        """Give the members of a batch; those of the last one are still there."""
+        """Return the members of a batch; those of the last one are still there."""
         if self._last[0] != (begin, end):
             is_whole = end - begin == len(self._inside)
             text = self._value if is_whole else self.frame % self._inside[begin:end]
@@ -230,7 +230,7 @@ def _json(text: str) -> str:
 def _view(
     value: Json, pointer: str, room: int, depth: int, bounds: tuple[int | None, int | None] = (None, None)
 ) -> str:
-    """Give the whole value where it fits, else as much of it as does."""
+    """Return the whole value where it fits, else as much of it as does."""
     if bounds == (None, None) and _size(value) <= room:
         return _text(value)
     opened = _open(value)

@@ -49,7 +49,7 @@ _WHOLE_TEXTS = frozenset(("id", "type", "role", "name", "format"))
 
 
 def _grow(whole: Any, part: Any, growing: bool = False) -> Any:
-    """Give what two successive pieces are together. Grouping does not matter, only the order does."""
+    """Return what two successive pieces are together. Grouping does not matter, only the order does."""
     if part is None or whole is None:
         return whole if part is None else part
     if isinstance(whole, str) and isinstance(part, str):
@@ -89,20 +89,20 @@ def _grown(parts: Iterable[Any]) -> Any:
 
 
 def _merge_chunks(kind: str, chunks: Objects) -> Any:
-    """Give the object of a chat completion or completion from its chunks."""
+    """Return the object of a chat completion or completion from its chunks."""
     whole = _grown(map(_with_indexes, chunks))
     return whole | {"object": kind, "choices": [_finished(choice) for choice in whole["choices"]]}
 
 
 def _with_indexes(chunk: Any) -> Any:
-    """Give a chunk whose choices have an index, which some APIs leave out where there is one choice."""
+    """Return a chunk whose choices have an index, which some APIs leave out where there is one choice."""
     if not chunk.get("choices"):
         return chunk
     return chunk | {"choices": [{"index": index} | choice for index, choice in enumerate(chunk["choices"])]}
 
 
 def _finished(choice: Any) -> Any:
-    """Give a choice with its message in place of its delta."""
+    """Return a choice with its message in place of its delta."""
     if "delta" not in choice.keys():  # noqa: SIM118  # a choice that is no object fails here
         return choice
     message = {"role": "assistant", "content": None} | (choice["delta"] or {})
@@ -116,7 +116,7 @@ def _without(value: Any, *names: str) -> Any:
 
 
 def _merge_response(events: Objects) -> Any:
-    """Give the response that the last event of a responses stream carries, with the items that it lacks by then."""
+    """Return the response that the last event of a responses stream carries, with the items that it lacks by then."""
     response: Any = None
     for event in events:
         response = event.get("response", response)
@@ -155,7 +155,7 @@ _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed"
 
 
 def _lacks_finish(chunks: Objects) -> bool:
-    """Tell whether a choice has no reason why it ended."""
+    """Check whether a choice has no reason why it ended."""
     begun, finished = set(), set()
     for choice in (choice for chunk in chunks for choice in _list(chunk.get("choices")) if isinstance(choice, dict)):
         begun.add(str(choice.get("index")))
@@ -165,7 +165,7 @@ def _lacks_finish(chunks: Objects) -> bool:
 
 
 def _lacks_last(events: Objects) -> bool:
-    """Tell whether the last event of a responses stream does not end it."""
+    """Check whether the last event of a responses stream does not end it."""
     return deque(events, maxlen=1)[0].get("type") not in _RESPONSE_ENDS
 
 

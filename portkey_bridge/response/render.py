@@ -70,7 +70,7 @@ class Renderer:
     files: tuple[Path, ...] = ()
 
     def render(self, operation: Operation, answer: Answer, hints: Iterable[str] = ()) -> ToolResult:
-        """Give the result of an answer; `hints` are further lines that help."""
+        """Return the result of an answer; `hints` are further lines that help."""
         rendered = self._body(answer)
         line = _status_line(operation, answer)
         notes = [*rendered.notes, answer.problem, *hints, *_going_on(operation, answer), *_file_name(rendered, answer)]
@@ -201,12 +201,12 @@ def _renderer(media_type: str) -> Callable[[Renderer, Answer], Rendered]:
 
 
 def text(words: str) -> TextContent:
-    """Give a block of text."""
+    """Return a block of text."""
     return TextContent(type="text", text=words)
 
 
 def error_result(words: str) -> ToolResult:
-    """Give a result with `isError` that says `words`."""
+    """Return a result with `isError` that says `words`."""
     return ToolResult(content=[text(words)], is_error=True)
 
 
@@ -225,7 +225,7 @@ def write_file(folder: Path, answer: Answer) -> Path:
 
 
 def _status_line(operation: Operation, answer: Answer) -> str:
-    """Say what happened, by method and path template: the URL itself may hold a secret."""
+    """Report what happened, by method and path template: the URL itself may hold a secret."""
     line = (
         f"{operation.method} {operation.path} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
     )
@@ -260,7 +260,7 @@ def _base64_length(body: bytes) -> int:
 
 
 def _structured(body: bytes) -> dict[str, Any] | None:
-    """Give a JSON object as a value, or None where the value would not be the same: a number of too many digits."""
+    """Return a JSON object as a value, or None where the value would not be the same: a number of too many digits."""
     try:
         value = _exactly.decode(body)
         if body.count(b"[") + body.count(b"{") > SURELY_SHALLOW:

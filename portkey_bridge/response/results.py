@@ -58,7 +58,7 @@ class Results:
         return result_id
 
     def __getitem__(self, result_id: str) -> bytes:
-        """Give a result that was kept. Raises ForgottenResult."""
+        """Return a result that was kept. Raises ForgottenResult."""
         with self._lock:
             self._forget()
             if result_id not in self._kept:

@@ -107,7 +107,7 @@ class Stream:
         return ""
 
     def merged(self) -> bytes:
-        """Give the JSON text of the whole answer."""
+        """Return the JSON text of the whole answer."""
         try:
             if self._merger is not None:
                 return _encoder.encode(self._merger.merge(self._objects))
@@ -117,7 +117,7 @@ class Stream:
 
 
 def added_text(event: Event) -> str:
-    """Give the text that an event adds to the answer; the event itself where it is none of a known kind."""
+    """Return the text that an event adds to the answer; the event itself where it is none of a known kind."""
     if event.kind in CHUNKS:
         return "".join(_text_of_choice(choice) for choice in _list(event.fields.get("choices")))
     if _is_of_response(event.kind):
@@ -134,7 +134,7 @@ def _text_of_choice(choice: Any) -> str:
 
 
 def _as_item(event: Event) -> bytes:
-    """Give the JSON text of an event as an item of a list: its data, and its name and id where it has them."""
+    """Return the JSON text of an event as an item of a list: its data, and its name and id where it has them."""
     is_json = event.value is not None or event.data.strip() == "null"
     data = event.data.encode() if is_json else _encoder.encode(event.data)
     named = {key: text for key, text in (("event", event.name), ("id", event.id)) if text}

@@ -16,7 +16,7 @@ from portkey_bridge.openapi.pointers import lookup
 
 
 def self_contained(schema: dict[str, Any], root: Any) -> dict[str, Any]:
-    """Give a copy of the schema that holds what it refers to in the document `root`. Raises DanglingReference."""
+    """Return a copy of the schema that holds what it refers to in the document `root`. Raises DanglingReference."""
     targets: dict[tuple[str, ...], Any] = {}
     pending: list[Any] = [schema]
     while pending:

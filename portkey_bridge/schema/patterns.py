@@ -61,7 +61,7 @@ class Patterns:
                 yield from validator.descend(value[name], below, path=name)
 
     def _matches(self, pattern: str, text: str) -> bool | None:
-        """Tell whether a pattern occurs in the text; None for a pattern that cannot be used."""
+        """Check whether a pattern occurs in the text; None for a pattern that cannot be used."""
         if pattern in self._unusable:
             return None
         try:

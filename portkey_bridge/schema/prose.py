@@ -29,7 +29,7 @@ _BEFORE_POINTS = re.compile(r" (?=[.,;:!?)](?: |$))")
 
 @lru_cache(4096)  # many views show the same text, mostly one after the other
 def plain(text: str) -> str:
-    """Give a text without tags, links and emphasis, in one line."""
+    """Return a text without tags, links and emphasis, in one line."""
     text = html.unescape(_TAGS.sub(" ", text))
     for mark, rest in _MARKS:
         text = mark.sub(rest, text)
@@ -37,7 +37,7 @@ def plain(text: str) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Give as many whole sentences of `text` as fit `limit` characters, else whole words and an ellipsis."""
+    """Return as many whole sentences of `text` as fit `limit` characters, else whole words and an ellipsis."""
     text = " ".join(text.split())
     if len(text) <= limit:
         return text
@@ -48,5 +48,5 @@ def shorten(text: str, limit: int) -> str:
 
 
 def sentence(text: str) -> str:
-    """Give a text with a full stop behind it, where nothing like it is there."""
+    """Return a text with a full stop behind it, where nothing like it is there."""
     return text if not text or text.endswith((".", "!", "?", ":", "…")) else f"{text}."

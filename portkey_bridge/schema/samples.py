@@ -69,7 +69,7 @@ class Samples:
         self._validator = validator(shapes.root, registry=Registry(), format_checker=checker)
 
     def __call__(self, schema: Schema, name: str = "value") -> Any:
-        """Give a value for `schema`, None where none exists. `name` is what the value is called: texts repeat it."""
+        """Return a value for `schema`, None where none exists. `name` is what the value is called: texts repeat it."""
         self._values = 0
         try:
             return self._value(schema, name, ())
@@ -77,7 +77,7 @@ class Samples:
             return None
 
     def fits(self, schema: Schema, value: Any) -> bool:
-        """Tell whether the value is valid under the schema, its format included."""
+        """Check whether the value is valid under the schema, its format included."""
         validator = self._validator.evolve(schema=schema)
         return bool(validator.is_valid(value))
 
@@ -142,7 +142,7 @@ class Samples:
         return made
 
     def _further_names(self, shape: Shape, made: dict[str, Any]) -> list[str]:
-        """Give names that `properties` does not have: the required ones, and those of a map that would be empty."""
+        """Return names that `properties` does not have: the required ones, and those of a map that would be empty."""
         names = [name for name in shape.get("required", ()) if name not in made]
         is_map = isinstance(shape.get("additionalProperties"), dict) and "properties" not in shape
         wanted = max(shape.get("minProperties", 0), 1 if is_map and self._depth else 0)
@@ -173,7 +173,7 @@ def _given(shape: Shape) -> Iterator[Any]:
 
 
 def _kind(shape: Shape) -> str:
-    """Give the type of the shape, as its keywords have it where it names none."""
+    """Return the type of the shape, as its keywords have it where it names none."""
     implied = (kind for kind, keywords in KEYWORDS_OF_TYPE.items() if any(keyword in shape for keyword in keywords))
     return str(shape.get("type") or next(implied, "string"))
 

@@ -106,7 +106,7 @@ class Shapes:
         self._discriminated: dict[int, tuple[Shape, Shape]] = {}
 
     def __call__(self, schema: Schema) -> Shape:
-        """Give the shape of `schema`. It is shared: do not change it.
+        """Return the shape of `schema`. It is shared: do not change it.
 
         Schemas that say the same by way of the same parts have one shape; that is how recursion is recognised.
         """
@@ -116,7 +116,7 @@ class Shapes:
         return known[1]
 
     def once(self, schema: Schema) -> Shape:
-        """Give the shape of a schema that nothing refers to, and keep nothing of it. What it refers to is shared."""
+        """Return the shape of a schema that nothing refers to, and keep nothing of it. What it refers to is shared."""
         conjuncts = self._conjuncts(schema)
         if len(conjuncts) == 1:
             return self._make(conjuncts) if conjuncts[0] is schema else self(conjuncts[0])
@@ -126,22 +126,22 @@ class Shapes:
         return self._by_conjuncts[key][1]
 
     def target(self, reference: str) -> Schema:
-        """Give the schema that a local reference names. Raises DanglingReference."""
+        """Return the schema that a local reference names. Raises DanglingReference."""
         if reference not in self._targets:
             self._targets[reference] = lookup(self.root, reference)
         return self._targets[reference]
 
     def alternatives(self, schema: Schema) -> list[Shape]:
-        """Give the shape of a schema, and those of its alternatives."""
+        """Return the shape of a schema, and those of its alternatives."""
         shape = self(schema)
         return [shape, *map(self, shape.get("anyOf", ()))]
 
     def of_items(self, schema: Schema) -> Schema:
-        """Give the schema of an array's items, also where the array is one of several alternatives."""
+        """Return the schema of an array's items, also where the array is one of several alternatives."""
         return next((branch["items"] for branch in self.alternatives(schema) if "items" in branch), ANYTHING)
 
     def of_property(self, schema: Schema, name: str) -> Schema:
-        """Give the schema of a property: its own, in an alternative, or that of properties without one."""
+        """Return the schema of a property: its own, in an alternative, or that of properties without one."""
         for branch in self.alternatives(schema):
             if name in branch.get("properties", ()):
                 return branch["properties"][name]
@@ -149,7 +149,7 @@ class Shapes:
         return next(filter(None, further), ANYTHING)
 
     def cannot_have(self, schema: Schema, name: str) -> bool:
-        """Tell whether no request has a property of this name, though `schema` may require it.
+        """Check whether no request has a property of this name, though `schema` may require it.
 
         It is `readOnly`, or the schema that requires it refuses it: a slip that would make every call impossible.
         """
@@ -178,7 +178,7 @@ class Shapes:
         return shape
 
     def _with_values(self, conjunct: Shape) -> Shape:
-        """Give the schema with branches that say which value of its discriminator means them, if it has one.
+        """Return the schema with branches that say which value of its discriminator means them, if it has one.
 
         It is made once, so that a branch that leads back here is recognised.
         """
@@ -204,7 +204,7 @@ class Shapes:
         return {**branch, "description": f"{said} {own}".strip()}
 
     def _values_of(self, branch: Schema, discriminator: dict[str, Any]) -> list[Any]:
-        """Give the values that mean a branch (OpenAPI 3.2 section 4.25).
+        """Return the values that mean a branch (OpenAPI 3.2 section 4.25).
 
         Those of the mapping, else the one that its own property allows, else the name of its schema.
         """
@@ -219,7 +219,7 @@ class Shapes:
         return [name] if not allowed or name in allowed else []
 
     def _allowed(self, branch: Schema, name: str) -> list[Any]:
-        """Give the values that a branch enumerates for one of its properties."""
+        """Return the values that a branch enumerates for one of its properties."""
         properties = (conjunct["properties"] for conjunct in self._conjuncts(branch) if "properties" in conjunct)
         schemas = [schema for each in properties if name in each for schema in self._conjuncts(each[name])]
         values = [[schema["const"]] if "const" in schema else schema.get("enum", []) for schema in schemas]
@@ -229,7 +229,7 @@ class Shapes:
         return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema))
 
     def _conjuncts(self, schema: Schema) -> list[Shape]:
-        """Give the schemas that all hold, the outermost first; what they refer to counts as one of them.
+        """Return the schemas that all hold, the outermost first; what they refer to counts as one of them.
 
         One that comes again, through a circle or a second way, adds nothing.
         """
@@ -284,7 +284,7 @@ def _merge_group(shape: Shape, part: Shape) -> Shape | None:
 
 
 def _grouped(conjunct: Shape) -> Iterable[Shape]:
-    """Give the keywords of a schema that mean something only beside each other, each with those."""
+    """Return the keywords of a schema that mean something only beside each other, each with those."""
     grouped: dict[frozenset[str], Shape] = {}
     for keyword, value in conjunct.items():
         if keyword in GROUPS:
@@ -385,7 +385,7 @@ def _split_types(shape: Shape) -> Shape:
 
 
 def _branch(shape: Shape, kind: str) -> Shape | None:
-    """Give what `shape` says about values of one type, or None where its `enum` has no such value."""
+    """Return what `shape` says about values of one type, or None where its `enum` has no such value."""
     keywords = KEYWORDS_OF_TYPE.get(kind, ())
     branch = {"type": kind, **{keyword: shape[keyword] for keyword in keywords if keyword in shape}}
     if "enum" not in shape:
@@ -401,7 +401,7 @@ def _types_of_values(values: list[Any]) -> list[str]:
 
 
 def _types_of_value(value: Any) -> tuple[str, ...]:
-    """Give the JSON Schema types that a value has, the narrowest first."""
+    """Return the JSON Schema types that a value has, the narrowest first."""
     if value is None:
         return ("null",)
     if isinstance(value, bool):

@@ -54,7 +54,7 @@ class Validation:
             yield from explain(error, place)
 
     def _keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
-        """Give the keywords that mean something else here than in JSON Schema by the letter.
+        """Return the keywords that mean something else here than in JSON Schema by the letter.
 
         Exactly one branch of `oneOf` must fit by the letter, but the branches of many documents overlap: at least one.
         """
@@ -129,7 +129,7 @@ def _exactly(number: float) -> Fraction:
 
 
 def _is_of_additional(error: ValidationError) -> bool:
-    """Tell whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
+    """Check whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
     inside = next((part for part in error.relative_schema_path if part != "allOf" and isinstance(part, str)), None)
     return inside == "additionalProperties" and len(error.relative_path) > 0
 
@@ -156,7 +156,7 @@ def _describe(error: ValidationError) -> str:
 
 
 def _meant(error: ValidationError) -> list[ValidationError]:
-    """Give the errors in the branch that the value was meant for; none where no branch stands out.
+    """Return the errors in the branch that the value was meant for; none where no branch stands out.
 
     Out of question are the branches that fail for the type of the whole value, and those that the *tag* excludes, the
     property whose values tell the branches apart. Of the others the one with the fewest errors is the nearest; of
@@ -174,7 +174,7 @@ def _meant(error: ValidationError) -> list[ValidationError]:
 
 
 def _branches(error: ValidationError) -> list[list[ValidationError]]:
-    """Give what is wrong with each branch of a union."""
+    """Return what is wrong with each branch of a union."""
     branches: dict[Any, list[ValidationError]] = {}
     for cause in error.context or ():
         branches.setdefault(cause.schema_path[0], []).append(cause)
@@ -186,7 +186,7 @@ def _is_among(cause: ValidationError, causes: list[ValidationError]) -> bool:
 
 
 def _tag(branches: list[list[ValidationError]]) -> str | int | None:
-    """Give the property that most branches refuse for its one value, or that all refuse for its values."""
+    """Return the property that most branches refuse for its one value, or that all refuse for its values."""
     refusals = [_tags(causes) for causes in branches]
     counts = Counter(name for tags in refusals for name in tags)
     telling = [
@@ -244,7 +244,7 @@ def _alternatives(error: ValidationError) -> str:
 
 
 def _in_one_branch(cause: ValidationError) -> str:
-    """Say what is wrong with a branch, with its place below the union."""
+    """Report what is wrong with a branch, with its place below the union."""
     if _is_shallow(cause) and cause.validator == "required":
         return f"needs {cause.relative_path[-1]}"
     # A union inside is not told: unions of unions would be told over and over.
@@ -269,7 +269,7 @@ def _dependent(error: ValidationError) -> str:
 
 
 def _beside(error: ValidationError, keyword: str, default: Any) -> Any:
-    """Give the value of another keyword of the schema that the error is about."""
+    """Return the value of another keyword of the schema that the error is about."""
     schema: Any = error.schema
     return schema.get(keyword, default)
 

@@ -136,7 +136,7 @@ class _Child(NamedTuple):
         return len(self.path[-1]) + 4
 
     def below(self, pointer: str) -> str:
-        """Give the pointer of the schema, given that of the one around it."""
+        """Return the pointer of the schema, given that of the one around it."""
         return pointer + pointer_to(self.path)
 
 
@@ -150,7 +150,7 @@ class Views:
         self._skeletons: dict[tuple[int, int], _Shown] = {}
 
     def view(self, schema: Schema, budget: float, pointer: str = "") -> Shape:
-        """Give the view of `schema` in about `budget` characters of compact JSON, and at least its first level.
+        """Return the view of `schema` in about `budget` characters of compact JSON, and at least its first level.
 
         `pointer` is where the schema stands in the expanded view of its tool; the stubs continue it. The view is
         shared: do not change it.
@@ -158,7 +158,7 @@ class Views:
         return self._render(self._node(schema), pointer, min(budget, LARGEST), frozenset())
 
     def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
-        """Give the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
+        """Return the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
 
         Of an input schema, which is made for one tool and not the document's own, nothing is kept.
         """
@@ -167,11 +167,11 @@ class Views:
         return self._render(node, pointer, min(budget, LARGEST), frozenset())
 
     def locate(self, schema: Schema, pointer: str) -> Schema:
-        """Give the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
+        """Return the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
         return self._find(schema, pointer)[0]
 
     def _find(self, schema: Schema, pointer: str) -> tuple[Schema, Shape, str]:
-        """Give the schema, its shape and its exact pointer.
+        """Return the schema, its shape and its exact pointer.
 
         The habits of references and paths are understood: a `#` before, a `/` too few before, one too many behind.
         """
@@ -198,7 +198,7 @@ class Views:
         return schema, shape
 
     def _node(self, schema: Schema) -> _Node:
-        """Give the node of a schema. There is one for each shape."""
+        """Return the node of a schema. There is one for each shape."""
         shape = self._shapes(schema)
         node = self._nodes.get(id(shape))
         if node is None:
@@ -206,7 +206,7 @@ class Views:
         return node
 
     def _render(self, node: _Node, pointer: str, room: float, trail: frozenset[int]) -> Shape:
-        """Give the whole schema where it fits, else its first level with as many whole or partial children as fit."""
+        """Return the whole schema where it fits, else its first level with as many whole or partial children as fit."""
         whole = self._whole(node, room)
         if whole is not None:
             return whole.view
@@ -265,7 +265,7 @@ class Views:
                 yield index, rendered
 
     def _whole(self, node: _Node, room: float) -> _Whole | None:
-        """Give the fully expanded schema, or None where it is recursive, or too deep, or larger than `room`."""
+        """Return the fully expanded schema, or None where it is recursive, or too deep, or larger than `room`."""
         try:
             return self._unfold(node, room, 0)
         except _TooDeep:
@@ -305,7 +305,7 @@ class Views:
         return _Whole(view, _size(view), height + 1)
 
     def _smallest(self, child: _Child, pointer: str) -> _Shown:
-        """Give the least that is shown of a child: all of it where that is no longer than its stub.
+        """Return the least that is shown of a child: all of it where that is no longer than its stub.
 
         A listing shows the bare type of an optional argument where the budget is used up.
         """
@@ -322,7 +322,7 @@ class Views:
         return {**kinds, "description": marked}
 
     def _outline(self, node: _Node, depth: int) -> Shape:
-        """Give the types alone, and of a choice between objects what all of them have: a call can be made from that."""
+        """Return the types alone, and of a choice between objects what all of them have: a call can be made from that."""
         if node.listed.get("type") == "array" and "items" in node.listed and depth:
             return {"type": "array", "items": self._outline(self._node(node.listed["items"]), depth - 1)}
         branches = [self._shapes(branch) for branch in node.listed.get("anyOf", ())]
@@ -338,7 +338,7 @@ class Views:
         }
 
     def _skeleton(self, node: _Node, depth: int) -> _Shown:
-        """Give the types alone: of the schema, of its items, of its alternatives."""
+        """Return the types alone: of the schema, of its items, of its alternatives."""
         kind = node.shape.get("type", "array")
         if kind != "array":
             return _of_type(kind)
@@ -356,7 +356,7 @@ class Views:
         return self._united(shape["anyOf"], depth - 1)
 
     def _united(self, schemas: Iterable[Schema], depth: int) -> Shape:
-        """Give the types of several schemas of which one applies."""
+        """Return the types of several schemas of which one applies."""
         branches: list[Shape] = []
         for schema in schemas:
             skeleton = self._skeleton(self._node(schema), depth).view
@@ -389,7 +389,7 @@ class Views:
 
 
 def _leaf(shape: Shape) -> Shape:
-    """Give the keywords of a shape that hold no schemas, and those that are shown word for word."""
+    """Return the keywords of a shape that hold no schemas, and those that are shown word for word."""
     return {
         keyword: value
         for keyword, value in shape.items()
@@ -405,7 +405,7 @@ def _exact(shape: Shape) -> Shape:
 
 
 def _listed(shape: Shape) -> Shape:
-    """Give the keywords that a listing may have: enumerations of strings only, patterns that compile.
+    """Return the keywords that a listing may have: enumerations of strings only, patterns that compile.
 
     A keyword that would say something else without its companion goes with it.
     """
@@ -427,7 +427,7 @@ def _listed(shape: Shape) -> Shape:
 
 
 def _compiles(pattern: str) -> bool:
-    """Tell whether a pattern, which ECMAScript defines, means something to Python's clients as well."""
+    """Check whether a pattern, which ECMAScript defines, means something to Python's clients as well."""
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             re.compile(pattern)

@@ -152,7 +152,7 @@ class Bridge:
         return replace(answer, headers=headers, body=self.redact.body(answer.body), problem=self.redact(answer.problem))
 
     def _hints(self, tool: Tool, answer: Answer) -> list[str]:
-        """Say what follows from the document."""
+        """Report what follows from the document."""
         if answer.status < 400:
             return self._findings(tool, answer)
         declared = declared_error(tool.operation, answer.status)
@@ -177,7 +177,7 @@ class Bridge:
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
-    """Give the chunks, and keep them until there is an event: what has none may be no stream at all."""
+    """Return the chunks, and keep them until there is an event: what has none may be no stream at all."""
     async for chunk in chunks:
         if not stream.count:
             body.write(chunk)
@@ -189,7 +189,7 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 def _host(error: BaseException, request: httpx.Request) -> str:
-    """Give the host that failed, which after a redirect is not the request's own."""
+    """Return the host that failed, which after a redirect is not the request's own."""
     try:
         return error.request.url.host if isinstance(error, httpx.RequestError) else request.url.host
     except RuntimeError:  # httpx knows no request for it

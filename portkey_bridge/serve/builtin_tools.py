@@ -54,7 +54,7 @@ class Listed(McpTool):
     """A tool as FastMCP lists it."""
 
     def to_mcp_tool(self, **overrides: Any) -> ListedTool:
-        """Give the entry of the listing, without the metadata that nobody reads."""
+        """Return the entry of the listing, without the metadata that nobody reads."""
         return super().to_mcp_tool(**{"_meta": None, **overrides})
 
 
@@ -69,7 +69,7 @@ class OwnTool(Protocol):
 
 
 def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
-    """Give the hints that differ from what the protocol takes for granted; the others would be paid for 231 times.
+    """Return the hints that differ from what the protocol takes for granted; the others would be paid for 231 times.
 
     Left out means: not read only, destructive, not idempotent, open world; two of them mean nothing for what is read
     only (Model Context Protocol, ToolAnnotations).
@@ -84,7 +84,7 @@ def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool
 
 
 def _reading(name: str, title: str, description: str, arguments: dict[str, Any], required: Sequence[str]) -> Listed:
-    """Give the entry of a tool that sends nothing."""
+    """Return the entry of a tool that sends nothing."""
     return Listed(
         name=name,
         title=title,
@@ -108,7 +108,7 @@ class ExpandSchema:
         self.entry = _reading(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Give a view for each pointer, or what is wrong with it."""
+        """Return a view for each pointer, or what is wrong with it."""
         name, pointers = arguments.get("toolName"), arguments.get("jsonPointers")
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
@@ -143,7 +143,7 @@ class ExpandResult:
         self.entry = _reading(EXPAND_RESULT, "Expand result", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Give a view for each pointer, or what is wrong with it."""
+        """Return a view for each pointer, or what is wrong with it."""
         result_id, pointers = arguments.get("resultId"), arguments.get("jsonPointers")
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
@@ -172,7 +172,7 @@ class Information:
         self.entry = _reading(tool.name, tool.title, tool.description, {}, ())
 
     async def run(self, _: dict[str, Any]) -> ToolResult:
-        """Give the text that is known since the start."""
+        """Return the text that is known since the start."""
         return ToolResult(content=[text(self._answer)])
 
 
@@ -192,7 +192,7 @@ class SearchTools:
         self.entry = _reading(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Give a line for each tool that fits, the best first."""
+        """Return a line for each tool that fits, the best first."""
         query, tag = arguments.get("query", ""), arguments.get("tag")
         if not isinstance(query, str) or not isinstance(tag, str | None):
             return error_result("/query and /tag: expected strings")
@@ -213,7 +213,7 @@ def _hit(tool: Tool) -> str:
 
 
 def _is_in(tool: Tool, area: str) -> bool:
-    """Tell whether a tool has a tag that is the area or begins with it, as in `Users` and `Users > Roles`."""
+    """Check whether a tool has a tag that is the area or begins with it, as in `Users` and `Users > Roles`."""
     return any(f"{tag} ".lower().startswith(f"{area} ".lower()) for tag in tool.operation.tags)
 
 

@@ -104,6 +104,6 @@ def _keep(name: str, form: OneForm) -> None:
 
 
 def warn(problems: Iterable[str]) -> None:
-    """Say each problem in one line on stderr."""
+    """Report each problem in one line on stderr."""
     for problem in problems:
         print(f"portkey-bridge: {printable(problem)}", file=sys.stderr)

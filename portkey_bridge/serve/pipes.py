@@ -22,7 +22,7 @@ READY = getattr(select, "PIPE_BUF", 512)
 
 @contextmanager
 def claimed() -> Iterator[tuple[int, int]]:
-    """Give stdin and stdout under numbers of their own; what is printed meanwhile goes to stderr."""
+    """Return stdin and stdout under numbers of their own; what is printed meanwhile goes to stderr."""
     stdin, stdout, nothing = os.dup(0), os.dup(1), os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)

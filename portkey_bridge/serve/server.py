@@ -73,7 +73,7 @@ ABOUT = 600
 
 
 def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
-    """Give the entry of an operation in the listing."""
+    """Return the entry of an operation in the listing."""
     read_only, destructive, idempotent = tool.effect
     return Listed(
         name=tool.name,
@@ -85,7 +85,7 @@ def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
 
 
 def _expand(settings: Settings, listed: Views, full: Views, tool: Tool, pointer: str) -> Schema:
-    """Give what expandSchema shows. Where no tool is listed, the whole is what a listing would show, and more of it."""
+    """Return what expandSchema shows. Where no tool is listed, the whole is what a listing would show, and more of it."""
     if settings.discover and not pointer:
         return listed.expand(tool.schema, pointer, found_budget(settings.schema_budget))
     return full.expand(tool.schema, pointer, expansion_budget(settings.schema_budget))
@@ -176,7 +176,7 @@ class Server(FastMCP[Any]):
 
 
 def build_server(api: Api, settings: Settings) -> Server:
-    """Give the MCP server of an API. Says on stderr what cannot be served. Raises SettingsError."""
+    """Return the MCP server of an API. Says on stderr what cannot be served. Raises SettingsError."""
     shapes = Shapes(api.root)
     tools = build_tools(api, shapes)
     selected = select_tools(tools, settings)
@@ -219,13 +219,13 @@ def build_server(api: Api, settings: Settings) -> Server:
 
 
 def _instructions(api: Api, legend: str) -> str:
-    """Tell what the API is, as far as there is room, and how its tools are used."""
+    """Report what the API is, as far as there is room, and how its tools are used."""
     about = sentence(shorten(plain(api.description), ABOUT))
     return " ".join(filter(None, (sentence(api.title), about, legend)))
 
 
 def _information(api: Api, settings: Settings, tools: Iterable[Tool]) -> list[Information]:
-    """Give the informational tools, where they are wanted."""
+    """Return the informational tools, where they are wanted."""
     if not settings.path_item_tools:
         return []
     from portkey_bridge.tools.path_tools import build_path_item_tools
@@ -236,7 +236,7 @@ def _information(api: Api, settings: Settings, tools: Iterable[Tool]) -> list[In
 
 
 def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Shapes | None = None) -> Bridge:
-    """Give the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
+    """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     names = {name for tool in tools for name in tool.variables}
     secrets = collect_secrets(names, settings, api.uri)
     refuse_lured_credentials(settings, secrets)
@@ -266,7 +266,7 @@ def _log(line: str) -> None:
 
 
 def _number(selected: Sequence[Tool], tools: Sequence[Tool], settings: Settings) -> Iterable[str]:
-    """Say where the number of tools is not what a person can mean."""
+    """Report where the number of tools is not what a person can mean."""
     if tools and not selected:
         yield f"none of {len(tools)} tools is chosen; change --tools, --exclude, --tag or --read-only"
     if len(selected) > MANY and not settings.discover:

@@ -82,7 +82,7 @@ class Session:
         self._ids: set[str] = set()
 
     def hear(self, line: bytes) -> Asked | None:
-        """Give the request that a line is, or None for what only the server can answer. Raises Doubt."""
+        """Return the request that a line is, or None for what only the server can answer. Raises Doubt."""
         try:
             return self._understood(_message(line))
         except (ValueError, RecursionError):
@@ -292,7 +292,7 @@ class Opening:
 
 
 def are_pipes() -> bool:
-    """Tell whether stdin and stdout are pipes or sockets, which an event loop can wait for, as with every client."""
+    """Check whether stdin and stdout are pipes or sockets, which an event loop can wait for, as with every client."""
     try:
         kinds = [os.fstat(number).st_mode for number in (0, 1)]
     except OSError:
@@ -310,14 +310,14 @@ def _write(content: bytes) -> None:
 
 
 def _kept(name: str) -> Kept | None:
-    """Give what was kept under a name, if everything that it depends on is as it was."""
+    """Return what was kept under a name, if everything that it depends on is as it was."""
     entry = cache.read(name)
     kept = Kept(**json.loads(entry)) if entry else None
     return kept if kept and all(_state_of(path) == state for path, state in kept.files.items()) else None
 
 
 def _state_of(path: str) -> str:
-    """Give what a file holds, as a digest, and where it lies; what is there instead, where that is no file."""
+    """Return what a file holds, as a digest, and where it lies; what is there instead, where that is no file."""
     try:
         kind = stat.S_IFMT(Path(path).stat().st_mode)
         if not stat.S_ISREG(kind):
@@ -329,7 +329,7 @@ def _state_of(path: str) -> str:
 
 
 def _is_unsettled(path: str, began: int) -> bool:
-    """Tell whether a file was written or put in its place after a time, or is one whose content nobody sees twice."""
+    """Check whether a file was written or put in its place after a time, or is one whose content nobody sees twice."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -340,7 +340,7 @@ def _is_unsettled(path: str, began: int) -> bool:
 
 
 def _circumstances(typed: Sequence[str]) -> Iterable[bytes]:
-    """Give everything outside of files that decides what is served, and who serves it."""
+    """Return everything outside of files that decides what is served, and who serves it."""
     yield json.dumps([[*typed], sys.path]).encode()
     yield os.fsencode(Path.cwd())
     yield json.dumps(_deciding(os.environ), sort_keys=True).encode("utf-8", "surrogatepass")
@@ -348,6 +348,6 @@ def _circumstances(typed: Sequence[str]) -> Iterable[bytes]:
 
 
 def _deciding(environ: Mapping[str, str]) -> list[Any]:
-    """Give the variables that decide, and the names of those with which the server would not start as credentials."""
+    """Return the variables that decide, and the names of those with which the server would not start as credentials."""
     deciding = {name: value for name, value in environ.items() if name.upper().startswith(DECIDING) or name == "HOME"}
     return [deciding, sorted(name for name, value in environ.items() if not value.strip().isprintable())]

@@ -86,13 +86,13 @@ class Tool:
         return {**({"description": whole} if plain(whole) != self.description else {}), **self.arguments.schema}
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
-        """Give the view of the input schema that clients list."""
+        """Return the view of the input schema that clients list."""
         view = views.expand(self.arguments.each, "", budget)
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
 
     def has_tag(self, tags: Collection[str]) -> bool:
-        """Tell whether the operation has one of the tags, which are in lower case."""
+        """Check whether the operation has one of the tags, which are in lower case."""
         return any(tag.lower() in tags for tag in self.operation.tags)
 
     def validate(self, arguments: Mapping[str, Any]) -> None:
@@ -107,7 +107,7 @@ class Tool:
 
 
 def build_tools(api: Api, shapes: Shapes | None = None) -> list[Tool]:
-    """Give every operation as a tool, in the document's order.
+    """Return every operation as a tool, in the document's order.
 
     `shapes` are those of the document, for those who read them, too: each is made once.
     """
@@ -120,7 +120,7 @@ def build_tools(api: Api, shapes: Shapes | None = None) -> list[Tool]:
 
 
 def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
-    """Give the tools that the settings choose. Raises SettingsError for a name or pattern that no tool has."""
+    """Return the tools that the settings choose. Raises SettingsError for a name or pattern that no tool has."""
     known = {tool.name for tool in tools}
     wanted = _matching("--tools", settings.tools, known) if settings.tools else known
     chosen = wanted - _matching("--exclude", settings.exclude, known)
@@ -145,7 +145,7 @@ def _matching(flag: str, patterns: Iterable[str], known: Collection[str], kind: 
 
 
 def find_tool(tools: Iterable[Tool], name: str) -> Tool:
-    """Give the tool of this name, upper and lower case alike. Raises SettingsError where there is none."""
+    """Return the tool of this name, upper and lower case alike. Raises SettingsError where there is none."""
     known = {tool.name: tool for tool in tools}
     if name.lower() not in known:
         raise SettingsError(f"there is no tool {name!r}; {closest(name, known)}. portkey-bridge tools lists them.")
@@ -153,13 +153,13 @@ def find_tool(tools: Iterable[Tool], name: str) -> Tool:
 
 
 def closest(name: str, known: Collection[str]) -> str:
-    """Say which of the known names, in lower case, come closest to one that does not exist."""
+    """Report which of the known names, in lower case, come closest to one that does not exist."""
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
     return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, none like it"
 
 
 def tool_names(operations: Sequence[Operation]) -> list[str]:
-    """Give each operation its tool's name, unique and independent of the order of operations.
+    """Return each operation its tool's name, unique and independent of the order of operations.
 
     The `operationId`, else `METHOD PATH`, in lower case, every run of other characters than a-z and 0-9 one `_`. Where
     clients would refuse that, or two would share it, a hash of method and path is added.
@@ -171,7 +171,7 @@ def tool_names(operations: Sequence[Operation]) -> list[str]:
 
 
 def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
-    """Give each name as it is where clients accept it and nobody else has it, else with a hash of its origin."""
+    """Return each name as it is where clients accept it and nobody else has it, else with a hash of its origin."""
     shared = Counter(plain)
     refused = RESERVED.union(taken)
     return [
@@ -191,7 +191,7 @@ def _hashed(name: str, origin: str) -> str:
 
 
 def _title(operation: Operation) -> str:
-    """Give the summary or the words of the operationId, whichever is shorter: the description tells the rest."""
+    """Return the summary or the words of the operationId, whichever is shorter: the description tells the rest."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.operation_id or "")
     spaced = re.sub(r"[^\w]+|_+", " ", words).strip().capitalize()
     candidates = [text for text in (plain(operation.summary), spaced) if text]
@@ -200,7 +200,7 @@ def _title(operation: Operation) -> str:
 
 
 def _words(operation: Operation) -> str:
-    """Give all that the document says about the operation; method and path where it says nothing."""
+    """Return all that the document says about the operation; method and path where it says nothing."""
     summary, description = operation.summary, operation.description
     if summary and description and not description.lower().startswith(summary.lower()):
         description = f"{sentence(summary)} {description}"
@@ -214,17 +214,17 @@ def _listed_words(operation: Operation, room: int) -> str:
 
 
 def schema_budget(asked: float | None, count: int) -> float:
-    """Give the characters of listed schema for each of `count` tools: as asked for, else an equal share."""
+    """Return the characters of listed schema for each of `count` tools: as asked for, else an equal share."""
     return _share(SCHEMAS, SCHEMA, count) if asked is None else asked
 
 
 def found_budget(asked: float | None) -> float:
-    """Give the characters of a schema that `expandSchema` shows of a tool that is not listed."""
+    """Return the characters of a schema that `expandSchema` shows of a tool that is not listed."""
     return FOUND if asked is None else asked
 
 
 def expansion_budget(asked: float | None) -> float:
-    """Give the characters of a schema that `expandSchema` shows at once."""
+    """Return the characters of a schema that `expandSchema` shows at once."""
     return EXPANSION if asked is None else asked * EXPANSION_FACTOR
 
 

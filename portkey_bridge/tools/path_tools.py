@@ -27,7 +27,7 @@ class PathItemTool:
 def build_path_item_tools(
     api: Api, base_url: str | None, budget: float, taken: Collection[str] = ()
 ) -> list[PathItemTool]:
-    """Give a `servers_…` tool for each path that declares servers, and a `parameters_…` tool for shared parameters.
+    """Return a `servers_…` tool for each path that declares servers, and a `parameters_…` tool for shared parameters.
 
     No name is one that is `taken`.
     """

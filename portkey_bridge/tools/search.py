@@ -110,7 +110,7 @@ class Index:
         self._database.executemany(f"INSERT INTO {name} (rowid, {listed}) VALUES ({places})", numbered)  # noqa: S608
 
     def search(self, question: str) -> list[Tool]:
-        """Give the tools that have to do with a question, the best first. A name or `METHOD path` finds its own."""
+        """Return the tools that have to do with a question, the best first. A name or `METHOD path` finds its own."""
         ranked = self._ranked(question)
         exact = self._exact.get(_joined(question))
         if exact is not None:
@@ -135,7 +135,7 @@ class Index:
         return sorted(scores, key=rank)
 
     def _stems(self, asked: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-        """Give the stems of words, each with how good it is; of two words with one stem the better one counts."""
+        """Return the stems of words, each with how good it is; of two words with one stem the better one counts."""
         words = [(place, word, good) for place, alike in enumerate(asked) for word, good in alike.items()]
         self._fill("asked", ("word",), ((word,) for _, word, _ in words))
         stems: list[dict[str, float]] = [{} for _ in asked]
@@ -146,7 +146,7 @@ class Index:
         return stems
 
     def _found(self, stems: Mapping[str, float]) -> dict[int, float]:
-        """Give the tools that have any of the stems, each with how much the best of them counts there."""
+        """Return the tools that have any of the stems, each with how much the best of them counts there."""
         found: dict[int, float] = {}
         for stem, good in stems.items():
             for number, counts in self._counts.get(stem, {}).items():
@@ -154,18 +154,18 @@ class Index:
         return found
 
     def _rarity(self, having: int) -> float:
-        """Give how much a word counts that so many tools have."""
+        """Return how much a word counts that so many tools have."""
         return math.log1p(len(self._tools) / max(having, 1))
 
     def _share(self, about: Iterable[str], covered: Mapping[str, float]) -> float:
-        """Give how much of what a tool is about was asked for."""
+        """Return how much of what a tool is about was asked for."""
         rarity = {stem: self._rarity(len(self._counts[stem])) for stem in about}
         whole = sum(rarity.values())
         return sum(covered.get(stem, 0.0) * rare for stem, rare in rarity.items()) / whole if whole else 0.0
 
 
 def _row(tool: Tool) -> Iterator[str]:
-    """Give the text of each of COLUMNS."""
+    """Return the text of each of COLUMNS."""
     operation = tool.operation
     name, path, title = _words(operation.operation_id or tool.name), _words(operation.path), _words(tool.title)
     yield " ".join(word for word in name if word not in SILENT)
@@ -179,18 +179,18 @@ def _row(tool: Tool) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Give the words of a text in lower case; a name in camel case or with underscores has several."""
+    """Return the words of a text in lower case; a name in camel case or with underscores has several."""
     return [word.lower() for word in _WORD.findall(text)]
 
 
 def _alike(word: str) -> dict[str, float]:
-    """Give the words that mean the same, each with how good it is."""
+    """Return the words that mean the same, each with how good it is."""
     groups = (group for group in ALIKE if word in group or word.removesuffix("s") in group)
     return {**{alike: AS_GOOD for group in groups for alike in group}, word: 1.0}
 
 
 def _compounds(words: Sequence[str]) -> Iterator[str]:
-    """Give each two neighbours as one word: what one writes apart another writes together."""
+    """Return each two neighbours as one word: what one writes apart another writes together."""
     return (first + second for first, second in pairwise(words))
 
 
