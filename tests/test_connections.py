@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
+from types import ModuleType
 
 import httpx
 import pytest
 
 from portkey_bridge.http.connections import Connections
+from portkey_bridge.http.failures import explain
 from portkey_bridge.settings import Timeouts
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -153,3 +157,61 @@ async def test_what_arrives_faster_than_it_is_read_waits_at_the_other_side(conne
         response = await connections.handle_async_request(httpx.Request("GET", url))
         assert await asyncio.wait_for(stuck, 5) < 20_000_000
         await response.aclose()
+
+
+@pytest.mark.parametrize(("seconds", "opened"), [(4.9, 1), (5.1, 2)])
+async def test_an_idle_connection_is_trusted_for_five_seconds(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch, seconds: float, opened: int
+) -> None:
+    """Servers close idle connections after five seconds and more, without a word to who is about to use them."""
+    clock = asyncio.get_running_loop().time()
+    monkeypatch.setattr("portkey_bridge.http.connections._now", lambda: clock)
+    async with serving(*[again_and_again(OK)] * opened) as url:
+        assert await sent(connections, httpx.Request("POST", url)) == (200, b"ok")
+        clock += seconds
+        assert await sent(connections, httpx.Request("POST", url)) == (200, b"ok")
+
+
+HOSTS = ["a..test", f"{'a' * 64}.test", f"{'a.' * 200}test", "nowhere.invalid", "127.0.0.1:99999"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+async def test_a_host_that_cannot_be_looked_up_is_an_error_of_the_connection(
+    connections: Connections, host: str
+) -> None:
+    """Whatever is wrong with a host's name or port, the error is one of httpx's, and says that it has no address."""
+    with pytest.raises(httpx.ConnectError) as caught:
+        await sent(connections, httpx.Request("GET", f"http://{host}/"))
+    assert "could not be resolved" in explain(caught.value, host, Timeouts(1, 1, 5))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows counts its sockets otherwise")
+async def test_descriptors_beyond_1024_work(connections: Connections) -> None:
+    """A connection whose socket has a high number is used again."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        async with serving(again_and_again(OK)) as url:
+            for _ in range(2):
+                assert await sent(connections, httpx.Request("POST", url)) == (200, b"ok")
+    finally:
+        for number in opened:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_other_event_loops_carry_connections() -> None:
+    """Under uvloop, too, a connection is made and used again."""
+    uvloop: ModuleType = pytest.importorskip("uvloop", reason="uvloop is not available for this system")
+
+    async def twice() -> None:
+        connections = Connections(Timeouts(1, 1, 5), 4, httpx.create_ssl_context)
+        async with serving(again_and_again(OK)) as url:
+            for _ in range(2):
+                assert await sent(connections, httpx.Request("POST", url, content=b"x")) == (200, b"ok")
+        await connections.aclose()
+
+    uvloop.run(twice())

@@ -1,17 +1,20 @@
-"""Direct connections: h11 speaks HTTP/1.1, and the event loop itself carries it.
+"""Direct connections: h11 implements HTTP/1.1, and the event loop itself carries the bytes.
 
-httpx's own connections are made for any event loop, for threads and for HTTP/2, and all of that is asked about at each
-request: an exchange takes twice as long with them (docs/performance.md). They carry what goes through a proxy.
+httpx's own connections support any event loop, threads and HTTP/2, and check for all of that at each request: an
+exchange takes two to four times the CPU (docs/performance.md). They still carry what goes through a proxy. aiohttp costs as
+little as this module, but loses answers that matter: a refusal that arrives before the request was sent completely, and
+an answer with more bytes than announced; and it has no time limit for sending.
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
+import selectors
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 import h11
 import httpx
@@ -26,6 +29,11 @@ KEPT = 5.0
 
 #: Seconds after which another address of a host is tried, too (RFC 8305 section 5).
 ANOTHER_ADDRESS = 0.25
+
+#: Takes any descriptor where the system has `poll`; `select` refuses those from 1,024 on.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+HIGHEST_PORT = 65_535
 
 Origin = tuple[str, str, int]
 """Scheme, host and port."""
@@ -72,14 +80,18 @@ class Connections(httpx.AsyncBaseTransport):
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
         try:
+            if port > HIGHEST_PORT:
+                raise OverflowError("a port has two bytes")
             async with asyncio.timeout(self._timeouts.connect):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(origin, self._timeouts.read), host, port, happy_eyeballs_delay=ANOTHER_ADDRESS
+                    lambda: _Connection(origin, self._timeouts.read), host, port, **_eyeballs(loop)
                 )
         except TimeoutError as error:
             raise httpx.ConnectTimeout("no connection in time") from error
         except OSError as error:
             raise httpx.ConnectError("no connection") from error
+        except (ValueError, OverflowError) as error:  # such as labels that are empty or too long
+            raise httpx.ConnectError("no such host") from socket.gaierror(str(error))
         if scheme == "https":
             await self._secure(connection, host)
         return connection
@@ -109,6 +121,11 @@ class Connections(httpx.AsyncBaseTransport):
         while self._idle:
             self._idle.pop().close()
         await asyncio.sleep(0)  # until the loop has let go of the sockets
+
+
+def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """Return the option that tries another address meanwhile. Other loops, such as uvloop's, do not have it."""
+    return {"happy_eyeballs_delay": ANOTHER_ADDRESS} if isinstance(loop, asyncio.BaseEventLoop) else {}
 
 
 def _origin(url: httpx.URL) -> Origin:
@@ -168,8 +185,9 @@ class _Connection(asyncio.Protocol):
         """Whether another request may be sent: nothing has come unasked, the end included, and it is not long ago."""
         if self._arrived or self._lost or _now() - self._idle_since > KEPT:
             return False
-        socket = self._transport.get_extra_info("socket")
-        return not select.select((socket,), (), (), 0)[0]  # the loop may not have seen yet what came
+        with _Selector() as selector:  # the loop may not have seen yet what came
+            selector.register(self._transport.get_extra_info("socket").fileno(), selectors.EVENT_READ)
+            return not selector.select(0)
 
     async def exchange(self, request: httpx.Request) -> h11.Response | h11.InformationalResponse:
         """Send the request, and give the head of its answer. Raises httpx.TransportError."""

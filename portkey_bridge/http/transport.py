@@ -7,6 +7,7 @@ Three questions are answered by pure functions: may this be sent again (`may_rep
 from __future__ import annotations
 
 import asyncio
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -14,13 +15,15 @@ from functools import cache
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
-from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, stop_before_delay, wait_random_exponential
 
 from portkey_bridge.http.connections import Connections
 from portkey_bridge.http.decoding import _CODINGS, UNASKED_CODINGS, _Identity
 from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge, UnaskedCoding
 from portkey_bridge.http.policy import may_repeat, redirected, retry_after
 from portkey_bridge.settings import Timeouts
+
+#: Seconds: a pause is at most the first, doubled at each attempt, and never longer than the second.
+BACKOFF, LONGEST_BACKOFF = 0.5, 8.0
 
 
 class Transport:
@@ -92,24 +95,18 @@ class Transport:
         raise httpx.TooManyRedirects("too many redirects", request=request)
 
     async def _send_persistently(self, request: httpx.Request, deadline: float) -> httpx.Response:
-        first = await self._attempt(request)
-        if not may_repeat(request, first):
-            return _given(first)
-        known = [first]
-
-        async def send() -> httpx.Response:
-            return _given(known.pop() if known else await self._attempt(request))
-
-        retrying = AsyncRetrying(
-            retry=lambda state: may_repeat(request, _outcome(state)),
-            wait=lambda state: max(retry_after(_outcome(state)) or 0, _JITTER(state)),
-            stop=stop_after_attempt(self._retries + 1) | stop_before_delay(deadline - _now()),
-            before_sleep=_discard,
-            retry_error_callback=lambda state: _given(_outcome(state)),
-            sleep=self._sleep,
-        )
-        response: httpx.Response = await retrying(send)
-        return response
+        """Send the request, and again as long as that may help: `retries` times, and not beyond the deadline."""
+        for attempt in range(self._retries + 1):
+            outcome = await self._attempt(request)
+            pause = max(retry_after(outcome) or 0, random.uniform(0, min(LONGEST_BACKOFF, BACKOFF * 2**attempt)))  # noqa: S311  # spreads load, hides nothing
+            if attempt == self._retries or not may_repeat(request, outcome) or _now() + pause > deadline:
+                break
+            if isinstance(outcome, httpx.Response):
+                await outcome.aclose()
+            await self._sleep(pause)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     async def _attempt(self, request: httpx.Request) -> httpx.Response | httpx.RequestError:
         if request.url.userinfo:
@@ -156,27 +153,6 @@ def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-_JITTER = wait_random_exponential(multiplier=0.5, max=8)
-
-
-def _given(outcome: httpx.Response | BaseException) -> httpx.Response:
-    """Return the answer, or raise the error."""
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
-
-
-def _outcome(state: RetryCallState) -> httpx.Response | BaseException:
-    assert state.outcome is not None  # noqa: S101  # tenacity asks only after an attempt
-    return state.outcome.exception() or state.outcome.result()
-
-
-async def _discard(state: RetryCallState) -> None:
-    outcome = _outcome(state)
-    if isinstance(outcome, httpx.Response):
-        await outcome.aclose()
 
 
 class _Bounded(httpx.AsyncByteStream):
