@@ -27,8 +27,8 @@ from portkey_bridge.shapes import Shapes
 from portkey_bridge.tools import Tool, build_tools, schema_budget
 from portkey_bridge.views import Views
 from tests.conftest import ROOT
+from tests.public_documents import DOCUMENTS, PACKAGED, load
 from tests.schemas import judge
-from tests.test_public_documents import DOCUMENTS, PACKAGED, load
 
 #: Schemas inside one that arguments are made of, at most; and how often they are made for a tool.
 LARGEST, EXAMPLES = 120, 3
