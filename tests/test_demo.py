@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from portkey_bridge.cli import Invocation, main
-from portkey_bridge.demo import WIDTH, server_process
+from portkey_bridge.demo import server_process
 from portkey_bridge.load import load_tools
 from portkey_bridge.settings import Settings
 from tests.conftest import BARE, Run
@@ -160,7 +160,7 @@ def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
     assert '- /pet: expected one of "dog", "cat", not {}' in on_one_line
     assert "a-real-token" not in shown
     assert "\x1b" not in shown
-    assert max(map(len, shown.splitlines())) <= WIDTH
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> None:
@@ -231,7 +231,7 @@ def test_colours_headings_on_a_terminal(tmp_path: Path, written: Any) -> None:
     bare = re.sub(r"\x1b\[[0-9;]*m", "", plain)
     assert bare == re.sub(r"\x1b\[[0-9;]*m", "", colourful)
     assert headings(bare) == ["The tools", "A read-only call", "A refused call"]
-    assert max(map(len, bare.splitlines())) <= WIDTH
+    assert max(map(len, bare.splitlines())) <= 80
 
 
 def test_exits_quietly_if_its_output_is_closed(tmp_path: Path, written: Any) -> None:

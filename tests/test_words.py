@@ -29,6 +29,14 @@ def test_a_sentence_ends_once() -> None:
     assert [sentence(text) for text in ("One", "Two.", "Three…", "")] == ["One.", "Two.", "Three…", ""]
 
 
+async def test_a_title_is_short() -> None:
+    """A title has whole words, and 60 characters at most with the ellipsis."""
+    root = operation("get", operationId="word" + "Word" * 30, summary="Word " * 30)
+    async with served(root, Settings()) as client:
+        title = (await client.list_tools())[-1].title or ""
+    assert title == "Word " * 11 + "Word…"
+
+
 async def test_a_listing_has_no_markup_and_an_expansion_all_of_it() -> None:
     """The listed text of the API, of a tool and of its arguments is plain and short; an expansion has all of it."""
     description = f"<p>Gets <b>it</b>.</p> {'And more. ' * 100}"
