@@ -422,6 +422,23 @@ def test_findings_name_what_is_not_as_declared(status: int, media_type: str, bod
     assert (expected or "") in "".join(found)
 
 
+def test_findings_are_few_and_short() -> None:
+    """Ten findings are reported at most, each of 300 characters at most behind what it begins with."""
+    schema = {"items": {"type": "integer"}}
+    content = {"application/json": {"schema": {"type": "array", **schema}}}
+    root = {**ROOT, "paths": {"/x": {"get": {"responses": {"200": {"description": "", "content": content}}}}}}
+    found = findings(read_api(root, "").operations[0], answer(json.dumps(["x" * 500] * 15).encode()), root)
+    assert [len(finding.removeprefix("Not as the document declares: ")) for finding in found] == [300] * 10
+
+
+def test_a_very_large_answer_is_not_compared() -> None:
+    """Above two million bytes a comparison would cost too much, and the result says that it was left out."""
+    (found,) = findings(OPERATION, answer(b'"' + b"x" * 2_000_000 + b'"'), ROOT)
+    assert "not compared" in found
+    (found,) = findings(OPERATION, answer(b'"' + b"x" * 1_999_998 + b'"'), ROOT)
+    assert found.startswith("Not as the document declares: $: 'xxx")
+
+
 SECRET = 'a secret/with "every" character'  # noqa: S105  # it is none
 FORMS = [
     SECRET,

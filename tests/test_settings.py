@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_defaults_serve_the_portkey_api_whole() -> None:
     """Without options, variables and files nothing is restricted and nothing is redirected."""
     assert read_settings({}, {}) == Settings()
+
+
+def test_the_defaults_are_those_of_the_help() -> None:
+    """What an option does when it is not set is written behind it, and is so."""
+    stated = {option.field: match[1] for option in OPTIONS if (match := re.search(r"default:? ([\d,.]+)", option.help))}
+    assert stated == {
+        "result_limit": "40000",
+        "kept_results": "32,128,60",
+        "timeouts": "10,300,900",
+        "retries": "2",
+        "concurrency": "16",
+    }
+    assert read_settings(stated, {}) == Settings()
 
 
 #: variable, text, field of Settings, value
