@@ -75,3 +75,10 @@ def test_the_longest_unused_go(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
             assert cache.read("old") == b""
     cache.write("newest", b"")
     assert sorted(path.name for path in folder.iterdir()) == ["newest", "old"]
+
+
+def test_the_folder_has_64_entries_at_most(folder: Path) -> None:
+    """Nobody pays for what a cache keeps with more room than that."""
+    for number in range(66):
+        cache.write(f"entry-{number}", b"")
+    assert len(list(folder.iterdir())) == 64

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from portkey_bridge.cli.demo import WIDTH, lay_out, server_process
+from portkey_bridge.cli.demo import server_process
+from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.main import main
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
-from portkey_bridge.tools.catalog import build_tools
-
-from .conftest import Run
+from tests.conftest import BARE, Run
+from tests.pseudo_terminal import on_a_terminal
 
 
 def document(paths: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -87,6 +90,12 @@ def headings(text: str) -> list[str]:
     return re.findall(r"^\d+\. (.*)$", text, re.MULTILINE)
 
 
+def values(text: str) -> list[Any]:
+    """Read the JSON values that are shown in full. Fails for one that is not JSON."""
+    blocks = (block for block in text.split("\n\n") if block.startswith(("    {", "    [")))
+    return [json.loads(block, strict=False) for block in blocks if not block.endswith(" more lines")]
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Any:
     """Give a function that writes a document into the working directory and gives its name."""
@@ -108,29 +117,32 @@ def test_shows_the_portkey_api(run: Run, tmp_path: Path) -> None:
         "The tools",
         "A stub",
         "The stub, expanded",
-        "A call that reads",
+        "A read-only call",
         "A call with a body",
-        "A streamed answer",
-        "A call that is refused",
-        "A picture and a sound",
+        "A streamed response",
+        "A refused call",
+        "An image and a sound",
         "A large list",
-        "The large list, read on",
+        "The large list, continued",
     ]
     assert "progress 1: some-\n    progress 2: content\n" in shown
     assert re.search(r"\(image: \d+ bytes of image/png\)", shown)
     assert re.search(r"\(audio: \d+ bytes of audio/wav\)", shown)
-    assert "4,999 more" not in shown
+    assert "4,202 more of 5,000 items" in shown
     assert '{"id": 4999, "name": ' in shown
     assert '{"id": 3002, "name": ' in shown
-    assert "There are 233," in shown
-    assert re.search(r"takes \d+ kB", shown)
+    assert "lists 233 tools" in shown
+    assert re.search(r"about\s\d+,\d+\stokens", shown)
     assert "[expandSchema" in shown
-    assert '> expandSchema {\n      "toolName": "createchatcompletion"' in shown
+    assert '> expandSchema {\n    "toolName": "createchatcompletion"' in shown
     assert '> listmodels {}\n\n    {\n      "object": "list"' in shown
     assert '{"role": "user", "content": "Why is the sky blue?"}' in shown
     assert "did you mean temperature?" in shown
     assert "/messages/1/role: expected one of" in shown
     assert "key-of-the" not in shown
+    stub, models = values(shown)
+    assert "[expandSchema /properties/" in "".join(json.dumps(stub).split("\\n"))
+    assert models["data"][0]["object"] == "model"
 
 
 def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
@@ -139,23 +151,24 @@ def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     shown, on_one_line = ended.stdout, " ".join(ended.stdout.split())
     assert "Small API" in shown
-    assert "There are 5," in shown
+    assert "lists 5 tools" in shown
     assert '> expandSchema { "toolName": "placeorder", "jsonPointers": ["/properties/lines/items"] }' in on_one_line
     assert '"pattern": "^[A-Z]+$"' in shown
     assert '> getorder {"id": 1}' in shown
     assert '> placeorder { "pet": "dog", "lines": [{"sku": "SAMPLE", "note": "some-note"}] }' in on_one_line
     assert shown.count('{"done": true}') == 2
-    assert "Nothing was sent: placeorder does not take these arguments.\n    - /pet: expected" in shown
+    assert "Nothing was sent: placeorder does not take these arguments.\n    - /" in shown
+    assert '- /pet: expected one of "dog", "cat", not {}' in on_one_line
     assert "a-real-token" not in shown
     assert "\x1b" not in shown
-    assert max(map(len, shown.splitlines())) <= WIDTH
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> None:
     """Without stubs and bodies there is no part about them; a call that is refused is found all the same."""
     ended = run("demo", "--spec", written(READ_ONLY))
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert headings(ended.stdout) == ["The tools", "A call that reads", "A call that is refused"]
+    assert headings(ended.stdout) == ["The tools", "A read-only call", "A refused call"]
     assert "/surprise: there is no such argument" in ended.stdout
 
 
@@ -166,8 +179,8 @@ def test_keeps_to_the_tools_that_are_named(
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--spec", written(SHOP), "--tools", "getorder"]) == 0
     shown = capsys.readouterr().out
-    assert "There are 3," in shown
-    assert headings(shown) == ["The tools", "A call that reads", "A call that is refused"]
+    assert "lists 3 tools" in shown
+    assert headings(shown) == ["The tools", "A read-only call", "A refused call"]
 
 
 def test_says_what_did_not_go_as_shown(
@@ -178,7 +191,7 @@ def test_says_what_did_not_go_as_shown(
     assert main(["demo", "--spec", written(IMPOSSIBLE)]) == 1
     shown, said = capsys.readouterr()
     assert re.fullmatch(r"portkey-bridge: the demo stopped: goup failed: .*another endpoint.*\n", said)
-    assert "Everything went as shown" not in shown
+    assert "Everything worked as shown" not in shown
 
 
 def test_a_setting_that_cannot_be_used_ends_it_at_once(
@@ -193,23 +206,48 @@ def test_a_setting_that_cannot_be_used_ends_it_at_once(
 
 
 def test_the_server_gets_no_real_credential(tmp_path: Path, written: Any) -> None:
-    """The child's variables are the harmless ones, the mock's URL and credentials that are made up."""
+    """The child's variables are its options, the mock's URL and credentials that are made up."""
     spec = tmp_path / written(SHOP)
-    real = {"PATH": "/bin", "GITHUB_TOKEN": "a-real-token", "AWS_SECRET_ACCESS_KEY": "another", "API_KEY": "a-key"}
-    settings = Settings(spec=str(spec), environ=real)
-    tools = {tool.name: tool for tool in build_tools(load_api(settings))}
-    server = server_process(settings, "http://127.0.0.1:1", tools, tmp_path / "log")
+    real = {"GITHUB_TOKEN": "a-real-token", "AWS_SECRET_ACCESS_KEY": "another", "API_KEY": "a-key"}
+    settings = Settings(spec=str(spec), environ={**real, "OPEN_MCP_RETRIES": "7"})
+    _, tools = load_tools(settings)
+    invocation = Invocation(settings, {"spec": str(spec)}, ["demo"])
+    server = server_process(invocation, "http://127.0.0.1:1", tools, tmp_path / "log")
     assert server.env is not None
-    assert server.env["PATH"] == "/bin"
+    assert server.env["OPEN_MCP_SPEC"] == str(spec)
+    assert server.env["OPEN_MCP_RETRIES"] == "7"
     assert server.env["GITHUB_TOKEN"] not in real.values()
     assert server.env["OPEN_MCP_BASE_URL"] == "http://127.0.0.1:1"
-    assert not {"a-real-token", "another", "a-key"} & set(server.env.values())
+    assert not {*real.values()} & {*server.env.values()}
 
 
-@pytest.mark.parametrize("width", [20, 40, 78, 200])
-def test_lays_out_what_is_still_json(width: int) -> None:
-    """A value that is laid out reads the same, whatever the width."""
-    value = {"a": [], "b": {"c": [1, 2.5, None, True, "é"], "d": {}}, "e": [{"f": "g"}, {"h": ["i"]}]}
-    lines = lay_out(value, width)
-    assert json.loads("\n".join(lines)) == value
-    assert max(map(len, lines)) <= width
+def test_colours_headings_on_a_terminal(tmp_path: Path, written: Any) -> None:
+    """A terminal gets headings in colour, lines that fit it, and no control characters of the document."""
+    words = ["demo", "--spec", written({**READ_ONLY, "info": {"title": "Clear \x1b[2J", "version": "1"}})]
+    colourful = on_a_terminal(*words, env={**BARE, "COLUMNS": "80"}, cwd=tmp_path)
+    assert "\x1b[1;36m1. The tools" in colourful
+    assert "\x1b[2J" not in colourful
+    plain = on_a_terminal(*words, env={**BARE, "COLUMNS": "80", "NO_COLOR": "1"}, cwd=tmp_path)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", plain)
+    assert bare == re.sub(r"\x1b\[[0-9;]*m", "", colourful)
+    assert headings(bare) == ["The tools", "A read-only call", "A refused call"]
+    assert max(map(len, bare.splitlines())) <= 80
+
+
+def test_exits_quietly_if_its_output_is_closed(tmp_path: Path, written: Any) -> None:
+    """If its output is closed, as by `head`, the demo exits with 141 and no message, as every command does."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "portkey_bridge", "demo", "--spec", written(READ_ONLY)],
+        env=BARE,
+        cwd=tmp_path,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")

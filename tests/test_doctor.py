@@ -135,6 +135,18 @@ def test_a_server_that_is_ill(run: Run, document: Path, recorder: Recorder) -> N
     assert findings(done.stdout)["server"][0] == "warning"
 
 
+def test_the_most_used_servers_are_asked(run: Run, document: Path, recorder: Recorder) -> None:
+    """Of seven servers of a document, the five that the most tools use get one request each."""
+    paths = {
+        f"/{at}/{again}": {"servers": [{"url": f"{recorder.url}/s{at}"}], "get": {"security": []}}
+        for at in range(7)
+        for again in range(at + 1)
+    }
+    document.write_text(json.dumps({**DOCUMENT, "paths": paths}), encoding="utf-8")
+    run("doctor", "--spec", str(document), env=GOOD)
+    assert sorted(request.target for request in recorder.requests) == ["/s2", "/s3", "/s4", "/s5", "/s6"]
+
+
 def test_a_document_without_a_server(run: Run, document: Path) -> None:
     """Where no tool has a server to send to, the remedy is the variable that names one."""
     done = run("doctor", "--spec", str(document), env=GOOD)

@@ -24,7 +24,7 @@ from portkey_bridge.cli.loading import load_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings import read_settings
 from tests.conftest import Recorded, Recorder, text_of
-from tests.test_portkey import portability_problems, subschemas
+from tests.portability import portability_problems, subschemas
 
 FOLDER = Path(__file__).parent / "documents"
 

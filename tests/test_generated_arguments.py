@@ -28,8 +28,8 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.tools.catalog import Tool, build_tools, schema_budget
 from tests.conftest import ROOT
+from tests.public_documents import DOCUMENTS, PACKAGED, load
 from tests.schemas import judge
-from tests.test_public_documents import DOCUMENTS, PACKAGED, load
 
 #: Schemas inside one that arguments are made of, at most; and how often they are made for a tool.
 LARGEST, EXAMPLES = 120, 3

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.conftest import Connect, Run
+from tests.conftest import BARE, Connect, Run
+from tests.pseudo_terminal import on_a_terminal
 
 VALUE = "s3cr3t-value"
 
@@ -255,3 +257,17 @@ def test_env_tells_what_each_variable_opens(run: Run, pets: str) -> None:
     opens = {line.split("\t")[0]: line.split("\t")[2] for line in done.stdout.splitlines()}
     assert opens == {"X_PETS_KEY": "listpets,createpet", "API_KEY": "createpet", "AWS_SECRET_ACCESS_KEY": "getbill"}
     assert "1 of 4 tools" in done.stderr
+
+
+def test_a_terminal_gets_short_cells(tmp_path: Path) -> None:
+    """A summary has 80 characters at most, and of the tools that a variable opens four are named."""
+    operations = {f"/x{at}": {"get": {"operationId": f"op{at}", "summary": "word " * 40}} for at in range(6)}
+    scheme = {"type": "apiKey", "in": "header", "name": "x-key"}
+    root = {**PETS, "paths": operations, "components": {"securitySchemes": {"key": scheme}}}
+    (tmp_path / "many.json").write_text(json.dumps(root), encoding="utf-8")
+    env = {**BARE, "COLUMNS": "300", "NO_COLOR": "1"}
+    tools = on_a_terminal("tools", "--spec", "many.json", env=env, cwd=tmp_path)
+    assert {len(cell) for cell in re.findall(r"(?:word )*word…", tools)} == {80}
+    assert "6 of 6 tools: op0, op1, op2, op3 and 2 more" in on_a_terminal(
+        "env", "--spec", "many.json", env=env, cwd=tmp_path
+    )

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 
 from portkey_bridge.document.parse import Document, parse, read_document
+from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.normalize import Normalized, normalize
 from portkey_bridge.openapi.reader import read_api
@@ -210,6 +211,16 @@ def test_same_repair_is_said_once() -> None:
 
     (repair,) = repairs
     assert repair.endswith("#/components/schemas/S/properties/p2 and 497 more).")
+
+
+def test_of_very_many_kinds_of_repairs_the_first_hundred_are_said() -> None:
+    """A document that is wrong in 150 ways gets a sentence for each of 100, and one that counts the others."""
+    repairs = Repairs()
+    for number in range(150):
+        repairs.add(f"problem {number}", "#/place")
+    said = repairs.sentences()
+    assert said[:2] == ("problem 0 (#/place).", "problem 1 (#/place).")
+    assert (len(said), said[-1].partition(" ")[0]) == (101, "50")
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:

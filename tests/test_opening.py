@@ -349,7 +349,9 @@ def test_an_edited_document_is_listed_as_it_is_now(talk: Talk) -> None:
 def test_without_a_place_to_keep_anything_it_serves_all_the_same(talk: Talk) -> None:
     """A cache folder that cannot be written costs time, and nothing else."""
     (talk.folder / "cache").write_text("in the way")
-    assert talk.say(OPENING) == talk.say(OPENING)
+    listed = talk.say(OPENING)
+    assert b"first" in listed[1]
+    assert talk.say(OPENING) == listed
 
 
 def test_settings_that_other_variables_decide_are_not_kept(talk: Talk) -> None:

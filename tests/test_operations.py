@@ -122,6 +122,12 @@ BROKEN: list[Any] = [
     pytest.param({"additionalOperations": {"A B": {}}}, "A B", "no token of HTTP", id="no method"),
     pytest.param({"$ref": "#/paths/~1bad"}, "every method of", "back to itself", id="circle"),
     pytest.param("nothing", "every method of", "is no object but nothing", id="path item is a text"),
+    pytest.param(
+        {"get": {"parameters": [{"name": f"q{at}", "in": "query", "schema": STRING} for at in range(1001)]}},
+        "GET",
+        "more than 1,000 parameters",
+        id="too many parameters",
+    ),
 ]
 
 

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from openapi_spec_validator import validate
 
 from bench.tokens import compact, count
 from tests.conftest import BARE, ROOT, Connect, Recorder, Run, connected, text_of
+from tests.portability import ARGUMENT_NAME, portability_problems, subschemas
 
 Json = dict[str, Any]
 Session = Client[StdioTransport]
@@ -50,8 +51,6 @@ STUB = re.compile(r"\[expandSchema (\S+)\]$")
 
 #: What every known client accepts: names of tools and arguments, and the keywords of a listed schema.
 TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
-NOT_PORTABLE = {"$ref", "$defs", "definitions", "oneOf", "const", "not", "if", "prefixItems", "patternProperties"}
 
 
 def raw_listing(hash_seed: str) -> bytes:
@@ -122,19 +121,6 @@ def kinds(schema: Json) -> set[str]:
 def is_of(kind: str, schema: Json) -> bool:
     """Tell whether a schema is of this type, null aside; `other` is one that needs alternatives."""
     return "type" not in schema if kind == "other" else kinds(schema) - {"null"} == {kind}
-
-
-def subschemas(schema: Json, pointer: str = "") -> Iterator[tuple[str, Json]]:
-    """Yield the schema and all that it holds, with their places."""
-    yield pointer, schema
-    for name, child in schema.get("properties", {}).items():
-        yield from subschemas(child, f"{pointer}/properties/{name}")
-    for keyword in ("items", "additionalProperties"):
-        if isinstance(schema.get(keyword), dict):
-            yield from subschemas(schema[keyword], f"{pointer}/{keyword}")
-    for keyword in ("anyOf", "allOf"):
-        for index, child in enumerate(schema.get(keyword, [])):
-            yield from subschemas(child, f"{pointer}/{keyword}/{index}")
 
 
 def stubs(value: Any) -> dict[str, Json]:
@@ -311,20 +297,6 @@ def test_listed_schemas_are_portable(tools: dict[str, Json]) -> None:
         for problem in portability_problems(schema)
     ]
     assert problems == []
-
-
-def portability_problems(schema: Json) -> Iterator[str]:
-    """Yield what a known client refuses in one schema, its parts aside."""
-    yield from schema.keys() & NOT_PORTABLE
-    if isinstance(schema.get("type"), list):
-        yield "a list of types"
-    if schema.get("type") == "array" and not isinstance(schema.get("items"), dict):
-        yield "an array without items"
-    if not all(isinstance(value, str) for value in schema.get("enum", [])):
-        yield "an enum that is not of strings"
-    if not schema.keys() & {"type", "anyOf", "allOf", "enum", "minLength"}:
-        yield "no type"
-    yield from (f"property {name}" for name in schema.get("properties", {}) if not ARGUMENT_NAME.fullmatch(name))
 
 
 # Expansion

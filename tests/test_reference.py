@@ -135,6 +135,18 @@ def test_the_words_of_a_document_stay_words(run: Run, document: str) -> None:
     assert not kinds & {"html_block", "html_inline", "image"}
 
 
+def test_a_type_has_words_for_three_levels(run: Run, tmp_path: Path) -> None:
+    """An array of arrays is told down to its third level."""
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(6):
+        schema = {"type": "array", "items": schema}
+    deep = {"name": "deep", "in": "query", "schema": schema}
+    root = {"openapi": "3.1.0", "info": {}, "paths": {"/x": {"get": {"parameters": [deep], "responses": {}}}}}
+    (tmp_path / "deep.json").write_text(json.dumps(root), encoding="utf-8")
+    row = tables(parsed(run("docs", "--spec", "deep.json").stdout))[-1][1]
+    assert row[:2] == ["deep", "array of array of array of array"]
+
+
 def test_facts_are_told_in_words(run: Run, document: str) -> None:
     """What a value must be is said beside its description."""
     text = run("docs", "--spec", document).stdout

@@ -225,6 +225,14 @@ async def test_files_come_from_allowed_folders_only(recorder: Recorder, tmp_path
         recorder.requests.clear()
 
 
+async def test_a_very_large_file_is_not_sent(recorder: Recorder, tmp_path: Path) -> None:
+    """A file of more than 512 MiB is refused by its size, unread."""
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(512 * 1024 * 1024 + 1)
+    said = await refused(recorder, body("application/octet-stream", TEXT), {"body": "large.bin"}, (tmp_path,))
+    assert "at most 536870912 are sent" in said
+
+
 async def test_no_folder_is_allowed_by_default(recorder: Recorder, tmp_path: Path) -> None:
     """Without the setting no file is read, and the refusal names the setting."""
     file = tmp_path / "a.txt"

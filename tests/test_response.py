@@ -403,8 +403,8 @@ def test_headers_in_any_letters_survive() -> None:
 @given(st.binary(max_size=300), st.sampled_from([None, "application/json", "text/plain; charset=utf-16", "a/b", "/"]))
 def test_no_body_breaks_the_rendering(body: bytes, media_type: str | None) -> None:
     """Whatever arrives under whatever type becomes a result that can be written."""
-    for block in rendered(answer(body, media_type)).content:
-        block.model_dump_json()
+    result = rendered(answer(body, media_type))
+    assert [json.loads(block.model_dump_json())["type"] for block in result.content]
 
 
 #: status, media type, body, part of what openapi-core finds
@@ -423,6 +423,23 @@ def test_findings_name_what_is_not_as_declared(status: int, media_type: str, bod
     found = findings(OPERATION, answer(body, media_type, status), ROOT)
     assert bool(found) == bool(expected)
     assert (expected or "") in "".join(found)
+
+
+def test_findings_are_few_and_short() -> None:
+    """Ten findings are reported at most, each of 300 characters at most behind what it begins with."""
+    schema = {"items": {"type": "integer"}}
+    content = {"application/json": {"schema": {"type": "array", **schema}}}
+    root = {**ROOT, "paths": {"/x": {"get": {"responses": {"200": {"description": "", "content": content}}}}}}
+    found = findings(read_api(root, "").operations[0], answer(json.dumps(["x" * 500] * 15).encode()), root)
+    assert [len(finding.removeprefix("Not as the document declares: ")) for finding in found] == [300] * 10
+
+
+def test_a_very_large_answer_is_not_compared() -> None:
+    """Above two million bytes a comparison would cost too much, and the result says that it was left out."""
+    (found,) = findings(OPERATION, answer(b'"' + b"x" * 2_000_000 + b'"'), ROOT)
+    assert "not compared" in found
+    (found,) = findings(OPERATION, answer(b'"' + b"x" * 1_999_998 + b'"'), ROOT)
+    assert found.startswith("Not as the document declares: $: 'xxx")
 
 
 SECRET = 'a secret/with "every" character'  # noqa: S105  # it is none

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.schema.samples import FORMATS, VALUES, Samples
+from portkey_bridge.schema.samples import FORMATS, Samples
 from portkey_bridge.schema.shapes import Shapes
 
 NODE = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}, "next": {"$ref": "#/$defs/n"}}}
@@ -102,7 +102,7 @@ def test_stays_small_where_everything_refers_to_everything() -> None:
     names = [f"s{number}" for number in range(12)]
     definitions = {name: {"properties": {other: {"$ref": f"#/$defs/{other}"} for other in names}} for name in names}
     value = sample({"$defs": definitions, "$ref": "#/$defs/s0"})
-    assert str(value).count(":") < 2 * VALUES
+    assert 100 < str(value).count(":") <= 500
 
 
 def test_leaves_out_what_is_optional_where_asked() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_defaults_serve_the_portkey_api_whole() -> None:
     """Without options, variables and files nothing is restricted and nothing is redirected."""
     assert read_settings({}, {}) == Settings()
+
+
+def test_the_defaults_are_those_of_the_help() -> None:
+    """What an option does when it is not set is written behind it, and is so."""
+    stated = {option.field: match[1] for option in OPTIONS if (match := re.search(r"default:? ([\d,.]+)", option.help))}
+    assert stated == {
+        "result_limit": "40000",
+        "kept_results": "32,128,60",
+        "timeouts": "10,300,900",
+        "retries": "2",
+        "concurrency": "16",
+    }
+    assert read_settings(stated, {}) == Settings()
 
 
 #: variable, text, field of Settings, value
@@ -103,7 +117,10 @@ def test_a_variable_in_both_places_is_not_lured(empty_folder: Path) -> None:
     """What the real environment says as well does not come from the file, so nothing is refused."""
     (empty_folder / ".env").write_text("OPEN_MCP_BASE_URL=http://a\n")
     settings = read_settings({}, {"OPEN_MCP_BASE_URL": "http://a", "API_KEY": "k"})
+    assert settings.origin_from_dotenv == ()
     refuse_lured_credentials(settings, ["API_KEY"])
+    with pytest.raises(SettingsError, match="OPEN_MCP_BASE_URL"):
+        refuse_lured_credentials(read_settings({}, {"API_KEY": "k"}), ["API_KEY"])
 
 
 def test_one_real_credential_among_filed_ones_is_lured(empty_folder: Path) -> None:

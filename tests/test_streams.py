@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portkey_bridge.response.events import Event, event, is_event_stream, json_lines, json_sequence, server_sent_events
-from portkey_bridge.response.streams import REPORTED_EACH, Stream, added_text
+from portkey_bridge.response.streams import Stream, added_text
 
 Reader = Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]
 
@@ -355,6 +355,13 @@ async def test_progress_is_the_text_that_was_added() -> None:
     assert added_text(event('{"anything": 1}')) == '{"anything": 1}'
 
 
+async def test_progress_is_short() -> None:
+    """A notification repeats 500 characters of what an event adds; the result has all of it."""
+    stream, reported = await read(server_sent_events, sse(chunk(content="x" * 900)))
+    assert reported == ["x" * 500]
+    assert b"x" * 900 in stream.merged()
+
+
 async def test_many_events_are_reported_together() -> None:
     """Reports cost more than events: of very many, those between two reports are told at once, and none is left out."""
     stream, reported = Stream(), []
@@ -362,7 +369,7 @@ async def test_many_events_are_reported_together() -> None:
     async def report(number: int, added: str | None) -> None:
         reported.append((number, added))
 
-    words = [f"{number} " for number in range(REPORTED_EACH + 20)]
+    words = [f"{number} " for number in range(1020)]
     await stream.read(server_sent_events(chunks([sse(*(chunk(content=word) for word in words))])), report, str)
     assert reported[:2] == [(1, "0 "), (2, "1 ")]
     assert len(reported) < len(words)

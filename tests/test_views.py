@@ -22,7 +22,7 @@ from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.views import LARGEST, Views
+from portkey_bridge.schema.views import Views
 from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.schemas import LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref, sample
 
@@ -148,10 +148,13 @@ def test_every_stub_of_the_portkey_api_expands(portkey: list[Tool]) -> None:
     """Each pointer of each listed tool leads somewhere, and so on from there."""
     shapes = Shapes(portkey[0].arguments.shapes.root)
     listed, expanded = Views(shapes, portable=True), Views(shapes, portable=False)
+    found = 0
     for tool in portkey:
         waiting = set(stubs(tool.listed_schema(listed, 500)))
         while waiting:
+            found += 1
             waiting |= set(stubs(expanded.expand(tool.schema, waiting.pop(), 4000)))
+    assert found > 50
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -337,7 +340,7 @@ def test_a_hostile_schema_costs_what_it_is_long(name: str, budget: float, portab
 def test_even_full_has_an_end() -> None:
     """What would unfold to billions of characters is cut where no client would take it."""
     view = Views(Shapes(document(**HOSTILE["two ways down"])), portable=False).view(ref("L0"), math.inf)
-    assert LARGEST / 2 < size(view) < LARGEST * 1.2
+    assert 500_000 < size(view) < 1_200_000
     assert "[expandSchema /" in json.dumps(view)
 
 

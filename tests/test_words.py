@@ -29,8 +29,16 @@ def test_a_sentence_ends_once() -> None:
     assert [sentence(text) for text in ("One", "Two.", "Three…", "")] == ["One.", "Two.", "Three…", ""]
 
 
+async def test_a_title_is_short() -> None:
+    """A title has whole words, and 60 characters at most with the ellipsis."""
+    root = operation("get", operationId="word" + "Word" * 30, summary="Word " * 30)
+    async with served(root, Settings()) as client:
+        title = (await client.list_tools())[-1].title or ""
+    assert title == "Word " * 11 + "Word…"
+
+
 async def test_a_listing_has_no_markup_and_an_expansion_all_of_it() -> None:
-    """What is listed of a tool and its arguments is plain and short; nothing is lost."""
+    """The listed text of the API, of a tool and of its arguments is plain and short; an expansion has all of it."""
     description = f"<p>Gets <b>it</b>.</p> {'And more. ' * 100}"
     parameter = {"name": "q", "in": "query", "description": "<i>What</i> is sought", "schema": {"type": "string"}}
     root = operation("get", description=description, parameters=[parameter])
@@ -38,7 +46,10 @@ async def test_a_listing_has_no_markup_and_an_expansion_all_of_it() -> None:
     async with served(root, Settings()) as client:
         (listed,) = [tool for tool in await client.list_tools() if tool.name == "op"]
         shown = await client.call_tool("expandSchema", {"toolName": "op", "jsonPointers": ["", "/properties/q"]})
-        assert client.initialize_result is None or len(client.initialize_result.instructions or "") < 1200
+        instructions = client.instructions or ""
+    about = instructions.removeprefix("Test. ").partition(" Input schemas")[0]
+    assert about.startswith("Title What it is. Much more. ")
+    assert 590 < len(about) <= 600, "whole sentences, as many as there is room for"
     assert (listed.description or "").startswith("Gets it. And more.")
     assert listed.input_schema["properties"]["q"]["description"] == "What is sought"
     assert description.strip() in str(shown.structured_content or shown.content[0].text).replace("\\n", "\n")  # type: ignore[union-attr]

@@ -1,9 +1,9 @@
 """Direct connections: h11 implements HTTP/1.1, and the event loop itself carries the bytes.
 
 httpx's own connections support any event loop, threads and HTTP/2, and check for all of that at each request: an
-exchange takes two to four times the CPU (docs/performance.md). They still carry what goes through a proxy. aiohttp costs as
-little as this module, but loses answers that matter: a refusal that arrives before the request was sent completely, and
-an answer with more bytes than announced; and it has no time limit for sending.
+exchange takes two to four times the CPU (docs/performance.md). They still carry what goes through a proxy. aiohttp
+costs as little as this module, but loses answers that matter: a refusal that arrives before the request was sent
+completely, and an answer with more bytes than announced; and it has no time limit for sending.
 """
 
 from __future__ import annotations
