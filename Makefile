@@ -1,4 +1,4 @@
-# The commands of this project. Both make their own environment, and find it again the second time.
+# The commands of this project. The first use creates .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,7 +38,8 @@ dist: .venv/installed
 
 .venv/installed: pyproject.toml portkey_bridge/__init__.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'  # dependency groups
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group dev
 	touch $@
 
 clean:

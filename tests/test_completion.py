@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,15 @@ def test_an_unknown_shell_is_refused(run: Run) -> None:
     done = run("completion", "csh")
     assert done.returncode == 2
     assert "fish" in done.stderr
+
+
+def test_without_its_extra_the_command_names_it() -> None:
+    """Where shtab is not installed, one line says what to install, and the exit status is 2."""
+    program = (
+        "import sys; sys.modules['shtab'] = None\n"
+        "from portkey_bridge.cli.main import main; sys.exit(main(['completion', 'bash']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=BARE, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "portkey-bridge[completion]" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

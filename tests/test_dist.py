@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import re
@@ -171,7 +172,8 @@ def test_every_import_is_a_dependency() -> None:
     modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     imported = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"portkey_bridge"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
+    extras = project["optional-dependencies"].values()
+    asked = {re.split(r"[^\w-]", line)[0] for line in [*project["dependencies"], *itertools.chain(*extras)]}
     assert {PACKAGES.get(name, name.replace("_", "-")) for name in imported} <= asked
 
 

@@ -1,14 +1,21 @@
-"""The script that completes this command line in a shell, made from the parser itself."""
+"""Prints the script that completes the command line in a shell, made from the parser itself."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-import shtab
-
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.main import build_parser
+from portkey_bridge.errors import SettingsError
+
+try:
+    import shtab
+except ImportError as error:
+    raise SettingsError(
+        "completion needs shtab, which is not installed. Install portkey-bridge[completion], for example by "
+        "`uv tool install 'portkey-bridge[completion]'`."
+    ) from error
 
 #: What the shell offers for an argument, by its metavar. Tools are asked for when the key is pressed.
 OFFERS: dict[str, Any] = {
