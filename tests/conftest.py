@@ -78,6 +78,19 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
+def descriptors_beyond_1024() -> Iterator[None]:
+    """Make every descriptor that is opened in the test one that `select.select` refuses."""
+    resource = pytest.importorskip("resource", reason="Windows counts its sockets otherwise")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    yield
+    for number in opened:
+        os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Give a function that runs the command line to its end in an empty folder."""
 

@@ -133,9 +133,18 @@ def talk(tmp_path: Path) -> Talk:
     return Talk(tmp_path)
 
 
-def without_a_server(talk: Talk, messages: Sequence[Any], *options: str) -> list[bytes]:
+#: Leaves only descriptors above 1,024 to what follows.
+MANY_DESCRIPTORS = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+for _ in range(1100):
+    os.open(os.devnull, os.O_RDONLY)
+"""
+
+
+def without_a_server(talk: Talk, messages: Sequence[Any], *options: str, before: str = "") -> list[bytes]:
     """Give what is answered out of the cache alone; a call, which needs a server, ends it."""
-    with talk.start(*options, command=[sys.executable, "-c", WITHOUT_A_SERVER]) as process:
+    with talk.start(*options, command=[sys.executable, "-c", before + WITHOUT_A_SERVER]) as process:
         content = b"".join(json.dumps(message).encode() + b"\n" for message in [*messages, CALL])
         answers, handed_over = process.communicate(content, timeout=60)
     assert handed_over.splitlines()[-1:] in ([json.dumps(CALL).encode()], [])
@@ -203,6 +212,12 @@ def test_a_session_goes_on_behind_its_opening(talk: Talk) -> None:
     plain = talk.say([*OPENING, CALL, request("ping", 10)])
     assert talk.say([*OPENING, CALL, request("ping", 10)]) == plain
     assert json.loads(plain[2])["result"]["isError"] is False
+
+
+def test_the_cache_answers_under_any_descriptor(talk: Talk) -> None:
+    """A client may hand on many open files; the answers are the same."""
+    first = talk.say(OPENING)
+    assert without_a_server(talk, OPENING, before=MANY_DESCRIPTORS) == first
 
 
 @pytest.mark.parametrize("pieces", [0, 1, 7])

@@ -85,6 +85,16 @@ def _read_all(reading: int) -> bytes:
         return file.read()
 
 
+@pytest.mark.usefixtures("descriptors_beyond_1024")
+async def test_pipes_may_have_any_number() -> None:
+    """A line crosses a pipe whose descriptors are above 1,024, as in a program that holds many files open."""
+    reading, writing = os.pipe()
+    await Writer(writing).write("line\n")
+    os.close(writing)
+    assert [line async for line in Lines(reading)] == ["line\n"]
+    os.close(reading)
+
+
 async def test_nobody_there_to_read_is_an_error(pipe: tuple[int, int]) -> None:
     """A pipe without a reader breaks, and does not wait for ever."""
     reading, writing = os.pipe()

@@ -1,9 +1,10 @@
 """Direct connections: h11 implements HTTP/1.1, and the event loop itself carries the bytes.
 
 httpx's own connections support any event loop, threads and HTTP/2, and check for all of that at each request: an
-exchange takes two to four times the CPU (docs/performance.md). They still carry what goes through a proxy. aiohttp
-costs as little as this module, but loses answers that matter: a refusal that arrives before the request was sent
-completely, and an answer with more bytes than announced; and it has no time limit for sending.
+exchange takes two to five times the CPU (docs/performance.md). They still carry what goes through a proxy. aiohttp
+costs as little as this module, but changes requests: the target `/x?` becomes `/x`, and a header that is repeated in
+another case is lost. It also takes what a server sends unasked on an idle connection for the answer to the next
+request, refuses an answer with more bytes than announced, and has no time limit for sending.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import selectors
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import Any, cast
 
 import h11
@@ -191,8 +191,11 @@ class _Connection(asyncio.Protocol):
 
     async def exchange(self, request: httpx.Request) -> h11.Response | h11.InformationalResponse:
         """Send the request, and give the head of its answer. Raises httpx.TransportError."""
-        with suppress(httpx.WriteError):  # the answer may have come before the request was whole
+        try:
             await self._send(request)
+        except (httpx.WriteError, httpx.WriteTimeout):  # the answer may have come before the request was complete
+            if not self._arrived and not self._lost:
+                raise
         while not isinstance(head := await self.next_event(), h11.Response):
             if isinstance(head, h11.InformationalResponse) and head.status_code == 101:
                 break

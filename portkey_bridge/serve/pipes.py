@@ -79,6 +79,8 @@ class Writer:
     def __init__(self, descriptor: int, said: Callable[[str], bool] = lambda _: True) -> None:
         self._descriptor = descriptor
         self._said = said
+        self._room = select.poll()  # select refuses descriptors from 1,024 on
+        self._room.register(descriptor, select.POLLOUT)
 
     async def write(self, text: str) -> None:
         """Write the text, and wait where nobody reads. Nothing is written that `said` takes for said already."""
@@ -86,7 +88,7 @@ class Writer:
             return
         loop, rest = asyncio.get_running_loop(), memoryview(text.encode())
         while rest:
-            if not select.select((), (self._descriptor,), (), 0)[1]:
+            if not self._room.poll(0):
                 await _ready(loop.add_writer, loop.remove_writer, self._descriptor)
             rest = rest[os.write(self._descriptor, rest[:READY]) :]
 

@@ -265,8 +265,10 @@ class Opening:
         self._thread.start()
 
     def _read(self) -> None:
-        begun = b""
-        while len(begun) < LONGEST and self._wake[0] not in select.select([0, self._wake[0]], [], [])[0]:
+        begun, arrivals = b"", select.poll()  # select refuses descriptors from 1,024 on
+        for number in (0, self._wake[0]):
+            arrivals.register(number, select.POLLIN)
+        while len(begun) < LONGEST and self._wake[0] not in dict(arrivals.poll()):
             chunk = os.read(0, CHUNK)
             if not chunk:
                 break
@@ -302,10 +304,11 @@ def are_pipes() -> bool:
 
 def _write(content: bytes) -> None:
     """Write to stdout, whether it blocks or not. That nobody reads any more is for the server to find."""
-    rest = memoryview(content)
+    rest, room = memoryview(content), select.poll()
+    room.register(1, select.POLLOUT)
     with suppress(OSError):
         while rest:
-            select.select([], [1], [])
+            room.poll()
             rest = rest[os.write(1, rest) :]
 
 
