@@ -355,6 +355,21 @@ def test_without_a_place_to_keep_anything_it_serves_all_the_same(talk: Talk) -> 
     assert talk.say(OPENING) == listed
 
 
+@pytest.mark.parametrize(
+    ("options", "env"), [(["--no-cache"], {}), ([], {"OPEN_MCP_CACHE": "0"})], ids=["option", "variable"]
+)
+def test_without_the_cache_nothing_is_read_or_written(talk: Talk, options: list[str], env: dict[str, str]) -> None:
+    """With the switch, the folder stays as it is: no entry is used, and none is written, touched or removed."""
+    cached = talk.say(OPENING)
+    folder = talk.folder / "cache"
+    for entry in talk.entries():
+        os.utime(entry, (1, 1))
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    talk.env |= env
+    assert talk.say(OPENING, *options) == cached
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
 def test_settings_that_other_variables_decide_are_not_kept(talk: Talk) -> None:
     """A .env that takes values from the environment proves nothing about the next start."""
     (talk.folder / ".env").write_text("OPEN_MCP_TOOLS=${WHICH}\n")
