@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +44,33 @@ Connect = Callable[..., AbstractAsyncContextManager[Client[StdioTransport]]]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+#: Variables that are read while Python starts or the program is imported, so that no forked child could have others.
+EARLY = ("PYTHON", "FASTMCP_", "MCP_", "LANG", "LC_", "COVERAGE_", "COV_")
+
+
+def program(*arguments: str, env: Mapping[str, str]) -> list[str]:
+    """Return the command of a child process that is the program, in an environment that may be that of a forked one."""
+    early, usual = ({name: env[name] for name in env if name.startswith(EARLY)} for env in (env, BARE))
+    if sys.platform != "linux" or early != usual or any(name.startswith("COV") for name in usual):
+        return [sys.executable, "-m", "portkey_bridge", *arguments]
+    return [sys.executable, "-S", "-E", FORKSERVER, "run", _socket(), *arguments]
+
+
+FORKSERVER = str(ROOT / "tests" / "forkserver.py")
+
+
+@cache
+def _socket() -> str:
+    """Return the socket of the process that forks, which is started now and ends with the tests."""
+    path = f"{_CACHE.name}/socket"
+    command = [sys.executable, "-P", FORKSERVER, "serve", path]
+    process = subprocess.Popen(command, env=BARE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    atexit.register(process.kill)
+    assert process.stdout
+    assert process.stdout.readline() == b"ready\n"
+    return path
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio, as FastMCP does."""
@@ -54,9 +82,10 @@ def run(tmp_path: Path) -> Run:
     """Give a function that runs the command line to its end in an empty folder."""
 
     def run(*arguments: str, env: Mapping[str, str] = {}, stdin: str = "", cwd: Path = tmp_path) -> Any:
+        environ = {**BARE, **env}
         return subprocess.run(
-            [sys.executable, "-m", "portkey_bridge", *arguments],
-            env={**BARE, **env},
+            program(*arguments, env=environ),
+            env=environ,
             cwd=cwd,
             input=stdin,
             capture_output=True,
@@ -74,10 +103,12 @@ async def connected(
     *arguments: str, env: Mapping[str, str] = {}, cwd: Path | None = None, log_file: Path | None = None
 ) -> AsyncIterator[Client[StdioTransport]]:
     """Give a real MCP client of the program, which runs as a child process over stdio; stderr goes to `log_file`."""
+    environ = {**BARE, **env}
+    command, *rest = program(*arguments, env=environ)
     transport = StdioTransport(
-        sys.executable,
-        ["-m", "portkey_bridge", *arguments],
-        env={**BARE, **env},
+        command,
+        rest,
+        env=environ,
         cwd=str(cwd or ROOT / "tests"),
         log_file=log_file,
         keep_alive=False,  # the process ends with the session, before the event loop does

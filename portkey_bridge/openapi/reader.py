@@ -24,6 +24,7 @@ from portkey_bridge.openapi.model import (
     Server,
     Skipped,
 )
+from portkey_bridge.openapi.path_templates import PathTemplate, read_template
 from portkey_bridge.openapi.pointers import encode, follow
 from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.settings import SERVER, as_variable
@@ -58,10 +59,6 @@ CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
 
 #: Names of methods and of header fields (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-
-#: What other templates have around the name of a variable (RFC 6570 section 2.4; API gateways).
-MODIFIERS = "+*#/;&? "
 
 
 #: What can be nothing but a host, though by the letter it is a relative URL.
@@ -147,7 +144,7 @@ class _Reader:
                 raise DocumentError("/paths", f"more than {MAX_OPERATIONS:,} operations", "Split the document.")
 
     def item(self, path: str, value: Any) -> dict[str, Any]:
-        """Return a path item; what stands beside its `$ref` goes before what it refers to (OpenAPI 3.2 section 4.9.1)."""
+        """Return a path item; fields beside its `$ref` override those that it refers to (OpenAPI 3.2 section 4.9.1)."""
         if not path.isprintable() or not path.startswith("/"):
             raise DocumentError("the path", "starts with no slash or has control characters", "Correct it.")
         target = self.follow(value, "the path item")
@@ -167,15 +164,16 @@ class _Reader:
             raise DocumentError("the method", "is no token of HTTP", "Correct its name.")
         where = f"{method} {item.path}"
         self.callbacks += len(_mapping(operation.get("callbacks")))
+        path, parameters = self.all_parameters(item, operation, where)
         return Operation(
             method=method,
-            path=item.path,
+            path=path,
             operation_id=_text(operation.get("operationId")).strip() or None,
             summary=_text(operation.get("summary")).strip(),
             description=_text(operation.get("description")).strip(),
             tags=tuple(_text(tag) for tag in _list(operation.get("tags"))),
             deprecated=_is_true(operation.get("deprecated")),
-            parameters=self.all_parameters(item, operation, where),
+            parameters=parameters,
             request_body=self.request_body(operation.get("requestBody"), where),
             responses=self.responses(operation.get("responses")),
             security=self.operation_security(operation.get("security"), where),
@@ -183,42 +181,58 @@ class _Reader:
             path_item=item,
         )
 
-    def all_parameters(self, item: PathItem, operation: dict[str, Any], where: str) -> tuple[Parameter, ...]:
-        """Return the path's parameters and the operation's own, which go before, as the path template needs them."""
+    def all_parameters(
+        self, item: PathItem, operation: dict[str, Any], where: str
+    ) -> tuple[str, tuple[Parameter, ...]]:
+        """Return the path in OpenAPI's syntax, and all parameters; the operation's own replace those of the path item."""
         inherited = {parameter.place: parameter for parameter in item.parameters}
         own = {parameter.place: parameter for parameter in self.parameters(operation, where)}
         declared = tuple((inherited | own).values())
         if len(declared) > MAX_PARAMETERS:
             raise DocumentError("the operation", f"has more than {MAX_PARAMETERS:,} parameters", "Reduce them.")
-        return tuple(self.as_in_template(declared, item.path, where))
+        in_path = [parameter.name for parameter in declared if parameter.location == "path"]
+        template = read_template(item.path, in_path)
+        return template.path, tuple(self.as_in_template(declared, template, item.path, where))
 
-    def as_in_template(self, declared: Sequence[Parameter], path: str, where: str) -> Iterator[Parameter]:
-        """Leave out path parameters that have no place in the path, and declare those that nobody did.
+    def as_in_template(
+        self, declared: Sequence[Parameter], template: PathTemplate, path: str, where: str
+    ) -> Iterator[Parameter]:
+        """Drop path parameters that are not in the path, and declare variables that no parameter is declared for.
 
-        A path may hold a query, against the rules. What that names can be declared as what it is.
+        A path may contain a query, against the rules. A variable in it can be declared as a query parameter.
         """
-        before_query, _, query = path.partition("#")[0].partition("?")
+        before_query, _, query = template.path.partition("#")[0].partition("?")
         in_query = {parameter.name for parameter in declared if parameter.location == "query"}
         missing = dict.fromkeys(VARIABLE.findall(before_query))
         missing |= {name: None for name in VARIABLE.findall(query) if name not in in_query}
+        listed = dict.fromkeys(name for name in template.query if name not in in_query)
         for parameter in declared:
+            variable = template.names.get(parameter.name)
             if parameter.location != "path":
                 yield parameter
-            elif variable := self.variable(parameter, missing, where):
+            elif variable is not None and variable in missing:
                 del missing[variable]
-                yield parameter if variable == parameter.name else replace(parameter, name=variable)
+                yield self.as_written(parameter, variable, template, path, where)
+            elif parameter.name in listed:
+                del listed[parameter.name]
+                self.repairs.add(f"the path lists the parameter {summarize(parameter.name)} as a query", where)
+                yield replace(parameter, location="query", style="form", required=False)
+            else:
+                self.repairs.add(f"the path has no place for the parameter {summarize(parameter.name)}", where)
+        for name in listed:
+            yield self.parameter({"name": name, "in": "query", "schema": {"type": "string"}}, where)
         for name in missing:
             self.repairs.add(f"nobody declares the parameter {{{summarize(name)}}}; it is a required string", where)
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
 
-    def variable(self, parameter: Parameter, variables: Iterable[str], where: str) -> str | None:
-        """Return the variable of the path that a parameter is for, as `{proxy+}` or `{+path}` of other templates, too."""
-        if parameter.name in variables:
-            return parameter.name
-        meant = next((name for name in variables if name.strip(MODIFIERS) == parameter.name), None)
-        written = f"writes {{{summarize(meant)}}}" if meant else "has no place"
-        self.repairs.add(f"the path {written} for the parameter {summarize(parameter.name)}", where)
-        return meant
+    def as_written(
+        self, parameter: Parameter, variable: str, template: PathTemplate, path: str, where: str
+    ) -> Parameter:
+        """Return a path parameter under the name of its variable, in the style that the path asks for."""
+        style = template.styles.get(variable, parameter.style)
+        if f"{{{parameter.name}}}" not in path:
+            self.repairs.add(f"the path writes the parameter {summarize(parameter.name)} in another syntax", where)
+        return replace(parameter, name=variable, style=style)
 
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         read: dict[Place, Parameter] = {}

@@ -283,13 +283,16 @@ class _Writer:
 
 
 def _filled(template: str, written: Mapping[str, str]) -> str:
-    """Fill the variables of a part of a path template."""
-    return VARIABLE.sub(lambda match: written.get(match[1], match[0]), _escaped(template))
+    """Fill the variables of a part of a path template. Names are matched before anything is encoded."""
+    literals_and_names = enumerate(VARIABLE.split(template))
+    return "".join(
+        written.get(text, _escaped(f"{{{text}}}")) if at % 2 else _escaped(text) for at, text in literals_and_names
+    )
 
 
-@lru_cache(maxsize=1024)  # as each call of an operation has it
-def _escaped(template: str) -> str:
-    return quote(template, safe=TEMPLATE_SAFE)
+@lru_cache(maxsize=1024)  # every call of an operation needs the same ones
+def _escaped(literal: str) -> str:
+    return quote(literal, safe=TEMPLATE_SAFE)
 
 
 def _header_value(text: str) -> bytes:
