@@ -27,13 +27,13 @@ from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings import OPTIONS, read_settings
 from portkey_bridge.text import printable
 
-DESCRIPTION = "Serves an API that has an OpenAPI document as tools of the Model Context Protocol, over stdio."
+DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, served over stdio."
 
 EPILOG = """examples:
   portkey-bridge demo                     see it work, without a key or a network
   portkey-bridge add cursor --env X_PORTKEY_API_KEY
                                           set it up in a client (list names them)
-  portkey-bridge doctor                   see whether everything is in place
+  portkey-bridge doctor                   diagnose problems
   portkey-bridge tools --grep prompt      look for a tool
   portkey-bridge call listmodels          call one from the shell
   portkey-bridge                          serve the Portkey API to a client
@@ -42,9 +42,9 @@ EPILOG = """examples:
 
 exit codes:
   0  done
-  1  the command found something wrong
-  2  something to mend: an option, a variable, the document
-  130  interrupted, 141  the reader of the output went away
+  1  the command found a problem
+  2  invalid option, variable or document
+  130  interrupted, 141  the reader of the output closed it
 """
 
 #: The heading of the options that decide what is served and how.
@@ -157,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(SETTINGS, "Each but --env-file has a variable, which it wins over.")
+    group = parser.add_argument_group(SETTINGS, "Every option except --env-file overrides an environment variable.")
     for option in OPTIONS:
         text = f"{option.help} ({option.variable}{'=0' if option.default is True else ''})"
         if option.metavar is None:
