@@ -618,3 +618,36 @@ def test_accept_follows_from_the_declared_answers() -> None:
         headers[name] = value.decode()
     assert headers["accept"] == "image/png, application/json, application/problem+json, */*;q=0.1"
     assert headers["user-agent"].startswith("portkey-bridge/")
+
+
+READ_ONLY = {"type": "string", "readOnly": True}
+LOCATIONS = [("id", "path"), ("q", "query"), ("X-H", "header")]
+
+
+@pytest.mark.parametrize("schema", [READ_ONLY, {"allOf": [READ_ONLY]}, {"$ref": "#/components/schemas/Id"}])
+async def test_read_only_at_the_top_of_a_parameter_or_body_means_nothing(
+    recorder: Recorder, schema: dict[str, Any]
+) -> None:
+    """`readOnly` says something of properties (OpenAPI 3.0.4, 4.7.24.2): parameters and whole bodies are sent."""
+    root = operation(
+        path="/x/{id}",
+        parameters=[{"name": name, "in": location, "required": True, "schema": schema} for name, location in LOCATIONS],
+        requestBody={"required": True, "content": {"text/plain": {"schema": schema}}},
+    )
+    root["components"] = {"schemas": {"Id": READ_ONLY}}
+    request = await sent(recorder, root, {"id": "1", "q": "2", "X-H": "3", "body": "4"})
+    assert (request.target, request.header("x-h"), request.body) == ("/x/1?q=2", "3", b"4")
+
+
+@pytest.mark.parametrize("required", [[], ["kind"]])
+async def test_a_property_that_one_part_of_all_of_has_as_writable_is_offered(
+    recorder: Recorder, required: list[str]
+) -> None:
+    """What is `readOnly` in one part of an `allOf`, and declared as writable by another, may be sent or left out."""
+    first = {"type": "object", "properties": {"kind": READ_ONLY, "id": READ_ONLY}}
+    second = {"properties": {"kind": {"type": "string"}}, "required": required}
+    root = body("application/json", {"type": "object", "properties": {"tag": {"allOf": [first, second]}}})
+    request = await sent(recorder, root, {"tag": {"kind": "a"}})
+    assert json.loads(request.body) == {"tag": {"kind": "a"}}
+    recorder.requests.clear()
+    assert json.loads((await sent(recorder, root, {"tag": {}})).body) == {"tag": {}}

@@ -162,9 +162,17 @@ class _Reader:
     def of_parameter(self, parameter: Parameter) -> Binding:
         is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
         required = parameter.required and not is_replaced
-        schema = self.or_empty(parameter.schema) if parameter.allow_empty_value else parameter.schema
+        schema = self.writable(parameter.schema)
+        if parameter.allow_empty_value:
+            schema = self.or_empty(schema)
         described = _described(schema, parameter.description)
         return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)
+
+    def writable(self, schema: Schema) -> Schema:
+        """Return the schema without `readOnly`, which means something for properties only (OpenAPI 3.0.4, 4.7.24.2)."""
+        if not self.shapes.is_hidden(schema):
+            return schema
+        return {keyword: value for keyword, value in self.shapes(schema).items() if keyword != "readOnly"}
 
     def or_empty(self, schema: Schema) -> Schema:
         """Let a schema accept the empty string, too (OpenAPI 3.2 section 4.12.2.1, `allowEmptyValue`)."""
@@ -174,7 +182,7 @@ class _Reader:
 
     def of_body(self, body: RequestBody, media_type: MediaType, shape: Shape | None) -> Iterator[Binding]:
         if shape is None:
-            schema = _described(media_type.schema, body.description)
+            schema = _described(self.writable(media_type.schema), body.description)
             yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
             return
         required = frozenset(shape.get("required", ()) if body.required else ())
