@@ -74,7 +74,7 @@ BOMB = gzip.compress(bytes(50_000_000))
 ANSWERS = {
     "ok": whole(b'{"ok": null, "n": 123456789012345678901234567890}', x_request_id="r-1"),
     "picture": whole(b"\x89PNG", media_type="image/png"),
-    "sound": whole(b"ID3", media_type="audio/mpeg"),
+    "sound": whole(b"ID3\4\0", media_type="audio/mpeg"),
     "large_list": whole(json.dumps(LIST).encode()),
     "lines": chunked("application/x-ndjson", b'{"a": 1}\n{"a":', b" 2}\n") + LAST_CHUNK,
     "completion": whole(json.dumps(COMPLETION).encode()),
@@ -90,6 +90,9 @@ ANSWERS = {
     "invalid_headers": whole(b"words", 200, PLAIN, link="<\xe9>", x_request_id="\xff"),
     "invalid_utf8": whole(b"caf\xe9", 200, "text/plain; charset=utf-8"),
     "no_json": whole(b"<html>maintenance</html>"),
+    "to_dead_end": whole(b"", 307, location="http://127.0.0.1:1/nobody"),
+    "to_no_name": whole(b"", 307, location="http://name.invalid/nobody"),
+    "to_no_port": whole(b"", 307, location="http://127.0.0.1:99999/"),
     "in_circles": whole(b"", 307, location="/in_circles"),
     "refused_for_long": whole(b'{"error": "slow down"}', 429, retry_after="86400"),
     "unauthorized": whole(f'{{"error": "wrong key: {MARKER}"}}'.encode(), 401),

@@ -155,6 +155,12 @@ NOT_FOLLOWED = [
     ("GET", 302, "https://user:word@elsewhere.example.com/"),
     ("GET", 302, f"https://elsewhere.example.com/?key={SECRET}"),
     ("GET", 302, "https://elsewhere.example.com:port/"),
+    *(
+        ("GET", 302, f"{scheme}://{host}/")
+        for scheme in ("http", "https")
+        for host in ("a:99999", "a:-1", "a..b", ".", "xn--a", f"{'a' * 64}.example.com", "[::1")
+    ),
+    ("GET", 302, "/" + "a" * 70_000),
     ("GET", 304, "/other"),
     ("GET", 200, "/other"),
 ]

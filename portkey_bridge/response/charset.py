@@ -51,8 +51,18 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _is_text(body: bytes) -> bool:
-    return not CONTROL.search(body) and _is_utf8(body)
+def _is_text(answer: Answer) -> bool:
+    """Check whether the bytes of a body are text: in a charset that it is marked or declared with, or in UTF-8.
+
+    The last character may be cut if the response broke off.
+    """
+    marked = next((charset for mark, charset in BYTE_ORDER_MARKS if answer.body.startswith(mark)), None)
+    for charset in filter(None, (marked, answer.charset, "utf-8")):
+        with suppress(LookupError, ValueError):
+            whole = codecs.getincrementaldecoder(_known(charset))().decode(answer.body, not answer.problem)
+            if not CONTROL.search(whole.encode("utf-8", "replace")):
+                return True
+    return False
 
 
 def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
