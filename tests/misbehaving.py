@@ -99,6 +99,12 @@ ANSWERS = {
     "echo_in_events": chunked(EVENTS, f"data: {MARKER}\n\n".encode()) + LAST_CHUNK,
     "echo_in_utf_16": whole(MARKER.encode("utf-16"), 200, "text/plain; charset=utf-16"),
     "echo_in_picture": whole(b"\x89PNG" + MARKER.encode(), media_type="image/png"),
+    "echo_in_ebcdic": whole(MARKER.encode("cp037"), 200, "text/plain; charset=cp037"),
+    "echo_in_json_escapes": whole(
+        json.dumps({"key": "".join(f"#{ord(each):04X}" for each in MARKER)}).encode().replace(b"#", b"\\u")
+    ),
+    "echo_in_html": whole("".join(f"&#x{ord(each):x};" for each in MARKER).encode(), 200, "text/html"),
+    "echo_in_reason": whole(b"{}").replace(b"200 Whatever", f"299 {MARKER}".encode()),
     "no_events": chunked(EVENTS, b'{"error": "no such model"}') + LAST_CHUNK,
     "undeclared_events": whole(SOME_EVENT + piece("stop")),
     "cut_event": chunked(EVENTS, SOME_EVENT + b'data: {"id": "c'),

@@ -139,7 +139,8 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
     for encoded, name in basic.items():
         shown = shown.replace(encoded, f"base64(${name})")
         pasted = pasted.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
-    print(f"{shown}\n\n{pasted}")
+    login = httpx.URL(url).userinfo.decode()
+    print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
     return 0
 
 

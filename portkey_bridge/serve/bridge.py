@@ -28,6 +28,7 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.events import READERS, is_event_stream, server_sent_events
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer, error_result
@@ -167,9 +168,12 @@ class Bridge:
 
     def _redacted(self, answer: Answer) -> Answer:
         headers = httpx.Headers(
-            [(name.encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
+            [(self.redact(name).encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
         )
-        return replace(answer, headers=headers, body=self.redact.body(answer.body), problem=self.redact(answer.problem))
+        answer = replace(
+            answer, phrase=self.redact(answer.phrase), headers=headers, problem=self.redact(answer.problem)
+        )
+        return redacted_text(replace(answer, body=self.redact.body(answer.body)), self.redact)
 
     def _hints(self, tool: Tool, answer: Answer) -> list[str]:
         """Return hints from the document: what the status means there, and which credentials the operation takes."""
