@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import suppress
 from email.message import Message
@@ -657,3 +658,18 @@ async def test_a_url_of_any_length_is_a_clear_refusal(recorder: Recorder) -> Non
     """A query beyond what a client or server takes is refused with its length, also where it is only shown."""
     root = operation("get", parameters=[{"name": "q", "in": "query", "schema": {"type": "string"}}])
     assert "characters, more than a server takes" in await refused(recorder, root, {"q": "x" * 70_000})
+
+
+async def test_a_slow_check_blocks_no_other_call(recorder: Recorder) -> None:
+    """While the patterns of one call are matched, others are answered; the call itself is sent, not refused."""
+    slow = {"allOf": [{"pattern": f"^(a+)+(b|a)*(a|a)*{number}$"} for number in range(100)]}
+    content = {"application/json": {"schema": {"type": "object", "properties": {"x": {"type": "string", **slow}}}}}
+    slowly = {"operationId": "slowly", "responses": {}, "requestBody": {"content": content}}
+    root = document({"/slow": {"post": slowly}, "/fast": {"get": {"operationId": "fast", "responses": {}}}})
+    async with served(root, Settings(base_url=recorder.url)) as client:
+        waiting = asyncio.create_task(client.call_tool("slowly", {"x": "a" * 40}))
+        for _ in range(5):
+            await client.call_tool("fast", {})
+        assert not waiting.done()
+        assert not (await waiting).is_error
+    assert [request.target for request in recorder.requests] == [*["/fast"] * 5, "/slow"]

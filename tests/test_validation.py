@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from portkey_bridge.document.parse import Document
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.validation import Validation
 from tests.schemas import COMPONENTS, LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref
@@ -315,3 +317,54 @@ def test_arguments_nested_too_deeply_are_refused() -> None:
     for _ in range(2000):
         value = {"a": "x", "b": [value]}
     assert violations(ref("Tree"), value) == ["(arguments): is nested too deeply to be checked"]
+
+
+#: Values and whether they count as equal items.
+EQUAL = [
+    ([1, 1.0], True),
+    ([1, True], False),
+    ([0, False], False),
+    ([None, None], True),
+    ([{"a": 1, "b": [2]}, {"b": [2.0], "a": 1}], True),
+    ([{"a": 1}, {"a": True}], False),
+    ([[], {}], False),
+    (["1", 1], False),
+]
+
+
+@pytest.mark.parametrize(("items", "equal"), EQUAL, ids=str)
+def test_equal_items_are_equal_as_in_json(items: list[Any], equal: bool) -> None:
+    """Numbers are equal by their value, and nothing is equal to a value of another type."""
+    assert bool(violations({"uniqueItems": True}, items)) is equal
+    assert judge({"uniqueItems": True}).is_valid(items) is not equal
+
+
+SLOW = [f"^(a+)+(b|a)*(a|a)*{number}$" for number in range(100)]
+
+#: Schemas and values whose check would take many seconds or for ever.
+SLOW_CHECKS = [
+    pytest.param({"patternProperties": dict.fromkeys(SLOW, {})}, {"a" * 40: 1}, id="names"),
+    pytest.param({"allOf": [{"pattern": each} for each in SLOW]}, "a" * 40, id="patterns"),
+    pytest.param({"items": {"allOf": [{"pattern": each} for each in SLOW]}}, ["a" * 40] * 9, id="patterns of items"),
+    pytest.param(
+        {"patternProperties": dict.fromkeys(SLOW, {}), "unevaluatedProperties": False}, {"a" * 40: 1}, id="unevaluated"
+    ),
+    pytest.param({"items": {"items": {"items": {"type": "integer"}}}}, [[[1] * 200] * 200] * 200, id="many items"),
+]
+
+
+@pytest.mark.parametrize(("schema", "value"), SLOW_CHECKS)
+def test_all_checks_of_a_call_are_bounded_together(schema: dict[str, Any], value: Any) -> None:
+    """A check ends soon after its time is over, whatever it is made of."""
+    began = monotonic()
+    with pytest.raises(OutOfTime), within(0.3):
+        violations(schema, value)
+    assert monotonic() - began < 3
+
+
+def test_two_thousand_objects_are_compared_at_once() -> None:
+    """Unique items are found in linear time."""
+    objects = [{"name": "x" * 20, "number": number, "more": {"list": [number]}} for number in range(20_000)]
+    with within(10):
+        assert violations({"uniqueItems": True}, objects) == []
+        assert violations({"uniqueItems": True}, [*objects, objects[7]])

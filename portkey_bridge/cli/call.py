@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from portkey_bridge.request.multipart import Part
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.uploads import Upload
 from portkey_bridge.request.writer import Written, write_request
-from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.schema.deadline import OutOfTime, within
+from portkey_bridge.serve.bridge import PATIENT, Bridge, validate_patiently
 from portkey_bridge.serve.server import build_bridge
 from portkey_bridge.tools.catalog import Tool, find_tool
 
@@ -93,7 +95,9 @@ def _value(name: str, text: str, tool: Tool) -> Any:
         value = json.loads(text)
     except ValueError:
         return text
-    as_text = [violation.pointer for violation in tool.arguments.violations({name: text})]
+    as_text: list[str] = []
+    with suppress(OutOfTime), within(PATIENT):
+        as_text.extend(violation.pointer for violation in tool.arguments.violations({name: text}))
     return value if f"/{name}" in as_text or isinstance(value, dict | list) else text
 
 
@@ -125,7 +129,7 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
     names = [name for name in tool.variables if name in bridge.secrets] or _first_alternative(tool)
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
-        tool.validate(arguments)
+        validate_patiently(tool, arguments)
         url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
         sent = credentials(tool.operation.security, stand_ins)
         written = write_request(tool.name, tool.operation, tool.bind(arguments), sent, url, bridge.sources)

@@ -8,8 +8,8 @@ from functools import partial
 
 import httpx
 
-#: Bytes that one step of decompression gives at most.
-PIECE = 65_536
+#: Most bytes that one step of decompression takes, and returns.
+STEP, PIECE = 4096, 65_536
 
 
 class _Identity:
@@ -30,20 +30,26 @@ class _Inflate:
     def __init__(self, *, bare: bool = False) -> None:
         self._bare = bare
         self._inflater: zlib._Decompress | None = None
+        self._ended = False
 
     @property
     def complete(self) -> bool:
         return self._inflater is None or self._inflater.eof
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        for at in range(0, len(chunk), STEP):  # each member of gzip leaves a copy of the rest
+            yield from self._decompress(chunk[at : at + STEP])
+
+    def _decompress(self, chunk: bytes) -> Iterator[bytes]:
         piece = b""
-        while chunk or len(piece) == PIECE:
+        while not self._ended and (chunk or len(piece) == PIECE):
             if self._inflater is None:
                 self._inflater = self._fresh(chunk[0])
             elif self._inflater.eof and chunk and chunk[0] == GZIP:
                 self._inflater = self._fresh(chunk[0])  # gzip may have several members (RFC 1952 section 2.2)
             elif self._inflater.eof:
-                return  # what stands behind the end is no part of the body
+                self._ended = bool(chunk)  # other bytes after the end are not part of the body
+                return
             try:
                 piece = self._inflater.decompress(chunk, PIECE)
             except zlib.error as error:

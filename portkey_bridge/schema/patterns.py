@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from portkey_bridge.errors import likely
+from portkey_bridge.schema.deadline import remaining
 
 Errors = Iterator[ValidationError]
 
@@ -37,7 +38,7 @@ class Patterns:
             "pattern": self._pattern,
             "patternProperties": self._pattern_properties,
             "additionalProperties": self._additional_properties,
-            "unevaluatedProperties": unless_it_fails(Draft202012Validator.VALIDATORS["unevaluatedProperties"]),
+            "unevaluatedProperties": self._unevaluated_properties,
         }
 
     def _pattern(self, validator: Any, pattern: str, value: Any, schema: Any) -> Errors:
@@ -60,15 +61,40 @@ class Patterns:
             else:
                 yield from validator.descend(value[name], below, path=name)
 
+    def _unevaluated_properties(self, validator: Any, below: Any, value: Any, schema: Any) -> Errors:
+        """`unevaluatedProperties`, which the library matches without a bound in time: not by patterns that need one."""
+        names = value if isinstance(value, dict) else ()
+        if all(self._matches(each, name) is not None for each in _patterns_in(schema) for name in names):
+            yield from unless_it_fails(Draft202012Validator.VALIDATORS["unevaluatedProperties"])(
+                validator, below, value, schema
+            )
+
     def _matches(self, pattern: str, text: str) -> bool | None:
         """Check whether a pattern occurs in the text; None for a pattern that cannot be used."""
         if pattern in self._unusable:
             return None
         try:
-            return self._compiled(pattern).search(text, timeout=PATIENCE) is not None
-        except (regex.error, TimeoutError):
+            patience = min(PATIENCE, remaining())
+            return self._compiled(pattern).search(text, timeout=patience, concurrent=True) is not None
+        except TimeoutError:
+            remaining()  # a pattern that had less than its time may be usable
             self._unusable.add(pattern)
             return None
+        except regex.error:
+            self._unusable.add(pattern)
+            return None
+
+
+def _patterns_in(schema: Any) -> Iterator[str]:
+    """Yield the patterns of names in a schema and the schemas inside, up to references."""
+    waiting = [schema]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield from each.get("patternProperties", ())
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
 
 
 def unless_it_fails(keyword: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Any, Any, Any, Any], Errors]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -21,6 +22,7 @@ from referencing import Registry
 from portkey_bridge.errors import DanglingReference, Violation
 from portkey_bridge.openapi.model import Schema
 from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.schema.deadline import remaining
 from portkey_bridge.schema.patterns import Errors, Patterns, unless_it_fails
 from portkey_bridge.schema.shapes import Shapes
 
@@ -36,7 +38,7 @@ class Validation:
 
     def __init__(self, schema: Schema, shapes: Shapes) -> None:
         self._shapes = shapes
-        self._results: dict[tuple[int, int], list[ValidationError]] = {}
+        self._thread = _Thread()
         self._patterns = Patterns()
         validator: Any = extend(Draft202012Validator, self._keywords())  # type: ignore[no-untyped-call]
         # The explicit empty registry makes a reference to elsewhere an error instead of a download.
@@ -44,14 +46,12 @@ class Validation:
 
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
         """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
-        self._results.clear()
+        self._thread.results.clear()
         try:
-            errors = list(self._validator.iter_errors(value))
+            for error in self._validator.iter_errors(value):
+                yield from explain(error, place)
         except RecursionError:
             yield Violation(place([]), "is nested too deeply to be checked")
-            return
-        for error in errors:
-            yield from explain(error, place)
 
     def _keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
         """Return the keywords that mean something else here than in JSON Schema by the letter.
@@ -59,7 +59,7 @@ class Validation:
         Exactly one branch of `oneOf` must fit by the letter, but the branches of many documents overlap: at least one.
         """
         known = Draft202012Validator.VALIDATORS
-        return {
+        changed = {
             "$ref": self._reference,
             "$dynamicRef": lambda *_: (),
             "allOf": lambda validator, branches, value, schema: self._of_request(
@@ -71,7 +71,9 @@ class Validation:
             "properties": self._properties,
             **self._patterns.keywords,
             "unevaluatedItems": unless_it_fails(known["unevaluatedItems"]),
+            "uniqueItems": _unique_items,
         }
+        return {name: _in_time(keyword) for name, keyword in {**known, **changed}.items()}
 
     def _reference(self, validator: Any, reference: str, value: Any, schema: Any) -> Errors:
         """`$ref`, each target once a value: neither a circle nor a graph of references multiplies the work."""
@@ -80,12 +82,13 @@ class Validation:
         except DanglingReference:
             return
         key = (id(target), id(value))
-        if key in self._results:
-            yield from map(ValidationError.create_from, self._results[key])
+        results = self._thread.results
+        if key in results:
+            yield from map(ValidationError.create_from, results[key])
             return
-        self._results[key] = []
+        results[key] = []
         errors = list(self._of_request(validator.descend(value, target), schema))
-        self._results[key] = [ValidationError.create_from(error) for error in errors[:TOLD_AGAIN]]
+        results[key] = [ValidationError.create_from(error) for error in errors[:TOLD_AGAIN]]
         yield from errors
 
     def _required(self, validator: Any, required: list[str], value: Any, schema: Any) -> Errors:
@@ -115,6 +118,38 @@ class Validation:
             if _is_of_additional(error) and path[0] in self._shapes(schema).get("properties", ()):
                 continue
             yield error
+
+
+class _Thread(threading.local):
+    """The state of the check that a thread is running."""
+
+    def __init__(self) -> None:
+        self.results: dict[tuple[int, int], list[ValidationError]] = {}
+
+
+def _in_time(keyword: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Any, Any, Any, Any], Any]:
+    """Let a keyword raise OutOfTime before it begins."""
+
+    def check(validator: Any, keyword_value: Any, value: Any, schema: Any) -> Any:
+        remaining()
+        return keyword(validator, keyword_value, value, schema)
+
+    return check
+
+
+def _unique_items(validator: Any, unique: bool, value: Any, schema: Any) -> Errors:
+    """`uniqueItems` in linear time."""
+    if unique and isinstance(value, list) and len(set(map(_comparable, value))) < len(value):
+        yield ValidationError("has equal items")
+
+
+def _comparable(value: Any) -> Any:
+    """Return what is equal and hashable for equal JSON values: 1 and 1.0 are equal, 1 and true are not."""
+    if isinstance(value, dict):
+        return dict, frozenset((name, _comparable(each)) for name, each in value.items())
+    if isinstance(value, list):
+        return list, tuple(map(_comparable, value))
+    return isinstance(value, bool), value
 
 
 def _multiple_of(validator: Any, divisor: float, value: Any, schema: Any) -> Errors:

@@ -9,10 +9,12 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
+import anyio
 import httpx
 from fastmcp.tools.base import ToolResult
 
@@ -34,9 +36,13 @@ from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream
+from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.settings import Timeouts
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
+
+#: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
+QUICK, PATIENT = 0.02, 2.0
 
 #: Exceptions that an exchange may fail with.
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
@@ -95,7 +101,7 @@ class Bridge:
             )
 
     async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report) -> ToolResult:
-        tool.validate(arguments)
+        await _validate(tool, arguments)
         bound = tool.bind(arguments)
         filled = {
             binding.parameter.place for binding, value in bound.parameters if binding.parameter and value is not None
@@ -198,6 +204,24 @@ class Bridge:
             f"The request carried {' and '.join(sent)}: check the value, and what it permits." if sent else "",
             f"Not set, and also taken: {', '.join(missing)}." if missing else "",
         ]
+
+
+async def _validate(tool: Tool, arguments: Mapping[str, Any]) -> None:
+    """Check arguments: the usual ones at once, others in a thread, so that other calls are answered meanwhile.
+
+    What cannot be checked in time is left to the API. Raises ArgumentsError.
+    """
+    try:
+        with within(QUICK):
+            tool.validate(arguments)
+    except OutOfTime:
+        await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
+
+
+def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> None:
+    """Check arguments for as long as it may take. Raises ArgumentsError."""
+    with suppress(OutOfTime), within(PATIENT):
+        tool.validate(arguments)
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:

@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from portkey_bridge.credentials.variables import variables
-from portkey_bridge.errors import ArgumentsError, SettingsError
+from portkey_bridge.errors import ArgumentsError, SettingsError, Violation
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.argument_reader import read_arguments
 from portkey_bridge.request.arguments import Arguments, Bound
+from portkey_bridge.schema.deadline import OutOfTime
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
@@ -96,8 +97,14 @@ class Tool:
         return any(tag.lower() in tags for tag in self.operation.tags)
 
     def validate(self, arguments: Mapping[str, Any]) -> None:
-        """Check the arguments against the full schema. Raises ArgumentsError with every violation."""
-        violations = list(self.arguments.violations(arguments))
+        """Check the arguments against the full schema. Raises ArgumentsError with every violation, and OutOfTime."""
+        violations: list[Violation] = []
+        try:
+            for violation in self.arguments.violations(arguments):
+                violations.append(violation)
+        except OutOfTime:
+            if not violations:
+                raise
         if violations:
             raise ArgumentsError(self.name, violations)
 
