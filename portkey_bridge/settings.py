@@ -345,13 +345,23 @@ def _bounds(value: str | None) -> Bounds:
     return Bounds(int(max(count, 1)), int(megabytes * 1_000_000), minutes * 60)
 
 
+def is_sendable(url: str) -> bool:
+    """Check whether httpx can send to a URL. It refuses hosts that urllib takes, such as `256.1.1.1` and `xn--a`."""
+    import httpx  # slow to import, and loaded anyway where requests are sent
+
+    try:
+        return bool(httpx.URL(url).host)
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+
+
 def _base_url(value: str | None) -> str | None:
     if value is None:
         return None
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        usable = usable and value.isprintable() and " " not in value
+        usable = usable and value.isprintable() and " " not in value and is_sendable(value)
     except ValueError:
         usable = False
     if not usable:

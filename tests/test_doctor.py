@@ -121,11 +121,12 @@ def test_what_is_wrong_comes_with_its_remedy(
 
 
 def test_a_server_that_is_not_there(run: Run, document: Path, closed_port: str) -> None:
-    """A server that cannot be reached is a problem, told with its address."""
-    done = run("doctor", "--spec", str(document), "--base-url", closed_port, env=GOOD)
-    level, words = findings(done.stdout)["server"]
-    assert (level, done.returncode) == ("problem", 1)
-    assert closed_port in words
+    """A server that cannot be reached, or can have no address, is a problem, told with its address."""
+    for url in (closed_port, "http://a..test"):
+        done = run("doctor", "--spec", str(document), "--base-url", url, env=GOOD)
+        level, words = findings(done.stdout)["server"]
+        assert (level, done.returncode) == ("problem", 1)
+        assert url in words
 
 
 def test_a_server_that_is_ill(run: Run, document: Path, recorder: Recorder) -> None:

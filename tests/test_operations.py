@@ -207,6 +207,8 @@ RESOLVED = [
     ("http://b.example/api.yaml", "//a.example/v1", "http://a.example/v1"),
     ("http://b.example/docs/api.yaml", "v1", "http://b.example/docs/v1"),
     ("http://b.example/docs/api.yaml", "{stage}/v1", None),
+    ("file:///api.yaml", "https://xn--a/v1", None),
+    ("file:///api.yaml", "https://256.1.1.1/v1", None),
 ]
 
 

@@ -134,6 +134,13 @@ def test_nobody_there(run: Run) -> None:
     assert "127.0.0.1 refused the connection" in ended.stderr
 
 
+@pytest.mark.parametrize("host", ["a..test", "xn--a", f"{'a' * 64}.test"])
+def test_a_host_that_cannot_be_named(host: str) -> None:
+    """A name that can have no address is an error of the document, and not a crash."""
+    with pytest.raises(DocumentError, match="could not be resolved"):
+        read_document(f"http://{host}/openapi.json")
+
+
 def test_the_last_good_copy_serves(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     """A copy is asked for changes only, and stands in while the server is down or away; then it is said."""
     url = f"{recorder.url}/a.json"

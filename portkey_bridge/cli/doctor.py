@@ -153,7 +153,7 @@ def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
     try:
         with waiting(f"asking {shown}"):
             status = client.get(shown).status_code
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
         remedy = "Check the address, that the service runs, and the network; OPEN_MCP_BASE_URL names another one."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
     answer = f"{shown} answered {status} after {time.monotonic() - started:.1f} s"

@@ -36,7 +36,7 @@ HEADERS = {
 
 #: What is said of a failure otherwise than of an API's: no setting changes how a document is fetched.
 SENTENCES: Sentences = (
-    (socket.gaierror, "the name {host} could not be resolved"),
+    ((socket.gaierror, UnicodeError), "the name {host} could not be resolved"),
     (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds"),
     ((httpx.UnsupportedProtocol, httpx.InvalidURL), "that is no complete http or https URL"),
     (TimeoutError, "it was not complete within {whole:g} seconds"),
@@ -124,7 +124,7 @@ def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None]) -> _Copy:
         raise DocumentError(
             shown(url), f"more than {REDIRECTS} redirects", "Give the URL that they lead to."
         ) from error
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last of a name that IDNA refuses
         raise _Away(explain(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
 
 

@@ -71,7 +71,7 @@ SENTENCES: Sentences = (
         "certificates in SSL_CERT_FILE",
     ),
     (ssl.SSLError, "no TLS connection to {host} could be made; check that the URL's scheme and port are right"),
-    (socket.gaierror, "the name {host} could not be resolved; check the base URL, and the network"),
+    ((socket.gaierror, UnicodeError), "the name {host} could not be resolved; check the base URL, and the network"),
     (ConnectionRefusedError, "{host} refused the connection; check the port, and that the service runs"),
     (httpx.ProxyError, "the proxy that the environment names did not let the request through"),
     (httpx.ConnectTimeout, "{host} did not accept the connection within {connect:g} seconds"),

@@ -133,7 +133,7 @@ class Transport:
         limits = httpx.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency)
         try:
             return httpx.AsyncHTTPTransport(verify=self._tls(), limits=limits, proxy=proxy)
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
             raise httpx.ProxyError("no proxy of a kind that is known here") from error
 
 
