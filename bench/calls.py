@@ -22,7 +22,7 @@ from bench.figures import ratios, spread, table
 from bench.loopback import LARGE, loopback
 from bench.stdio import module, session
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.settings import CONCURRENCY, RETRIES, Timeouts
+from portkey_bridge.settings import Settings
 
 #: What the figures decided.
 WHY = """Three parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms
@@ -109,7 +109,9 @@ async def _subjects(stack: AsyncExitStack, url: str) -> dict[str, Call]:
     direct = await stack.enter_async_context(session(module("bench.rivals", "direct", url)))
     client = await stack.enter_async_context(httpx.AsyncClient())
     aiohttp = await stack.enter_async_context(HttpxAiohttpClient())
-    transport = Transport(timeouts=Timeouts(), retries=RETRIES, concurrency=CONCURRENCY, limit=LARGE_ENOUGH)
+    transport = Transport(
+        timeouts=Settings.timeouts, retries=Settings.retries, concurrency=Settings.concurrency, limit=LARGE_ENOUGH
+    )
     stack.push_async_callback(transport.aclose)
 
     async def exchange() -> bytes:

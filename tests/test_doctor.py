@@ -229,3 +229,10 @@ def test_a_key_in_a_clients_entry_counts(run: Run, document: Path, recorder: Rec
     configure(document.parent, "uvx", 0o600, X_PETS_KEY=VALUE)
     done = run("doctor", "--spec", str(document), "--base-url", recorder.url, env={"HOME": str(document.parent)})
     assert findings(done.stdout)["credentials"][0] == "warning"
+
+
+def test_a_cache_that_is_off_is_reported(run: Run, document: Path) -> None:
+    """`doctor` warns that the cache is off, and names the switch."""
+    level, told = findings(run("doctor", "--spec", str(document), env={"OPEN_MCP_CACHE": "0"}).stdout)["cache"]
+    assert level == "warning"
+    assert "--no-cache" in told

@@ -21,7 +21,7 @@ from portkey_bridge.document import cache
 from portkey_bridge.document.parse import read_document
 from portkey_bridge.document.sources import portkey_document, read
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.serve.load import one_form
+from portkey_bridge.serve.load import normalized
 from portkey_bridge.settings import Settings
 from tests.conftest import BARE, Connect, Recorder, Run, text_of
 from tests.support import document, operation
@@ -327,8 +327,8 @@ def test_the_second_start_reads_what_the_first_kept(tmp_path: Path) -> None:
 def test_what_was_kept_is_what_was_made(spec: Path) -> None:
     """The form that comes out of the cache equals the one that went in, to the last value."""
     content = read(str(spec))
-    made = one_form(content, ())
-    kept = one_form(content, ())
+    made = normalized(content, ())
+    kept = normalized(content, ())
     assert kept is not made
     assert json.dumps(kept.root) == json.dumps(made.root)
     assert (kept.repairs, kept.others) == (made.repairs, made.others)

@@ -246,6 +246,6 @@ def _drop_told(node: dict[str, Any], nodes: list[dict[str, Any]]) -> None:
 
 
 def _child(path: tuple[str, ...], number: int, shape: Shape) -> list[Any]:
-    """Return a child as the page reads it: its keyword, its name under the keyword, its number, and if it is required."""
+    """Return a child as the page reads it: its keyword, its name below that, its number, and whether it is required."""
     keyword, name = path[0], path[-1] if len(path) > 1 else ""
     return [keyword, name, number, keyword == "properties" and name in shape.get("required", ())]

@@ -217,7 +217,13 @@ def _entry(found: Found, name: str, path: str) -> Finding:
 
 def check_cache(settings: Settings) -> Iterator[Finding]:
     """Report what is kept from one start to the next, and whether anything can be."""
-    del settings  # no option moves it
+    if not settings.cache:
+        yield Finding(
+            WARNING,
+            "the cache is off, so each start takes longer",
+            "To turn it on, remove --no-cache and unset OPEN_MCP_CACHE.",
+        )
+        return
     folder, probe = cache.folder(), cache.name_of("probe", ())
     cache.write(probe, b"kept")
     kept = cache.read(probe)

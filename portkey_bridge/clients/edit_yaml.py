@@ -150,7 +150,7 @@ def _present(text: str, parent: yaml.Node, name: str) -> tuple[int, int] | None:
 
 
 def _end(text: str, node: yaml.Node) -> int:
-    """Return where the last character of a node is. The marks of block collections and scalars lie behind blank lines."""
+    """Return the end of a node's text; the end marks of block collections and scalars are after blank lines."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return max(_end(text, child) for child in (last if isinstance(last, tuple) else (last,)))

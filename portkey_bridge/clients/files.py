@@ -151,7 +151,7 @@ def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, li
 
 
 def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, str]] | None) -> str:
-    """Return the text with a mask for each string that nobody is to see, and another mask for one that is not `known`."""
+    """Return the text with a mask for each string that must not be shown, another one if it is not `known`."""
     entry = dict(entries_in(client, client.format.read(text))).get(name, {})
     ours = starts_this_program(client, entry)
     edits: dict[tuple[int, int], Edit] = {}

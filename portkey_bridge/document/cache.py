@@ -19,8 +19,16 @@ from platformdirs import user_cache_path
 #: Entries that are kept; the longest unused go first.
 ENTRIES = 64
 
+_enabled = True
+
 #: The bytes of the digest that stands before each entry.
 _DIGEST = hashlib.sha256().digest_size
+
+
+def set_enabled(enabled: bool) -> None:
+    """Turn the cache on or off for this process. While it is off, nothing is read from its folder or written to it."""
+    global _enabled
+    _enabled = enabled
 
 
 def folder() -> Path:
@@ -51,6 +59,8 @@ def program() -> tuple[bytes, ...]:
 
 def read(name: str) -> bytes | None:
     """Return what was kept under `name`, or None where it is missing, damaged or somebody else's."""
+    if not _enabled:
+        return None
     path = folder() / name
     try:
         with path.open("rb") as file:
@@ -67,6 +77,8 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, content: bytes) -> None:
     """Keep `content` under `name` in one step; a reader sees the old entry or the new one, never a part."""
+    if not _enabled:
+        return
     import tempfile
 
     with suppress(OSError):
@@ -85,6 +97,8 @@ def write(name: str, content: bytes) -> None:
 
 def forget(name: str) -> None:
     """Keep nothing under `name` any more."""
+    if not _enabled:
+        return
     with suppress(OSError):
         (folder() / name).unlink(missing_ok=True)
 

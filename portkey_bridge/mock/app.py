@@ -288,7 +288,7 @@ def _checked(parameter: Parameter, shapes: Shapes) -> Iterator[dict[str, Any]]:
 
 
 def _flat(schema: Schema, shapes: Shapes) -> Shape:
-    """Return the schema without references, null, which cannot be written in a URL, and unions, which are not judged."""
+    """Return the schema without references, null, which a URL cannot contain, and unions, which are not checked."""
     shape = shapes(schema)
     branches = [branch for branch in map(shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
     shape = branches[0] if len(branches) == 1 else shape

@@ -84,7 +84,7 @@ class _Reader:
         return kept[:CHOICES]
 
     def differs(self, media_type: MediaType, other: MediaType) -> bool:
-        """Check whether a media type can send what the other can't: a property, a file, or something else altogether."""
+        """Check whether a media type can send what the other cannot: a property, a file, or something else entirely."""
         shape, known = self.shapes(media_type.schema), self.shapes(other.schema)
         properties, known_properties = shape.get("properties"), known.get("properties", {})
         if shape != known and (properties is None or properties.keys() - known_properties.keys()):
@@ -132,7 +132,7 @@ class _Reader:
         return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
 
     def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
-        """Return what a body says of its properties together: what an optional one requires once it is there, and unions.
+        """Return what a body requires of its properties together: unions, and what an optional body requires if present.
 
         These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
         the body, where parameters are beside them.

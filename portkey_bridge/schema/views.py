@@ -322,7 +322,7 @@ class Views:
         return {**kinds, "description": marked}
 
     def _outline(self, node: _Node, depth: int) -> Shape:
-        """Return the types alone, and of a choice between objects what all of them have: a call can be made from that."""
+        """Return the types alone, and for a choice between objects what all have in common: enough to make a call."""
         if node.listed.get("type") == "array" and "items" in node.listed and depth:
             return {"type": "array", "items": self._outline(self._node(node.listed["items"]), depth - 1)}
         branches = [self._shapes(branch) for branch in node.listed.get("anyOf", ())]

@@ -1,4 +1,4 @@
-"""A session that opens out of the cache: every byte as the server would have said it, or the server says it."""
+"""A session that starts from the cache: every byte is the one that the server sends, or the server sends it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from portkey_bridge.document import cache
-from portkey_bridge.serve.warm_start import TICK, Asked, Doubt, Opening, Session
+from portkey_bridge.serve.recorder import TICK, Recorder
+from portkey_bridge.serve.session_requests import Ambiguous, Request, Session
 from tests.conftest import BARE
 from tests.support import document
 
@@ -27,12 +28,12 @@ from tests.support import document
 WITHOUT_A_SERVER = """
 import os, sys, threading
 sys.path[0] = os.getcwd()  # as the server's is, which runs as a module
-from portkey_bridge.serve.warm_start import Opening
-opening = Opening.begin(sys.argv[1:])
+from portkey_bridge.serve.warm_start import warm_start
+started = warm_start(sys.argv[1:])
 for thread in threading.enumerate():
-    if thread.name == "opening":
+    if thread.name == "replay":
         thread.join()
-sys.stderr.buffer.write(opening.hand_over())
+sys.stderr.buffer.write(started.hand_over())
 """
 
 SERVER = [sys.executable, "-m", "portkey_bridge"]
@@ -119,7 +120,7 @@ class Talk:
 
     def entries(self) -> list[Path]:
         """Give what is in the cache."""
-        return [*(self.folder / "cache").rglob("opening-*")]
+        return [*(self.folder / "cache").rglob("answers-*")]
 
 
 def _compound(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -369,6 +370,21 @@ def test_without_a_place_to_keep_anything_it_serves_all_the_same(talk: Talk) -> 
     assert talk.say(OPENING) == listed
 
 
+@pytest.mark.parametrize(
+    ("options", "env"), [(["--no-cache"], {}), ([], {"OPEN_MCP_CACHE": "0"})], ids=["option", "variable"]
+)
+def test_without_the_cache_nothing_is_read_or_written(talk: Talk, options: list[str], env: dict[str, str]) -> None:
+    """With the switch, the folder stays as it is: no entry is used, and none is written, touched or removed."""
+    cached = talk.say(OPENING)
+    folder = talk.folder / "cache"
+    for entry in talk.entries():
+        os.utime(entry, (1, 1))
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    talk.env |= env
+    assert talk.say(OPENING, *options) == cached
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
 def test_settings_that_other_variables_decide_are_not_kept(talk: Talk) -> None:
     """A .env that takes values from the environment proves nothing about the next start."""
     (talk.folder / ".env").write_text("OPEN_MCP_TOOLS=${WHICH}\n")
@@ -397,15 +413,15 @@ def test_a_file_that_is_read_once_is_read_by_the_server(talk: Talk) -> None:
     assert talk.entries() == []
 
 
-@pytest.mark.parametrize(("since", "kept"), [(-TICK, False), (TICK * 1000, True)])
+@pytest.mark.parametrize(("since", "kept"), [(0, False), (TICK * 1000, True)])
 def test_what_changes_during_the_start_is_not_kept(talk: Talk, since: int, kept: bool) -> None:
     """The server may have read the document before it was written, so its answers may be old."""
-    opening = Opening(f"opening-{since}", began=time.time_ns() + since)
+    recorder = Recorder(f"answers-{since}", None, started=time.time_ns() + since)
     talk.write("second")
-    opening.keep([talk.spec])
-    opening.heard(json.dumps(initialize()))
-    assert opening.said('{"jsonrpc":"2.0","id":1,"result":{}}')
-    assert (cache.read(f"opening-{since}") is not None) is kept
+    recorder.record([talk.spec])
+    recorder.received(json.dumps(initialize()))
+    assert recorder.should_send('{"jsonrpc":"2.0","id":1,"result":{}}')
+    assert (cache.read(f"answers-{since}") is not None) is kept
 
 
 def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:
@@ -417,15 +433,15 @@ def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), _compound), st.binary())
-def test_every_line_is_an_answer_or_a_doubt(value: Any, rest: bytes) -> None:
-    """Whatever a line holds, it is a request, something for the server, or doubtful."""
+def test_every_line_is_a_request_or_left_to_the_server(value: Any, rest: bytes) -> None:
+    """Whatever a line contains, it is a request, something for the server, or ambiguous."""
     for line in (json.dumps(value).encode(), rest, json.dumps({"jsonrpc": "2.0", "id": 1, "method": value}).encode()):
-        with suppress(Doubt):
-            assert isinstance(Session().hear(line), Asked | None)
+        with suppress(Ambiguous):
+            assert isinstance(Session().read(line), Request | None)
 
 
-def test_the_opening_imports_little() -> None:
-    """What answers first imports nothing of what takes the time."""
+def test_a_warm_start_imports_little() -> None:
+    """The modules that answer first import nothing that is slow to import."""
     program = "import portkey_bridge.serve.warm_start, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     told = subprocess.run([sys.executable, "-c", program], env=BARE, capture_output=True, text=True, check=True)
     slow = {"fastmcp", "mcp", "pydantic", "httpx", "asyncio", "yaml", "jsonschema", "openapi_core", "rich", "argparse"}
