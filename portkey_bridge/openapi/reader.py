@@ -184,7 +184,7 @@ class _Reader:
     def all_parameters(
         self, item: PathItem, operation: dict[str, Any], where: str
     ) -> tuple[str, tuple[Parameter, ...]]:
-        """Return the path in OpenAPI's syntax and all parameters; the operation's own override those of the path item."""
+        """Return the path in OpenAPI's syntax and all parameters; the operation's override those of the path item."""
         inherited = {parameter.place: parameter for parameter in item.parameters}
         own = {parameter.place: parameter for parameter in self.parameters(operation, where)}
         declared = tuple((inherited | own).values())

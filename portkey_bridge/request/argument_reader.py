@@ -132,7 +132,7 @@ class _Reader:
         return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
 
     def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
-        """Return what a body requires of its properties together: unions, and what an optional body requires if present.
+        """Return what a body requires of its properties together: unions, and what an optional body needs if present.
 
         These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
         the body, where parameters are beside them.
