@@ -107,13 +107,13 @@ def _folders(text: str, _: str) -> tuple[Path, ...]:
     folders = tuple(Path(name).expanduser() for name in text.split(os.pathsep) if name)
     for folder in folders:
         if not folder.is_dir():
-            raise SettingsError(f"{folder}: there is no such folder. Correct --files or OPEN_MCP_FILES.")
+            raise SettingsError(f"{folder}: no such folder. Correct --files or OPEN_MCP_FILES.")
     return folders
 
 
 def _switch(text: str, variable: str) -> bool:
     if text.lower() not in ON | OFF:
-        raise SettingsError(f"{variable}={text!r} is neither yes nor no. Set it to 1 or 0.")
+        raise SettingsError(f"{variable}: expected 1 or 0, got {text!r}.")
     return text.lower() in ON
 
 
@@ -121,13 +121,13 @@ def _budget(value: str, variable: str) -> float:
     if value == "full":
         return float("inf")
     if not value.isdecimal():
-        raise SettingsError(f"{variable}={value!r} is no number of characters. Set it to one, or to full.")
+        raise SettingsError(f"{variable}: expected a number of characters or full, got {value!r}.")
     return int(value)
 
 
 def _number(value: str, variable: str, least: int) -> int:
     if not value.isascii() or not value.isdecimal() or int(value) < least:
-        raise SettingsError(f"{variable}={value!r} is no number of at least {least}. Set it to one.")
+        raise SettingsError(f"{variable}: expected an integer of at least {least}, got {value!r}.")
     return int(value)
 
 
@@ -137,7 +137,7 @@ def _numbers(value: str, variable: str, example: object) -> tuple[float, float, 
     except ValueError:
         first = second = third = 0.0
     if not all(0 < number < float("inf") for number in (first, second, third)):
-        raise SettingsError(f"{variable}={value!r} is not three numbers above 0. Set it to some like {example}.")
+        raise SettingsError(f"{variable}: expected three numbers above 0 such as {example}, got {value!r}.")
     return first, second, third
 
 
@@ -169,7 +169,7 @@ def _base_url(value: str, _: str) -> str:
         usable = False
     if not usable:
         raise SettingsError(
-            f"base URL {value!r} is no http or https URL. Set OPEN_MCP_BASE_URL or --base-url to one like "
+            f"base URL {value!r} is not an http or https URL. Set OPEN_MCP_BASE_URL or --base-url to a URL like "
             "https://gateway.example.com/v1."
         )
     return value
@@ -188,64 +188,65 @@ class Settings:
         None,
         _text,
         "FILE|URL",
-        "OpenAPI document to serve, by its path or URL; without it, the Portkey API",
+        "path or URL of the OpenAPI document to serve (default: the Portkey API)",
         decides_origin=True,
     )
     allow_refs: tuple[str, ...] = _option(
         (),
         _names,
         "HOST,…",
-        "hosts besides the document's own where it may refer to others",
+        "further hosts whose documents it may refer to",
         decides_origin=True,
     )
     base_url: str | None = _option(
         None,
         _base_url,
         "URL",
-        "send every request there instead of to the document's servers, for example a self-hosted gateway",
+        "send all requests to this URL instead of the document's servers, for example a self-hosted gateway",
         decides_origin=True,
     )
-    tools: tuple[str, ...] = _option((), _names, "NAME,…", "serve only these tools; * stands for any characters")
-    exclude: tuple[str, ...] = _option((), _names, "NAME,…", "do not serve these tools; * stands for any characters")
+    tools: tuple[str, ...] = _option((), _names, "NAME,…", "serve only these tools; * matches any characters")
+    exclude: tuple[str, ...] = _option((), _names, "NAME,…", "do not serve these tools; * matches any characters")
     tag: tuple[str, ...] = _option(
         (),
         _names,
         "TAG,…",
-        "serve only tools with one of these tags, upper and lower case alike; * stands for any characters",
+        "serve only tools with one of these tags, ignoring case; * matches any characters",
     )
     read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
     discover: bool = _option(
         False,
         _switch,
         None,
-        "list three tools instead of all: one that searches, one that shows schemas, and one that calls",
+        "list three tools that search, show schemas and call, instead of all tools",
     )
     path_item_tools: bool = _option(False, _switch, None, "add the informational servers_… and parameters_… tools")
     schema_budget: float | None = _option(
         None,
         _budget,
         "N|full",
-        "characters of schema that a tool lists before the rest becomes stubs (default: the fewer tools, the more)",
+        "characters of schema listed for each tool before the rest becomes stubs (default: shared among the tools, so "
+        "fewer tools get more each)",
     )
     files: tuple[Path, ...] = _option(
         (),
         _folders,
         "DIR",
-        f"let calls send files from below DIR, and large answers be written there; {os.pathsep!r} separates several",
+        f"let calls send files from DIR, and write large answers to it; {os.pathsep!r} separates several",
         decides_origin=True,
     )
     credentials: frozenset[str] = _option(
         frozenset(),
         _set_of_names,
         "NAME,…",
-        "variables that the document may use as credentials although their names look like somebody else's; of a "
-        "document from a URL, all that it may use",
+        "variables that the document may use as credentials although they look like another product's; for a "
+        "document from a URL, the only ones",
     )
     result_limit: int = _option(
         RESULT_LIMIT,
         partial(_number, least=1000),
         "N",
-        "characters of a result before it is shown as a view that can be read on (default {default})",
+        "longest result in characters; larger ones are shown as a view with more on request (default {default})",
     )
     kept_results: Bounds = _option(  # noqa: RUF009  # declares a field
         Bounds(),
@@ -264,22 +265,22 @@ class Settings:
         2,
         partial(_number, least=0),
         "N",
-        "how often a call is sent again where that is safe (default {default})",
+        "how often a call is retried if that is safe (default {default})",
     )
     concurrency: int = _option(
         16,
         partial(_number, least=1),
         "N",
-        "calls at the same time (default {default}); others wait",
+        "concurrent calls (default {default}); further ones wait",
     )
     validate_responses: bool = _option(
         False,
         _switch,
         None,
-        "say in a result where the answer is not what the document declares",
+        "report in the result where a response differs from the document",
     )
-    verbose: bool = _option(False, _switch, None, "write one line a call to stderr")
-    cache: bool = _option(True, _switch, None, "read and write nothing in the cache folder; each start takes longer")
+    verbose: bool = _option(False, _switch, None, "log each call to stderr")
+    cache: bool = _option(True, _switch, None, "do not read or write the cache folder; each start takes longer")
     server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
@@ -334,7 +335,7 @@ def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> No
         raise SettingsError(
             f"{decides} in {Path(DOTENV).resolve()} would decide where {' and '.join(real)} is sent, "
             "which comes from the environment. "
-            f"If you mean that, start with --env-file {DOTENV}; if not, remove {decides} from that file."
+            f"If you want that, start with --env-file {DOTENV}; if not, remove {decides} from that file."
         )
 
 
@@ -344,5 +345,5 @@ def _env_file(path: str | None) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path or DOTENV}: cannot be read ({error}). Correct the file or its mode.") from error
     if path and (not Path(path).exists() or Path(path).is_dir()):
-        raise SettingsError(f"{path}: there is no such file. Correct --env-file.")
+        raise SettingsError(f"{path}: no such file. Correct --env-file.")
     return {name: value for name, value in values.items() if value is not None}

@@ -169,7 +169,7 @@ def test_arguments_come_in_several_ways(run: Run, recorder: Recorder, tmp_path: 
 
 WRONG = [
     pytest.param(["getpromt", "promptId=a"], 2, "the closest are getprompt", id="tool"),
-    pytest.param(["getprompt", "promptId"], 2, "Give name=value", id="word"),
+    pytest.param(["getprompt", "promptId"], 2, "use name=value", id="word"),
     pytest.param(["getprompt", "@missing.json"], 2, "missing.json: cannot be read", id="file"),
     pytest.param(["getprompt", "{broken"], 2, "does not parse as JSON", id="JSON"),
     pytest.param(["getprompt", "promptid=a"], 1, "did you mean promptId?", id="argument"),

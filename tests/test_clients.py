@@ -445,7 +445,7 @@ def test_a_path_tells_the_format(
 
 def test_an_unknown_client_is_named_with_the_closest(tmp_path: Path) -> None:
     """A slip in a client's name is an error that says which are known."""
-    with pytest.raises(SettingsError, match=r"cusor is no client .* did you mean cursor\? .*zed"):
+    with pytest.raises(SettingsError, match=r"cusor is not a supported client.* did you mean cursor\? .*zed"):
         client_for("cusor", System("linux", {}, tmp_path, tmp_path))
 
 
@@ -519,7 +519,7 @@ def test_without_uvx(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert main(["add", "claude-desktop", "--read-only"]) == 0
     (entry,) = json.loads(file_of("claude-desktop", home).read_text())["mcpServers"].values()
     assert entry == {"command": str(script), "args": ["--read-only"]}
-    assert f"starts {script}, which must stay there" in capsys.readouterr().err
+    assert f"starts {script}, which must not be moved" in capsys.readouterr().err
     script.unlink()
     assert main(["add", "claude-code"]) == 2
     assert "Install uv (https://docs.astral.sh/uv/)" in capsys.readouterr().err
@@ -582,7 +582,7 @@ def test_no_secret_is_printed(name: str, kind: str, home: Path, run: Run) -> Non
 
 
 def test_dry_run_is_a_unified_diff_and_writes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--dry-run` prints the lines that would change, and there is no file afterwards."""
+    """`--dry-run` prints the lines that would change and there is no file afterwards."""
     assert main(["add", "vscode", f"--API_KEY={KEY}", "--tools", "a", "--dry-run"]) == 0
     path = file_of("vscode", home)
     lines = capsys.readouterr().out.splitlines()
@@ -785,7 +785,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
 
 
 UNREADABLE: list[tuple[Callable[[Path], Any], str]] = [
-    (lambda path: path.write_bytes(b'{"a": "\xff"}'), "byte 8 is no UTF-8"),
+    (lambda path: path.write_bytes(b'{"a": "\xff"}'), "byte 8 is not UTF-8"),
     (lambda path: path.mkdir(), "cannot be read"),
 ]
 

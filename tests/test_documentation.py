@@ -109,7 +109,7 @@ def test_every_command_of_the_pages_runs(line: str, place: Path, gateway: str, r
     if "bridge mock" in line:  # which runs until it is told to stop
         assert child.stderr is not None
         *_, url = child.stderr.readline().split()
-        assert httpx.get(f"{url}/pets").status_code == 401  # so it answers, and there is no key
+        assert httpx.get(f"{url}/pets").status_code == 401  # so it answers and there is no key
         child.send_signal(signal.SIGINT)
     _, words = child.communicate(timeout=120)
     assert child.returncode == (130 if "bridge mock" in line else 0), words

@@ -460,7 +460,7 @@ async def test_a_member_never_takes_the_place_of_another(recorder: Recorder, loc
         for name in ("Api-Key", *(other["name"] for other in others)):
             result = await client.call_tool("op", {own: {name: "mine"}}, raise_on_error=False)
             assert result.is_error
-            assert f"/{own}: '{name}' in it would be read as the {place} parameter" in text_of(result)
+            assert f"/{own}: '{name}' in it would be taken for the {place} parameter" in text_of(result)
         assert recorder.requests == []
         assert not (await client.call_tool("op", {own: {"other": "mine"}}, raise_on_error=False)).is_error
 

@@ -75,7 +75,7 @@ def test_standard_input(run: Run) -> None:
     assert [tool["name"] for tool in json.loads(listed.stdout)] == ["op"]
     served = run("--spec", "-", stdin=YAML)
     assert served.returncode == 2
-    assert "Give --spec a file or a URL" in served.stderr
+    assert "Use a file or a URL with --spec" in served.stderr
 
 
 async def test_a_url_is_served(recorder: Recorder, connect: Connect) -> None:
@@ -89,12 +89,15 @@ async def test_a_url_is_served(recorder: Recorder, connect: Connect) -> None:
 #: What a server may answer, and what is said: all of it in one line.
 REFUSED: dict[str, tuple[Answer, str]] = {
     "not found": ((404, {}, b""), "the answer is 404 Not Found. Correct the URL."),
-    "not allowed": ((401, {}, b""), "the answer is 401 Unauthorized. Download the document, and give --spec the file."),
+    "not allowed": (
+        (401, {}, b""),
+        "the answer is 401 Unauthorized. Download the document and use --spec with the file.",
+    ),
     "down": ((503, {}, b""), "cannot be fetched: the answer is 503 Service Unavailable."),
     "web page": ((200, {}, b"<!doctype html><title>Docs</title>"), "is a web page or XML, not JSON or YAML"),
     "nothing": ((200, {}, b""), "is empty. Write or download"),
     "binary": ((200, {}, b"\x89PNG\r\n\x1a\n"), "not UTF-8 text at byte 0"),
-    "broken gzip": ((200, {}, gzip.compress(TEXT.encode())[:-9]), "is broken gzip"),
+    "broken gzip": ((200, {}, gzip.compress(TEXT.encode())[:-9]), "is damaged gzip"),
     "broken coding": ((200, {"content-encoding": "gzip"}, b"no"), "cannot be fetched"),
     "circle": ((302, {"location": "/a.json"}, b""), "more than 5 redirects"),
     "to nowhere": ((302, {"location": "ftp://127.0.0.1/a.json"}, b""), "cannot be fetched"),
@@ -153,7 +156,7 @@ def test_the_last_good_copy_serves(recorder: Recorder, capsys: pytest.CaptureFix
     for status in (500, 503, 429):
         recorder.answer = (status, {}, b"")
         assert len(load_api(Settings(spec=url)).operations) == 1
-        assert f"the answer is {status}" in capsys.readouterr().err
+        assert f"the response is {status}" in capsys.readouterr().err
     recorder.answer = (200, {}, YAML.encode())
     assert read(url).data == YAML.encode()
     recorder.answer = (404, {}, b"")
@@ -240,8 +243,8 @@ FOREIGN: dict[str, tuple[Callable[[Recorder], str], str]] = {
     ),
     "another port": (lambda _: "http://127.0.0.1:9/common.json", "--allow-refs 127.0.0.1"),
     "a redirect to another host": (lambda _: "/away", "--allow-refs localhost"),
-    "a file": (lambda _: "file:///etc/hosts", "a document from a URL refers to URLs only"),
-    "a file by its path": (lambda _: "file:common.json", "a document from a URL refers to URLs only"),
+    "a file": (lambda _: "file:///etc/hosts", "a document from a URL can only refer to URLs"),
+    "a file by its path": (lambda _: "file:common.json", "a document from a URL can only refer to URLs"),
 }
 
 

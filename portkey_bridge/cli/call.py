@@ -67,23 +67,25 @@ def _arguments(words: Sequence[str], tool: Tool) -> Iterator[tuple[str, Any]]:
         elif equals:
             yield name, _value(name, text, tool)
         else:
-            raise SettingsError(f"{word!r} is no argument. Give name=value, a JSON object, @FILE or -.")
+            raise SettingsError(f"{word!r} is not an argument; use name=value, a JSON object, @FILE or -.")
 
 
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}). Give @ and a file with a JSON object.") from error
+        raise SettingsError(
+            f"{path}: cannot be read ({error}). Use @ and a file that contains a JSON object."
+        ) from error
 
 
 def _object(text: str, source: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"{source} does not parse as JSON: {error}. Give a JSON object.") from error
+        raise SettingsError(f"{source} does not parse as JSON: {error}. Use a JSON object.") from error
     if not isinstance(value, dict):
-        raise SettingsError(f'{source} holds no JSON object. Give the arguments by name, like {{"limit": 5}}.')
+        raise SettingsError(f'{source} is not a JSON object. Pass the arguments by name, like {{"limit": 5}}.')
     return value
 
 

@@ -43,8 +43,8 @@ KEPT, SHOWN, LARGEST = 100, 10, 10
 
 #: What is said of each kind of finding, in the order of the report.
 KINDS = {
-    "skipped": "left out: these operations are no tools",
-    "repaired": "repaired: read as it can be meant",
+    "skipped": "left out: these operations are not served",
+    "repaired": "repaired: interpreted as far as possible",
     "undescribed": "not described",
     "nowhere": "without a server",
     "many": "too many to list",
@@ -54,9 +54,9 @@ KINDS = {
 #: Components of OpenAPI 3 that have another name in Swagger 2.0.
 MOVED = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
 
-UNDESCRIBED = "a tool has no summary and no description: a model has only its method and path to go by"
-NOWHERE = "a tool has no server with a full URL: name one in the document, or set OPEN_MCP_BASE_URL"
-MANY_TOOLS = "a conversation pays for all of them; start with --discover, or choose some by --tag or --tools"
+UNDESCRIBED = "a tool has no summary or description: a model sees only its method and path"
+NOWHERE = "a tool has no server with a full URL: add one to the document, or set OPEN_MCP_BASE_URL"
+MANY_TOOLS = "listing them all costs tokens in every conversation; use --discover, or select some by --tag or --tools"
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def examine(settings: Settings) -> Report:
         return parsed
 
     root, sentences = normalize(document_of(content), retrieve, repairs)  # which changes what it is given
-    with waiting("asking the validator"):
+    with waiting("running the validator"):
         advice, broken_off = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
     api = read_api(root, document.uri, repairs, settings.server_variables)
     tools = build_tools(api)
@@ -160,7 +160,7 @@ def examine(settings: Settings) -> Report:
             *_of_all_tools(tools, api, settings, where),
             *(Finding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
         ),
-        notes=(f"The validator has not said all: {broken_off}.",) if broken_off else (),
+        notes=(f"The validator did not finish: {broken_off}.",) if broken_off else (),
     )
 
 

@@ -81,7 +81,7 @@ def _npx() -> str:
     node, npx = shutil.which("node"), shutil.which("npx")
     if node is None or npx is None:
         raise SettingsError(
-            f"{needed}, and there is no {'node' if node is None else 'npx'} on the PATH. Install Node.js."
+            f"{needed} and there is no {'node' if node is None else 'npx'} on the PATH. Install Node.js."
         )
     told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     version = tuple(int(number) for number in re.findall(r"\d+", told)[:2])

@@ -232,9 +232,9 @@ def client_for(word: str, system: System) -> tuple[Client, Path]:
     names = [client.name for client in CLIENTS]
     near = get_close_matches(word, names, n=1)
     raise SettingsError(
-        f"{word} is no client that this program knows"
+        f"{word} is not a supported client"
         + (f", did you mean {near[0]}? " if near else ". ")
-        + f"Name one of {', '.join(names)}, or a file that ends in {', '.join(FORMATS)}."
+        + f"Use one of {', '.join(names)}, or a file that ends in {', '.join(FORMATS)}."
     )
 
 
@@ -248,8 +248,8 @@ def entry_for(
     referred = [variable for variable, value in variables.items() if value is None]
     if referred and client.reference is None and client.forwards is None:
         raise SettingsError(
-            f"{client.title} cannot take a value from the environment. Write --env {referred[0]}=VALUE; "
-            "the value will then stand in the file."
+            f"{client.title} cannot read values from the environment. Use --env {referred[0]}=VALUE; "
+            "the value is then stored in the file."
         )
     reference = client.reference
     env = {

@@ -83,9 +83,9 @@ def _written(scheme: SecurityScheme, secret: str) -> str:
     """Write the secret as the scheme wants it (RFC 6750 section 2.1, RFC 7617 section 2)."""
     if scheme.location == "cookie" and NO_COOKIE.search(secret):
         raise CallError(
-            f"Nothing was sent: {variable(scheme)} is sent as a cookie, and has a blank, a semicolon or a character "
-            "beyond ASCII in it. Set it to the bare value of the cookie, as a browser has it, and start portkey-bridge "
-            "again."
+            f"Nothing was sent: {variable(scheme)} is sent as a cookie, but contains a blank, a semicolon or a "
+            "character beyond ASCII. Set it to the bare value of the cookie, as browsers show it, and start "
+            "portkey-bridge again."
         )
     if scheme.type == "apiKey":
         return secret

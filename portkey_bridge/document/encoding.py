@@ -37,8 +37,8 @@ def _unpacked(content: Content) -> bytes:
             unpacked += member.decompress(rest, MAX_BYTES + 1 - len(unpacked))
             _bounded(content.source, unpacked)
             if not member.eof:
-                raise zlib.error("it ends too early")
+                raise zlib.error("it ends early")
             rest = member.unused_data
     except zlib.error as error:
-        raise DocumentError(content.source, "is broken gzip", "Pack the document again.") from error
+        raise DocumentError(content.source, "is damaged gzip", "Compress the document again.") from error
     return unpacked

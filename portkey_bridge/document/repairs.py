@@ -50,7 +50,7 @@ class Repairs:
         """Return a sentence for each problem, in the order of their discovery, and the number of those beyond TOLD."""
         told = [f"{problem} ({self._where(problem)})." for problem in list(self._places)[:TOLD]]
         rest = len(self._places) - len(told)
-        return (*told, f"{rest} further kinds of problems were mended or left out.") if rest else tuple(told)
+        return (*told, f"{rest} further kinds of problems were repaired or left out.") if rest else tuple(told)
 
     def _where(self, problem: str) -> str:
         named = self._places[problem][:NAMED]

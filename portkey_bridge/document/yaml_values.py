@@ -156,7 +156,7 @@ class _Reader:
             return _MERGE if event.value == "<<" and event.implicit[0] else event.value
         key = self.alias(event) if isinstance(event, yaml.AliasEvent) else None
         if not isinstance(key, str):
-            raise ConstructorError(None, None, "a key is no text", event.start_mark)
+            raise ConstructorError(None, None, "a key is not a string", event.start_mark)
         return key
 
     def sources(self, value: Any, event: Any) -> list[dict[str, Any]]:

@@ -139,7 +139,7 @@ class _Walk:
                 continue
             beside = {name: member for name, member in value.items() if name != "$ref"}
             followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
-            self.repairs.add(f"{field} is a $ref, which has no place there, and is followed", f"#{place.pointer}")
+            self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", f"#{place.pointer}")
             self.changes.append((place.value, (), {field: followed}))
             for kind_below, tokens, child in children(kind, {field: target.value}):
                 if isinstance(child, dict):
@@ -165,7 +165,7 @@ class _Walk:
         alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
         if isinstance(alone, dict) and "content" not in value:
             self.repairs.add(
-                f"a {kind.replace('-', ' ')} is a schema, and is read as one of that schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')} is a schema; interpreted as one with that schema", f"#{place.pointer}"
             )
             enclosed = ENCLOSED[kind](dict(alone))
             if alone is value:
@@ -179,7 +179,7 @@ class _Walk:
             return
         if kind in ENCLOSED and _is_schema(self.end(target).value) and (kind != "parameter" or "in" in value):
             self.repairs.add(
-                f"a {kind.replace('-', ' ')}'s $ref names a schema, and is read as its schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')}'s $ref names a schema; interpreted as its schema", f"#{place.pointer}"
             )
             self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": f"#{target.pointer}"})))
             kind = "schema"
@@ -196,7 +196,7 @@ class _Walk:
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
-                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted in its place"
+                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
 
@@ -220,7 +220,7 @@ class _Walk:
             with suppress(DanglingReference):
                 target = self.resources.resolve(other, place.base)
                 self.repairs.add(
-                    "a $ref leads nowhere as it is written, and is read as it can be meant", f"#{place.pointer}"
+                    "a $ref is malformed; interpreted as the only target that it can mean", f"#{place.pointer}"
                 )
                 return target
         return None

@@ -82,7 +82,7 @@ def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
     given = next((root[key] for key in ("openapi", "swagger") if key in root), None)
     if given is None and root.get("paths"):
         given = "2.0" if root.keys() & FIELDS_OF_SWAGGER else "3.0"
-        repairs.add(f"the version of OpenAPI is missing, and taken for {given}", "#")
+        repairs.add(f"the version of OpenAPI is missing; assumed to be {given}", "#")
     if given is None:
         raise DocumentError(
             source, "not an OpenAPI document: no 'openapi' field", "It starts with a line like 'openapi: 3.1.0'."
@@ -96,7 +96,7 @@ def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
             "Swagger 2.0 and OpenAPI 3.0, 3.1 and 3.2 can be served.",
         )
     if not isinstance(root.get("paths") or {}, dict):
-        raise DocumentError(source, "/paths is no object", "It maps paths to their operations.")
+        raise DocumentError(source, "/paths is not an object", "It maps paths to their operations.")
     return version
 
 
@@ -106,7 +106,7 @@ def _with_slashes(paths: dict[str, Any], repairs: Repairs) -> Iterator[tuple[str
         if path.startswith(("/", "x-", "$ref")) or "://" in path or f"/{path}" in paths:
             yield path, item
         else:
-            repairs.add("a path starts with no slash, and is read with one", f"#/paths/{encode(path)}")
+            repairs.add("a path does not start with a slash; one is added", f"#/paths/{encode(path)}")
             yield f"/{path}", item
 
 
@@ -129,7 +129,7 @@ def _mend_location(parameter: dict[str, Any], say: Say) -> None:
     meant = LOCATIONS.get(location.strip().lower()) if isinstance(location, str) else None
     if meant and meant != location:
         parameter["in"] = meant
-        say(f"a parameter is in {summarize(location)}, which is read as {meant}")
+        say(f"a parameter is in {summarize(location)}; interpreted as {meant}")
 
 
 def _mend_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
@@ -146,7 +146,7 @@ def _mend_operation(operation: dict[str, Any], version: tuple[int, ...], say: Sa
     bodies = [value for value in listed if is_body(value)] if isinstance(listed, list) else []
     if not isinstance(listed, list) or not bodies or "requestBody" in operation:
         return
-    say("a parameter is the body, as in Swagger 2.0, and is read so")
+    say("a parameter is the body, as in Swagger 2.0; interpreted as requestBody")
     consumes = operation.get("consumes")
     body = request_body(bodies, consumes if isinstance(consumes, list) else [], say)
     operation["parameters"] = [value for value in listed if not is_body(value)]
@@ -163,7 +163,7 @@ def _mend_parameter(parameter: dict[str, Any], version: tuple[int, ...], say: Sa
         return
     schema = parameter_schema(parameter)
     if "type" in schema or "enum" in schema:
-        say("a parameter has its type beside its name, as in Swagger 2.0, and is read so")
+        say("a parameter has its type next to its name, as in Swagger 2.0; interpreted as its schema")
         parameter["schema"] = schema
         modernize(schema, version, say)
 

@@ -116,7 +116,7 @@ class _Reader:
         """Return the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
         target = follow(self.root, value)
         if not isinstance(target, dict):
-            raise DocumentError(kind, f"is no object but {summarize(target)}", "Correct the document there.")
+            raise DocumentError(kind, f"is not an object but {summarize(target)}", "Correct the document there.")
         if target is not value and isinstance(value.get("description"), str):
             return {**target, "description": value["description"]}
         return target
@@ -126,7 +126,9 @@ class _Reader:
         try:
             return self.follow(value, kind)
         except DocumentError as error:
-            self.repairs.add(f"{kind} is nowhere ({summarize(error.source, 200)} {error.problem}); {otherwise}", where)
+            self.repairs.add(
+                f"{kind} does not exist ({summarize(error.source, 200)} {error.problem}); {otherwise}", where
+            )
             return None
 
     def operations(self) -> Iterator[Operation]:
@@ -146,7 +148,7 @@ class _Reader:
     def item(self, path: str, value: Any) -> dict[str, Any]:
         """Return a path item; fields beside its `$ref` override those that it refers to (OpenAPI 3.2 section 4.9.1)."""
         if not path.isprintable() or not path.startswith("/"):
-            raise DocumentError("the path", "starts with no slash or has control characters", "Correct it.")
+            raise DocumentError("the path", "does not start with a slash, or has control characters", "Correct it.")
         target = self.follow(value, "the path item")
         return target if target is value else {**target, **{key: value[key] for key in value if key != "$ref"}}
 
@@ -161,7 +163,7 @@ class _Reader:
 
     def operation(self, method: str, item: PathItem, operation: dict[str, Any]) -> Operation:
         if not TOKEN.fullmatch(method):
-            raise DocumentError("the method", "is no token of HTTP", "Correct its name.")
+            raise DocumentError("the method", "is not a token of HTTP", "Correct its name.")
         where = f"{method} {item.path}"
         self.callbacks += len(_mapping(operation.get("callbacks")))
         path, parameters = self.all_parameters(item, operation, where)
@@ -222,7 +224,9 @@ class _Reader:
         for name in listed:
             yield self.parameter({"name": name, "in": "query", "schema": {"type": "string"}}, where)
         for name in missing:
-            self.repairs.add(f"nobody declares the parameter {{{summarize(name)}}}; it is a required string", where)
+            self.repairs.add(
+                f"no declaration for the parameter {{{summarize(name)}}}; assumed to be a required string", where
+            )
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
 
     def as_written(
@@ -242,7 +246,7 @@ class _Reader:
                 continue
             if parameter.place in read:
                 name = f"{summarize(parameter.name)} in {parameter.location}"
-                self.repairs.add(f"the parameter {name} is declared twice; the last one counts", where)
+                self.repairs.add(f"the parameter {name} is declared twice; the last one is used", where)
             read[parameter.place] = parameter
         return tuple(read.values())
 
@@ -289,7 +293,7 @@ class _Reader:
     def request_body(self, value: Any, where: str) -> RequestBody | None:
         if value is None:
             return None
-        body = self.found(value, "the request body", "any JSON is accepted in its place", where)
+        body = self.found(value, "the request body", "any JSON is accepted", where)
         if body is None:
             return RequestBody(False, "", (MediaType("application/json", {}, {}),))
         content = tuple(self.media_types(body))
@@ -332,7 +336,9 @@ class _Reader:
         schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
         scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
-            self.repairs.add(f"nobody declares the security scheme {summarize(key)}; calls do without it", where)
+            self.repairs.add(
+                f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where
+            )
             return None
         kind, written = SECURITY_TYPES.get(_text(scheme.get("type")).lower(), ("", ""))
         location, name = "header", "Authorization"
@@ -343,7 +349,7 @@ class _Reader:
         if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
             at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
-            self.repairs.add(f"{problem}; calls do without it", at)
+            self.repairs.add(f"{problem}; calls are sent without it", at)
             return None
         return SecurityScheme(key, kind, location, name, written)
 
@@ -352,18 +358,18 @@ class _Reader:
 
     def server(self, value: Any, where: str) -> Server | None:
         if isinstance(value, str):
-            self.repairs.add("a server is a text and no object, and is read as its URL", where)
+            self.repairs.add("a server is a string; interpreted as its URL", where)
             return Server(value, {})
         given = _mapping(value).get("url")
         url = _text(given).strip()
         if isinstance(given, str) and not url:
-            self.repairs.add("the URL of a server is empty; the top of the document's own host is meant", where)
+            self.repairs.add("the URL of a server is empty; interpreted as the root of the document's host", where)
             url = "/"
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
         if BARE_HOST.match(url):
-            self.repairs.add("the URL of a server has no scheme; https is meant", where)
+            self.repairs.add("the URL of a server has no scheme; https is assumed", where)
             url = f"https://{url}"
         declared = _mapping(value.get("variables"))
         named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
@@ -381,7 +387,7 @@ class _Reader:
             return _text(variable["default"]) if "default" in variable else next(iter(allowed), None)
         if allowed and value not in allowed:
             known = ", ".join(summarize(value) for value in allowed)
-            raise SettingsError(f"{named}={value!r} is no value that the document allows. Set it to one of {known}.")
+            raise SettingsError(f"{named}={value!r} is not a value that the document allows. Set it to one of {known}.")
         return value
 
 

@@ -131,7 +131,7 @@ class Resources:
         if place is None:
             place = self._file(target)
         if place is None:
-            raise DanglingReference(reference, "the document it leads to is missing")
+            raise DanglingReference(reference, "the document that it names is missing")
         return place
 
     def _file(self, uri: str) -> Place | None:
@@ -141,7 +141,7 @@ class Resources:
             try:
                 document = self._retrieve(uri)
             except DocumentError as error:
-                self.repairs.append(f"{error} What refers to it does without.")
+                self.repairs.append(f"{error} References to it are ignored.")
                 return None
             except ValueError:
                 return None  # no URI
@@ -166,7 +166,7 @@ class Resources:
             token = _token(place.value, raw)
             while token is None:
                 if detours > MAX_DETOURS or not is_reference(place.value):
-                    raise DanglingReference(reference, "nothing stands at this reference")
+                    raise DanglingReference(reference, "the reference leads nowhere")
                 detours += 1
                 place = self._resolve(place.value["$ref"], place.base, detours)
                 token = _token(place.value, raw)

@@ -84,7 +84,7 @@ def _bounds(schema: Schema, version: tuple[int, ...], say: Say) -> None:
             continue
         del schema[keyword]
         if version >= (3, 1):
-            say(f"{keyword} is a boolean, as in OpenAPI 3.0, and read so")
+            say(f"{keyword} is a boolean, as in OpenAPI 3.0; interpreted as such")
         if value and bound in schema:
             schema[keyword] = schema.pop(bound)
 
@@ -96,7 +96,7 @@ def _tuple(schema: Schema, say: Say) -> None:
         schema.pop("items", None)
         if "additionalItems" in schema:
             schema["items"] = schema.pop("additionalItems")
-        say("items is a list, which prefixItems is now, and read so")
+        say("items is a list; interpreted as prefixItems")
     schema.pop("additionalItems", None)
 
 
@@ -111,7 +111,7 @@ def _type(schema: Schema, version: tuple[int, ...], say: Say) -> None:
     # `file` is a type of Swagger 2.0 (section "Parameter Object"), and no mistake there.
     if (not types or listed != types) and not (given == "file" and version < (3,)):
         shown = ", ".join(map(summarize, listed[:8])) or "an empty list"
-        say(f"type is {shown}, " + (f"read as {', '.join(types)}" if types else "which is none, and left out"))
+        say(f"type is {shown}, " + (f"read as {', '.join(types)}" if types else "which is not a type; left out"))
     if types:
         schema["type"] = types if len(types) > 1 else types[0]
         if (form := read[0][1]) is not None:
@@ -131,10 +131,10 @@ def _form(schema: Schema, keyword: str, say: Say) -> None:
     if read is MISSING:
         del schema[keyword]
         if given is not None:
-            say(f"{keyword} can't be {summarize(given)}, and is left out")
+            say(f"{keyword} cannot be {summarize(given)}, and is left out")
         return
     schema[keyword] = read
-    say(f"{keyword} has not the form that it must have, and is read as it can be meant")
+    say(f"{keyword} is malformed; interpreted as far as possible")
 
 
 def _schema(value: Any) -> Any:
@@ -256,11 +256,11 @@ def _pattern(schema: Schema, say: Say) -> None:
     if literal := LITERAL.fullmatch(pattern):
         pattern, flags = literal.groups()
         schema["pattern"] = pattern
-        say("pattern stands in slashes, and is read without them")
+        say("pattern is enclosed in slashes, which are removed")
         if "i" in flags:  # which no pattern of a schema can say
             del schema["pattern"]
     if not compiles(pattern):
-        say(f"pattern {summarize(pattern)} can't be read, and is not checked")
+        say(f"pattern {summarize(pattern)} is not a regular expression and is not checked")
 
 
 @lru_cache(4096)
@@ -320,7 +320,7 @@ def _values(schema: Schema, say: Say) -> None:
         return
     schema["enum"] = meant
     if any(value is not None for value in meant):
-        say(f"enum has no {kind} in it; its values are read as such")
+        say(f"enum has no {kind} in it; its values are interpreted as such")
 
 
 def _values_of_items(schema: Schema, say: Say) -> None:
@@ -328,7 +328,7 @@ def _values_of_items(schema: Schema, say: Say) -> None:
     values, items = schema.pop("enum"), schema.setdefault("items", {})
     if isinstance(items, dict) and items.keys().isdisjoint(("enum", "$ref")):
         items["enum"] = values
-    say("enum has no array in it, and is read as that of the items")
+    say("enum has no array in it; interpreted as the enum of the items")
 
 
 def _literal(value: Any) -> Any:
@@ -349,7 +349,7 @@ READERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
 def _null(schema: Schema, version: tuple[int, ...], say: Say) -> None:
     nullable, extension = schema.pop("nullable", False), schema.pop("x-nullable", False)
     if nullable is True and version >= (3, 1):
-        say("nullable is a keyword of OpenAPI 3.0, and read as it was meant there")
+        say("nullable is a keyword of OpenAPI 3.0; interpreted as there")
     if nullable is True or extension is True:
         _allow_null(schema)
 

@@ -104,7 +104,7 @@ class Arguments:
         if bound.has_body and self._body_validation is not None:
             yield from self._body_validation.violations(bound.body, self.place_in_body)
         elif self._whole_body is not None and not bound.has_body and self.body_required:
-            yield Violation(pointer_to([self._whole_body]), "is required, and missing")
+            yield Violation(pointer_to([self._whole_body]), "is required but missing")
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:

@@ -101,7 +101,7 @@ def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
     if isinstance(value, str):
         return Body(media_type.name, value.encode())
     if not isinstance(value, dict):
-        raise Unwritable((), "a form is written from an object")
+        raise Unwritable((), "expected an object, which a form is written from")
     written = with_files(value, media_type.schema, sources)
     pairs = [pair for name, member in written.items() for pair in _form_pairs(name, member, media_type, sources)]
     return Body(media_type.name, "&".join(f"{name}={text}" for name, text in pairs).encode())

@@ -82,7 +82,7 @@ def write_request(
     try:
         return _Writer(name, operation, bound, credentials, sources).written(base_url)
     except UnicodeEncodeError as error:
-        problem = "half a surrogate pair is no character, and cannot be written"
+        problem = "half of a surrogate pair cannot be encoded"
         raise ArgumentsError(name, [Violation("", problem)]) from error
 
 
@@ -177,7 +177,7 @@ class _Writer:
 
     def in_path(self, parameter: Parameter, value: Any) -> str:
         if value is None:
-            raise Unwritable((), "null cannot stand in a path")
+            raise Unwritable((), "a path cannot contain null")
         escape_value = escape_of("path", parameter.allow_reserved)
         if parameter.content is not None:
             return escape_value(content_text(value, parameter.content, self.sources))
@@ -223,7 +223,7 @@ class _Writer:
         """Keep a member of an object, which has a name of its own, out of the place of anything else."""
         there = place(location, name)
         if there in self.taken and there != parameter.place:
-            raise Unwritable((), f"{name!r} in it would be read as the {location} parameter of that name")
+            raise Unwritable((), f"{name!r} in it would be taken for the {location} parameter of that name")
 
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
         escape_value = escape_of(parameter.location, parameter.allow_reserved)
@@ -298,7 +298,7 @@ def _escaped(literal: str) -> str:
 def _header_value(text: str) -> bytes:
     """Check a header's value (RFC 9110 section 5.5)."""
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
-        raise Unwritable((), "a line break or control character cannot stand in a header")
+        raise Unwritable((), "a header cannot contain line breaks or control characters")
     if text != text.strip(" \t"):
         raise Unwritable((), "a header cannot start or end with a blank")
     return text.encode()

@@ -155,7 +155,7 @@ def find_tool(tools: Iterable[Tool], name: str) -> Tool:
 def closest(name: str, known: Collection[str]) -> str:
     """Report which of the known names, in lower case, come closest to one that does not exist."""
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
-    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, none like it"
+    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, and no name is similar"
 
 
 def tool_names(operations: Sequence[Operation]) -> list[str]:

@@ -103,8 +103,8 @@ class Index:
         try:
             self._database.execute(f"CREATE VIRTUAL TABLE {name} USING fts5({listed}, tokenize='porter unicode61')")
         except sqlite3.OperationalError as error:
-            problem = "this Python's SQLite has no full-text search (FTS5), which --discover needs"
-            raise SettingsError(f"{problem}. Start without it, or with another Python.") from error
+            problem = "the SQLite of this Python lacks full-text search (FTS5), which --discover needs"
+            raise SettingsError(f"{problem}. Use another Python, or start without it.") from error
         self._database.execute(f"CREATE VIRTUAL TABLE {name}_words USING fts5vocab({name}, 'instance')")
         numbered = ((number, *row) for number, row in enumerate(rows))
         self._database.executemany(f"INSERT INTO {name} (rowid, {listed}) VALUES ({places})", numbered)  # noqa: S608
