@@ -47,25 +47,26 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 #: Variables that are read while Python starts or the program is imported, so that no forked child could have others.
 EARLY = ("PYTHON", "FASTMCP_", "MCP_", "LANG", "LC_", "COVERAGE_", "COV_")
 
+#: An environment variable with which the program is a process of its own, not forked.
+OF_ITS_OWN = {"PYTHONNOUSERSITE": "1"}
+
 
 def program(*arguments: str, env: Mapping[str, str]) -> list[str]:
     """Return the command of a child process that is the program, in an environment that may be that of a forked one."""
     early, usual = ({name: env[name] for name in env if name.startswith(EARLY)} for env in (env, BARE))
     if sys.platform != "linux" or early != usual or any(name.startswith("COV") for name in usual):
         return [sys.executable, "-m", "portkey_bridge", *arguments]
-    return [sys.executable, "-S", "-E", FORKSERVER, "run", _socket(), *arguments]
-
-
-FORKSERVER = str(ROOT / "tests" / "forkserver.py")
+    return [sys.executable, "-S", "-E", str(ROOT / "tests" / "forked.py"), _socket(), *arguments]
 
 
 @cache
 def _socket() -> str:
     """Return the socket of the process that forks, which is started now and ends with the tests."""
     path = f"{_CACHE.name}/socket"
-    command = [sys.executable, "-P", FORKSERVER, "serve", path]
+    command = [sys.executable, "-P", str(ROOT / "tests" / "forkserver.py"), path]
     process = subprocess.Popen(command, env=BARE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    atexit.register(process.kill)
+    atexit.register(process.wait)
+    atexit.register(process.kill)  # goes first
     assert process.stdout
     assert process.stdout.readline() == b"ready\n"
     return path
@@ -75,6 +76,22 @@ def _socket() -> str:
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio, as FastMCP does."""
     return "asyncio"
+
+
+def run_in(cwd: Path, *arguments: str, env: Mapping[str, str] = {}, stdin: str = "") -> Any:
+    """Run the command line to its end in a folder."""
+    environ = {**BARE, **env}
+    return subprocess.run(
+        program(*arguments, env=environ),
+        env=environ,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -94,19 +111,8 @@ def descriptors_beyond_1024() -> Iterator[None]:
 def run(tmp_path: Path) -> Run:
     """Give a function that runs the command line to its end in an empty folder."""
 
-    def run(*arguments: str, env: Mapping[str, str] = {}, stdin: str = "", cwd: Path = tmp_path) -> Any:
-        environ = {**BARE, **env}
-        return subprocess.run(
-            program(*arguments, env=environ),
-            env=environ,
-            cwd=cwd,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+    def run(*arguments: str, cwd: Path = tmp_path, **more: Any) -> Any:
+        return run_in(cwd, *arguments, **more)
 
     return run
 

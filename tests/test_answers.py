@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
 from mcp_types import AudioContent, ImageContent, TextContent
 
-from tests.conftest import BARE, Connect, Recorder, Run
+from tests.conftest import OF_ITS_OWN, Connect, Recorder, Run, connected
 from tests.misbehaving import COMPLETION, LIST, MARKER, VARIABLES, Server, document, served
 
 #: Small bounds: five seconds for a call, two megabytes for an answer; and room for all calls at once.
@@ -59,19 +59,20 @@ def text(result: CallToolResult) -> str:
 
 @pytest.fixture
 async def session(tmp_path: Path) -> AsyncIterator[Session]:
-    """Give a client of the program that serves the misbehaving API, with every credential set to the marker."""
-    stderr = tmp_path / "stderr"
+    """Yield a client of the program that serves the misbehaving API, with every credential set to the marker."""
+    async with opened(tmp_path) as session:
+        yield session
+
+
+@asynccontextmanager
+async def opened(folder: Path, **variables: str) -> AsyncIterator[Session]:
+    """Yield what `session` yields, of a program in this folder with more environment variables."""
+    stderr, document_file = folder / "stderr", folder / "document.json"
+    env = {**BOUNDS, **dict.fromkeys(VARIABLES, MARKER), **variables}
     async with served() as server:
-        document_file = tmp_path / "document.json"
         document_file.write_text(json.dumps(document(server)))
-        transport = StdioTransport(
-            sys.executable,
-            ["-m", "portkey_bridge", "--spec", str(document_file), "--verbose"],
-            env={**BARE, **BOUNDS, **dict.fromkeys(VARIABLES, MARKER)},
-            cwd=str(tmp_path),
-            log_file=stderr,
-        )
-        async with Client(transport) as client:
+        words = ("--spec", str(document_file), "--verbose")
+        async with connected(*words, env=env, cwd=folder, log_file=stderr) as client:
             yield Session(client, server, stderr)
 
 
@@ -241,13 +242,14 @@ def child() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/thread-self/children").exists(), reason="needs Linux's /proc")
-async def test_memory_stays_flat(session: Session) -> None:
+async def test_memory_stays_flat(tmp_path: Path) -> None:
     """Neither a gigabyte, announced or not, nor what unpacks to as much fills the memory."""
-    assert await session.works()
-    before = memory(child())
-    for name in ("gigabyte", "unannounced_gigabyte", "gzip_bomb", "nested_gzip_bomb", "endless_headers"):
-        assert (await session.call(name)).is_error
-    assert memory(child()) - before < 20
+    async with opened(tmp_path, **OF_ITS_OWN) as session:
+        assert await session.works()
+        before = memory(child())
+        for name in ("gigabyte", "unannounced_gigabyte", "gzip_bomb", "nested_gzip_bomb", "endless_headers"):
+            assert (await session.call(name)).is_error
+        assert memory(child()) - before < 20
 
 
 async def test_an_answer_is_compared_with_the_document_on_request(connect: Connect, recorder: Recorder) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from portkey_bridge.mock.app import mock_running
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
 from scripts.dist import REGISTRY_NAME
-from tests.conftest import BARE, ROOT, Recorder
+from tests.conftest import BARE, ROOT, Recorder, program
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -41,7 +41,6 @@ paths:
 
 #: The programs that the pages name besides this one, as far as a page needs them.
 PROGRAMS = {
-    "portkey-bridge": f'exec "{sys.executable}" -m portkey_bridge "$@"',
     "uvx": '[ "$1" = portkey-bridge ] && exec "$@"',
     "npx": "exit 0",
     "node": "echo v24.0.0",
@@ -78,10 +77,11 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "uploads" / "batch.jsonl").write_text("{}\n")
     (tmp_path / ".config" / "fish" / "completions").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
-    for name, script in PROGRAMS.items():
-        program = tmp_path / "bin" / name
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
+    this_one = f'exec {shlex.join(program(env=BARE))} "$@"'
+    for name, script in {"portkey-bridge": this_one, **PROGRAMS}.items():
+        file = tmp_path / "bin" / name
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
     return tmp_path
 
 

@@ -40,7 +40,10 @@ TRIED = 12
 #: The part of the tools that may be left out, by a reason.
 LEFT_OUT = 0.4
 
-OWN = [*sorted((ROOT / "tests/documents").glob("*.yaml")), ROOT / "specs/portkey.yaml"]
+OWN = [
+    *sorted((ROOT / "tests/documents").glob("*.yaml")),
+    pytest.param(ROOT / "specs/portkey.yaml", marks=pytest.mark.slow),
+]
 
 #: Keywords that say something about values, besides those that hold schemas.
 OF_VALUES = frozenset(

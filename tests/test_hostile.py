@@ -173,7 +173,13 @@ def test_a_very_large_file_is_refused_unread(tmp_path: Path) -> None:
     assert "larger than 100 MB" in done.stderr
 
 
-@pytest.mark.parametrize("name", SURVIVED)
+#: Documents that are long, so that their report takes seconds.
+LONG = ("a chain of references", "a circle of references", "allOf that doubles", "a long list of parameters")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else []) for name in SURVIVED]
+)
 def test_a_hostile_document_costs_what_it_is_long(tmp_path: Path, name: str) -> None:
     """Its one operation is listed, in bounded time and memory, and the report has it too."""
     (tmp_path / "hostile.json").write_text(json.dumps(SURVIVED[name]()), encoding="utf-8")
