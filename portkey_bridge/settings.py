@@ -25,7 +25,7 @@ T = TypeVar("T")
 #: The characters of a result from which on it is shown as a view.
 RESULT_LIMIT = 40_000
 
-#: What the variables begin with that give the variables of a document's servers their values.
+#: Prefix of the variables that set the server variables of a document.
 SERVER = "OPEN_MCP_SERVER_"
 
 

@@ -33,7 +33,7 @@ from portkey_bridge.tools.catalog import Tool, find_tool
 #: Stands for a secret while a request is written that is only shown. No URL escapes it, and a shell quotes it.
 STAND_IN = "STANDS-IN-FOR-{}~"
 
-#: What stands before a credential in a query, which is escaped when its variable has a value.
+#: Precedes a credential in a query, whose value is escaped once its variable is set.
 BEFORE_CREDENTIAL = re.compile(rf"[?&](?=[^?&=]*={STAND_IN.partition('{')[0]})")
 
 

@@ -41,7 +41,7 @@ from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
 #: Places of a repair that are kept, places of a finding that a person is shown, and the largest tools that are named.
 KEPT, SHOWN, LARGEST = 100, 10, 10
 
-#: What is said of each kind of finding, in the order of the report.
+#: The heading of each kind of finding, in the order of the report.
 KINDS = {
     "skipped": "left out: these operations are not served",
     "repaired": "repaired: interpreted as far as possible",

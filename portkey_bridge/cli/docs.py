@@ -25,7 +25,7 @@ from portkey_bridge.schema.shapes import Shape, Shapes, children
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 
-#: What is told of a schema besides its type and its description, and how.
+#: Facts about a schema besides its type and description, and their wording.
 FACTS = {
     "enum": "one of {}",
     "default": "default {}",

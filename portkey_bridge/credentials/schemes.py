@@ -12,7 +12,7 @@ from portkey_bridge.credentials.variables import Security, variable, variables
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.model import Place, SecurityScheme, place
 
-#: What ends a cookie, or what servers read in ways of their own (RFC 6265 section 4.1.1). Quotes are sent as they are.
+#: Characters that end a cookie or that servers interpret differently (RFC 6265 section 4.1.1). Quotes are sent as is.
 NO_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
 
 

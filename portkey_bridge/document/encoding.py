@@ -10,7 +10,7 @@ from portkey_bridge.errors import DocumentError
 GZIP = b"\x1f\x8b"
 
 
-#: What a text begins with that is not UTF-8 (Unicode standard, section 23.8); the longer first.
+#: Byte order marks of encodings other than UTF-8 (Unicode standard, section 23.8); the longer first.
 MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 

@@ -28,13 +28,13 @@ TIMEOUTS = Timeouts(connect=10, read=30, whole=120)
 
 REDIRECTS = 5
 
-#: What is asked for (RFC 9110 section 12.5.1), the registered types of OpenAPI documents first.
+#: Requested media types (RFC 9110 section 12.5.1), the registered types of OpenAPI documents first.
 HEADERS = {
     "accept": "application/vnd.oai.openapi+json, application/vnd.oai.openapi, application/json, application/yaml, */*",
     "user-agent": f"portkey-bridge/{__version__}",
 }
 
-#: What is said of a failure otherwise than of an API's: no setting changes how a document is fetched.
+#: Sentences that differ from those about an API: no setting changes how a document is fetched.
 SENTENCES: Sentences = (
     ((socket.gaierror, UnicodeError), "the name {host} could not be resolved"),
     (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds"),
@@ -42,7 +42,7 @@ SENTENCES: Sentences = (
     (TimeoutError, "the response was not complete within {whole:g} seconds"),
 )
 
-#: What can be done about a status; `{host}` is where the document was looked for.
+#: Remedies by status; `{host}` is the host of the document.
 REMEDIES = {
     401: "Download the document and use --spec with the file.",
     403: "Download the document and use --spec with the file.",

@@ -16,7 +16,7 @@ from urllib.request import url2pathname
 from portkey_bridge.document.content import MAX_BYTES, Content, _bounded
 from portkey_bridge.errors import DocumentError
 
-#: What other files may be called, and how many folders above the document they may lie: `../common.yaml` is usual.
+#: Suffixes of other files, and how many folders above the document they may be: `../common.yaml` is usual.
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
 
 

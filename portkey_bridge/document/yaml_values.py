@@ -20,7 +20,7 @@ from yaml.constructor import ConstructorError
 from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
 from portkey_bridge.document.repairs import summarize
 
-#: What splits a text into events: the C library, where it is installed.
+#: The parser: the C library if it is installed.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Members that merge keys (`<<`) may bring into a document, all together.
@@ -36,7 +36,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
     (re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"), finite),
 )
 
-#: What the plain scalars begin with that are no text.
+#: First characters of plain scalars that are not strings.
 _NO_TEXT = frozenset("~nNtTfF-+.0123456789")
 
 #: The tags of JSON's scalars: a text, and what is read as if it stood there plain.

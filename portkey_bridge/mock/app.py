@@ -72,7 +72,7 @@ FILES = {
 }
 
 
-#: What is answered where the document leaves the kind open.
+#: Media type of answers whose type the document does not declare.
 CONCRETE = {
     "[*]/[*]": "application/json",
     "application/[*]": "application/json",

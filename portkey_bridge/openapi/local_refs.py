@@ -46,14 +46,14 @@ FOLLOWED["schema"] |= {"required", "enum"}
 LISTS = {"servers", "security", "tags", "required", "enum", "parameters"}
 LISTS |= {field for fields in FIELDS.values() for field, (shape, _) in fields.items() if shape == LIST}
 
-#: What has a schema that stands in the place of an object of this kind.
+#: Objects that contain a schema which was written instead of an object of this kind.
 ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "parameter": lambda schema: {"schema": schema},
     "media-type": lambda schema: {"schema": schema},
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
 
-#: What a security requirement is that names no scheme.
+#: Security requirements that are URIs instead of names of schemes.
 URI = re.compile(r"[#/]")
 
 

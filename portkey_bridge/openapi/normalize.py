@@ -26,7 +26,7 @@ from portkey_bridge.openapi.swagger2 import from_swagger, is_body, parameter_sch
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
 KEYWORDS = (FORMS.keys() | DROPPED | {"type", "const"}) - {"definitions"}
 
-#: What only a Swagger 2.0 document has at its top.
+#: Root fields that only Swagger 2.0 has.
 FIELDS_OF_SWAGGER = frozenset(
     ("host", "basePath", "schemes", "consumes", "produces", "definitions", "parameters", "responses")
 ) | {"securityDefinitions"}
@@ -174,7 +174,7 @@ def _mend_media_type(media_type: dict[str, Any], version: tuple[int, ...], say: 
         media_type["schema"] = {"type": "array", "items": media_type["itemSchema"]}
 
 
-#: What is done to each object of a kind, in place.
+#: In-place repairs by kind of object.
 MENDERS: dict[str, Callable[[dict[str, Any], tuple[int, ...], Say], None]] = {
     "path-item": _mend_path_item,
     "operation": _mend_operation,

@@ -61,7 +61,7 @@ CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-#: What can be nothing but a host, though by the letter it is a relative URL.
+#: A bare host, which is formally a relative URL.
 BARE_HOST = re.compile(r"([\w-]+\.)+[A-Za-z]{2,}(:\d+)?(/|$)")
 
 

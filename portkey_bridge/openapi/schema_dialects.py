@@ -20,7 +20,7 @@ Schema = dict[str, Any]
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 
-#: What people write for a type, in lower case: the type, and the format that says the rest.
+#: Other names of types, in lower case: the type, and the format that expresses the rest.
 OTHER_TYPES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("int", "int32", "int64", "long", "short", "byte", "bigint", "uint"), ("integer", None)),
     **dict.fromkeys(("float", "double", "decimal", "numeric", "real"), ("number", None)),
@@ -38,7 +38,7 @@ OTHER_TYPES: dict[str, tuple[str, str | None]] = {
 #: A regular expression as ECMAScript's own texts have it. As a pattern it matches nothing: no `/` goes before a start.
 LITERAL = re.compile(r"/(\^.*)/([a-z]*)", re.DOTALL)
 
-#: What a form gives for a value that can't be meant.
+#: The result of a form for a value that cannot be interpreted.
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
@@ -46,7 +46,7 @@ DROPPED = frozenset(
     {"$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"}
 )
 
-#: What may stand beside a `$ref` in OpenAPI 3.0, where it is ignored: annotations do no harm, and `nullable` is meant.
+#: Keywords kept next to a `$ref` of OpenAPI 3.0, which ignores them: annotations are harmless, `nullable` is intended.
 BESIDE_REFERENCE = frozenset(
     ("$ref", "nullable", "x-nullable", "description", "title", "deprecated", "readOnly", "writeOnly")
 )
@@ -283,7 +283,7 @@ def _compile_regex(pattern: str) -> Any:
         raise re.error(str(error)) from error
 
 
-#: What the value of a keyword must be: gives it as it is, as it is meant, or MISSING.
+#: The form of each keyword's value: a function that returns the value, a repaired value, or MISSING.
 FORMS: dict[str, Callable[[Any], Any]] = {
     **{keyword: {ONE: _schema, LIST: _schemas, MAP: _named_schemas}[shape] for keyword, shape in APPLICATORS.items()},
     "definitions": _named_schemas,

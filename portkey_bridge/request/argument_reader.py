@@ -15,7 +15,7 @@ from portkey_bridge.request.bodies import FORM, JSON_TYPE, XML_TYPE, sends_file
 from portkey_bridge.request.uploads import FORMS
 from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
-#: What every client accepts as the name of an argument.
+#: Argument names that every client accepts.
 ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
@@ -33,11 +33,11 @@ PREFERRED = (
 OF_PROPERTIES = (JSON_TYPE, XML_TYPE, FORM, MULTIPART)
 
 
-#: What a schema says of an object besides a choice between branches.
+#: Keywords about an object other than a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
 
-#: What a body can say of its properties together, which a schema can repeat where no other arguments are beside them.
+#: Keywords about several properties of a body, which the input schema repeats if there are no other arguments.
 TOGETHER = (
     *("anyOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
     *("propertyNames", "minProperties", "maxProperties"),

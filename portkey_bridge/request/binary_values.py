@@ -18,7 +18,7 @@ from portkey_bridge.schema.shapes import Shape, Shapes
 
 Path = tuple[str | int, ...]
 
-#: What a string may say that becomes the base64 of a file.
+#: Description of a string that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
 #: Keywords without which no string stands for bytes.

@@ -43,7 +43,7 @@ TEXT_TYPE = re.compile(
 #: Ranges that say nothing about what a body is.
 ANY_TYPE = re.compile(r"\s*(\*|application)?/?\*\s*(;|$)")
 
-#: What is sent where a media type is a range, or none is named.
+#: Media type that is sent if the declared one is a range or missing.
 JSON = "application/json"
 
 #: The fields of an Encoding Object that make it write a property as a query parameter (OpenAPI 3.2 section 4.15).

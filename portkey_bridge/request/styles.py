@@ -21,7 +21,7 @@ Pair = tuple[str, str]
 #: RFC 3986 section 2.3: the characters that never need escaping. `quote` keeps letters and digits by itself.
 UNRESERVED = "-._~"
 
-#: What `allowReserved` lets pass besides (RFC 3986 section 2.2), without what would end or split the value there:
+#: Further characters that `allowReserved` permits (RFC 3986 section 2.2), without those that would end the value there:
 #: OpenAPI 3.2 appendix C for queries and section 4.8.2 for paths, RFC 6265 section 4.1.1 for cookies.
 RESERVED = {"query": ":/?@!$'()*,;", "path": ":@!$&'()*+,=", "cookie": ":/?#[]@!$&'()*+"}
 
@@ -254,7 +254,7 @@ def header(value: Any, style: str, explode: bool) -> str | None:
     return HEADER_STYLES.get(style, simple)("", value, explode, str)
 
 
-#: What the name or the value of a cookie cannot have (RFC 6265 section 4.1.1); commas do no harm anywhere.
+#: Characters that a cookie's name or value cannot contain (RFC 6265 section 4.1.1); commas are harmless.
 NO_COOKIE = re.compile(r"[\x00-\x20\x7f;\"\\]|[^\x00-\x7f]")
 
 

@@ -40,7 +40,7 @@ from portkey_bridge.request.styles import (
 )
 from portkey_bridge.request.uploads import PieceStream, in_memory, size_of
 
-#: What a path template may hold unescaped: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
+#: Unescaped characters of a path template: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
 

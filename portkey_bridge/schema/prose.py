@@ -23,7 +23,7 @@ _MARKS = (
     (re.compile(r"^ {0,3}#{1,6} +", re.MULTILINE), ""),
 )
 
-#: What tags leave before a punctuation mark.
+#: The blank that a removed tag leaves before a punctuation mark.
 _BEFORE_POINTS = re.compile(r" (?=[.,;:!?)](?: |$))")
 
 

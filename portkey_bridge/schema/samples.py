@@ -45,7 +45,7 @@ FORMATS = {
     "byte": "c29tZSBieXRlcw==",
 }
 
-#: What else to try where a pattern asks for something special.
+#: Further texts to try for a pattern.
 TEXTS = ("sample", "Sample", "SAMPLE", "a1", "A1", "1", "1.0.0", "+10000000000", "#000000", *FORMATS.values())
 
 #: How deep the optional properties of objects go by default, and how many values there may be before they end anyway.

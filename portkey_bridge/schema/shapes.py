@@ -74,7 +74,7 @@ PLAIN = frozenset(
     )
 )
 
-#: What `unevaluatedProperties` and `unevaluatedItems` look into: beside these a view could not tell what they refuse.
+#: Keywords that `unevaluatedProperties` and `unevaluatedItems` look into: next to these, a view could not show their effect.
 IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 
 #: Keywords that say nothing about values themselves.

@@ -278,7 +278,7 @@ def _contained(error: ValidationError) -> str:
     return _shown(_beside(error, "contains", True))
 
 
-#: What would be right, by the keyword that a value breaks.
+#: The expected value, by the keyword that was violated.
 EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
     "None": lambda error: "no value is accepted",
     "type": _types,

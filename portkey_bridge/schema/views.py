@@ -47,7 +47,7 @@ LARGEST = 1_000_000
 #: Levels that are shown at once.
 DEEPEST = 40
 
-#: What a tool listing shows besides structure. Clients refuse or ignore the rest of JSON Schema there.
+#: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
 LISTED = frozenset(
     (
         *("type", "description", "enum", "format", "default", "required", "pattern"),

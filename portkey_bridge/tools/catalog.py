@@ -30,7 +30,7 @@ CALL_TOOL = "callTool"
 #: Names that no operation may take, in the lower case that operations' names have.
 RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL))
 
-#: What every client accepts as the name of a tool.
+#: Tool names that every client accepts.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 
 #: Characters of a title that a listing shows.
@@ -48,7 +48,7 @@ FOUND = 2_600
 #: Tools of which nobody wants more listed in each conversation: with their shares they take about 50,000 tokens.
 MANY = 400
 
-#: What a call may do, by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
+#: Effects of a call by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
     **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"), (True, False, True)),
     "POST": (False, False, False),

@@ -18,7 +18,7 @@ from itertools import pairwise
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.tools.catalog import Tool
 
-#: What is searched in, and how much a word counts there.
+#: Columns of the index, and the weight of a word in each.
 COLUMNS = {
     "name": 1.0,
     "title": 1.0,
@@ -74,7 +74,7 @@ SILENT = frozenset(
     to up us using want was we were what when where which who will with would you your""".split()  # noqa: SIM905
 )
 
-#: What is left of a score where nothing of what the tool is about was asked for.
+#: Factor of the score of a tool whose subject the question does not mention.
 UNASKED = 0.3
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
