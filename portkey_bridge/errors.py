@@ -1,4 +1,4 @@
-"""What can go wrong, and who can mend it.
+"""What can go wrong, and who can fix it.
 
 BridgeError
 ├── SetupError            said on stderr by the command line, exit status 2
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 
 class BridgeError(Exception):
-    """Anything that this program reports in words, without a traceback."""
+    """Anything that this program reports as a message, without a traceback."""
 
 
 class SetupError(BridgeError):

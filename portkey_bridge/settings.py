@@ -325,7 +325,7 @@ def as_variable(name: str) -> str:
 
 
 def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> None:
-    """Refuse to send the credentials of the real environment where a `.env` that lies around says.
+    """Refuse to let a `.env` of the working directory decide where the real environment's credentials go.
 
     `variables` are the credentials that would be sent. Raises SettingsError.
     """

@@ -48,12 +48,12 @@ class Session:
         return result
 
     async def works(self) -> bool:
-        """Tell whether the program still answers."""
+        """Check whether the program still answers."""
         return text(await self.call("ok")).startswith('{"ok": null')
 
 
 def text(result: CallToolResult) -> str:
-    """Give all the text of a result."""
+    """Return all the text of a result."""
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
 
 
@@ -230,13 +230,13 @@ async def test_a_result_that_is_gone_is_a_clear_error(session: Session, argument
 
 
 def memory(pid: int) -> int:
-    """Give the most megabytes that a process has held so far."""
+    """Return the most megabytes that a process has held so far."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def child() -> int:
-    """Give the process that this one started last."""
+    """Return the process that this one started last."""
     [*_, last] = Path("/proc/thread-self/children").read_text().split()
     return int(last)
 

@@ -36,7 +36,7 @@ PNG_FILE = ("d.png", "image/png", b"\x89PNG\r\n\x1a\n")
 
 
 def prop(schema: Json, name: str = "a") -> Json:
-    """Give the schema of an object with one property."""
+    """Return the schema of an object with one property."""
     return {"type": "object", "properties": {name: schema}}
 
 
@@ -249,7 +249,7 @@ ROUND_TRIP = settings(max_examples=60, suppress_health_check=[HealthCheck.too_sl
 
 
 def tool_of(media_type: str, schema: Any, **fields: Any) -> Tool:
-    """Give the tool of an operation with this body."""
+    """Return the tool of an operation with this body."""
     (tool,) = build_tools(api_of(body(media_type, schema, **fields)))
     return tool
 

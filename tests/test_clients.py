@@ -37,7 +37,7 @@ ENTRY = {"command": "uvx", "args": ["portkey-bridge", "--tools", "a,b"], "env": 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give an empty home folder with a project in it, where this program runs, and a uvx on the PATH."""
+    """Return an empty home folder with a project in it, where this program runs, and a uvx on the PATH."""
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "uvx").write_text("#!/bin/sh\n")
@@ -53,7 +53,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def file_of(client: str, home: Path) -> Path:
-    """Give the file of a client in the test's home folder."""
+    """Return the file of a client in the test's home folder."""
     return locate(BY_NAME[client], System(sys.platform, os.environ, home, home / "project"))
 
 
@@ -116,7 +116,7 @@ DAMAGED = {
 
 
 def files_of(client: Client) -> Mapping[str, str | None]:
-    """Give the files of each kind in a client's format."""
+    """Return the files of each kind in a client's format."""
     if client.format is JSON:
         return {kind: text and text.replace("%s", client.container) for kind, text in JSON_FILES.items()}
     if client.format is TOML:
@@ -143,13 +143,13 @@ def parsed(client: Client, text: str) -> Any:
 
 
 def entries(client: Client, value: Any) -> dict[str, Any]:
-    """Give the servers of a configuration by name."""
+    """Return the servers of a configuration by name."""
     servers = value.get(client.container) or {}
     return {server["name"]: server for server in servers} if isinstance(servers, list) else servers
 
 
 def is_within(old: str, new: str) -> bool:
-    """Tell whether every character of the old text is in the new one, in order: nothing was taken out."""
+    """Check whether every character of the old text is in the new one, in order: nothing was taken out."""
     rest = iter(new)
     return all(character in rest for character in old)
 

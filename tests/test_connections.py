@@ -31,7 +31,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 
 @asynccontextmanager
 async def serving(*answers: Answer) -> AsyncIterator[str]:
-    """Give the URL of a server that treats each connection in its own way, in this order, and expects all of them."""
+    """Return the URL of a server that treats each connection in its own way, in this order, and expects all of them."""
     turns = list(answers)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,7 +66,7 @@ def once(answer: bytes) -> Answer:
 
 @pytest.fixture
 async def connections() -> AsyncIterator[Connections]:
-    """Give connections that are patient for a second."""
+    """Return connections that are patient for a second."""
     made = Connections(Timeouts(1, 1, 5), 4, httpx.create_ssl_context)
     yield made
     await made.aclose()

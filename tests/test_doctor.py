@@ -32,7 +32,7 @@ GOOD = {"X_PETS_KEY": VALUE}
 
 @pytest.fixture
 def document(tmp_path: Path) -> Path:
-    """Give a document on disk, and beside it a folder with a launcher and a client that starts it."""
+    """Return a document on disk, and beside it a folder with a launcher and a client that starts it."""
     launcher = tmp_path / "bin" / "uvx"
     launcher.parent.mkdir()
     launcher.write_text("#!/bin/sh\n", encoding="utf-8")
@@ -54,14 +54,14 @@ def configure(folder: Path, command: str, mode: int = 0o644, **env: str) -> Path
 
 
 def findings(printed: str) -> dict[str, tuple[str, str]]:
-    """Give level and words, with those of the remedy, by subject."""
+    """Return level and words, with those of the remedy, by subject."""
     parts = re.findall(r"^(ok|warning|problem) +(\w+) +(.*(?:\n .*)*)", printed, re.MULTILINE)
     return {subject: (level, words) for level, subject, words in parts}
 
 
 @pytest.fixture
 def closed_port() -> str:
-    """Give the URL of a port that nobody listens on."""
+    """Return the URL of a port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -69,7 +69,7 @@ PETS: dict[str, Any] = {
 
 @pytest.fixture
 def pets(tmp_path: Path) -> str:
-    """Give the path of a small document."""
+    """Return the path of a small document."""
     file = tmp_path / "pets.json"
     file.write_text(json.dumps(PETS), encoding="utf-8")
     return str(file)

@@ -29,7 +29,7 @@ ANY = object()
 
 
 def document(version: str, schema: Any) -> Document:
-    """Give a document of this version with one schema, S."""
+    """Return a document of this version with one schema, S."""
     root = {
         "openapi": version,
         "info": {"title": "T", "version": "1"},
@@ -40,7 +40,7 @@ def document(version: str, schema: Any) -> Document:
 
 
 def modern(version: str, schema: Any) -> tuple[Any, tuple[str, ...]]:
-    """Give a schema of a document of this version after normalization, and the repairs."""
+    """Return a schema of a document of this version after normalization, and the repairs."""
     root, repairs = normalize(document(version, schema))
     return root["components"]["schemas"]["S"], repairs
 

@@ -22,7 +22,7 @@ def read(paths: Any, **fields: Any) -> Api:
 
 
 def parameters(api: Api) -> list[tuple[str, str, bool, Any]]:
-    """Give the parameters of the first operation."""
+    """Return the parameters of the first operation."""
     return [(p.location, p.name, p.required, p.schema) for p in api.operations[0].parameters]
 
 

@@ -37,7 +37,7 @@ each_document = pytest.mark.parametrize("name", DOCUMENTS | PACKAGED)
 
 @cache
 def tools_of(name: str) -> list[Tool]:
-    """Give the tools of a document."""
+    """Return the tools of a document."""
     return build_tools(load(name))
 
 

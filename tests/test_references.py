@@ -30,7 +30,7 @@ def write(folder: Path, files: dict[str, Any]) -> Path:
 
 
 def with_schemas(**schemas: Any) -> dict[str, Any]:
-    """Give a document that has these schemas only."""
+    """Return a document that has these schemas only."""
     return {**HEAD, "paths": {}, "components": {"schemas": schemas}}
 
 

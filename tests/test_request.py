@@ -33,7 +33,7 @@ PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
 
 
 def parameters(*declared: dict[str, Any], path: str = "/x", method: str = "get") -> dict[str, Any]:
-    """Give a document of one operation with these parameters."""
+    """Return a document of one operation with these parameters."""
     return operation(method, path, parameters=list(declared))
 
 

@@ -57,7 +57,7 @@ PNG = base64.b64decode(
 
 
 def answer(body: bytes, media_type: str | None = "application/json", status: int = 200, **headers: str) -> Answer:
-    """Give an answer; names of headers are written with `_`."""
+    """Return an answer; names of headers are written with `_`."""
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     declared = [("content-type", media_type)] if media_type is not None else []
     return Answer(status, "", httpx.Headers([*declared, *named], encoding="utf-8"), body)
@@ -69,7 +69,7 @@ def rendered(given: Answer, *files: Path) -> ToolResult:
 
 
 def texts(result: ToolResult) -> list[str]:
-    """Give the texts of a result."""
+    """Return the texts of a result."""
     return [block.text for block in result.content if isinstance(block, TextContent)]
 
 

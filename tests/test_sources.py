@@ -191,7 +191,7 @@ class _Small(BaseHTTPRequestHandler):
         self.wfile.write(YAML.encode())
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
 
 def test_waiting_is_told(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ REQUESTS = [
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Give both ends of a pipe; the test closes the writing one."""
+    """Return both ends of a pipe; the test closes the writing one."""
     reading, writing = os.pipe()
     yield reading, writing
     os.close(reading)

@@ -30,7 +30,7 @@ URL = "https://api.example.com/v1/things"
 
 
 def request(method: str = "GET", **more: Any) -> httpx.Request:
-    """Give a request."""
+    """Return a request."""
     return httpx.Request(method, URL, **more)
 
 
@@ -184,13 +184,13 @@ def httpx_mock(httpx_mock: HTTPXMock, monkeypatch: pytest.MonkeyPatch) -> HTTPXM
 
 @pytest.fixture
 def slept() -> list[float]:
-    """Give the list of the pauses that were made."""
+    """Return the list of the pauses that were made."""
     return []
 
 
 @pytest.fixture
 async def make(slept: list[float]) -> AsyncIterator[Callable[..., Transport]]:
-    """Give a function that makes transports; they are closed in the end."""
+    """Return a function that makes transports; they are closed in the end."""
     made: list[Transport] = []
 
     async def sleep(seconds: float) -> None:

@@ -17,7 +17,7 @@ TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 
 
 def violations(schema: Any, value: Any, **schemas: Any) -> list[str]:
-    """Give what is wrong with a value, a line each."""
+    """Return what is wrong with a value, a line each."""
     return [str(each) for each in Validation(schema, Shapes(document(**schemas))).violations(value, pointer_to)]
 
 

@@ -43,14 +43,14 @@ Lines = list[dict[str, Any]]
 
 
 def initialize(version: str = "2025-06-18", number: Any = 1, name: str = "test") -> dict[str, Any]:
-    """Give the request that begins a session."""
+    """Return the request that begins a session."""
     client = {"name": name, "version": "1"}
     params = {"protocolVersion": version, "capabilities": {}, "clientInfo": client}
     return {"jsonrpc": "2.0", "id": number, "method": "initialize", "params": params}
 
 
 def request(method: str, number: Any = 2, **params: Any) -> dict[str, Any]:
-    """Give a request; without parameters, it has no `params`."""
+    """Return a request; without parameters, it has no `params`."""
     return {"jsonrpc": "2.0", "id": number, "method": method, **({"params": params} if params else {})}
 
 
@@ -120,7 +120,7 @@ class Talk:
         return sorted(lines, key=lambda line: json.dumps(json.loads(line).get("id")))
 
     def entries(self) -> list[Path]:
-        """Give what is in the cache."""
+        """Return what is in the cache."""
         return [*(self.folder / "cache").rglob("answers-*")]
 
 
@@ -131,7 +131,7 @@ def _compound(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Talk:
-    """Give a program that was never started before."""
+    """Return a program that was never started before."""
     return Talk(tmp_path)
 
 
@@ -145,7 +145,7 @@ for _ in range(1100):
 
 
 def without_a_server(talk: Talk, messages: Sequence[Any], *options: str, before: str = "") -> list[bytes]:
-    """Give what is answered out of the cache alone; a call, which needs a server, ends it."""
+    """Return what is answered out of the cache alone; a call, which needs a server, ends it."""
     with talk.start(*options, command=[sys.executable, "-c", before + WITHOUT_A_SERVER]) as process:
         content = b"".join(json.dumps(message).encode() + b"\n" for message in [*messages, CALL])
         answers, handed_over = process.communicate(content, timeout=60)
@@ -154,7 +154,7 @@ def without_a_server(talk: Talk, messages: Sequence[Any], *options: str, before:
 
 
 def enveloped(version: str) -> list[dict[str, Any]]:
-    """Give the requests of a session without a handshake: each says by itself who asks."""
+    """Return the requests of a session without a handshake: each says by itself who asks."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": version,
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},

@@ -123,7 +123,7 @@ def _data(block: ContentBlock) -> str:
 
 
 def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
-    """Print the request as HTTP text and as a curl command, with variables in the place of secrets."""
+    """Print the request as HTTP text and as a curl command, with variables instead of secrets."""
     names = [name for name in tool.variables if name in bridge.secrets] or _first_alternative(tool)
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
@@ -150,7 +150,7 @@ def _first_alternative(tool: Tool) -> list[str]:
 
 
 def as_http(written: Written) -> str:
-    """Write a request as HTTP/1.1 text (RFC 9112); what is no text is described in angle brackets."""
+    """Write a request as HTTP/1.1 text (RFC 9112); anything but text is described in angle brackets."""
     request = written.to_httpx()
     target = request.url.raw_path.decode("ascii")
     lines = [f"{request.method} {target} HTTP/1.1"]

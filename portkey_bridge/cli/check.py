@@ -61,7 +61,7 @@ MANY_TOOLS = "listing them all costs tokens in every conversation; use --discove
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands, as far as it is known. `file` is None for the document itself."""
+    """The place of a finding, as far as it is known. `file` is None for the document itself."""
 
     method: str | None = None
     path: str | None = None
@@ -72,7 +72,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the owner could mend. `count` is how often it was met, also where not all places are kept."""
+    """Something that the owner could fix. `count` is how often it was found, even if not all places are kept."""
 
     kind: str
     problem: str
@@ -221,7 +221,7 @@ class _Where:
         return Place(*_method_and_path(tokens), pointer=_pointer(tokens), line=line)
 
     def operation(self, method: str, path: str) -> Place:
-        """Return the place of an operation; a `method` that no document has stands for the whole path."""
+        """Return the place of an operation; a `method` that no document has means the whole path."""
         if method.lower() in METHODS:
             return self.at(("paths", path, method.lower()))
         if " " in method:
@@ -261,7 +261,7 @@ def _method_and_path(tokens: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _as_written(tokens: Sequence[str], root: Any) -> Sequence[str]:
-    """Return the tokens in a Swagger 2.0 document, where components lie at the top (`swagger` says where)."""
+    """Return the tokens in a Swagger 2.0 document, where components are at the top (`swagger` says where)."""
     if "swagger" not in root or tokens[:1] != ["components"]:
         return tokens
     return [MOVED.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens

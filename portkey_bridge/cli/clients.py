@@ -180,7 +180,7 @@ ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
 
 
 def _agreed(problem: str) -> bool:
-    """Ask on the terminal whether to replace what is there. Raises SettingsError where nobody can answer."""
+    """Ask on the terminal whether to replace the entry. Raises SettingsError if nobody can answer."""
     if not sys.stdin.isatty():
         raise SettingsError(f"{problem}. Nothing was changed. To replace it as shown, add --yes.")
     print(f"{problem}. Replace it as shown? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -191,7 +191,7 @@ def _agreed(problem: str) -> bool:
 
 
 def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
-    """Report who else can read a value that now stands in the file."""
+    """Warn if others can read a value that is now in the file."""
     literal = literals_in(file.client, entry)
     if not literal:
         return

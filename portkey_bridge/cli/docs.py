@@ -68,7 +68,7 @@ def by_tag(api: Api, tools: Sequence[Tool]) -> dict[str, list[Tool]]:
 
 
 def type_words(schema: Schema, shapes: Shapes, depth: int = DEPTH) -> str:
-    """Return the type of a schema in words, such as `string or array of integer`."""
+    """Return the type of a schema as text, such as `string or array of integer`."""
     shape = shapes(schema)
     if shape.get("type") == "array":
         items = type_words(shape["items"], shapes, depth - 1) if "items" in shape and depth else ""
@@ -81,7 +81,7 @@ def type_words(schema: Schema, shapes: Shapes, depth: int = DEPTH) -> str:
 
 
 def facts(shape: Shape) -> Iterator[str]:
-    """Yield what else a reader must know of a value, in words."""
+    """Yield further facts about a value as text."""
     for keyword, template in FACTS.items():
         if keyword in shape:
             value = shape[keyword]

@@ -55,7 +55,7 @@ class Finding:
 
 
 def print_checks(invocation: Invocation) -> int:
-    """Check everything and say what was found. The exit code is 1 where something has to be mended."""
+    """Check everything and print the findings. The exit code is 1 if there is a problem."""
     status = 0
     for subject, finding in examine(invocation.settings):
         print_hanging((f"{finding.level:<8}", STYLES[finding.level]), f"{subject:<12}", finding.found, finding.remedy)
@@ -65,7 +65,7 @@ def print_checks(invocation: Invocation) -> int:
 
 
 def examine(settings: Settings) -> Iterator[tuple[str, Finding]]:
-    """Yield every finding with its subject. What lies on this machine is looked at even where no document is."""
+    """Yield every finding with its subject. The machine is checked even without a document."""
     yield from (("version", finding) for finding in check_version())
     try:
         api, tools = load_tools(settings)

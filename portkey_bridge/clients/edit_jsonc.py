@@ -43,7 +43,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Item:
-    """An item of an object (with its key) or an array. `comma` is where the comma behind it stands, if there is one."""
+    """An item of an object (with its key) or an array. `comma` is the position of the comma after it, if any."""
 
     key: str | None
     start: int
@@ -82,7 +82,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
 
 
 def drop(text: str, container: str, name: str) -> str:
-    """Remove the entry of a name, however often it stands there. Raises Unreadable."""
+    """Remove every entry of a name. Raises Unreadable."""
     root = _parse(text)
     found = _item(text, root, container) if root else None
     present = _item(text, found.node, name) if found else None
@@ -255,7 +255,7 @@ def _colon(text: str, root: Node) -> str:
 
 
 def _gap(text: str, root: Node, parent: Node) -> str:
-    """Return what stands behind a comma on one line: a blank, where the text uses blanks."""
+    """Return the text after a comma on one line: a blank if the text uses blanks."""
     for item, following in zip(parent.items, parent.items[1:], strict=False):
         return " " if text[(item.comma or 0) + 1 : following.start] else ""
     return _colon(text, root)[1:]

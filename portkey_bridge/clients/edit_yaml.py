@@ -227,7 +227,7 @@ def _block(value: Any) -> str:
 
 
 def _below(value: Any) -> str:
-    """Return what stands behind a key: on the same line, or on indented lines below."""
+    """Return the text after a key: on the same line, or on indented lines below."""
     if isinstance(value, Mapping | list) and value:
         return "\n  " + _block(value).replace("\n", "\n  ")
     return " " + _scalar(value)

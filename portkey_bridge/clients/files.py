@@ -80,7 +80,7 @@ def without_entry(file: ClientFile, name: str) -> str:
 
 
 def difference(file: ClientFile, new: str, name: str) -> str:
-    """Return a unified diff of the changed lines, in which no secret stands.
+    """Return a unified diff of the changed lines, without secrets.
 
     Of the file's values only those of this entry are shown, and of those not the ones of its variables. Lines around
     are left out, because a comment in them may hold a secret, too.
@@ -99,7 +99,7 @@ def difference(file: ClientFile, new: str, name: str) -> str:
 
 
 def rewrite(file: ClientFile, new: str) -> Path | None:
-    """Put a new text in the place of the file that was read, and give the backup if one was made.
+    """Replace the file that was read by a new text, and return the backup if one was made.
 
     A link is followed; mode and owner stay; a new file is for its owner only. Raises ClientFileError.
     """

@@ -54,7 +54,7 @@ def places(security: Security) -> frozenset[Place]:
 def needs_credential(security: Security, secrets: Mapping[str, str], filled: Collection[Place]) -> bool:
     """Check whether a credential is needed (OpenAPI 3.2 section 4.30) and there is none.
 
-    There is one where a variable is set, or where an argument stands in for it: `filled` are the places of arguments.
+    There is one if a variable is set or an argument replaces it: `filled` are the places of arguments.
     """
     names = variables(security)
     if not names or not all(security) or any(name in secrets for name in names):

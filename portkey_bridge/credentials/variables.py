@@ -43,7 +43,7 @@ def variables(security: Security) -> tuple[str, ...]:
 def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str) -> dict[str, str]:
     """Return the values of those variables that are set and that the document may have.
 
-    Raises SettingsError for a value that cannot stand in a header.
+    Raises SettingsError for a value that a header cannot contain.
     """
     secrets = {}
     for name in names:

@@ -29,7 +29,7 @@ def text_of(content: Content) -> str:
 
 
 def _unpacked(content: Content) -> bytes:
-    """Undo gzip (RFC 1952), of which several members may stand one behind the other."""
+    """Undo gzip (RFC 1952), which may consist of several members."""
     unpacked, rest = b"", content.data
     try:
         while rest.startswith(GZIP):

@@ -1,6 +1,6 @@
 """Fetches a document from a URL, and keeps the last good copy for when it can't be had.
 
-No credential is sent but what stands in the URL itself, and that is shown nowhere.
+No credential is sent except for a login in the URL itself, which is shown nowhere.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-#: Levels of nesting, and values that the aliases of a YAML file may stand for.
+#: Levels of nesting, and values that the aliases of a YAML file may expand to.
 MAX_DEPTH = 200
 
 

@@ -1,6 +1,6 @@
 """Parses an OpenAPI document: JSON or YAML, told by content.
 
-What comes out has JSON's types only, is no circle, and is neither deeper nor larger than the rest of the program can
+The result has JSON's types only, has no cycle, and is neither deeper nor larger than the rest of the program can
 walk: a hostile document is refused here.
 """
 
@@ -83,7 +83,7 @@ def others_of_document(document: Document, allowed: Collection[str] = ()) -> Ret
 
 
 def parse(source: str, uri: str, text: str) -> Document:
-    """Parse JSON or YAML into JSON's types; `source` stands in the errors. Raises DocumentError."""
+    """Parse JSON or YAML into JSON's types; `source` appears in the errors. Raises DocumentError."""
     repairs: list[str] = []
     try:
         is_json = text.lstrip().startswith(("{", "["))
@@ -163,7 +163,7 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
 
 
 def _problem(error: Any, text: str) -> str:
-    """Report what a YAML parser says, and in words what it means by a character: indentation by tabs."""
+    """Return the message of a YAML parser, with tabs as indentation explained."""
     line = text.splitlines()[error.problem_mark.line : error.problem_mark.line + 1] if error.problem_mark else []
     is_tab = any(re.match(r" *\t", text) for text in line)
     return "tabs cannot be used for indentation" if is_tab else error.problem or error.context

@@ -1,4 +1,4 @@
-"""What had to be mended in a document: each problem is said once, with the places where it was met."""
+"""Repairs of a document: each problem is reported once, with the places where it was found."""
 
 from __future__ import annotations
 

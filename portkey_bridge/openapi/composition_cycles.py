@@ -1,4 +1,4 @@
-"""No schema leads back to itself on the spot: neither a validator nor a reader would come to an end there.
+"""Breaks schema cycles that do not consume input: validators and readers would never come to an end there.
 
 Recursion through `properties` or `items` is fine, since the value gets smaller. A circle of keywords that all speak of
 the same value is not: `Pet: {oneOf: [Cat]}` and `Cat: {allOf: [Pet]}` is how many documents write inheritance. Such a
@@ -49,7 +49,7 @@ class _Step:
         self.weight += size[1]
 
 
-def open_circles(root: Any, schemas: Collection[Place], repairs: Repairs) -> None:
+def break_cycles(root: Any, schemas: Collection[Place], repairs: Repairs) -> None:
     """Open every circle among schemas, in place. References are local and lead somewhere.
 
     Raises DocumentError for a document with so many circles that opening them would take long.
@@ -168,7 +168,7 @@ class _Search:
 
 
 def _put(holder: Schema, schema: Schema) -> None:
-    """Put a schema in the place of the `$ref` that its holder has."""
+    """Replace the `$ref` of the holder by a schema."""
     del holder["$ref"]
     if holder.keys().isdisjoint(schema):
         holder.update(schema)

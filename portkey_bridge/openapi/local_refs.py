@@ -26,7 +26,7 @@ OF_SCHEMAS = frozenset(
 )
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
-#: Where references of one version of the specification lead, and where the same stands in another.
+#: Prefixes of references in one version of the specification, and their equivalents in another.
 MOVED = (
     ("#/definitions/", "#/components/schemas/"),
     ("#/components/schemas/", "#/definitions/"),
@@ -128,7 +128,7 @@ class _Walk:
                 self.meet(kind_below, place.below(tokens, child))
 
     def follow_fields(self, kind: str, place: Place) -> None:
-        """Follow a `$ref` in the place of a map or a list, where the specification has none and many documents do."""
+        """Follow a `$ref` instead of a map or a list, which the specification does not allow but many documents use."""
         for field, value in place.value.items():
             if not is_reference(value) or field not in FOLLOWED.get(kind, ()):
                 continue
@@ -160,7 +160,7 @@ class _Walk:
         return None
 
     def enclose(self, kind: str, place: Place) -> None:
-        """Put a schema that stands in the place of an object of this kind into one; a body's own `schema`, too."""
+        """Wrap a schema that is written instead of an object of this kind; also a body's own `schema`."""
         value = place.value
         alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
         if isinstance(alone, dict) and "content" not in value:
@@ -245,7 +245,7 @@ class _Walk:
         self.changes.append((place.value, ("$dynamicRef",), outcome))
 
     def security(self, place: Place) -> None:
-        """Make the URIs among the security requirements pointers; a declared name goes before (OpenAPI 3.2 4.30)."""
+        """Rewrite URIs in security requirements as pointers; declared names take precedence (OpenAPI 3.2 4.30)."""
         requirements = place.value.get("security")
         for requirement in requirements if isinstance(requirements, list) else ():
             keys = requirement if isinstance(requirement, dict) else ()

@@ -44,7 +44,7 @@ def lookup(root: Any, reference: str) -> Any:
 
 
 def follow(root: Any, value: Any) -> Any:
-    """Follow `value` while it is an object with a `$ref`, and give what stands at the end.
+    """Follow `value` while it is an object with a `$ref`, and return the value at the end.
 
     Raises DanglingReference for a reference to nothing, and for a circle of references.
     """
@@ -58,14 +58,14 @@ def follow(root: Any, value: Any) -> Any:
 
 
 def encode(token: str) -> str:
-    """Write a token of a pointer as it stands in a URI fragment (RFC 6901 section 6)."""
+    """Write a token of a pointer for a URI fragment (RFC 6901 section 6)."""
     if token.isalnum() and token.isascii():
         return token
     return quote(escape(token), safe="~!$&'()*+,;=:@")
 
 
 def decode(token: str) -> str:
-    """Read a token of a pointer as it stands in a URI fragment (RFC 6901 section 6)."""
+    """Read a token of a pointer from a URI fragment (RFC 6901 section 6)."""
     return str(unescape(unquote(token)))
 
 

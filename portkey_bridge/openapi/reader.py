@@ -77,7 +77,7 @@ def read_api(
 ) -> Api:
     """Read a normalized document. An operation that is broken costs that operation and is listed as skipped.
 
-    Who hands in `repairs` finds there what was mended, with its places. `server_variables` go before the defaults, by
+    `repairs` collects the repairs with their places. `server_variables` override the defaults, by
     the names that `server_variable` gives. Raises DocumentError for a document with too many operations, and
     SettingsError for a server variable that the document does not allow.
     """
@@ -101,7 +101,7 @@ def read_api(
 
 
 class _Reader:
-    """Reads the values of one document; collects in `skipped` what is broken, and what was mended in `repairs`."""
+    """Reads the values of one document; collects broken parts in `skipped` and repairs in `repairs`."""
 
     def __init__(self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str]) -> None:
         self.root = root
@@ -113,7 +113,7 @@ class _Reader:
         self.root_security = self.security(root.get("security"), "#/security")
 
     def follow(self, value: Any, kind: str) -> dict[str, Any]:
-        """Return the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
+        """Return the object that a value is or refers to, with the description next to a `$ref` (3.1)."""
         target = follow(self.root, value)
         if not isinstance(target, dict):
             raise DocumentError(kind, f"is not an object but {summarize(target)}", "Correct the document there.")
@@ -379,7 +379,7 @@ class _Reader:
     def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
         """Return the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
 
-        Where there is no default, against the rules, the first value that is allowed; None where nothing is said.
+        Without a default, against the rules, the first value that is allowed; None if nothing is declared.
         """
         named = server_variable(name)
         value, allowed = self.server_variables.get(named), [_text(value) for value in _list(variable.get("enum"))]
@@ -396,7 +396,7 @@ def server_variable(name: str) -> str:
     return SERVER + as_variable(name)
 
 
-#: Where nobody declares a server (OpenAPI 3.2 section 4.1.1).
+#: The servers if none is declared (OpenAPI 3.2 section 4.1.1).
 DEFAULT_SERVERS = (Server("/", {}),)
 
 

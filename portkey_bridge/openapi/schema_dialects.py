@@ -35,7 +35,7 @@ OTHER_TYPES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("file", "binary"), ("string", "binary")),
 }
 
-#: A regular expression as ECMAScript's own texts have it. As a pattern it matches nothing: no `/` goes before a start.
+#: A regular expression literal of ECMAScript. As a pattern it matches nothing: no `/` precedes a start.
 LITERAL = re.compile(r"/(\^.*)/([a-z]*)", re.DOTALL)
 
 #: The result of a form for a value that cannot be interpreted.
@@ -55,7 +55,7 @@ BESIDE_REFERENCE = frozenset(
 def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:
     """Turn one schema of a document of this version into JSON Schema 2020-12, in place.
 
-    The schemas inside are left for their own turn. Says what is no valid keyword of the document's own dialect.
+    Subschemas have their own turn. Reports keywords that are not valid in the document's own dialect.
     """
     if schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
         return
@@ -246,7 +246,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _pattern(schema: Schema, say: Say) -> None:
-    """Take the slashes of ECMAScript's literals from around a pattern, and say which one nobody can read.
+    """Remove the slashes of an ECMAScript literal, and report a pattern that is not a regular expression.
 
     That one stays: checks pass over it, and a model may still make sense of it.
     """

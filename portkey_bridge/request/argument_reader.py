@@ -56,7 +56,7 @@ LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
 
 
 def read_arguments(operation: Operation, shapes: Shapes) -> Arguments:
-    """Return the arguments of an operation. A parameter for which a credential can stand is not required."""
+    """Return the arguments of an operation. A parameter that a credential can replace is not required."""
     return _Reader(operation, shapes).arguments()
 
 

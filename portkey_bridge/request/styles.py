@@ -52,7 +52,7 @@ def literal(value: Any) -> str:
 
 
 def json_text(value: Any, *, ascii_only: bool = False) -> str:
-    """Write compact JSON, whole numbers as integers. Raises Unwritable for what is no number of JSON."""
+    """Write compact JSON, whole numbers as integers. Raises Unwritable for numbers that JSON does not have."""
     try:
         text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"), allow_nan=False)
     except ValueError as error:

@@ -77,7 +77,7 @@ def write_request(
 ) -> Written:
     """Write the request that the operation describes. Errors name it `name`, as its tool is called.
 
-    Raises ArgumentsError for a value that cannot stand where it goes.
+    Raises ArgumentsError for a value that cannot be written in its place.
     """
     try:
         return _Writer(name, operation, bound, credentials, sources).written(base_url)

@@ -95,7 +95,7 @@ class Samples:
         return self._with_residue(value, shape, name, trail)
 
     def _of_branch(self, schema: Schema, shape: Shape, name: str, trail: tuple[int, ...]) -> Any:
-        """Make a value of the first branch whose value fits, by the letter of `oneOf`; if none does, of the first."""
+        """Make a value of the first branch whose value is valid under `oneOf`; if none is, of the first."""
         values = []
         for value in self._of_branches(shape, name, trail):
             if self._values > VALUES or self.fits(schema, value):

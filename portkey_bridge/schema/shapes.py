@@ -74,7 +74,7 @@ PLAIN = frozenset(
     )
 )
 
-#: Keywords that `unevaluatedProperties` and `unevaluatedItems` look into: next to these, a view could not show their effect.
+#: Keywords that `unevaluatedProperties` and `unevaluatedItems` look into; a view cannot show their effect then.
 IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 
 #: Keywords that say nothing about values themselves.
@@ -372,7 +372,7 @@ def _as_list(types: Any) -> list[Any]:
 def _split_types(shape: Shape) -> Shape:
     """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type.
 
-    One type stands before everything else.
+    The type comes first.
     """
     if next(iter(shape), None) == "type" and isinstance(shape["type"], str):
         return shape

@@ -1,6 +1,6 @@
 """Arguments against the full schema: every violation with its place, what was given and what would be right.
 
-A check always ends, and never stands in the way of a call for what only the document does wrong: a pattern that no
+A check always ends, and never prevents a call because of a mistake of the document alone: a pattern that no
 engine here reads, or that takes for ever, and a schema that leads back to itself say nothing.
 """
 
@@ -54,9 +54,9 @@ class Validation:
             yield from explain(error, place)
 
     def _keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
-        """Return the keywords that mean something else here than in JSON Schema by the letter.
+        """Return the keywords whose meaning differs from JSON Schema.
 
-        Exactly one branch of `oneOf` must fit by the letter, but the branches of many documents overlap: at least one.
+        Exactly one branch of `oneOf` must match, but the branches of many documents overlap: at least one.
         """
         known = Draft202012Validator.VALIDATORS
         return {
@@ -106,7 +106,7 @@ class Validation:
         """Pass on all errors but two: for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2), and for
         those that a part of an `allOf` names and another part, which knows nothing of them, refuses.
 
-        By the letter nobody could ever give these; documents that compose closed schemas mean that one can.
+        Formally such values are impossible; documents that compose closed schemas intend them.
         """
         for error in errors:
             path = error.relative_path
@@ -156,7 +156,7 @@ def _describe(error: ValidationError) -> str:
 
 
 def _meant(error: ValidationError) -> list[ValidationError]:
-    """Return the errors in the branch that the value was meant for; none where no branch stands out.
+    """Return the errors in the branch that the value was intended for; none if no branch is clearly closest.
 
     Out of question are the branches that fail for the type of the whole value, and those that the *tag* excludes, the
     property whose values tell the branches apart. Of the others the one with the fewest errors is the nearest; of

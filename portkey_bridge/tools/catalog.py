@@ -39,13 +39,13 @@ TITLE = 60
 #: Characters that the descriptions of all tools share, and the fewest and most that one may have.
 DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
 
-#: Characters that the listed schemas of all tools share where nobody set a budget, and the fewest and most for one.
+#: Characters that the listed schemas of all tools share unless a budget is set, and the fewest and most for one.
 SCHEMAS, SCHEMA = 25_000, (100, 1500)
 
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
 FOUND = 2_600
 
-#: Tools of which nobody wants more listed in each conversation: with their shares they take about 50,000 tokens.
+#: Tools from which on a warning is due: with their shares they take about 50,000 tokens in each conversation.
 MANY = 400
 
 #: Effects of a call by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
@@ -171,7 +171,7 @@ def tool_names(operations: Sequence[Operation]) -> list[str]:
 
 
 def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
-    """Return each name as it is where clients accept it and nobody else has it, else with a hash of its origin."""
+    """Return each name unchanged if clients accept it and it is unique, else with a hash of its origin."""
     shared = Counter(plain)
     refused = RESERVED.union(taken)
     return [

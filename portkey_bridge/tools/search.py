@@ -1,6 +1,6 @@
 """Finds the tool for a question in plain words.
 
-SQLite's full-text index knows the words of each tool by their stems, and in which column they stand. Two shares rank a
+SQLite's full-text index knows the words of each tool by their stems, and their columns. Two shares rank a
 tool: how much of the question it has, and how much of what it is about was asked for. In both a word counts the more,
 the fewer tools have it. BM25 alone is no help here: in an API of collections nearly every text has the word collection,
 and then it counts for nothing, even where it is half of a name.
