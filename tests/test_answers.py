@@ -91,10 +91,10 @@ MISBEHAVIOURS = [
     ("early_end_in_chunk", True, "what came"),
     ("early_end_in_chunk", True, "The answer broke off"),
     ("longer_than_announced", False, "what"),
-    ("invalid_length", True, "did not speak HTTP"),
-    ("invalid_chunks", True, "did not speak HTTP"),
-    ("no_http", True, "did not speak HTTP"),
-    ("endless_headers", True, "did not speak HTTP"),
+    ("invalid_length", True, "violated HTTP"),
+    ("invalid_chunks", True, "violated HTTP"),
+    ("no_http", True, "violated HTTP"),
+    ("endless_headers", True, "violated HTTP"),
     ("invalid_gzip", True, "not compressed as it says"),
     ("gzip_bomb", True, "larger than 2 MB"),
     ("nested_gzip_bomb", True, "compressed in a way that was not asked for"),
@@ -215,7 +215,7 @@ async def test_a_large_list_is_read_on(session: Session) -> None:
 
 #: Arguments of expandResult that cannot be served, and what is said
 REFUSED_EXPANSIONS = [
-    ({"resultId": "gone", "jsonPointers": [""]}, "Call the tool that gave it again"),
+    ({"resultId": "gone", "jsonPointers": [""]}, "Call the tool that returned it again"),
     ({"resultId": "gone", "jsonPointers": "/data"}, "expected an array"),
     ({}, "expected an array"),
 ]
@@ -264,8 +264,8 @@ async def test_an_answer_is_compared_with_the_document_on_request(connect: Conne
 
 #: An option with a value that cannot be used, and what the line on stderr names
 UNUSABLE = [
-    ("--timeouts", "fast", "OPEN_MCP_TIMEOUTS='fast' is not three numbers above 0"),
-    ("--timeouts", "1,2", "like 10,300,900"),
+    ("--timeouts", "fast", "OPEN_MCP_TIMEOUTS: expected three numbers above 0"),
+    ("--timeouts", "1,2", "such as 10,300,900"),
     ("--timeouts", "0,1,1", "above 0"),
     ("--kept-results", "1,nan,1", "OPEN_MCP_KEPT_RESULTS"),
     ("--result-limit", "10", "at least 1000"),

@@ -297,7 +297,7 @@ async def test_an_idle_connection_is_trusted_for_five_seconds(
 #: Hosts, and what is said of them
 HOSTS = [
     *((host, "could not be resolved") for host in ("a..test", f"{'a' * 64}.test", f"{'a.' * 200}test", "no.invalid")),
-    ("127.0.0.1:99999", "no connection"),
+    ("127.0.0.1:99999", "could not connect"),
 ]
 
 

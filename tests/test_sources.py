@@ -88,14 +88,14 @@ async def test_a_url_is_served(recorder: Recorder, connect: Connect) -> None:
 
 #: What a server may answer, and what is said: all of it in one line.
 REFUSED: dict[str, tuple[Answer, str]] = {
-    "not found": ((404, {}, b""), "the answer is 404 Not Found. Correct the URL."),
+    "not found": ((404, {}, b""), "the response is 404 Not Found. Correct the URL."),
     "not allowed": (
         (401, {}, b""),
-        "the answer is 401 Unauthorized. Download the document and use --spec with the file.",
+        "the response is 401 Unauthorized. Download the document and use --spec with the file.",
     ),
-    "down": ((503, {}, b""), "cannot be fetched: the answer is 503 Service Unavailable."),
+    "down": ((503, {}, b""), "cannot be fetched: the response is 503 Service Unavailable."),
     "web page": ((200, {}, b"<!doctype html><title>Docs</title>"), "is a web page or XML, not JSON or YAML"),
-    "nothing": ((200, {}, b""), "is empty. Write or download"),
+    "nothing": ((200, {}, b""), "is empty. Create or download"),
     "binary": ((200, {}, b"\x89PNG\r\n\x1a\n"), "not UTF-8 text at byte 0"),
     "broken gzip": ((200, {}, gzip.compress(TEXT.encode())[:-9]), "is damaged gzip"),
     "broken coding": ((200, {"content-encoding": "gzip"}, b"no"), "cannot be fetched"),
@@ -174,7 +174,7 @@ def test_the_copy_serves_without_a_network(tmp_path: Path) -> None:
         thread.join()
     (note,) = read(url).notes
     assert "127.0.0.1 refused the connection" in note
-    assert " UTC is used." in note
+    assert " UTC." in note
 
 
 class _Small(BaseHTTPRequestHandler):
