@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge.serve.pipes import CHUNK, Lines, Writer
+from portkey_bridge.serve.pipes import CHUNK, LineReader, Writer
 from tests.conftest import BARE
 
 REQUESTS = [
@@ -55,7 +55,7 @@ async def test_lines_are_put_together(pipe: tuple[int, int], pieces: list[bytes]
     found: list[str] = []
 
     async def read() -> None:
-        found.extend([line async for line in Lines(reading)])
+        found.extend([line async for line in LineReader(reading)])
 
     async with asyncio.TaskGroup() as group:
         group.create_task(read())
@@ -91,7 +91,7 @@ async def test_pipes_may_have_any_number() -> None:
     reading, writing = os.pipe()
     await Writer(writing).write("line\n")
     os.close(writing)
-    assert [line async for line in Lines(reading)] == ["line\n"]
+    assert [line async for line in LineReader(reading)] == ["line\n"]
     os.close(reading)
 
 

@@ -46,7 +46,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundEntry:
     """A client's file, and the entries by name that start this program; or why that cannot be said."""
 
     client: Client
@@ -112,16 +112,18 @@ def show(invocation: Invocation) -> int:
     return int(any(each.problem for each in found))
 
 
-def set_up_in(system: System) -> Iterator[Found]:
+def set_up_in(system: System) -> Iterator[FoundEntry]:
     """Look into the file of every client."""
     for client in CLIENTS:
         path = locate(client, system)
         try:
             entries = read_client_file(client, path).entries
         except ClientFileError as error:
-            yield Found(client, path, problem=str(error))
+            yield FoundEntry(client, path, problem=str(error))
             continue
-        yield Found(client, path, {name: each for name, each in entries.items() if starts_this_program(client, each)})
+        yield FoundEntry(
+            client, path, {name: each for name, each in entries.items() if starts_this_program(client, each)}
+        )
 
 
 def _variables(given: Sequence[str]) -> dict[str, str | None]:

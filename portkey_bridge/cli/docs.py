@@ -1,6 +1,6 @@
 """The reference of all tools, for people: as Markdown, and as one HTML page to search in.
 
-Both say the same and need no network. The page holds each distinct schema once, as a node that names its children by
+Both say the same and need no network. The page holds each distinct schema once, as a node that names its subschemas by
 number, and draws a schema when somebody opens it: a recursive schema costs nothing.
 """
 
@@ -21,7 +21,7 @@ from portkey_bridge.cli.terminal import waiting
 from portkey_bridge.openapi.model import Api, Schema
 from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.prose import plain
-from portkey_bridge.schema.shapes import Shape, Shapes, children
+from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 
@@ -218,7 +218,7 @@ class _Nodes:
         return self._numbers[text]
 
     def drawn(self) -> list[dict[str, Any]]:
-        """Return the nodes by number, those of all children among them."""
+        """Return the nodes by number, those of all subschemas among them."""
         nodes = [self._node(schema) for schema in self._schemas]  # the list grows while it is walked
         for node in nodes:
             _drop_told(node, nodes)
@@ -230,7 +230,7 @@ class _Nodes:
             "type": type_words(schema, self._shapes),
             "text": str(shape.get("description", "")),
             "facts": list(facts(shape)),
-            "children": [_child(path, self.number(below), shape) for path, below in children(shape)],
+            "children": [_child(path, self.number(below), shape) for path, below in subschemas(shape)],
         }
         return {name: value for name, value in told.items() if value}
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from portkey_bridge import __version__
-from portkey_bridge.cli.clients import Found, set_up_in
+from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
 from portkey_bridge.cli.loading import load_tools
@@ -58,14 +58,14 @@ class Finding:
 def print_checks(invocation: Invocation) -> int:
     """Check everything and print the findings. The exit code is 1 if there is a problem."""
     status = 0
-    for subject, finding in examine(invocation.settings):
+    for subject, finding in examine_setup(invocation.settings):
         print_hanging((f"{finding.level:<8}", STYLES[finding.level]), f"{subject:<12}", finding.found, finding.remedy)
         if finding.level == PROBLEM:
             status = 1
     return status
 
 
-def examine(settings: Settings) -> Iterator[tuple[str, Finding]]:
+def examine_setup(settings: Settings) -> Iterator[tuple[str, Finding]]:
     """Yield every finding with its subject. The machine is checked even without a document."""
     yield from (("version", finding) for finding in check_version())
     try:
@@ -196,7 +196,7 @@ def check_clients(settings: Settings) -> Iterator[Finding]:
     ]
 
 
-def _entry(found: Found, name: str, path: str) -> Finding:
+def _entry(found: FoundEntry, name: str, path: str) -> Finding:
     """Report of one entry in a client's file."""
     client, entry = found.client, found.entries[name]
     handed = ", ".join(variables_in(client, entry)) or "no variable"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portkey_bridge.clients.registry import Client, entries_in, is_reference, starts_this_program
+from portkey_bridge.clients.registry import Client, entries_in, is_variable_reference, starts_this_program
 from portkey_bridge.clients.spans import Edit, String, Unreadable, edited
 from portkey_bridge.errors import ClientFileError
 
@@ -170,7 +170,7 @@ def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
     if key == client.key("command"):
         return True
     if key == client.key("env"):
-        return is_reference(client, raw.strip("\"'"))
+        return is_variable_reference(client, raw.strip("\"'"))
     return ours and key in (client.key("args"), client.forwards, *client.extra) and not re.search(r"://[^/]*@", raw)
 
 

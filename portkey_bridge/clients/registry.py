@@ -37,8 +37,8 @@ FOLDERS: Mapping[str, tuple[str | None, str]] = {
     "continue": ("CONTINUE_GLOBAL_DIR", ".continue"),
 }
 
-#: Files as (folder, path in it). The first one whose folder exists is used, else the first without a star.
-Files = Sequence[tuple[str, str]]
+#: ClientFiles as (folder, path in it). The first one whose folder exists is used, else the first without a star.
+ClientFiles = Sequence[tuple[str, str]]
 
 #: Stands in CLIENTS for the name of a variable or of the server.
 NAME = "NAME"
@@ -46,16 +46,16 @@ NAME = "NAME"
 JSON, TOML, YAML = cast(Format, jsonc), cast(Format, toml_spans), cast(Format, yaml_spans)
 
 
-def _everywhere(folder: str, path: str) -> Mapping[str, Files]:
+def _everywhere(folder: str, path: str) -> Mapping[str, ClientFiles]:
     return {system: [(folder, path)] for system in (LINUX, MACOS, WINDOWS)}
 
 
-def _settings(path: str) -> Mapping[str, Files]:
+def _settings(path: str) -> Mapping[str, ClientFiles]:
     """Return the file of an application that keeps its settings where its system wants them."""
     return {LINUX: [("xdg", path)], MACOS: [("library", path)], WINDOWS: [("appdata", path)]}
 
 
-def _after(first: tuple[str, str], files: Mapping[str, Files], *systems: str) -> Mapping[str, Files]:
+def _after(first: tuple[str, str], files: Mapping[str, ClientFiles], *systems: str) -> Mapping[str, ClientFiles]:
     """Put a file before the others, on these systems."""
     return {system: [first, *known] if system in systems else known for system, known in files.items()}
 
@@ -72,7 +72,7 @@ class Client:
 
     name: str
     title: str
-    files: Mapping[str, Files]
+    files: Mapping[str, ClientFiles]
     container: str = "mcpServers"
     format: Format = JSON
     reference: str | None = None
@@ -292,10 +292,10 @@ def literals_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the variables whose value itself is in an entry."""
     env = entry.get(client.key("env"))
     pairs = env.items() if isinstance(env, Mapping) else ()
-    return tuple(name for name, value in pairs if not is_reference(client, str(value)))
+    return tuple(name for name, value in pairs if not is_variable_reference(client, str(value)))
 
 
-def is_reference(client: Client, value: str) -> bool:
+def is_variable_reference(client: Client, value: str) -> bool:
     """Check whether a value is a reference to an environment variable in this client's syntax."""
     if client.reference is None:
         return False

@@ -33,7 +33,7 @@ def repeated_keys(text: str) -> Iterator[tuple[int, str]]:
             keys[-1].add(name)
 
 
-class Lines:
+class TextLines:
     """The lines of one text of JSON or YAML. A text that is neither has none."""
 
     def __init__(self, text: str) -> None:

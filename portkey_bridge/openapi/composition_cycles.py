@@ -14,7 +14,7 @@ from typing import Any
 from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.openapi.pointers import lookup
-from portkey_bridge.openapi.resources import Place
+from portkey_bridge.openapi.resources import DocumentNode
 
 Schema = dict[str, Any]
 
@@ -49,7 +49,7 @@ class _Step:
         self.weight += size[1]
 
 
-def break_cycles(root: Any, schemas: Collection[Place], repairs: Repairs) -> None:
+def break_cycles(root: Any, schemas: Collection[DocumentNode], repairs: Repairs) -> None:
     """Open every circle among schemas, in place. References are local and lead somewhere.
 
     Raises DocumentError for a document with so many circles that opening them would take long.
@@ -66,7 +66,7 @@ class _Search:
     `sizes` has the levels and weights of schemas that are done, `path` those on the way.
     """
 
-    def __init__(self, root: Any, composed: Mapping[int, Place], steps: int, repairs: Repairs) -> None:
+    def __init__(self, root: Any, composed: Mapping[int, DocumentNode], steps: int, repairs: Repairs) -> None:
         self.root = root
         self.composed = composed
         self.repairs = repairs

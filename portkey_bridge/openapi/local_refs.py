@@ -14,10 +14,10 @@ from typing import Any
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference
 from portkey_bridge.openapi.pointers import is_reference
-from portkey_bridge.openapi.resources import Place, Resources
+from portkey_bridge.openapi.resources import DocumentNode, Resources
 from portkey_bridge.openapi.spec_tables import FIELDS, LIST, ONE, children
 
-Found = list[tuple[str, Place]]
+FoundObjects = list[tuple[str, DocumentNode]]
 """Objects with their kinds, in the order in which a walk met them."""
 
 #: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
@@ -57,7 +57,7 @@ ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
 URI = re.compile(r"[#/]")
 
 
-def localize(resources: Resources, repairs: Repairs) -> Found:
+def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
     """Rewrite every reference in place, and give every reachable object of the specification, once, with its kind.
 
     A schema whose reference leads nowhere accepts everything. Other such references stay, and cost what uses them.
@@ -102,17 +102,17 @@ class _Walk:
         self.repairs = repairs
         components = resources.main.value.get("components")
         self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
-        self.found: Found = []
+        self.found: FoundObjects = []
         self.seen: set[tuple[str, int]] = set()
-        self.ends: dict[int, Place] = {}
+        self.ends: dict[int, DocumentNode] = {}
         self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
 
-    def meet(self, kind: str, place: Place) -> None:
+    def meet(self, kind: str, place: DocumentNode) -> None:
         if isinstance(place.value, dict) and (kind, id(place.value)) not in self.seen:
             self.seen.add((kind, id(place.value)))
             self.found.append((kind, place))
 
-    def read(self, kind: str, place: Place) -> None:
+    def read(self, kind: str, place: DocumentNode) -> None:
         if kind in ("request-body", "media-type"):
             self.enclose(kind, place)
         if isinstance(place.value.get("$ref"), str):
@@ -127,7 +127,7 @@ class _Walk:
             if isinstance(child, dict):
                 self.meet(kind_below, place.below(tokens, child))
 
-    def follow_fields(self, kind: str, place: Place) -> None:
+    def follow_fields(self, kind: str, place: DocumentNode) -> None:
         """Follow a `$ref` instead of a map or a list, which the specification does not allow but many documents use."""
         for field, value in place.value.items():
             if not is_reference(value) or field not in FOLLOWED.get(kind, ()):
@@ -145,21 +145,21 @@ class _Walk:
                 if isinstance(child, dict):
                     self.meet(kind_below, target.below(tokens[1:], child))
 
-    def properties(self, place: Place) -> Place | None:
+    def properties(self, place: DocumentNode) -> DocumentNode | None:
         """Return the properties of a schema that is named in their place, and else what is named."""
         own = place.value.get("properties") if isinstance(place.value, dict) else None
         if not isinstance(own, dict):
             return place
         return self.led_to(place, own["$ref"]) if is_reference(own) else place.below(("properties",), own)
 
-    def led_to(self, place: Place, reference: str) -> Place | None:
+    def led_to(self, place: DocumentNode, reference: str) -> DocumentNode | None:
         """Return what a reference leads to in the end; None where that is nowhere."""
         with suppress(DanglingReference):
             found = self.end(self.resources.resolve(reference, place.base))
             return None if is_reference(found.value) else found
         return None
 
-    def enclose(self, kind: str, place: Place) -> None:
+    def enclose(self, kind: str, place: DocumentNode) -> None:
         """Wrap a schema that is written instead of an object of this kind; also a body's own `schema`."""
         value = place.value
         alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
@@ -172,7 +172,7 @@ class _Walk:
                 value.clear()
             value.update(enclosed)
 
-    def reference(self, kind: str, place: Place) -> None:
+    def reference(self, kind: str, place: DocumentNode) -> None:
         value = place.value
         target = self.target(kind, place, value["$ref"])
         if target is None:
@@ -187,7 +187,7 @@ class _Walk:
             self.changes.append((value, (), {"$ref": f"#{self.end(target).pointer}"}))
         self.meet(kind, target)
 
-    def target(self, kind: str, place: Place, reference: str) -> Place | None:
+    def target(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode | None:
         try:
             return self.resources.resolve(reference, place.base)
         except DanglingReference as error:
@@ -200,7 +200,7 @@ class _Walk:
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
 
-    def end(self, place: Place) -> Place:
+    def end(self, place: DocumentNode) -> DocumentNode:
         """Return where a reference to a place ends: where that is a mere reference, at what it leads to.
 
         However long a chain of references is, each of them is passed once. A circle of references is one with itself.
@@ -214,7 +214,7 @@ class _Walk:
         self.ends.update(dict.fromkeys(passed, place))
         return place
 
-    def meant(self, place: Place, reference: str) -> Place | None:
+    def meant(self, place: DocumentNode, reference: str) -> DocumentNode | None:
         """Return what a reference means that leads nowhere as it is written."""
         for other in _readings(reference):
             with suppress(DanglingReference):
@@ -225,7 +225,7 @@ class _Walk:
                 return target
         return None
 
-    def dynamic_reference(self, place: Place) -> None:
+    def dynamic_reference(self, place: DocumentNode) -> None:
         """Read a `$dynamicRef` as a `$ref`. Where several schemas have its anchor, any of them may be meant."""
         reference = place.value.get("$dynamicRef")
         if not isinstance(reference, str):
@@ -244,7 +244,7 @@ class _Walk:
             outcome = {"allOf": [*place.value.get("allOf", ()), outcome]}
         self.changes.append((place.value, ("$dynamicRef",), outcome))
 
-    def security(self, place: Place) -> None:
+    def security(self, place: DocumentNode) -> None:
         """Rewrite URIs in security requirements as pointers; declared names take precedence (OpenAPI 3.2 4.30)."""
         requirements = place.value.get("security")
         for requirement in requirements if isinstance(requirements, list) else ():
@@ -256,7 +256,7 @@ class _Walk:
                     self.changes.append((requirement, (key,), {f"#{target.pointer}": requirement[key]}))
                     self.meet("security-scheme", target)
 
-    def mapping(self, place: Place) -> None:
+    def mapping(self, place: DocumentNode) -> None:
         """Make what a discriminator maps to references; a mere name is a schema's (OpenAPI 3.2 section 4.25.2)."""
         discriminator = place.value.get("discriminator")
         if not isinstance(discriminator, dict):
@@ -271,7 +271,7 @@ class _Walk:
                 self.meet("schema", target)
                 self.changes.append((owner, (), {value: f"#{self.end(target).pointer}"}))
 
-    def mapped(self, place: Place, name: str) -> Place | None:
+    def mapped(self, place: DocumentNode, name: str) -> DocumentNode | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]
         for reference in (*components, name):
             try:

@@ -18,7 +18,7 @@ from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.composition_cycles import break_cycles
 from portkey_bridge.openapi.local_refs import localize
 from portkey_bridge.openapi.pointers import encode
-from portkey_bridge.openapi.resources import OTHERS, Place, Resources
+from portkey_bridge.openapi.resources import OTHERS, DocumentNode, Resources
 from portkey_bridge.openapi.schema_dialects import DROPPED, FORMS, modernize
 from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.openapi.swagger2 import from_swagger, is_body, parameter_schema, request_body
@@ -119,7 +119,7 @@ def _nothing_more(uri: str) -> Document:
     raise DocumentError(uri, "everything is in memory already", "Report this.")
 
 
-def _say(repairs: Repairs, place: Place, problem: str) -> None:
+def _say(repairs: Repairs, place: DocumentNode, problem: str) -> None:
     repairs.add(problem, f"#{place.pointer}")
 
 

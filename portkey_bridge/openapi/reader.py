@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
+from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
 from portkey_bridge.openapi.model import (
     VARIABLE,
     Api,
@@ -81,13 +81,13 @@ def read_api(
     the names that `server_variable` gives. Raises DocumentError for a document with too many operations, and
     SettingsError for a server variable that the document does not allow.
     """
-    info = _mapping(root.get("info"))
+    info = mapping(root.get("info"))
     reader = _Reader(root, Repairs() if repairs is None else repairs, server_variables)
     operations = tuple(reader.operations())
     return Api(
-        title=_text(info.get("title")) or "API",
-        version=_text(info.get("version")),
-        description=_text(info.get("description")) or _text(info.get("summary")),
+        title=text(info.get("title")) or "API",
+        version=text(info.get("version")),
+        description=text(info.get("description")) or text(info.get("summary")),
         uri=uri,
         root=root,
         operations=operations,
@@ -95,7 +95,7 @@ def read_api(
         security=reader.root_security,
         skipped=tuple(reader.skipped),
         repairs=reader.repairs.sentences(),
-        webhooks=len(_mapping(root.get("webhooks"))),
+        webhooks=len(mapping(root.get("webhooks"))),
         callbacks=reader.callbacks,
     )
 
@@ -133,7 +133,7 @@ class _Reader:
 
     def operations(self) -> Iterator[Operation]:
         count = 0
-        for path, item in _mapping(self.root.get("paths")).items():
+        for path, item in mapping(self.root.get("paths")).items():
             if path.startswith("x-"):
                 continue  # an extension
             try:
@@ -155,7 +155,7 @@ class _Reader:
     def path_item(self, path: str, item: dict[str, Any]) -> Iterator[Operation]:
         shared = PathItem(path, self.servers(item, path), self.parameters(item, f"all of {path}"))
         methods = {method.upper(): item[method] for method in item if method in METHODS and item[method] is not None}
-        for method, operation in {**methods, **_mapping(item.get("additionalOperations"))}.items():
+        for method, operation in {**methods, **mapping(item.get("additionalOperations"))}.items():
             try:
                 yield self.operation(method, shared, self.follow(operation, "the operation"))
             except DocumentError as error:
@@ -165,16 +165,16 @@ class _Reader:
         if not TOKEN.fullmatch(method):
             raise DocumentError("the method", "is not a token of HTTP", "Correct its name.")
         where = f"{method} {item.path}"
-        self.callbacks += len(_mapping(operation.get("callbacks")))
+        self.callbacks += len(mapping(operation.get("callbacks")))
         path, parameters = self.all_parameters(item, operation, where)
         return Operation(
             method=method,
             path=path,
-            operation_id=_text(operation.get("operationId")).strip() or None,
-            summary=_text(operation.get("summary")).strip(),
-            description=_text(operation.get("description")).strip(),
-            tags=tuple(_text(tag) for tag in _list(operation.get("tags"))),
-            deprecated=_is_true(operation.get("deprecated")),
+            operation_id=text(operation.get("operationId")).strip() or None,
+            summary=text(operation.get("summary")).strip(),
+            description=text(operation.get("description")).strip(),
+            tags=tuple(text(tag) for tag in as_list(operation.get("tags"))),
+            deprecated=is_true(operation.get("deprecated")),
             parameters=parameters,
             request_body=self.request_body(operation.get("requestBody"), where),
             responses=self.responses(operation.get("responses")),
@@ -240,7 +240,7 @@ class _Reader:
 
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         read: dict[Place, Parameter] = {}
-        for value in _list(owner.get("parameters")):
+        for value in as_list(owner.get("parameters")):
             parameter = self.parameter_or_none(self.found(value, "a parameter", "it is left out", where), where)
             if parameter is None or (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS):
                 continue
@@ -257,7 +257,7 @@ class _Reader:
         try:
             return self.parameter(value, where)
         except DocumentError as error:
-            if _is_true(value.get("required")):
+            if is_true(value.get("required")):
                 raise
             self.repairs.add(f"{error.source} {error.problem}, and is left out", where)
             return None
@@ -275,19 +275,19 @@ class _Reader:
         content = next(self.media_types(value), None)
         if content is None and "schema" not in value:
             self.repairs.add(f"the parameter {summarize(name)} has no schema; any value is accepted", where)
-        style = _text(value.get("style")) or DEFAULT_STYLES[location]
+        style = text(value.get("style")) or DEFAULT_STYLES[location]
         return Parameter(
             name=name,
             location=location,
-            required=_is_true(value.get("required")) or location == "path",
+            required=is_true(value.get("required")) or location == "path",
             schema=content.schema if content else _schema(value),
-            description=_text(value.get("description")).strip(),
+            description=text(value.get("description")).strip(),
             style=style,
-            explode=_is_true(value.get("explode", style in ("form", "cookie"))),
-            allow_reserved=_is_true(value.get("allowReserved")),
-            allow_empty_value=_is_true(value.get("allowEmptyValue")),
+            explode=is_true(value.get("explode", style in ("form", "cookie"))),
+            allow_reserved=is_true(value.get("allowReserved")),
+            allow_empty_value=is_true(value.get("allowEmptyValue")),
             content=content,
-            deprecated=_is_true(value.get("deprecated")),
+            deprecated=is_true(value.get("deprecated")),
         )
 
     def request_body(self, value: Any, where: str) -> RequestBody | None:
@@ -300,25 +300,25 @@ class _Reader:
         if not content:
             self.repairs.add("the request body has no content, and is left out", where)
             return None
-        return RequestBody(_is_true(body.get("required")), _text(body.get("description")).strip(), content)
+        return RequestBody(is_true(body.get("required")), text(body.get("description")).strip(), content)
 
     def media_types(self, owner: dict[str, Any]) -> Iterator[MediaType]:
-        for name, value in _mapping(owner.get("content")).items():
+        for name, value in mapping(owner.get("content")).items():
             media_type = self.follow({} if value is None else value, "the media type")
             yield media_type_of(name.strip(), _schema(media_type), media_type)
 
     def responses(self, value: Any) -> dict[str, Any]:
         """Return the responses without references. One that is broken costs nothing: calls do without it."""
         read = {}
-        for status, response in _mapping(value).items():
+        for status, response in mapping(value).items():
             target = self.known(response)
-            content = {name: self.known(media_type) for name, media_type in _mapping(target.get("content")).items()}
+            content = {name: self.known(media_type) for name, media_type in mapping(target.get("content")).items()}
             read[status] = {**target, "content": content} if "content" in target else target
         return read
 
     def known(self, value: Any) -> dict[str, Any]:
         try:
-            return _mapping(follow(self.root, value))
+            return mapping(follow(self.root, value))
         except DanglingReference:
             return {}
 
@@ -328,24 +328,24 @@ class _Reader:
     def security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
         return tuple(
             tuple(scheme for key in _keys(alternative) if (scheme := self.security_scheme(key, where)))
-            for alternative in _list(requirements)
+            for alternative in as_list(requirements)
         )
 
     def security_scheme(self, key: str, where: str) -> SecurityScheme | None:
         """Return the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
-        schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
+        schemes = mapping(mapping(self.root.get("components")).get("securitySchemes"))
         scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
             self.repairs.add(
                 f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where
             )
             return None
-        kind, written = SECURITY_TYPES.get(_text(scheme.get("type")).lower(), ("", ""))
+        kind, written = SECURITY_TYPES.get(text(scheme.get("type")).lower(), ("", ""))
         location, name = "header", "Authorization"
         if kind == "http":
-            written = written or _text(scheme.get("scheme")).lower()
+            written = written or text(scheme.get("scheme")).lower()
         if kind == "apiKey":
-            location, name = _text(scheme.get("in")).lower(), _text(scheme.get("name"))
+            location, name = text(scheme.get("in")).lower(), text(scheme.get("name"))
         if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
             at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
@@ -354,14 +354,14 @@ class _Reader:
         return SecurityScheme(key, kind, location, name, written)
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
-        return tuple(server for value in _list(owner.get("servers")) if (server := self.server(value, where)))
+        return tuple(server for value in as_list(owner.get("servers")) if (server := self.server(value, where)))
 
     def server(self, value: Any, where: str) -> Server | None:
         if isinstance(value, str):
             self.repairs.add("a server is a string; interpreted as its URL", where)
             return Server(value, {})
-        given = _mapping(value).get("url")
-        url = _text(given).strip()
+        given = mapping(value).get("url")
+        url = text(given).strip()
         if isinstance(given, str) and not url:
             self.repairs.add("the URL of a server is empty; interpreted as the root of the document's host", where)
             url = "/"
@@ -371,9 +371,9 @@ class _Reader:
         if BARE_HOST.match(url):
             self.repairs.add("the URL of a server has no scheme; https is assumed", where)
             url = f"https://{url}"
-        declared = _mapping(value.get("variables"))
+        declared = mapping(value.get("variables"))
         named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
-        values = {name: self.server_value(name, _mapping(declared.get(name))) for name in named}
+        values = {name: self.server_value(name, mapping(declared.get(name))) for name in named}
         return Server(url, {name: value for name, value in values.items() if value is not None})
 
     def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
@@ -382,9 +382,9 @@ class _Reader:
         Without a default, against the rules, the first value that is allowed; None if nothing is declared.
         """
         named = server_variable(name)
-        value, allowed = self.server_variables.get(named), [_text(value) for value in _list(variable.get("enum"))]
+        value, allowed = self.server_variables.get(named), [text(value) for value in as_list(variable.get("enum"))]
         if value is None:
-            return _text(variable["default"]) if "default" in variable else next(iter(allowed), None)
+            return text(variable["default"]) if "default" in variable else next(iter(allowed), None)
         if allowed and value not in allowed:
             known = ", ".join(summarize(value) for value in allowed)
             raise SettingsError(f"{named}={value!r} is not a value that the document allows. Set it to one of {known}.")
@@ -405,9 +405,9 @@ def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaT
     return MediaType(
         name,
         schema,
-        _mapping(owner.get("encoding")),
-        tuple(map(_mapping, _list(owner.get("prefixEncoding")))),
-        _mapping(owner.get("itemEncoding")),
+        mapping(owner.get("encoding")),
+        tuple(map(mapping, as_list(owner.get("prefixEncoding")))),
+        mapping(owner.get("itemEncoding")),
     )
 
 
@@ -417,20 +417,4 @@ def _schema(owner: dict[str, Any]) -> Schema:
 
 
 def _keys(alternative: Any) -> Iterable[str]:
-    return (alternative,) if isinstance(alternative, str) else _mapping(alternative)
-
-
-def _is_true(value: Any) -> bool:
-    return value is True or value == "true"
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, int | float) else ""
+    return (alternative,) if isinstance(alternative, str) else mapping(alternative)
