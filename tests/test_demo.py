@@ -221,6 +221,7 @@ def test_the_server_gets_no_real_credential(tmp_path: Path, written: Any) -> Non
     assert not {*real.values()} & {*server.env.values()}
 
 
+@pytest.mark.slow
 def test_colours_headings_on_a_terminal(tmp_path: Path, written: Any) -> None:
     """A terminal gets headings in colour, lines that fit it, and no control characters of the document."""
     words = ["demo", "--spec", written({**READ_ONLY, "info": {"title": "Clear \x1b[2J", "version": "1"}})]
@@ -235,6 +236,7 @@ def test_colours_headings_on_a_terminal(tmp_path: Path, written: Any) -> None:
     assert max(map(len, bare.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_exits_quietly_if_its_output_is_closed(tmp_path: Path, written: Any) -> None:
     """If its output is closed, as by `head`, the demo exits with 141 and no message, as every command does."""
     reader, writer = os.pipe()
