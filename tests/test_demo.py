@@ -164,6 +164,7 @@ def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> None:
     """Without stubs and bodies there is no part about them; a call that is refused is found all the same."""
     ended = run("demo", "--spec", written(READ_ONLY))
@@ -172,6 +173,7 @@ def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> Non
     assert "/surprise: there is no such argument" in ended.stdout
 
 
+@pytest.mark.slow
 def test_keeps_to_the_tools_that_are_named(
     tmp_path: Path, written: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

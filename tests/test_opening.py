@@ -216,7 +216,7 @@ def test_a_session_goes_on_behind_its_opening(talk: Talk) -> None:
     assert json.loads(plain[2])["result"]["isError"] is False
 
 
-@pytest.mark.parametrize("pieces", [0, pytest.param(1, marks=pytest.mark.slow), 7])
+@pytest.mark.parametrize("pieces", [0, *(pytest.param(pieces, marks=pytest.mark.slow) for pieces in (1, 7))])
 def test_lines_may_come_at_any_time(talk: Talk, pieces: int) -> None:
     """Sent at once, or byte by byte, all is answered once, as by the server alone."""
     messages = [*OPENING, CALL, request("ping", 10), request("tools/list", 11)]
@@ -263,8 +263,8 @@ DOUBTFUL = {
     "long line": [initialize(name="x" * 2_000_000), INITIALIZED, request("tools/list")],
 }
 
-#: One of each kind: what is no JSON, out of turn, or not to be told from another.
-USUAL = ("no JSON", "list first", "two of one id")
+#: One of each kind: what is out of turn, or not to be told from another.
+USUAL = ("list first", "two of one id")
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,10 @@ def _damage(talk: Talk) -> None:
         entry.write_bytes(entry.read_bytes()[:-1])
 
 
-CHANGES = [_edit, _other_file, _link, _dotenv, _variable, _home, _unusable_credential, _search_path, _package, _damage]
+CHANGES = [
+    *(_edit, _other_file, _link, _dotenv, _variable, _home, _unusable_credential, _damage),
+    *(pytest.param(change, marks=pytest.mark.slow) for change in (_search_path, _package)),
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
