@@ -38,12 +38,12 @@ def constant(_: str) -> FastMCP[Any]:
 
 def direct(_: str) -> FastMCP[Any]:
     """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
-    from portkey_bridge.serve.server import DirectCalls, Listing, Server
+    from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, Server
 
     tools = [_constant_tool()]
     return Server(
         "direct",
-        providers=[Listing(lambda: tools)],
+        providers=[LazyTools(lambda: tools)],
         middleware=[DirectCalls({tool.name: tool.run for tool in tools})],
         dereference_schemas=False,
     )

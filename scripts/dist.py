@@ -53,7 +53,8 @@ def variables() -> Iterator[tuple[str, str, bool]]:
     for name, opens in variables_of(tools).items():
         yield name, f"Credential that {len(opens)} of {len(tools)} tools take", True
     for option in OPTIONS:
-        yield option.variable, f"{option.help[:1].upper()}{option.help[1:]}", False
+        text = f"set to 0 to {option.help}" if option.default is True else option.help
+        yield option.variable, f"{text[:1].upper()}{text[1:]}", False
 
 
 def manifest(project: dict[str, Any]) -> dict[str, Any]:

@@ -95,8 +95,21 @@ def run_in(cwd: Path, *arguments: str, env: Mapping[str, str] = {}, stdin: str =
 
 
 @pytest.fixture
+def descriptors_beyond_1024() -> Iterator[None]:
+    """Make every descriptor that is opened in the test one that `select.select` refuses."""
+    resource = pytest.importorskip("resource", reason="Windows counts its sockets otherwise")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    yield
+    for number in opened:
+        os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Give a function that runs the command line to its end in an empty folder."""
+    """Return a function that runs the command line to its end in an empty folder."""
 
     def run(*arguments: str, cwd: Path = tmp_path, **more: Any) -> Any:
         return run_in(cwd, *arguments, **more)
@@ -108,7 +121,7 @@ def run(tmp_path: Path) -> Run:
 async def connected(
     *arguments: str, env: Mapping[str, str] = {}, cwd: Path | None = None, log_file: Path | None = None
 ) -> AsyncIterator[Client[StdioTransport]]:
-    """Give a real MCP client of the program, which runs as a child process over stdio; stderr goes to `log_file`."""
+    """Return a real MCP client of the program, which runs as a child process over stdio; stderr goes to `log_file`."""
     environ = {**BARE, **env}
     command, *rest = program(*arguments, env=environ)
     transport = StdioTransport(
@@ -125,7 +138,7 @@ async def connected(
 
 @pytest.fixture
 def connect(tmp_path: Path) -> Connect:
-    """Give `connected`, with an empty working directory."""
+    """Return `connected`, with an empty working directory."""
 
     def connect(
         *arguments: str, env: Mapping[str, str] = {}, cwd: Path = tmp_path, log_file: Path | None = None
@@ -136,7 +149,7 @@ def connect(tmp_path: Path) -> Connect:
 
 
 def text_of(result: CallToolResult) -> str:
-    """Give the text of a result, the notes behind it included. Fails where it holds anything else."""
+    """Return the text of a result, the notes behind it included. Fails where it holds anything else."""
     texts = [block.text for block in result.content if isinstance(block, TextContent)]
     assert len(texts) == len(result.content), f"not only text: {result.content}"
     return "\n".join(texts)
@@ -152,7 +165,7 @@ class Recorded:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """Give the value of a header, or None. Fails where it came twice."""
+        """Return the value of a header, or None. Fails where it came twice."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) < 2, f"{name} came {len(values)} times"
         return values[0] if values else None
@@ -178,7 +191,7 @@ class Recorder:
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
-    """Give a real HTTP server on the loopback interface that records what arrives."""
+    """Return a real HTTP server on the loopback interface that records what arrives."""
     record = Recorder()
 
     class Handler(BaseHTTPRequestHandler):
@@ -219,6 +232,6 @@ def recording() -> Iterator[Recorder]:
 
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
-    """Give a server that records, for one test."""
+    """Return a server that records, for one test."""
     with recording() as record:
         yield record

@@ -48,12 +48,12 @@ class Session:
         return result
 
     async def works(self) -> bool:
-        """Tell whether the program still answers."""
+        """Check whether the program still answers."""
         return text(await self.call("ok")).startswith('{"ok": null')
 
 
 def text(result: CallToolResult) -> str:
-    """Give all the text of a result."""
+    """Return all the text of a result."""
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
 
 
@@ -91,11 +91,11 @@ MISBEHAVIOURS = [
     ("early_end_in_chunk", True, "what came"),
     ("early_end_in_chunk", True, "The answer broke off"),
     ("longer_than_announced", False, "what"),
-    ("invalid_length", True, "did not speak HTTP"),
-    ("invalid_chunks", True, "did not speak HTTP"),
-    ("no_http", True, "did not speak HTTP"),
-    ("endless_headers", True, "did not speak HTTP"),
-    ("invalid_gzip", True, "not compressed as it says"),
+    ("invalid_length", True, "violated HTTP"),
+    ("invalid_chunks", True, "violated HTTP"),
+    ("no_http", True, "violated HTTP"),
+    ("endless_headers", True, "violated HTTP"),
+    ("invalid_gzip", True, "the compressed answer is damaged"),
     ("gzip_bomb", True, "larger than 2 MB"),
     ("nested_gzip_bomb", True, "compressed in a way that was not asked for"),
     ("invalid_headers", False, "Link: <é>"),
@@ -215,7 +215,7 @@ async def test_a_large_list_is_read_on(session: Session) -> None:
 
 #: Arguments of expandResult that cannot be served, and what is said
 REFUSED_EXPANSIONS = [
-    ({"resultId": "gone", "jsonPointers": [""]}, "Call the tool that gave it again"),
+    ({"resultId": "gone", "jsonPointers": [""]}, "Call the tool that returned it again"),
     ({"resultId": "gone", "jsonPointers": "/data"}, "expected an array"),
     ({}, "expected an array"),
 ]
@@ -230,13 +230,13 @@ async def test_a_result_that_is_gone_is_a_clear_error(session: Session, argument
 
 
 def memory(pid: int) -> int:
-    """Give the most megabytes that a process has held so far."""
+    """Return the most megabytes that a process has held so far."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def child() -> int:
-    """Give the process that this one started last."""
+    """Return the process that this one started last."""
     [*_, last] = Path("/proc/thread-self/children").read_text().split()
     return int(last)
 
@@ -264,8 +264,8 @@ async def test_an_answer_is_compared_with_the_document_on_request(connect: Conne
 
 #: An option with a value that cannot be used, and what the line on stderr names
 UNUSABLE = [
-    ("--timeouts", "fast", "OPEN_MCP_TIMEOUTS='fast' is not three numbers above 0"),
-    ("--timeouts", "1,2", "like 10,300,900"),
+    ("--timeouts", "fast", "OPEN_MCP_TIMEOUTS: expected three numbers above 0"),
+    ("--timeouts", "1,2", "such as 10,300,900"),
     ("--timeouts", "0,1,1", "above 0"),
     ("--kept-results", "1,nan,1", "OPEN_MCP_KEPT_RESULTS"),
     ("--result-limit", "10", "at least 1000"),

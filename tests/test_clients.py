@@ -37,7 +37,7 @@ ENTRY = {"command": "uvx", "args": ["portkey-bridge", "--tools", "a,b"], "env": 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give an empty home folder with a project in it, where this program runs, and a uvx on the PATH."""
+    """Return an empty home folder with a project in it, where this program runs, and a uvx on the PATH."""
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "uvx").write_text("#!/bin/sh\n")
@@ -53,7 +53,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def file_of(client: str, home: Path) -> Path:
-    """Give the file of a client in the test's home folder."""
+    """Return the file of a client in the test's home folder."""
     return locate(BY_NAME[client], System(sys.platform, os.environ, home, home / "project"))
 
 
@@ -116,7 +116,7 @@ DAMAGED = {
 
 
 def files_of(client: Client) -> Mapping[str, str | None]:
-    """Give the files of each kind in a client's format."""
+    """Return the files of each kind in a client's format."""
     if client.format is JSON:
         return {kind: text and text.replace("%s", client.container) for kind, text in JSON_FILES.items()}
     if client.format is TOML:
@@ -143,13 +143,13 @@ def parsed(client: Client, text: str) -> Any:
 
 
 def entries(client: Client, value: Any) -> dict[str, Any]:
-    """Give the servers of a configuration by name."""
+    """Return the servers of a configuration by name."""
     servers = value.get(client.container) or {}
     return {server["name"]: server for server in servers} if isinstance(servers, list) else servers
 
 
 def is_within(old: str, new: str) -> bool:
-    """Tell whether every character of the old text is in the new one, in order: nothing was taken out."""
+    """Check whether every character of the old text is in the new one, in order: nothing was taken out."""
     rest = iter(new)
     return all(character in rest for character in old)
 
@@ -447,7 +447,7 @@ def test_a_path_tells_the_format(
 
 def test_an_unknown_client_is_named_with_the_closest(tmp_path: Path) -> None:
     """A slip in a client's name is an error that says which are known."""
-    with pytest.raises(SettingsError, match=r"cusor is no client .* did you mean cursor\? .*zed"):
+    with pytest.raises(SettingsError, match=r"cusor is not a supported client.* did you mean cursor\? .*zed"):
         client_for("cusor", System("linux", {}, tmp_path, tmp_path))
 
 
@@ -521,7 +521,7 @@ def test_without_uvx(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert main(["add", "claude-desktop", "--read-only"]) == 0
     (entry,) = json.loads(file_of("claude-desktop", home).read_text())["mcpServers"].values()
     assert entry == {"command": str(script), "args": ["--read-only"]}
-    assert f"starts {script}, which must stay there" in capsys.readouterr().err
+    assert f"starts {script}, which must not be moved" in capsys.readouterr().err
     script.unlink()
     assert main(["add", "claude-code"]) == 2
     assert "Install uv (https://docs.astral.sh/uv/)" in capsys.readouterr().err
@@ -583,7 +583,7 @@ def test_no_secret_is_printed(name: str, kind: str, home: Path, capfd: pytest.Ca
 
 
 def test_dry_run_is_a_unified_diff_and_writes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--dry-run` prints the lines that would change, and there is no file afterwards."""
+    """`--dry-run` prints the lines that would change and there is no file afterwards."""
     assert main(["add", "vscode", f"--API_KEY={KEY}", "--tools", "a", "--dry-run"]) == 0
     path = file_of("vscode", home)
     lines = capsys.readouterr().out.splitlines()
@@ -786,7 +786,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
 
 
 UNREADABLE: list[tuple[Callable[[Path], Any], str]] = [
-    (lambda path: path.write_bytes(b'{"a": "\xff"}'), "byte 8 is no UTF-8"),
+    (lambda path: path.write_bytes(b'{"a": "\xff"}'), "byte 8 is not UTF-8"),
     (lambda path: path.mkdir(), "cannot be read"),
 ]
 

@@ -22,18 +22,18 @@ from tests.pseudo_terminal import on_a_terminal
 
 
 def document(paths: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Give a small document."""
+    """Return a small document."""
     return {"openapi": "3.1.0", "info": {"title": "Small API", "version": "1"}, "paths": paths, **more}
 
 
 def operation(**more: Any) -> dict[str, Any]:
-    """Give an operation that answers an object."""
+    """Return an operation that answers an object."""
     schema = {"type": "object", "properties": {"done": {"type": "boolean"}}}
     return {"responses": {"200": {"description": "", "content": {"application/json": {"schema": schema}}}}, **more}
 
 
 def parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Give a required parameter."""
+    """Return a required parameter."""
     return {"name": name, "in": place, "required": True, "schema": schema}
 
 
@@ -86,7 +86,7 @@ IMPOSSIBLE = document(
 
 
 def headings(text: str) -> list[str]:
-    """Give the headings of the parts."""
+    """Return the headings of the parts."""
     return re.findall(r"^\d+\. (.*)$", text, re.MULTILINE)
 
 
@@ -98,7 +98,7 @@ def values(text: str) -> list[Any]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Any:
-    """Give a function that writes a document into the working directory and gives its name."""
+    """Return a function that writes a document into the working directory and gives its name."""
 
     def write(content: dict[str, Any]) -> str:
         (tmp_path / "spec.json").write_text(json.dumps(content))

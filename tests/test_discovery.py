@@ -144,7 +144,7 @@ async def test_a_search_is_narrowed_to_an_area(arguments: dict[str, str], names:
         found = text_of(await client.call_tool("searchTools", arguments))
     assert sorted(re.findall(r"^(\w+)\(", found, re.M)) == names
     assert ("deletecat(id) · DELETE /cats/{id} · Delete cat" in found) == ("deletecat" in names)
-    assert names or found == "Nothing fits. Ask in other words, or name an area as tag."
+    assert names or found == "No tool matches. Try other words, or pass an area as tag."
 
 
 MISTAKES = [
@@ -194,7 +194,7 @@ NUMBERS = [
     (400, Settings(), ""),
     (401, Settings(), "--discover lists three"),
     (401, Settings(discover=True), ""),
-    (1, Settings(read_only=True, exclude=("get_*",)), "none of 1 tools is chosen"),
+    (1, Settings(read_only=True, exclude=("get_*",)), "none of 1 tools is selected"),
 ]
 
 

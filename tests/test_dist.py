@@ -63,7 +63,7 @@ QUIET: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300, "
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder with everything that is published."""
+    """Return the folder with everything that is published."""
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run([sys.executable, "-m", "scripts.dist", str(folder)], cwd=ROOT, env=BARE, check=True)
     return folder
@@ -71,14 +71,14 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> Path:
-    """Give the wheel."""
+    """Return the wheel."""
     (file,) = dist.glob("*.whl")
     return file
 
 
 @pytest.fixture
 def bundle(dist: Path, tmp_path: Path) -> Path:
-    """Give the folder into which a host has unpacked the bundle."""
+    """Return the folder into which a host has unpacked the bundle."""
     (file,) = dist.glob("*.mcpb")
     with zipfile.ZipFile(file) as packed:
         packed.extractall(tmp_path / "bundle")
@@ -86,13 +86,13 @@ def bundle(dist: Path, tmp_path: Path) -> Path:
 
 
 def entry(dist: Path) -> dict[str, Any]:
-    """Give the registry's entry."""
+    """Return the registry's entry."""
     value: dict[str, Any] = json.loads((dist / "server.json").read_text(encoding="utf-8"))
     return value
 
 
 def manifest(bundle: Path) -> dict[str, Any]:
-    """Give the bundle's manifest."""
+    """Return the bundle's manifest."""
     value: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     return value
 
@@ -165,7 +165,7 @@ def test_the_wheel_is_all_that_is_needed(wheel: Path, run: Run, tmp_path: Path) 
 
 
 def test_every_import_is_a_dependency() -> None:
-    """What the package imports from elsewhere is what it asks to be installed."""
+    """What the package imports from elsewhere is what it, or an extra of it, asks to be installed, and nothing more."""
     sources = (ROOT / "portkey_bridge").rglob("*.py")
     nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
@@ -174,12 +174,12 @@ def test_every_import_is_a_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
     asked = {re.split(r"[^\w-]", line)[0] for line in [*project["dependencies"], *itertools.chain(*extras)]}
-    assert {PACKAGES.get(name, name.replace("_", "-")) for name in imported} <= asked
+    assert {PACKAGES.get(name, name.replace("_", "-")) for name in imported} == asked
 
 
 @pytest.fixture(scope="module")
 def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Give the variables of a machine with an empty home folder, where uv takes this program from the wheel."""
+    """Return the variables of a machine with an empty home folder, where uv takes this program from the wheel."""
     home = tmp_path_factory.mktemp("home")
     pinned = home / "pinned.txt"
     pinned.write_text(f"portkey-bridge @ {wheel.as_uri()}\n", encoding="utf-8")

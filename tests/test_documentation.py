@@ -49,7 +49,7 @@ PROGRAMS = {
 
 
 def blocks(language: str) -> dict[str, str]:
-    """Give each fenced block of a language, with the name of a page that holds it."""
+    """Return each fenced block of a language, with the name of a page that holds it."""
     fence = re.compile(rf"^( *)```{language}\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
     return {found[2]: page.name for page in PAGES for found in fence.finditer(page.read_text(encoding="utf-8"))}
 
@@ -64,14 +64,14 @@ SHOWN = {
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[str]:
-    """Give the URL of a mock of the Portkey API."""
+    """Return the URL of a mock of the Portkey API."""
     with mock_running(load_api(Settings())) as url:
         yield url
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Give an empty home folder with the files that the pages name, and their programs in `bin`."""
+    """Return an empty home folder with the files that the pages name, and their programs in `bin`."""
     (tmp_path / "petstore.yaml").write_text(PETSTORE)
     (tmp_path / "uploads").mkdir()
     (tmp_path / "uploads" / "batch.jsonl").write_text("{}\n")
@@ -86,7 +86,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def environment(place: Path, **more: str) -> dict[str, str]:
-    """Give the variables of somebody whose home and programs are those of the place."""
+    """Return the variables of somebody whose home and programs are those of the place."""
     return {**BARE, "HOME": str(place), "PATH": f"{place / 'bin'}:/usr/bin:/bin", **more}
 
 
@@ -120,7 +120,7 @@ def test_every_command_of_the_pages_runs(line: str, place: Path, gateway: str, r
     if "bridge mock" in line:  # which runs until it is told to stop
         assert child.stderr is not None
         *_, url = child.stderr.readline().split()
-        assert httpx.get(f"{url}/pets").status_code == 401  # so it answers, and there is no key
+        assert httpx.get(f"{url}/pets").status_code == 401  # so it answers and there is no key
         child.send_signal(signal.SIGINT)
     _, words = child.communicate(timeout=120)
     assert child.returncode == (130 if "bridge mock" in line else 0), words
@@ -145,7 +145,7 @@ def test_a_session_is_what_happens(command: str, place: Path) -> None:
 
 
 def fragments(page: Path) -> set[str]:
-    """Give the fragments that hosts of Markdown make of a page's headings."""
+    """Return the fragments that hosts of Markdown make of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -165,7 +165,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def rows(page: str) -> dict[str, list[str]]:
-    """Give the rows of a page's tables by what their first cells name, without back quotes."""
+    """Return the rows of a page's tables by what their first cells name, without back quotes."""
     lines = (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()
     cells = [
         [cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"

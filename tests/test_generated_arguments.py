@@ -60,7 +60,7 @@ class LeftOut(Exception):
 
 
 def finite(schema: Any, root: dict[str, Any]) -> Any:
-    """Give a schema without references that accepts some of the values that `schema` accepts. Raises LeftOut."""
+    """Return a schema without references that accepts some of the values that `schema` accepts. Raises LeftOut."""
     count = 0
 
     def below(part: Any, trail: tuple[str, ...]) -> Any:
@@ -115,7 +115,7 @@ FORMS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
 
 
 def generated(schema: Any) -> list[Any]:
-    """Give values that hypothesis-jsonschema makes of a schema, the same ones each time. Raises LeftOut."""
+    """Return values that hypothesis-jsonschema makes of a schema, the same ones each time. Raises LeftOut."""
     made: list[Any] = []
 
     @settings(

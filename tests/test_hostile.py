@@ -47,18 +47,18 @@ def limited(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def with_schema(schema: Any, **components: Any) -> dict[str, Any]:
-    """Give a document whose one operation takes `schema` as its body."""
+    """Return a document whose one operation takes `schema` as its body."""
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
     return {**operation(requestBody=body), "components": {"schemas": components}}
 
 
 def ref(name: str) -> dict[str, Any]:
-    """Give a reference to a component schema."""
+    """Return a reference to a component schema."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def laughs(kind: str) -> str:
-    """Give the YAML of a document whose aliases double, or more, with every line."""
+    """Return the YAML of a document whose aliases double, or more, with every line."""
     lines = ["openapi: 3.1.0", "info: {title: T, version: '1'}", "paths: {}", "x-0: &a0 [lol, lol]"]
     for index in range(1, 40):
         many = ", ".join([f"*a{index - 1}"] * 9)
@@ -69,7 +69,7 @@ def laughs(kind: str) -> str:
 
 
 def nested(levels: int) -> Any:
-    """Give a schema of objects in objects."""
+    """Return a schema of objects in objects."""
     schema: dict[str, Any] = {"type": "string"}
     for _ in range(levels):
         schema = {"type": "object", "properties": {"a": schema}}

@@ -12,13 +12,25 @@ import portkey_bridge
 
 PACKAGE = Path(portkey_bridge.__file__).parent
 LAYERS = (
-    *("errors", "text", "settings", "http", "document", "openapi", "schema", "response", "credentials", "request"),
+    *(
+        "errors",
+        "text",
+        "switches",
+        "settings",
+        "http",
+        "document",
+        "openapi",
+        "schema",
+        "response",
+        "credentials",
+        "request",
+    ),
     *("tools", "mock", "serve", "clients", "cli"),
 )
 NEVER = {
     "http": {"document", "openapi"},
     "response": {"schema", "request"},
-    "clients": {*LAYERS} - {"errors", "text", "settings", "document", "clients"},
+    "clients": {*LAYERS} - {"errors", "text", "switches", "settings", "document", "clients"},
 }
 LIBRARIES = {
     "fastmcp": ("serve/", "cli/", "response/"),

@@ -22,7 +22,7 @@ def read(paths: Any, **fields: Any) -> Api:
 
 
 def parameters(api: Api) -> list[tuple[str, str, bool, Any]]:
-    """Give the parameters of the first operation."""
+    """Return the parameters of the first operation."""
     return [(p.location, p.name, p.required, p.schema) for p in api.operations[0].parameters]
 
 
@@ -31,7 +31,7 @@ ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"
 
 #: Parameters of an operation of /pets/{id}, how they are read, and a word of what is said.
 PARAMETERS = [
-    pytest.param(None, [("path", "id", True, STRING)], "nobody declares the parameter {id}", id="undeclared"),
+    pytest.param(None, [("path", "id", True, STRING)], "no declaration for the parameter {id}", id="undeclared"),
     pytest.param([ID], [("path", "id", True, {"type": "integer"})], None, id="declared"),
     pytest.param(
         [{**ID, "required": False}], [("path", "id", True, {"type": "integer"})], None, id="a path needs its parameter"
@@ -83,7 +83,7 @@ PARAMETERS = [
         id="name is a number",
     ),
     pytest.param(ID, [("path", "id", True, {"type": "integer"})], None, id="no list"),
-    pytest.param([ID, "x"], [("path", "id", True, {"type": "integer"})], "is no object but x", id="a text"),
+    pytest.param([ID, "x"], [("path", "id", True, {"type": "integer"})], "is not an object but x", id="a text"),
     pytest.param([ID, {"$ref": "#/no"}], [("path", "id", True, {"type": "integer"})], "#/no", id="dangling"),
 ]
 
@@ -115,13 +115,13 @@ def test_own_parameter_goes_before_the_paths() -> None:
 
 #: Operations that can't be served, and why.
 BROKEN: list[Any] = [
-    pytest.param({"get": []}, "GET", "is no object but an empty list", id="operation is a list"),
+    pytest.param({"get": []}, "GET", "is not an object but an empty list", id="operation is a list"),
     pytest.param(
         {"get": {"parameters": [{"in": "query", "required": True}]}}, "GET", "has the name null", id="nameless"
     ),
-    pytest.param({"additionalOperations": {"A B": {}}}, "A B", "no token of HTTP", id="no method"),
+    pytest.param({"additionalOperations": {"A B": {}}}, "A B", "not a token of HTTP", id="no method"),
     pytest.param({"$ref": "#/paths/~1bad"}, "every method of", "back to itself", id="circle"),
-    pytest.param("nothing", "every method of", "is no object but nothing", id="path item is a text"),
+    pytest.param("nothing", "every method of", "is not an object but nothing", id="path item is a text"),
     pytest.param(
         {"get": {"parameters": [{"name": f"q{at}", "in": "query", "schema": STRING} for at in range(1001)]}},
         "GET",
@@ -182,11 +182,11 @@ def test_odd_operation_is_served(item: Any) -> None:
 
 
 SERVERS = [
-    pytest.param(["https://a.example"], ["https://a.example"], "read as its URL", id="a text"),
+    pytest.param(["https://a.example"], ["https://a.example"], "interpreted as its URL", id="a text"),
     pytest.param({"url": "https://a.example"}, ["https://a.example"], None, id="no list"),
     pytest.param([{"url": None}, {"url": "https://a.example"}], ["https://a.example"], "has no URL", id="no URL"),
     pytest.param([{"url": ""}], ["/"], "is empty", id="an empty URL"),
-    pytest.param([{"url": "a.example:8/v1"}], ["https://a.example:8/v1"], "https is meant", id="no scheme"),
+    pytest.param([{"url": "a.example:8/v1"}], ["https://a.example:8/v1"], "https is assumed", id="no scheme"),
     pytest.param([{"url": "v1.0/a"}], ["v1.0/a"], None, id="relative"),
     pytest.param([], ["/"], None, id="none: the specification's default"),
 ]
@@ -207,6 +207,8 @@ RESOLVED = [
     ("http://b.example/api.yaml", "//a.example/v1", "http://a.example/v1"),
     ("http://b.example/docs/api.yaml", "v1", "http://b.example/docs/v1"),
     ("http://b.example/docs/api.yaml", "{stage}/v1", None),
+    ("file:///api.yaml", "https://xn--a/v1", None),
+    ("file:///api.yaml", "https://256.1.1.1/v1", None),
 ]
 
 
@@ -236,7 +238,7 @@ def test_unknown_security_scheme() -> None:
     )
 
     assert [[scheme.key for scheme in option] for option in api.operations[0].security] == [["key"]]
-    assert "nobody declares the security scheme ghost" in api.repairs[0]
+    assert "no declaration for the security scheme ghost" in api.repairs[0]
 
 
 @pytest.mark.parametrize(

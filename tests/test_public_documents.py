@@ -46,7 +46,7 @@ each_document = pytest.mark.parametrize(
 
 @cache
 def tools_of(name: str) -> list[Tool]:
-    """Give the tools of a document."""
+    """Return the tools of a document."""
     return build_tools(load(name))
 
 

@@ -30,7 +30,7 @@ def write(folder: Path, files: dict[str, Any]) -> Path:
 
 
 def with_schemas(**schemas: Any) -> dict[str, Any]:
-    """Give a document that has these schemas only."""
+    """Return a document that has these schemas only."""
     return {**HEAD, "paths": {}, "components": {"schemas": schemas}}
 
 
@@ -158,13 +158,13 @@ def test_each_file_is_read_once(tmp_path: Path) -> None:
 
 REFUSED = [
     pytest.param("missing.yaml#/A", "missing.yaml: cannot be read", id="no such file"),
-    pytest.param("https://example.com/a.yaml#/A", "example.com/a.yaml: lies on another host", id="network"),
+    pytest.param("https://example.com/a.yaml#/A", "example.com/a.yaml: is on another host", id="network"),
     pytest.param("../../../../etc/passwd", "more than 2 folders above", id="far above"),
     pytest.param("file:///etc/hosts", "folders above the document", id="elsewhere by its full name"),
-    pytest.param("notes.txt#/A", "no JSON or YAML file by its name", id="something else"),
-    pytest.param(".secret/key.yaml#/A", "or hidden", id="hidden"),
+    pytest.param("notes.txt#/A", "not a .json, .yaml or .yml file", id="something else"),
+    pytest.param(".secret/key.yaml#/A", "is hidden", id="hidden"),
     pytest.param("broken.yaml#/A", "broken.yaml:2:1: does not parse", id="no YAML"),
-    pytest.param("link.yaml#/A", "no JSON or YAML file by its name", id="link to something else"),
+    pytest.param("link.yaml#/A", "not a .json, .yaml or .yml file", id="link to something else"),
     pytest.param("http://[::1/a.yaml", "", id="no URL"),
 ]
 

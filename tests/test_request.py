@@ -33,7 +33,7 @@ PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
 
 
 def parameters(*declared: dict[str, Any], path: str = "/x", method: str = "get") -> dict[str, Any]:
-    """Give a document of one operation with these parameters."""
+    """Return a document of one operation with these parameters."""
     return operation(method, path, parameters=list(declared))
 
 
@@ -460,7 +460,7 @@ async def test_a_member_never_takes_the_place_of_another(recorder: Recorder, loc
         for name in ("Api-Key", *(other["name"] for other in others)):
             result = await client.call_tool("op", {own: {name: "mine"}}, raise_on_error=False)
             assert result.is_error
-            assert f"/{own}: '{name}' in it would be read as the {place} parameter" in text_of(result)
+            assert f"/{own}: '{name}' in it would be taken for the {place} parameter" in text_of(result)
         assert recorder.requests == []
         assert not (await client.call_tool("op", {own: {"other": "mine"}}, raise_on_error=False)).is_error
 
@@ -619,3 +619,36 @@ def test_accept_follows_from_the_declared_answers() -> None:
         headers[name] = value.decode()
     assert headers["accept"] == "image/png, application/json, application/problem+json, */*;q=0.1"
     assert headers["user-agent"].startswith("portkey-bridge/")
+
+
+READ_ONLY = {"type": "string", "readOnly": True}
+LOCATIONS = [("id", "path"), ("q", "query"), ("X-H", "header")]
+
+
+@pytest.mark.parametrize("schema", [READ_ONLY, {"allOf": [READ_ONLY]}, {"$ref": "#/components/schemas/Id"}])
+async def test_read_only_at_the_top_of_a_parameter_or_body_means_nothing(
+    recorder: Recorder, schema: dict[str, Any]
+) -> None:
+    """`readOnly` says something of properties (OpenAPI 3.0.4, 4.7.24.2): parameters and whole bodies are sent."""
+    root = operation(
+        path="/x/{id}",
+        parameters=[{"name": name, "in": location, "required": True, "schema": schema} for name, location in LOCATIONS],
+        requestBody={"required": True, "content": {"text/plain": {"schema": schema}}},
+    )
+    root["components"] = {"schemas": {"Id": READ_ONLY}}
+    request = await sent(recorder, root, {"id": "1", "q": "2", "X-H": "3", "body": "4"})
+    assert (request.target, request.header("x-h"), request.body) == ("/x/1?q=2", "3", b"4")
+
+
+@pytest.mark.parametrize("required", [[], ["kind"]])
+async def test_a_property_that_one_part_of_all_of_has_as_writable_is_offered(
+    recorder: Recorder, required: list[str]
+) -> None:
+    """What is `readOnly` in one part of an `allOf`, and declared as writable by another, may be sent or left out."""
+    first = {"type": "object", "properties": {"kind": READ_ONLY, "id": READ_ONLY}}
+    second = {"properties": {"kind": {"type": "string"}}, "required": required}
+    root = body("application/json", {"type": "object", "properties": {"tag": {"allOf": [first, second]}}})
+    request = await sent(recorder, root, {"tag": {"kind": "a"}})
+    assert json.loads(request.body) == {"tag": {"kind": "a"}}
+    recorder.requests.clear()
+    assert json.loads((await sent(recorder, root, {"tag": {}})).body) == {"tag": {}}

@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings import OPTIONS, Option, Settings, read_settings, refuse_lured_credentials
+from portkey_bridge.switches import CACHE_VARIABLE, NO_CACHE, may_use_cache
 from tests.conftest import ROOT, Run
 
 PORTKEY_CREDENTIALS = (
@@ -89,6 +90,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "concurrency": ["1", "2", "3"],
         "validate_responses": ["0", "1", "0"],
         "verbose": ["0", "1", "0"],
+        "cache": ["0", "1", "0"],
     }.get(option.field, ["a", "b", "c"])
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
@@ -139,6 +141,51 @@ def test_a_server_variable_of_a_file_decides_an_origin(empty_folder: Path) -> No
         refuse_lured_credentials(read_settings({}, {"API_KEY": "k"}), ["API_KEY"])
 
 
+#: command line, environment, `.env`, and whether the cache is on
+CACHE = [
+    ([], {}, "", True),
+    (["--no-cache"], {"OPEN_MCP_CACHE": "1"}, "", False),
+    (["serve", "--no-cache"], {}, "", False),
+    ([], {"OPEN_MCP_CACHE": "0"}, "OPEN_MCP_CACHE=1", False),
+    ([], {"OPEN_MCP_CACHE": "OFF"}, "", False),
+    ([], {"OPEN_MCP_CACHE": "1"}, "OPEN_MCP_CACHE=0", True),
+    ([], {"OPEN_MCP_CACHE": ""}, "OPEN_MCP_CACHE=0", True),
+    ([], {}, "OPEN_MCP_CACHE=0", False),
+    ([], {}, "OPEN_MCP_CACHE=", True),
+    ([], {}, "# OPEN_MCP_CACHE=0", True),
+    ([], {}, "export OPEN_MCP_CACHE='0'", False),
+    ([], {}, "OPEN_MCP_CACHE=1\nOPEN_MCP_CACHE=0", False),
+    (["--env-file", "mine.env"], {}, "OPEN_MCP_CACHE=1", False),
+    (["--env-file=mine.env"], {}, "OPEN_MCP_CACHE=1", False),
+]
+
+
+@pytest.mark.parametrize(("typed", "environ", "dotenv", "is_on"), CACHE)
+def test_the_cache_is_off_for_the_first_answers_too(
+    empty_folder: Path, typed: list[str], environ: dict[str, str], dotenv: str, is_on: bool
+) -> None:
+    """What answers before the options are parsed reads the switch by the same rules."""
+    (empty_folder / ".env").write_text(f"{dotenv}\n")
+    (empty_folder / "mine.env").write_text("OPEN_MCP_CACHE=no\n")
+    flags = {"cache": "0"} if "--no-cache" in typed else {}
+    env_file = "mine.env" if any("mine.env" in word for word in typed) else None
+    assert read_settings(flags, environ, env_file).cache is is_on
+    assert may_use_cache(typed, environ) is is_on
+
+
+@pytest.mark.parametrize("line", ["OPEN_MCP_CACHE=${ON}", "OPEN_MCP_CACHE=maybe", "OPEN_MCP_CACHE='1'"])
+def test_a_doubtful_switch_leaves_the_cache_alone(empty_folder: Path, line: str) -> None:
+    """A line that only the full reader of `.env` understands keeps the early reader from using the cache."""
+    (empty_folder / ".env").write_text(f"{line}\n")
+    assert not may_use_cache([], {})
+
+
+def test_the_early_switch_is_the_declared_option() -> None:
+    """The names that are known early are those of the table."""
+    (option,) = [option for option in OPTIONS if option.field == "cache"]
+    assert (option.flag, option.variable) == (NO_CACHE, CACHE_VARIABLE)
+
+
 # Documentation
 
 
@@ -146,7 +193,7 @@ def test_every_option_is_in_the_help(run: Run) -> None:
     """`--help` shows each option with its variable, and nothing that does not exist."""
     shown = " ".join(run("--help").stdout.split())
     assert [option.flag for option in OPTIONS if f" {option.flag}" not in shown] == []
-    assert [option.variable for option in OPTIONS if f"({option.variable})" not in shown] == []
+    assert [option.variable for option in OPTIONS if f"({option.variable}" not in shown] == []
 
 
 @EACH_OPTION

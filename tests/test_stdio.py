@@ -29,7 +29,7 @@ REQUESTS = [
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Give both ends of a pipe; the test closes the writing one."""
+    """Return both ends of a pipe; the test closes the writing one."""
     reading, writing = os.pipe()
     yield reading, writing
     os.close(reading)
@@ -83,6 +83,16 @@ async def test_a_full_pipe_holds_up_the_writer_alone(pipe: tuple[int, int]) -> N
 def _read_all(reading: int) -> bytes:
     with os.fdopen(os.dup(reading), "rb") as file:
         return file.read()
+
+
+@pytest.mark.usefixtures("descriptors_beyond_1024")
+async def test_pipes_may_have_any_number() -> None:
+    """A line crosses a pipe whose descriptors are above 1,024, as in a program that holds many files open."""
+    reading, writing = os.pipe()
+    await Writer(writing).write("line\n")
+    os.close(writing)
+    assert [line async for line in Lines(reading)] == ["line\n"]
+    os.close(reading)
 
 
 async def test_nobody_there_to_read_is_an_error(pipe: tuple[int, int]) -> None:

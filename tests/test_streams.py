@@ -18,7 +18,7 @@ Reader = Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]
 
 
 async def chunks(parts: Sequence[bytes], error: Exception | None = None) -> AsyncIterator[bytes]:
-    """Give the parts as the network would, and the error behind them."""
+    """Return the parts as the network would, and the error behind them."""
     for part in parts:
         yield part
     if error is not None:
@@ -88,7 +88,7 @@ def test_json_lines_are_read_wherever_they_are_cut(values: list[Any], data: st.D
 
 
 def chunk(index: int = 0, finish: str | None = None, **delta: Any) -> dict[str, Any]:
-    """Give a chunk of a chat completion, as OpenAI documents it."""
+    """Return a chunk of a chat completion, as OpenAI documents it."""
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -104,7 +104,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 
 
 def completion(*choices: dict[str, Any], usage: Any = None) -> dict[str, Any]:
-    """Give the chat completion that OpenAI documents for the same call without streaming."""
+    """Return the chat completion that OpenAI documents for the same call without streaming."""
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -117,19 +117,19 @@ def completion(*choices: dict[str, Any], usage: Any = None) -> dict[str, Any]:
 
 
 def choice(index: int, finish: str, **message: Any) -> dict[str, Any]:
-    """Give a finished choice."""
+    """Return a finished choice."""
     message = {"role": "assistant", **message}
     return {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
 
 
 def call(index: int, arguments: str, **known: Any) -> dict[str, Any]:
-    """Give a piece of a tool call."""
+    """Return a piece of a tool call."""
     function = {"arguments": arguments, **({"name": known.pop("name")} if "name" in known else {})}
     return {"index": index, **known, "function": function}
 
 
 def tool_call(call_id: str, name: str, arguments: str) -> dict[str, Any]:
-    """Give a whole tool call."""
+    """Return a whole tool call."""
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 

@@ -30,7 +30,7 @@ paths:
 
 @pytest.fixture
 def document(tmp_path: Path) -> str:
-    """Give the path of a document that tries to clear the screen."""
+    """Return the path of a document that tries to clear the screen."""
     file = tmp_path / "pets.yaml"
     file.write_text(DOCUMENT, encoding="utf-8")
     return str(file)

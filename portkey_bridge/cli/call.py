@@ -33,7 +33,7 @@ from portkey_bridge.tools.catalog import Tool, find_tool
 #: Stands for a secret while a request is written that is only shown. No URL escapes it, and a shell quotes it.
 STAND_IN = "STANDS-IN-FOR-{}~"
 
-#: What stands before a credential in a query, which is escaped when its variable has a value.
+#: Precedes a credential in a query, whose value is escaped once its variable is set.
 BEFORE_CREDENTIAL = re.compile(rf"[?&](?=[^?&=]*={STAND_IN.partition('{')[0]})")
 
 
@@ -67,23 +67,25 @@ def _arguments(words: Sequence[str], tool: Tool) -> Iterator[tuple[str, Any]]:
         elif equals:
             yield name, _value(name, text, tool)
         else:
-            raise SettingsError(f"{word!r} is no argument. Give name=value, a JSON object, @FILE or -.")
+            raise SettingsError(f"{word!r} is not an argument; use name=value, a JSON object, @FILE or -.")
 
 
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}). Give @ and a file with a JSON object.") from error
+        raise SettingsError(
+            f"{path}: cannot be read ({error}). Use @ and a file that contains a JSON object."
+        ) from error
 
 
 def _object(text: str, source: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"{source} does not parse as JSON: {error}. Give a JSON object.") from error
+        raise SettingsError(f"{source} does not parse as JSON: {error}. Use a JSON object.") from error
     if not isinstance(value, dict):
-        raise SettingsError(f'{source} holds no JSON object. Give the arguments by name, like {{"limit": 5}}.')
+        raise SettingsError(f'{source} is not a JSON object. Pass the arguments by name, like {{"limit": 5}}.')
     return value
 
 
@@ -121,7 +123,7 @@ def _data(block: ContentBlock) -> str:
 
 
 def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
-    """Print the request as HTTP text and as a curl command, with variables in the place of secrets."""
+    """Print the request as HTTP text and as a curl command, with variables instead of secrets."""
     names = [name for name in tool.variables if name in bridge.secrets] or _first_alternative(tool)
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
@@ -148,7 +150,7 @@ def _first_alternative(tool: Tool) -> list[str]:
 
 
 def as_http(written: Written) -> str:
-    """Write a request as HTTP/1.1 text (RFC 9112); what is no text is described in angle brackets."""
+    """Write a request as HTTP/1.1 text (RFC 9112); anything but text is described in angle brackets."""
     request = written.to_httpx()
     target = request.url.raw_path.decode("ascii")
     lines = [f"{request.method} {target} HTTP/1.1"]

@@ -41,10 +41,10 @@ from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
 #: Places of a repair that are kept, places of a finding that a person is shown, and the largest tools that are named.
 KEPT, SHOWN, LARGEST = 100, 10, 10
 
-#: What is said of each kind of finding, in the order of the report.
+#: The heading of each kind of finding, in the order of the report.
 KINDS = {
-    "skipped": "left out: these operations are no tools",
-    "repaired": "repaired: read as it can be meant",
+    "skipped": "left out: these operations are not served",
+    "repaired": "repaired: interpreted as far as possible",
     "undescribed": "not described",
     "nowhere": "without a server",
     "many": "too many to list",
@@ -54,14 +54,14 @@ KINDS = {
 #: Components of OpenAPI 3 that have another name in Swagger 2.0.
 MOVED = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
 
-UNDESCRIBED = "a tool has no summary and no description: a model has only its method and path to go by"
-NOWHERE = "a tool has no server with a full URL: name one in the document, or set OPEN_MCP_BASE_URL"
-MANY_TOOLS = "a conversation pays for all of them; start with --discover, or choose some by --tag or --tools"
+UNDESCRIBED = "a tool has no summary or description: a model sees only its method and path"
+NOWHERE = "a tool has no server with a full URL: add one to the document, or set OPEN_MCP_BASE_URL"
+MANY_TOOLS = "listing them all costs tokens in every conversation; use --discover, or select some by --tag or --tools"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands, as far as it is known. `file` is None for the document itself."""
+    """The place of a finding, as far as it is known. `file` is None for the document itself."""
 
     method: str | None = None
     path: str | None = None
@@ -72,7 +72,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the owner could mend. `count` is how often it was met, also where not all places are kept."""
+    """Something that the owner could fix. `count` is how often it was found, even if not all places are kept."""
 
     kind: str
     problem: str
@@ -133,7 +133,7 @@ def examine(settings: Settings) -> Report:
         return parsed
 
     root, sentences = normalize(document_of(content), retrieve, repairs)  # which changes what it is given
-    with waiting("asking the validator"):
+    with waiting("running the validator"):
         advice, broken_off = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
     api = read_api(root, document.uri, repairs, settings.server_variables)
     tools = build_tools(api)
@@ -160,7 +160,7 @@ def examine(settings: Settings) -> Report:
             *_of_all_tools(tools, api, settings, where),
             *(Finding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
         ),
-        notes=(f"The validator has not said all: {broken_off}.",) if broken_off else (),
+        notes=(f"The validator did not finish: {broken_off}.",) if broken_off else (),
     )
 
 
@@ -221,7 +221,7 @@ class _Where:
         return Place(*_method_and_path(tokens), pointer=_pointer(tokens), line=line)
 
     def operation(self, method: str, path: str) -> Place:
-        """Return the place of an operation; a `method` that no document has stands for the whole path."""
+        """Return the place of an operation; a `method` that no document has means the whole path."""
         if method.lower() in METHODS:
             return self.at(("paths", path, method.lower()))
         if " " in method:
@@ -261,7 +261,7 @@ def _method_and_path(tokens: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _as_written(tokens: Sequence[str], root: Any) -> Sequence[str]:
-    """Return the tokens in a Swagger 2.0 document, where components lie at the top (`swagger` says where)."""
+    """Return the tokens in a Swagger 2.0 document, where components are at the top (`swagger` says where)."""
     if "swagger" not in root or tokens[:1] != ["components"]:
         return tokens
     return [MOVED.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens

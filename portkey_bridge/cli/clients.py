@@ -65,7 +65,7 @@ def add(invocation: Invocation) -> int:
     file = read_client_file(client, path)
     present = file.entries.get(name)
     if present == entry:
-        _say(f"{name} is set up in {path} in just this way; nothing to do.")
+        _say(f"{name} is set up in {path} exactly like this; nothing to do.")
         return 0
     new = with_entry(file, name, entry)
     if options.get("dry_run"):
@@ -148,9 +148,9 @@ def _launch(client: Client, system: System) -> list[str]:
     found = shutil.which(PROGRAM, path=f"{Path(sys.executable).parent}{os.pathsep}{path}")
     if not found:
         raise SettingsError(
-            "uvx is not on the PATH. Install uv (https://docs.astral.sh/uv/), which brings it, and run this again."
+            "uvx is not on the PATH. Install uv (https://docs.astral.sh/uv/), which includes it, and run this again."
         )
-    _say(f"uvx is not on the PATH, so the entry starts {found}, which must stay there.")
+    _say(f"uvx is not on the PATH, so the entry starts {found}, which must not be moved.")
     return [found]
 
 
@@ -180,7 +180,7 @@ ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
 
 
 def _agreed(problem: str) -> bool:
-    """Ask on the terminal whether to replace what is there. Raises SettingsError where nobody can answer."""
+    """Ask on the terminal whether to replace the entry. Raises SettingsError if nobody can answer."""
     if not sys.stdin.isatty():
         raise SettingsError(f"{problem}. Nothing was changed. To replace it as shown, add --yes.")
     print(f"{problem}. Replace it as shown? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -191,7 +191,7 @@ def _agreed(problem: str) -> bool:
 
 
 def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
-    """Report who else can read a value that now stands in the file."""
+    """Warn if others can read a value that is now in the file."""
     literal = literals_in(file.client, entry)
     if not literal:
         return
@@ -199,11 +199,11 @@ def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
     if is_readable_by_others(file.path):
         _say(f"warning: others on this machine can read {names} in it. Run: chmod 600 {file.path}")
     if file.client.shared and file.client.reference:
-        _say(f"warning: {names} must not be committed with it. --env {literal[0]} refers to the environment instead.")
+        _say(f"warning: {names} must not be committed. --env {literal[0]} refers to the environment instead.")
 
 
 def _kept(backup: Path | None) -> str:
-    return f" The file as it was is kept in {backup}." if backup else ""
+    return f" The previous file is saved as {backup}." if backup else ""
 
 
 def _say(words: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument that only one command takes: its flag or name, and what argparse wants to know about it."""
+    """An argument that only one command takes: its flag or name, and the keyword arguments of `add_argument`."""
 
     flag: str
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -17,7 +17,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `run` is `module:function`, imported when the command is used, and gives the exit code.
+    """A command: `run` is `module:function`, which is imported when the command is used and returns the exit code.
 
     `examples` are command lines without the program's name, each a first thing to try. Only a command that `serves`
     takes the options of a server.
@@ -38,17 +38,15 @@ class Command:
 
 
 _CLIENT = (
-    Argument(
-        "client", {"metavar": "CLIENT", "help": "a client by its name (list shows them), or its file by its path"}
-    ),
+    Argument("client", {"metavar": "CLIENT", "help": "name of a client (see list), or path of its file"}),
     Argument("--name", {"metavar": "NAME", "help": "name of the entry (default: portkey-bridge)"}),
-    Argument("--dry-run", {"action": "store_true", "help": "print the change as a diff, and change nothing"}),
+    Argument("--dry-run", {"action": "store_true", "help": "print the change as a diff instead of making it"}),
 )
 
 
 SERVE = Command(
     "serve",
-    "serve over stdio (what happens without a command, too)",
+    "serve over stdio (default)",
     "portkey_bridge.cli.serve:serve_stdio",
     examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion"),
 )
@@ -67,13 +65,13 @@ COMMANDS = (
                 {
                     "metavar": "ARGUMENT",
                     "nargs": "*",
-                    "default": (),  # without one, argparse names it among what is required
-                    "help": "name=value, or a JSON object, or @FILE with one, or - for one on standard input",
+                    "default": (),  # without a default, argparse lists it as required
+                    "help": "name=value, a JSON object, @FILE or - to read an object from a file or standard input",
                 },
             ),
             Argument(
                 "--dry-run",
-                {"action": "store_true", "help": "show the request as HTTP and as curl, and send nothing"},
+                {"action": "store_true", "help": "show the request as HTTP and curl instead of sending it"},
             ),
         ),
         (
@@ -84,10 +82,10 @@ COMMANDS = (
     ),
     Command(
         "tools",
-        "list the tools with their sizes, by tag; where no terminal is, one a line with tabs between",
+        "list the tools and their sizes by tag; tab-separated when piped",
         "portkey_bridge.cli.listing:print_tools",
         (
-            Argument("--grep", {"metavar": "TEXT", "help": "only tools with this regular expression in their words"}),
+            Argument("--grep", {"metavar": "TEXT", "help": "only tools matching this regular expression"}),
             Argument("--json", {"action": "store_true", "help": "print a JSON array"}),
         ),
         ("", "--grep 'chat|embedding'", "--tag prompts --json", "--spec petstore.yaml"),
@@ -97,53 +95,53 @@ COMMANDS = (
         "show the input schema of a tool as a model sees it",
         "portkey_bridge.cli.listing:print_schema",
         (
-            Argument("tool", {"metavar": "TOOL", "help": "the tool's name"}),
+            Argument("tool", {"metavar": "TOOL", "help": "name of the tool"}),
             Argument("pointer", {"nargs": "?", "metavar": "POINTER", "help": "JSON pointer of the part to expand"}),
-            Argument("--full", {"action": "store_true", "help": "what arguments are checked against, whole"}),
+            Argument("--full", {"action": "store_true", "help": "the whole schema that arguments are checked against"}),
         ),
         ("createchatcompletion", "createchatcompletion /properties/messages/items", "createchatcompletion --full"),
     ),
     Command(
         "env",
-        "list the variables that the document asks for, whether they are set, and what each opens",
+        "list the variables that the document asks for, whether they are set, and which tools need them",
         "portkey_bridge.cli.listing:print_env",
         examples=("", "--spec petstore.yaml"),
     ),
     Command(
         "docs",
-        "write the reference of all tools: Markdown, or one HTML page to search in",
+        "write a reference of all tools, as Markdown or as one searchable HTML page",
         "portkey_bridge.cli.docs:print_docs",
         (Argument("--html", {"action": "store_true", "help": "write one self-contained HTML page"}),),
         ("> reference.md", "--html > reference.html", "--html --spec petstore.yaml > petstore.html"),
     ),
     Command(
         "doctor",
-        "look at everything that can be wrong, and say how to mend it",
+        "diagnose problems and suggest fixes",
         "portkey_bridge.cli.doctor:print_checks",
         examples=("", "--spec petstore.yaml --base-url http://localhost:8080"),
     ),
     Command(
         "check",
-        "report what a document offers, what had to be left out or repaired, and where",
+        "report what a document offers, and what was left out or repaired, and where",
         "portkey_bridge.cli.check:print_report",
         (
             Argument("spec", {"nargs": "?", "metavar": "SPEC", "help": "the document, as --spec takes it"}),
             Argument("--json", {"action": "store_true", "help": "print a JSON object"}),
-            Argument("--strict", {"action": "store_true", "help": "exit with 1 where there is a finding"}),
+            Argument("--strict", {"action": "store_true", "help": "exit with 1 if there are findings"}),
         ),
         ("petstore.yaml", "petstore.yaml --strict", "petstore.yaml --json"),
     ),
     Command(
         "inspect",
-        "start the official MCP inspector on this server, with these options and this environment",
+        "start the official MCP inspector with this server, its options and environment",
         "portkey_bridge.cli.inspector:run_inspector",
         examples=("", "--tools listmodels"),
     ),
     Command(
         "completion",
-        "print the script that completes commands and options in a shell",
+        "print the completion script for a shell",
         "portkey_bridge.cli.completion:print_completion",
-        (Argument("shell", {"choices": ("bash", "zsh", "fish"), "help": "the shell to write for"}),),
+        (Argument("shell", {"choices": ("bash", "zsh", "fish"), "help": "shell to write for"}),),
         (
             "bash > ~/.local/share/bash-completion/completions/portkey-bridge",
             'zsh > "${fpath[1]}/_portkey-bridge"',
@@ -151,17 +149,17 @@ COMMANDS = (
         ),
         serves=False,
     ),
-    Command("demo", "show the server at work against an embedded mock of the API", "portkey_bridge.cli.demo:run_demo"),
+    Command("demo", "show the server at work with a built-in mock of the API", "portkey_bridge.cli.demo:run_demo"),
     Command(
         "mock",
-        "answer on the loopback interface as the API would, with made-up data",
+        "serve a mock of the API on the loopback interface, with made-up data",
         "portkey_bridge.cli.mock:serve_mock",
         (Argument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),),
         ("", "--port 8080"),
     ),
     Command(
         "add",
-        "set this server up in an MCP client, with the options that are given here",
+        "set up this server in an MCP client, with the given options",
         "portkey_bridge.cli.clients:add",
         (
             *_CLIENT,
@@ -170,8 +168,8 @@ COMMANDS = (
                 {
                     "action": "append",
                     "metavar": "KEY[=VALUE]",
-                    "help": "a variable for the server, or KEY alone to refer to the environment; "
-                    "--KEY=VALUE with KEY in upper case does the same; may be repeated",
+                    "help": "variable for the server, or KEY alone to refer to the environment; "
+                    "--KEY=VALUE with KEY in upper case is the same; repeatable",
                 },
             ),
             Argument("--yes", {"action": "store_true", "help": "replace an existing entry without asking"}),
@@ -184,7 +182,7 @@ COMMANDS = (
     ),
     Command(
         "remove",
-        "take this server out of an MCP client",
+        "remove this server from an MCP client",
         "portkey_bridge.cli.clients:remove",
         _CLIENT,
         ("cursor", "cursor --name petstore --dry-run"),
@@ -192,7 +190,7 @@ COMMANDS = (
     ),
     Command(
         "list",
-        "show in which MCP clients this server is set up",
+        "list MCP clients and where this server is set up",
         "portkey_bridge.cli.clients:show",
         serves=False,
     ),

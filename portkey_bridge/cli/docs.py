@@ -25,7 +25,7 @@ from portkey_bridge.schema.shapes import Shape, Shapes, children
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 
-#: What is told of a schema besides its type and its description, and how.
+#: Facts about a schema besides its type and description, and their wording.
 FACTS = {
     "enum": "one of {}",
     "default": "default {}",
@@ -68,7 +68,7 @@ def by_tag(api: Api, tools: Sequence[Tool]) -> dict[str, list[Tool]]:
 
 
 def type_words(schema: Schema, shapes: Shapes, depth: int = DEPTH) -> str:
-    """Return the type of a schema in words, such as `string or array of integer`."""
+    """Return the type of a schema as text, such as `string or array of integer`."""
     shape = shapes(schema)
     if shape.get("type") == "array":
         items = type_words(shape["items"], shapes, depth - 1) if "items" in shape and depth else ""
@@ -81,7 +81,7 @@ def type_words(schema: Schema, shapes: Shapes, depth: int = DEPTH) -> str:
 
 
 def facts(shape: Shape) -> Iterator[str]:
-    """Yield what else a reader must know of a value, in words."""
+    """Yield further facts about a value as text."""
     for keyword, template in FACTS.items():
         if keyword in shape:
             value = shape[keyword]
@@ -246,6 +246,6 @@ def _drop_told(node: dict[str, Any], nodes: list[dict[str, Any]]) -> None:
 
 
 def _child(path: tuple[str, ...], number: int, shape: Shape) -> list[Any]:
-    """Return a child as the page reads it: its keyword, its name under the keyword, its number, and if it is required."""
+    """Return a child as the page reads it: its keyword, its name below that, its number, and whether it is required."""
     keyword, name = path[0], path[-1] if len(path) > 1 else ""
     return [keyword, name, number, keyword == "properties" and name in shape.get("required", ())]

@@ -55,7 +55,7 @@ class Finding:
 
 
 def print_checks(invocation: Invocation) -> int:
-    """Check everything and say what was found. The exit code is 1 where something has to be mended."""
+    """Check everything and print the findings. The exit code is 1 if there is a problem."""
     status = 0
     for subject, finding in examine(invocation.settings):
         print_hanging((f"{finding.level:<8}", STYLES[finding.level]), f"{subject:<12}", finding.found, finding.remedy)
@@ -65,7 +65,7 @@ def print_checks(invocation: Invocation) -> int:
 
 
 def examine(settings: Settings) -> Iterator[tuple[str, Finding]]:
-    """Yield every finding with its subject. What lies on this machine is looked at even where no document is."""
+    """Yield every finding with its subject. The machine is checked even without a document."""
     yield from (("version", finding) for finding in check_version())
     try:
         api, tools = load_tools(settings)
@@ -96,12 +96,12 @@ def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Itera
     source = f" from {settings.spec}" if settings.spec else ""
     served = f"{api.title} {api.version}{source}, {len(tools)} tools"
     if not tools:
-        yield Finding(PROBLEM, served, "Give --spec a document that has operations under `paths`.")
+        yield Finding(PROBLEM, served, "Use --spec with a document that has operations under `paths`.")
     elif api.skipped:
         yield Finding(
             WARNING,
             f"{served}, {len(api.skipped)} operations left out",
-            "Correct the document where the lines above say.",
+            "Correct the document at the places above.",
         )
     else:
         yield Finding(OK, served)
@@ -116,7 +116,7 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
         condition = state(name, settings, api.uri)
         if "withheld" in condition:
             yield Finding(
-                WARNING, f"{name} is {condition}", f"If the document may have it, set OPEN_MCP_CREDENTIALS={name}."
+                WARNING, f"{name} is {condition}", f"To let the document use it, set OPEN_MCP_CREDENTIALS={name}."
             )
     closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
@@ -153,12 +153,12 @@ def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
     try:
         with waiting(f"asking {shown}"):
             status = client.get(shown).status_code
-    except httpx.HTTPError as error:
-        remedy = "Check the address, that the service runs, and the network; OPEN_MCP_BASE_URL names another one."
+    except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
+        remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
     answer = f"{shown} answered {status} after {time.monotonic() - started:.1f} s"
     if status >= 500:
-        return Finding(WARNING, answer, "The service has a problem of its own. Try again later, or look at its log.")
+        return Finding(WARNING, answer, "The service itself has a problem. Try again later, or check its log.")
     return Finding(OK, answer)
 
 
@@ -180,7 +180,7 @@ def check_clients(settings: Settings) -> Iterator[Finding]:
     # In the home folder, a client's file for the project is its file for everything.
     looked_at = list({each.path: each for each in reversed(list(set_up_in(this_system())))}.values())[::-1]
     yield from (
-        Finding(WARNING, each.problem, "Until then the client may ignore it, too.")
+        Finding(WARNING, each.problem, "Until then the client may ignore the file as well.")
         for each in looked_at
         if each.problem
     )
@@ -189,8 +189,8 @@ def check_clients(settings: Settings) -> Iterator[Finding]:
     yield from findings or [
         Finding(
             WARNING,
-            "this server is set up in no client that this program knows",
-            "Run portkey-bridge add CLIENT; portkey-bridge list names them.",
+            "this server is not set up in any supported client",
+            "Run portkey-bridge add CLIENT; portkey-bridge list shows the clients.",
         )
     ]
 
@@ -201,14 +201,14 @@ def _entry(found: Found, name: str, path: str) -> Finding:
     handed = ", ".join(variables_in(client, entry)) or "no variable"
     told = f"{client.title} starts it as {name} with {handed}"
     command = str(entry.get(client.key("command")))
-    again = f"portkey-bridge add {client.name} --name {name}, with the options and variables that it had"
+    again = f"portkey-bridge add {client.name} --name {name}, with its options and variables"
     if not shutil.which(command, path=path):
-        return Finding(WARNING, f"{told}, but there is no {command}", f"Write the entry anew: {again}.")
+        return Finding(WARNING, f"{told}, but it does not exist: {command}", f"Write the entry again: {again}.")
     if client.desktop and not Path(command).is_absolute():
         return Finding(
             WARNING,
-            f"{told}, by {command} without its folder, which it may not find",
-            f"Write the entry anew: {again}.",
+            f"{told}, by {command} without its folder, so the client may not find it",
+            f"Write the entry again: {again}.",
         )
     if literals_in(client, entry) and is_readable_by_others(found.path):
         return Finding(WARNING, f"{told}, which others on this machine can read", f"Run chmod 600 {found.path}")
@@ -217,7 +217,13 @@ def _entry(found: Found, name: str, path: str) -> Finding:
 
 def check_cache(settings: Settings) -> Iterator[Finding]:
     """Report what is kept from one start to the next, and whether anything can be."""
-    del settings  # no option moves it
+    if not settings.cache:
+        yield Finding(
+            WARNING,
+            "the cache is off, so each start takes longer",
+            "To turn it on, remove --no-cache and unset OPEN_MCP_CACHE.",
+        )
+        return
     folder, probe = cache.folder(), cache.name_of("probe", ())
     cache.write(probe, b"kept")
     kept = cache.read(probe)
@@ -225,8 +231,8 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
     if kept is None:
         yield Finding(
             WARNING,
-            f"nothing can be kept in {folder}, so each start takes longer",
-            "Make it a folder that you own and may write to, or name another place by XDG_CACHE_HOME.",
+            f"nothing can be stored in {folder}, so each start takes longer",
+            "Make it a folder that you own and can write to, or choose another one with XDG_CACHE_HOME.",
         )
         return
     sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]

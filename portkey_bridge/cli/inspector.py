@@ -1,6 +1,6 @@
 """Starts the official MCP inspector on this server, with the options and the environment of this command.
 
-The inspector gives a server only the variables that it is told of, so they stand in a session file, which only this
+The inspector passes only the variables that it is given to a server, so they are in a session file, which only this
 user can read and which is gone when the inspector ends. On a command line every user of the machine could read them.
 """
 
@@ -68,7 +68,7 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _environment(settings: Settings, tools: Sequence[Tool], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the variables that this server uses. What stands in a `.env` it reads there itself."""
+    """Yield the variables that this server uses. It reads those of a `.env` itself."""
     asked_for = {name for tool in tools for name in tool.variables} | settings.credentials
     for name, value in environ.items():
         if name in asked_for or PASSED_ON.fullmatch(name):
@@ -81,7 +81,7 @@ def _npx() -> str:
     node, npx = shutil.which("node"), shutil.which("npx")
     if node is None or npx is None:
         raise SettingsError(
-            f"{needed}, and there is no {'node' if node is None else 'npx'} on the PATH. Install Node.js."
+            f"{needed} and there is no {'node' if node is None else 'npx'} on the PATH. Install Node.js."
         )
     told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     version = tuple(int(number) for number in re.findall(r"\d+", told)[:2])

@@ -1,4 +1,4 @@
-"""What a command is run with."""
+"""The arguments of a command."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portkey_bridge.serve.warm_start import Opening
+from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings import Settings
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a command is run with: the settings, its own options by name, and everything that was typed.
+    """The arguments of a command: the settings, its own options by name, and the whole command line.
 
-    `opening` is what answers a client until the command does.
+    `warm_start` answers a client until the command does.
     """
 
     settings: Settings
     options: Mapping[str, Any]
     typed: Sequence[str]
-    opening: Opening | None = None
+    warm_start: WarmStart | None = None

@@ -94,7 +94,7 @@ def _mentions(tool: Tool, pattern: str | None) -> bool:
     try:
         return pattern is None or any(re.search(pattern, text, re.IGNORECASE) for text in words)
     except re.error as error:
-        raise SettingsError(f"--grep: {pattern!r} is no regular expression ({error}). Correct it.") from error
+        raise SettingsError(f"--grep: {pattern!r} is not a regular expression ({error}). Correct it.") from error
 
 
 def _by_tag(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[object, ...]]]]:

@@ -1,7 +1,7 @@
-"""The command line: words to a person, and exit codes.
+"""The command line: parses options, runs a command, and turns errors into messages and exit codes.
 
-0 done; 1 the command found something wrong; 2 something that the person can mend: an option, a variable, the document;
-130 interrupted; 141 nobody reads the output any more. Results go to stdout, words to stderr.
+0 done; 1 the command found a problem; 2 an invalid option, variable or document; 130 interrupted; 141 the reader of the
+output closed it. Results go to stdout, messages to stderr.
 The table COMMANDS is the only place where a command is declared.
 """
 
@@ -21,19 +21,19 @@ from typing import Any, NoReturn
 from portkey_bridge import __version__
 from portkey_bridge.cli.commands import COMMANDS, SERVE
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
-from portkey_bridge.serve.warm_start import Opening
+from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings import OPTIONS, read_settings
 from portkey_bridge.text import printable
 
-DESCRIPTION = "Serves an API that has an OpenAPI document as tools of the Model Context Protocol, over stdio."
-
+DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, served over stdio."
 
 EPILOG = """examples:
   portkey-bridge demo                     see it work, without a key or a network
   portkey-bridge add cursor --env X_PORTKEY_API_KEY
                                           set it up in a client (list names them)
-  portkey-bridge doctor                   see whether everything is in place
+  portkey-bridge doctor                   diagnose problems
   portkey-bridge tools --grep prompt      look for a tool
   portkey-bridge call listmodels          call one from the shell
   portkey-bridge                          serve the Portkey API to a client
@@ -42,30 +42,28 @@ EPILOG = """examples:
 
 exit codes:
   0  done
-  1  the command found something wrong
-  2  something to mend: an option, a variable, the document
-  130  interrupted, 141  the reader of the output went away
+  1  the command found a problem
+  2  invalid option, variable or document
+  130  interrupted, 141  the reader of the output closed it
 """
-
 
 #: The heading of the options that decide what is served and how.
 SETTINGS = "settings"
-
 
 _VARIABLE = re.compile(r"--[A-Z][A-Z0-9_]*=")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and what to do about it."""
+    """Reports an error in one line that names what to do next."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"portkey-bridge: {message}; see {self.prog} --help\n")
 
 
-def main(typed: Sequence[str], opening: Opening | None = None) -> int:
-    """Run the command line and give the exit code. `opening` is what answers a client meanwhile."""
+def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
+    """Run the command line and return the exit code. `warm_start` answers a client meanwhile."""
     try:
-        status = _run(typed, opening)
+        status = _run(typed, warm_start)
         sys.stdout.flush()
     except SetupError as error:
         print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
@@ -77,17 +75,17 @@ def main(typed: Sequence[str], opening: Opening | None = None) -> int:
         return 141
     except OSError as error:
         _close_output()
-        print(f"portkey-bridge: the system says {error}. Check where the output goes, and its room.", file=sys.stderr)
+        print(f"portkey-bridge: cannot write output: {error}", file=sys.stderr)
         return 2
     return status
 
 
 def _close_output() -> None:
-    """Let the last flush, which Python does at the end, go nowhere."""
+    """Discard what is left in the buffer, which Python would flush at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(typed: Sequence[str], opening: Opening | None) -> int:
+def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
     parser = build_parser()
     words = _spelled_out(typed)
     _refuse_unknown_options(parser, words)
@@ -95,17 +93,18 @@ def _run(typed: Sequence[str], opening: Opening | None) -> int:
     name = options.pop("command", None) or SERVE.name
     command = next(command for command in COMMANDS if command.name == name)
     settings = read_settings(options, os.environ, options.get("env_file"))
+    cache.set_enabled(settings.cache)
     if command is not SERVE:
         gc.enable()
     module, _, function = command.run.partition(":")
     run: Callable[[Invocation], int] = getattr(import_module(module), function)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `__main__` has it until all is imported
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by `__main__` for the imports
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return run(Invocation(settings, options, typed, opening))
+    return run(Invocation(settings, options, typed, warm_start))
 
 
 def _spelled_out(typed: Sequence[str]) -> Sequence[str]:
-    """Spell `--KEY=VALUE` out as `--env=KEY=VALUE` for a command that takes variables."""
+    """Replace `--KEY=VALUE` with `--env=KEY=VALUE` for a command that takes variables."""
     takes = {command.name for command in COMMANDS if any(own.flag == "--env" for own in command.arguments)}
     if takes.isdisjoint(typed):
         return typed
@@ -113,7 +112,7 @@ def _spelled_out(typed: Sequence[str]) -> Sequence[str]:
 
 
 def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str]) -> None:
-    """Name the first option that nobody knows, before argparse takes the word behind it for a command."""
+    """Report the first unknown option, before argparse takes the word after it for a command."""
     own = {argument.flag for command in COMMANDS for argument in command.arguments}
     known = {option.flag for option in OPTIONS} | own | {"--env-file", "--version", "--help", "-h"}
     for flag in (word.partition("=")[0] for word in typed if word.startswith("--")):
@@ -123,15 +122,15 @@ def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Names a command's own options in its usage; the settings, which most commands share, have their section."""
+    """Shows a command's own options in its usage, without the settings, which have a section of their own."""
 
     def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
         own = [action for action in actions if action.container.title != SETTINGS]
         super().add_usage(usage, own, groups, prefix)
 
 
-#: What every parser here is told.
-_MANNERS: Mapping[str, Any] = {
+#: Arguments of every parser.
+_PARSER: Mapping[str, Any] = {
     "formatter_class": _Help,
     "argument_default": argparse.SUPPRESS,
     "allow_abbrev": False,
@@ -140,7 +139,7 @@ _MANNERS: Mapping[str, Any] = {
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(prog="portkey-bridge", description=DESCRIPTION, epilog=EPILOG, **_MANNERS)
+    parser = _Parser(prog="portkey-bridge", description=DESCRIPTION, epilog=EPILOG, **_PARSER)
     version = f"portkey-bridge {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", parser_class=_Parser)
@@ -148,7 +147,7 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         description = f"{command.help[:1].upper()}{command.help[1:]}."
         subparser = commands.add_parser(
-            command.name, help=command.help, description=description, epilog=command.epilog, **_MANNERS
+            command.name, help=command.help, description=description, epilog=command.epilog, **_PARSER
         )
         for argument in command.arguments:
             subparser.add_argument(argument.flag, **argument.details)
@@ -158,11 +157,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(SETTINGS, "Each but --env-file has a variable, which it wins over.")
+    group = parser.add_argument_group(SETTINGS, "Every option except --env-file overrides an environment variable.")
     for option in OPTIONS:
-        text = f"{option.help} ({option.variable})"
+        text = f"{option.help} ({option.variable}{'=0' if option.default is True else ''})"
         if option.metavar is None:
-            group.add_argument(option.flag, dest=option.field, action="store_true", help=text)
+            value = "0" if option.default else "1"
+            group.add_argument(option.flag, dest=option.field, action="store_const", const=value, help=text)
         else:
             group.add_argument(option.flag, dest=option.field, metavar=option.metavar, help=text)
     group.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")

@@ -12,13 +12,14 @@ from portkey_bridge.cli.loading import load_api
 from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.serve.server import build_server, lasting
-from portkey_bridge.settings import DOTENV
+from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.server import build_server
+from portkey_bridge.switches import DOTENV
 from portkey_bridge.text import printable
 
 
 def _files_of(invocation: Invocation, api: Api) -> list[Path] | None:
-    """Return all files that decide what is served; None where more than files and what was typed does."""
+    """Return all files that affect what is served; None if something else does that no cache entry covers."""
     settings, env_file = invocation.settings, Path(invocation.options.get("env_file") or DOTENV)
     interpolates = env_file.is_file() and b"$" in env_file.read_bytes()
     configures = os.environ["FASTMCP_ENV_FILE"] != os.devnull
@@ -30,13 +31,13 @@ def _files_of(invocation: Invocation, api: Api) -> list[Path] | None:
 def serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
     if invocation.settings.spec == STDIN:
-        raise SettingsError("standard input is the client's while tools are served. Give --spec a file or a URL.")
-    with lasting():
+        raise SettingsError("standard input carries the client's messages. Use a file or a URL with --spec.")
+    with permanent():
         api = load_api(invocation.settings)
         server = build_server(api, invocation.settings)
-    server.opening = invocation.opening or server.opening
-    if files := _files_of(invocation, api):
-        server.opening.keep(files)
+    server.warm_start = invocation.warm_start
+    if invocation.warm_start and (files := _files_of(invocation, api)):
+        invocation.warm_start.recorder.record(files)
     print(f"portkey-bridge {__version__} serves {printable(api.title)} over stdio", file=sys.stderr)
     server.run("stdio", show_banner=False, log_level="WARNING")
     return 0

@@ -47,7 +47,7 @@ def advise(document: Document, others: Mapping[str, Any]) -> tuple[list[Advice],
         return _read(expired.stdout or b""), f"it was stopped after {PATIENCE} seconds"
     said = _read(done.stdout)
     if done.returncode:
-        return said, f"it broke off ({_reason(done.stderr) or f'exit code {done.returncode}'})"
+        return said, f"it stopped ({_reason(done.stderr) or f'exit code {done.returncode}'})"
     return said[:TOLD], f"there is more behind the first {TOLD}" if len(said) > TOLD else ""
 
 
@@ -89,7 +89,7 @@ def _errors(uri: str, root: Any, others: Mapping[str, Any]) -> Iterator[Any]:
 
     def known(uri: str) -> Any:
         if uri not in others:
-            raise DocumentError(uri, "is not read", "Correct what refers to it.")
+            raise DocumentError(uri, "is not read", "Correct the reference to it.")
         return others[uri]
 
     handlers = dict.fromkeys(("<all_urls>", "file", "http", "https"), known)

@@ -1,7 +1,7 @@
 """What a terminal gets, and what a program gets that reads the output.
 
 A person gets tables and colours, which `NO_COLOR` turns off; a pipe gets plain lines. Text from a document
-never reaches a terminal with control characters in it: they could rewrite what stands there.
+never reaches a terminal with control characters in it: they could rewrite what is shown.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def print_table(
 ) -> None:
     """Print a table: each group of rows under its heading, if it has one; in a pipe, each row as one line.
 
-    The first column is what people copy, so it is never broken; numbers stand to the right. Where the terminal is too
+    The first column is what people copy, so it is never broken; numbers are right-aligned. If the terminal is too
     narrow, the `spare` columns are left out, one after another.
     """
     if not is_terminal():

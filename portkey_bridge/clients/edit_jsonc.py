@@ -43,7 +43,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Item:
-    """An item of an object (with its key) or an array. `comma` is where the comma behind it stands, if there is one."""
+    """An item of an object (with its key) or an array. `comma` is the position of the comma after it, if any."""
 
     key: str | None
     start: int
@@ -82,7 +82,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
 
 
 def drop(text: str, container: str, name: str) -> str:
-    """Remove the entry of a name, however often it stands there. Raises Unreadable."""
+    """Remove every entry of a name. Raises Unreadable."""
     root = _parse(text)
     found = _item(text, root, container) if root else None
     present = _item(text, found.node, name) if found else None
@@ -111,10 +111,10 @@ def _parse(text: str) -> Node | None:
     try:
         root = _node(text, start)
     except RecursionError:
-        raise unreadable(text, start, "it is nested too deeply") from None
+        raise unreadable(text, start, "nested too deeply") from None
     rest = _skip(text, root.end)
     if rest < len(text):
-        raise unreadable(text, rest, "nothing more is expected after the end of the value")
+        raise unreadable(text, rest, "unexpected text after the end of the value")
     return root
 
 
@@ -147,7 +147,7 @@ def _items(text: str, opened: int, closing: str) -> tuple[tuple[Item, ...], int]
     at = _skip(text, opened + 1)
     while not text.startswith(closing, at):
         if items and items[-1].comma is None:
-            raise unreadable(text, at, f"a comma or {closing} is expected")
+            raise unreadable(text, at, f"expected a comma or {closing}")
         key, start = _key(text, at) if closing == "}" else (None, at)
         node = _node(text, start)
         after = _skip(text, node.end)
@@ -159,18 +159,18 @@ def _items(text: str, opened: int, closing: str) -> tuple[tuple[Item, ...], int]
 
 def _key(text: str, at: int) -> tuple[str, int]:
     if not text.startswith('"', at):
-        raise unreadable(text, at, "a key in double quotes is expected")
+        raise unreadable(text, at, "expected a key in double quotes")
     key, end = _scalar(text, at)
     colon = _skip(text, end)
     if not text.startswith(":", colon):
-        raise unreadable(text, colon, "a colon is expected")
+        raise unreadable(text, colon, "expected a colon")
     return key, _skip(text, colon + 1)
 
 
 def _item(text: str, node: Node, key: str) -> Item | None:
     """Return the item that counts: readers take the last of two with one key."""
     if not isinstance(node.value, dict):
-        raise unreadable(text, node.start, "an object is expected here")
+        raise unreadable(text, node.start, "expected an object")
     return next((item for item in reversed(node.items) if item.key == key), None)
 
 
@@ -255,7 +255,7 @@ def _colon(text: str, root: Node) -> str:
 
 
 def _gap(text: str, root: Node, parent: Node) -> str:
-    """Return what stands behind a comma on one line: a blank, where the text uses blanks."""
+    """Return the text after a comma on one line: a blank if the text uses blanks."""
     for item, following in zip(parent.items, parent.items[1:], strict=False):
         return " " if text[(item.comma or 0) + 1 : following.start] else ""
     return _colon(text, root)[1:]

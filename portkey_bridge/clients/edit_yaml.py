@@ -42,7 +42,7 @@ def read(text: str) -> Any:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Unreadable(" ".join(str(error).split()), 1, 1) from None
     if parsed.has_more:
-        raise Unreadable("there is more than one document in it", 1, 1)
+        raise Unreadable("it contains more than one document", 1, 1)
     return {} if parsed.value is None else parsed.value
 
 
@@ -117,19 +117,19 @@ def _compose(text: str) -> yaml.MappingNode | None:
     if root is None or root.tag == _NULL:
         return None
     if not isinstance(root, yaml.MappingNode):
-        raise unreadable(text, root.start_mark.index, "a mapping is expected here")
+        raise unreadable(text, root.start_mark.index, "expected a mapping")
     return root
 
 
 def _unreadable(error: yaml.MarkedYAMLError) -> Unreadable:
     mark = error.problem_mark or error.context_mark
-    return Unreadable(error.problem or "it is no YAML", mark.line + 1 if mark else 1, mark.column + 1 if mark else 1)
+    return Unreadable(error.problem or "not YAML", mark.line + 1 if mark else 1, mark.column + 1 if mark else 1)
 
 
 def _pair(text: str, node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
     """Return the key and the value that count: readers that allow a key twice take the last."""
     if not isinstance(node, yaml.MappingNode):
-        raise unreadable(text, node.start_mark.index, "a mapping is expected here")
+        raise unreadable(text, node.start_mark.index, "expected a mapping")
     return next((pair for pair in reversed(node.value) if pair[0].value == key), None)
 
 
@@ -150,7 +150,7 @@ def _present(text: str, parent: yaml.Node, name: str) -> tuple[int, int] | None:
 
 
 def _end(text: str, node: yaml.Node) -> int:
-    """Return where the last character of a node is. The marks of block collections and scalars lie behind blank lines."""
+    """Return the end of a node's text; the end marks of block collections and scalars are after blank lines."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return max(_end(text, child) for child in (last if isinstance(last, tuple) else (last,)))
@@ -166,7 +166,7 @@ def _collection(text: str, node: yaml.Node) -> yaml.CollectionNode | None:
     """Return the value of a key as a collection; None for null, and for empty brackets without a comment in them."""
     if not isinstance(node, yaml.CollectionNode):
         if node.tag != _NULL:
-            raise unreadable(text, node.start_mark.index, "a collection is expected here")
+            raise unreadable(text, node.start_mark.index, "expected a collection")
         return None
     return node if text[node.start_mark.index + 1 : node.end_mark.index - 1].strip() else None
 
@@ -227,7 +227,7 @@ def _block(value: Any) -> str:
 
 
 def _below(value: Any) -> str:
-    """Return what stands behind a key: on the same line, or on indented lines below."""
+    """Return the text after a key: on the same line, or on indented lines below."""
     if isinstance(value, Mapping | list) and value:
         return "\n  " + _block(value).replace("\n", "\n  ")
     return " " + _scalar(value)

@@ -50,7 +50,7 @@ def read_client_file(client: Client, path: Path) -> ClientFile:
     except Unreadable as error:
         raise _refused(path, error) from None
     except UnicodeDecodeError as error:
-        raise ClientFileError(f"{path}: byte {error.start + 1} is no UTF-8. Save the file as UTF-8.") from None
+        raise ClientFileError(f"{path}: byte {error.start + 1} is not UTF-8. Save the file as UTF-8.") from None
     except OSError as error:
         raise ClientFileError(f"{path}: cannot be read ({error.strerror}). Check its mode and owner.") from None
     return ClientFile(client, path, content, text)
@@ -80,7 +80,7 @@ def without_entry(file: ClientFile, name: str) -> str:
 
 
 def difference(file: ClientFile, new: str, name: str) -> str:
-    """Return a unified diff of the changed lines, in which no secret stands.
+    """Return a unified diff of the changed lines, without secrets.
 
     Of the file's values only those of this entry are shown, and of those not the ones of its variables. Lines around
     are left out, because a comment in them may hold a secret, too.
@@ -99,7 +99,7 @@ def difference(file: ClientFile, new: str, name: str) -> str:
 
 
 def rewrite(file: ClientFile, new: str) -> Path | None:
-    """Put a new text in the place of the file that was read, and give the backup if one was made.
+    """Replace the file that was read by a new text, and return the backup if one was made.
 
     A link is followed; mode and owner stay; a new file is for its owner only. Raises ClientFileError.
     """
@@ -107,7 +107,7 @@ def rewrite(file: ClientFile, new: str) -> Path | None:
     mark = _BOM if (file.content or b"").startswith(_BOM.encode()) else ""
     try:
         if (target.read_bytes() if target.exists() else None) != file.content:
-            raise ClientFileError(f"{file.path}: another program has changed it just now. Run this again.")
+            raise ClientFileError(f"{file.path}: another program has just changed it. Run this again.")
         backup = target.with_name(target.name + ".bak")
         needed = file.content is not None and not backup.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def rewrite(file: ClientFile, new: str) -> Path | None:
             _write(backup, file.content or b"", like=target)
         _write(target, (mark + new).encode(), like=target)
     except OSError as error:
-        raise ClientFileError(f"{file.path}: cannot be written ({error.strerror}). It is as it was.") from None
+        raise ClientFileError(f"{file.path}: cannot be written ({error.strerror}). It was not changed.") from None
     return backup if needed else None
 
 
@@ -126,7 +126,7 @@ def is_readable_by_others(path: Path) -> bool:
 
 def _refused(path: Path, error: Unreadable) -> ClientFileError:
     return ClientFileError(
-        f"{path}:{error.line}:{error.column}: {error.problem}. It is left as it is. Correct it and run this again."
+        f"{path}:{error.line}:{error.column}: {error.problem}. It was not changed. Correct it and run this again."
     )
 
 
@@ -136,7 +136,7 @@ def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry
     with contextlib.suppress(Unreadable):
         if _apart(client, client.format.read(new), name) == (rest, [] if entry is None else [entry]):
             return
-    raise Unreadable(f"{client.container} is written in a way that this program cannot edit; do it by hand", 1, 1)
+    raise Unreadable(f"{client.container} is written in a way that this program cannot edit; edit it manually", 1, 1)
 
 
 def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, list[Any]]:
@@ -151,7 +151,7 @@ def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, li
 
 
 def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, str]] | None) -> str:
-    """Return the text with a mask for each string that nobody is to see, and another mask for one that is not `known`."""
+    """Return the text with a mask for each string that must not be shown, another one if it is not `known`."""
     entry = dict(entries_in(client, client.format.read(text))).get(name, {})
     ours = starts_this_program(client, entry)
     edits: dict[tuple[int, int], Edit] = {}

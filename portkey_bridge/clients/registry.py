@@ -37,7 +37,7 @@ FOLDERS: Mapping[str, tuple[str | None, str]] = {
     "continue": ("CONTINUE_GLOBAL_DIR", ".continue"),
 }
 
-#: Files as (folder, path in it). The first whose folder exists is meant, else the first without a star.
+#: Files as (folder, path in it). The first one whose folder exists is used, else the first without a star.
 Files = Sequence[tuple[str, str]]
 
 #: Stands in CLIENTS for the name of a variable or of the server.
@@ -66,7 +66,7 @@ class Client:
 
     `container` is the key under which its servers stand, by name or, where `listed`, in a list. An entry is `extra`
     with `command`, `args` and `env`, which `keys` may call otherwise. A value refers to an environment variable as
-    `reference` says, or its name stands in the list `forwards`, or it cannot. `desktop` marks an application that
+    `reference` says, or its name is in the list `forwards`, or it cannot. `desktop` marks an application that
     starts without a shell, and so without its PATH. `fresh` is what a new file holds besides.
     """
 
@@ -89,7 +89,7 @@ class Client:
 
     @property
     def shared(self) -> bool:
-        """Whether the file lies in a project, for everybody who works on it."""
+        """Whether the file is in a project, for everybody who works on it."""
         return any(folder == "project" for files in self.files.values() for folder, _ in files)
 
 
@@ -197,7 +197,7 @@ FORMATS: Mapping[str, Format] = {".json": JSON, ".jsonc": JSON, ".toml": TOML, "
 
 @dataclass(frozen=True)
 class System:
-    """The machine as far as it decides where files lie."""
+    """The facts about the machine that decide where files are."""
 
     platform: str
     environ: Mapping[str, str]
@@ -232,9 +232,9 @@ def client_for(word: str, system: System) -> tuple[Client, Path]:
     names = [client.name for client in CLIENTS]
     near = get_close_matches(word, names, n=1)
     raise SettingsError(
-        f"{word} is no client that this program knows"
+        f"{word} is not a supported client"
         + (f", did you mean {near[0]}? " if near else ". ")
-        + f"Name one of {', '.join(names)}, or a file that ends in {', '.join(FORMATS)}."
+        + f"Use one of {', '.join(names)}, or a file that ends in {', '.join(FORMATS)}."
     )
 
 
@@ -248,8 +248,8 @@ def entry_for(
     referred = [variable for variable, value in variables.items() if value is None]
     if referred and client.reference is None and client.forwards is None:
         raise SettingsError(
-            f"{client.title} cannot take a value from the environment. Write --env {referred[0]}=VALUE; "
-            "the value will then stand in the file."
+            f"{client.title} cannot read values from the environment. Use --env {referred[0]}=VALUE; "
+            "the value is then stored in the file."
         )
     reference = client.reference
     env = {
@@ -289,14 +289,14 @@ def variables_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def literals_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the variables whose value itself stands in an entry."""
+    """Return the names of the variables whose value itself is in an entry."""
     env = entry.get(client.key("env"))
     pairs = env.items() if isinstance(env, Mapping) else ()
     return tuple(name for name, value in pairs if not is_reference(client, str(value)))
 
 
 def is_reference(client: Client, value: str) -> bool:
-    """Check whether a value is no secret but the name of an environment variable, as this client writes it."""
+    """Check whether a value is a reference to an environment variable in this client's syntax."""
     if client.reference is None:
         return False
     return re.fullmatch(re.escape(client.reference).replace(NAME, r"[A-Za-z_]\w*"), value) is not None
@@ -342,7 +342,7 @@ def _candidates(system: System, folder: str, path: str) -> Iterator[Path]:
 def _folder(system: System, name: str) -> Path:
     variable, default = FOLDERS[name]
     named = system.environ.get(variable, "").strip() if variable else ""
-    # The XDG Base Directory Specification has relative paths ignored; nobody means them for the others.
+    # The XDG Base Directory Specification ignores relative paths, which make no sense for the others either.
     if named and Path(named).is_absolute():
         return Path(named)
     return (system.project if name == "project" else system.home) / default

@@ -1,4 +1,4 @@
-"""A text is edited at spans, and what lies outside of them stays as it is, to the byte.
+"""Edits a text at spans; every byte outside them stays the same.
 
 A span is a start and an end, both counted in characters. The formats (`jsonc`, `yaml_spans`, `toml_spans`) find the
 spans, each with the same four functions:
@@ -43,7 +43,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class String:
-    """A string value: the path to it, and where it stands."""
+    """A string value: the path to it, and its span."""
 
     path: Path
     start: int
@@ -94,7 +94,7 @@ def line_end(text: str, at: int) -> int:
 
 
 def indentation(text: str, at: int) -> str | None:
-    """Return the blanks before `at`, or None where something else stands before it on the line."""
+    """Return the blanks before `at`, or None if something else precedes it on the line."""
     before = text[line_start(text, at) : at]
     return None if before.strip(" \t") else before
 
@@ -106,7 +106,7 @@ def line_indentation(text: str, at: int) -> str:
 
 
 def without_lines(text: str, start: int, end: int) -> Edit:
-    """Return the edit that removes a span, and its lines with it where nothing else stands on them."""
+    """Return the edit that removes a span, and its lines if nothing else is on them."""
     tail = re.compile(r"[ \t]*(\r?\n|\Z)").match(text, end)
     if tail is None or indentation(text, start) is None:
         return Edit(start, end)

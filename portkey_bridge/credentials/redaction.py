@@ -12,7 +12,7 @@ from portkey_bridge.credentials.schemes import _base64
 from portkey_bridge.credentials.variables import VARIABLES
 
 #: Characters from which on a value is taken out of everything that is shown: what is a credential for certain, and
-#: what may be a word that answers contain for other reasons, such as a provider's name in the place of an API key.
+#: what may be a word that answers contain for other reasons, such as a provider's name instead of an API key.
 SECRET_LENGTH, WORD_LENGTH = 8, 16
 
 
@@ -21,7 +21,7 @@ WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 
 class Redactor:
-    """Puts the variable's name in the place of each secret, in whatever form it was written."""
+    """Replaces each secret by its variable's name, in whatever form it is written."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         masks = {

@@ -1,4 +1,4 @@
-"""Keeps what is dear to make in the user's cache folder, from one start to the next.
+"""Caches expensive results in the user's cache folder, from one start to the next.
 
 A cache may be missing, damaged, full, foreign or forbidden; then it is as if nothing had been kept. Whoever reads an
 entry names all that it was made of, so that nothing old is taken for new.
@@ -19,8 +19,16 @@ from platformdirs import user_cache_path
 #: Entries that are kept; the longest unused go first.
 ENTRIES = 64
 
-#: The bytes of the digest that stands before each entry.
+_enabled = True
+
+#: The bytes of the digest at the start of each entry.
 _DIGEST = hashlib.sha256().digest_size
+
+
+def set_enabled(enabled: bool) -> None:
+    """Turn the cache on or off for this process. While it is off, nothing is read from its folder or written to it."""
+    global _enabled
+    _enabled = enabled
 
 
 def folder() -> Path:
@@ -41,7 +49,7 @@ def program() -> tuple[bytes, ...]:
     """Return what says which program this is: the interpreter, its own modules, and the packages that are installed.
 
     The modules count with their sizes and times, which change with their content, the packages with their versions,
-    which stand in the names of their metadata (Binary distribution format).
+    which are part of the names of their metadata (Binary distribution format).
     """
     own = [(path, path.stat()) for path in sorted(Path(__file__).parents[1].rglob("*.py"))]
     modules = (os.fsencode(path) + f" {found.st_size} {found.st_mtime_ns}".encode() for path, found in own)
@@ -51,6 +59,8 @@ def program() -> tuple[bytes, ...]:
 
 def read(name: str) -> bytes | None:
     """Return what was kept under `name`, or None where it is missing, damaged or somebody else's."""
+    if not _enabled:
+        return None
     path = folder() / name
     try:
         with path.open("rb") as file:
@@ -67,6 +77,8 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, content: bytes) -> None:
     """Keep `content` under `name` in one step; a reader sees the old entry or the new one, never a part."""
+    if not _enabled:
+        return
     import tempfile
 
     with suppress(OSError):
@@ -85,6 +97,8 @@ def write(name: str, content: bytes) -> None:
 
 def forget(name: str) -> None:
     """Keep nothing under `name` any more."""
+    if not _enabled:
+        return
     with suppress(OSError):
         (folder() / name).unlink(missing_ok=True)
 

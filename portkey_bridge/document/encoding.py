@@ -10,7 +10,7 @@ from portkey_bridge.errors import DocumentError
 GZIP = b"\x1f\x8b"
 
 
-#: What a text begins with that is not UTF-8 (Unicode standard, section 23.8); the longer first.
+#: Byte order marks of encodings other than UTF-8 (Unicode standard, section 23.8); the longer first.
 MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -29,7 +29,7 @@ def text_of(content: Content) -> str:
 
 
 def _unpacked(content: Content) -> bytes:
-    """Undo gzip (RFC 1952), of which several members may stand one behind the other."""
+    """Undo gzip (RFC 1952), which may consist of several members."""
     unpacked, rest = b"", content.data
     try:
         while rest.startswith(GZIP):
@@ -37,8 +37,8 @@ def _unpacked(content: Content) -> bytes:
             unpacked += member.decompress(rest, MAX_BYTES + 1 - len(unpacked))
             _bounded(content.source, unpacked)
             if not member.eof:
-                raise zlib.error("it ends too early")
+                raise zlib.error("it ends early")
             rest = member.unused_data
     except zlib.error as error:
-        raise DocumentError(content.source, "is broken gzip", "Pack the document again.") from error
+        raise DocumentError(content.source, "is damaged gzip", "Compress the document again.") from error
     return unpacked

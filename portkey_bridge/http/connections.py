@@ -1,19 +1,18 @@
 """Direct connections: h11 implements HTTP/1.1, and the event loop itself carries the bytes.
 
 httpx's own connections support any event loop, threads and HTTP/2, and check for all of that at each request: an
-exchange takes two to four times the CPU (docs/performance.md). They still carry what goes through a proxy. aiohttp
-costs as little as this module, but loses answers that matter: a refusal that arrives before the request was sent
-completely, and an answer with more bytes than announced; and it has no time limit for sending.
+exchange takes two to five times the CPU (docs/performance.md). They still carry what goes through a proxy. aiohttp
+costs as little as this module, but changes requests: the target `/x?` becomes `/x`, and a header that is repeated in
+another case is lost. It also takes what a server sends unasked on an idle connection for the answer to the next
+request, refuses an answer with more bytes than announced, and has no time limit for sending.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import Any, cast
 
 import h11
@@ -79,9 +78,9 @@ class Connections(httpx.AsyncBaseTransport):
     async def _connect(self, origin: Origin) -> _Connection:
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
+        if port > HIGHEST_PORT:
+            raise httpx.ConnectError("no such port")
         try:
-            if port > HIGHEST_PORT:
-                raise OverflowError("a port has two bytes")
             async with asyncio.timeout(self._timeouts.connect):
                 _, connection = await loop.create_connection(
                     lambda: _Connection(origin, self._timeouts.read), host, port, **_eyeballs(loop)
@@ -90,8 +89,8 @@ class Connections(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("no connection in time") from error
         except OSError as error:
             raise httpx.ConnectError("no connection") from error
-        except (ValueError, OverflowError) as error:  # such as labels that are empty or too long
-            raise httpx.ConnectError("no such host") from socket.gaierror(str(error))
+        except UnicodeError as error:  # IDNA refuses the name: labels are empty or too long
+            raise httpx.ConnectError("no such host") from error
         if scheme == "https":
             await self._secure(connection, host)
         return connection
@@ -129,7 +128,8 @@ def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
 
 
 def _origin(url: httpx.URL) -> Origin:
-    return url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+    port = url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
+    return url.scheme, url.raw_host.decode("ascii"), port
 
 
 class _Connection(asyncio.Protocol):
@@ -191,8 +191,11 @@ class _Connection(asyncio.Protocol):
 
     async def exchange(self, request: httpx.Request) -> h11.Response | h11.InformationalResponse:
         """Send the request, and give the head of its answer. Raises httpx.TransportError."""
-        with suppress(httpx.WriteError):  # the answer may have come before the request was whole
+        try:
             await self._send(request)
+        except (httpx.WriteError, httpx.WriteTimeout):  # the answer may have come before the request was complete
+            if not self._arrived and not self._lost:
+                raise
         while not isinstance(head := await self.next_event(), h11.Response):
             if isinstance(head, h11.InformationalResponse) and head.status_code == 101:
                 break

@@ -93,9 +93,10 @@ def redirected(
         return None
     try:
         target = request.url.join(location)
+        usable = target.scheme in ("http", "https") and bool(target.host)  # decoding a host may fail: IDNA
     except (httpx.InvalidURL, ValueError):
         return None
-    if target.scheme not in ("http", "https") or not target.host:
+    if not usable:
         return None
     if _origin(target) == _origin(request.url):
         return httpx.Request(request.method, target, headers=_without_host(request))
@@ -115,4 +116,5 @@ def _without_host(request: httpx.Request) -> list[tuple[bytes, bytes]]:
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+    port = url.port if url.port is not None else {"http": 80, "https": 443}.get(url.scheme)
+    return url.scheme, url.host, port

@@ -26,7 +26,7 @@ OF_SCHEMAS = frozenset(
 )
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
-#: Where references of one version of the specification lead, and where the same stands in another.
+#: Prefixes of references in one version of the specification, and their equivalents in another.
 MOVED = (
     ("#/definitions/", "#/components/schemas/"),
     ("#/components/schemas/", "#/definitions/"),
@@ -46,14 +46,14 @@ FOLLOWED["schema"] |= {"required", "enum"}
 LISTS = {"servers", "security", "tags", "required", "enum", "parameters"}
 LISTS |= {field for fields in FIELDS.values() for field, (shape, _) in fields.items() if shape == LIST}
 
-#: What has a schema that stands in the place of an object of this kind.
+#: Objects that contain a schema which was written instead of an object of this kind.
 ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "parameter": lambda schema: {"schema": schema},
     "media-type": lambda schema: {"schema": schema},
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
 
-#: What a security requirement is that names no scheme.
+#: Security requirements that are URIs instead of names of schemes.
 URI = re.compile(r"[#/]")
 
 
@@ -128,7 +128,7 @@ class _Walk:
                 self.meet(kind_below, place.below(tokens, child))
 
     def follow_fields(self, kind: str, place: Place) -> None:
-        """Follow a `$ref` in the place of a map or a list, where the specification has none and many documents do."""
+        """Follow a `$ref` instead of a map or a list, which the specification does not allow but many documents use."""
         for field, value in place.value.items():
             if not is_reference(value) or field not in FOLLOWED.get(kind, ()):
                 continue
@@ -139,7 +139,7 @@ class _Walk:
                 continue
             beside = {name: member for name, member in value.items() if name != "$ref"}
             followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
-            self.repairs.add(f"{field} is a $ref, which has no place there, and is followed", f"#{place.pointer}")
+            self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", f"#{place.pointer}")
             self.changes.append((place.value, (), {field: followed}))
             for kind_below, tokens, child in children(kind, {field: target.value}):
                 if isinstance(child, dict):
@@ -160,12 +160,12 @@ class _Walk:
         return None
 
     def enclose(self, kind: str, place: Place) -> None:
-        """Put a schema that stands in the place of an object of this kind into one; a body's own `schema`, too."""
+        """Wrap a schema that is written instead of an object of this kind; also a body's own `schema`."""
         value = place.value
         alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
         if isinstance(alone, dict) and "content" not in value:
             self.repairs.add(
-                f"a {kind.replace('-', ' ')} is a schema, and is read as one of that schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')} is a schema; interpreted as one with that schema", f"#{place.pointer}"
             )
             enclosed = ENCLOSED[kind](dict(alone))
             if alone is value:
@@ -179,7 +179,7 @@ class _Walk:
             return
         if kind in ENCLOSED and _is_schema(self.end(target).value) and (kind != "parameter" or "in" in value):
             self.repairs.add(
-                f"a {kind.replace('-', ' ')}'s $ref names a schema, and is read as its schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')}'s $ref names a schema; interpreted as its schema", f"#{place.pointer}"
             )
             self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": f"#{target.pointer}"})))
             kind = "schema"
@@ -196,7 +196,7 @@ class _Walk:
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
-                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted in its place"
+                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
 
@@ -220,7 +220,7 @@ class _Walk:
             with suppress(DanglingReference):
                 target = self.resources.resolve(other, place.base)
                 self.repairs.add(
-                    "a $ref leads nowhere as it is written, and is read as it can be meant", f"#{place.pointer}"
+                    "a $ref is malformed; interpreted as the only target that it can mean", f"#{place.pointer}"
                 )
                 return target
         return None
@@ -245,7 +245,7 @@ class _Walk:
         self.changes.append((place.value, ("$dynamicRef",), outcome))
 
     def security(self, place: Place) -> None:
-        """Make the URIs among the security requirements pointers; a declared name goes before (OpenAPI 3.2 4.30)."""
+        """Rewrite URIs in security requirements as pointers; declared names take precedence (OpenAPI 3.2 4.30)."""
         requirements = place.value.get("security")
         for requirement in requirements if isinstance(requirements, list) else ():
             keys = requirement if isinstance(requirement, dict) else ()

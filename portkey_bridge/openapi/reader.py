@@ -24,6 +24,7 @@ from portkey_bridge.openapi.model import (
     Server,
     Skipped,
 )
+from portkey_bridge.openapi.path_templates import PathTemplate, read_template
 from portkey_bridge.openapi.pointers import encode, follow
 from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.settings import SERVER, as_variable
@@ -60,11 +61,7 @@ CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-#: What other templates have around the name of a variable (RFC 6570 section 2.4; API gateways).
-MODIFIERS = "+*#/;&? "
-
-
-#: What can be nothing but a host, though by the letter it is a relative URL.
+#: A bare host, which is formally a relative URL.
 BARE_HOST = re.compile(r"([\w-]+\.)+[A-Za-z]{2,}(:\d+)?(/|$)")
 
 
@@ -80,7 +77,7 @@ def read_api(
 ) -> Api:
     """Read a normalized document. An operation that is broken costs that operation and is listed as skipped.
 
-    Who hands in `repairs` finds there what was mended, with its places. `server_variables` go before the defaults, by
+    `repairs` collects the repairs with their places. `server_variables` override the defaults, by
     the names that `server_variable` gives. Raises DocumentError for a document with too many operations, and
     SettingsError for a server variable that the document does not allow.
     """
@@ -104,7 +101,7 @@ def read_api(
 
 
 class _Reader:
-    """Reads the values of one document; collects in `skipped` what is broken, and what was mended in `repairs`."""
+    """Reads the values of one document; collects broken parts in `skipped` and repairs in `repairs`."""
 
     def __init__(self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str]) -> None:
         self.root = root
@@ -116,10 +113,10 @@ class _Reader:
         self.root_security = self.security(root.get("security"), "#/security")
 
     def follow(self, value: Any, kind: str) -> dict[str, Any]:
-        """Return the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
+        """Return the object that a value is or refers to, with the description next to a `$ref` (3.1)."""
         target = follow(self.root, value)
         if not isinstance(target, dict):
-            raise DocumentError(kind, f"is no object but {summarize(target)}", "Correct the document there.")
+            raise DocumentError(kind, f"is not an object but {summarize(target)}", "Correct the document there.")
         if target is not value and isinstance(value.get("description"), str):
             return {**target, "description": value["description"]}
         return target
@@ -129,7 +126,9 @@ class _Reader:
         try:
             return self.follow(value, kind)
         except DocumentError as error:
-            self.repairs.add(f"{kind} is nowhere ({summarize(error.source, 200)} {error.problem}); {otherwise}", where)
+            self.repairs.add(
+                f"{kind} does not exist ({summarize(error.source, 200)} {error.problem}); {otherwise}", where
+            )
             return None
 
     def operations(self) -> Iterator[Operation]:
@@ -147,9 +146,9 @@ class _Reader:
                 raise DocumentError("/paths", f"more than {MAX_OPERATIONS:,} operations", "Split the document.")
 
     def item(self, path: str, value: Any) -> dict[str, Any]:
-        """Return a path item; what stands beside its `$ref` goes before what it refers to (OpenAPI 3.2 section 4.9.1)."""
+        """Return a path item; fields beside its `$ref` override those that it refers to (OpenAPI 3.2 section 4.9.1)."""
         if not path.isprintable() or not path.startswith("/"):
-            raise DocumentError("the path", "starts with no slash or has control characters", "Correct it.")
+            raise DocumentError("the path", "does not start with a slash, or has control characters", "Correct it.")
         target = self.follow(value, "the path item")
         return target if target is value else {**target, **{key: value[key] for key in value if key != "$ref"}}
 
@@ -164,18 +163,19 @@ class _Reader:
 
     def operation(self, method: str, item: PathItem, operation: dict[str, Any]) -> Operation:
         if not TOKEN.fullmatch(method):
-            raise DocumentError("the method", "is no token of HTTP", "Correct its name.")
+            raise DocumentError("the method", "is not a token of HTTP", "Correct its name.")
         where = f"{method} {item.path}"
         self.callbacks += len(_mapping(operation.get("callbacks")))
+        path, parameters = self.all_parameters(item, operation, where)
         return Operation(
             method=method,
-            path=item.path,
+            path=path,
             operation_id=_text(operation.get("operationId")).strip() or None,
             summary=_text(operation.get("summary")).strip(),
             description=_text(operation.get("description")).strip(),
             tags=tuple(_text(tag) for tag in _list(operation.get("tags"))),
             deprecated=_is_true(operation.get("deprecated")),
-            parameters=self.all_parameters(item, operation, where),
+            parameters=parameters,
             request_body=self.request_body(operation.get("requestBody"), where),
             responses=self.responses(operation.get("responses")),
             security=self.operation_security(operation.get("security"), where),
@@ -183,42 +183,60 @@ class _Reader:
             path_item=item,
         )
 
-    def all_parameters(self, item: PathItem, operation: dict[str, Any], where: str) -> tuple[Parameter, ...]:
-        """Return the path's parameters and the operation's own, which go before, as the path template needs them."""
+    def all_parameters(
+        self, item: PathItem, operation: dict[str, Any], where: str
+    ) -> tuple[str, tuple[Parameter, ...]]:
+        """Return the path in OpenAPI's syntax and all parameters; the operation's override those of the path item."""
         inherited = {parameter.place: parameter for parameter in item.parameters}
         own = {parameter.place: parameter for parameter in self.parameters(operation, where)}
         declared = tuple((inherited | own).values())
         if len(declared) > MAX_PARAMETERS:
             raise DocumentError("the operation", f"has more than {MAX_PARAMETERS:,} parameters", "Reduce them.")
-        return tuple(self.as_in_template(declared, item.path, where))
+        in_path = [parameter.name for parameter in declared if parameter.location == "path"]
+        template = read_template(item.path, in_path)
+        return template.path, tuple(self.as_in_template(declared, template, item.path, where))
 
-    def as_in_template(self, declared: Sequence[Parameter], path: str, where: str) -> Iterator[Parameter]:
-        """Leave out path parameters that have no place in the path, and declare those that nobody did.
+    def as_in_template(
+        self, declared: Sequence[Parameter], template: PathTemplate, path: str, where: str
+    ) -> Iterator[Parameter]:
+        """Drop path parameters that are not in the path, and declare variables that no parameter is declared for.
 
-        A path may hold a query, against the rules. What that names can be declared as what it is.
+        A path may contain a query, against the rules. A variable in it can be declared as a query parameter.
         """
-        before_query, _, query = path.partition("#")[0].partition("?")
+        before_query, _, query = template.path.partition("#")[0].partition("?")
         in_query = {parameter.name for parameter in declared if parameter.location == "query"}
         missing = dict.fromkeys(VARIABLE.findall(before_query))
         missing |= {name: None for name in VARIABLE.findall(query) if name not in in_query}
+        listed = dict.fromkeys(name for name in template.query if name not in in_query)
         for parameter in declared:
+            variable = template.names.get(parameter.name)
             if parameter.location != "path":
                 yield parameter
-            elif variable := self.variable(parameter, missing, where):
+            elif variable is not None and variable in missing:
                 del missing[variable]
-                yield parameter if variable == parameter.name else replace(parameter, name=variable)
+                yield self.as_written(parameter, variable, template, path, where)
+            elif parameter.name in listed:
+                del listed[parameter.name]
+                self.repairs.add(f"the path lists the parameter {summarize(parameter.name)} as a query", where)
+                yield replace(parameter, location="query", style="form", required=False)
+            else:
+                self.repairs.add(f"the path has no place for the parameter {summarize(parameter.name)}", where)
+        for name in listed:
+            yield self.parameter({"name": name, "in": "query", "schema": {"type": "string"}}, where)
         for name in missing:
-            self.repairs.add(f"nobody declares the parameter {{{summarize(name)}}}; it is a required string", where)
+            self.repairs.add(
+                f"no declaration for the parameter {{{summarize(name)}}}; assumed to be a required string", where
+            )
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
 
-    def variable(self, parameter: Parameter, variables: Iterable[str], where: str) -> str | None:
-        """Return the variable of the path that a parameter is for, as `{proxy+}` or `{+path}` of other templates, too."""
-        if parameter.name in variables:
-            return parameter.name
-        meant = next((name for name in variables if name.strip(MODIFIERS) == parameter.name), None)
-        written = f"writes {{{summarize(meant)}}}" if meant else "has no place"
-        self.repairs.add(f"the path {written} for the parameter {summarize(parameter.name)}", where)
-        return meant
+    def as_written(
+        self, parameter: Parameter, variable: str, template: PathTemplate, path: str, where: str
+    ) -> Parameter:
+        """Return a path parameter under the name of its variable, in the style that the path asks for."""
+        style = template.styles.get(variable, parameter.style)
+        if f"{{{parameter.name}}}" not in path:
+            self.repairs.add(f"the path writes the parameter {summarize(parameter.name)} in another syntax", where)
+        return replace(parameter, name=variable, style=style)
 
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         read: dict[Place, Parameter] = {}
@@ -228,7 +246,7 @@ class _Reader:
                 continue
             if parameter.place in read:
                 name = f"{summarize(parameter.name)} in {parameter.location}"
-                self.repairs.add(f"the parameter {name} is declared twice; the last one counts", where)
+                self.repairs.add(f"the parameter {name} is declared twice; the last one is used", where)
             read[parameter.place] = parameter
         return tuple(read.values())
 
@@ -275,7 +293,7 @@ class _Reader:
     def request_body(self, value: Any, where: str) -> RequestBody | None:
         if value is None:
             return None
-        body = self.found(value, "the request body", "any JSON is accepted in its place", where)
+        body = self.found(value, "the request body", "any JSON is accepted", where)
         if body is None:
             return RequestBody(False, "", (MediaType("application/json", {}, {}),))
         content = tuple(self.media_types(body))
@@ -318,7 +336,9 @@ class _Reader:
         schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
         scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
-            self.repairs.add(f"nobody declares the security scheme {summarize(key)}; calls do without it", where)
+            self.repairs.add(
+                f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where
+            )
             return None
         kind, written = SECURITY_TYPES.get(_text(scheme.get("type")).lower(), ("", ""))
         location, name = "header", "Authorization"
@@ -329,7 +349,7 @@ class _Reader:
         if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
             at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
-            self.repairs.add(f"{problem}; calls do without it", at)
+            self.repairs.add(f"{problem}; calls are sent without it", at)
             return None
         return SecurityScheme(key, kind, location, name, written)
 
@@ -338,18 +358,18 @@ class _Reader:
 
     def server(self, value: Any, where: str) -> Server | None:
         if isinstance(value, str):
-            self.repairs.add("a server is a text and no object, and is read as its URL", where)
+            self.repairs.add("a server is a string; interpreted as its URL", where)
             return Server(value, {})
         given = _mapping(value).get("url")
         url = _text(given).strip()
         if isinstance(given, str) and not url:
-            self.repairs.add("the URL of a server is empty; the top of the document's own host is meant", where)
+            self.repairs.add("the URL of a server is empty; interpreted as the root of the document's host", where)
             url = "/"
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
         if BARE_HOST.match(url):
-            self.repairs.add("the URL of a server has no scheme; https is meant", where)
+            self.repairs.add("the URL of a server has no scheme; https is assumed", where)
             url = f"https://{url}"
         declared = _mapping(value.get("variables"))
         named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
@@ -359,7 +379,7 @@ class _Reader:
     def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
         """Return the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
 
-        Where there is no default, against the rules, the first value that is allowed; None where nothing is said.
+        Without a default, against the rules, the first value that is allowed; None if nothing is declared.
         """
         named = server_variable(name)
         value, allowed = self.server_variables.get(named), [_text(value) for value in _list(variable.get("enum"))]
@@ -367,7 +387,7 @@ class _Reader:
             return _text(variable["default"]) if "default" in variable else next(iter(allowed), None)
         if allowed and value not in allowed:
             known = ", ".join(summarize(value) for value in allowed)
-            raise SettingsError(f"{named}={value!r} is no value that the document allows. Set it to one of {known}.")
+            raise SettingsError(f"{named}={value!r} is not a value that the document allows. Set it to one of {known}.")
         return value
 
 
@@ -376,7 +396,7 @@ def server_variable(name: str) -> str:
     return SERVER + as_variable(name)
 
 
-#: Where nobody declares a server (OpenAPI 3.2 section 4.1.1).
+#: The servers if none is declared (OpenAPI 3.2 section 4.1.1).
 DEFAULT_SERVERS = (Server("/", {}),)
 
 

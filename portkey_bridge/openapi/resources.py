@@ -1,7 +1,7 @@
 """Everything that a document refers to, in one root: every file is read once, and every place has one local pointer.
 
-A reference is relative to the nearest `$id`, or else to the file that it stands in (RFC 3986 section 5.1, JSON Schema
-2020-12 core section 8.2). Other files come to lie in the root under the key OTHERS.
+A reference is relative to the nearest `$id`, or else to its file (RFC 3986 section 5.1, JSON Schema
+2020-12 core section 8.2). Other files are stored in the root under the key OTHERS.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from portkey_bridge.document.parse import Document, Retrieve
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.openapi.pointers import encode, is_reference
 
-#: Where other files lie in the root.
+#: The key of other files in the root.
 OTHERS = "x-documents"
 
 #: References that may be followed on the way through one pointer.
@@ -25,7 +25,7 @@ MAX_DETOURS = 20
 
 
 class Base(NamedTuple):
-    """What references are relative to: `uri` of the nearest `$id`, `file` it stands in, and what `#` is, at `path`."""
+    """The base of references: `uri` of the nearest `$id`, its `file`, and what `#` is, at `path`."""
 
     uri: str
     file: str
@@ -46,7 +46,7 @@ class Place(NamedTuple):
         return "".join(f"/{encode(token)}" for token in self.path)
 
     def below(self, tokens: tuple[str, ...], value: Any) -> Place:
-        """Return the place of `value`, which stands under `tokens`."""
+        """Return the place of `value` below `tokens`."""
         path = self.path + tokens
         return Place(value, path, _base_at(value, path, self.base))
 
@@ -131,7 +131,7 @@ class Resources:
         if place is None:
             place = self._file(target)
         if place is None:
-            raise DanglingReference(reference, "the document it leads to is missing")
+            raise DanglingReference(reference, "the document that it names is missing")
         return place
 
     def _file(self, uri: str) -> Place | None:
@@ -141,7 +141,7 @@ class Resources:
             try:
                 document = self._retrieve(uri)
             except DocumentError as error:
-                self.repairs.append(f"{error} What refers to it does without.")
+                self.repairs.append(f"{error} References to it are ignored.")
                 return None
             except ValueError:
                 return None  # no URI
@@ -166,7 +166,7 @@ class Resources:
             token = _token(place.value, raw)
             while token is None:
                 if detours > MAX_DETOURS or not is_reference(place.value):
-                    raise DanglingReference(reference, "nothing stands at this reference")
+                    raise DanglingReference(reference, "the reference leads nowhere")
                 detours += 1
                 place = self._resolve(place.value["$ref"], place.base, detours)
                 token = _token(place.value, raw)

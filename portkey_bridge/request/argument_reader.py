@@ -15,7 +15,7 @@ from portkey_bridge.request.bodies import FORM, JSON_TYPE, XML_TYPE, sends_file
 from portkey_bridge.request.uploads import FORMS
 from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
-#: What every client accepts as the name of an argument.
+#: Argument names that every client accepts.
 ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
@@ -33,11 +33,11 @@ PREFERRED = (
 OF_PROPERTIES = (JSON_TYPE, XML_TYPE, FORM, MULTIPART)
 
 
-#: What a schema says of an object besides a choice between branches.
+#: Keywords about an object other than a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
 
-#: What a body can say of its properties together, which a schema can repeat where no other arguments are beside them.
+#: Keywords about several properties of a body, which the input schema repeats if there are no other arguments.
 TOGETHER = (
     *("anyOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
     *("propertyNames", "minProperties", "maxProperties"),
@@ -56,7 +56,7 @@ LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
 
 
 def read_arguments(operation: Operation, shapes: Shapes) -> Arguments:
-    """Return the arguments of an operation. A parameter for which a credential can stand is not required."""
+    """Return the arguments of an operation. A parameter that a credential can replace is not required."""
     return _Reader(operation, shapes).arguments()
 
 
@@ -84,7 +84,7 @@ class _Reader:
         return kept[:CHOICES]
 
     def differs(self, media_type: MediaType, other: MediaType) -> bool:
-        """Check whether a media type can send what the other can't: a property, a file, or something else altogether."""
+        """Check whether a media type can send what the other cannot: a property, a file, or something else entirely."""
         shape, known = self.shapes(media_type.schema), self.shapes(other.schema)
         properties, known_properties = shape.get("properties"), known.get("properties", {})
         if shape != known and (properties is None or properties.keys() - known_properties.keys()):
@@ -132,7 +132,7 @@ class _Reader:
         return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
 
     def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
-        """Return what a body says of its properties together: what an optional one requires once it is there, and unions.
+        """Return what a body requires of its properties together: unions, and what an optional body needs if present.
 
         These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
         the body, where parameters are beside them.
@@ -162,9 +162,17 @@ class _Reader:
     def of_parameter(self, parameter: Parameter) -> Binding:
         is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
         required = parameter.required and not is_replaced
-        schema = self.or_empty(parameter.schema) if parameter.allow_empty_value else parameter.schema
+        schema = self.writable(parameter.schema)
+        if parameter.allow_empty_value:
+            schema = self.or_empty(schema)
         described = _described(schema, parameter.description)
         return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)
+
+    def writable(self, schema: Schema) -> Schema:
+        """Return the schema without `readOnly`, which means something for properties only (OpenAPI 3.0.4, 4.7.24.2)."""
+        if not self.shapes.is_hidden(schema):
+            return schema
+        return {keyword: value for keyword, value in self.shapes(schema).items() if keyword != "readOnly"}
 
     def or_empty(self, schema: Schema) -> Schema:
         """Let a schema accept the empty string, too (OpenAPI 3.2 section 4.12.2.1, `allowEmptyValue`)."""
@@ -174,7 +182,7 @@ class _Reader:
 
     def of_body(self, body: RequestBody, media_type: MediaType, shape: Shape | None) -> Iterator[Binding]:
         if shape is None:
-            schema = _described(media_type.schema, body.description)
+            schema = _described(self.writable(media_type.schema), body.description)
             yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
             return
         required = frozenset(shape.get("required", ()) if body.required else ())

@@ -104,7 +104,7 @@ class Arguments:
         if bound.has_body and self._body_validation is not None:
             yield from self._body_validation.violations(bound.body, self.place_in_body)
         elif self._whole_body is not None and not bound.has_body and self.body_required:
-            yield Violation(pointer_to([self._whole_body]), "is required, and missing")
+            yield Violation(pointer_to([self._whole_body]), "is required but missing")
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
@@ -150,7 +150,7 @@ class Arguments:
         }
 
     def place_in_body(self, path: Sequence[str | int]) -> str:
-        """Return the pointer into the arguments that a path into the body stands for."""
+        """Return the pointer into the arguments for a path into the body."""
         if self._whole_body is not None:
             return pointer_to([self._whole_body, *path])
         return pointer_to(
@@ -171,7 +171,7 @@ class Alternatives(Arguments):
     """The arguments of an operation whose media types say different things.
 
     `kinds` has the arguments of each media type, the preferred one first; `choice` is the argument that names one. All
-    is left to the arguments of the one that is named. What stands here is for readers: everything that any takes.
+    is left to the arguments of the one that is named. This class is for readers: it has everything that any takes.
     """
 
     choice: str

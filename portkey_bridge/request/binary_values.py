@@ -1,4 +1,4 @@
-"""Strings that stand for bytes: where a schema has them, and what a caller may give there.
+"""Strings that represent bytes: where a schema has them, and what a caller may pass.
 
 Multipart bodies and binary media types take the bytes themselves. Everywhere else bytes are base64.
 """
@@ -18,10 +18,10 @@ from portkey_bridge.schema.shapes import Shape, Shapes
 
 Path = tuple[str | int, ...]
 
-#: What a string may say that becomes the base64 of a file.
+#: Description of a string that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
-#: Keywords without which no string stands for bytes.
+#: Keywords without which no string represents bytes.
 OF_BYTES = frozenset({"format", "contentEncoding", "contentMediaType"})
 
 MULTIPART = re.compile(r"multipart/", re.IGNORECASE)

@@ -43,7 +43,7 @@ TEXT_TYPE = re.compile(
 #: Ranges that say nothing about what a body is.
 ANY_TYPE = re.compile(r"\s*(\*|application)?/?\*\s*(;|$)")
 
-#: What is sent where a media type is a range, or none is named.
+#: Media type that is sent if the declared one is a range or missing.
 JSON = "application/json"
 
 #: The fields of an Encoding Object that make it write a property as a query parameter (OpenAPI 3.2 section 4.15).
@@ -101,7 +101,7 @@ def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
     if isinstance(value, str):
         return Body(media_type.name, value.encode())
     if not isinstance(value, dict):
-        raise Unwritable((), "a form is written from an object")
+        raise Unwritable((), "expected an object, which a form is written from")
     written = with_files(value, media_type.schema, sources)
     pairs = [pair for name, member in written.items() for pair in _form_pairs(name, member, media_type, sources)]
     return Body(media_type.name, "&".join(f"{name}={text}" for name, text in pairs).encode())

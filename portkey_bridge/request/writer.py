@@ -40,7 +40,7 @@ from portkey_bridge.request.styles import (
 )
 from portkey_bridge.request.uploads import PieceStream, in_memory, size_of
 
-#: What a path template may hold unescaped: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
+#: Unescaped characters of a path template: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
 
@@ -77,12 +77,12 @@ def write_request(
 ) -> Written:
     """Write the request that the operation describes. Errors name it `name`, as its tool is called.
 
-    Raises ArgumentsError for a value that cannot stand where it goes.
+    Raises ArgumentsError for a value that cannot be written in its place.
     """
     try:
         return _Writer(name, operation, bound, credentials, sources).written(base_url)
     except UnicodeEncodeError as error:
-        problem = "half a surrogate pair is no character, and cannot be written"
+        problem = "half of a surrogate pair cannot be encoded"
         raise ArgumentsError(name, [Violation("", problem)]) from error
 
 
@@ -177,7 +177,7 @@ class _Writer:
 
     def in_path(self, parameter: Parameter, value: Any) -> str:
         if value is None:
-            raise Unwritable((), "null cannot stand in a path")
+            raise Unwritable((), "a path cannot contain null")
         escape_value = escape_of("path", parameter.allow_reserved)
         if parameter.content is not None:
             return escape_value(content_text(value, parameter.content, self.sources))
@@ -223,7 +223,7 @@ class _Writer:
         """Keep a member of an object, which has a name of its own, out of the place of anything else."""
         there = place(location, name)
         if there in self.taken and there != parameter.place:
-            raise Unwritable((), f"{name!r} in it would be read as the {location} parameter of that name")
+            raise Unwritable((), f"{name!r} in it would be taken for the {location} parameter of that name")
 
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
         escape_value = escape_of(parameter.location, parameter.allow_reserved)
@@ -283,19 +283,22 @@ class _Writer:
 
 
 def _filled(template: str, written: Mapping[str, str]) -> str:
-    """Fill the variables of a part of a path template."""
-    return VARIABLE.sub(lambda match: written.get(match[1], match[0]), _escaped(template))
+    """Fill the variables of a part of a path template. Names are matched before anything is encoded."""
+    literals_and_names = enumerate(VARIABLE.split(template))
+    return "".join(
+        written.get(text, _escaped(f"{{{text}}}")) if at % 2 else _escaped(text) for at, text in literals_and_names
+    )
 
 
-@lru_cache(maxsize=1024)  # as each call of an operation has it
-def _escaped(template: str) -> str:
-    return quote(template, safe=TEMPLATE_SAFE)
+@lru_cache(maxsize=1024)  # every call of an operation needs the same ones
+def _escaped(literal: str) -> str:
+    return quote(literal, safe=TEMPLATE_SAFE)
 
 
 def _header_value(text: str) -> bytes:
     """Check a header's value (RFC 9110 section 5.5)."""
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
-        raise Unwritable((), "a line break or control character cannot stand in a header")
+        raise Unwritable((), "a header cannot contain line breaks or control characters")
     if text != text.strip(" \t"):
         raise Unwritable((), "a header cannot start or end with a blank")
     return text.encode()

@@ -54,7 +54,7 @@ def is_json(text: bytes) -> bool:
 
 
 def expand(body: bytes, pointer: str, room: int) -> str:
-    """Return the JSON text of a view of what stands at `pointer`, in about `room` characters. Raises PointerToNowhere."""
+    """Return the JSON text of a view of the value at `pointer`, in about `room` characters. Raises PointerToNowhere."""
     value, pointer, bounds = _locate(msgspec.json.decode(body, type=Json), pointer)
     return _view(value, pointer, room, 0, bounds)
 

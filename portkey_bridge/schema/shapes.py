@@ -74,7 +74,7 @@ PLAIN = frozenset(
     )
 )
 
-#: What `unevaluatedProperties` and `unevaluatedItems` look into: beside these a view could not tell what they refuse.
+#: Keywords that `unevaluatedProperties` and `unevaluatedItems` look into; a view cannot show their effect then.
 IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 
 #: Keywords that say nothing about values themselves.
@@ -158,11 +158,16 @@ class Shapes:
     def _cannot_have(self, conjuncts: list[Shape], name: str) -> bool:
         named = [conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ())]
         if named:
-            return any(map(self._is_hidden, named))
+            return any(map(self.is_hidden, named))
         return any(
             conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
             for conjunct in conjuncts
         )
+
+    def _hides(self, conjuncts: list[Shape], name: str) -> bool:
+        """Check whether a property is left out. One that any part of an `allOf` declares as writable is offered."""
+        declared = (conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ()))
+        return all(map(self.is_hidden, declared))
 
     def _make(self, conjuncts: list[Shape]) -> Shape:
         if len(conjuncts) == 1 and conjuncts[0].keys() <= PLAIN:
@@ -174,7 +179,7 @@ class Shapes:
             shape["required"] = [name for name in shape["required"] if not self._cannot_have(conjuncts, name)]
         if "properties" in shape:
             properties = shape["properties"].items()
-            shape["properties"] = {name: schema for name, schema in properties if not self._is_hidden(schema)}
+            shape["properties"] = {name: schema for name, schema in properties if not self._hides(conjuncts, name)}
         return shape
 
     def _with_values(self, conjunct: Shape) -> Shape:
@@ -225,7 +230,8 @@ class Shapes:
         values = [[schema["const"]] if "const" in schema else schema.get("enum", []) for schema in schemas]
         return min(filter(None, values), key=len, default=[])
 
-    def _is_hidden(self, schema: Schema) -> bool:
+    def is_hidden(self, schema: Schema) -> bool:
+        """Check whether a property of this schema is left out."""
         return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema))
 
     def _conjuncts(self, schema: Schema) -> list[Shape]:
@@ -366,7 +372,7 @@ def _as_list(types: Any) -> list[Any]:
 def _split_types(shape: Shape) -> Shape:
     """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type.
 
-    One type stands before everything else.
+    The type comes first.
     """
     if next(iter(shape), None) == "type" and isinstance(shape["type"], str):
         return shape

@@ -47,7 +47,7 @@ LARGEST = 1_000_000
 #: Levels that are shown at once.
 DEEPEST = 40
 
-#: What a tool listing shows besides structure. Clients refuse or ignore the rest of JSON Schema there.
+#: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
 LISTED = frozenset(
     (
         *("type", "description", "enum", "format", "default", "required", "pattern"),
@@ -132,7 +132,7 @@ class _Child(NamedTuple):
 
     @property
     def overhead(self) -> int:
-        """Characters of compact JSON that stand before the view."""
+        """Characters of compact JSON before the view."""
         return len(self.path[-1]) + 4
 
     def below(self, pointer: str) -> str:
@@ -152,13 +152,13 @@ class Views:
     def view(self, schema: Schema, budget: float, pointer: str = "") -> Shape:
         """Return the view of `schema` in about `budget` characters of compact JSON, and at least its first level.
 
-        `pointer` is where the schema stands in the expanded view of its tool; the stubs continue it. The view is
+        `pointer` is the place of the schema in the expanded view of its tool; the stubs continue it. The view is
         shared: do not change it.
         """
         return self._render(self._node(schema), pointer, min(budget, LARGEST), frozenset())
 
     def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
-        """Return the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
+        """Return the view of the schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
 
         Of an input schema, which is made for one tool and not the document's own, nothing is kept.
         """
@@ -252,7 +252,7 @@ class Views:
     ) -> Iterator[tuple[int, _Shown]]:
         """Yield the children that are too large to be whole, as far as they fit: the required ones, then the others.
 
-        What stands around a child is not opened inside it again, so recursion ends in a stub.
+        The ancestors of a child are not opened inside it again, so recursion ends in a stub.
         """
         for index, child in sorted(enumerate(parts), key=lambda entry: not entry[1].required):
             spare = room + shown[index].size
@@ -305,7 +305,7 @@ class Views:
         return _Whole(view, _size(view), height + 1)
 
     def _smallest(self, child: _Child, pointer: str) -> _Shown:
-        """Return the least that is shown of a child: all of it where that is no longer than its stub.
+        """Return the shortest form of a child: all of it if that is not longer than its stub.
 
         A listing shows the bare type of an optional argument where the budget is used up.
         """
@@ -322,7 +322,7 @@ class Views:
         return {**kinds, "description": marked}
 
     def _outline(self, node: _Node, depth: int) -> Shape:
-        """Return the types alone, and of a choice between objects what all of them have: a call can be made from that."""
+        """Return the types alone, and for a choice between objects what all have in common: enough to make a call."""
         if node.listed.get("type") == "array" and "items" in node.listed and depth:
             return {"type": "array", "items": self._outline(self._node(node.listed["items"]), depth - 1)}
         branches = [self._shapes(branch) for branch in node.listed.get("anyOf", ())]

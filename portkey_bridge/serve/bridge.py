@@ -1,12 +1,14 @@
-"""The call line: arguments are validated, bound, written as a request, sent, and the answer rendered.
+"""The path of a call: validate the arguments, bind them, write the request, send it, and render the response.
 
-What goes wrong on it, wherever, is a result that a model can act on, and holds no secret.
+Every failure on it becomes a result that a model can act on and that contains no secret.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
@@ -31,27 +33,28 @@ from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream
+from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 
-#: What an exchange may fail with.
+#: Exceptions that an exchange may fail with.
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
 
-#: What some APIs declare their streams as.
+#: Media types that some APIs declare for their streams.
 UNDECLARED_STREAMS = ("", "application/json")
 
-#: Statuses that concern the credentials (RFC 9110 section 15.5.2 and 15.5.4).
+#: Statuses about credentials (RFC 9110 section 15.5.2 and 15.5.4).
 CREDENTIAL_STATUSES = (401, 403)
 
 
 async def no_report(number: int, added: str | None) -> None:
-    """Report nothing: nobody asked."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Bridge:
     """Calls operations. `secrets` maps variables to credentials, `base_url` is None to use the document's servers.
 
-    `log` takes one line a call, with no argument and no secret in it.
+    `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     """
 
     transport: Transport
@@ -65,16 +68,29 @@ class Bridge:
     validate_responses: bool = False
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report) -> ToolResult:
-        """Call the operation and give its answer. What goes wrong is a result with `isError` that says what to do.
+        """Call the operation and return its response. A failure is a result with `isError` that explains what to do.
 
-        `report` is told of each event of an answer that is a stream.
+        `report` is called for each event of a streamed response.
+        """
+        return await self.guarded(tool.name, self._call(tool, arguments, report))
+
+    async def guarded(self, name: str, running: Awaitable[ToolResult]) -> ToolResult:
+        """Await the result of a tool. An exception becomes a result with `isError`.
+
+        An unexpected one is logged with its traceback.
         """
         try:
-            return await self._call(tool, arguments, report)
+            return await running
         except CallError as error:
             return error_result(self.redact(str(error)))
-        except Exception as error:  # whatever it is: no traceback, which may hold a secret, reaches the client
-            return error_result(f"{tool.name} failed inside portkey-bridge ({type(error).__name__}). Please report it.")
+        except Exception as error:  # the client gets no traceback: it may contain a secret
+            if self.log is not None:
+                lines = self.redact("".join(traceback.format_exception(error))).splitlines()
+                self.log("\n".join((f"{name} failed unexpectedly", *map(printable, lines))))
+            return error_result(
+                f"{name} failed because of a bug in portkey-bridge ({type(error).__name__}): please report it with the "
+                "traceback that --verbose logs."
+            )
 
     async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report) -> ToolResult:
         tool.validate(arguments)
@@ -95,14 +111,17 @@ class Bridge:
         return self.renderer.render(tool.operation, answer, self._hints(tool, answer))
 
     async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
-        """Exchange request and answer, and log the outcome whatever it is."""
-        began, outcome = time.perf_counter(), "cancelled"
+        """Exchange request and response, and log the outcome of every exchange."""
+        began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
             answer = await self._exchange(operation, request, report)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
             outcome = "no answer"
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
             raise
         finally:
             if self.log is not None:
@@ -119,7 +138,7 @@ class Bridge:
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
-        """Read the body, as a stream where it is one. What came before it broke off is kept."""
+        """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
         answer = Answer(response.status_code, response.reason_phrase, response.headers, b"")
         body, stream = BytesIO(), Stream()
         reader = READERS.get(answer.media_type) if response.is_success else None
@@ -133,13 +152,13 @@ class Bridge:
         except FAILURES as error:
             problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
             if isinstance(error, TooLarge):
-                body = BytesIO()  # a first part of that size helps nobody
+                body = BytesIO()  # nobody can use a part of that size
         answer = replace(answer, body=body.getvalue(), problem=problem)
         is_stream = is_event_stream(answer.body)
         if reader is None and is_stream and response.is_success and answer.media_type in UNDECLARED_STREAMS:
             await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
         if not stream.count and not (reader and is_stream):
-            return answer  # what was declared as a stream may be something else
+            return answer  # declared as a stream, but something else
         return await beside(
             stream.size,
             lambda: replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True),
@@ -152,7 +171,7 @@ class Bridge:
         return replace(answer, headers=headers, body=self.redact.body(answer.body), problem=self.redact(answer.problem))
 
     def _hints(self, tool: Tool, answer: Answer) -> list[str]:
-        """Report what follows from the document."""
+        """Return hints from the document: what the status means there, and which credentials the operation takes."""
         if answer.status < 400:
             return self._findings(tool, answer)
         declared = declared_error(tool.operation, answer.status)
@@ -177,7 +196,7 @@ class Bridge:
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
-    """Return the chunks, and keep them until there is an event: what has none may be no stream at all."""
+    """Yield the chunks, and keep them until the first event: a body without events may not be a stream."""
     async for chunk in chunks:
         if not stream.count:
             body.write(chunk)
@@ -189,10 +208,10 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 def _host(error: BaseException, request: httpx.Request) -> str:
-    """Return the host that failed, which after a redirect is not the request's own."""
+    """Return the host that failed; after a redirect, it may differ from the request's host."""
     try:
         return error.request.url.host if isinstance(error, httpx.RequestError) else request.url.host
-    except RuntimeError:  # httpx knows no request for it
+    except RuntimeError:  # the error has no request
         return request.url.host
 
 

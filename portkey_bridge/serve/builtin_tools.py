@@ -1,4 +1,4 @@
-"""The tools of this program itself: they show more of a schema or a result, find a tool, and call one by name."""
+"""The built-in tools: they expand schemas and results, search for tools, and call a tool by its name."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
     from portkey_bridge.tools.path_tools import PathItemTool
 
 _STUBS = (
-    "A description that ends in [expandSchema POINTER] marks a stub: the type is true, the rest is left out. An "
-    "optional argument with a type alone may have more to it, too: its pointer is /properties/NAME."
+    "A description that ends in [expandSchema POINTER] marks a stub: its type is exact, the rest is left out. An "
+    "optional argument that shows only a type may have more, too: its pointer is /properties/NAME."
 )
 
-#: What a model has to know of the server: where operations are listed, and where they are found.
+#: How a model uses the tools: when all are listed, and in discovery.
 LISTING = (
-    f"Input schemas are listed as small views. {_STUBS} A tool's description that ends in … is given whole at the "
+    f"Input schemas are listed as small views. {_STUBS} A tool's description that ends in … is complete at the "
     'pointer "". Call expandSchema with the tool\'s name and pointers to see more.'
 )
 DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, call it with callTool."
 
-#: The same for expandSchema.
+#: The description of expandSchema in each case.
 EXPANDING = {
     LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
-#: Tools that one search shows, and characters that the names of areas may take in the listing.
+#: Most tools in one search result, and most characters of tag names in the description of searchTools.
 HITS, AREAS = 8, 600
 
 Run = Callable[[dict[str, Any]], Awaitable[ToolResult]]
 """Runs a tool with its arguments."""
 
 Expand = Callable[[Tool, str], Schema]
-"""Gives the view of a tool's input schema at a pointer. Raises PointerToNowhere."""
+"""Returns the view of a tool's input schema at a pointer. Raises PointerToNowhere."""
 
 
 class Listed(McpTool):
     """A tool as FastMCP lists it."""
 
     def to_mcp_tool(self, **overrides: Any) -> ListedTool:
-        """Return the entry of the listing, without the metadata that nobody reads."""
+        """Return the entry of the listing, without FastMCP's own metadata, which costs tokens."""
         return super().to_mcp_tool(**{"_meta": None, **overrides})
 
 
-class OwnTool(Protocol):
-    """A tool of this program: its entry in the listing, and what runs it."""
+class BuiltinTool(Protocol):
+    """A built-in tool: its entry in the listing, and the method that runs it."""
 
     entry: Listed
 
@@ -69,10 +69,10 @@ class OwnTool(Protocol):
 
 
 def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
-    """Return the hints that differ from what the protocol takes for granted; the others would be paid for 231 times.
+    """Return the hints that differ from the protocol's defaults; others would cost tokens in every tool.
 
-    Left out means: not read only, destructive, not idempotent, open world; two of them mean nothing for what is read
-    only (Model Context Protocol, ToolAnnotations).
+    The defaults are: not read-only, destructive, not idempotent, open world. The second and third mean nothing for a
+    read-only tool (Model Context Protocol, ToolAnnotations).
     """
     different = ToolAnnotations(
         read_only_hint=True if read_only else None,
@@ -83,8 +83,10 @@ def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool
     return different if different.model_dump(exclude_none=True) else None
 
 
-def _reading(name: str, title: str, description: str, arguments: dict[str, Any], required: Sequence[str]) -> Listed:
-    """Return the entry of a tool that sends nothing."""
+def _read_only_entry(
+    name: str, title: str, description: str, arguments: dict[str, Any], required: Sequence[str]
+) -> Listed:
+    """Return the entry of a tool that sends no request."""
     return Listed(
         name=name,
         title=title,
@@ -102,13 +104,13 @@ class ExpandSchema:
         pointers = {
             "type": "array",
             "items": {"type": "string"},
-            "description": 'Such as ["/properties/messages/items"]; [""] is the whole schema.',
+            "description": 'For example ["/properties/messages/items"]; [""] is the whole schema.',
         }
         arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
-        self.entry = _reading(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
+        self.entry = _read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Return a view for each pointer, or what is wrong with it."""
+        """Return a view for each pointer, or the error of the pointer."""
         name, pointers = arguments.get("toolName"), arguments.get("jsonPointers")
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
@@ -126,24 +128,24 @@ class ExpandSchema:
 
 
 class ExpandResult:
-    """Reads on in the large results that `renderer` has kept."""
+    """Returns further parts of the large results that `renderer` has kept."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
         pointers = {
             "type": "array",
             "items": {"type": "string"},
-            "description": 'Such as ["/data/3", "/data#20:40"].',
+            "description": 'For example ["/data/3", "/data#20:40"].',
         }
-        arguments = {"resultId": {"type": "string", "description": "As the result gave it."}, "jsonPointers": pointers}
+        arguments = {"resultId": {"type": "string", "description": "From the large result."}, "jsonPointers": pointers}
         description = (
-            "Reads on in a large result. A text [expandResult POINTER · …] in it is a stub: something is left out "
-            "there. A pointer may end in a slice of an array, an object or a text: /data#20:40."
+            "Returns more of a large result. A text [expandResult POINTER · …] in it is a stub for what is left out. "
+            "A pointer may end in a slice of an array, an object or a text: /data#20:40."
         )
-        self.entry = _reading(EXPAND_RESULT, "Expand result", description, arguments, [*arguments])
+        self.entry = _read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Return a view for each pointer, or what is wrong with it."""
+        """Return a view for each pointer, or the error of the pointer."""
         result_id, pointers = arguments.get("resultId"), arguments.get("jsonPointers")
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
@@ -157,7 +159,7 @@ class ExpandResult:
 
 
 def _expanded(body: bytes, pointer: str, room: int) -> str:
-    """Write the entry of one pointer. The value stands there as the API sent it."""
+    """Return the JSON text of the entry of one pointer. Its value is the API's own text."""
     try:
         return f'{{"jsonPointer":{json.dumps(pointer)},"value":{expand(body, pointer, room)}}}'
     except PointerToNowhere as error:
@@ -165,34 +167,34 @@ def _expanded(body: bytes, pointer: str, room: int) -> str:
 
 
 class Information:
-    """Answers from the document alone, with what is known of a path's servers or parameters."""
+    """Returns what the document says about the servers or parameters of a path."""
 
     def __init__(self, tool: PathItemTool) -> None:
         self._answer = tool.answer
-        self.entry = _reading(tool.name, tool.title, tool.description, {}, ())
+        self.entry = _read_only_entry(tool.name, tool.title, tool.description, {}, ())
 
     async def run(self, _: dict[str, Any]) -> ToolResult:
-        """Return the text that is known since the start."""
+        """Return the text, which was prepared at the start."""
         return ToolResult(content=[text(self._answer)])
 
 
 class SearchTools:
-    """Finds each of `tools`, which are those of the API of this title. Raises SettingsError where SQLite cannot."""
+    """Searches the `tools` of the API with this title. Raises SettingsError if SQLite has no full-text search."""
 
     def __init__(self, tools: Sequence[Tool], title: str) -> None:
         from portkey_bridge.tools.search import Index
 
         self._tools, self._index = tools, Index(tools)
-        area = {"type": "string", "description": "An area, to search there alone."}
+        area = {"type": "string", "description": "Search only this area."}
         description = (
-            f"Finds tools of the {title} by a question in plain words, by name, or by method and path. A line for "
-            f"each, the best first: name(required arguments) · method path · title. Areas: {_areas(tools)}"
+            f"Finds tools of the {title} by a question in plain words, by name, or by method and path. One line per "
+            f"tool, best first: name(required arguments) · method path · title. Areas: {_areas(tools)}"
         )
         arguments = {"query": {"type": "string"}, "tag": area}
-        self.entry = _reading(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
+        self.entry = _read_only_entry(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Return a line for each tool that fits, the best first."""
+        """Return a line for each matching tool, the best first."""
         query, tag = arguments.get("query", ""), arguments.get("tag")
         if not isinstance(query, str) or not isinstance(tag, str | None):
             return error_result("/query and /tag: expected strings")
@@ -201,24 +203,24 @@ class SearchTools:
         if tag and not fitting and not any(_is_in(tool, tag) for tool in self._tools):
             tags = {name.lower() for tool in self._tools for name in tool.operation.tags}
             return error_result(f"/tag: there is no area {tag!r}; {closest(tag.lower(), tags)}")
-        lines = [_hit(tool) for tool in fitting[:HITS]] or ["Nothing fits. Ask in other words, or name an area as tag."]
-        more = [f"{len(fitting) - HITS} more fit less."] if len(fitting) > HITS else []
+        lines = [_hit(tool) for tool in fitting[:HITS]] or ["No tool matches. Try other words, or pass an area as tag."]
+        more = [f"{len(fitting) - HITS} more match less well."] if len(fitting) > HITS else []
         return ToolResult(content=[text("\n".join((*lines, *more)))])
 
 
 def _hit(tool: Tool) -> str:
-    """Write what a model must know of a tool to choose it, in one line: the required arguments are in brackets."""
+    """Return one line from which a model can choose the tool; its required arguments are in parentheses."""
     required = ", ".join(name for name, binding in tool.arguments.bindings.items() if binding.required)
     return f"{tool.name}({required}) · {tool.operation.method} {tool.operation.path} · {tool.title}"
 
 
 def _is_in(tool: Tool, area: str) -> bool:
-    """Check whether a tool has a tag that is the area or begins with it, as in `Users` and `Users > Roles`."""
+    """Check whether a tool has a tag that equals the area or starts with it, as `Users > Roles` does with `Users`."""
     return any(f"{tag} ".lower().startswith(f"{area} ".lower()) for tag in tool.operation.tags)
 
 
 def _areas(tools: Sequence[Tool]) -> str:
-    """Name the tags in the document's order, as far as there is room."""
+    """Return the names of the tags in the document's order, shortened to AREAS characters."""
     names = list(dict.fromkeys(tag for tool in tools for tag in tool.operation.tags))
     outer = [name for name in names if not any(name.startswith(f"{other} ") for other in names)]
     listed = names if len(", ".join(names)) <= AREAS else outer
@@ -233,7 +235,7 @@ class CallTool:
         self.entry = Listed(
             name=CALL_TOOL,
             title="Call tool",
-            description=f"Calls a tool by its name; {EXPAND_RESULT}, which large results name, is called so, too.",
+            description=f"Calls a tool by its name, including {EXPAND_RESULT}, which large results mention.",
             parameters={
                 "type": "object",
                 "properties": {
@@ -245,7 +247,7 @@ class CallTool:
         )
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Call the tool, as if it had been called by its name."""
+        """Call the tool with the arguments, as a direct call would."""
         name, given = arguments.get("toolName"), arguments.get("arguments", {})
         run = self._runs.get(str(name))
         if run is None:

@@ -1,7 +1,7 @@
-"""The first half of the start: a document is read, brought into the one form, and becomes an Api and its tools.
+"""The first half of the start: read a document, normalize it, and read its operations.
 
-The one form of a document is dear to make, and is kept: under a name that is made of this program and the document's
-own bytes, and with the state of all that it refers to.
+Normalizing is slow, so its result is cached. The name of the entry covers this program and the bytes of the document;
+the entry itself has the state of every other resource that the document refers to.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
 
 
-class OneForm(msgspec.Struct):
-    """A document in the one form, what was mended in it, and the state of each other resource that it refers to.
+class Normalized(msgspec.Struct):
+    """A normalized document, what was repaired in it, and the state of each other resource that it refers to.
 
-    The state of a resource is a digest, or the words that say why it can't be had.
+    The state of a resource is a digest, or the message that explains why it cannot be read.
     """
 
     root: dict[str, Any]
@@ -39,28 +39,28 @@ class OneForm(msgspec.Struct):
 def load_api(settings: Settings) -> Api:
     """Read the document that the settings name. Raises DocumentError."""
     content = read(settings.spec or str(portkey_document()))
-    form = one_form(content, settings.allow_refs)
+    form = normalized(content, settings.allow_refs)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables)
     repairs = (*content.notes, *form.repairs, *api.repairs)
     return replace(api, repairs=repairs, resources=(content.uri, *form.others))
 
 
-def one_form(content: Content, allowed: Collection[str]) -> OneForm:
-    """Bring a document into the one form, or give the form that was kept if nothing has changed. Raises DocumentError.
+def normalized(content: Content, allowed: Collection[str]) -> Normalized:
+    """Return the normalized document, from the cache if nothing has changed. Raises DocumentError.
 
-    `allowed` hosts may be asked for others that it refers to.
+    The document may refer to other resources on the `allowed` hosts.
     """
     name = cache.name_of("form", (*cache.program(), content.source.encode(), content.uri.encode(), content.data))
     read_other = memoized(others_of(content.uri, allowed))
-    form = _kept(name)
-    if form and all(_is_as_it_was(read_other, uri, state) for uri, state in form.others.items()):
+    form = _load(name)
+    if form and all(_is_unchanged(read_other, uri, state) for uri, state in form.others.items()):
         return form
-    form = _make(content, read_other)
-    _keep(name, form)
+    form = _normalize(content, read_other)
+    _save(name, form)
     return form
 
 
-def _make(content: Content, read_other: Read) -> OneForm:
+def _normalize(content: Content, read_other: Read) -> Normalized:
     from portkey_bridge.document.parse import Document, document_of, resource_of
     from portkey_bridge.openapi.normalize import normalize
 
@@ -77,10 +77,10 @@ def _make(content: Content, read_other: Read) -> OneForm:
         return replace(document, repairs=(*other.notes, *document.repairs))
 
     root, repairs = normalize(document_of(content), retrieve)
-    return OneForm(root, list(repairs), others)
+    return Normalized(root, list(repairs), others)
 
 
-def _is_as_it_was(read_other: Read, uri: str, state: str) -> bool:
+def _is_unchanged(read_other: Read, uri: str, state: str) -> bool:
     try:
         return _state(read_other(uri)) == state
     except (DocumentError, ValueError) as error:
@@ -91,19 +91,19 @@ def _state(other: Content) -> str:
     return " ".join((hashlib.sha256(other.data).hexdigest(), *other.notes))
 
 
-def _kept(name: str) -> OneForm | None:
-    kept = cache.read(name)
-    return msgspec.msgpack.decode(kept, type=OneForm) if kept else None
+def _load(name: str) -> Normalized | None:
+    content = cache.read(name)
+    return msgspec.msgpack.decode(content, type=Normalized) if content else None
 
 
-def _keep(name: str, form: OneForm) -> None:
+def _save(name: str, form: Normalized) -> None:
     try:
         cache.write(name, msgspec.msgpack.encode(form))
     except (OverflowError, UnicodeEncodeError):
-        return  # a number of more than 64 bits, or half a character, which the format has no place for
+        return  # a number of more than 64 bits, or half a surrogate pair: MessagePack has neither
 
 
 def warn(problems: Iterable[str]) -> None:
-    """Report each problem in one line on stderr."""
+    """Print each problem in one line on stderr."""
     for problem in problems:
         print(f"portkey-bridge: {printable(problem)}", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Lines over stdin and stdout on the event loop itself, as the SDK takes its streams.
+"""Lines over stdin and stdout on the event loop itself, as streams for the SDK.
 
 The SDK's own streams hand each line to worker threads three times, which costs as much as half a call
-(docs/performance.md has the figures). Nothing here blocks, or changes how others see the two pipes.
+(docs/performance.md has the figures). Nothing here blocks or changes the mode of the pipes, which others share.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-#: Bytes that are read at once.
+#: Bytes read at once.
 CHUNK = 65_536
 
-#: Bytes that a pipe which is ready takes without blocking (POSIX).
+#: Bytes that a ready pipe accepts without blocking (POSIX).
 READY = getattr(select, "PIPE_BUF", 512)
 
 
 @contextmanager
 def claimed() -> Iterator[tuple[int, int]]:
-    """Return stdin and stdout under numbers of their own; what is printed meanwhile goes to stderr."""
+    """Return duplicates of stdin and stdout; whatever is printed meanwhile goes to stderr."""
     stdin, stdout, nothing = os.dup(0), os.dup(1), os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
@@ -36,21 +36,21 @@ def claimed() -> Iterator[tuple[int, int]]:
 
 
 class Lines:
-    """The lines that arrive on a file descriptor, after those in `begun`; `heard` is told of each.
+    """The lines in `begun` and then those that arrive on a file descriptor; `received` is called with each.
 
-    The descriptor is read only when a line is wanted.
+    The descriptor is read only when a line is needed.
     """
 
-    def __init__(self, descriptor: int, begun: bytes = b"", heard: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, descriptor: int, begun: bytes = b"", received: Callable[[str], None] = lambda _: None) -> None:
         self._descriptor = descriptor
         self._begun = begun
-        self._heard = heard
+        self._received = received
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        """Yield each line with its end, the last one even without."""
+        """Yield each line with its line feed; the last one may have none."""
         async for line in self._split():
             text = line.decode("utf-8", "replace")
-            self._heard(text)
+            self._received(text)
             yield text
 
     async def _split(self) -> AsyncIterator[bytes]:
@@ -74,24 +74,26 @@ class Lines:
 
 
 class Writer:
-    """Writes to a file descriptor, no more at once than it takes."""
+    """Writes the lines that `should_send` accepts to a file descriptor, each time no more than does not block."""
 
-    def __init__(self, descriptor: int, said: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(self, descriptor: int, should_send: Callable[[str], bool] = lambda _: True) -> None:
         self._descriptor = descriptor
-        self._said = said
+        self._should_send = should_send
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
 
     async def write(self, text: str) -> None:
-        """Write the text, and wait where nobody reads. Nothing is written that `said` takes for said already."""
-        if not self._said(text):
+        """Write the text, and wait while the pipe is full."""
+        if not self._should_send(text):
             return
         loop, rest = asyncio.get_running_loop(), memoryview(text.encode())
         while rest:
-            if not select.select((), (self._descriptor,), (), 0)[1]:
+            if not self._poll.poll(0):
                 await _ready(loop.add_writer, loop.remove_writer, self._descriptor)
             rest = rest[os.write(self._descriptor, rest[:READY]) :]
 
     async def flush(self) -> None:
-        """Do nothing: what is written is on its way."""
+        """Do nothing: `write` has written everything."""
 
 
 async def _ready(add: Callable[..., Any], remove: Callable[[int], Any], descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""A session that opens out of the cache: every byte as the server would have said it, or the server says it."""
+"""A session that starts from the cache: every byte is the one that the server sends, or the server sends it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from portkey_bridge.document import cache
-from portkey_bridge.serve.warm_start import TICK, Asked, Doubt, Opening, Session
+from portkey_bridge.serve.recorder import TICK, Recorder
+from portkey_bridge.serve.session_requests import Ambiguous, Request, Session
 from tests.conftest import BARE, program
 from tests.support import document
 
@@ -27,12 +28,12 @@ from tests.support import document
 WITHOUT_A_SERVER = """
 import os, sys, threading
 sys.path[0] = os.getcwd()  # as the server's is, which runs as a module
-from portkey_bridge.serve.warm_start import Opening
-opening = Opening.begin(sys.argv[1:])
+from portkey_bridge.serve.warm_start import warm_start
+started = warm_start(sys.argv[1:])
 for thread in threading.enumerate():
-    if thread.name == "opening":
+    if thread.name == "replay":
         thread.join()
-sys.stderr.buffer.write(opening.hand_over())
+sys.stderr.buffer.write(started.hand_over())
 """
 
 #: The program that imports the server after it has begun to answer. A forked one has the server when it begins.
@@ -42,14 +43,14 @@ Lines = list[dict[str, Any]]
 
 
 def initialize(version: str = "2025-06-18", number: Any = 1, name: str = "test") -> dict[str, Any]:
-    """Give the request that begins a session."""
+    """Return the request that begins a session."""
     client = {"name": name, "version": "1"}
     params = {"protocolVersion": version, "capabilities": {}, "clientInfo": client}
     return {"jsonrpc": "2.0", "id": number, "method": "initialize", "params": params}
 
 
 def request(method: str, number: Any = 2, **params: Any) -> dict[str, Any]:
-    """Give a request; without parameters, it has no `params`."""
+    """Return a request; without parameters, it has no `params`."""
     return {"jsonrpc": "2.0", "id": number, "method": method, **({"params": params} if params else {})}
 
 
@@ -119,8 +120,8 @@ class Talk:
         return sorted(lines, key=lambda line: json.dumps(json.loads(line).get("id")))
 
     def entries(self) -> list[Path]:
-        """Give what is in the cache."""
-        return [*(self.folder / "cache").rglob("opening-*")]
+        """Return what is in the cache."""
+        return [*(self.folder / "cache").rglob("answers-*")]
 
 
 def _compound(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -130,13 +131,22 @@ def _compound(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Talk:
-    """Give a program that was never started before."""
+    """Return a program that was never started before."""
     return Talk(tmp_path)
 
 
-def without_a_server(talk: Talk, messages: Sequence[Any], *options: str) -> list[bytes]:
-    """Give what is answered out of the cache alone; a call, which needs a server, ends it."""
-    with talk.start(*options, command=[sys.executable, "-c", WITHOUT_A_SERVER]) as process:
+#: Leaves only descriptors above 1,024 to what follows.
+MANY_DESCRIPTORS = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+for _ in range(1100):
+    os.open(os.devnull, os.O_RDONLY)
+"""
+
+
+def without_a_server(talk: Talk, messages: Sequence[Any], *options: str, before: str = "") -> list[bytes]:
+    """Return what is answered out of the cache alone; a call, which needs a server, ends it."""
+    with talk.start(*options, command=[sys.executable, "-c", before + WITHOUT_A_SERVER]) as process:
         content = b"".join(json.dumps(message).encode() + b"\n" for message in [*messages, CALL])
         answers, handed_over = process.communicate(content, timeout=60)
     assert handed_over.splitlines()[-1:] in ([json.dumps(CALL).encode()], [])
@@ -144,7 +154,7 @@ def without_a_server(talk: Talk, messages: Sequence[Any], *options: str) -> list
 
 
 def enveloped(version: str) -> list[dict[str, Any]]:
-    """Give the requests of a session without a handshake: each says by itself who asks."""
+    """Return the requests of a session without a handshake: each says by itself who asks."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": version,
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -214,6 +224,12 @@ def test_a_session_goes_on_behind_its_opening(talk: Talk) -> None:
     plain = talk.say([*OPENING, CALL, request("ping", 10)])
     assert talk.say([*OPENING, CALL, request("ping", 10)], command=STARTING) == plain
     assert json.loads(plain[2])["result"]["isError"] is False
+
+
+def test_the_cache_answers_under_any_descriptor(talk: Talk) -> None:
+    """A client may hand on many open files; the answers are the same."""
+    first = talk.say(OPENING)
+    assert without_a_server(talk, OPENING, before=MANY_DESCRIPTORS) == first
 
 
 @pytest.mark.parametrize("pieces", [0, *(pytest.param(pieces, marks=pytest.mark.slow) for pieces in (1, 7))])
@@ -377,6 +393,21 @@ def test_without_a_place_to_keep_anything_it_serves_all_the_same(talk: Talk) -> 
     assert talk.say(OPENING) == listed
 
 
+@pytest.mark.parametrize(
+    ("options", "env"), [(["--no-cache"], {}), ([], {"OPEN_MCP_CACHE": "0"})], ids=["option", "variable"]
+)
+def test_without_the_cache_nothing_is_read_or_written(talk: Talk, options: list[str], env: dict[str, str]) -> None:
+    """With the switch, the folder stays as it is: no entry is used, and none is written, touched or removed."""
+    cached = talk.say(OPENING)
+    folder = talk.folder / "cache"
+    for entry in talk.entries():
+        os.utime(entry, (1, 1))
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    talk.env |= env
+    assert talk.say(OPENING, *options) == cached
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
 def test_settings_that_other_variables_decide_are_not_kept(talk: Talk) -> None:
     """A .env that takes values from the environment proves nothing about the next start."""
     (talk.folder / ".env").write_text("OPEN_MCP_TOOLS=${WHICH}\n")
@@ -405,15 +436,15 @@ def test_a_file_that_is_read_once_is_read_by_the_server(talk: Talk) -> None:
     assert talk.entries() == []
 
 
-@pytest.mark.parametrize(("since", "kept"), [(-TICK, False), (TICK * 1000, True)])
+@pytest.mark.parametrize(("since", "kept"), [(0, False), (TICK * 1000, True)])
 def test_what_changes_during_the_start_is_not_kept(talk: Talk, since: int, kept: bool) -> None:
     """The server may have read the document before it was written, so its answers may be old."""
-    opening = Opening(f"opening-{since}", began=time.time_ns() + since)
+    recorder = Recorder(f"answers-{since}", None, started=time.time_ns() + since)
     talk.write("second")
-    opening.keep([talk.spec])
-    opening.heard(json.dumps(initialize()))
-    assert opening.said('{"jsonrpc":"2.0","id":1,"result":{}}')
-    assert (cache.read(f"opening-{since}") is not None) is kept
+    recorder.record([talk.spec])
+    recorder.received(json.dumps(initialize()))
+    assert recorder.should_send('{"jsonrpc":"2.0","id":1,"result":{}}')
+    assert (cache.read(f"answers-{since}") is not None) is kept
 
 
 def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:
@@ -427,15 +458,15 @@ def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:
 @pytest.mark.slow
 @settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), _compound), st.binary())
-def test_every_line_is_an_answer_or_a_doubt(value: Any, rest: bytes) -> None:
-    """Whatever a line holds, it is a request, something for the server, or doubtful."""
+def test_every_line_is_a_request_or_left_to_the_server(value: Any, rest: bytes) -> None:
+    """Whatever a line contains, it is a request, something for the server, or ambiguous."""
     for line in (json.dumps(value).encode(), rest, json.dumps({"jsonrpc": "2.0", "id": 1, "method": value}).encode()):
-        with suppress(Doubt):
-            assert isinstance(Session().hear(line), Asked | None)
+        with suppress(Ambiguous):
+            assert isinstance(Session().read(line), Request | None)
 
 
-def test_the_opening_imports_little() -> None:
-    """What answers first imports nothing of what takes the time."""
+def test_a_warm_start_imports_little() -> None:
+    """The modules that answer first import nothing that is slow to import."""
     imported = "import portkey_bridge.serve.warm_start, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     told = subprocess.run([sys.executable, "-c", imported], env=BARE, capture_output=True, text=True, check=True)
     slow = {"fastmcp", "mcp", "pydantic", "httpx", "asyncio", "yaml", "jsonschema", "openapi_core", "rich", "argparse"}

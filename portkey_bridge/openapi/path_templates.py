@@ -1,0 +1,116 @@
+"""Path templates as documents write them, read as those of OpenAPI (3.2 section 4.8.2): `{name}` and nothing else.
+
+Documents also use the syntax of routers (`{id:int}`, `<int:id>`, `:id`) and RFC 6570 expressions (`{?page}`, `{;x}`).
+They are read only if a single pairing of expressions and declared parameters is possible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+#: Characters that cannot be part of a name in a template, because they end a segment, the path or an expression.
+_UNSAFE = re.compile(r"[/?#{}]")
+
+#: Characters around the name of a variable: operators and modifiers of RFC 6570, marks of routers, blanks.
+_AROUND = "+*#/;&?. "
+
+#: Styles that an operator of RFC 6570 stands for (section 3.2.5 and 3.2.7; OpenAPI 3.2 section 4.12.3).
+_STYLES = {".": "label", ";": "matrix"}
+
+#: Variables of routers that need no braces.
+_BARE = re.compile(r"(?<=/):(?P<colon>\w+)|<(?:\w+:)?(?P<angle>\w+)>")
+
+
+@dataclass(frozen=True)
+class PathTemplate:
+    """A path in OpenAPI's syntax.
+
+    `names` maps each declared name to its variable, `styles` a variable to the style that its operator stands for,
+    and `query` has the names of query parameters that the path lists.
+    """
+
+    path: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    styles: Mapping[str, str] = field(default_factory=dict)
+    query: tuple[str, ...] = ()
+
+
+def read_template(path: str, declared: Collection[str]) -> PathTemplate:
+    """Read a path whose path parameters are `declared` by these names."""
+    pieces = list(_pieces(path))
+    expressions = [text for text, is_expression in pieces if is_expression]
+    paired = _pairs(expressions, declared)
+    bare = {name for name in declared if name not in paired.values()}
+    styles: dict[str, str] = {}
+    query: list[str] = []
+    written: list[str] = []
+    for text, is_expression in pieces:
+        if not is_expression:
+            written.append(_BARE.sub(lambda match: _braced(match, bare), text))
+        elif text[:1] in ("?", "&") and text not in paired:
+            query.extend(_listed(text))
+        else:
+            name = _safe(paired.get(text) or _undeclared(text, declared))
+            if text not in declared and text[:1] in _STYLES:
+                styles[name] = _STYLES[text[0]]
+            written.append(f"{{{name}}}")
+    names = {name: _safe(name) for name in (*paired.values(), *bare)}
+    return PathTemplate("".join(written), names, styles, tuple(query))
+
+
+def _pieces(path: str) -> Iterator[tuple[str, bool]]:
+    """Split a path into literal text and the insides of its expressions, whose braces may be nested."""
+    begin = depth = 0
+    for at, character in enumerate(path):
+        if character == "{":
+            if depth == 0 and path.count("}", at):
+                yield path[begin:at], False
+                begin = at + 1
+            depth += 1
+        elif character == "}" and depth:
+            depth -= 1
+            if depth == 0:
+                yield path[begin:at], True
+                begin = at + 1
+    yield path[begin:], False
+
+
+def _pairs(expressions: list[str], declared: Collection[str]) -> dict[str, str]:
+    """Return the declared name of each expression that is exactly that name or can mean no other."""
+    pairs = {text: text for text in expressions if text in declared}
+    left = [name for name in declared if name not in pairs]
+    readings = {text: {name for name in left if _is_reading(text, name)} for text in expressions if text not in pairs}
+    for text, names in readings.items():
+        others = [other for other in readings if other != text and readings[other] & names]
+        if len(names) == 1 and not others:
+            pairs[text] = next(iter(names))
+    return pairs
+
+
+def _is_reading(text: str, name: str) -> bool:
+    bare = text.strip(_AROUND)
+    return name.strip("{} ") in (bare, bare.partition(":")[0].strip(_AROUND), bare.partition(":")[2].strip(_AROUND))
+
+
+def _undeclared(text: str, declared: Collection[str]) -> str:
+    """Return the name in an expression that no parameter is declared for."""
+    bare, _, pattern = text.strip(_AROUND).partition(":")
+    return bare if pattern and re.fullmatch(r"\w+", bare) and bare not in declared else text
+
+
+def _listed(text: str) -> Iterator[str]:
+    """Yield the names in a query expression (RFC 6570 sections 3.2.8 and 3.2.9)."""
+    for variable in text[1:].split(","):
+        if name := variable.partition(":")[0].strip(_AROUND):
+            yield name
+
+
+def _braced(match: re.Match[str], names: Collection[str]) -> str:
+    name = match["colon"] or match["angle"]
+    return f"{{{name}}}" if name in names else match[0]
+
+
+def _safe(name: str) -> str:
+    return _UNSAFE.sub("_", name)

@@ -1,0 +1,126 @@
+"""Canary for new versions of FastMCP and the SDK: what this server replaces there works as the original does."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client, FastMCP
+from fastmcp.server.middleware import Middleware
+from fastmcp.server.providers import Provider
+from fastmcp.tools.base import Tool, ToolResult
+from mcp.server.stdio import stdio_server
+
+from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, Server
+from tests.conftest import BARE
+
+#: What FastMCP's own method calls. If this changes, `Server.run_stdio_async` must follow.
+CALLS = {
+    *("log_server_banner", "set_transport", "temporary_log_level", "self._lifespan_manager", "stdio_server"),
+    *("self._mcp_server.run", "self._mcp_server.create_initialization_options", "logger.info", "reset_transport"),
+}
+
+#: Serves one API, by FastMCP's own method or by ours.
+SERVER = """
+import sys
+from fastmcp import FastMCP
+from portkey_bridge.serve.fastmcp_seam import Server
+from portkey_bridge.serve.server import build_server
+from portkey_bridge.settings import Settings
+from tests.support import api_of, document
+if sys.argv[1] == "own":
+    Server.run_stdio_async = FastMCP.run_stdio_async
+paths = {"/x": {"get": {"summary": "X", "servers": [{"url": "http://127.0.0.1:9"}], "responses": {}}}}
+build_server(api_of(document(paths)), Settings()).run("stdio", show_banner=False, log_level="WARNING")
+"""
+
+
+def request(number: int, method: str, **params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
+SESSION = [
+    request(1, "initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo={"name": "t", "version": "1"}),
+    {"jsonrpc": "2.0", "method": "notifications/initialized"},
+    request(2, "ping"),
+    request(3, "tools/list"),
+    request(4, "tools/call", name="expandSchema", arguments={"toolName": "get_x", "jsonPointers": [""]}),
+    request(5, "tools/call", name="get_y", arguments={}),
+    request(6, "resources/read", uri="x://nowhere"),
+    request(7, "no/such/method"),
+]
+
+
+def answers(way: str, folder: Path) -> list[bytes]:
+    """Play the session with a server and return its answers."""
+    command = [sys.executable, "-c", SERVER, way]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=BARE, cwd=folder) as process:
+        assert process.stdin
+        assert process.stdout
+        found = []
+        for message in SESSION:
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            process.stdin.flush()
+            if "id" in message:
+                found.append(process.stdout.readline())
+        process.stdin.close()
+    return found
+
+
+def test_both_ways_of_stdio_give_the_same_answers(tmp_path: Path) -> None:
+    """A session over FastMCP's own stdio and one over ours have the same bytes."""
+    ours = answers("ours", tmp_path)
+    assert [json.loads(line)["id"] for line in ours] == [1, 2, 3, 4, 5, 6, 7]
+    assert answers("own", tmp_path) == ours
+
+
+def test_the_replaced_method_does_what_it_did() -> None:
+    """FastMCP's `run_stdio_async` has the parameters and makes the calls that ours follows."""
+    original = FastMCP.run_stdio_async
+    assert inspect.signature(Server.run_stdio_async).parameters.keys() == inspect.signature(original).parameters.keys()
+    tree = ast.parse(textwrap.dedent(inspect.getsource(original)))
+    assert {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)} == CALLS
+    assert [*inspect.signature(stdio_server).parameters] == ["stdin", "stdout"]
+
+
+@pytest.mark.parametrize("method", ["_list_tools", "_get_tool"])
+def test_providers_are_asked_by_the_same_methods(method: str) -> None:
+    """The methods that a provider overrides exist in FastMCP, with the parameters that ours take."""
+    ours, theirs = (inspect.signature(getattr(each, method)) for each in (LazyTools, Provider))
+    assert ours.parameters.keys() == theirs.parameters.keys()
+
+
+class Answering(Tool):
+    """A tool that FastMCP finds and runs by itself."""
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Return a result of each kind."""
+        return RESULTS[arguments["kind"]]
+
+
+RESULTS = {
+    "text": ToolResult(content="text"),
+    "structured": ToolResult(content="{}", structured_content={"a": [1, None]}),
+    "error": ToolResult(content="wrong", is_error=True),
+}
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+async def test_a_direct_call_has_the_result_of_a_looked_up_one(kind: str) -> None:
+    """Running a tool at once changes nothing in its result."""
+    tool = Answering(name="tool", parameters={"type": "object"})
+    found = []
+    direct: list[Middleware] = [DirectCalls({"tool": tool.run})]
+    for middleware in ([], direct):
+        server: FastMCP[Any] = FastMCP("test", tools=[tool], middleware=middleware)
+        async with Client(server) as client:
+            found.append(await client.call_tool_mcp("tool", {"kind": kind}))
+    assert found[0] == found[1]
