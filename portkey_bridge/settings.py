@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.switches import DOTENV, OFF, ON
+from portkey_bridge.text import shown_url
 
 T = TypeVar("T")
 
@@ -168,8 +169,9 @@ def _base_url(value: str, _: str) -> str:
     except ValueError:
         usable = False
     if not usable:
+        shown = shown_url(value if "://" in value else f"//{value.rpartition('@')[2]}").removeprefix("//")
         raise SettingsError(
-            f"base URL {value!r} is not an http or https URL. Set OPEN_MCP_BASE_URL or --base-url to a URL like "
+            f"base URL {shown!r} is not an http or https URL. Set OPEN_MCP_BASE_URL or --base-url to a URL like "
             "https://gateway.example.com/v1."
         )
     return value

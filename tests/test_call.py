@@ -183,3 +183,26 @@ def test_what_is_wrong_is_said(run: Run, recorder: Recorder, words: list[str], s
     assert (ran.returncode, ran.stdout, recorder.requests) == (status, "", [])
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_no_command_shows_the_login_or_query_of_a_url(run: Run, tmp_path: Path) -> None:
+    """The login and the query of a base URL, a server and a document's URL are in no output, an error included."""
+    path = {"servers": [{"url": "http://me:log-in-1234@127.0.0.1:9/"}], "get": {"operationId": "op", "responses": {}}}
+    (tmp_path / "api.json").write_text(json.dumps(document({"/x": path})))
+    base = ["--base-url", "http://me:log-in-1234@127.0.0.1:9/v1?code=log-in-1234"]
+    for words in (
+        ["call", "op", "--dry-run", "--spec", "api.json", *base],
+        ["call", "op", "--dry-run", "--spec", "api.json"],
+        ["call", "op", "--spec", "api.json", *base],
+        ["call", "servers_x", "--path-item-tools", "--spec", "api.json", *base],
+        ["call", "servers_x", "--path-item-tools", "--spec", "api.json"],
+        ["doctor", "--spec", "api.json", *base],
+        ["doctor", "--spec", "http://me:log-in-1234@127.0.0.1:9/api.json?code=log-in-1234"],
+        ["tools", "--spec", "api.json", "--base-url", "ftp://me:log-in-1234@127.0.0.1"],
+        ["tools", "--spec", "api.json", "--base-url", "me:log-in-1234@127.0.0.1"],
+        ["add", "cursor", "--dry-run", "--spec", "http://me:log-in-1234@127.0.0.1:9/", *base],
+    ):
+        done = run(*words)
+        assert done.stdout + done.stderr
+        assert "log-in-1234" not in done.stdout + done.stderr, words
+        assert "bWU6bG9nLWluLTEyMzQ" not in done.stdout + done.stderr, words

@@ -652,3 +652,9 @@ async def test_a_property_that_one_part_of_all_of_has_as_writable_is_offered(
     assert json.loads(request.body) == {"tag": {"kind": "a"}}
     recorder.requests.clear()
     assert json.loads((await sent(recorder, root, {"tag": {}})).body) == {"tag": {}}
+
+
+async def test_a_url_of_any_length_is_a_clear_refusal(recorder: Recorder) -> None:
+    """A query beyond what a client or server takes is refused with its length, also where it is only shown."""
+    root = operation("get", parameters=[{"name": "q", "in": "query", "schema": {"type": "string"}}])
+    assert "characters, more than a server takes" in await refused(recorder, root, {"q": "x" * 70_000})

@@ -158,6 +158,12 @@ NOT_FOLLOWED = [
     ("GET", 302, "https://elsewhere.example.com:port/"),
     ("GET", 302, "https://xn--a/"),
     ("GET", 302, "https://256.1.1.1/"),
+    *(
+        ("GET", 302, f"{scheme}://{host}/")
+        for scheme in ("http", "https")
+        for host in ("a:99999", "a:-1", "a..b", ".", "xn--a", f"{'a' * 64}.example.com", "[::1")
+    ),
+    ("GET", 302, "/" + "a" * 70_000),
     ("GET", 304, "/other"),
     ("GET", 200, "/other"),
 ]

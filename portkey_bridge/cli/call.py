@@ -131,17 +131,18 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
         url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
         sent = credentials(tool.operation.security, stand_ins)
         written = write_request(tool.name, tool.operation, tool.bind(arguments), sent, url, bridge.sources)
+        shown, pasted = as_http(written), as_curl(written)
     except CallError as error:
         print(error, file=sys.stderr)
         return 1
     basic = {base64.b64encode(stand_in.encode()).decode(): name for name, stand_in in stand_ins.items()}
-    shown, pasted = as_http(written), as_curl(written)
     for name, stand_in in stand_ins.items():
         shown, pasted = shown.replace(stand_in, f"${name}"), pasted.replace(stand_in, f"'\"${name}\"'")
     for encoded, name in basic.items():
         shown = shown.replace(encoded, f"base64(${name})")
         pasted = pasted.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
-    print(f"{shown}\n\n{pasted}")
+    login = httpx.URL(url).userinfo.decode()
+    print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
     return 0
 
 

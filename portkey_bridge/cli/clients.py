@@ -40,6 +40,7 @@ from portkey_bridge.clients.registry import (
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import ClientFileError, SettingsError
 from portkey_bridge.settings import OPTIONS
+from portkey_bridge.text import with_shown_urls
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -69,10 +70,10 @@ def add(invocation: Invocation) -> int:
         return 0
     new = with_entry(file, name, entry)
     if options.get("dry_run"):
-        print(difference(file, new, name))
+        print(with_shown_urls(difference(file, new, name)))
         return 0
     if present is not None and not options.get("yes"):
-        print(difference(file, new, name), flush=True)
+        print(with_shown_urls(difference(file, new, name)), flush=True)
         if not _agreed(f"{path} has another {name} already"):
             return 1
     backup = rewrite(file, new)
@@ -93,7 +94,7 @@ def remove(invocation: Invocation) -> int:
         return 0
     new = without_entry(file, name)
     if options.get("dry_run"):
-        print(difference(file, new, name))
+        print(with_shown_urls(difference(file, new, name)))
         return 0
     _say(f"{name} is removed from {path}." + _kept(rewrite(file, new)))
     return 0

@@ -32,6 +32,7 @@ from portkey_bridge.errors import SetupError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -93,7 +94,7 @@ def check_version() -> Iterator[Finding]:
 
 def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Report what is served of the document."""
-    source = f" from {settings.spec}" if settings.spec else ""
+    source = f" from {shown_url(settings.spec)}" if settings.spec else ""
     served = f"{api.title} {api.version}{source}, {len(tools)} tools"
     if not tools:
         yield Finding(PROBLEM, served, "Use --spec with a document that has operations under `paths`.")
@@ -148,11 +149,11 @@ def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterat
 
 
 def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
-    shown = url.copy_with(userinfo=b"", query=None)
+    shown = shown_url(str(url))
     started = time.monotonic()
     try:
         with waiting(f"asking {shown}"):
-            status = client.get(shown).status_code
+            status = client.get(url.copy_with(userinfo=b"", query=None)).status_code
     except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
         remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)

@@ -11,6 +11,7 @@ from portkey_bridge.openapi.model import Api
 from portkey_bridge.serve import load
 from portkey_bridge.serve.load import warn
 from portkey_bridge.settings import Settings
+from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool, build_tools, select_tools
 
 
@@ -32,6 +33,4 @@ def _announced(spec: str | None) -> AbstractContextManager[None]:
     """Announce on stderr what takes longer than a second: the network to everybody, the rest to a person only."""
     if not spec or not is_url(spec):
         return waiting(f"reading {spec or 'the Portkey API'}")
-    from portkey_bridge.document.fetch import shown
-
-    return if_it_lasts(lambda: print(f"portkey-bridge: fetching {shown(spec)} …", file=sys.stderr, flush=True))
+    return if_it_lasts(lambda: print(f"portkey-bridge: fetching {shown_url(spec)} …", file=sys.stderr, flush=True))

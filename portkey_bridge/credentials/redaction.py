@@ -6,13 +6,13 @@ import html
 import json
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from portkey_bridge.credentials.schemes import _base64
 from portkey_bridge.credentials.variables import VARIABLES
 
-#: Characters from which on a value is taken out of everything that is shown: what is a credential for certain, and
-#: what may be a word that answers contain for other reasons, such as a provider's name instead of an API key.
+#: Characters from which on a value is redacted: one that is certainly a credential, and one that may be an ordinary
+#: word, such as a provider's name used as an API key.
 SECRET_LENGTH, WORD_LENGTH = 8, 16
 
 
@@ -20,31 +20,38 @@ SECRET_LENGTH, WORD_LENGTH = 8, 16
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 
-class Redactor:
-    """Replaces each secret by its variable's name, in whatever form it is written."""
+#: What every escape of JSON, URLs and HTML contains: most bodies have none of an ASCII character.
+ESCAPED = re.compile(rb"\\u00[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
 
-    def __init__(self, secrets: Mapping[str, str]) -> None:
-        masks = {
-            form: f"[{name}]"
-            for name, value in sorted(secrets.items(), reverse=True)  # of equal secrets the first name counts
-            for secret in _secrets_in(name, value)
-            for form in _forms(secret)
-        }
-        # The longest first: one secret may be a part of another.
+
+class Redactor:
+    """Replaces each secret with the name of its variable, in every form that it may be written in.
+
+    The logins and query values of `urls`, which are named by their variables, are secrets, too.
+    """
+
+    def __init__(self, secrets: Mapping[str, str], urls: Mapping[str, str | None] = {}) -> None:
+        named = [(name, secret) for name, value in sorted(secrets.items()) for secret in _secrets_in(name, value)]
+        named += [(name, secret) for name, url in urls.items() for secret in _secrets_of_url(url or "")]
+        # Of equal secrets the first name counts. The longest come first: one secret may be a part of another.
+        masks = {form: f"[{name}]" for name, secret in reversed(named) for form in _forms(secret)}
         self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
+        known = {secret: f"[{name}]" for name, secret in reversed(named)}
+        self._escaped = [(_escaped(secret), known[secret]) for secret in sorted(known, key=len, reverse=True)]
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets."""
-        for form, mask in self._masks.items():
-            text = text.replace(form, mask)
-        return text
+        return self.body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def body(self, body: bytes) -> bytes:
-        """Return the body without secrets; the same object if there are none in it."""
+        """Return the body without secrets; the same object if it contains none."""
         for encoding in ("utf-8", *(WIDE if b"\0" in body else ())):
             for form, mask in self._masks.items():
-                if (written := form.encode(encoding)) in body:
+                if (written := form.encode(encoding, "surrogatepass")) in body:
                     body = body.replace(written, mask.encode(encoding))
+        if self._escaped and ESCAPED.search(body):
+            for pattern, mask in self._escaped:
+                body = pattern.sub(mask.encode(), body)
         return body
 
 
@@ -58,9 +65,37 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
         yield password
 
 
+def _secrets_of_url(url: str) -> Iterator[str]:
+    """Yield the login of a URL, its password alone, and the values of its query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    login = unquote(parts.netloc.rpartition("@")[0])
+    values = (login, login.partition(":")[2], *(value for _, value in parse_qsl(parts.query)))
+    yield from (value for value in values if len(value) >= SECRET_LENGTH)
+
+
 def _forms(secret: str) -> Iterator[str]:
     """Yield how a secret may be written: plain, in a URL, a form, JSON, HTML, and as basic authentication."""
     encoded = quote(secret, safe="")
     in_json = json.dumps(secret)[1:-1]
     yield from (secret, encoded, re.sub("%..", lambda match: match[0].lower(), encoded), quote_plus(secret))
     yield from (in_json, in_json.replace("/", "\\/"), html.escape(secret), _base64(secret))
+
+
+def _escaped(secret: str) -> re.Pattern[bytes]:
+    """Return the pattern of a secret of which any character may be escaped, as in JSON, a URL or HTML."""
+    return re.compile(b"".join(map(_any_form, secret)))
+
+
+def _any_form(character: str) -> bytes:
+    """Return the pattern of a character: itself, or one of its escapes, in digits of either case."""
+    plain = character.encode("utf-8", "surrogatepass")
+    forms = [character, json.dumps(character)[1:-1], html.escape(character), quote_plus(character)]
+    units = character.encode("utf-16-be", "surrogatepass")
+    in_json = "".join(f"\\\\u(?i:{units[at : at + 2].hex()})" for at in range(0, len(units), 2))
+    in_url = "".join(f"%(?i:{byte:02x})" for byte in plain)
+    in_html = f"&#(?:0*{ord(character)}|[xX]0*(?i:{ord(character):x}));"
+    escapes = [*(re.escape(form) for form in dict.fromkeys(forms)), f"\\\\?{re.escape(character)}"]
+    return f"(?:{'|'.join((*escapes, in_json, in_url, in_html))})".encode("utf-8", "surrogatepass")

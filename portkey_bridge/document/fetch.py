@@ -21,7 +21,7 @@ from portkey_bridge.document.content import MAX_BYTES, Content, too_large
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.http.failures import Sentences, explain
 from portkey_bridge.settings import Timeouts
-from portkey_bridge.text import printable
+from portkey_bridge.text import shown_url
 
 #: Seconds for connecting, for each read, and for all of it.
 TIMEOUTS = Timeouts(connect=10, read=30, whole=120)
@@ -76,7 +76,7 @@ def fetch(url: str, refuse: Callable[[str], None] = lambda _: None) -> Content:
 
     `refuse` raises DocumentError for a URL that must not be asked, and is asked about each redirect, too.
     """
-    source, name = shown(url), cache.name_of("document", [url.encode()])
+    source, name = shown_url(url), cache.name_of("document", [url.encode()])
     refuse(url)
     kept = _kept(name)
     try:
@@ -88,13 +88,6 @@ def fetch(url: str, refuse: Callable[[str], None] = lambda _: None) -> Content:
     if copy is not kept:
         cache.write(name, _head(copy) + b"\n" + copy.data)
     return Content(source, copy.uri, copy.data)
-
-
-def shown(url: str) -> str:
-    """Return a URL as it may be shown: without a login, and without the query, which may be a secret."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return printable(parts._replace(netloc=host, query="…" if parts.query else "", fragment="").geturl())
 
 
 def _kept(name: str) -> _Copy | None:
@@ -121,7 +114,9 @@ def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None]) -> _Copy:
         ):
             return _answered(response, url, kept)
     except httpx.TooManyRedirects as error:
-        raise DocumentError(shown(url), f"more than {REDIRECTS} redirects", "Use the URL that they lead to.") from error
+        raise DocumentError(
+            shown_url(url), f"more than {REDIRECTS} redirects", "Use the URL that they lead to."
+        ) from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last of a name that IDNA refuses
         raise _Away(explain(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
 
@@ -133,7 +128,7 @@ def _answered(response: httpx.Response, url: str, kept: _Copy | None) -> _Copy:
     if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         raise _Away(status)
     if response.status_code != httpx.codes.OK:
-        raise DocumentError(shown(url), status, REMEDIES.get(response.status_code, "Check the URL."))
+        raise DocumentError(shown_url(url), status, REMEDIES.get(response.status_code, "Check the URL."))
     return _Copy(
         uri=str(response.url.copy_with(userinfo=b"", fragment=None)),
         etag=response.headers.get("etag", ""),
@@ -148,7 +143,7 @@ def _body(response: httpx.Response, url: str) -> bytes:
     for chunk in response.iter_bytes():
         data += chunk
         if len(data) > MAX_BYTES:
-            raise too_large(shown(url))
+            raise too_large(shown_url(url))
         if monotonic() > ends:
             raise TimeoutError
     return bytes(data)

@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 
 from portkey_bridge.document.content import MAX_BYTES, Content, _bounded
 from portkey_bridge.errors import DocumentError
+from portkey_bridge.text import shown_url
 
 #: Suffixes of other files, and how many folders above the document they may be: `../common.yaml` is usual.
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
@@ -101,7 +102,7 @@ def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
         own = parts.netloc == home.netloc and (parts.scheme, home.scheme) != ("http", "https")
         if not own and parts.netloc not in allowed and parts.hostname not in allowed:
             host = parts.hostname or url
-            raise DocumentError(url, "is on another host", f"Start with --allow-refs {host} to allow it.")
+            raise DocumentError(shown_url(url), "is on another host", f"Start with --allow-refs {host} to allow it.")
 
     return fetch(other, refuse_foreign)
 

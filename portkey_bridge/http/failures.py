@@ -58,6 +58,17 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+#: Sentences for a host that the API redirected to, instead of those that concern the base URL.
+AFTER_REDIRECT: Sentences = (
+    (ssl.SSLCertVerificationError, "the TLS certificate of {host} is not trusted"),
+    (ssl.SSLError, "no TLS connection to {host} could be made"),
+    (socket.gaierror, "the name {host} could not be resolved"),
+    (ConnectionRefusedError, "{host} refused the connection"),
+    (httpx.ConnectTimeout, "{host} did not accept the connection within {connect:g} seconds"),
+    (httpx.ConnectError, "there was no connection to {host}"),
+)
+
+
 #: What is said of a failure: the first entry that is found among the error and its causes.
 SENTENCES: Sentences = (
     (

@@ -40,7 +40,12 @@ LONGEST_PAUSE = 60.0
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
-#: What another origin gets of a request: nothing that could be, or hold, a credential.
+HIGHEST_PORT = 65_535
+
+#: Bytes of one label of a host name (RFC 1035 section 2.3.4).
+LONGEST_LABEL = 63
+
+#: The headers that another origin gets: none that could be, or contain, a credential.
 HEADERS_FOR_STRANGERS = ("accept", "accept-encoding", "user-agent")
 
 
@@ -91,12 +96,8 @@ def redirected(
     location = response.headers.get("location")
     if response.status_code not in REDIRECTS or location is None or not _may_follow(request):
         return None
-    try:
-        target = request.url.join(location)
-        usable = target.scheme in ("http", "https") and bool(target.host)  # decoding a host may fail: IDNA
-    except (httpx.InvalidURL, ValueError):
-        return None
-    if not usable:
+    target = _target(request.url, location)
+    if target is None:
         return None
     if _origin(target) == _origin(request.url):
         return httpx.Request(request.method, target, headers=_without_host(request))
@@ -104,6 +105,19 @@ def redirected(
         return None
     kept = {name: request.headers[name] for name in HEADERS_FOR_STRANGERS if name in request.headers}
     return httpx.Request(request.method, target, headers=kept)
+
+
+def _target(base: httpx.URL, location: str) -> httpx.URL | None:
+    """Return the URL of a redirect, or None if no request can be sent there."""
+    try:
+        target = base.join(location)
+        labels = target.raw_host.removesuffix(b".").split(b".")
+        _ = target.host  # raises for a name that is not valid in IDNA
+    except (httpx.InvalidURL, ValueError):
+        return None
+    if target.scheme not in ("http", "https") or not 0 < (target.port or 80) <= HIGHEST_PORT:
+        return None
+    return target if all(0 < len(label) <= LONGEST_LABEL for label in labels) else None
 
 
 def _may_follow(request: httpx.Request) -> bool:

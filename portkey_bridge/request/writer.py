@@ -19,7 +19,7 @@ import httpx
 
 from portkey_bridge import __version__
 from portkey_bridge.credentials.schemes import COOKIES, Credential, stands_in
-from portkey_bridge.errors import ArgumentsError, Unwritable, Violation
+from portkey_bridge.errors import ArgumentsError, CallError, Unwritable, Violation
 from portkey_bridge.openapi.model import VARIABLE, Operation, Parameter, Place, place
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.arguments import Bound
@@ -60,7 +60,14 @@ class Written:
     body: Body | None
 
     def to_httpx(self) -> httpx.Request:
-        """Return the request as the client sends it; files are opened when their bytes are wanted."""
+        """Return the request as the client sends it; files are opened when they are read. Raises CallError."""
+        try:
+            return self._to_httpx()
+        except httpx.InvalidURL as error:
+            problem = f"the URL has {len(self.url):,} characters, more than a server takes. Give shorter arguments."
+            raise CallError(f"Nothing was sent: {problem}") from error
+
+    def _to_httpx(self) -> httpx.Request:
         headers = [(name.encode(), value) for name, value in self.headers]
         if self.body is None:
             return httpx.Request(self.method, self.url, headers=headers)

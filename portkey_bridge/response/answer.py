@@ -8,15 +8,16 @@ from email.message import Message
 from email.utils import collapse_rfc2231_value
 from functools import lru_cache
 from http import HTTPStatus
+from typing import cast
 
 import httpx
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer, or as much of it as came: `problem` says what broke it off.
+    """A complete response, or as much of it as arrived: `problem` explains why it broke off.
 
-    `stream` tells that the body was put together from a stream's events.
+    `stream` is whether the body was merged from the events of a stream.
     """
 
     status: int
@@ -38,14 +39,22 @@ class Answer:
 
     @property
     def file_name(self) -> str | None:
-        """The bare name of the file that the body is (RFC 6266), without anything that leads out of a folder."""
+        """The bare file name of the body (RFC 6266 section 4.3), without any path, or None."""
         if "content-disposition" not in self.headers:
             return None
-        disposition = _header("content-disposition", self.headers["content-disposition"])
-        names = [value for name, value in disposition.get_params([], "content-disposition") if name == "filename"]
-        name = collapse_rfc2231_value(names[-1]) if names else ""  # what was `filename*` is last, and goes first
+        parameters = _parameters("content-disposition", self.headers["content-disposition"])[0]
+        names = [value for name, value in parameters if name == "filename"]
+        name = collapse_rfc2231_value(names[-1]) if names else ""  # `filename*` comes last, and has precedence
         bare = re.sub(r"[^\w. ()+-]", "_", re.split(r"[/\\]", name)[-1]).strip(". ")
         return bare[-100:] or None
+
+    @property
+    def unreadable(self) -> list[str]:
+        """The names of the headers of which parameters cannot be read, such as continuations beside a whole value."""
+        return [name for name in ("content-type", "content-disposition") if _parameters(name, self._value(name))[1]]
+
+    def _value(self, name: str) -> str:
+        return str(self.headers.get(name, ""))
 
     @property
     def failed(self) -> bool:
@@ -57,15 +66,31 @@ class Answer:
 def _content_type(value: str) -> tuple[str, str | None]:
     """Return the media type in lower case, and the charset; of several values the first counts."""
     first = re.match(r'(?:[^",]|"[^"]*")*', value)
-    declared = _header("content-type", first[0] if first else "")
-    charset = declared.get_param("charset")
-    return declared.get_params([("", "")])[0][0].strip().lower(), charset if isinstance(charset, str) else None
+    parameters, _ = _parameters("content-type", first[0] if first else "")
+    charset = next((value for name, value in parameters[1:] if name.lower() == "charset"), None)
+    return parameters[0][0].strip().lower(), charset if isinstance(charset, str) else None
 
 
-def _header(name: str, value: str) -> Message:
+Parameters = list[tuple[str, str | tuple[str | None, str | None, str]]]
+
+
+@lru_cache(maxsize=64)
+def _parameters(name: str, value: str) -> tuple[Parameters, bool]:
+    """Return the value and the parameters of a header, and whether some are left out because they cannot be read.
+
+    HTTP has no continuations (`filename*0=`, RFC 8187 section 3.1). They are read as in mail where they are whole.
+    """
     message = Message()
     message[name] = re.sub(r"[\r\n]", " ", value)
-    return message
+    try:
+        return cast(Parameters, message.get_params([("", "")], name)), False
+    except (TypeError, ValueError, LookupError, AttributeError):
+        whole = CONTINUATION.sub("", value)
+        return (_parameters(name, whole)[0] if whole != value else [(value.partition(";")[0], "")]), True
+
+
+#: A parameter that is continued, with its value.
+CONTINUATION = re.compile(r";\s*[^;=\s]+\*\d+\*?\s*=\s*(\"[^\"]*\"|[^;]*)")
 
 
 def reason(status: int, sent: str = "") -> str:

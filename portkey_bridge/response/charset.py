@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from portkey_bridge.response.answer import Answer
 
@@ -51,8 +53,18 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _is_text(body: bytes) -> bool:
-    return not CONTROL.search(body) and _is_utf8(body)
+def _is_text(answer: Answer) -> bool:
+    """Check whether the bytes of a body are text: in a charset that it is marked or declared with, or in UTF-8.
+
+    The last character may be cut if the response broke off.
+    """
+    marked = next((charset for mark, charset in BYTE_ORDER_MARKS if answer.body.startswith(mark)), None)
+    for charset in filter(None, (marked, answer.charset, "utf-8")):
+        with suppress(LookupError, ValueError):
+            whole = codecs.getincrementaldecoder(_known(charset))().decode(answer.body, not answer.problem)
+            if not CONTROL.search(whole.encode("utf-8", "replace")):
+                return True
+    return False
 
 
 def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
@@ -72,6 +84,18 @@ def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
     if not said and not answer.problem and readable.replace("\ufffd", "").isascii():
         return answer.body.decode("windows-1252", "replace"), ("The body is not valid UTF-8; decoded as windows-1252.",)
     return readable, (f"The body is not valid {(said or 'utf-8')[:40]}; undecodable bytes are shown as \ufffd.",)
+
+
+def redacted_text(answer: Answer, redact: Callable[[str], str]) -> Answer:
+    """Return the response without the secrets that only its decoded text shows; it is in UTF-8 if it had any."""
+    if answer.charset is None and b"\0" not in answer.body and _is_utf8(answer.body):
+        return answer
+    whole = _utf8(answer)[0].decode("utf-8", "replace")
+    if (redacted := redact(whole)) == whole:
+        return answer
+    headers = answer.headers.copy()
+    headers["content-type"] = f"{answer.media_type}; charset=utf-8"
+    return replace(answer, headers=headers, body=redacted.encode("utf-8", "replace"))
 
 
 def _known(charset: str) -> str:

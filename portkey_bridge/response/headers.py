@@ -19,8 +19,8 @@ USES = {
     REQUEST_ID: re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE),
     RATE_LIMIT: re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE),
     GOING_ON: re.compile(
-        r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|x-(.*-)?(total|page|next|cursor)(-.*)?|"
-        r"(.*-)?continuation(-.*)?",
+        r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|"
+        r"(.*-)?(total|pages?|paging|pagination|next|prev|previous|cursor|continuation)(-.*)?",
         re.IGNORECASE,
     ),
 }

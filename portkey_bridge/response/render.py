@@ -74,6 +74,7 @@ class Renderer:
         rendered = self._body(answer)
         line = _status_line(operation, answer)
         notes = [*rendered.notes, answer.problem, *hints, *_going_on(operation, answer), *_file_name(rendered, answer)]
+        notes += [f"Parameters of the header {name.title()} cannot be read." for name in answer.unreadable]
         said = "\n".join(filter(None, [f"{line}." if rendered.content and 202 <= answer.status < 300 else "", *notes]))
         return ToolResult(
             content=[*_titled(line, rendered.content, answer), *([text(said)] * bool(said))],
@@ -115,7 +116,7 @@ class Renderer:
 
     def unknown(self, answer: Answer) -> Rendered:
         """Render a body whose type is not declared, or says little: as text if it is any."""
-        return self.undeclared_text(answer) if _is_text(answer.body) else self.binary(answer)
+        return self.undeclared_text(answer) if _is_text(answer) else self.binary(answer)
 
     def image(self, answer: Answer) -> Rendered:
         """Render a picture."""
@@ -136,7 +137,7 @@ class Renderer:
         return Rendered([EmbeddedResource(type="resource", resource=blob)])
 
     def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
-        if STRUCTURED_TEXT.match(answer.body) and _is_text(answer.body):  # clients choke on a picture that is none
+        if _is_text(answer):  # clients fail on an image that is not one
             rendered = self.text(answer)
             return replace(rendered, notes=(f"The body is text, declared as {answer.media_type}.", *rendered.notes))
         if _base64_length(answer.body) > self.limit * MEDIA_FACTOR:
@@ -190,8 +191,7 @@ RENDERERS: tuple[tuple[str, Callable[[Renderer, Answer], Rendered]], ...] = (
         r"(x-)?(nd)?json.*)",
         Renderer.undeclared_text,
     ),
-    (r"[^/]*|(multipart|message)/.*|(application|binary)/(octet-stream|vnd\..*|x-.*|.*download)", Renderer.unknown),
-    (r".*", Renderer.binary),
+    (r".*", Renderer.unknown),
 )
 
 

@@ -20,7 +20,7 @@ from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import credentials, needs_credential
 from portkey_bridge.credentials.variables import example_configuration, variable, variables
 from portkey_bridge.errors import CallError, CredentialsError, TransportError
-from portkey_bridge.http.failures import TooLarge, explain
+from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
@@ -28,11 +28,13 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.events import READERS, is_event_stream, server_sent_events
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream
+from portkey_bridge.settings import Timeouts
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 
@@ -133,7 +135,7 @@ class Bridge:
             async with self.transport.exchange(request) as response:
                 return await self._read(response, report)
         except FAILURES as error:
-            problem = explain(error, _host(error, request), self.transport.timeouts)
+            problem = _explained(error, request, self.transport.timeouts)
             doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
@@ -166,9 +168,12 @@ class Bridge:
 
     def _redacted(self, answer: Answer) -> Answer:
         headers = httpx.Headers(
-            [(name.encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
+            [(self.redact(name).encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
         )
-        return replace(answer, headers=headers, body=self.redact.body(answer.body), problem=self.redact(answer.problem))
+        answer = replace(
+            answer, phrase=self.redact(answer.phrase), headers=headers, problem=self.redact(answer.problem)
+        )
+        return redacted_text(replace(answer, body=self.redact.body(answer.body)), self.redact)
 
     def _hints(self, tool: Tool, answer: Answer) -> list[str]:
         """Return hints from the document: what the status means there, and which credentials the operation takes."""
@@ -207,12 +212,16 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-def _host(error: BaseException, request: httpx.Request) -> str:
-    """Return the host that failed; after a redirect, it may differ from the request's host."""
+def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts) -> str:
+    """Explain why there is no response; another host than the request's is one that the API redirected to."""
     try:
-        return error.request.url.host if isinstance(error, httpx.RequestError) else request.url.host
+        failed = error.request.url if isinstance(error, httpx.RequestError) else request.url
     except RuntimeError:  # the error has no request
-        return request.url.host
+        failed = request.url
+    if (failed.host, failed.port) == (request.url.host, request.url.port):
+        return explain(error, failed.host, timeouts)
+    place = failed.netloc.decode("ascii")
+    return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"
 
 
 def _missing_credentials(tool: Tool) -> CredentialsError:

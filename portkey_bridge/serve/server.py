@@ -159,7 +159,7 @@ def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Sh
     secrets = collect_secrets(names, settings, api.uri)
     refuse_lured_credentials(settings, secrets)
     warn(_unusable(api, settings, names))
-    redact = Redactor(secrets)
+    redact = Redactor(secrets, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
     return Bridge(
         transport=Transport(
             timeouts=settings.timeouts,

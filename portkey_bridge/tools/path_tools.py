@@ -11,6 +11,7 @@ from portkey_bridge.openapi.model import Api, Parameter, PathItem
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
+from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import slug, unique_names
 
 
@@ -45,7 +46,7 @@ def _tools(api: Api, base_url: str | None, views: Views, budget: float) -> Itera
                 f"servers {item.path}",
                 f"Servers of {item.path}",
                 f"Shows which servers {item.path} declares and which one a call uses. Sends nothing.",
-                _json({"path": item.path, "servers": _servers(item), "used": base_url or _used(item, api)}),
+                _json({"path": item.path, "servers": _servers(item), "used": _used(item, api, base_url)}),
             )
         if item.parameters:
             parameters = [_parameter(parameter, views, budget) for parameter in item.parameters]
@@ -59,13 +60,14 @@ def _tools(api: Api, base_url: str | None, views: Views, budget: float) -> Itera
 
 def _servers(item: PathItem) -> list[dict[str, Any]]:
     return [
-        {"url": server.url, **({"variables": dict(server.variables)} if server.variables else {})}
+        {"url": shown_url(server.url), **({"variables": dict(server.variables)} if server.variables else {})}
         for server in item.servers
     ]
 
 
-def _used(item: PathItem, api: Api) -> str | None:
-    return server_url(item.servers, api.uri)
+def _used(item: PathItem, api: Api, configured: str | None) -> str | None:
+    used = configured or server_url(item.servers, api.uri)
+    return used and shown_url(used)
 
 
 def _parameter(parameter: Parameter, views: Views, budget: float) -> dict[str, Any]:
