@@ -242,6 +242,7 @@ def test_a_crash_of_the_validator_is_survived(run: Run, tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_document_of_aliases_comes_to_an_end(run: Run, tmp_path: Path) -> None:
     """Aliases that stand for very much text cost the text that was written, in the validator as well."""
     lines = ["openapi: 3.1.0", "info: {title: T, version: '1'}", "paths: {}", f"x-a: &a {'long ' * 100_000}"]

@@ -279,6 +279,7 @@ CONFIGURATIONS = st.dictionaries(st.text(max_size=3), VALUES, max_size=3) | st.f
 )
 
 
+@pytest.mark.slow
 @given(data=st.data(), value=CONFIGURATIONS)
 @settings(max_examples=300, deadline=None)
 def test_json_with_comments_anywhere(data: st.DataObject, value: dict[str, Any]) -> None:
@@ -302,6 +303,7 @@ def test_a_comment_behind_the_last_entry_may_be_followed_by_the_end_of_its_objec
     assert added == {"mcpServers": {"a": None, "portkey": ENTRY}}
 
 
+@pytest.mark.slow
 @given(value=CONFIGURATIONS, indent=st.integers(2, 6), flow=st.sampled_from([None, False, True]))
 @settings(max_examples=150, deadline=None)
 def test_yaml_in_every_style(value: dict[str, Any], indent: int, flow: bool | None) -> None:

@@ -164,6 +164,7 @@ def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> None:
     """Without stubs and bodies there is no part about them; a call that is refused is found all the same."""
     ended = run("demo", "--spec", written(READ_ONLY))
@@ -172,6 +173,7 @@ def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> Non
     assert "/surprise: there is no such argument" in ended.stdout
 
 
+@pytest.mark.slow
 def test_keeps_to_the_tools_that_are_named(
     tmp_path: Path, written: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +223,7 @@ def test_the_server_gets_no_real_credential(tmp_path: Path, written: Any) -> Non
     assert not {*real.values()} & {*server.env.values()}
 
 
+@pytest.mark.slow
 def test_colours_headings_on_a_terminal(tmp_path: Path, written: Any) -> None:
     """A terminal gets headings in colour, lines that fit it, and no control characters of the document."""
     words = ["demo", "--spec", written({**READ_ONLY, "info": {"title": "Clear \x1b[2J", "version": "1"}})]
@@ -235,6 +238,7 @@ def test_colours_headings_on_a_terminal(tmp_path: Path, written: Any) -> None:
     assert max(map(len, bare.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_exits_quietly_if_its_output_is_closed(tmp_path: Path, written: Any) -> None:
     """If its output is closed, as by `head`, the demo exits with 141 and no message, as every command does."""
     reader, writer = os.pipe()

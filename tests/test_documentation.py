@@ -90,7 +90,18 @@ def environment(place: Path, **more: str) -> dict[str, str]:
     return {**BARE, "HOME": str(place), "PATH": f"{place / 'bin'}:/usr/bin:/bin", **more}
 
 
-@pytest.mark.parametrize("line", [pytest.param(line, id=f"{page} {line}") for line, page in LINES.items() if line])
+#: The tests of the demo run it as well.
+SLOW = "portkey-bridge demo"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(line, id=f"{page} {line}", marks=pytest.mark.slow if line == SLOW else [])
+        for line, page in LINES.items()
+        if line
+    ],
+)
 def test_every_command_of_the_pages_runs(line: str, place: Path, gateway: str, recorder: Recorder) -> None:
     """A line of a page is a command that a shell understands and that does what it should."""
     recorder.answers["/petstore.yaml"] = (200, {"content-type": "application/yaml"}, PETSTORE.encode())

@@ -166,6 +166,7 @@ def test_arguments_of_our_own_documents_are_accepted(file: Path) -> None:
     check(api, build_tools(api))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOCUMENTS | PACKAGED)
 def test_arguments_of_public_documents_are_accepted(name: str) -> None:
     """For tools of public documents, too."""

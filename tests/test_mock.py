@@ -129,6 +129,7 @@ def value_for(schema: Any) -> Any:
     return schema["enum"][0] if "enum" in schema else values[schema.get("format", schema["type"]).lower()]
 
 
+@pytest.mark.slow
 def test_accepts_what_the_bridge_sends(api: Api, mock: httpx.Client) -> None:
     """What the bridge writes for valid arguments is a valid request to an independent reader, in every operation."""
     shapes = Shapes(api.root)

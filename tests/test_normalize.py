@@ -187,6 +187,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     version=st.sampled_from(["3.0.3", "3.1.0"]),
@@ -328,6 +329,7 @@ def test_hostile_document_is_refused(text: str, problem: str) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_many_references_to_many_places() -> None:
     """A hundred thousand references are followed; each schema is visited once."""
     schemas = {

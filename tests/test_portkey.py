@@ -367,6 +367,7 @@ async def test_an_unknown_tool_to_expand_is_explained(client: Session) -> None:
 # The document
 
 
+@pytest.mark.slow
 def test_the_document_is_valid(document: Json) -> None:
     """`specs/portkey.yaml` is an OpenAPI document without an error."""
     validate(document)

@@ -32,7 +32,16 @@ STUBS = 150
 #: How often arguments are made up for a tool, and of how many tools of a document.
 SEEDS, TRIED = 2, 150
 
-each_document = pytest.mark.parametrize("name", DOCUMENTS | PACKAGED)
+#: Operations of a document from which on its tests are slow.
+MANY = 60
+
+each_document = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if count > MANY else [])
+        for name, count in (DOCUMENTS | PACKAGED).items()
+    ],
+)
 
 
 @cache

@@ -500,6 +500,7 @@ ANY_JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200)
 @given(values=st.fixed_dictionaries(dict.fromkeys(("path", "query", "header", "cookie", "body"), ANY_JSON)))
 def test_no_value_reaches_another_place(values: dict[str, Any]) -> None:

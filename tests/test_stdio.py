@@ -105,6 +105,7 @@ async def test_nobody_there_to_read_is_an_error(pipe: tuple[int, int]) -> None:
     os.close(pipe[1])
 
 
+@pytest.mark.slow
 def test_files_are_served_like_pipes(tmp_path: Path) -> None:
     """Where stdin and stdout are files, the answers are the same."""
     asked, answered = tmp_path / "in", tmp_path / "out"

@@ -193,7 +193,13 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
-@pytest.mark.parametrize("session", [OPENING, enveloped(MODERN_PROTOCOL_VERSIONS[-1])], ids=["handshake", "envelope"])
+@pytest.mark.parametrize(
+    "session",
+    [
+        pytest.param(OPENING, id="handshake"),
+        pytest.param(enveloped(MODERN_PROTOCOL_VERSIONS[-1]), id="envelope", marks=pytest.mark.slow),
+    ],
+)
 def test_the_cache_says_it_for_every_choice(talk: Talk, session: Lines, options: list[str]) -> None:
     """Each command line has its own answers, and a start says the same to the person whoever answers the client."""
     first = talk.say(session, *options)
@@ -226,7 +232,7 @@ def test_the_cache_answers_under_any_descriptor(talk: Talk) -> None:
     assert without_a_server(talk, OPENING, before=MANY_DESCRIPTORS) == first
 
 
-@pytest.mark.parametrize("pieces", [0, 1, 7])
+@pytest.mark.parametrize("pieces", [0, *(pytest.param(pieces, marks=pytest.mark.slow) for pieces in (1, 7))])
 def test_lines_may_come_at_any_time(talk: Talk, pieces: int) -> None:
     """Sent at once, or byte by byte, all is answered once, as by the server alone."""
     messages = [*OPENING, CALL, request("ping", 10), request("tools/list", 11)]
@@ -273,8 +279,8 @@ DOUBTFUL = {
     "long line": [initialize(name="x" * 2_000_000), INITIALIZED, request("tools/list")],
 }
 
-#: One of each kind: what is no JSON, no message, out of turn, or not to be told from another.
-USUAL = ("no JSON", "twice the same key", "no object", "list first", "two of one id")
+#: One of each kind: what is out of turn, or not to be told from another.
+USUAL = ("list first", "two of one id")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +361,10 @@ def _damage(talk: Talk) -> None:
         entry.write_bytes(entry.read_bytes()[:-1])
 
 
-CHANGES = [_edit, _other_file, _link, _dotenv, _variable, _home, _unusable_credential, _search_path, _package, _damage]
+CHANGES = [
+    *(_edit, _other_file, _link, _dotenv, _variable, _home, _unusable_credential, _damage),
+    *(pytest.param(change, marks=pytest.mark.slow) for change in (_search_path, _package)),
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -446,6 +455,7 @@ def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:
     assert not any(b'\\"content\\":' in entry.read_bytes() for entry in talk.entries())
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), _compound), st.binary())
 def test_every_line_is_a_request_or_left_to_the_server(value: Any, rest: bytes) -> None:
