@@ -225,3 +225,10 @@ def test_many_operations_are_refused_or_served(tmp_path: Path) -> None:
     done = limited("tools", "--spec", "many.json", cwd=tmp_path)
     assert done.returncode == 2
     assert "operations" in done.stderr
+
+
+def test_gzip_of_many_members_is_linear(tmp_path: Path) -> None:
+    """A document in 200,000 members of gzip, most of them empty, is read within the bounds."""
+    text = json.dumps(operation()).encode()
+    (tmp_path / "many.json.gz").write_bytes(gzip.compress(text) + gzip.compress(b"") * 200_000)
+    assert "op" in limited("tools", "--spec", "many.json.gz", cwd=tmp_path).stdout
