@@ -16,6 +16,7 @@ LAYERS = (
         "errors",
         "text",
         "switches",
+        "media_types",
         "settings",
         "http",
         "document",
@@ -30,7 +31,7 @@ LAYERS = (
 NEVER = {
     "http": {"document", "openapi"},
     "response": {"schema", "request"},
-    "clients": {*LAYERS} - {"errors", "text", "switches", "settings", "document", "clients"},
+    "clients": {*LAYERS} - {"errors", "text", "switches", "media_types", "settings", "document", "clients"},
 }
 LIBRARIES = {
     "fastmcp": ("serve/", "cli/", "response/"),

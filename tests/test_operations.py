@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from portkey_bridge.openapi.model import Api, Server
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.request.servers import server_url
+from tests.support import api_of, operation
 
 PET = "/pets/{id}"
 
@@ -187,6 +189,9 @@ SERVERS = [
     pytest.param([{"url": None}, {"url": "https://a.example"}], ["https://a.example"], "has no URL", id="no URL"),
     pytest.param([{"url": ""}], ["/"], "is empty", id="an empty URL"),
     pytest.param([{"url": "a.example:8/v1"}], ["https://a.example:8/v1"], "https is assumed", id="no scheme"),
+    pytest.param([{"url": "localhost:8/v1"}], ["http://localhost:8/v1"], "http is assumed", id="localhost"),
+    pytest.param([{"url": "192.168.1.5:3000/a"}], ["http://192.168.1.5:3000/a"], "http is assumed", id="private"),
+    pytest.param([{"url": "8.8.8.8/a"}], ["https://8.8.8.8/a"], "https is assumed", id="public address"),
     pytest.param([{"url": "v1.0/a"}], ["v1.0/a"], None, id="relative"),
     pytest.param([], ["/"], None, id="none: the specification's default"),
 ]
@@ -265,3 +270,22 @@ def test_security_schemes_as_they_are_written(declared: dict[str, str], expected
 def test_missing_info_has_a_default_title() -> None:
     """A document without `info` is served under a name that says nothing."""
     assert read({}, info=None).title == "API"
+
+
+@pytest.mark.parametrize(
+    ("name", "intended"), [("json", "application/json"), ("", "application/json"), ("xml", "application/xml")]
+)
+def test_a_name_that_is_not_a_media_type_is_read_as_the_one_it_means(name: str, intended: str) -> None:
+    """`json` and an empty name are sent as media types, with a warning."""
+    api = api_of(operation(requestBody={"content": {name: {"schema": {"type": "object"}}}}))
+    (read,) = api.operations
+    assert read.request_body is not None
+    assert [media_type.name for media_type in read.request_body.content] == [intended]
+    assert f"{intended} is assumed" in api.repairs[0]
+
+
+def test_an_enum_has_each_value_once() -> None:
+    """Clients refuse a tool whose `enum` repeats a value; 1 and true are not the same."""
+    values = ["b", "a", "b", 1, True, 1, None, {"x": 1}, {"x": 1}]
+    api = api_of(operation(parameters=[{"name": "q", "in": "query", "schema": {"enum": values}}]))
+    assert json.dumps(api.operations[0].parameters[0].schema["enum"]) == '["b", "a", 1, true, null, {"x": 1}]'

@@ -658,3 +658,18 @@ async def test_a_url_of_any_length_is_a_clear_refusal(recorder: Recorder) -> Non
     """A query beyond what a client or server takes is refused with its length, also where it is only shown."""
     root = operation("get", parameters=[{"name": "q", "in": "query", "schema": {"type": "string"}}])
     assert "characters, more than a server takes" in await refused(recorder, root, {"q": "x" * 70_000})
+
+
+@pytest.mark.parametrize(
+    ("schema", "accepted"),
+    [({"type": "object"}, True), ({"type": "object", "minProperties": 1}, False), ({"type": "array"}, False)],
+)
+async def test_a_required_body_that_may_be_empty_is_an_empty_object(
+    recorder: Recorder, schema: dict[str, Any], accepted: bool
+) -> None:
+    """A call without arguments sends `{}` where nothing but an object without properties can be meant."""
+    root = body("application/json", schema)
+    if accepted:
+        assert (await sent(recorder, root, {})).body == b"{}"
+    else:
+        assert "/body: is required but missing" in await refused(recorder, root, {})

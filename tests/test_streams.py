@@ -11,8 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.response.events import Event, event, is_event_stream, json_lines, json_sequence, server_sent_events
+from portkey_bridge.response.events import (
+    Event,
+    event,
+    is_event_stream,
+    json_lines,
+    json_sequence,
+    reader_of,
+    server_sent_events,
+)
 from portkey_bridge.response.streams import Stream, added_text
+from portkey_bridge.tools.catalog import build_tools
+from tests.support import api_of, operation, request_of
 
 Reader = Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]
 
@@ -431,3 +441,15 @@ async def test_an_interrupted_response_keeps_what_came() -> None:
     ]
     assert json.loads(stream.merged()) == {"id": "r", "status": "in_progress", "output": output}
     assert stream.complaint
+
+
+@pytest.mark.parametrize("media_type", ["application/jsonlines", "application/json-lines", "application/stream+json"])
+def test_json_lines_have_many_names(media_type: str) -> None:
+    """Whatever its lines are called, a stream is read by lines, and a body is written in lines."""
+    assert reader_of(media_type) is json_lines
+    root = operation(requestBody={"required": True, "content": {media_type: {"schema": {"type": "array"}}}})
+    (tool,) = build_tools(api_of(root))
+    assert request_of(tool, {"body": [1, "a"]}).to_httpx().content == b'1\n"a"\n'
+    root["paths"]["/x"]["post"]["requestBody"]["content"][media_type]["schema"] = {"type": "string"}
+    (tool,) = build_tools(api_of(root))
+    assert request_of(tool, {"body": '{"a":1}\n{"a":2}\n'}).to_httpx().content == b'{"a":1}\n{"a":2}\n'

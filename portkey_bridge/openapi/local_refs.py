@@ -53,6 +53,10 @@ ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
 
+#: Keywords of definitions, and maps whose names could be taken for keywords.
+DEFINITIONS = ("$defs", "definitions")
+MAPS_OF_SCHEMAS = [(name,) for name in ("schemas", "properties", "patternProperties", "dependentSchemas", *DEFINITIONS)]
+
 #: Security requirements that are URIs instead of names of schemes.
 URI = re.compile(r"[#/]")
 
@@ -89,6 +93,21 @@ def _readings(reference: str) -> Iterator[str]:
 def _is_schema(value: Any) -> bool:
     """Check whether a value says what only schemas say, and nothing that objects say which have one."""
     return isinstance(value, dict) and OF_OTHERS.isdisjoint(value) and not OF_SCHEMAS.isdisjoint(value)
+
+
+def _is_document(value: Any) -> bool:
+    return isinstance(value, dict) and ("openapi" in value or "swagger" in value) and "paths" in value
+
+
+def _schemas_around(place: DocumentNode) -> Iterator[DocumentNode]:
+    """Yield the schemas that contain a schema, the outermost first."""
+    base = place.base
+    node = DocumentNode(base.root, base.path, base)
+    for token in place.path[len(base.path) :]:
+        if _is_schema(node.value) and node.path[-1:] not in MAPS_OF_SCHEMAS:
+            yield node
+        child = node.value[int(token)] if isinstance(node.value, list) else node.value[token]
+        node = node.below((token,), child)
 
 
 class _Walk:
@@ -189,16 +208,41 @@ class _Walk:
 
     def target(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode | None:
         try:
-            return self.resources.resolve(reference, place.base)
+            found = self.resources.resolve(reference, place.base)
+            if kind == "schema" and _is_document(found.value):
+                raise DanglingReference(reference, "it names the whole document")
+            return found
         except DanglingReference as error:
-            if (meant := self.meant(place, reference)) is not None:
-                return meant
+            intended = self.enclosed(place, reference) if kind == "schema" else None
+            if (intended := intended or self.meant(place, reference)) is not None:
+                return intended
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
                 problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
+
+    def enclosed(self, place: DocumentNode, reference: str) -> DocumentNode | None:
+        """Return what a reference names in a schema around it, as generators embed whole JSON Schemas.
+
+        Definitions are those of the innermost schema that has them; all else is relative to the outermost. Of several
+        `#` the last one begins the pointer.
+        """
+        before, _, fragment = reference.rpartition("#")
+        keyword = fragment.partition("/")[2].partition("/")[0]
+        around = [node for node in _schemas_around(place) if keyword not in DEFINITIONS or keyword in node.value]
+        starts = around[::-1] if keyword in DEFINITIONS else around[:1]
+        if before:
+            named = self.led_to(place, before)
+            starts = [named] if named else []
+        for start in starts:
+            with suppress(DanglingReference):
+                found = self.resources.descend(start, fragment, reference)
+                if found.value is not place.value and not _is_document(found.value):
+                    self.repairs.add("a $ref is relative to the schema around it", f"#{place.pointer}")
+                    return found
+        return None
 
     def end(self, place: DocumentNode) -> DocumentNode:
         """Return where a reference to a place ends: where that is a mere reference, at what it leads to.

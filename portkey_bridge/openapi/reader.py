@@ -61,8 +61,12 @@ CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-#: A bare host, which is formally a relative URL.
-BARE_HOST = re.compile(r"([\w-]+\.)+[A-Za-z]{2,}(:\d+)?(/|$)")
+#: A bare host, which is formally a relative URL; and hosts that are reached without TLS: loopback and private ones.
+BARE_HOST = re.compile(r"(([\w-]+\.)+[A-Za-z]{2,}|(\d{1,3}\.){3}\d{1,3}|localhost(?=:\d))(:\d+)?(/|$)")
+LOCAL_HOST = re.compile(r"localhost\b|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
+
+#: Names that are not media types, and those that they can only mean.
+MEDIA_TYPES = {"": "application/json", "json": "application/json", "xml": "application/xml", "text": "text/plain"}
 
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
@@ -272,7 +276,7 @@ class _Reader:
             raise DocumentError("a parameter", problem, "Correct its name and in.")
         if location == "header" and not TOKEN.fullmatch(name):
             raise DocumentError("a parameter", f"has the name {summarize(name)}, which no header has", "Correct it.")
-        content = next(self.media_types(value), None)
+        content = next(self.media_types(value, where), None)
         if content is None and "schema" not in value:
             self.repairs.add(f"the parameter {summarize(name)} has no schema; any value is accepted", where)
         style = text(value.get("style")) or DEFAULT_STYLES[location]
@@ -296,16 +300,22 @@ class _Reader:
         body = self.found(value, "the request body", "any JSON is accepted", where)
         if body is None:
             return RequestBody(False, "", (MediaType("application/json", {}, {}),))
-        content = tuple(self.media_types(body))
+        content = tuple(self.media_types(body, where))
         if not content:
             self.repairs.add("the request body has no content, and is left out", where)
             return None
         return RequestBody(is_true(body.get("required")), text(body.get("description")).strip(), content)
 
-    def media_types(self, owner: dict[str, Any]) -> Iterator[MediaType]:
+    def media_types(self, owner: dict[str, Any], where: str) -> Iterator[MediaType]:
         for name, value in mapping(owner.get("content")).items():
             media_type = self.follow({} if value is None else value, "the media type")
-            yield media_type_of(name.strip(), _schema(media_type), media_type)
+            yield media_type_of(self.media_type_name(name.strip(), where), _schema(media_type), media_type)
+
+    def media_type_name(self, name: str, where: str) -> str:
+        intended = MEDIA_TYPES.get(name.lower(), name)
+        if intended != name:
+            self.repairs.add(f"{summarize(name) or 'an empty text'} is not a media type; {intended} is assumed", where)
+        return intended
 
     def responses(self, value: Any) -> dict[str, Any]:
         """Return the responses without references. One that is broken costs nothing: calls do without it."""
@@ -369,8 +379,9 @@ class _Reader:
             self.repairs.add("a server has no URL", where)
             return None
         if BARE_HOST.match(url):
-            self.repairs.add("the URL of a server has no scheme; https is assumed", where)
-            url = f"https://{url}"
+            scheme = "http" if LOCAL_HOST.match(url) else "https"
+            self.repairs.add(f"the URL of a server has no scheme; {scheme} is assumed", where)
+            url = f"{scheme}://{url}"
         declared = mapping(value.get("variables"))
         named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
         values = {name: self.server_value(name, mapping(declared.get(name))) for name in named}

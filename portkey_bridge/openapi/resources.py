@@ -105,6 +105,10 @@ class Resources:
             raise DanglingReference(reference, "no $anchor has this name")
         return named
 
+    def descend(self, start: DocumentNode, fragment: str, reference: str) -> DocumentNode:
+        """Return the place that a pointer names, relative to `start`. Raises DanglingReference for `reference`."""
+        return self._descend(start, fragment, reference, 0)
+
     def dynamic(self, reference: str) -> list[DocumentNode]:
         """Return the places that a `$dynamicRef` can lead to, in the order of the document.
 

@@ -6,6 +6,7 @@ keyword can't mean is left out, so that the schema accepts more and never less t
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable
@@ -307,6 +308,8 @@ FORMS: dict[str, Callable[[Any], Any]] = {
 def _values(schema: Schema, say: Say) -> None:
     """Read the values of `enum` in the schema's type where none of them has it: `enum: [1, 2]` of a string."""
     kind, values = schema.get("type"), schema.get("enum")
+    if isinstance(values, list):
+        values = schema["enum"] = _unique(values)
     if kind == "array" and isinstance(values, list) and not any(isinstance(value, list) for value in values):
         _values_of_items(schema, say)
         return
@@ -321,6 +324,14 @@ def _values(schema: Schema, say: Say) -> None:
     schema["enum"] = meant
     if any(value is not None for value in meant):
         say(f"enum has no {kind} in it; its values are interpreted as such")
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    """Return each value once: clients refuse an `enum` that repeats one."""
+    known: dict[str, Any] = {}
+    for value in values:
+        known.setdefault(json.dumps(value, sort_keys=True), value)
+    return list(known.values())
 
 
 def _values_of_items(schema: Schema, say: Say) -> None:

@@ -6,11 +6,11 @@ Multipart bodies and binary media types take the bytes themselves. Everywhere el
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from portkey_bridge import media_types
 from portkey_bridge.errors import Unwritable
 from portkey_bridge.openapi.model import Schema
 from portkey_bridge.request.uploads import FORMS, FileRefused, Files, Upload
@@ -23,8 +23,6 @@ BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder 
 
 #: Keywords without which no string represents bytes.
 OF_BYTES = frozenset({"format", "contentEncoding", "contentMediaType"})
-
-MULTIPART = re.compile(r"multipart/", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     if any("items" in branch for branch in branches):
         branches += shapes.alternatives(shapes.of_items(schema))
     strings = [branch for branch in branches if not OF_BYTES.isdisjoint(branch) and _is_string(branch)]
-    if MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
+    if media_types.MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
         return FORMS
     return BASE64_FORMS if any(map(_alphabet, strings)) or any(map(_is_binary_text, strings)) else None
 

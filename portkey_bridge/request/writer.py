@@ -17,14 +17,14 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
 
-from portkey_bridge import __version__
+from portkey_bridge import __version__, media_types
 from portkey_bridge.credentials.schemes import COOKIES, Credential, stands_in
 from portkey_bridge.errors import ArgumentsError, CallError, Unwritable, Violation
 from portkey_bridge.openapi.model import VARIABLE, Operation, Parameter, Place, place
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
-from portkey_bridge.request.bodies import FORM, JSON_TYPE, Body, content_text, encode_body
+from portkey_bridge.request.bodies import Body, content_text, encode_body
 from portkey_bridge.request.styles import (
     PAIR_STYLES,
     PATH_STYLES,
@@ -207,7 +207,7 @@ class _Writer:
             query = "&".join(f"{escape(name)}={text}" for name, text in form(parameter.name, value, True, escape))
         else:
             text = content_text(value, parameter.content, self.sources)
-            query = text if FORM.match(parameter.content.name) else escape(text)
+            query = text if media_types.FORM.match(parameter.content.name) else escape(text)
         for name, _ in parse_qsl(query, keep_blank_values=True):
             self.keep_out("query", parameter, name)
         return query
@@ -259,7 +259,7 @@ class _Writer:
     def header_text(self, parameter: Parameter, value: Any) -> str | None:
         if value is None or parameter.content is None:
             return header(value, parameter.style, parameter.explode)
-        if JSON_TYPE.match(parameter.content.name):
+        if media_types.JSON.match(parameter.content.name):
             return json_text(value, ascii_only=True)  # a header has no charset
         return content_text(value, parameter.content, self.sources)
 
