@@ -204,7 +204,7 @@ def _entry(found: FoundEntry, name: str, path: str) -> Finding:
     command = str(entry.get(client.key("command")))
     again = f"portkey-bridge add {client.name} --name {name}, with its options and variables"
     if not shutil.which(command, path=path):
-        return Finding(WARNING, f"{told}, but its command does not exist: {command}", f"Write the entry again: {again}.")
+        return Finding(WARNING, f"{told}, but there is no command {command}", f"Write the entry again: {again}.")
     if client.desktop and not Path(command).is_absolute():
         return Finding(
             WARNING,
