@@ -1,7 +1,8 @@
 """Options, environment and `.env` become one frozen value.
 
-An option wins over its variable, the real environment over a file. A row of Settings is the only place where an option
-is declared, with its default, its reader and its help: the command line, its help and `.env.example` follow from it.
+An option overrides its variable, and the real environment overrides a file. A row of Settings is the only place where
+an option is declared, with its default, its reader and its help: the command line, its help and `.env.example` follow
+from it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from portkey_bridge.text import shown_url
 
 T = TypeVar("T")
 
-#: The characters of a result from which on it is shown as a view.
+#: Longest result in characters; longer ones are shown as a view.
 RESULT_LIMIT = 40_000
 
 #: Prefix of the variables that set the server variables of a document.
@@ -44,7 +45,7 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many results are kept, of how many bytes together, for how many seconds since they were last read."""
+    """Limits of the kept results: their number, their total bytes, and the seconds since they were last read."""
 
     count: int = 32
     bytes: int = 128_000_000
@@ -59,7 +60,7 @@ class Option:
     """One option of the command line and its variable. Both are named after its field in Settings.
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
-    `decides_origin` marks what decides where credentials go.
+    `decides_origin` marks an option that decides where credentials go.
     """
 
     field: str
@@ -71,7 +72,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The option of the command line; a switch that is on by default is turned off by its option."""
+        """The command-line option; it turns off a switch that is on by default."""
         return f"--{'no-' if self.default is True else ''}{self.field.replace('_', '-')}"
 
     @property
@@ -81,7 +82,7 @@ class Option:
 
     @property
     def help(self) -> str:
-        """What `--help` shows, with the default where the text has a place for it."""
+        """The text of `--help`, with the default filled in."""
         return self.text.replace("{default}", str(self.default))
 
 
@@ -179,9 +180,9 @@ def _base_url(value: str, _: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for: one row for each option, then what the environment and `.env` add.
+    """What the user asked for: one row for each option, then values from the environment and `.env`.
 
-    `server_variables` are those of the document's servers, under the names that the environment has for them.
+    `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory.
     """
@@ -197,7 +198,7 @@ class Settings:
         (),
         _names,
         "HOST,…",
-        "further hosts whose documents it may refer to",
+        "also allow references to documents on these hosts",
         decides_origin=True,
     )
     base_url: str | None = _option(
@@ -254,8 +255,7 @@ class Settings:
         Bounds(),
         _bounds,
         "N,MB,MIN",
-        "how many large results are kept to be read on, how many megabytes of them, which is also the most of one "
-        "answer, and how many minutes (default {default})",
+        "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
     )
     timeouts: Timeouts = _option(  # noqa: RUF009  # declares a field
         Timeouts(),
@@ -293,7 +293,7 @@ OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(S
 
 
 def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file: str | None = None) -> Settings:
-    """Combine the command line's `flags` (by field), the environment, and `.env` or the file that was named.
+    """Combine the command line's `flags` (by field), the environment, and `.env` or the named file.
 
     Raises SettingsError for a value that cannot be used.
     """
@@ -321,7 +321,7 @@ def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file
 
 
 def as_variable(name: str) -> str:
-    """Return a name of a document in upper snake case, as variables are written: `apiVersion` is API_VERSION."""
+    """Return a name from the document in upper snake case: `apiVersion` becomes API_VERSION."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()
 
@@ -335,8 +335,7 @@ def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> No
     if settings.origin_from_dotenv and real:
         decides = " and ".join(settings.origin_from_dotenv)
         raise SettingsError(
-            f"{decides} in {Path(DOTENV).resolve()} would decide where {' and '.join(real)} is sent, "
-            "which comes from the environment. "
+            f"{decides} in {Path(DOTENV).resolve()} would redirect credentials of the environment: {', '.join(real)}. "
             f"If you want that, start with --env-file {DOTENV}; if not, remove {decides} from that file."
         )
 

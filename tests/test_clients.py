@@ -19,9 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portkey_bridge.cli.main import main
-from portkey_bridge.clients import edit_jsonc as jsonc
-from portkey_bridge.clients import edit_toml as toml_spans
-from portkey_bridge.clients import edit_yaml as yaml_spans
+from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
 from portkey_bridge.clients.files import read_client_file, rewrite
 from portkey_bridge.clients.registry import CLIENTS, JSON, TOML, YAML, Client, System, client_for, locate
 from portkey_bridge.errors import ClientFileError, SettingsError
@@ -285,13 +283,13 @@ CONFIGURATIONS = st.dictionaries(st.text(max_size=3), VALUES, max_size=3) | st.f
 def test_json_with_comments_anywhere(data: st.DataObject, value: dict[str, Any]) -> None:
     """However a file is written: it reads as written, an entry adds characters only, and goes without a trace."""
     text = data.draw(written(value))
-    assert jsonc.read(text) == value
-    added = jsonc.put(text, "mcpServers", "portkey", ENTRY)
+    assert edit_jsonc.read(text) == value
+    added = edit_jsonc.put(text, "mcpServers", "portkey", ENTRY)
     others = value.get("mcpServers", {})
-    assert jsonc.read(added) == {**value, "mcpServers": {**others, "portkey": ENTRY}}
+    assert edit_jsonc.read(added) == {**value, "mcpServers": {**others, "portkey": ENTRY}}
     assert is_within("".join(text.split()), added)
-    removed = jsonc.drop(added, "mcpServers", "portkey")
-    assert jsonc.read(removed) == {**value, "mcpServers": others}
+    removed = edit_jsonc.drop(added, "mcpServers", "portkey")
+    assert edit_jsonc.read(removed) == {**value, "mcpServers": others}
     assert is_within("".join(removed.split()), text) or "mcpServers" not in value
     assert text.count("// c") == removed.count("// c")
 
@@ -299,7 +297,7 @@ def test_json_with_comments_anywhere(data: st.DataObject, value: dict[str, Any])
 def test_a_comment_behind_the_last_entry_may_be_followed_by_the_end_of_its_object() -> None:
     """The entry goes into the servers' object, although a comment behind its closing brace ends the line."""
     text = '{"mcpServers": {\n  "a": null /* one */ } /* two */\n}'
-    added = jsonc.read(jsonc.put(text, "mcpServers", "portkey", ENTRY))
+    added = edit_jsonc.read(edit_jsonc.put(text, "mcpServers", "portkey", ENTRY))
     assert added == {"mcpServers": {"a": None, "portkey": ENTRY}}
 
 
@@ -311,9 +309,9 @@ def test_yaml_in_every_style(value: dict[str, Any], indent: int, flow: bool | No
     text = yaml.safe_dump(value, indent=indent, default_flow_style=flow, allow_unicode=True)
     value = yaml.safe_load(text)  # PyYAML does not read every line break in a string as it wrote it
     others = value.get("mcpServers", {})
-    added = yaml_spans.put(text, "mcpServers", "portkey", ENTRY)
+    added = edit_yaml.put(text, "mcpServers", "portkey", ENTRY)
     assert yaml.safe_load(added) == {**value, "mcpServers": {**others, "portkey": ENTRY}}
-    removed = yaml_spans.drop(added, "mcpServers", "portkey")
+    removed = edit_yaml.drop(added, "mcpServers", "portkey")
     assert yaml.safe_load(removed) == {**value, "mcpServers": others}
 
 
@@ -335,8 +333,8 @@ TOML_SHAPES = [
 @pytest.mark.parametrize(("text", "rest"), TOML_SHAPES)
 def test_a_toml_entry_is_found_in_every_shape(text: str, rest: str) -> None:
     """TOML has many ways to write one table; each is removed whole, and comments around it stay."""
-    assert toml_spans.drop(text, "mcp_servers", "p") == rest
-    replaced = tomllib.loads(toml_spans.put(text, "mcp_servers", "p", ENTRY))
+    assert edit_toml.drop(text, "mcp_servers", "p") == rest
+    replaced = tomllib.loads(edit_toml.put(text, "mcp_servers", "p", ENTRY))
     others = tomllib.loads(rest)
     assert replaced == {**others, "mcp_servers": {**others.get("mcp_servers", {}), "p": ENTRY}}
 
@@ -521,7 +519,7 @@ def test_without_uvx(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert main(["add", "claude-desktop", "--read-only"]) == 0
     (entry,) = json.loads(file_of("claude-desktop", home).read_text())["mcpServers"].values()
     assert entry == {"command": str(script), "args": ["--read-only"]}
-    assert f"starts {script}, which must not be moved" in capsys.readouterr().err
+    assert f"starts {script}; do not move it." in capsys.readouterr().err
     script.unlink()
     assert main(["add", "claude-code"]) == 2
     assert "Install uv (https://docs.astral.sh/uv/)" in capsys.readouterr().err

@@ -194,7 +194,7 @@ def test_a_withheld_variable_is_told(run: Run, document: Path, recorder: Recorde
 
 
 CLIENTS = [
-    pytest.param("/nowhere/uvx", 0o600, {}, "it does not exist: /nowhere/uvx", id="a launcher that is gone"),
+    pytest.param("/nowhere/uvx", 0o600, {}, "there is no command /nowhere/uvx", id="a launcher that is gone"),
     pytest.param("uvx", 0o644, {"X_PETS_KEY": VALUE}, "chmod 600", id="a key that others can read"),
     pytest.param("uvx", 0o600, {"X_PETS_KEY": VALUE}, "as pets with X_PETS_KEY", id="all is well"),
 ]

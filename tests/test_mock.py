@@ -184,7 +184,7 @@ def test_says_where_it_listens_and_ends_quietly(tmp_path: Path) -> None:
     process = subprocess.Popen(program, cwd=tmp_path, env=BARE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
-    match = re.fullmatch(r"portkey-bridge mocks Portkey API at (http://127\.0\.0\.1:\d+)\n", line)
+    match = re.fullmatch(r"portkey-bridge serves a mock of Portkey API at (http://127\.0\.0\.1:\d+)\n", line)
     assert match, line
     assert httpx.get(f"{match[1]}/models", headers=KEY).status_code == 200
     process.send_signal(signal.SIGINT)

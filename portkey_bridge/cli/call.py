@@ -1,4 +1,4 @@
-"""`portkey-bridge call`: one tool from the shell, or the exact request that it would send."""
+"""The command `call`: calls one tool from the shell, or shows the exact request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.server import build_bridge
 from portkey_bridge.tools.catalog import Tool, find_tool
 
-#: Stands for a secret while a request is written that is only shown. No URL escapes it, and a shell quotes it.
+#: Placeholder of a secret in a request that is only shown. URLs do not escape it, and a shell quotes it.
 STAND_IN = "STANDS-IN-FOR-{}~"
 
 #: Precedes a credential in a query, whose value is escaped once its variable is set.
@@ -38,7 +38,7 @@ BEFORE_CREDENTIAL = re.compile(rf"[?&](?=[^?&=]*={STAND_IN.partition('{')[0]})")
 
 
 def call(invocation: Invocation) -> int:
-    """Call a tool and print its result, or show its request. Gives 1 where the call failed. Raises SettingsError."""
+    """Call a tool and print its result, or show its request. Return 1 if the call failed. Raises SettingsError."""
     api, tools = load_tools(invocation.settings)
     tool = find_tool(tools, invocation.options["tool"])
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
@@ -90,7 +90,7 @@ def _object(text: str, source: str) -> dict[str, Any]:
 
 
 def _value(name: str, text: str, tool: Tool) -> Any:
-    """Read a value as JSON, but as plain text where the argument takes text."""
+    """Parse a value as JSON, or return it unchanged if the argument takes text."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -194,7 +194,7 @@ def _curl_header(name: str, value: str) -> list[str]:
 
 
 def _curl_body(body: Body | None) -> tuple[str, list[list[str]]]:
-    """Return what is piped into curl, and the options that send the body."""
+    """Return the command that is piped into curl, and the options that send the body."""
     if body is None:
         return "", []
     if isinstance(body.content, tuple) and body.content and all(map(_is_form_part, body.content)):
@@ -219,7 +219,7 @@ def _command(piece: bytes | Upload) -> str:
 
 
 def _plain_text(content: bytes) -> str | None:
-    """Return the text that a terminal takes as it is, or None."""
+    """Return the text if a terminal can show it unchanged, else None."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -228,7 +228,7 @@ def _plain_text(content: bytes) -> str | None:
 
 
 def _is_form_part(part: Part) -> bool:
-    """Check whether curl's `--form` can say a part, to which some characters mean something else."""
+    """Check whether curl's `--form` can send a part: some characters have a special meaning to it."""
     if part.headers or part.name is None or not re.fullmatch(r"[^\x00-\x1f\"\\=;]+", part.name):
         return False
     if isinstance(part.content, bytes):

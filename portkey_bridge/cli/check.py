@@ -1,4 +1,4 @@
-"""check: a report for the person who owns the document, with everything in it that costs its readers something.
+"""The command `check`: a report for the document's owner of everything in it that causes problems for its users.
 
 Each finding names its places, as far as they are known: method, path, pointer, file and line. Nothing is sent.
 """
@@ -38,10 +38,10 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
 
-#: Places of a repair that are kept, places of a finding that a person is shown, and the largest tools that are named.
+#: Most places kept for a repair, most places shown for a finding, and number of largest tools in the report.
 KEPT, SHOWN, LARGEST = 100, 10, 10
 
-#: The heading of each kind of finding, in the order of the report.
+#: Heading of each kind of finding, in the order of the report.
 KINDS = {
     "skipped": "left out: these operations are not served",
     "repaired": "repaired: interpreted as far as possible",
@@ -82,7 +82,7 @@ class DocumentFinding:
 
 @dataclass(frozen=True)
 class Size:
-    """What a model is told of a tool, in bytes of compact JSON; four characters are about a token."""
+    """Size of the model's view of a tool, in bytes of compact JSON and in estimated tokens."""
 
     name: str
     bytes: int
@@ -91,7 +91,7 @@ class Size:
 
 @dataclass(frozen=True)
 class DocumentReport:
-    """Everything that is said of a document. `credentials` and `servers` count the tools that take them."""
+    """The whole report. `credentials` and `servers` count the tools that use each."""
 
     document: str
     title: str
@@ -120,7 +120,7 @@ def print_report(invocation: Invocation) -> int:
 
 
 def examine_document(settings: Settings) -> DocumentReport:
-    """Read the document that the settings name, as its owner wrote it. Raises DocumentError."""
+    """Examine the configured document as its owner wrote it. Raises DocumentError."""
     content = read(settings.spec or str(portkey_document()))
     read_other = cache(others_of(content.uri, settings.allow_refs))
     document = document_of(content)
@@ -132,9 +132,9 @@ def examine_document(settings: Settings) -> DocumentReport:
         others.add(uri)
         return parsed
 
-    root, sentences = normalize(document_of(content), retrieve, repairs)  # which changes what it is given
+    root, sentences = normalize(document_of(content), retrieve, repairs)  # modifies its argument
     with waiting("running the validator"):
-        advice, broken_off = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
+        advice, incomplete = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
     api = read_api(root, document.uri, repairs, settings.server_variables)
     tools = build_tools(api)
     where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))
@@ -160,7 +160,7 @@ def examine_document(settings: Settings) -> DocumentReport:
             *_of_all_tools(tools, api, settings, where),
             *(DocumentFinding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
         ),
-        notes=(f"The validator did not finish: {broken_off}.",) if broken_off else (),
+        notes=(incomplete,) if incomplete else (),
     )
 
 
@@ -199,7 +199,7 @@ def _of_repair(repair: Repair, where: _Where) -> DocumentFinding:
 
 
 def _of_tools(kind: str, problem: str, tools: Sequence[Tool], where: _Where) -> Iterator[DocumentFinding]:
-    """Yield one finding for all the tools, if there are any."""
+    """Yield one finding for all of the tools, if there are any."""
     if tools:
         places = (where.operation(tool.operation.method, tool.operation.path) for tool in tools)
         yield DocumentFinding(kind, problem, tuple(places), len(tools))
@@ -210,7 +210,7 @@ class _Where:
 
     def __init__(self, document: Document, read_any: Read) -> None:
         self._document = document
-        self._lines = cache(partial(_lines_of, read_any))  # a text is looked at when a place in it is asked for
+        self._lines = cache(partial(_lines_of, read_any))  # parsed only for files that have findings
 
     def at(self, tokens: Sequence[str]) -> SourcePlace:
         """Return the place that the tokens of a pointer lead to, in the one root or in the document as it was."""
@@ -221,7 +221,7 @@ class _Where:
         return SourcePlace(*_method_and_path(tokens), pointer=_pointer(tokens), line=line)
 
     def operation(self, method: str, path: str) -> SourcePlace:
-        """Return the place of an operation; a `method` that no document has means the whole path."""
+        """Return the place of an operation, or of the whole path if `method` is not a method."""
         if method.lower() in METHODS:
             return self.at(("paths", path, method.lower()))
         if " " in method:
@@ -230,14 +230,14 @@ class _Where:
         return SourcePlace(method, path, place.pointer, line=place.line)
 
     def of_repair(self, place: str) -> SourcePlace:
-        """Return the place that a repair names: a pointer, a method and a path, or words."""
+        """Return the place of a repair, which is a pointer, a method and a path, or free text."""
         if place.startswith("#"):
             return self.at([decode(part) for part in place.split("/")[1:]])
         method, slash, path = place.partition("/")
         return self.operation(method.strip(), slash + path) if slash else SourcePlace()
 
     def noted(self, sentence: str) -> DocumentFinding:
-        """Return the finding of what the parser had to decide, with its line where it told it."""
+        """Return the finding for a decision of the parser, with its line if known."""
         found = re.match(re.escape(self._document.source) + r":(?:(\d+):)? *", sentence)
         line = int(found[1]) if found and found[1] else None
         problem = sentence[found.end() :] if found else sentence

@@ -1,7 +1,7 @@
-"""The reference of all tools, for people: as Markdown, and as one HTML page to search in.
+"""The command `docs`: writes a reference of all tools as Markdown or as one searchable HTML page.
 
-Both say the same and need no network. The page holds each distinct schema once, as a node that names its subschemas by
-number, and draws a schema when somebody opens it: a recursive schema costs nothing.
+Both have the same content and need no network. The page contains each distinct schema once, as a node that refers to
+its subschemas by number, and renders a schema when it is opened, so recursive schemas cost nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FACTS = {
     "maxProperties": "{} or fewer properties",
 }
 
-#: How many levels of arrays and alternatives the words for a type tell.
+#: Levels of arrays and alternatives in the name of a type.
 DEPTH = 3
 
 
@@ -150,18 +150,18 @@ def _argument(binding: Binding, shapes: Shapes) -> str:
 
 
 def _inline(text: str) -> str:
-    """Return the text in one line that cannot end a table's cell, start a heading or be taken for HTML."""
+    """Return the text in one line that cannot end a table cell, start a heading or be parsed as HTML."""
     line = re.sub(r"([|<])", r"\\\1", printable(" ".join(text.split())))
     return re.sub(r"^([#>+*=~-])", r"\\\1", line)
 
 
 def _anchor(heading: str) -> str:
-    """Return the fragment that hosts of Markdown make of a heading."""
+    """Return the fragment that Markdown renderers generate for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _words(tool: Tool) -> str:
-    """Return all that the document says of a tool, without markup; the full schema has it where a listing cuts it."""
+    """Return the whole description of a tool, without markup. A listing may cut it, but the schema has all of it."""
     return plain(str(tool.schema.get("description", tool.description)))
 
 
@@ -202,7 +202,7 @@ def _entry(tool: Tool, tag: str, nodes: _Nodes) -> dict[str, Any]:
 
 
 class _Nodes:
-    """The distinct schemas of a page. A schema gets its number when it is named, and its node when all are drawn."""
+    """The distinct schemas of a page. A schema gets its number at its first use, and its node when all are rendered."""
 
     def __init__(self, shapes: Shapes) -> None:
         self._shapes = shapes
@@ -210,7 +210,7 @@ class _Nodes:
         self._schemas: list[Schema] = []
 
     def number(self, schema: Schema) -> int:
-        """Return the number of a schema. Two that are written alike share it."""
+        """Return the number of a schema. Equal schemas share it."""
         text = json.dumps(schema, sort_keys=True)
         if text not in self._numbers:
             self._numbers[text] = len(self._schemas)
@@ -218,8 +218,8 @@ class _Nodes:
         return self._numbers[text]
 
     def drawn(self) -> list[dict[str, Any]]:
-        """Return the nodes by number, those of all subschemas among them."""
-        nodes = [self._node(schema) for schema in self._schemas]  # the list grows while it is walked
+        """Return all nodes by number, including those of subschemas."""
+        nodes = [self._node(schema) for schema in self._schemas]  # the list grows during iteration
         for node in nodes:
             _drop_told(node, nodes)
         return nodes
@@ -236,7 +236,7 @@ class _Nodes:
 
 
 def _drop_told(node: dict[str, Any], nodes: list[dict[str, Any]]) -> None:
-    """Leave out items and alternatives of which only the type is known: the words for the node's own type tell it."""
+    """Remove items and alternatives that have only a type, which the node's own type includes."""
     for keyword in ("items", "anyOf"):
         below = [child for child in node.get("children", ()) if child[0] == keyword]
         if below and all(nodes[number].keys() == {"type"} for _, _, number, _ in below):

@@ -1,7 +1,7 @@
-"""A client's configuration file is changed in one place only, or not at all.
+"""Changes one entry of a client's configuration file, or nothing.
 
-A change is kept only if the new text, read again, is the old value with this one entry changed. It reaches the disk in
-one step: killed at any moment, the file is the old or the new one.
+A change is written only if the new text parses to the old value with this one entry changed. Writing is atomic: if
+interrupted, the file is the old or the new one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OTHER_MASK = '"*** (another value)"'
 
 @dataclass(frozen=True)
 class ClientFile:
-    """A file as it was read. `content` is None where there is no file yet; `text` is without a byte order mark."""
+    """A file as it was read. `content` is None if the file does not exist; `text` has no byte order mark."""
 
     client: Client
     path: Path
@@ -42,7 +42,7 @@ class ClientFile:
 
 
 def read_client_file(client: Client, path: Path) -> ClientFile:
-    """Read a client's file and see that it parses. Raises ClientFileError with line and column."""
+    """Read and parse a client's file. Raises ClientFileError with line and column."""
     try:
         content = path.read_bytes() if path.exists() else None
         text = (content or b"").decode().removeprefix(_BOM)
@@ -82,8 +82,8 @@ def without_entry(file: ClientFile, name: str) -> str:
 def difference(file: ClientFile, new: str, name: str) -> str:
     """Return a unified diff of the changed lines, without secrets.
 
-    Of the file's values only those of this entry are shown, and of those not the ones of its variables. Lines around
-    are left out, because a comment in them may hold a secret, too.
+    Only values of this entry are shown, except those of its variables. The diff has no context lines, because their
+    comments may contain secrets.
     """
     present = file.entries.get(name)
     known = None if present is None else _texts(file.client, file.text)
@@ -99,9 +99,9 @@ def difference(file: ClientFile, new: str, name: str) -> str:
 
 
 def rewrite(file: ClientFile, new: str) -> Path | None:
-    """Replace the file that was read by a new text, and return the backup if one was made.
+    """Replace the text of the file, and return the path of the backup if one was made.
 
-    A link is followed; mode and owner stay; a new file is for its owner only. Raises ClientFileError.
+    Follows links, and keeps mode and owner. Only its owner can read a new file. Raises ClientFileError.
     """
     target = Path(os.path.realpath(file.path))
     mark = _BOM if (file.content or b"").startswith(_BOM.encode()) else ""
@@ -120,7 +120,7 @@ def rewrite(file: ClientFile, new: str) -> Path | None:
 
 
 def is_readable_by_others(path: Path) -> bool:
-    """Check whether group or world may read a file; never on Windows, where the mode does not say."""
+    """Check whether group or others may read a file. False on Windows, where the mode does not tell."""
     return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
@@ -131,7 +131,7 @@ def _refused(path: Path, error: Unreadable) -> ClientFileError:
 
 
 def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry: Mapping[str, Any] | None) -> None:
-    """Raise Unreadable where an edit did something else than it should."""
+    """Raise Unreadable if an edit changed anything but the entry."""
     rest, _ = _apart(client, client.format.read(old), name)
     with contextlib.suppress(Unreadable):
         if _apart(client, client.format.read(new), name) == (rest, [] if entry is None else [entry]):
@@ -140,7 +140,7 @@ def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry
 
 
 def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, list[Any]]:
-    """Return a configuration without the entry, and the entry. A container without entries is as good as none."""
+    """Return a configuration without the entry, and the entry. An empty container equals a missing one."""
     others = value.get(client.container)
     if isinstance(others, list):
         others = [item for item in others if not isinstance(item, Mapping) or item.get("name") != name]
@@ -151,7 +151,7 @@ def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, li
 
 
 def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, str]] | None) -> str:
-    """Return the text with a mask for each string that must not be shown, another one if it is not `known`."""
+    """Return the text with secret strings masked, by a different mask if they are not `known`."""
     entry = dict(entries_in(client, client.format.read(text))).get(name, {})
     ours = starts_this_program(client, entry)
     edits: dict[tuple[int, int], Edit] = {}
@@ -165,7 +165,7 @@ def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, st
 
 
 def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
-    """Check whether a string of the entry may be seen."""
+    """Check whether a string of the entry may be shown."""
     key = string.path[2] if len(string.path) > 2 else None
     if key == client.key("command"):
         return True
@@ -179,7 +179,7 @@ def _texts(client: Client, text: str) -> frozenset[tuple[Any, str]]:
 
 
 def _write(path: Path, content: bytes, like: Path) -> None:
-    """Write a file in one step, with the mode and the owner of another one."""
+    """Write a file atomically, with the mode and owner of `like`."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
