@@ -18,7 +18,7 @@ check: .venv/installed
 	$(BIN)/mypy
 
 coverage: .venv/installed
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -m '' --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 # What the program costs in tokens, time and memory; a few minutes, best on a machine that does nothing else.
 bench: .venv/installed

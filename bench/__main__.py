@@ -41,7 +41,7 @@ def _circumstances() -> str:
     return (
         f"Measured by `make bench` on {datetime.now(UTC):%Y-%m-%d}: portkey-bridge {__version__}, {packages}; "
         f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} on {platform.machine()}, "
-        f"{cores} cores. Times differ from machine to machine, and ratios hardly."
+        f"{cores} cores. Times differ between machines; ratios vary little."
     )
 
 

@@ -25,14 +25,15 @@ from portkey_bridge.http.transport import Transport
 from portkey_bridge.settings import Settings
 
 #: What the figures decided.
-WHY = """Three parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms and
-rules of the session at each call, and the SDK moves each line through worker threads; this server needs neither. httpx
-makes its connections for any event loop, for threads and for HTTP/2, and asks at each request which of these it is in;
-here h11, which speaks HTTP for httpx, too, is carried by the event loop itself, and costs about as little as aiohttp.
-aiohttp itself is not used, because promises would be broken. It gives up answers that httpx reads: those that are
-longer than announced, that have a length beside chunks, or the same length twice. Its transport for httpx quotes URLs
-anew, joins repeated headers, keeps cookies, and reports a connection that broke after a request was sent like one that
-was never made, so that a POST could be sent twice."""
+WHY = """Three parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms
+and rules of the session at each call, and the SDK moves each line through worker threads; this server needs neither.
+httpx supports any event loop, threads and HTTP/2, and checks at each request which of these it is in; here the event
+loop itself carries h11, which implements HTTP for httpx, too. An exchange (a GET or a POST of 1 kB, one after the
+other or 32 at once) then takes 0.37 to 0.48 ms of CPU. aiohttp takes 0.29 to 0.45, httpx2 0.98 to 1.96 and httpx 0.84
+to 2.25. aiohttp is not used, because promises would be broken. It changes requests: `/x?` becomes `/x`, and a header
+that is repeated in another case is lost. It takes what a server sends unasked on an idle connection for the answer to
+the next request. It refuses answers that httpx reads: longer than announced, with a length beside chunks, or with the
+same length twice. It has no time limit for sending, and takes 0.17 s of CPU to import, h11 0.01 s."""
 
 Call = Callable[[], Awaitable[object]]
 

@@ -38,10 +38,10 @@ def constant(_: str) -> FastMCP[Any]:
 
 def direct(_: str) -> FastMCP[Any]:
     """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
-    from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, Server
+    from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
 
     tools = [_constant_tool()]
-    return Server(
+    return StdioServer(
         "direct",
         providers=[LazyTools(lambda: tools)],
         middleware=[DirectCalls({tool.name: tool.run for tool in tools})],

@@ -1,4 +1,4 @@
-"""What can go wrong, and who can mend it.
+"""What can go wrong, and who can fix it.
 
 BridgeError
 ├── SetupError            said on stderr by the command line, exit status 2
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 
 class BridgeError(Exception):
-    """Anything that this program reports in words, without a traceback."""
+    """Anything that this program reports as a message, without a traceback."""
 
 
 class SetupError(BridgeError):
@@ -60,7 +60,7 @@ class DanglingReference(DocumentError):
 
     def __init__(self, reference: str, problem: str) -> None:
         self.reference = reference
-        super().__init__(reference, problem, "Correct the $ref, or add what it names.")
+        super().__init__(reference, problem, "Correct the $ref, or add its target.")
 
 
 class CallError(BridgeError):
@@ -115,8 +115,8 @@ class CredentialsError(CallError):
         ways = "\n".join(f"- {' and '.join(variables)}" for variables in self.alternatives)
         super().__init__(
             f"Nothing was sent: {tool} needs a credential and none is set. "
-            f"Set the environment variables of one of these lines for portkey-bridge and start it again:\n{ways}\n"
-            f"For example in the client's configuration:\n{configuration}"
+            f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
+            f"For example, in the client's configuration:\n{configuration}"
         )
 
 

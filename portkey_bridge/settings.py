@@ -1,7 +1,8 @@
 """Options, environment and `.env` become one frozen value.
 
-An option wins over its variable, the real environment over a file. A row of Settings is the only place where an option
-is declared, with its default, its reader and its help: the command line, its help and `.env.example` follow from it.
+An option overrides its variable, and the real environment overrides a file. A row of Settings is the only place where
+an option is declared, with its default, its reader and its help: the command line, its help and `.env.example` follow
+from it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from portkey_bridge.text import shown_url
 
 T = TypeVar("T")
 
-#: The characters of a result from which on it is shown as a view.
+#: Longest result in characters; longer ones are shown as a view.
 RESULT_LIMIT = 40_000
 
-#: What the variables begin with that give the variables of a document's servers their values.
+#: Prefix of the variables that set the server variables of a document.
 SERVER = "OPEN_MCP_SERVER_"
 
 
@@ -44,7 +45,7 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many results are kept, of how many bytes together, for how many seconds since they were last read."""
+    """Limits of the kept results: their number, their total bytes, and the seconds since they were last read."""
 
     count: int = 32
     bytes: int = 128_000_000
@@ -59,7 +60,7 @@ class Option:
     """One option of the command line and its variable. Both are named after its field in Settings.
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
-    `decides_origin` marks what decides where credentials go.
+    `decides_origin` marks an option that decides where credentials go.
     """
 
     field: str
@@ -71,7 +72,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The option of the command line; a switch that is on by default is turned off by its option."""
+        """The command-line option; it turns off a switch that is on by default."""
         return f"--{'no-' if self.default is True else ''}{self.field.replace('_', '-')}"
 
     @property
@@ -81,7 +82,7 @@ class Option:
 
     @property
     def help(self) -> str:
-        """What `--help` shows, with the default where the text has a place for it."""
+        """The text of `--help`, with the default filled in."""
         return self.text.replace("{default}", str(self.default))
 
 
@@ -108,13 +109,13 @@ def _folders(text: str, _: str) -> tuple[Path, ...]:
     folders = tuple(Path(name).expanduser() for name in text.split(os.pathsep) if name)
     for folder in folders:
         if not folder.is_dir():
-            raise SettingsError(f"{folder}: there is no such folder. Correct --files or OPEN_MCP_FILES.")
+            raise SettingsError(f"{folder}: no such folder. Correct --files or OPEN_MCP_FILES.")
     return folders
 
 
 def _switch(text: str, variable: str) -> bool:
     if text.lower() not in ON | OFF:
-        raise SettingsError(f"{variable}={text!r} is neither yes nor no. Set it to 1 or 0.")
+        raise SettingsError(f"{variable}: expected 1 or 0, got {text!r}.")
     return text.lower() in ON
 
 
@@ -122,13 +123,13 @@ def _budget(value: str, variable: str) -> float:
     if value == "full":
         return float("inf")
     if not value.isdecimal():
-        raise SettingsError(f"{variable}={value!r} is no number of characters. Set it to one, or to full.")
+        raise SettingsError(f"{variable}: expected a number of characters or full, got {value!r}.")
     return int(value)
 
 
 def _number(value: str, variable: str, least: int) -> int:
     if not value.isascii() or not value.isdecimal() or int(value) < least:
-        raise SettingsError(f"{variable}={value!r} is no number of at least {least}. Set it to one.")
+        raise SettingsError(f"{variable}: expected an integer of at least {least}, got {value!r}.")
     return int(value)
 
 
@@ -138,7 +139,7 @@ def _numbers(value: str, variable: str, example: object) -> tuple[float, float, 
     except ValueError:
         first = second = third = 0.0
     if not all(0 < number < float("inf") for number in (first, second, third)):
-        raise SettingsError(f"{variable}={value!r} is not three numbers above 0. Set it to some like {example}.")
+        raise SettingsError(f"{variable}: expected three numbers above 0 such as {example}, got {value!r}.")
     return first, second, third
 
 
@@ -151,17 +152,27 @@ def _bounds(value: str, variable: str) -> Bounds:
     return Bounds(int(max(count, 1)), int(megabytes * 1_000_000), minutes * 60)
 
 
+def is_sendable(url: str) -> bool:
+    """Check whether httpx can send to a URL. It refuses hosts that urllib takes, such as `256.1.1.1` and `xn--a`."""
+    import httpx  # slow to import, and loaded anyway where requests are sent
+
+    try:
+        return bool(httpx.URL(url).host)
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+
+
 def _base_url(value: str, _: str) -> str:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        usable = usable and value.isprintable() and " " not in value
+        usable = usable and value.isprintable() and " " not in value and is_sendable(value)
     except ValueError:
         usable = False
     if not usable:
         shown = shown_url(value if "://" in value else f"//{value.rpartition('@')[2]}").removeprefix("//")
         raise SettingsError(
-            f"base URL {shown!r} is no http or https URL. Set OPEN_MCP_BASE_URL or --base-url to one like "
+            f"base URL {shown!r} is not an http or https URL. Set OPEN_MCP_BASE_URL or --base-url to a URL like "
             "https://gateway.example.com/v1."
         )
     return value
@@ -169,9 +180,9 @@ def _base_url(value: str, _: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for: one row for each option, then what the environment and `.env` add.
+    """What the user asked for: one row for each option, then values from the environment and `.env`.
 
-    `server_variables` are those of the document's servers, under the names that the environment has for them.
+    `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory.
     """
@@ -180,71 +191,71 @@ class Settings:
         None,
         _text,
         "FILE|URL",
-        "OpenAPI document to serve, by its path or URL; without it, the Portkey API",
+        "path or URL of the OpenAPI document to serve (default: the Portkey API)",
         decides_origin=True,
     )
     allow_refs: tuple[str, ...] = _option(
         (),
         _names,
         "HOST,…",
-        "hosts besides the document's own where it may refer to others",
+        "also allow references to documents on these hosts",
         decides_origin=True,
     )
     base_url: str | None = _option(
         None,
         _base_url,
         "URL",
-        "send every request there instead of to the document's servers, for example a self-hosted gateway",
+        "send all requests to this URL instead of the document's servers, for example a self-hosted gateway",
         decides_origin=True,
     )
-    tools: tuple[str, ...] = _option((), _names, "NAME,…", "serve only these tools; * stands for any characters")
-    exclude: tuple[str, ...] = _option((), _names, "NAME,…", "do not serve these tools; * stands for any characters")
+    tools: tuple[str, ...] = _option((), _names, "NAME,…", "serve only these tools; * matches any characters")
+    exclude: tuple[str, ...] = _option((), _names, "NAME,…", "do not serve these tools; * matches any characters")
     tag: tuple[str, ...] = _option(
         (),
         _names,
         "TAG,…",
-        "serve only tools with one of these tags, upper and lower case alike; * stands for any characters",
+        "serve only tools with one of these tags, ignoring case; * matches any characters",
     )
     read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
     discover: bool = _option(
         False,
         _switch,
         None,
-        "list three tools instead of all: one that searches, one that shows schemas, and one that calls",
+        "list three tools that search, show schemas and call, instead of all tools",
     )
     path_item_tools: bool = _option(False, _switch, None, "add the informational servers_… and parameters_… tools")
     schema_budget: float | None = _option(
         None,
         _budget,
         "N|full",
-        "characters of schema that a tool lists before the rest becomes stubs (default: the fewer tools, the more)",
+        "characters of schema listed for each tool before the rest becomes stubs (default: shared among the tools, so "
+        "fewer tools get more each)",
     )
     files: tuple[Path, ...] = _option(
         (),
         _folders,
         "DIR",
-        f"let calls send files from below DIR, and large answers be written there; {os.pathsep!r} separates several",
+        f"let calls send files from DIR, and write large answers to it; {os.pathsep!r} separates several",
         decides_origin=True,
     )
     credentials: frozenset[str] = _option(
         frozenset(),
         _set_of_names,
         "NAME,…",
-        "variables that the document may use as credentials although their names look like somebody else's; of a "
-        "document from a URL, all that it may use",
+        "variables that the document may use as credentials although they look like another product's; for a "
+        "document from a URL, the only ones",
     )
     result_limit: int = _option(
         RESULT_LIMIT,
         partial(_number, least=1000),
         "N",
-        "characters of a result before it is shown as a view that can be read on (default {default})",
+        "longest result in characters; larger ones are shown as a view with more on request (default {default})",
     )
     kept_results: Bounds = _option(  # noqa: RUF009  # declares a field
         Bounds(),
         _bounds,
         "N,MB,MIN",
-        "how many large results are kept to be read on, how many megabytes of them, which is also the most of one "
-        "answer, and how many minutes (default {default})",
+        "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
     )
     timeouts: Timeouts = _option(  # noqa: RUF009  # declares a field
         Timeouts(),
@@ -256,22 +267,22 @@ class Settings:
         2,
         partial(_number, least=0),
         "N",
-        "how often a call is sent again where that is safe (default {default})",
+        "how often a call is retried if that is safe (default {default})",
     )
     concurrency: int = _option(
         16,
         partial(_number, least=1),
         "N",
-        "calls at the same time (default {default}); others wait",
+        "concurrent calls (default {default}); further ones wait",
     )
     validate_responses: bool = _option(
         False,
         _switch,
         None,
-        "say in a result where the answer is not what the document declares",
+        "report in the result where a response differs from the document",
     )
-    verbose: bool = _option(False, _switch, None, "write one line a call to stderr")
-    cache: bool = _option(True, _switch, None, "read and write nothing in the cache folder; each start takes longer")
+    verbose: bool = _option(False, _switch, None, "log each call to stderr")
+    cache: bool = _option(True, _switch, None, "do not read or write the cache folder; each start takes longer")
     server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
@@ -282,7 +293,7 @@ OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(S
 
 
 def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file: str | None = None) -> Settings:
-    """Combine the command line's `flags` (by field), the environment, and `.env` or the file that was named.
+    """Combine the command line's `flags` (by field), the environment, and `.env` or the named file.
 
     Raises SettingsError for a value that cannot be used.
     """
@@ -310,13 +321,13 @@ def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file
 
 
 def as_variable(name: str) -> str:
-    """Return a name of a document in upper snake case, as variables are written: `apiVersion` is API_VERSION."""
+    """Return a name from the document in upper snake case: `apiVersion` becomes API_VERSION."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()
 
 
 def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> None:
-    """Refuse to send the credentials of the real environment where a `.env` that lies around says.
+    """Refuse to let a `.env` of the working directory decide where the real environment's credentials go.
 
     `variables` are the credentials that would be sent. Raises SettingsError.
     """
@@ -324,9 +335,8 @@ def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> No
     if settings.origin_from_dotenv and real:
         decides = " and ".join(settings.origin_from_dotenv)
         raise SettingsError(
-            f"{decides} in {Path(DOTENV).resolve()} would decide where {' and '.join(real)} is sent, "
-            "which comes from the environment. "
-            f"If you mean that, start with --env-file {DOTENV}; if not, remove {decides} from that file."
+            f"{decides} in {Path(DOTENV).resolve()} would redirect credentials of the environment: {', '.join(real)}. "
+            f"If you want that, start with --env-file {DOTENV}; if not, remove {decides} from that file."
         )
 
 
@@ -336,5 +346,5 @@ def _env_file(path: str | None) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path or DOTENV}: cannot be read ({error}). Correct the file or its mode.") from error
     if path and (not Path(path).exists() or Path(path).is_dir()):
-        raise SettingsError(f"{path}: there is no such file. Correct --env-file.")
+        raise SettingsError(f"{path}: no such file. Correct --env-file.")
     return {name: value for name, value in values.items() if value is not None}

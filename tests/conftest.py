@@ -47,25 +47,26 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 #: Variables that are read while Python starts or the program is imported, so that no forked child could have others.
 EARLY = ("PYTHON", "FASTMCP_", "MCP_", "LANG", "LC_", "COVERAGE_", "COV_")
 
+#: An environment variable with which the program is a process of its own, not forked.
+OF_ITS_OWN = {"PYTHONNOUSERSITE": "1"}
+
 
 def program(*arguments: str, env: Mapping[str, str]) -> list[str]:
     """Return the command of a child process that is the program, in an environment that may be that of a forked one."""
     early, usual = ({name: env[name] for name in env if name.startswith(EARLY)} for env in (env, BARE))
     if sys.platform != "linux" or early != usual or any(name.startswith("COV") for name in usual):
         return [sys.executable, "-m", "portkey_bridge", *arguments]
-    return [sys.executable, "-S", "-E", FORKSERVER, "run", _socket(), *arguments]
-
-
-FORKSERVER = str(ROOT / "tests" / "forkserver.py")
+    return [sys.executable, "-S", "-E", str(ROOT / "tests" / "forked.py"), _socket(), *arguments]
 
 
 @cache
 def _socket() -> str:
     """Return the socket of the process that forks, which is started now and ends with the tests."""
     path = f"{_CACHE.name}/socket"
-    command = [sys.executable, "-P", FORKSERVER, "serve", path]
+    command = [sys.executable, "-P", str(ROOT / "tests" / "forkserver.py"), path]
     process = subprocess.Popen(command, env=BARE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    atexit.register(process.kill)
+    atexit.register(process.wait)
+    atexit.register(process.kill)  # goes first
     assert process.stdout
     assert process.stdout.readline() == b"ready\n"
     return path
@@ -75,6 +76,22 @@ def _socket() -> str:
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio, as FastMCP does."""
     return "asyncio"
+
+
+def run_in(cwd: Path, *arguments: str, env: Mapping[str, str] = {}, stdin: str = "") -> Any:
+    """Run the command line to its end in a folder."""
+    environ = {**BARE, **env}
+    return subprocess.run(
+        program(*arguments, env=environ),
+        env=environ,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -92,21 +109,10 @@ def descriptors_beyond_1024() -> Iterator[None]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Give a function that runs the command line to its end in an empty folder."""
+    """Return a function that runs the command line to its end in an empty folder."""
 
-    def run(*arguments: str, env: Mapping[str, str] = {}, stdin: str = "", cwd: Path = tmp_path) -> Any:
-        environ = {**BARE, **env}
-        return subprocess.run(
-            program(*arguments, env=environ),
-            env=environ,
-            cwd=cwd,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+    def run(*arguments: str, cwd: Path = tmp_path, **more: Any) -> Any:
+        return run_in(cwd, *arguments, **more)
 
     return run
 
@@ -115,7 +121,7 @@ def run(tmp_path: Path) -> Run:
 async def connected(
     *arguments: str, env: Mapping[str, str] = {}, cwd: Path | None = None, log_file: Path | None = None
 ) -> AsyncIterator[Client[StdioTransport]]:
-    """Give a real MCP client of the program, which runs as a child process over stdio; stderr goes to `log_file`."""
+    """Return a real MCP client of the program, which runs as a child process over stdio; stderr goes to `log_file`."""
     environ = {**BARE, **env}
     command, *rest = program(*arguments, env=environ)
     transport = StdioTransport(
@@ -132,7 +138,7 @@ async def connected(
 
 @pytest.fixture
 def connect(tmp_path: Path) -> Connect:
-    """Give `connected`, with an empty working directory."""
+    """Return `connected`, with an empty working directory."""
 
     def connect(
         *arguments: str, env: Mapping[str, str] = {}, cwd: Path = tmp_path, log_file: Path | None = None
@@ -143,7 +149,7 @@ def connect(tmp_path: Path) -> Connect:
 
 
 def text_of(result: CallToolResult) -> str:
-    """Give the text of a result, the notes behind it included. Fails where it holds anything else."""
+    """Return the text of a result, the notes behind it included. Fails where it holds anything else."""
     texts = [block.text for block in result.content if isinstance(block, TextContent)]
     assert len(texts) == len(result.content), f"not only text: {result.content}"
     return "\n".join(texts)
@@ -159,7 +165,7 @@ class Recorded:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """Give the value of a header, or None. Fails where it came twice."""
+        """Return the value of a header, or None. Fails where it came twice."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) < 2, f"{name} came {len(values)} times"
         return values[0] if values else None
@@ -185,7 +191,7 @@ class Recorder:
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
-    """Give a real HTTP server on the loopback interface that records what arrives."""
+    """Return a real HTTP server on the loopback interface that records what arrives."""
     record = Recorder()
 
     class Handler(BaseHTTPRequestHandler):
@@ -226,6 +232,6 @@ def recording() -> Iterator[Recorder]:
 
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
-    """Give a server that records, for one test."""
+    """Return a server that records, for one test."""
     with recording() as record:
         yield record

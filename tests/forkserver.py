@@ -1,20 +1,22 @@
 """Starts the program in a twentieth of the time: children are forked from a process that has imported it already.
 
-`serve SOCKET` imports the program, and forks a child for each connection. `run SOCKET ARGUMENT…` asks for a child with
-its own standard streams, environment and working directory, passes signals on to it, and ends as it ends. Linux only.
+`forkserver.py SOCKET` imports the program, and forks a child for each connection, which `forked` makes. Linux only.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import os
 import select
 import signal
 import socket
 import sys
-from types import FrameType
-from typing import Any
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing import get_context
+
+from portkey_bridge.__main__ import entry_point
+from tests.forked import NUMBER
 
 #: What the program imports late, and most tests need.
 IMPORTED = (
@@ -22,20 +24,13 @@ IMPORTED = (
     *("openapi.normalize", "document.parse", "document.yaml_values", "document.fetch", "schema.validation"),
 )
 
-#: Signals that a parent sends, and the bytes of a number between the two.
-SIGNALS, NUMBER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), 8
-
 
 def serve(path: str) -> None:
-    """Fork a child for each connection, and a keeper of the child, which reports how it ended."""
-    from importlib import import_module
-
-    from portkey_bridge.__main__ import entry_point
-
+    """Fork a keeper for each connection, which forks the child and reports how it ended."""
     for name in IMPORTED:
         import_module(f"portkey_bridge.{name}")
     gc.freeze()  # what is shared with the children stays shared
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
+    signal.signal(signal.SIGCHLD, lambda *_: reap())
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen(64)
@@ -45,35 +40,44 @@ def serve(path: str) -> None:
             if os.fork() == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 server.close()
-                if keep(connection):
-                    return entry_point()
+                keep(connection)
                 os._exit(0)
             connection.close()
 
 
-def keep(connection: socket.socket) -> bool:
-    """Fork the child: True there. In the keeper, wait for its end or for that of who asked for it."""
+def reap() -> None:
+    """Collect the keepers that have ended, so that what the children cost counts as a cost of the tests."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
+def keep(connection: socket.socket) -> None:
+    """Fork the child, and wait for its end or for that of who asked for it."""
     head, streams, _, _ = socket.recv_fds(connection, NUMBER, 3)
     with connection.makefile("rb") as file:
-        arguments, environ, folder = json.loads(file.read(int(head)))
-    child = os.fork()
-    if child == 0:
+        folder, count, *words = map(os.fsdecode, file.read(int(head)).split(b"\0"))
+    arguments, variables = words[: int(count)], words[int(count) :]
+
+    def program() -> None:
         connection.close()
-        become(streams, arguments, environ, folder)
-        return True
+        become(streams, folder, arguments, dict(variable.split("=", 1) for variable in variables))
+        entry_point()
+
+    # Such a child ends without taking down all that was imported, which costs more than most commands do.
+    child = get_context("fork").Process(target=program)
+    child.start()
     for number in (*streams, 0, 1, 2):
         os.close(number)
-    connection.sendall(b"%*d" % (NUMBER, child))
-    ended = os.pidfd_open(child)
-    if ended not in select.select([ended, connection.fileno()], [], [])[0]:
-        os.kill(child, signal.SIGKILL)  # who asked for it is gone
-    _, status = os.waitpid(child, 0)
-    connection.sendall(b"%*d" % (NUMBER, os.waitstatus_to_exitcode(status)))
-    return False
+    connection.sendall(b"%*d" % (NUMBER, child.pid or 0))
+    if child.sentinel not in select.select([child.sentinel, connection.fileno()], [], [])[0]:
+        child.kill()  # who asked for it is gone
+    child.join()
+    connection.sendall(b"%*d" % (NUMBER, child.exitcode or 0))
 
 
-def become(streams: list[int], arguments: list[str], environ: dict[str, str], folder: str) -> None:
-    """Take over the streams, arguments, environment and working directory of the process that asked."""
+def become(streams: list[int], folder: str, arguments: list[str], environ: dict[str, str]) -> None:
+    """Take over the streams, working directory, arguments and environment of the process that asked."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -86,28 +90,5 @@ def become(streams: list[int], arguments: list[str], environ: dict[str, str], fo
     os.chdir(folder)
 
 
-def run(path: str, *arguments: str) -> int:
-    """Have the program run, and give its exit code, which is negative for a signal."""
-    with socket.socket(socket.AF_UNIX) as server:
-        server.connect(path)
-        content = json.dumps([arguments, dict(os.environ), os.getcwd()]).encode()  # noqa: PTH109  # pathlib is slow to import
-        socket.send_fds(server, [b"%*d" % (NUMBER, len(content))], [0, 1, 2])
-        server.sendall(content)
-        child = int(server.recv(NUMBER))
-
-        def pass_on(number: int, frame: FrameType | None) -> Any:
-            os.kill(child, number)
-
-        for each in SIGNALS:
-            signal.signal(each, pass_on)
-        return int(server.recv(NUMBER))
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve(sys.argv[2])
-    elif (code := run(*sys.argv[2:])) < 0:
-        signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    else:
-        os._exit(code)
+    serve(sys.argv[1])

@@ -150,7 +150,7 @@ class Server:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     def asked(self, name: str) -> list[str]:
-        """Give the requests for a path."""
+        """Return the requests for a path."""
         return [head for head in self.heads if _name(head) == name]
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -192,12 +192,12 @@ async def _write_endlessly(writer: asyncio.StreamWriter, first: bytes, again: by
 
 
 async def slow_headers(_: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say nothing until the other side closes."""
+    """Report nothing until the other side closes."""
     await reader.read()
 
 
 async def slow_body(_: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say something, and then nothing more."""
+    """Report something, and then nothing more."""
     writer.write(head(200, PLAIN, content_length=100) + b"what came")
     await reader.read()
 
@@ -260,7 +260,7 @@ BEHAVIOURS: dict[str, Callable[[Server, asyncio.StreamReader, asyncio.StreamWrit
 
 
 def document(server: Server) -> dict[str, Any]:
-    """Give the document of the server: an operation for each path, and two that cannot be reached."""
+    """Return the document of the server: an operation for each path, and two that cannot be reached."""
     names = (*ANSWERS, *RESETS, *ENDLESS, *IN_TURNS, *BEHAVIOURS)
     responses = {"401": {"description": "The key is wrong."}, "default": {"description": ""}}
     unreachable = {"refused": "http://127.0.0.1:1", "no_tls": server.url.replace("http://", "https://")}
@@ -279,7 +279,7 @@ def document(server: Server) -> dict[str, Any]:
 
 @asynccontextmanager
 async def served() -> AsyncIterator[Server]:
-    """Give the server, and another one that it redirects to."""
+    """Return the server, and another one that it redirects to."""
     server = Server()
     first = await asyncio.start_server(server.handle, "127.0.0.1", 0)
     other = await asyncio.start_server(server.handle, "127.0.0.1", 0)

@@ -19,7 +19,7 @@ MODULES = ROOT / ".ci" / "node_modules"
 
 
 def node_command(program: str, minimum: tuple[int, int]) -> list[str]:
-    """Give the command of a program in an installed npm package, for a Node of at least `minimum`; else skip."""
+    """Return the command of a program in an installed npm package, for a Node of at least `minimum`; else skip."""
     node, script = shutil.which("node"), MODULES / program
     if node is None:
         missing("Node is not installed")

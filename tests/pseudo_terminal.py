@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.conftest import program
 
-def on_a_terminal(
-    *words: str, env: Mapping[str, str], cwd: Path, program: Sequence[str] = ("-m", "portkey_bridge")
-) -> str:
-    """Give what the command line, or another `program` of Python's, writes to a terminal."""
+
+def on_a_terminal(*words: str, env: Mapping[str, str], cwd: Path, command: Sequence[str] | None = None) -> str:
+    """Return what the program with these words, or another command, writes to a terminal."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as screen:
         child = subprocess.Popen(
-            [sys.executable, *program, *words],
+            command or program(*words, env=env),
             env={"TERM": "xterm-256color", "COLUMNS": "120", **env},
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -83,14 +83,14 @@ def load(name: str) -> Api:
 
 
 def public(name: str) -> Path:
-    """Give the file of a document in the folder; skips where it is not there."""
+    """Return the file of a document in the folder; skips where it is not there."""
     if not (FOLDER / name).exists():
         pytest.skip(f"{name} is not in the folder of public documents; set PUBLIC_DOCUMENTS")
     return FOLDER / name
 
 
 def packaged(name: str) -> Path:
-    """Give the file of a document in a package of the version that is meant; skips where it is not installed."""
+    """Return the file of a document in a package of the version that is meant; skips where it is not installed."""
     package = "/".join(name.split("/")[:2])
     manifest = MODULES / package / "package.json"
     if not manifest.exists() or json.loads(manifest.read_text(encoding="utf-8"))["version"] != PACKAGES[package]:

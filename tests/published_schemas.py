@@ -16,7 +16,7 @@ URI: dict[str, Any] = {"type": "string", "format": "uri"}
 
 
 def closed(required: str, /, **properties: Any) -> dict[str, Any]:
-    """Give the schema of an object that has these properties and no others."""
+    """Return the schema of an object that has these properties and no others."""
     return {"type": "object", "properties": properties, "required": required.split(), "additionalProperties": False}
 
 

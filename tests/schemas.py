@@ -14,12 +14,12 @@ from referencing import Registry
 
 
 def ref(name: str) -> dict[str, Any]:
-    """Give a reference to one of COMPONENTS."""
+    """Return a reference to one of COMPONENTS."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def obj(*required: str, **properties: Any) -> dict[str, Any]:
-    """Give an object schema."""
+    """Return an object schema."""
     return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}
 
 
@@ -176,12 +176,12 @@ VALUES: list[Any] = [
 
 
 def document(**schemas: Any) -> dict[str, Any]:
-    """Give a document with COMPONENTS and further component schemas."""
+    """Return a document with COMPONENTS and further component schemas."""
     return {"openapi": "3.1.0", "components": {"schemas": COMPONENTS | schemas}}
 
 
 def judge(schema: Any, root: dict[str, Any] | None = None) -> Any:
-    """Give the library's own validator of a schema, by the letter."""
+    """Return the library's own validator of a schema, by the letter."""
     return Draft202012Validator({**(root or document()), "allOf": [schema]}, registry=Registry())
 
 

@@ -28,12 +28,12 @@ from tests.conftest import Recorded, Recorder, text_of
 
 
 def document(paths: Mapping[str, Any], version: str = "3.1.0", **fields: Any) -> dict[str, Any]:
-    """Give an OpenAPI document of these paths; `fields` are added to its root."""
+    """Return an OpenAPI document of these paths; `fields` are added to its root."""
     return {"openapi": version, "info": {"title": "Test", "version": "1"}, "paths": dict(paths), **fields}
 
 
 def operation(method: str = "post", path: str = "/x", **fields: Any) -> dict[str, Any]:
-    """Give a document of one operation `op`."""
+    """Return a document of one operation `op`."""
     responses = {"200": {"description": "OK"}}
     return document({path: {method: {"operationId": "op", "responses": responses, **fields}}})
 
@@ -45,7 +45,7 @@ def api_of(root: dict[str, Any]) -> Api:
 
 @asynccontextmanager
 async def served(root: dict[str, Any], settings: Settings) -> AsyncIterator[Client[FastMCPTransport]]:
-    """Give an MCP client of the document's server, in memory."""
+    """Return an MCP client of the document's server, in memory."""
     async with Client(build_server(api_of(root), settings)) as client:
         yield client
 
@@ -89,7 +89,7 @@ async def refused(
 
 
 def body(media_type: str, schema: dict[str, Any], *, required: bool = True, **fields: Any) -> dict[str, Any]:
-    """Give a document of one operation with a body of this type."""
+    """Return a document of one operation with a body of this type."""
     return operation(requestBody={"required": required, "content": {media_type: {"schema": schema, **fields}}})
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
 from mcp_types import AudioContent, ImageContent, TextContent
 
-from tests.conftest import BARE, Connect, Recorder, Run
+from tests.conftest import OF_ITS_OWN, Connect, Recorder, Run, connected
 from tests.misbehaving import COMPLETION, LIST, MARKER, VARIABLES, Server, document, served
 
 #: Small bounds: five seconds for a call, two megabytes for an answer; and room for all calls at once.
@@ -48,30 +48,31 @@ class Session:
         return result
 
     async def works(self) -> bool:
-        """Tell whether the program still answers."""
+        """Check whether the program still answers."""
         return text(await self.call("ok")).startswith('{"ok": null')
 
 
 def text(result: CallToolResult) -> str:
-    """Give all the text of a result."""
+    """Return all the text of a result."""
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
 
 
 @pytest.fixture
 async def session(tmp_path: Path) -> AsyncIterator[Session]:
-    """Give a client of the program that serves the misbehaving API, with every credential set to the marker."""
-    stderr = tmp_path / "stderr"
+    """Yield a client of the program that serves the misbehaving API, with every credential set to the marker."""
+    async with opened(tmp_path) as session:
+        yield session
+
+
+@asynccontextmanager
+async def opened(folder: Path, **variables: str) -> AsyncIterator[Session]:
+    """Yield what `session` yields, of a program in this folder with more environment variables."""
+    stderr, document_file = folder / "stderr", folder / "document.json"
+    env = {**BOUNDS, **dict.fromkeys(VARIABLES, MARKER), **variables}
     async with served() as server:
-        document_file = tmp_path / "document.json"
         document_file.write_text(json.dumps(document(server)))
-        transport = StdioTransport(
-            sys.executable,
-            ["-m", "portkey_bridge", "--spec", str(document_file), "--verbose"],
-            env={**BARE, **BOUNDS, **dict.fromkeys(VARIABLES, MARKER)},
-            cwd=str(tmp_path),
-            log_file=stderr,
-        )
-        async with Client(transport) as client:
+        words = ("--spec", str(document_file), "--verbose")
+        async with connected(*words, env=env, cwd=folder, log_file=stderr) as client:
             yield Session(client, server, stderr)
 
 
@@ -90,13 +91,13 @@ MISBEHAVIOURS = [
     ("early_end_in_chunk", True, "what came"),
     ("early_end_in_chunk", True, "The answer broke off"),
     ("longer_than_announced", False, "what"),
-    ("invalid_length", True, "did not speak HTTP"),
-    ("invalid_chunks", True, "did not speak HTTP"),
-    ("no_http", True, "did not speak HTTP"),
-    ("endless_headers", True, "did not speak HTTP"),
-    ("invalid_gzip", True, "not compressed as it says"),
+    ("invalid_length", True, "violated HTTP"),
+    ("invalid_chunks", True, "violated HTTP"),
+    ("no_http", True, "violated HTTP"),
+    ("endless_headers", True, "violated HTTP"),
+    ("invalid_gzip", True, "the compressed answer is damaged"),
     ("gzip_bomb", True, "larger than 2 MB"),
-    ("nested_gzip_bomb", True, "compressed in a way that was not asked for"),
+    ("nested_gzip_bomb", True, "uses a compression that was not requested"),
     ("invalid_headers", False, "Link: <é>"),
     ("invalid_utf8", False, "caf\ufffd"),
     ("no_json", False, "<html>maintenance</html>"),
@@ -221,7 +222,7 @@ async def test_a_large_list_is_read_on(session: Session) -> None:
 
 #: Arguments of expandResult that cannot be served, and what is said
 REFUSED_EXPANSIONS = [
-    ({"resultId": "gone", "jsonPointers": [""]}, "Call the tool that gave it again"),
+    ({"resultId": "gone", "jsonPointers": [""]}, "Call the tool that returned it again"),
     ({"resultId": "gone", "jsonPointers": "/data"}, "expected an array"),
     ({}, "expected an array"),
 ]
@@ -236,25 +237,26 @@ async def test_a_result_that_is_gone_is_a_clear_error(session: Session, argument
 
 
 def memory(pid: int) -> int:
-    """Give the most megabytes that a process has held so far."""
+    """Return the most megabytes that a process has held so far."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def child() -> int:
-    """Give the process that this one started last."""
+    """Return the process that this one started last."""
     [*_, last] = Path("/proc/thread-self/children").read_text().split()
     return int(last)
 
 
 @pytest.mark.skipif(not Path("/proc/thread-self/children").exists(), reason="needs Linux's /proc")
-async def test_memory_stays_flat(session: Session) -> None:
+async def test_memory_stays_flat(tmp_path: Path) -> None:
     """Neither a gigabyte, announced or not, nor what unpacks to as much fills the memory."""
-    assert await session.works()
-    before = memory(child())
-    for name in ("gigabyte", "unannounced_gigabyte", "gzip_bomb", "nested_gzip_bomb", "endless_headers"):
-        assert (await session.call(name)).is_error
-    assert memory(child()) - before < 20
+    async with opened(tmp_path, **OF_ITS_OWN) as session:
+        assert await session.works()
+        before = memory(child())
+        for name in ("gigabyte", "unannounced_gigabyte", "gzip_bomb", "nested_gzip_bomb", "endless_headers"):
+            assert (await session.call(name)).is_error
+        assert memory(child()) - before < 20
 
 
 async def test_an_answer_is_compared_with_the_document_on_request(connect: Connect, recorder: Recorder) -> None:
@@ -269,8 +271,8 @@ async def test_an_answer_is_compared_with_the_document_on_request(connect: Conne
 
 #: An option with a value that cannot be used, and what the line on stderr names
 UNUSABLE = [
-    ("--timeouts", "fast", "OPEN_MCP_TIMEOUTS='fast' is not three numbers above 0"),
-    ("--timeouts", "1,2", "like 10,300,900"),
+    ("--timeouts", "fast", "OPEN_MCP_TIMEOUTS: expected three numbers above 0"),
+    ("--timeouts", "1,2", "such as 10,300,900"),
     ("--timeouts", "0,1,1", "above 0"),
     ("--kept-results", "1,nan,1", "OPEN_MCP_KEPT_RESULTS"),
     ("--result-limit", "10", "at least 1000"),

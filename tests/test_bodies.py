@@ -36,7 +36,7 @@ PNG_FILE = ("d.png", "image/png", b"\x89PNG\r\n\x1a\n")
 
 
 def prop(schema: Json, name: str = "a") -> Json:
-    """Give the schema of an object with one property."""
+    """Return the schema of an object with one property."""
     return {"type": "object", "properties": {name: schema}}
 
 
@@ -219,8 +219,10 @@ async def test_xml(recorder: Recorder, schema: Json, value: Json, path: str, exp
 @pytest.mark.parametrize(
     ("media_type", "schema", "arguments", "said"),
     [
-        pytest.param("application/xml", prop(TEXT), {"a": "\1"}, "/a: XML cannot hold", id="no-character-of-XML"),
-        pytest.param("application/xml", OBJECT, {"body": {"a b": 1}}, "/body/a b: 'a b' is no name", id="no-name"),
+        pytest.param("application/xml", prop(TEXT), {"a": "\1"}, "/a: XML cannot contain", id="no-character-of-XML"),
+        pytest.param(
+            "application/xml", OBJECT, {"body": {"a b": 1}}, "/body/a b: 'a b' is not a valid XML name", id="no-name"
+        ),
         pytest.param(MULTIPART, prop({"type": "array", "items": BINARY}), {"a": [PNG, "x"]}, "/a/1: ", id="no-file"),
         pytest.param(FORM, prop(ARRAY), {"a": ["x y"]}, "/a: ' ' separates", id="delimiter"),
         pytest.param("text/plain; charset=ascii", TEXT, {"body": "ü"}, "/body: cannot be written", id="charset"),
@@ -229,7 +231,7 @@ async def test_xml(recorder: Recorder, schema: Json, value: Json, path: str, exp
 async def test_what_cannot_be_written_is_refused(
     recorder: Recorder, media_type: str, schema: Json, arguments: Json, said: str
 ) -> None:
-    """A value that its media type cannot hold is refused with its place."""
+    """A value that its media type cannot contain is refused with its place."""
     encoding = {"a": {"style": "spaceDelimited"}} if media_type == FORM else {}
     assert said in await refused(recorder, body(media_type, schema, encoding=encoding), arguments)
 
@@ -247,7 +249,7 @@ ROUND_TRIP = settings(max_examples=60, suppress_health_check=[HealthCheck.too_sl
 
 
 def tool_of(media_type: str, schema: Any, **fields: Any) -> Tool:
-    """Give the tool of an operation with this body."""
+    """Return the tool of an operation with this body."""
     (tool,) = build_tools(api_of(body(media_type, schema, **fields)))
     return tool
 

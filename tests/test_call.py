@@ -34,7 +34,7 @@ CALLS = [
 
 
 def essence(request: Recorded) -> tuple[str, str, dict[str, str], bytes]:
-    """Give what a request means, without the headers of the connection."""
+    """Return what a request means, without the headers of the connection."""
     own = {"host", "connection", "accept-encoding", "content-length"}
     headers = {name.lower(): value for name, value in request.headers if name.lower() not in own}
     return request.method, request.target, headers, request.body
@@ -136,7 +136,7 @@ def test_a_curl_command_sends_the_same_bytes(
 
 
 def without_boundary(sent: tuple[str, str, dict[str, str], bytes]) -> tuple[str, str, dict[str, str], bytes]:
-    """Give a request with one boundary for all, and escapes in one case (RFC 3986 section 2.1)."""
+    """Return a request with one boundary for all, and escapes in one case (RFC 3986 section 2.1)."""
     method, target, headers, body = sent
     target = re.sub(r"%[0-9a-f]{2}", lambda escape: escape[0].upper(), target)
     content_type, _, boundary = headers.get("content-type", "").partition("boundary=")
@@ -169,7 +169,7 @@ def test_arguments_come_in_several_ways(run: Run, recorder: Recorder, tmp_path: 
 
 WRONG = [
     pytest.param(["getpromt", "promptId=a"], 2, "the closest are getprompt", id="tool"),
-    pytest.param(["getprompt", "promptId"], 2, "Give name=value", id="word"),
+    pytest.param(["getprompt", "promptId"], 2, "use name=value", id="word"),
     pytest.param(["getprompt", "@missing.json"], 2, "missing.json: cannot be read", id="file"),
     pytest.param(["getprompt", "{broken"], 2, "does not parse as JSON", id="JSON"),
     pytest.param(["getprompt", "promptid=a"], 1, "did you mean promptId?", id="argument"),

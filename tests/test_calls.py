@@ -52,14 +52,14 @@ MESSAGES = [
 
 @pytest.fixture(scope="module")
 def shared_api() -> Iterator[Recorder]:
-    """Give the API that the shared session talks to."""
+    """Return the API that the shared session talks to."""
     with recording() as record:
         yield record
 
 
 @pytest.fixture(scope="module")
 async def client(shared_api: Recorder) -> AsyncIterator[Session]:
-    """Give one session with the Portkey API's tools, its requests sent to `shared_api`."""
+    """Return one session with the Portkey API's tools, its requests sent to `shared_api`."""
     env = {"OPEN_MCP_BASE_URL": f"{shared_api.url}/v1", "X_PORTKEY_API_KEY": KEY}
     async with connected(env=env) as client:
         yield client
@@ -67,7 +67,7 @@ async def client(shared_api: Recorder) -> AsyncIterator[Session]:
 
 @pytest.fixture
 def api(shared_api: Recorder) -> Recorder:
-    """Give the API without the requests and the answer of the test before."""
+    """Return the API without the requests and the answer of the test before."""
     shared_api.requests.clear()
     shared_api.answer = FINE
     return shared_api

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Connect, Recorder, Run
+from tests.conftest import ROOT, Connect, Recorder, Run, run_in
 from tests.support import document
+
+Report = tuple[int, dict[str, Any]]
 
 BROKEN: dict[str, Any] = document(
     {
@@ -49,14 +51,22 @@ WRITERS: dict[str, Callable[[Any], str]] = {
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """Give a document with one thing of each kind that is wrong."""
+    """Return a document with one thing of each kind that is wrong."""
     file = tmp_path / "pets.json"
     file.write_text(json.dumps(BROKEN, indent=2), encoding="utf-8")
     return file
 
 
+@pytest.fixture(scope="module")
+def report_of_portkey(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Return the exit code and the report of a strict check of the shipped document, which takes seconds."""
+    done = run_in(tmp_path_factory.mktemp("portkey"), "check", "--strict", "--json")
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
 def report_of(run: Run, *arguments: str) -> dict[str, Any]:
-    """Give what `check --json` prints. Fails where it says anything else."""
+    """Return what `check --json` prints. Fails where it says anything else."""
     done = run("check", "--json", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
@@ -65,7 +75,7 @@ def report_of(run: Run, *arguments: str) -> dict[str, Any]:
 
 
 def of_kind(report: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    """Give the findings of a kind."""
+    """Return the findings of a kind."""
     return [finding for finding in report["findings"] if finding["kind"] == kind]
 
 
@@ -167,11 +177,11 @@ def test_strict_fails_on_any_finding(run: Run, broken: Path, tmp_path: Path) -> 
     assert done.stdout.endswith("0 findings.\n")
 
 
-def test_the_document_of_the_portkey_api_is_in_order(run: Run) -> None:
+def test_the_document_of_the_portkey_api_is_in_order(report_of_portkey: Report) -> None:
     """Without a document named, it is the Portkey API's, and nothing is found in it."""
-    done = run("check", "--strict")
-    assert done.returncode == 0, done.stdout
-    assert "231" in done.stdout
+    code, report = report_of_portkey
+    assert (code, report["findings"]) == (0, [])
+    assert report["operations"] == 231
 
 
 def test_the_document_may_be_named_as_everywhere(run: Run, broken: Path) -> None:
@@ -184,9 +194,9 @@ def test_the_document_may_be_named_as_everywhere(run: Run, broken: Path) -> None
     assert "none.yaml" in missing.stderr
 
 
-async def test_the_size_is_that_of_the_listing(run: Run, connect: Connect) -> None:
+async def test_the_size_is_that_of_the_listing(report_of_portkey: Report, connect: Connect) -> None:
     """Bytes and largest tools are those of what an MCP client is told: name, description and input schema."""
-    report = report_of(run)
+    _, report = report_of_portkey
     async with connect() as client:
         tools = [tool for tool in await client.list_tools() if not tool.name.startswith("expand")]
     sizes = {
@@ -227,11 +237,12 @@ def test_a_crash_of_the_validator_is_survived(run: Run, tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text(json.dumps(root), encoding="utf-8")
     done = run("check", "odd.json")
     assert done.returncode == 0
-    assert "The validator has not said all: it broke off" in done.stdout
+    assert "The validator failed (" in done.stdout
     assert "s3cr3t-value" not in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_document_of_aliases_comes_to_an_end(run: Run, tmp_path: Path) -> None:
     """Aliases that stand for very much text cost the text that was written, in the validator as well."""
     lines = ["openapi: 3.1.0", "info: {title: T, version: '1'}", "paths: {}", f"x-a: &a {'long ' * 100_000}"]

@@ -45,6 +45,8 @@ BROKEN_SETTINGS = [
     pytest.param([], {"OPEN_MCP_BASE_URL": "ftp://example.com"}, ["OPEN_MCP_BASE_URL"], id="base URL of another kind"),
     pytest.param([], {"OPEN_MCP_BASE_URL": "https://"}, ["OPEN_MCP_BASE_URL"], id="base URL without a host"),
     pytest.param([], {"OPEN_MCP_BASE_URL": "http://a:b"}, ["OPEN_MCP_BASE_URL"], id="base URL with a bad port"),
+    pytest.param([], {"OPEN_MCP_BASE_URL": "http://xn--a"}, ["OPEN_MCP_BASE_URL"], id="base URL that IDNA refuses"),
+    pytest.param([], {"OPEN_MCP_BASE_URL": "http://256.1.1.1"}, ["OPEN_MCP_BASE_URL"], id="base URL with no address"),
     pytest.param([], {"OPEN_MCP_BASE_URL": "http://[::1"}, ["OPEN_MCP_BASE_URL"], id="base URL with half a bracket"),
     pytest.param(
         [], {"OPEN_MCP_BASE_URL": "http://example.com/a b"}, ["OPEN_MCP_BASE_URL"], id="base URL with a space"

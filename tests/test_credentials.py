@@ -40,14 +40,14 @@ PORTKEY = {
 
 @pytest.fixture(scope="module")
 def shared_api() -> Iterator[Recorder]:
-    """Give the API that the shared sessions talk to."""
+    """Return the API that the shared sessions talk to."""
     with recording() as record:
         yield record
 
 
 @pytest.fixture
 def api(shared_api: Recorder) -> Recorder:
-    """Give the API without the requests and the answer of the test before."""
+    """Return the API without the requests and the answer of the test before."""
     shared_api.requests.clear()
     shared_api.answer = (200, {"content-type": "application/json"}, b'{"ok": true}')
     return shared_api
@@ -63,7 +63,7 @@ class Logged:
 
 @pytest.fixture(scope="module")
 async def full(shared_api: Recorder, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Logged]:
-    """Give a session with the Portkey API where every credential is set."""
+    """Return a session with the Portkey API where every credential is set."""
     log = tmp_path_factory.mktemp("log") / "stderr"
     env = {"OPEN_MCP_BASE_URL": shared_api.url} | {name: value for name, (value, _, _) in PORTKEY.items()}
     async with connected("--path-item-tools", env=env, log_file=log) as client:
@@ -72,7 +72,7 @@ async def full(shared_api: Recorder, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 async def bare(shared_api: Recorder) -> AsyncIterator[Session]:
-    """Give a session with the Portkey API where no credential is set."""
+    """Return a session with the Portkey API where no credential is set."""
     async with connected(env={"OPEN_MCP_BASE_URL": shared_api.url}) as client:
         yield client
 
@@ -186,7 +186,7 @@ SECURED: dict[str, tuple[list[Any], list[str], dict[str, str | None]]] = {
 
 @pytest.fixture(scope="module")
 async def small(shared_api: Recorder, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Session]:
-    """Give a session with a small document that has an operation for each entry of SECURED."""
+    """Return a session with a small document that has an operation for each entry of SECURED."""
     path = tmp_path_factory.mktemp("small") / "small.json"
     write_document(path, shared_api.url, SCHEMES, {name: security for name, (security, _, _) in SECURED.items()})
     async with connected("--spec", str(path), env=SMALL_ENV) as client:

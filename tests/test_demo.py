@@ -22,18 +22,18 @@ from tests.pseudo_terminal import on_a_terminal
 
 
 def document(paths: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Give a small document."""
+    """Return a small document."""
     return {"openapi": "3.1.0", "info": {"title": "Small API", "version": "1"}, "paths": paths, **more}
 
 
 def operation(**more: Any) -> dict[str, Any]:
-    """Give an operation that answers an object."""
+    """Return an operation that answers an object."""
     schema = {"type": "object", "properties": {"done": {"type": "boolean"}}}
     return {"responses": {"200": {"description": "", "content": {"application/json": {"schema": schema}}}}, **more}
 
 
 def parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Give a required parameter."""
+    """Return a required parameter."""
     return {"name": name, "in": place, "required": True, "schema": schema}
 
 
@@ -86,7 +86,7 @@ IMPOSSIBLE = document(
 
 
 def headings(text: str) -> list[str]:
-    """Give the headings of the parts."""
+    """Return the headings of the parts."""
     return re.findall(r"^\d+\. (.*)$", text, re.MULTILINE)
 
 
@@ -98,7 +98,7 @@ def values(text: str) -> list[Any]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Any:
-    """Give a function that writes a document into the working directory and gives its name."""
+    """Return a function that writes a document into the working directory and gives its name."""
 
     def write(content: dict[str, Any]) -> str:
         (tmp_path / "spec.json").write_text(json.dumps(content))
@@ -164,6 +164,7 @@ def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> None:
     """Without stubs and bodies there is no part about them; a call that is refused is found all the same."""
     ended = run("demo", "--spec", written(READ_ONLY))
@@ -172,6 +173,7 @@ def test_leaves_out_what_the_document_has_none_of(run: Run, written: Any) -> Non
     assert "/surprise: there is no such argument" in ended.stdout
 
 
+@pytest.mark.slow
 def test_keeps_to_the_tools_that_are_named(
     tmp_path: Path, written: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +223,7 @@ def test_the_server_gets_no_real_credential(tmp_path: Path, written: Any) -> Non
     assert not {*real.values()} & {*server.env.values()}
 
 
+@pytest.mark.slow
 def test_colours_headings_on_a_terminal(tmp_path: Path, written: Any) -> None:
     """A terminal gets headings in colour, lines that fit it, and no control characters of the document."""
     words = ["demo", "--spec", written({**READ_ONLY, "info": {"title": "Clear \x1b[2J", "version": "1"}})]
@@ -235,6 +238,7 @@ def test_colours_headings_on_a_terminal(tmp_path: Path, written: Any) -> None:
     assert max(map(len, bare.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_exits_quietly_if_its_output_is_closed(tmp_path: Path, written: Any) -> None:
     """If its output is closed, as by `head`, the demo exits with 141 and no message, as every command does."""
     reader, writer = os.pipe()

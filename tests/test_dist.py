@@ -63,7 +63,7 @@ QUIET: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300, "
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder with everything that is published."""
+    """Return the folder with everything that is published."""
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run([sys.executable, "-m", "scripts.dist", str(folder)], cwd=ROOT, env=BARE, check=True)
     return folder
@@ -71,14 +71,14 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> Path:
-    """Give the wheel."""
+    """Return the wheel."""
     (file,) = dist.glob("*.whl")
     return file
 
 
 @pytest.fixture
 def bundle(dist: Path, tmp_path: Path) -> Path:
-    """Give the folder into which a host has unpacked the bundle."""
+    """Return the folder into which a host has unpacked the bundle."""
     (file,) = dist.glob("*.mcpb")
     with zipfile.ZipFile(file) as packed:
         packed.extractall(tmp_path / "bundle")
@@ -86,13 +86,13 @@ def bundle(dist: Path, tmp_path: Path) -> Path:
 
 
 def entry(dist: Path) -> dict[str, Any]:
-    """Give the registry's entry."""
+    """Return the registry's entry."""
     value: dict[str, Any] = json.loads((dist / "server.json").read_text(encoding="utf-8"))
     return value
 
 
 def manifest(bundle: Path) -> dict[str, Any]:
-    """Give the bundle's manifest."""
+    """Return the bundle's manifest."""
     value: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     return value
 
@@ -179,7 +179,7 @@ def test_every_import_is_a_dependency() -> None:
 
 @pytest.fixture(scope="module")
 def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Give the variables of a machine with an empty home folder, where uv takes this program from the wheel."""
+    """Return the variables of a machine with an empty home folder, where uv takes this program from the wheel."""
     home = tmp_path_factory.mktemp("home")
     pinned = home / "pinned.txt"
     pinned.write_text(f"portkey-bridge @ {wheel.as_uri()}\n", encoding="utf-8")

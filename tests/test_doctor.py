@@ -32,7 +32,7 @@ GOOD = {"X_PETS_KEY": VALUE}
 
 @pytest.fixture
 def document(tmp_path: Path) -> Path:
-    """Give a document on disk, and beside it a folder with a launcher and a client that starts it."""
+    """Return a document on disk, and beside it a folder with a launcher and a client that starts it."""
     launcher = tmp_path / "bin" / "uvx"
     launcher.parent.mkdir()
     launcher.write_text("#!/bin/sh\n", encoding="utf-8")
@@ -54,14 +54,14 @@ def configure(folder: Path, command: str, mode: int = 0o644, **env: str) -> Path
 
 
 def findings(printed: str) -> dict[str, tuple[str, str]]:
-    """Give level and words, with those of the remedy, by subject."""
+    """Return level and words, with those of the remedy, by subject."""
     parts = re.findall(r"^(ok|warning|problem) +(\w+) +(.*(?:\n .*)*)", printed, re.MULTILINE)
     return {subject: (level, words) for level, subject, words in parts}
 
 
 @pytest.fixture
 def closed_port() -> str:
-    """Give the URL of a port that nobody listens on."""
+    """Return the URL of a port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -121,11 +121,12 @@ def test_what_is_wrong_comes_with_its_remedy(
 
 
 def test_a_server_that_is_not_there(run: Run, document: Path, closed_port: str) -> None:
-    """A server that cannot be reached is a problem, told with its address."""
-    done = run("doctor", "--spec", str(document), "--base-url", closed_port, env=GOOD)
-    level, words = findings(done.stdout)["server"]
-    assert (level, done.returncode) == ("problem", 1)
-    assert closed_port in words
+    """A server that cannot be reached, or can have no address, is a problem, told with its address."""
+    for url in (closed_port, "http://a..test"):
+        done = run("doctor", "--spec", str(document), "--base-url", url, env=GOOD)
+        level, words = findings(done.stdout)["server"]
+        assert (level, done.returncode) == ("problem", 1)
+        assert url in words
 
 
 def test_a_server_that_is_ill(run: Run, document: Path, recorder: Recorder) -> None:
@@ -193,7 +194,7 @@ def test_a_withheld_variable_is_told(run: Run, document: Path, recorder: Recorde
 
 
 CLIENTS = [
-    pytest.param("/nowhere/uvx", 0o600, {}, "there is no /nowhere/uvx", id="a launcher that is gone"),
+    pytest.param("/nowhere/uvx", 0o600, {}, "there is no command /nowhere/uvx", id="a launcher that is gone"),
     pytest.param("uvx", 0o644, {"X_PETS_KEY": VALUE}, "chmod 600", id="a key that others can read"),
     pytest.param("uvx", 0o600, {"X_PETS_KEY": VALUE}, "as pets with X_PETS_KEY", id="all is well"),
 ]

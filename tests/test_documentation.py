@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from portkey_bridge.mock.app import mock_running
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
 from scripts.dist import REGISTRY_NAME
-from tests.conftest import BARE, ROOT, Recorder
+from tests.conftest import BARE, ROOT, Recorder, program
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -41,7 +41,6 @@ paths:
 
 #: The programs that the pages name besides this one, as far as a page needs them.
 PROGRAMS = {
-    "portkey-bridge": f'exec "{sys.executable}" -m portkey_bridge "$@"',
     "uvx": '[ "$1" = portkey-bridge ] && exec "$@"',
     "npx": "exit 0",
     "node": "echo v24.0.0",
@@ -50,7 +49,7 @@ PROGRAMS = {
 
 
 def blocks(language: str) -> dict[str, str]:
-    """Give each fenced block of a language, with the name of a page that holds it."""
+    """Return each fenced block of a language, with the name of a page that holds it."""
     fence = re.compile(rf"^( *)```{language}\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
     return {found[2]: page.name for page in PAGES for found in fence.finditer(page.read_text(encoding="utf-8"))}
 
@@ -65,32 +64,44 @@ SHOWN = {
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[str]:
-    """Give the URL of a mock of the Portkey API."""
+    """Return the URL of a mock of the Portkey API."""
     with mock_running(load_api(Settings())) as url:
         yield url
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Give an empty home folder with the files that the pages name, and their programs in `bin`."""
+    """Return an empty home folder with the files that the pages name, and their programs in `bin`."""
     (tmp_path / "petstore.yaml").write_text(PETSTORE)
     (tmp_path / "uploads").mkdir()
     (tmp_path / "uploads" / "batch.jsonl").write_text("{}\n")
     (tmp_path / ".config" / "fish" / "completions").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
-    for name, script in PROGRAMS.items():
-        program = tmp_path / "bin" / name
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
+    this_one = f'exec {shlex.join(program(env=BARE))} "$@"'
+    for name, script in {"portkey-bridge": this_one, **PROGRAMS}.items():
+        file = tmp_path / "bin" / name
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
     return tmp_path
 
 
 def environment(place: Path, **more: str) -> dict[str, str]:
-    """Give the variables of somebody whose home and programs are those of the place."""
+    """Return the variables of somebody whose home and programs are those of the place."""
     return {**BARE, "HOME": str(place), "PATH": f"{place / 'bin'}:/usr/bin:/bin", **more}
 
 
-@pytest.mark.parametrize("line", [pytest.param(line, id=f"{page} {line}") for line, page in LINES.items() if line])
+#: The tests of the demo run it as well.
+SLOW = "portkey-bridge demo"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(line, id=f"{page} {line}", marks=pytest.mark.slow if line == SLOW else [])
+        for line, page in LINES.items()
+        if line
+    ],
+)
 def test_every_command_of_the_pages_runs(line: str, place: Path, gateway: str, recorder: Recorder) -> None:
     """A line of a page is a command that a shell understands and that does what it should."""
     recorder.answers["/petstore.yaml"] = (200, {"content-type": "application/yaml"}, PETSTORE.encode())
@@ -109,7 +120,7 @@ def test_every_command_of_the_pages_runs(line: str, place: Path, gateway: str, r
     if "bridge mock" in line:  # which runs until it is told to stop
         assert child.stderr is not None
         *_, url = child.stderr.readline().split()
-        assert httpx.get(f"{url}/pets").status_code == 401  # so it answers, and there is no key
+        assert httpx.get(f"{url}/pets").status_code == 401  # so it answers and there is no key
         child.send_signal(signal.SIGINT)
     _, words = child.communicate(timeout=120)
     assert child.returncode == (130 if "bridge mock" in line else 0), words
@@ -134,7 +145,7 @@ def test_a_session_is_what_happens(command: str, place: Path) -> None:
 
 
 def fragments(page: Path) -> set[str]:
-    """Give the fragments that hosts of Markdown make of a page's headings."""
+    """Return the fragments that hosts of Markdown make of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -154,7 +165,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def rows(page: str) -> dict[str, list[str]]:
-    """Give the rows of a page's tables by what their first cells name, without back quotes."""
+    """Return the rows of a page's tables by what their first cells name, without back quotes."""
     lines = (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()
     cells = [
         [cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"

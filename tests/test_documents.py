@@ -33,7 +33,7 @@ each_document = pytest.mark.parametrize("name", sorted(file.stem for file in FOL
 
 @pytest.fixture
 def document(name: str, recorder: Recorder, tmp_path: Path) -> Path:
-    """Give the document on disk with its parts beside it, and the recorder as its server."""
+    """Return the document on disk with its parts beside it, and the recorder as its server."""
     shutil.copytree(FOLDER / "parts", tmp_path / "parts")
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     file = tmp_path / f"{name}.yaml"

@@ -56,7 +56,7 @@ def followed(value: Json) -> Json:
 
 
 def merged(schema: Json) -> Json:
-    """Give an object schema with the properties of its `allOf`."""
+    """Return an object schema with the properties of its `allOf`."""
     schema = followed(schema)
     parts = [merged(part) for part in schema.get("allOf", ())]
     properties = {name: below for part in (*parts, schema) for name, below in part.get("properties", {}).items()}
@@ -109,12 +109,12 @@ def operations() -> Iterator[tuple[str, str, Json]]:
 
 
 def name_of(method: str, path: str, operation: Json) -> str:
-    """Give the name of an operation's tool."""
+    """Return the name of an operation's tool."""
     return re.sub("[^a-z0-9]+", "_", operation.get("operationId", f"{method} {path}").lower())
 
 
 def content_of(operation: Json) -> tuple[str | None, Json]:
-    """Give the media type and the schema of an operation's body."""
+    """Return the media type and the schema of an operation's body."""
     content = followed(operation.get("requestBody", {})).get("content", {})
     return next(((name, media_type.get("schema", {})) for name, media_type in content.items()), (None, {}))
 
@@ -153,7 +153,7 @@ def problems(
 
 
 def as_list(value: Any) -> list[Any]:
-    """Give the items of a repeated parameter."""
+    """Return the items of a repeated parameter."""
     return value if isinstance(value, list) else [value]
 
 
@@ -164,7 +164,7 @@ def read_multipart(request: Recorded) -> dict[str, list[Any]]:
 
 
 def parts_of(body: Json) -> dict[str, list[Any]]:
-    """Give the parts that the values of a multipart body are."""
+    """Return the parts that the values of a multipart body are."""
     file = ("a.png", "image/png", FILE)
     return {
         name: [file if item == FILE_URI else literal(item) for item in as_list(value)] for name, value in body.items()
@@ -196,7 +196,7 @@ async def test_every_operation_arrives_whole(connect: Connect, recorder: Recorde
 
 
 def arguments_of(operation: Json) -> tuple[dict[str, Json], Any, Json]:
-    """Give the values of the parameters by location, the body, and both as the tool's flat arguments."""
+    """Return the values of the parameters by location, the body, and both as the tool's flat arguments."""
     parameters: dict[str, Json] = {"path": {}, "query": {}, "header": {}}
     for each in operation["parameters"]:
         schema = each.get("schema") or next(iter(each["content"].values()))["schema"]

@@ -18,10 +18,10 @@ from fastmcp.server.providers import Provider
 from fastmcp.tools.base import Tool, ToolResult
 from mcp.server.stdio import stdio_server
 
-from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, Server
+from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
 from tests.conftest import BARE
 
-#: What FastMCP's own method calls. If this changes, `Server.run_stdio_async` must follow.
+#: What FastMCP's own method calls. If this changes, `StdioServer.run_stdio_async` must follow.
 CALLS = {
     *("log_server_banner", "set_transport", "temporary_log_level", "self._lifespan_manager", "stdio_server"),
     *("self._mcp_server.run", "self._mcp_server.create_initialization_options", "logger.info", "reset_transport"),
@@ -31,12 +31,12 @@ CALLS = {
 SERVER = """
 import sys
 from fastmcp import FastMCP
-from portkey_bridge.serve.fastmcp_seam import Server
+from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings import Settings
 from tests.support import api_of, document
 if sys.argv[1] == "own":
-    Server.run_stdio_async = FastMCP.run_stdio_async
+    StdioServer.run_stdio_async = FastMCP.run_stdio_async
 paths = {"/x": {"get": {"summary": "X", "servers": [{"url": "http://127.0.0.1:9"}], "responses": {}}}}
 build_server(api_of(document(paths)), Settings()).run("stdio", show_banner=False, log_level="WARNING")
 """
@@ -85,7 +85,10 @@ def test_both_ways_of_stdio_give_the_same_answers(tmp_path: Path) -> None:
 def test_the_replaced_method_does_what_it_did() -> None:
     """FastMCP's `run_stdio_async` has the parameters and makes the calls that ours follows."""
     original = FastMCP.run_stdio_async
-    assert inspect.signature(Server.run_stdio_async).parameters.keys() == inspect.signature(original).parameters.keys()
+    assert (
+        inspect.signature(StdioServer.run_stdio_async).parameters.keys()
+        == inspect.signature(original).parameters.keys()
+    )
     tree = ast.parse(textwrap.dedent(inspect.getsource(original)))
     assert {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)} == CALLS
     assert [*inspect.signature(stdio_server).parameters] == ["stdin", "stdout"]

@@ -64,7 +64,7 @@ REFUSALS = [
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[str]:
-    """Give the base URL of a running gateway."""
+    """Return the base URL of a running gateway."""
     command = node_command(GATEWAY, minimum=(20, 0))
     port = _free_port()
     with subprocess.Popen([*command, "--headless", f"--port={port}"], env=BARE, stdin=subprocess.DEVNULL) as process:
@@ -89,7 +89,7 @@ def _await_answer(url: str) -> None:
 
 @pytest.fixture
 def settings(gateway: str, recorder: Recorder) -> Mapping[str, str]:
-    """Give what a person sets to reach a provider through a gateway of their own."""
+    """Return what a person sets to reach a provider through a gateway of their own."""
     return {
         "OPEN_MCP_BASE_URL": gateway,
         "API_KEY": "sk-of-the-provider",

@@ -40,7 +40,10 @@ TRIED = 12
 #: The part of the tools that may be left out, by a reason.
 LEFT_OUT = 0.4
 
-OWN = [*sorted((ROOT / "tests/documents").glob("*.yaml")), ROOT / "specs/portkey.yaml"]
+OWN = [
+    *sorted((ROOT / "tests/documents").glob("*.yaml")),
+    pytest.param(ROOT / "specs/portkey.yaml", marks=pytest.mark.slow),
+]
 
 #: Keywords that say something about values, besides those that hold schemas.
 OF_VALUES = frozenset(
@@ -57,7 +60,7 @@ class LeftOut(Exception):
 
 
 def finite(schema: Any, root: dict[str, Any]) -> Any:
-    """Give a schema without references that accepts some of the values that `schema` accepts. Raises LeftOut."""
+    """Return a schema without references that accepts some of the values that `schema` accepts. Raises LeftOut."""
     count = 0
 
     def below(part: Any, trail: tuple[str, ...]) -> Any:
@@ -112,7 +115,7 @@ FORMS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
 
 
 def generated(schema: Any) -> list[Any]:
-    """Give values that hypothesis-jsonschema makes of a schema, the same ones each time. Raises LeftOut."""
+    """Return values that hypothesis-jsonschema makes of a schema, the same ones each time. Raises LeftOut."""
     made: list[Any] = []
 
     @settings(
@@ -163,6 +166,7 @@ def test_arguments_of_our_own_documents_are_accepted(file: Path) -> None:
     check(api, build_tools(api))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOCUMENTS | PACKAGED)
 def test_arguments_of_public_documents_are_accepted(name: str) -> None:
     """For tools of public documents, too."""

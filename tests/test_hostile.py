@@ -47,18 +47,18 @@ def limited(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def with_schema(schema: Any, **components: Any) -> dict[str, Any]:
-    """Give a document whose one operation takes `schema` as its body."""
+    """Return a document whose one operation takes `schema` as its body."""
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
     return {**operation(requestBody=body), "components": {"schemas": components}}
 
 
 def ref(name: str) -> dict[str, Any]:
-    """Give a reference to a component schema."""
+    """Return a reference to a component schema."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def laughs(kind: str) -> str:
-    """Give the YAML of a document whose aliases double, or more, with every line."""
+    """Return the YAML of a document whose aliases double, or more, with every line."""
     lines = ["openapi: 3.1.0", "info: {title: T, version: '1'}", "paths: {}", "x-0: &a0 [lol, lol]"]
     for index in range(1, 40):
         many = ", ".join([f"*a{index - 1}"] * 9)
@@ -69,7 +69,7 @@ def laughs(kind: str) -> str:
 
 
 def nested(levels: int) -> Any:
-    """Give a schema of objects in objects."""
+    """Return a schema of objects in objects."""
     schema: dict[str, Any] = {"type": "string"}
     for _ in range(levels):
         schema = {"type": "object", "properties": {"a": schema}}
@@ -173,7 +173,16 @@ def test_a_very_large_file_is_refused_unread(tmp_path: Path) -> None:
     assert "larger than 100 MB" in done.stderr
 
 
-@pytest.mark.parametrize("name", SURVIVED)
+#: Documents that are long, so that their report takes seconds.
+LONG = (
+    *("a chain of references", "a circle of references", "allOf that doubles", "anyOf that doubles"),
+    *("a long list of parameters", "very long texts"),
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else []) for name in SURVIVED]
+)
 def test_a_hostile_document_costs_what_it_is_long(tmp_path: Path, name: str) -> None:
     """Its one operation is listed, in bounded time and memory, and the report has it too."""
     (tmp_path / "hostile.json").write_text(json.dumps(SURVIVED[name]()), encoding="utf-8")
@@ -184,6 +193,7 @@ def test_a_hostile_document_costs_what_it_is_long(tmp_path: Path, name: str) -> 
     assert "skipped" not in {finding["kind"] for finding in report["findings"]}
 
 
+@pytest.mark.slow
 def test_a_pattern_that_backtracks_does_not_hold_a_call(tmp_path: Path) -> None:
     """A call with the worst value for the pattern is sent unchecked; a value that is judged in time is refused."""
     (tmp_path / "hostile.json").write_text(json.dumps(SURVIVED["a pattern that backtracks"]()), encoding="utf-8")
@@ -196,6 +206,7 @@ def test_a_pattern_that_backtracks_does_not_hold_a_call(tmp_path: Path) -> None:
     assert "/a: expected text that matches" in refused.stderr
 
 
+@pytest.mark.slow
 def test_names_of_other_languages_are_names(tmp_path: Path) -> None:
     """A property called `__proto__` is one like any other: listed, required, and sent."""
     (tmp_path / "hostile.json").write_text(json.dumps(SURVIVED["odd names"]()), encoding="utf-8")

@@ -42,7 +42,7 @@ def programs(folder: Path, *, node: str | None = "v22.19.0", npx: bool = True) -
 
 @pytest.fixture
 def session(run: Run, tmp_path: Path) -> dict[str, Any]:
-    """Give the server as the inspector was told of it."""
+    """Return the server as the inspector was told of it."""
     env = {"PATH": programs(tmp_path), "API_KEY": "secret", "OPEN_MCP_SCHEMA_BUDGET": "900", **OTHER}
     done = run("inspect", "--tools", "listmodels", "--path-item-tools", env=env)
     assert done.returncode == 7  # the inspector's own

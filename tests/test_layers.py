@@ -16,6 +16,7 @@ LAYERS = (
         "errors",
         "text",
         "switches",
+        "media_types",
         "settings",
         "http",
         "document",
@@ -30,7 +31,7 @@ LAYERS = (
 NEVER = {
     "http": {"document", "openapi"},
     "response": {"schema", "request"},
-    "clients": {*LAYERS} - {"errors", "text", "switches", "settings", "document", "clients"},
+    "clients": {*LAYERS} - {"errors", "text", "switches", "media_types", "settings", "document", "clients"},
 }
 LIBRARIES = {
     "fastmcp": ("serve/", "cli/", "response/"),
@@ -64,3 +65,14 @@ def test_imports_go_upwards(file: Path) -> None:
 def test_few_modules_stand_outside_of_the_packages() -> None:
     """At most eight modules are directly in the package."""
     assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+def test_only_serve_and_cli_print() -> None:
+    """The layers below return warnings instead of printing them."""
+    printing = {
+        file.relative_to(PACKAGE).parts[0]
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert printing <= {"serve", "cli"}

@@ -69,7 +69,7 @@ PETS: dict[str, Any] = {
 
 @pytest.fixture
 def pets(tmp_path: Path) -> str:
-    """Give the path of a small document."""
+    """Return the path of a small document."""
     file = tmp_path / "pets.json"
     file.write_text(json.dumps(PETS), encoding="utf-8")
     return str(file)
@@ -167,7 +167,7 @@ def test_nothing_found_is_exit_code_1(run: Run, pets: str) -> None:
 
 MISTAKES = [
     pytest.param(["tools", "--tag", "anmals"], "animals", id="unknown tag"),
-    pytest.param(["tools", "--grep", "("], "no regular expression", id="broken pattern"),
+    pytest.param(["tools", "--grep", "("], "not a regular expression", id="broken pattern"),
     pytest.param(["schema", "createpets"], "createpet", id="unknown tool"),
     pytest.param(["schema", "createpet", "/properties/pett"], "/properties/pet?", id="pointer to nowhere"),
     pytest.param(["schema"], "TOOL", id="no tool"),

@@ -88,19 +88,19 @@ WRONG_REQUESTS = [
 
 @pytest.fixture(scope="module")
 def api() -> Api:
-    """Give the Portkey API."""
+    """Return the Portkey API."""
     return load_api(Settings())
 
 
 @pytest.fixture(scope="module")
 def mock(api: Api) -> Iterator[httpx.Client]:
-    """Give a client of a mock of the Portkey API, with a credential."""
+    """Return a client of a mock of the Portkey API, with a credential."""
     with mock_running(api) as url, httpx.Client(base_url=url, headers=KEY) as client:
         yield client
 
 
 def schema_of_success(api: Api, operation: Operation) -> Any:
-    """Give the schema of the JSON that the operation answers with, None where it declares none."""
+    """Return the schema of the JSON that the operation answers with, None where it declares none."""
     response = follow(api.root, operation.responses.get("200", {}))
     return response.get("content", {}).get("application/json", {}).get("schema")
 
@@ -124,11 +124,12 @@ def test_answers_every_get_as_the_document_says(api: Api, mock: httpx.Client) ->
 
 
 def value_for(schema: Any) -> Any:
-    """Give a value for a parameter that is a scalar."""
+    """Return a value for a parameter that is a scalar."""
     values = {"integer": 1, "number": 1, "string": "x", "date-time": "2026-01-31T12:00:00Z", "uuid": f"{uuid4()}"}
     return schema["enum"][0] if "enum" in schema else values[schema.get("format", schema["type"]).lower()]
 
 
+@pytest.mark.slow
 def test_accepts_what_the_bridge_sends(api: Api, mock: httpx.Client) -> None:
     """What the bridge writes for valid arguments is a valid request to an independent reader, in every operation."""
     shapes = Shapes(api.root)
@@ -145,7 +146,7 @@ def test_accepts_what_the_bridge_sends(api: Api, mock: httpx.Client) -> None:
 
 
 def is_plain(tool: Tool) -> bool:
-    """Tell whether the tool's body, if it has one, is JSON."""
+    """Check whether the tool's body, if it has one, is JSON."""
     return tool.arguments.media_type is None or tool.arguments.media_type.name == "application/json"
 
 
@@ -183,7 +184,7 @@ def test_says_where_it_listens_and_ends_quietly(tmp_path: Path) -> None:
     process = subprocess.Popen(program, cwd=tmp_path, env=BARE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
-    match = re.fullmatch(r"portkey-bridge mocks Portkey API at (http://127\.0\.0\.1:\d+)\n", line)
+    match = re.fullmatch(r"portkey-bridge serves a mock of Portkey API at (http://127\.0\.0\.1:\d+)\n", line)
     assert match, line
     assert httpx.get(f"{match[1]}/models", headers=KEY).status_code == 200
     process.send_signal(signal.SIGINT)
@@ -207,12 +208,12 @@ def test_says_that_a_port_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def answers(**responses: Any) -> dict[str, Any]:
-    """Give a path item with one GET operation."""
+    """Return a path item with one GET operation."""
     return {"get": {"responses": {status.strip("_"): response for status, response in responses.items()}}}
 
 
 def content(media_type: str, schema: Any = {"type": "string"}, **more: Any) -> dict[str, Any]:  # noqa: B006
-    """Give a response with one media type."""
+    """Return a response with one media type."""
     return {"description": "", "content": {media_type: {"schema": schema, **more}}}
 
 
@@ -314,7 +315,7 @@ SMALL_ANSWERS = [
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[httpx.Client]:
-    """Give a client of a mock of the document above."""
+    """Return a client of a mock of the document above."""
     root = normalize(Document("small", "file:///small.json", json.loads(json.dumps(SMALL)))).root
     with mock_running(read_api(root, "file:///small.json")) as url, httpx.Client(base_url=url) as client:
         yield client
@@ -366,7 +367,7 @@ def test_a_body_needs_no_read_only_property(small: httpx.Client) -> None:
     assert small.post("/pets", json={"name": "Rex", "secret": "s"}).status_code == 204
     refused = small.post("/pets", json={"name": "Rex"})
     assert refused.status_code == 400
-    assert refused.json()["error"]["violations"] == [{"pointer": "/body/secret", "problem": "is required, and missing"}]
+    assert refused.json()["error"]["violations"] == [{"pointer": "/body/secret", "problem": "is required but missing"}]
 
 
 def test_judges_lists_and_nullable_numbers(small: httpx.Client) -> None:

@@ -29,7 +29,7 @@ ANY = object()
 
 
 def document(version: str, schema: Any) -> Document:
-    """Give a document of this version with one schema, S."""
+    """Return a document of this version with one schema, S."""
     root = {
         "openapi": version,
         "info": {"title": "T", "version": "1"},
@@ -40,7 +40,7 @@ def document(version: str, schema: Any) -> Document:
 
 
 def modern(version: str, schema: Any) -> tuple[Any, tuple[str, ...]]:
-    """Give a schema of a document of this version after normalization, and the repairs."""
+    """Return a schema of a document of this version after normalization, and the repairs."""
     root, repairs = normalize(document(version, schema))
     return root["components"]["schemas"]["S"], repairs
 
@@ -148,7 +148,7 @@ MENDED = [
     ),
     pytest.param({"description": 1}, {"description": "1"}, "description", id="description is a number"),
     pytest.param({"examples": {"a": {"value": 1}}}, {"examples": [1]}, "examples", id="named examples"),
-    pytest.param({"pattern": "(["}, {"pattern": "(["}, "can't be read", id="no pattern"),
+    pytest.param({"pattern": "(["}, {"pattern": "(["}, "is not a regular expression", id="no pattern"),
     pytest.param({"pattern": "/^a$/"}, {"pattern": "^a$"}, "slashes", id="pattern in slashes"),
     pytest.param({"pattern": "/^a$/i"}, {}, "slashes", id="pattern in slashes, with a flag"),
     pytest.param({"discriminator": "a"}, {"discriminator": {"propertyName": "a"}}, "discriminator", id="discriminator"),
@@ -187,6 +187,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     version=st.sampled_from(["3.0.3", "3.1.0"]),
@@ -243,7 +244,7 @@ VERSIONS = [
     ("asyncapi: 2.0.0", "no 'openapi' field"),
     ("paths: {/a: {}}", None),
     ("openapi: 3.0.0\npaths: []\ninfo: {}", None),
-    ("openapi: 3.0.0\npaths: [a]", "/paths is no object"),
+    ("openapi: 3.0.0\npaths: [a]", "/paths is not an object"),
 ]
 
 
@@ -328,6 +329,7 @@ def test_hostile_document_is_refused(text: str, problem: str) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_many_references_to_many_places() -> None:
     """A hundred thousand references are followed; each schema is visited once."""
     schemas = {
@@ -404,9 +406,9 @@ def test_work_grows_with_the_document() -> None:
 
 
 DECIDED = [
-    pytest.param("a: 1\nb: {c: 1,\n c: 2}\n", 'api.yaml:3: the key "c" stands twice', id="YAML"),
-    pytest.param('{"a": [{"b": ":\\"{"}],\n "b": 1,\n "a": 2}', 'api.yaml:3: the key "a" stands twice', id="JSON"),
-    pytest.param("a: 1\n---\nb: 2\n", "api.yaml: behind the first document stand others", id="several documents"),
+    pytest.param("a: 1\nb: {c: 1,\n c: 2}\n", 'api.yaml:3: the key "c" appears twice', id="YAML"),
+    pytest.param('{"a": [{"b": ":\\"{"}],\n "b": 1,\n "a": 2}', 'api.yaml:3: the key "a" appears twice', id="JSON"),
+    pytest.param("a: 1\n---\nb: 2\n", "api.yaml: it contains further documents", id="several documents"),
     pytest.param("a: !Ref b\n", "api.yaml:1: the tag !Ref is ignored", id="tag"),
 ]
 

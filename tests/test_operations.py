@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from portkey_bridge.openapi.model import Api, Server
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.request.servers import server_url
+from tests.support import api_of, operation
 
 PET = "/pets/{id}"
 
@@ -22,7 +24,7 @@ def read(paths: Any, **fields: Any) -> Api:
 
 
 def parameters(api: Api) -> list[tuple[str, str, bool, Any]]:
-    """Give the parameters of the first operation."""
+    """Return the parameters of the first operation."""
     return [(p.location, p.name, p.required, p.schema) for p in api.operations[0].parameters]
 
 
@@ -31,7 +33,7 @@ ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"
 
 #: Parameters of an operation of /pets/{id}, how they are read, and a word of what is said.
 PARAMETERS = [
-    pytest.param(None, [("path", "id", True, STRING)], "nobody declares the parameter {id}", id="undeclared"),
+    pytest.param(None, [("path", "id", True, STRING)], "no declaration for the parameter {id}", id="undeclared"),
     pytest.param([ID], [("path", "id", True, {"type": "integer"})], None, id="declared"),
     pytest.param(
         [{**ID, "required": False}], [("path", "id", True, {"type": "integer"})], None, id="a path needs its parameter"
@@ -83,7 +85,7 @@ PARAMETERS = [
         id="name is a number",
     ),
     pytest.param(ID, [("path", "id", True, {"type": "integer"})], None, id="no list"),
-    pytest.param([ID, "x"], [("path", "id", True, {"type": "integer"})], "is no object but x", id="a text"),
+    pytest.param([ID, "x"], [("path", "id", True, {"type": "integer"})], "is not an object but x", id="a text"),
     pytest.param([ID, {"$ref": "#/no"}], [("path", "id", True, {"type": "integer"})], "#/no", id="dangling"),
 ]
 
@@ -115,13 +117,13 @@ def test_own_parameter_goes_before_the_paths() -> None:
 
 #: Operations that can't be served, and why.
 BROKEN: list[Any] = [
-    pytest.param({"get": []}, "GET", "is no object but an empty list", id="operation is a list"),
+    pytest.param({"get": []}, "GET", "is not an object but an empty list", id="operation is a list"),
     pytest.param(
         {"get": {"parameters": [{"in": "query", "required": True}]}}, "GET", "has the name null", id="nameless"
     ),
-    pytest.param({"additionalOperations": {"A B": {}}}, "A B", "no token of HTTP", id="no method"),
+    pytest.param({"additionalOperations": {"A B": {}}}, "A B", "not a token of HTTP", id="no method"),
     pytest.param({"$ref": "#/paths/~1bad"}, "every method of", "back to itself", id="circle"),
-    pytest.param("nothing", "every method of", "is no object but nothing", id="path item is a text"),
+    pytest.param("nothing", "every method of", "is not an object but nothing", id="path item is a text"),
     pytest.param(
         {"get": {"parameters": [{"name": f"q{at}", "in": "query", "schema": STRING} for at in range(1001)]}},
         "GET",
@@ -182,11 +184,14 @@ def test_odd_operation_is_served(item: Any) -> None:
 
 
 SERVERS = [
-    pytest.param(["https://a.example"], ["https://a.example"], "read as its URL", id="a text"),
+    pytest.param(["https://a.example"], ["https://a.example"], "interpreted as its URL", id="a text"),
     pytest.param({"url": "https://a.example"}, ["https://a.example"], None, id="no list"),
     pytest.param([{"url": None}, {"url": "https://a.example"}], ["https://a.example"], "has no URL", id="no URL"),
     pytest.param([{"url": ""}], ["/"], "is empty", id="an empty URL"),
-    pytest.param([{"url": "a.example:8/v1"}], ["https://a.example:8/v1"], "https is meant", id="no scheme"),
+    pytest.param([{"url": "a.example:8/v1"}], ["https://a.example:8/v1"], "https is assumed", id="no scheme"),
+    pytest.param([{"url": "localhost:8/v1"}], ["http://localhost:8/v1"], "http is assumed", id="localhost"),
+    pytest.param([{"url": "192.168.1.5:3000/a"}], ["http://192.168.1.5:3000/a"], "http is assumed", id="private"),
+    pytest.param([{"url": "8.8.8.8/a"}], ["https://8.8.8.8/a"], "https is assumed", id="public address"),
     pytest.param([{"url": "v1.0/a"}], ["v1.0/a"], None, id="relative"),
     pytest.param([], ["/"], None, id="none: the specification's default"),
 ]
@@ -207,6 +212,8 @@ RESOLVED = [
     ("http://b.example/api.yaml", "//a.example/v1", "http://a.example/v1"),
     ("http://b.example/docs/api.yaml", "v1", "http://b.example/docs/v1"),
     ("http://b.example/docs/api.yaml", "{stage}/v1", None),
+    ("file:///api.yaml", "https://xn--a/v1", None),
+    ("file:///api.yaml", "https://256.1.1.1/v1", None),
 ]
 
 
@@ -236,7 +243,7 @@ def test_unknown_security_scheme() -> None:
     )
 
     assert [[scheme.key for scheme in option] for option in api.operations[0].security] == [["key"]]
-    assert "nobody declares the security scheme ghost" in api.repairs[0]
+    assert "no declaration for the security scheme ghost" in api.repairs[0]
 
 
 @pytest.mark.parametrize(
@@ -263,3 +270,22 @@ def test_security_schemes_as_they_are_written(declared: dict[str, str], expected
 def test_missing_info_has_a_default_title() -> None:
     """A document without `info` is served under a name that says nothing."""
     assert read({}, info=None).title == "API"
+
+
+@pytest.mark.parametrize(
+    ("name", "intended"), [("json", "application/json"), ("", "application/json"), ("xml", "application/xml")]
+)
+def test_a_name_that_is_not_a_media_type_is_read_as_the_one_it_means(name: str, intended: str) -> None:
+    """`json` and an empty name are sent as media types, with a warning."""
+    api = api_of(operation(requestBody={"content": {name: {"schema": {"type": "object"}}}}))
+    (read,) = api.operations
+    assert read.request_body is not None
+    assert [media_type.name for media_type in read.request_body.content] == [intended]
+    assert f"{intended} is assumed" in api.repairs[0]
+
+
+def test_an_enum_has_each_value_once() -> None:
+    """Clients refuse a tool whose `enum` repeats a value; 1 and true are not the same."""
+    values = ["b", "a", "b", 1, True, 1, None, {"x": 1}, {"x": 1}]
+    api = api_of(operation(parameters=[{"name": "q", "in": "query", "schema": {"enum": values}}]))
+    assert json.dumps(api.operations[0].parameters[0].schema["enum"]) == '["b", "a", 1, true, null, {"x": 1}]'

@@ -23,7 +23,7 @@ ELSEWHERE = {name: value for name, value in BARE.items() if name != "PYTHONPATH"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the wheel, built from this checkout."""
+    """Return the wheel, built from this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder), cwd=ROOT)
     (built,) = folder.glob("*.whl")
@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the console script of the wheel, in an environment that borrows the dependencies of this one."""
+    """Return the console script of the wheel, in an environment that borrows the dependencies of this one."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder)
     paths = {"base": str(folder), "platbase": str(folder)}

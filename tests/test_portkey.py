@@ -54,7 +54,7 @@ TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 def raw_listing(hash_seed: str) -> bytes:
-    """Give the bytes that a server answers to `tools/list` over stdio."""
+    """Return the bytes that a server answers to `tools/list` over stdio."""
     with subprocess.Popen(
         [sys.executable, "-m", "portkey_bridge"],
         env={**BARE, "PYTHONHASHSEED": hash_seed},
@@ -75,26 +75,26 @@ def raw_listing(hash_seed: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def listing() -> bytes:
-    """Give the answer to `tools/list`, as it came."""
+    """Return the answer to `tools/list`, as it came."""
     return raw_listing("1")
 
 
 @pytest.fixture(scope="module")
 def tools(listing: bytes) -> dict[str, Json]:
-    """Give the listed tools by their names."""
+    """Return the listed tools by their names."""
     return {tool["name"]: tool for tool in json.loads(listing)["result"]["tools"]}
 
 
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[Session]:
-    """Give a session with a server without options."""
+    """Return a session with a server without options."""
     async with connected() as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def document() -> Json:
-    """Give the document as a parser without this program's rules reads it."""
+    """Return the document as a parser without this program's rules reads it."""
     text = (ROOT / "specs/portkey.yaml").read_text(encoding="utf-8")
     read: Json = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # both are safe
     return read
@@ -102,7 +102,7 @@ def document() -> Json:
 
 @pytest.fixture(scope="module")
 def operations(document: Json) -> dict[str, Json]:
-    """Give the operations of the document by method and path."""
+    """Return the operations of the document by method and path."""
     return {
         f"{method.upper()} {path}": item[method]
         for path, item in document["paths"].items()
@@ -112,19 +112,19 @@ def operations(document: Json) -> dict[str, Json]:
 
 
 def kinds(schema: Json) -> set[str]:
-    """Give the types that a schema allows, by its own `type` and its alternatives."""
+    """Return the types that a schema allows, by its own `type` and its alternatives."""
     if "type" in schema:
         return {schema["type"]}
     return set().union(*(kinds(branch) for branch in schema.get("anyOf", [])))
 
 
 def is_of(kind: str, schema: Json) -> bool:
-    """Tell whether a schema is of this type, null aside; `other` is one that needs alternatives."""
+    """Check whether a schema is of this type, null aside; `other` is one that needs alternatives."""
     return "type" not in schema if kind == "other" else kinds(schema) - {"null"} == {kind}
 
 
 def stubs(value: Any) -> dict[str, Json]:
-    """Give the stubs inside a view, or a part of one, by their pointers."""
+    """Return the stubs inside a view, or a part of one, by their pointers."""
     found = {}
     if isinstance(value, dict) and (marked := STUB.search(str(value.get("description", "")))):
         found[marked[1]] = value
@@ -303,7 +303,7 @@ def test_listed_schemas_are_portable(tools: dict[str, Json]) -> None:
 
 
 async def expand(client: Session, tool: str, pointers: list[str]) -> dict[str, Json]:
-    """Give the entries of an `expandSchema` answer by their pointers."""
+    """Return the entries of an `expandSchema` answer by their pointers."""
     answer = await client.call_tool("expandSchema", {"toolName": tool, "jsonPointers": pointers})
     entries = json.loads(text_of(answer))
     assert [entry["jsonPointer"] for entry in entries] == pointers
@@ -311,7 +311,7 @@ async def expand(client: Session, tool: str, pointers: list[str]) -> dict[str, J
 
 
 def without_place(schema: Json, pointer: str) -> str:
-    """Give a view as text in which stubs point relative to it, to compare views of different places."""
+    """Return a view as text in which stubs point relative to it, to compare views of different places."""
     return json.dumps(schema).replace(f"[expandSchema {pointer}/", "[expandSchema ./")
 
 
@@ -367,6 +367,7 @@ async def test_an_unknown_tool_to_expand_is_explained(client: Session) -> None:
 # The document
 
 
+@pytest.mark.slow
 def test_the_document_is_valid(document: Json) -> None:
     """`specs/portkey.yaml` is an OpenAPI document without an error."""
     validate(document)

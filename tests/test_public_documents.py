@@ -32,12 +32,21 @@ STUBS = 150
 #: How often arguments are made up for a tool, and of how many tools of a document.
 SEEDS, TRIED = 2, 150
 
-each_document = pytest.mark.parametrize("name", DOCUMENTS | PACKAGED)
+#: Operations of a document from which on its tests are slow.
+MANY = 60
+
+each_document = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if count > MANY else [])
+        for name, count in (DOCUMENTS | PACKAGED).items()
+    ],
+)
 
 
 @cache
 def tools_of(name: str) -> list[Tool]:
-    """Give the tools of a document."""
+    """Return the tools of a document."""
     return build_tools(load(name))
 
 

@@ -67,7 +67,7 @@ DOCUMENT: dict[str, Any] = {
 
 @pytest.fixture
 def document(tmp_path: Path) -> str:
-    """Give the path of the document."""
+    """Return the path of the document."""
     file = tmp_path / "pets.json"
     file.write_text(json.dumps(DOCUMENT), encoding="utf-8")
     return str(file)
@@ -79,13 +79,13 @@ def parsed(markdown: str) -> list[Token]:
 
 
 def headings(tokens: list[Token], level: str) -> list[str]:
-    """Give the headings of one level, as they read."""
+    """Return the headings of one level, as they read."""
     inline = [tokens[at + 1] for at, token in enumerate(tokens) if token.type == "heading_open" and token.tag == level]
     return ["".join(child.content for child in heading.children or []) for heading in inline]
 
 
 def tables(tokens: list[Token]) -> list[list[list[str]]]:
-    """Give the tables as rows of cells."""
+    """Return the tables as rows of cells."""
     found: list[list[list[str]]] = []
     for token, content in pairwise(tokens):
         if token.type == "table_open":
@@ -194,7 +194,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
-    """Give a headless browser with a profile of its own."""
+    """Return a headless browser with a profile of its own."""
     from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
     options = ChromeOptions()
@@ -231,7 +231,7 @@ class Page:
         self.settle()
 
     def all(self, selector: str) -> list[WebElement]:
-        """Give the elements that can be seen."""
+        """Return the elements that can be seen."""
         return [found for found in self.browser.find_elements("css selector", selector) if found.is_displayed()]
 
     @property
@@ -264,7 +264,7 @@ class Page:
 
 @pytest.fixture
 def page(browser: Chrome, run: Run, document: str, tmp_path: Path) -> Page:
-    """Give the page of the document, opened."""
+    """Return the page of the document, opened."""
     file = tmp_path / "page.html"
     file.write_text(run("docs", "--html", "--spec", document).stdout, encoding="utf-8")
     return Page(browser, file)
@@ -363,7 +363,7 @@ def test_the_page_makes_no_request(page: Page) -> None:
 
 
 def luminance(colour: str) -> float:
-    """Give the relative luminance of a computed colour (WCAG 2.2)."""
+    """Return the relative luminance of a computed colour (WCAG 2.2)."""
     parts = [int(part) / 255 for part in colour.partition("(")[2].rstrip(")").split(",")[:3]]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

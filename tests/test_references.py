@@ -16,6 +16,7 @@ from portkey_bridge.openapi.normalize import Normalized, normalize
 from portkey_bridge.openapi.pointers import encode, follow, lookup
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.tools.catalog import build_tools
+from tests.support import body
 
 HEAD = {"openapi": "3.1.0", "info": {"title": "T", "version": "1"}}
 
@@ -30,7 +31,7 @@ def write(folder: Path, files: dict[str, Any]) -> Path:
 
 
 def with_schemas(**schemas: Any) -> dict[str, Any]:
-    """Give a document that has these schemas only."""
+    """Return a document that has these schemas only."""
     return {**HEAD, "paths": {}, "components": {"schemas": schemas}}
 
 
@@ -158,13 +159,13 @@ def test_each_file_is_read_once(tmp_path: Path) -> None:
 
 REFUSED = [
     pytest.param("missing.yaml#/A", "missing.yaml: cannot be read", id="no such file"),
-    pytest.param("https://example.com/a.yaml#/A", "example.com/a.yaml: lies on another host", id="network"),
+    pytest.param("https://example.com/a.yaml#/A", "example.com/a.yaml: is on another host", id="network"),
     pytest.param("../../../../etc/passwd", "more than 2 folders above", id="far above"),
     pytest.param("file:///etc/hosts", "folders above the document", id="elsewhere by its full name"),
-    pytest.param("notes.txt#/A", "no JSON or YAML file by its name", id="something else"),
-    pytest.param(".secret/key.yaml#/A", "or hidden", id="hidden"),
+    pytest.param("notes.txt#/A", "not a .json, .yaml or .yml file", id="something else"),
+    pytest.param(".secret/key.yaml#/A", "is hidden", id="hidden"),
     pytest.param("broken.yaml#/A", "broken.yaml:2:1: does not parse", id="no YAML"),
-    pytest.param("link.yaml#/A", "no JSON or YAML file by its name", id="link to something else"),
+    pytest.param("link.yaml#/A", "not a .json, .yaml or .yml file", id="link to something else"),
     pytest.param("http://[::1/a.yaml", "", id="no URL"),
 ]
 
@@ -397,3 +398,46 @@ def test_schemas_wound_into_each_other_come_to_an_end() -> None:
     assert accepts(root, "S0", 1)
     assert accepts(root, "D0", 1)
     assert any("composed of too many others" in repair for repair in repairs)
+
+
+BAR = {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}
+
+#: A schema of the components, and the pointer of a `$ref` in it with the target that it means.
+RELATIVE = [
+    pytest.param(
+        {"type": "object", "$defs": {"Bar": BAR}, "properties": {"b": {"$ref": "#/$defs/Bar"}}},
+        "#/components/schemas/A/$defs/Bar",
+        id="definitions of the schema around it",
+    ),
+    pytest.param(
+        {"$defs": {"Bar": {}}, "properties": {"b": {"type": "object", "definitions": {"Bar": BAR}, "items": {}}}},
+        None,
+        id="nothing to read",
+    ),
+    pytest.param(
+        {"type": "object", "properties": {"b": {"$ref": "#"}}}, "#/components/schemas/A", id="the schema itself"
+    ),
+    pytest.param(
+        {"type": "object", "properties": {"a": BAR, "b": {"$ref": "#/properties/a"}}},
+        "#/components/schemas/A/properties/a",
+        id="a property of the outermost schema",
+    ),
+    pytest.param(
+        {"type": "object", "$defs": {"Bar": BAR}, "properties": {"b": {"$ref": "#/components/schemas/A#/$defs/Bar"}}},
+        "#/components/schemas/A/$defs/Bar",
+        id="two fragments",
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "target"), RELATIVE)
+def test_a_reference_that_leads_nowhere_may_be_relative_to_the_schema_around_it(
+    schema: dict[str, Any], target: str | None
+) -> None:
+    """Generators embed JSON Schemas whole, with references to their own definitions and to themselves."""
+    root = body("application/json", {"$ref": "#/components/schemas/A"})
+    root["components"] = {"schemas": {"A": schema}}
+    normalized = normalize(Document("test", "file:///test", root))
+    read = normalized.root["components"]["schemas"]["A"]["properties"]["b"]
+    assert read.get("$ref") == target
+    assert (target is None) or "relative to the schema around it" in normalized.repairs[0]

@@ -34,7 +34,7 @@ PNG_URI = "data:image/png;name=dot.png;base64,iVBORw0KGgoA/y0tYm91bmRhcnkNCg=="
 
 
 def parameters(*declared: dict[str, Any], path: str = "/x", method: str = "get") -> dict[str, Any]:
-    """Give a document of one operation with these parameters."""
+    """Return a document of one operation with these parameters."""
     return operation(method, path, parameters=list(declared))
 
 
@@ -461,7 +461,7 @@ async def test_a_member_never_takes_the_place_of_another(recorder: Recorder, loc
         for name in ("Api-Key", *(other["name"] for other in others)):
             result = await client.call_tool("op", {own: {name: "mine"}}, raise_on_error=False)
             assert result.is_error
-            assert f"/{own}: '{name}' in it would be read as the {place} parameter" in text_of(result)
+            assert f"/{own}: '{name}' in it would be taken for the {place} parameter" in text_of(result)
         assert recorder.requests == []
         assert not (await client.call_tool("op", {own: {"other": "mine"}}, raise_on_error=False)).is_error
 
@@ -501,6 +501,7 @@ ANY_JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200)
 @given(values=st.fixed_dictionaries(dict.fromkeys(("path", "query", "header", "cookie", "body"), ANY_JSON)))
 def test_no_value_reaches_another_place(values: dict[str, Any]) -> None:
@@ -673,3 +674,18 @@ async def test_a_slow_check_blocks_no_other_call(recorder: Recorder) -> None:
         assert not waiting.done()
         assert not (await waiting).is_error
     assert [request.target for request in recorder.requests] == [*["/fast"] * 5, "/slow"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "accepted"),
+    [({"type": "object"}, True), ({"type": "object", "minProperties": 1}, False), ({"type": "array"}, False)],
+)
+async def test_a_required_body_that_may_be_empty_is_an_empty_object(
+    recorder: Recorder, schema: dict[str, Any], accepted: bool
+) -> None:
+    """A call without arguments sends `{}` where nothing but an object without properties can be meant."""
+    root = body("application/json", schema)
+    if accepted:
+        assert (await sent(recorder, root, {})).body == b"{}"
+    else:
+        assert "/body: is required but missing" in await refused(recorder, root, {})

@@ -57,7 +57,7 @@ PNG = base64.b64decode(
 
 
 def answer(body: bytes, media_type: str | None = "application/json", status: int = 200, **headers: str) -> Answer:
-    """Give an answer; names of headers are written with `_`."""
+    """Return an answer; names of headers are written with `_`."""
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     declared = [("content-type", media_type)] if media_type is not None else []
     return Answer(status, "", httpx.Headers([*declared, *named], encoding="utf-8"), body)
@@ -69,7 +69,7 @@ def rendered(given: Answer, *files: Path) -> ToolResult:
 
 
 def texts(result: ToolResult) -> list[str]:
-    """Give the texts of a result."""
+    """Return the texts of a result."""
     return [block.text for block in result.content if isinstance(block, TextContent)]
 
 
@@ -129,9 +129,9 @@ TEXTS: list[tuple[str | None, bytes, str, str]] = [
     ("text/html; charset=utf-16", "né".encode("utf-16"), "né", ""),
     ("text/plain; charset=nonsense", "né".encode(), "né", "nonsense"),
     ("text/plain; charset=punycode", b"plain", "plain", "punycode"),
-    ("text/plain", b"caf\xe9!", "café!", "no valid utf-8; read as windows-1252"),
-    ("text/plain", "né".encode() + b"\xe9!", "né\ufffd!", "no valid utf-8; what cannot be read"),
-    ("text/plain; charset=utf-8", b"caf\xe9!", "caf\ufffd!", "no valid utf-8; what cannot be read"),
+    ("text/plain", b"caf\xe9!", "café!", "not valid UTF-8; decoded as windows-1252"),
+    ("text/plain", "né".encode() + b"\xe9!", "né\ufffd!", "not valid utf-8; undecodable bytes"),
+    ("text/plain; charset=utf-8", b"caf\xe9!", "caf\ufffd!", "not valid utf-8; undecodable bytes"),
     ("text/plain; charset=ascii", "né".encode(), "né", "not in the charset 'ascii', but in utf-8"),
     ("text/plain", "né".encode("utf-16"), "né", ""),
     ("text/plain; charset=iso-8859-1", "\ufeffné".encode(), "né", ""),
@@ -144,7 +144,7 @@ TEXTS: list[tuple[str | None, bytes, str, str]] = [
         "",
     ),
     ("application/json; charset=iso-8859-1", '{"a": "é"}'.encode("latin-1"), '{"a": "é"}', ""),
-    ("application/json", '{"a": "é"}'.encode("latin-1"), '{"a": "é"}', "read as windows-1252"),
+    ("application/json", '{"a": "é"}'.encode("latin-1"), '{"a": "é"}', "decoded as windows-1252"),
     ("application/json, application/json", b"[1]", "[1]", ""),
     ("application/octet-stream", b"a,b\n1,2\n", "a,b\n1,2\n", ""),
     ("application/octet-stream", b'{"a": 1}', '{"a": 1}', "declared as application/octet-stream"),
@@ -160,9 +160,9 @@ TEXTS: list[tuple[str | None, bytes, str, str]] = [
     ("image/png", b"no such picture", "no such picture", "declared as image/png"),
     ("image/png", b"<!doctype html>sign in", "<!doctype html>sign in", "declared as image/png"),
     ("audio/mpeg", b'{"error": "busy"}', '{"error": "busy"}', "declared as audio/mpeg"),
-    ("application/json", b'{"a": ', '{"a": ', "no JSON"),
-    ("application/json", b"NaN", "NaN", "no JSON"),
-    ("application/json", b"<html>Bad gateway</html>", "<html>Bad gateway</html>", "no JSON"),
+    ("application/json", b'{"a": ', '{"a": ', "not JSON"),
+    ("application/json", b"NaN", "NaN", "not JSON"),
+    ("application/json", b"<html>Bad gateway</html>", "<html>Bad gateway</html>", "not JSON"),
     ("application/json", b"[" * 500, "[" * 500, ""),
     ("application/json", b"\xef\xbb\xbf{}", "{}", ""),
     ("application/json", '{"a": "é"}'.encode("utf-16"), '{"a": "é"}', ""),

@@ -30,7 +30,7 @@ STUB = re.compile(r"\[expandResult (.*?)(?:#(\d+):(\d+))? · ")
 
 
 def stubs(text: str) -> list[tuple[str, int | None, int | None]]:
-    """Give pointer and slice of every stub in a view."""
+    """Return pointer and slice of every stub in a view."""
     return [(pointer, int(a) if a else None, int(b) if b else None) for pointer, a, b in STUB.findall(text)]
 
 

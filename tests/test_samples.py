@@ -66,7 +66,7 @@ FOREIGN = [
 
 
 def sample(schema: Any, **settings: Any) -> Any:
-    """Give the sample of a schema whose `$defs` stand in a document."""
+    """Return the sample of a schema whose `$defs` stand in a document."""
     root = {"$defs": schema.get("$defs", {})}
     return Samples(Shapes(root), **settings)({key: value for key, value in schema.items() if key != "$defs"})
 

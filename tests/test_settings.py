@@ -130,14 +130,14 @@ def test_one_real_credential_among_filed_ones_is_lured(empty_folder: Path) -> No
     (empty_folder / ".env").write_text("OPEN_MCP_BASE_URL=http://a\nAPI_KEY=k\n")
     settings = read_settings({}, {"X_PORTKEY_API_KEY": "k"})
     refuse_lured_credentials(settings, ["API_KEY"])
-    with pytest.raises(SettingsError, match=r"where X_PORTKEY_API_KEY is sent"):
+    with pytest.raises(SettingsError, match=r"environment: X_PORTKEY_API_KEY\."):
         refuse_lured_credentials(settings, ["API_KEY", "X_PORTKEY_API_KEY"])
 
 
 def test_a_server_variable_of_a_file_decides_an_origin(empty_folder: Path) -> None:
     """A `.env` that lies around can't send a real credential elsewhere by way of a server's variable."""
     (empty_folder / ".env").write_text("OPEN_MCP_SERVER_HOST=evil.example\n")
-    with pytest.raises(SettingsError, match=r"OPEN_MCP_SERVER_HOST .* where API_KEY is sent"):
+    with pytest.raises(SettingsError, match=r"OPEN_MCP_SERVER_HOST .* environment: API_KEY\."):
         refuse_lured_credentials(read_settings({}, {"API_KEY": "k"}), ["API_KEY"])
 
 

@@ -75,7 +75,7 @@ def test_standard_input(run: Run) -> None:
     assert [tool["name"] for tool in json.loads(listed.stdout)] == ["op"]
     served = run("--spec", "-", stdin=YAML)
     assert served.returncode == 2
-    assert "Give --spec a file or a URL" in served.stderr
+    assert "Use a file or a URL with --spec" in served.stderr
 
 
 async def test_a_url_is_served(recorder: Recorder, connect: Connect) -> None:
@@ -88,13 +88,16 @@ async def test_a_url_is_served(recorder: Recorder, connect: Connect) -> None:
 
 #: What a server may answer, and what is said: all of it in one line.
 REFUSED: dict[str, tuple[Answer, str]] = {
-    "not found": ((404, {}, b""), "the answer is 404 Not Found. Correct the URL."),
-    "not allowed": ((401, {}, b""), "the answer is 401 Unauthorized. Download the document, and give --spec the file."),
-    "down": ((503, {}, b""), "cannot be fetched: the answer is 503 Service Unavailable."),
+    "not found": ((404, {}, b""), "the response is 404 Not Found. Correct the URL."),
+    "not allowed": (
+        (401, {}, b""),
+        "the response is 401 Unauthorized. Download the document and use --spec with the file.",
+    ),
+    "down": ((503, {}, b""), "cannot be fetched: the response is 503 Service Unavailable."),
     "web page": ((200, {}, b"<!doctype html><title>Docs</title>"), "is a web page or XML, not JSON or YAML"),
-    "nothing": ((200, {}, b""), "is empty. Write or download"),
+    "nothing": ((200, {}, b""), "is empty. Create or download"),
     "binary": ((200, {}, b"\x89PNG\r\n\x1a\n"), "not UTF-8 text at byte 0"),
-    "broken gzip": ((200, {}, gzip.compress(TEXT.encode())[:-9]), "is broken gzip"),
+    "broken gzip": ((200, {}, gzip.compress(TEXT.encode())[:-9]), "is damaged gzip"),
     "broken coding": ((200, {"content-encoding": "gzip"}, b"no"), "cannot be fetched"),
     "circle": ((302, {"location": "/a.json"}, b""), "more than 5 redirects"),
     "to nowhere": ((302, {"location": "ftp://127.0.0.1/a.json"}, b""), "cannot be fetched"),
@@ -134,6 +137,13 @@ def test_nobody_there(run: Run) -> None:
     assert "127.0.0.1 refused the connection" in ended.stderr
 
 
+@pytest.mark.parametrize("host", ["a..test", "xn--a", f"{'a' * 64}.test"])
+def test_a_host_that_cannot_be_named(host: str) -> None:
+    """A name that can have no address is an error of the document, and not a crash."""
+    with pytest.raises(DocumentError, match="could not be resolved"):
+        read_document(f"http://{host}/openapi.json")
+
+
 def test_the_last_good_copy_serves(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     """A copy is asked for changes only, and stands in while the server is down or away; then it is said."""
     url = f"{recorder.url}/a.json"
@@ -146,7 +156,7 @@ def test_the_last_good_copy_serves(recorder: Recorder, capsys: pytest.CaptureFix
     for status in (500, 503, 429):
         recorder.answer = (status, {}, b"")
         assert len(load_api(Settings(spec=url)).operations) == 1
-        assert f"the answer is {status}" in capsys.readouterr().err
+        assert f"the response is {status}" in capsys.readouterr().err
     recorder.answer = (200, {}, YAML.encode())
     assert read(url).data == YAML.encode()
     recorder.answer = (404, {}, b"")
@@ -164,7 +174,7 @@ def test_the_copy_serves_without_a_network(tmp_path: Path) -> None:
         thread.join()
     (note,) = read(url).notes
     assert "127.0.0.1 refused the connection" in note
-    assert " UTC is used." in note
+    assert " UTC." in note
 
 
 class _Small(BaseHTTPRequestHandler):
@@ -181,7 +191,7 @@ class _Small(BaseHTTPRequestHandler):
         self.wfile.write(YAML.encode())
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
 
 def test_waiting_is_told(tmp_path: Path) -> None:
@@ -233,8 +243,8 @@ FOREIGN: dict[str, tuple[Callable[[Recorder], str], str]] = {
     ),
     "another port": (lambda _: "http://127.0.0.1:9/common.json", "--allow-refs 127.0.0.1"),
     "a redirect to another host": (lambda _: "/away", "--allow-refs localhost"),
-    "a file": (lambda _: "file:///etc/hosts", "a document from a URL refers to URLs only"),
-    "a file by its path": (lambda _: "file:common.json", "a document from a URL refers to URLs only"),
+    "a file": (lambda _: "file:///etc/hosts", "a document from a URL can only refer to URLs"),
+    "a file by its path": (lambda _: "file:common.json", "a document from a URL can only refer to URLs"),
 }
 
 

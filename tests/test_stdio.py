@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge.serve.pipes import CHUNK, Lines, Writer
+from portkey_bridge.serve.pipes import CHUNK, LineReader, Writer
 from tests.conftest import BARE
 
 REQUESTS = [
@@ -29,7 +29,7 @@ REQUESTS = [
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Give both ends of a pipe; the test closes the writing one."""
+    """Return both ends of a pipe; the test closes the writing one."""
     reading, writing = os.pipe()
     yield reading, writing
     os.close(reading)
@@ -55,7 +55,7 @@ async def test_lines_are_put_together(pipe: tuple[int, int], pieces: list[bytes]
     found: list[str] = []
 
     async def read() -> None:
-        found.extend([line async for line in Lines(reading)])
+        found.extend([line async for line in LineReader(reading)])
 
     async with asyncio.TaskGroup() as group:
         group.create_task(read())
@@ -91,7 +91,7 @@ async def test_pipes_may_have_any_number() -> None:
     reading, writing = os.pipe()
     await Writer(writing).write("line\n")
     os.close(writing)
-    assert [line async for line in Lines(reading)] == ["line\n"]
+    assert [line async for line in LineReader(reading)] == ["line\n"]
     os.close(reading)
 
 
@@ -105,6 +105,7 @@ async def test_nobody_there_to_read_is_an_error(pipe: tuple[int, int]) -> None:
     os.close(pipe[1])
 
 
+@pytest.mark.slow
 def test_files_are_served_like_pipes(tmp_path: Path) -> None:
     """Where stdin and stdout are files, the answers are the same."""
     asked, answered = tmp_path / "in", tmp_path / "out"

@@ -11,14 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.response.events import Event, event, is_event_stream, json_lines, json_sequence, server_sent_events
+from portkey_bridge.response.events import (
+    Event,
+    event,
+    is_event_stream,
+    json_lines,
+    json_sequence,
+    reader_of,
+    server_sent_events,
+)
 from portkey_bridge.response.streams import Stream, added_text
+from portkey_bridge.tools.catalog import build_tools
+from tests.support import api_of, operation, request_of
 
 Reader = Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]
 
 
 async def chunks(parts: Sequence[bytes], error: Exception | None = None) -> AsyncIterator[bytes]:
-    """Give the parts as the network would, and the error behind them."""
+    """Return the parts as the network would, and the error behind them."""
     for part in parts:
         yield part
     if error is not None:
@@ -88,7 +98,7 @@ def test_json_lines_are_read_wherever_they_are_cut(values: list[Any], data: st.D
 
 
 def chunk(index: int = 0, finish: str | None = None, **delta: Any) -> dict[str, Any]:
-    """Give a chunk of a chat completion, as OpenAI documents it."""
+    """Return a chunk of a chat completion, as OpenAI documents it."""
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -104,7 +114,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 
 
 def completion(*choices: dict[str, Any], usage: Any = None) -> dict[str, Any]:
-    """Give the chat completion that OpenAI documents for the same call without streaming."""
+    """Return the chat completion that OpenAI documents for the same call without streaming."""
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -117,19 +127,19 @@ def completion(*choices: dict[str, Any], usage: Any = None) -> dict[str, Any]:
 
 
 def choice(index: int, finish: str, **message: Any) -> dict[str, Any]:
-    """Give a finished choice."""
+    """Return a finished choice."""
     message = {"role": "assistant", **message}
     return {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
 
 
 def call(index: int, arguments: str, **known: Any) -> dict[str, Any]:
-    """Give a piece of a tool call."""
+    """Return a piece of a tool call."""
     function = {"arguments": arguments, **({"name": known.pop("name")} if "name" in known else {})}
     return {"index": index, **known, "function": function}
 
 
 def tool_call(call_id: str, name: str, arguments: str) -> dict[str, Any]:
-    """Give a whole tool call."""
+    """Return a whole tool call."""
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
@@ -431,3 +441,15 @@ async def test_an_interrupted_response_keeps_what_came() -> None:
     ]
     assert json.loads(stream.merged()) == {"id": "r", "status": "in_progress", "output": output}
     assert stream.complaint
+
+
+@pytest.mark.parametrize("media_type", ["application/jsonlines", "application/json-lines", "application/stream+json"])
+def test_json_lines_have_many_names(media_type: str) -> None:
+    """Whatever its lines are called, a stream is read by lines, and a body is written in lines."""
+    assert reader_of(media_type) is json_lines
+    root = operation(requestBody={"required": True, "content": {media_type: {"schema": {"type": "array"}}}})
+    (tool,) = build_tools(api_of(root))
+    assert request_of(tool, {"body": [1, "a"]}).to_httpx().content == b'1\n"a"\n'
+    root["paths"]["/x"]["post"]["requestBody"]["content"][media_type]["schema"] = {"type": "string"}
+    (tool,) = build_tools(api_of(root))
+    assert request_of(tool, {"body": '{"a":1}\n{"a":2}\n'}).to_httpx().content == b'{"a":1}\n{"a":2}\n'

@@ -141,7 +141,7 @@ ITEMS = {
 
 
 def encodable(text: str) -> bool:
-    """Tell whether text is Unicode that UTF-8 can hold: no lone surrogate."""
+    """Check whether text is Unicode that UTF-8 can hold: no lone surrogate."""
     return not re.search("[\ud800-\udfff]", text)
 
 

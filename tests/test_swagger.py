@@ -92,13 +92,13 @@ def read(text: str) -> Api:
 
 
 def operation(api: Api, method: str, path: str) -> Operation:
-    """Give one operation."""
+    """Return one operation."""
     return next(found for found in api.operations if (found.method, found.path) == (method, path))
 
 
 @pytest.fixture(scope="module")
 def api() -> Api:
-    """Give the API of PETS."""
+    """Return the API of PETS."""
     return read(PETS)
 
 

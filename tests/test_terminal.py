@@ -30,7 +30,7 @@ paths:
 
 @pytest.fixture
 def document(tmp_path: Path) -> str:
-    """Give the path of a document that tries to clear the screen."""
+    """Return the path of a document that tries to clear the screen."""
     file = tmp_path / "pets.yaml"
     file.write_text(DOCUMENT, encoding="utf-8")
     return str(file)
@@ -182,7 +182,7 @@ print("done")
 
 def test_what_takes_long_is_told_on_a_terminal(tmp_path: Path) -> None:
     """Who waits for long sees for what, and the words are gone when it is there."""
-    shown = on_a_terminal("-c", SLOW, env=BARE, cwd=tmp_path, program=())
+    shown = on_a_terminal(env=BARE, cwd=tmp_path, command=[sys.executable, "-c", SLOW])
     assert "reading petstore.yaml" in shown
     assert shown.endswith("done\n")
     assert shown.count("\x1b[2K") >= 1

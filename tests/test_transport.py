@@ -31,7 +31,7 @@ URL = "https://api.example.com/v1/things"
 
 
 def request(method: str = "GET", **more: Any) -> httpx.Request:
-    """Give a request."""
+    """Return a request."""
     return httpx.Request(method, URL, **more)
 
 
@@ -132,6 +132,7 @@ def test_a_redirect_within_the_origin_keeps_all() -> None:
         "https://elsewhere.example.com/",
         "http://api.example.com/v1/things",
         "https://api.example.com:8443/",
+        "https://api.example.com:0/",
         "//elsewhere.example.com/",
     ],
 )
@@ -156,6 +157,8 @@ NOT_FOLLOWED = [
     ("GET", 302, "https://user:word@elsewhere.example.com/"),
     ("GET", 302, f"https://elsewhere.example.com/?key={SECRET}"),
     ("GET", 302, "https://elsewhere.example.com:port/"),
+    ("GET", 302, "https://xn--a/"),
+    ("GET", 302, "https://256.1.1.1/"),
     *(
         ("GET", 302, f"{scheme}://{host}/")
         for scheme in ("http", "https")
@@ -188,13 +191,13 @@ def httpx_mock(httpx_mock: HTTPXMock, monkeypatch: pytest.MonkeyPatch) -> HTTPXM
 
 @pytest.fixture
 def slept() -> list[float]:
-    """Give the list of the pauses that were made."""
+    """Return the list of the pauses that were made."""
     return []
 
 
 @pytest.fixture
 async def make(slept: list[float]) -> AsyncIterator[Callable[..., Transport]]:
-    """Give a function that makes transports; they are closed in the end."""
+    """Return a function that makes transports; they are closed in the end."""
     made: list[Transport] = []
 
     async def sleep(seconds: float) -> None:
@@ -249,6 +252,16 @@ async def test_no_retries_means_one_try(make: Callable[..., Transport], httpx_mo
     assert await body(make(retries=0)) == b"down"
 
 
+async def test_pauses_grow_and_end(
+    make: Callable[..., Transport], slept: list[float], httpx_mock: HTTPXMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause is drawn from up to half a second, twice as much each time, and never more than eight seconds."""
+    monkeypatch.setattr("random.uniform", lambda least, most: least + most)
+    httpx_mock.add_response(status_code=503, is_reusable=True)
+    await body(make(retries=6, timeouts=Timeouts(1, 1, 60)))
+    assert slept == [0.5, 1, 2, 4, 8, 8]
+
+
 async def test_a_pause_that_is_longer_than_the_call_may_take_is_not_made(
     make: Callable[..., Transport], slept: list[float], httpx_mock: HTTPXMock
 ) -> None:
@@ -263,6 +276,7 @@ async def test_redirects_end(make: Callable[..., Transport], httpx_mock: HTTPXMo
     httpx_mock.add_response(status_code=302, headers={"location": URL}, is_reusable=True)
     with pytest.raises(httpx.TooManyRedirects):
         await body(make())
+    assert len(httpx_mock.get_requests()) == 6
 
 
 PROXIED = "http://api.example.test/v1/things?a=b%2Fc"
@@ -327,7 +341,10 @@ async def test_certificates_come_from_the_environment(
         assert await body(make(retries=0), sent) == b"ok"
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1:1"])
+UNUSABLE = ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1:1", "http://256.1.1.1", "http://a..b:1"]
+
+
+@pytest.mark.parametrize("proxy", UNUSABLE)
 async def test_a_proxy_that_cannot_be_used_is_an_error_of_the_transport(
     make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:

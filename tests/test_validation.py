@@ -19,7 +19,7 @@ TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 
 
 def violations(schema: Any, value: Any, **schemas: Any) -> list[str]:
-    """Give what is wrong with a value, a line each."""
+    """Return what is wrong with a value, a line each."""
     return [str(each) for each in Validation(schema, Shapes(document(**schemas))).violations(value, pointer_to)]
 
 
@@ -62,18 +62,18 @@ CASES = [
     pytest.param(
         {"type": "array"},
         "[1]",
-        ['(arguments): expected array itself and not its JSON text in a string, not "[1]"'],
+        ['(arguments): expected array itself, not its JSON text in a string, not "[1]"'],
         id="JSON text",
     ),
     pytest.param({"enum": ["x", None]}, "z", ['(arguments): expected one of "x", null, not "z"'], id="enum"),
     pytest.param({"const": 1}, True, ["(arguments): expected one of 1, not true"], id="const"),
     pytest.param(
-        obj("a", "b", a=TEXT), {}, ["/a: is required, and missing", "/b: is required, and missing"], id="required"
+        obj("a", "b", a=TEXT), {}, ["/a: is required but missing", "/b: is required but missing"], id="required"
     ),
     pytest.param(
         obj(a=obj("b", b=WHOLE), c={"type": "array", "items": WHOLE}),
         {"a": {}, "c": [1, "x", None]},
-        ["/a/b: is required, and missing", '/c/1: expected integer, not "x"', "/c/2: expected integer, not null"],
+        ["/a/b: is required but missing", '/c/1: expected integer, not "x"', "/c/2: expected integer, not null"],
         id="every violation",
     ),
     pytest.param(obj(**{"a/b": WHOLE}), {"a/b": ""}, ['/a~1b: expected integer, not ""'], id="escaped pointer"),
@@ -95,19 +95,17 @@ CASES = [
         ["(arguments): expected at most 1 items, not [1, 2]"],
         id="items",
     ),
-    pytest.param(
-        {"uniqueItems": True}, [1, 1], ["(arguments): expected items that all differ, not [1, 1]"], id="uniqueItems"
-    ),
+    pytest.param({"uniqueItems": True}, [1, 1], ["(arguments): expected unique items, not [1, 1]"], id="uniqueItems"),
     pytest.param(
         {"contains": WHOLE},
         ["x"],
-        ['(arguments): expected an item that fits {"type": "integer"}, not ["x"]'],
+        ['(arguments): expected an item that matches {"type": "integer"}, not ["x"]'],
         id="contains",
     ),
     pytest.param(
         {"contains": WHOLE, "maxContains": 1},
         [1, 2],
-        ['(arguments): expected at most 1 items that fit {"type": "integer"}, not [1, 2]'],
+        ['(arguments): expected at most 1 items that match {"type": "integer"}, not [1, 2]'],
         id="maxContains",
     ),
     pytest.param({"minProperties": 1}, {}, ["(arguments): expected at least 1 properties, not {}"], id="minProperties"),
@@ -117,10 +115,10 @@ CASES = [
     pytest.param(
         {"not": {"required": ["a"]}},
         {"a": 1},
-        ['(arguments): expected anything but what fits {"required": ["a"]}, not {"a": 1}'],
+        ['(arguments): expected anything that does not match {"required": ["a"]}, not {"a": 1}'],
         id="not",
     ),
-    pytest.param(obj(a=False), {"a": 1}, ["/a: no value is accepted here, not 1"], id="false"),
+    pytest.param(obj(a=False), {"a": 1}, ["/a: no value is accepted, not 1"], id="false"),
     pytest.param(
         {**obj(name=TEXT), "additionalProperties": False},
         {"nmae": "x", "z": 1},
@@ -154,7 +152,7 @@ CASES = [
     pytest.param(
         {"anyOf": [TEXT, obj("a", "b", a=WHOLE)]},
         {"a": "x"},
-        ['/a: expected integer, not "x"', "/b: is required, and missing"],
+        ['/a: expected integer, not "x"', "/b: is required but missing"],
         id="the branch whose type fits",
     ),
     pytest.param(
@@ -204,14 +202,14 @@ IDS = {"Id": {"type": "string", "readOnly": True}, "WithId": obj("id", id=ref("I
 def test_a_read_only_property_is_not_required(schema: Any) -> None:
     """A request need not have what is readOnly (OpenAPI 3.0.4 section 4.7.24.2); what else is required, is."""
     assert violations(schema, {"a": "x"}, **IDS) == []
-    assert violations(schema, {}, **IDS) == ["/a: is required, and missing"]
+    assert violations(schema, {}, **IDS) == ["/a: is required but missing"]
 
 
 def test_what_is_required_and_refused_at_once_is_not_required() -> None:
     """A document's slip does not make every call impossible."""
     schema = {**obj("a", "slip", a=TEXT), "additionalProperties": False}
     assert violations(schema, {"a": "x"}) == []
-    assert violations(schema, {}) == ["/a: is required, and missing"]
+    assert violations(schema, {}) == ["/a: is required but missing"]
 
 
 @pytest.mark.parametrize("name", ["Itself", "Both", "Cat", "Animal", "Tree", "Ping"])
@@ -343,11 +341,11 @@ SLOW = [f"^(a+)+(b|a)*(a|a)*{number}$" for number in range(100)]
 
 #: Schemas and values whose check would take many seconds or for ever.
 SLOW_CHECKS = [
-    pytest.param({"patternProperties": dict.fromkeys(SLOW, {})}, {"a" * 40: 1}, id="names"),
+    pytest.param({"patternProperties": dict.fromkeys(SLOW, True)}, {"a" * 40: 1}, id="names"),
     pytest.param({"allOf": [{"pattern": each} for each in SLOW]}, "a" * 40, id="patterns"),
     pytest.param({"items": {"allOf": [{"pattern": each} for each in SLOW]}}, ["a" * 40] * 9, id="patterns of items"),
     pytest.param(
-        {"patternProperties": dict.fromkeys(SLOW, {}), "unevaluatedProperties": False}, {"a" * 40: 1}, id="unevaluated"
+        {"patternProperties": dict.fromkeys(SLOW, True), "unevaluatedProperties": False}, {"a" * 40: 1}, id="unevaluated"
     ),
     pytest.param({"items": {"items": {"items": {"type": "integer"}}}}, [[[1] * 200] * 200] * 200, id="many items"),
 ]

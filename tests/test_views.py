@@ -35,7 +35,7 @@ ENDLESS = {"both", "cat", "animal"}
 
 
 def views(portable: bool) -> Views:
-    """Give fresh views of the document with COMPONENTS."""
+    """Return fresh views of the document with COMPONENTS."""
     return Views(Shapes(document()), portable=portable)
 
 
@@ -45,13 +45,13 @@ def size(view: Any) -> int:
 
 
 def fitting(name: str) -> list[Any]:
-    """Give the values of the small world that fit the schema, by the library's judgement."""
+    """Return the values of the small world that fit the schema, by the library's judgement."""
     check = judge(SCHEMAS[name])
     return [value for value in VALUES if check.is_valid(value)]
 
 
 def distinct_views(name: str, portable: bool) -> list[Any]:
-    """Give the different views of a schema at all BUDGETS."""
+    """Return the different views of a schema at all BUDGETS."""
     made = [views(portable).view(SCHEMAS[name], budget) for budget in BUDGETS]
     return [json.loads(text) for text in dict.fromkeys(map(json.dumps, made))]
 
@@ -80,7 +80,7 @@ def stubs(value: Any) -> Iterator[str]:
 
 
 def completed(view: Any, schema: Any, shown: Views, depth: int) -> Any:
-    """Give the view with its stubs replaced by their expansions, `depth` times one inside the other."""
+    """Return the view with its stubs replaced by their expansions, `depth` times one inside the other."""
     if isinstance(view, list):
         return [completed(below, schema, shown, depth) for below in view]
     if not isinstance(view, dict):
@@ -121,7 +121,7 @@ def test_stubs_expanded_one_in_the_other_are_never_wrong(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def portkey() -> list[Tool]:
-    """Give the tools of the Portkey API."""
+    """Return the tools of the Portkey API."""
     document = read_document(str(portkey_document()))
     return build_tools(read_api(normalize(document).root, document.uri))
 
@@ -295,7 +295,7 @@ def test_a_view_keeps_near_its_budget(name: str, portable: bool) -> None:
 
 
 def chained(count: int, link: Any) -> dict[str, Any]:
-    """Give `count` component schemas, each made by `link` of the next one's reference; the last is a string."""
+    """Return `count` component schemas, each made by `link` of the next one's reference; the last is a string."""
     return {f"L{at}": link(ref(f"L{at + 1}"), at) for at in range(count)} | {f"L{count}": {"type": "string"}}
 
 
@@ -356,7 +356,7 @@ leaf_schemas = st.sampled_from([name for name in SCHEMAS if name not in ENDLESS 
 
 
 def holding(keyword: str, schema: Any) -> dict[str, Any]:
-    """Give a schema with one keyword."""
+    """Return a schema with one keyword."""
     return {keyword: schema}
 
 
@@ -372,6 +372,7 @@ schemas = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schemas, st.lists(json_values, min_size=10, max_size=30), st.sampled_from([0, 150, 100_000]), st.booleans())
 def test_composed_schemas_are_never_wrong(schema: Any, values: list[Any], budget: float, portable: bool) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from portkey_bridge.document import cache
 from portkey_bridge.serve.recorder import TICK, Recorder
 from portkey_bridge.serve.session_requests import Ambiguous, Request, Session
-from tests.conftest import BARE
+from tests.conftest import BARE, program
 from tests.support import document
 
 #: Answers out of the cache with nothing behind it: no server is there, and what is for one goes to stderr.
@@ -36,20 +36,21 @@ for thread in threading.enumerate():
 sys.stderr.buffer.write(started.hand_over())
 """
 
-SERVER = [sys.executable, "-m", "portkey_bridge"]
+#: The program that imports the server after it has begun to answer. A forked one has the server when it begins.
+STARTING = [sys.executable, "-m", "portkey_bridge"]
 
 Lines = list[dict[str, Any]]
 
 
 def initialize(version: str = "2025-06-18", number: Any = 1, name: str = "test") -> dict[str, Any]:
-    """Give the request that begins a session."""
+    """Return the request that begins a session."""
     client = {"name": name, "version": "1"}
     params = {"protocolVersion": version, "capabilities": {}, "clientInfo": client}
     return {"jsonrpc": "2.0", "id": number, "method": "initialize", "params": params}
 
 
 def request(method: str, number: Any = 2, **params: Any) -> dict[str, Any]:
-    """Give a request; without parameters, it has no `params`."""
+    """Return a request; without parameters, it has no `params`."""
     return {"jsonrpc": "2.0", "id": number, "method": method, **({"params": params} if params else {})}
 
 
@@ -84,13 +85,13 @@ class Talk:
         self.spec.write_text(json.dumps(document(paths)))
         (self.folder / "other.json").write_text('{"type": "string", "description": "third"}')
 
-    def start(self, *options: str, command: Sequence[str] = SERVER) -> subprocess.Popen[bytes]:
-        """Start the program."""
+    def start(self, *options: str, command: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start a command, or else the program."""
         pipe = subprocess.PIPE
-        words = [*command, "--spec", "api.json", *options]
+        words = [*(command or program(env=self.env)), "--spec", "api.json", *options]
         return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, env=self.env, cwd=self.folder, bufsize=0)
 
-    def say(self, messages: Sequence[Any], *options: str, command: Sequence[str] = SERVER) -> list[bytes]:
+    def say(self, messages: Sequence[Any], *options: str, command: Sequence[str] = ()) -> list[bytes]:
         """Send one message after the other, each when the one before was answered, and give the answers."""
         with self.start(*options, command=command) as process:
             assert process.stdin
@@ -106,9 +107,9 @@ class Talk:
             self.stderr = process.stderr.read().decode()
         return answers
 
-    def pour(self, content: bytes, answers: int, pieces: int = 0) -> list[bytes]:
+    def pour(self, content: bytes, answers: int, pieces: int = 0, *, command: Sequence[str] = ()) -> list[bytes]:
         """Send everything at once, or in pieces of some bytes, and give the answers in the order of their ids."""
-        with self.start() as process:
+        with self.start(command=command) as process:
             assert process.stdin
             assert process.stdout
             for at in range(0, len(content), pieces or len(content)):
@@ -119,7 +120,7 @@ class Talk:
         return sorted(lines, key=lambda line: json.dumps(json.loads(line).get("id")))
 
     def entries(self) -> list[Path]:
-        """Give what is in the cache."""
+        """Return what is in the cache."""
         return [*(self.folder / "cache").rglob("answers-*")]
 
 
@@ -130,7 +131,7 @@ def _compound(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Talk:
-    """Give a program that was never started before."""
+    """Return a program that was never started before."""
     return Talk(tmp_path)
 
 
@@ -144,7 +145,7 @@ for _ in range(1100):
 
 
 def without_a_server(talk: Talk, messages: Sequence[Any], *options: str, before: str = "") -> list[bytes]:
-    """Give what is answered out of the cache alone; a call, which needs a server, ends it."""
+    """Return what is answered out of the cache alone; a call, which needs a server, ends it."""
     with talk.start(*options, command=[sys.executable, "-c", before + WITHOUT_A_SERVER]) as process:
         content = b"".join(json.dumps(message).encode() + b"\n" for message in [*messages, CALL])
         answers, handed_over = process.communicate(content, timeout=60)
@@ -153,7 +154,7 @@ def without_a_server(talk: Talk, messages: Sequence[Any], *options: str, before:
 
 
 def enveloped(version: str) -> list[dict[str, Any]]:
-    """Give the requests of a session without a handshake: each says by itself who asks."""
+    """Return the requests of a session without a handshake: each says by itself who asks."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": version,
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -163,7 +164,11 @@ def enveloped(version: str) -> list[dict[str, Any]]:
 
 
 SESSIONS = [
-    *([initialize(version), INITIALIZED, request("tools/list")] for version in HANDSHAKE_PROTOCOL_VERSIONS),
+    *(
+        pytest.param([initialize(version), INITIALIZED, request("tools/list")], marks=pytest.mark.slow)
+        for version in HANDSHAKE_PROTOCOL_VERSIONS[:-1]
+    ),
+    [initialize(HANDSHAKE_PROTOCOL_VERSIONS[-1]), INITIALIZED, request("tools/list")],
     *(enveloped(version) for version in MODERN_PROTOCOL_VERSIONS),
     [initialize("1999-01-01"), INITIALIZED, request("tools/list")],
     [initialize(), request("prompts/list", "a"), request("resources/list", "b"), request("tools/list", "c")],
@@ -176,7 +181,7 @@ def test_the_cache_says_what_the_server_says(talk: Talk, session: Lines) -> None
     """Every byte is the same from the server, from the cache with a server behind it, and from the cache alone."""
     first = talk.say(session)
     assert all(json.loads(line)["result"] is not None for line in first)
-    assert talk.say(session) == first
+    assert talk.say(session, command=STARTING) == first
     assert without_a_server(talk, session) == first
 
 
@@ -188,13 +193,19 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
-@pytest.mark.parametrize("session", [OPENING, enveloped(MODERN_PROTOCOL_VERSIONS[-1])], ids=["handshake", "envelope"])
+@pytest.mark.parametrize(
+    "session",
+    [
+        pytest.param(OPENING, id="handshake"),
+        pytest.param(enveloped(MODERN_PROTOCOL_VERSIONS[-1]), id="envelope", marks=pytest.mark.slow),
+    ],
+)
 def test_the_cache_says_it_for_every_choice(talk: Talk, session: Lines, options: list[str]) -> None:
     """Each command line has its own answers, and a start says the same to the person whoever answers the client."""
     first = talk.say(session, *options)
     said = talk.stderr
     assert without_a_server(talk, session, *options) == first
-    assert talk.say(session, *options) == first
+    assert talk.say(session, *options, command=STARTING) == first
     assert talk.stderr == said
     assert "GET /broken" in said
     assert without_a_server(talk, session) == []
@@ -211,7 +222,7 @@ def test_another_client_gets_the_same(talk: Talk) -> None:
 def test_a_session_goes_on_behind_its_opening(talk: Talk) -> None:
     """What only the server can answer is answered in the session that the cache opened."""
     plain = talk.say([*OPENING, CALL, request("ping", 10)])
-    assert talk.say([*OPENING, CALL, request("ping", 10)]) == plain
+    assert talk.say([*OPENING, CALL, request("ping", 10)], command=STARTING) == plain
     assert json.loads(plain[2])["result"]["isError"] is False
 
 
@@ -221,7 +232,7 @@ def test_the_cache_answers_under_any_descriptor(talk: Talk) -> None:
     assert without_a_server(talk, OPENING, before=MANY_DESCRIPTORS) == first
 
 
-@pytest.mark.parametrize("pieces", [0, 1, 7])
+@pytest.mark.parametrize("pieces", [0, *(pytest.param(pieces, marks=pytest.mark.slow) for pieces in (1, 7))])
 def test_lines_may_come_at_any_time(talk: Talk, pieces: int) -> None:
     """Sent at once, or byte by byte, all is answered once, as by the server alone."""
     messages = [*OPENING, CALL, request("ping", 10), request("tools/list", 11)]
@@ -230,7 +241,7 @@ def test_lines_may_come_at_any_time(talk: Talk, pieces: int) -> None:
     first = talk.pour(content, 5)
     talk.say(OPENING)
     assert talk.entries()
-    assert talk.pour(content, 5, pieces) == first
+    assert talk.pour(content, 5, pieces, command=STARTING) == first
 
 
 #: What leaves doubt, and the number of answers that the server gives to all of it.
@@ -268,8 +279,17 @@ DOUBTFUL = {
     "long line": [initialize(name="x" * 2_000_000), INITIALIZED, request("tools/list")],
 }
 
+#: One of each kind: what is out of turn, or not to be told from another.
+USUAL = ("list first", "two of one id")
 
-@pytest.mark.parametrize("messages", DOUBTFUL.values(), ids=DOUBTFUL)
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param(messages, id=name, marks=[] if name in USUAL else pytest.mark.slow)
+        for name, messages in DOUBTFUL.items()
+    ],
+)
 def test_nonsense_is_for_the_server(talk: Talk, messages: Sequence[Any]) -> None:
     """What a client should never send is answered as by the server alone, and nothing is answered twice."""
     content = b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in messages)
@@ -277,12 +297,12 @@ def test_nonsense_is_for_the_server(talk: Talk, messages: Sequence[Any]) -> None
     plain = _until_the_end(talk, content)
     talk.say(OPENING)
     assert talk.entries()
-    assert _until_the_end(talk, content) == plain
+    assert _until_the_end(talk, content, STARTING) == plain
 
 
-def _until_the_end(talk: Talk, content: bytes) -> list[bytes]:
+def _until_the_end(talk: Talk, content: bytes, command: Sequence[str] = ()) -> list[bytes]:
     """Send all, and give the lines up to the answer to the last request, in an order that does not depend on time."""
-    with talk.start() as process:
+    with talk.start(command=command) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write(content)
@@ -341,7 +361,10 @@ def _damage(talk: Talk) -> None:
         entry.write_bytes(entry.read_bytes()[:-1])
 
 
-CHANGES = [_edit, _other_file, _link, _dotenv, _variable, _home, _unusable_credential, _search_path, _package, _damage]
+CHANGES = [
+    *(_edit, _other_file, _link, _dotenv, _variable, _home, _unusable_credential, _damage),
+    *(pytest.param(change, marks=pytest.mark.slow) for change in (_search_path, _package)),
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -359,7 +382,7 @@ def test_an_edited_document_is_listed_as_it_is_now(talk: Talk) -> None:
     """The tools are those of the document at this start."""
     assert b"first" in talk.say(OPENING)[1]
     talk.write("second")
-    assert b"second" in talk.say(OPENING)[1]
+    assert b"second" in talk.say(OPENING, command=STARTING)[1]
 
 
 def test_without_a_place_to_keep_anything_it_serves_all_the_same(talk: Talk) -> None:
@@ -432,6 +455,8 @@ def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:
     assert not any(b'\\"content\\":' in entry.read_bytes() for entry in talk.entries())
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), _compound), st.binary())
 def test_every_line_is_a_request_or_left_to_the_server(value: Any, rest: bytes) -> None:
     """Whatever a line contains, it is a request, something for the server, or ambiguous."""
@@ -442,7 +467,7 @@ def test_every_line_is_a_request_or_left_to_the_server(value: Any, rest: bytes) 
 
 def test_a_warm_start_imports_little() -> None:
     """The modules that answer first import nothing that is slow to import."""
-    program = "import portkey_bridge.serve.warm_start, sys; print(*{name.partition('.')[0] for name in sys.modules})"
-    told = subprocess.run([sys.executable, "-c", program], env=BARE, capture_output=True, text=True, check=True)
+    imported = "import portkey_bridge.serve.warm_start, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    told = subprocess.run([sys.executable, "-c", imported], env=BARE, capture_output=True, text=True, check=True)
     slow = {"fastmcp", "mcp", "pydantic", "httpx", "asyncio", "yaml", "jsonschema", "openapi_core", "rich", "argparse"}
     assert slow & set(told.stdout.split()) == set()

@@ -1,4 +1,4 @@
-"""`portkey-bridge call`: one tool from the shell, or the exact request that it would send."""
+"""The command `call`: calls one tool from the shell, or shows the exact request."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from portkey_bridge.serve.bridge import PATIENT, Bridge, validate_patiently
 from portkey_bridge.serve.server import build_bridge
 from portkey_bridge.tools.catalog import Tool, find_tool
 
-#: Stands for a secret while a request is written that is only shown. No URL escapes it, and a shell quotes it.
+#: Placeholder of a secret in a request that is only shown. URLs do not escape it, and a shell quotes it.
 STAND_IN = "STANDS-IN-FOR-{}~"
 
-#: What stands before a credential in a query, which is escaped when its variable has a value.
+#: Precedes a credential in a query, whose value is escaped once its variable is set.
 BEFORE_CREDENTIAL = re.compile(rf"[?&](?=[^?&=]*={STAND_IN.partition('{')[0]})")
 
 
 def call(invocation: Invocation) -> int:
-    """Call a tool and print its result, or show its request. Gives 1 where the call failed. Raises SettingsError."""
+    """Call a tool and print its result, or show its request. Return 1 if the call failed. Raises SettingsError."""
     api, tools = load_tools(invocation.settings)
     tool = find_tool(tools, invocation.options["tool"])
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
@@ -69,28 +69,30 @@ def _arguments(words: Sequence[str], tool: Tool) -> Iterator[tuple[str, Any]]:
         elif equals:
             yield name, _value(name, text, tool)
         else:
-            raise SettingsError(f"{word!r} is no argument. Give name=value, a JSON object, @FILE or -.")
+            raise SettingsError(f"{word!r} is not an argument; use name=value, a JSON object, @FILE or -.")
 
 
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}). Give @ and a file with a JSON object.") from error
+        raise SettingsError(
+            f"{path}: cannot be read ({error}). Use @ and a file that contains a JSON object."
+        ) from error
 
 
 def _object(text: str, source: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"{source} does not parse as JSON: {error}. Give a JSON object.") from error
+        raise SettingsError(f"{source} does not parse as JSON: {error}. Use a JSON object.") from error
     if not isinstance(value, dict):
-        raise SettingsError(f'{source} holds no JSON object. Give the arguments by name, like {{"limit": 5}}.')
+        raise SettingsError(f'{source} is not a JSON object. Pass the arguments by name, like {{"limit": 5}}.')
     return value
 
 
 def _value(name: str, text: str, tool: Tool) -> Any:
-    """Read a value as JSON, but as plain text where the argument takes text."""
+    """Parse a value as JSON, or return it unchanged if the argument takes text."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -125,7 +127,7 @@ def _data(block: ContentBlock) -> str:
 
 
 def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
-    """Print the request as HTTP text and as a curl command, with variables in the place of secrets."""
+    """Print the request as HTTP text and as a curl command, with variables instead of secrets."""
     names = [name for name in tool.variables if name in bridge.secrets] or _first_alternative(tool)
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
@@ -153,7 +155,7 @@ def _first_alternative(tool: Tool) -> list[str]:
 
 
 def as_http(written: Written) -> str:
-    """Write a request as HTTP/1.1 text (RFC 9112); what is no text is described in angle brackets."""
+    """Write a request as HTTP/1.1 text (RFC 9112); anything but text is described in angle brackets."""
     request = written.to_httpx()
     target = request.url.raw_path.decode("ascii")
     lines = [f"{request.method} {target} HTTP/1.1"]
@@ -196,7 +198,7 @@ def _curl_header(name: str, value: str) -> list[str]:
 
 
 def _curl_body(body: Body | None) -> tuple[str, list[list[str]]]:
-    """Return what is piped into curl, and the options that send the body."""
+    """Return the command that is piped into curl, and the options that send the body."""
     if body is None:
         return "", []
     if isinstance(body.content, tuple) and body.content and all(map(_is_form_part, body.content)):
@@ -221,7 +223,7 @@ def _command(piece: bytes | Upload) -> str:
 
 
 def _plain_text(content: bytes) -> str | None:
-    """Return the text that a terminal takes as it is, or None."""
+    """Return the text if a terminal can show it unchanged, else None."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -230,7 +232,7 @@ def _plain_text(content: bytes) -> str | None:
 
 
 def _is_form_part(part: Part) -> bool:
-    """Check whether curl's `--form` can say a part, to which some characters mean something else."""
+    """Check whether curl's `--form` can send a part: some characters have a special meaning to it."""
     if part.headers or part.name is None or not re.fullmatch(r"[^\x00-\x1f\"\\=;]+", part.name):
         return False
     if isinstance(part.content, bytes):

@@ -1,4 +1,4 @@
-"""check: a report for the person who owns the document, with everything in it that costs its readers something.
+"""The command `check`: a report for the document's owner of everything in it that causes problems for its users.
 
 Each finding names its places, as far as they are known: method, path, pointer, file and line. Nothing is sent.
 """
@@ -21,7 +21,7 @@ from portkey_bridge.cli.spec_validator import advise
 from portkey_bridge.cli.terminal import print_json, print_styled, waiting
 from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.parse import Document, document_of, resource_of
-from portkey_bridge.document.positions import Lines
+from portkey_bridge.document.positions import TextLines
 from portkey_bridge.document.repairs import Repair, Repairs
 from portkey_bridge.document.sources import Read, others_of, portkey_document, read
 from portkey_bridge.errors import DocumentError
@@ -38,13 +38,13 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
 
-#: Places of a repair that are kept, places of a finding that a person is shown, and the largest tools that are named.
+#: Most places kept for a repair, most places shown for a finding, and number of largest tools in the report.
 KEPT, SHOWN, LARGEST = 100, 10, 10
 
-#: What is said of each kind of finding, in the order of the report.
+#: Heading of each kind of finding, in the order of the report.
 KINDS = {
-    "skipped": "left out: these operations are no tools",
-    "repaired": "repaired: read as it can be meant",
+    "skipped": "left out: these operations are not served",
+    "repaired": "repaired: interpreted as far as possible",
     "undescribed": "not described",
     "nowhere": "without a server",
     "many": "too many to list",
@@ -54,14 +54,14 @@ KINDS = {
 #: Components of OpenAPI 3 that have another name in Swagger 2.0.
 MOVED = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
 
-UNDESCRIBED = "a tool has no summary and no description: a model has only its method and path to go by"
-NOWHERE = "a tool has no server with a full URL: name one in the document, or set OPEN_MCP_BASE_URL"
-MANY_TOOLS = "a conversation pays for all of them; start with --discover, or choose some by --tag or --tools"
+UNDESCRIBED = "a tool has no summary or description: a model sees only its method and path"
+NOWHERE = "a tool has no server with a full URL: add one to the document, or set OPEN_MCP_BASE_URL"
+MANY_TOOLS = "listing them all costs tokens in every conversation; use --discover, or select some by --tag or --tools"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where something stands, as far as it is known. `file` is None for the document itself."""
+class SourcePlace:
+    """The place of a finding, as far as it is known. `file` is None for the document itself."""
 
     method: str | None = None
     path: str | None = None
@@ -71,18 +71,18 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that the owner could mend. `count` is how often it was met, also where not all places are kept."""
+class DocumentFinding:
+    """Something that the owner could fix. `count` is how often it was found, even if not all places are kept."""
 
     kind: str
     problem: str
-    places: tuple[Place, ...] = ()
+    places: tuple[SourcePlace, ...] = ()
     count: int = 1
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a model is told of a tool, in bytes of compact JSON; four characters are about a token."""
+    """Size of the model's view of a tool, in bytes of compact JSON and in estimated tokens."""
 
     name: str
     bytes: int
@@ -90,8 +90,8 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Everything that is said of a document. `credentials` and `servers` count the tools that take them."""
+class DocumentReport:
+    """The whole report. `credentials` and `servers` count the tools that use each."""
 
     document: str
     title: str
@@ -105,13 +105,13 @@ class Report:
     servers: dict[str, int]
     listing: Size
     largest: tuple[Size, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[DocumentFinding, ...]
     notes: tuple[str, ...]
 
 
 def print_report(invocation: Invocation) -> int:
     """Print the report of a document. The exit code is 1 with `--strict` and a finding. Raises SetupError."""
-    report = examine(invocation.settings)
+    report = examine_document(invocation.settings)
     if invocation.options.get("json"):
         print_json(asdict(report))
     else:
@@ -119,8 +119,8 @@ def print_report(invocation: Invocation) -> int:
     return 1 if report.findings and invocation.options.get("strict") else 0
 
 
-def examine(settings: Settings) -> Report:
-    """Read the document that the settings name, as its owner wrote it. Raises DocumentError."""
+def examine_document(settings: Settings) -> DocumentReport:
+    """Examine the configured document as its owner wrote it. Raises DocumentError."""
     content = read(settings.spec or str(portkey_document()))
     read_other = cache(others_of(content.uri, settings.allow_refs))
     document = document_of(content)
@@ -132,15 +132,15 @@ def examine(settings: Settings) -> Report:
         others.add(uri)
         return parsed
 
-    root, sentences = normalize(document_of(content), retrieve, repairs)  # which changes what it is given
-    with waiting("asking the validator"):
-        advice, broken_off = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
+    root, sentences = normalize(document_of(content), retrieve, repairs)  # modifies its argument
+    with waiting("running the validator"):
+        advice, incomplete = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
     api = read_api(root, document.uri, repairs, settings.server_variables)
     tools = build_tools(api)
     where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))
     sizes = _sizes(tools, api, settings)
     notes = set(sentences) - set(repairs.sentences())
-    return Report(
+    return DocumentReport(
         document=document.source,
         title=api.title,
         version=api.version,
@@ -158,17 +158,17 @@ def examine(settings: Settings) -> Report:
             *(where.noted(sentence) for sentence in sentences if sentence in notes),
             *(_of_repair(repair, where) for repair in repairs.found()),
             *_of_all_tools(tools, api, settings, where),
-            *(Finding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
+            *(DocumentFinding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
         ),
-        notes=(f"The validator has not said all: {broken_off}.",) if broken_off else (),
+        notes=(incomplete,) if incomplete else (),
     )
 
 
-def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _Where) -> Iterator[Finding]:
+def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _Where) -> Iterator[DocumentFinding]:
     yield from _of_tools("undescribed", UNDESCRIBED, [tool for tool in tools if not _is_described(tool)], where)
     yield from _of_tools("nowhere", NOWHERE, [tool for tool in tools if _has_no_server(tool, api, settings)], where)
     if len(tools) > MANY:
-        yield Finding("many", f"{len(tools)} tools: {MANY_TOOLS}")
+        yield DocumentFinding("many", f"{len(tools)} tools: {MANY_TOOLS}")
 
 
 def _sizes(tools: Sequence[Tool], api: Api, settings: Settings) -> list[Size]:
@@ -190,19 +190,19 @@ def _has_no_server(tool: Tool, api: Api, settings: Settings) -> bool:
     return settings.base_url is None and server_url(tool.operation.servers, api.uri) is None
 
 
-def _of_skipped(operation: Skipped, where: _Where) -> Finding:
-    return Finding("skipped", operation.reason, (where.operation(operation.method, operation.path),))
+def _of_skipped(operation: Skipped, where: _Where) -> DocumentFinding:
+    return DocumentFinding("skipped", operation.reason, (where.operation(operation.method, operation.path),))
 
 
-def _of_repair(repair: Repair, where: _Where) -> Finding:
-    return Finding("repaired", repair.problem, tuple(map(where.of_repair, repair.places)), repair.count)
+def _of_repair(repair: Repair, where: _Where) -> DocumentFinding:
+    return DocumentFinding("repaired", repair.problem, tuple(map(where.of_repair, repair.places)), repair.count)
 
 
-def _of_tools(kind: str, problem: str, tools: Sequence[Tool], where: _Where) -> Iterator[Finding]:
-    """Yield one finding for all the tools, if there are any."""
+def _of_tools(kind: str, problem: str, tools: Sequence[Tool], where: _Where) -> Iterator[DocumentFinding]:
+    """Yield one finding for all of the tools, if there are any."""
     if tools:
         places = (where.operation(tool.operation.method, tool.operation.path) for tool in tools)
-        yield Finding(kind, problem, tuple(places), len(tools))
+        yield DocumentFinding(kind, problem, tuple(places), len(tools))
 
 
 class _Where:
@@ -210,44 +210,44 @@ class _Where:
 
     def __init__(self, document: Document, read_any: Read) -> None:
         self._document = document
-        self._lines = cache(partial(_lines_of, read_any))  # a text is looked at when a place in it is asked for
+        self._lines = cache(partial(_lines_of, read_any))  # parsed only for files that have findings
 
-    def at(self, tokens: Sequence[str]) -> Place:
+    def at(self, tokens: Sequence[str]) -> SourcePlace:
         """Return the place that the tokens of a pointer lead to, in the one root or in the document as it was."""
         if len(tokens) > 1 and tokens[0] == OTHERS:
             uri = urljoin(self._document.uri, tokens[1])
-            return Place(pointer=_pointer(tokens[2:]), file=tokens[1], line=self._lines(uri).line(tokens[2:]))
+            return SourcePlace(pointer=_pointer(tokens[2:]), file=tokens[1], line=self._lines(uri).line(tokens[2:]))
         line = self._lines(self._document.uri).line(_as_written(tokens, self._document.root))
-        return Place(*_method_and_path(tokens), pointer=_pointer(tokens), line=line)
+        return SourcePlace(*_method_and_path(tokens), pointer=_pointer(tokens), line=line)
 
-    def operation(self, method: str, path: str) -> Place:
-        """Return the place of an operation; a `method` that no document has stands for the whole path."""
+    def operation(self, method: str, path: str) -> SourcePlace:
+        """Return the place of an operation, or of the whole path if `method` is not a method."""
         if method.lower() in METHODS:
             return self.at(("paths", path, method.lower()))
         if " " in method:
             return self.at(("paths", path))
         place = self.at(("paths", path, "additionalOperations", method))
-        return Place(method, path, place.pointer, line=place.line)
+        return SourcePlace(method, path, place.pointer, line=place.line)
 
-    def of_repair(self, place: str) -> Place:
-        """Return the place that a repair names: a pointer, a method and a path, or words."""
+    def of_repair(self, place: str) -> SourcePlace:
+        """Return the place of a repair, which is a pointer, a method and a path, or free text."""
         if place.startswith("#"):
             return self.at([decode(part) for part in place.split("/")[1:]])
         method, slash, path = place.partition("/")
-        return self.operation(method.strip(), slash + path) if slash else Place()
+        return self.operation(method.strip(), slash + path) if slash else SourcePlace()
 
-    def noted(self, sentence: str) -> Finding:
-        """Return the finding of what the parser had to decide, with its line where it told it."""
+    def noted(self, sentence: str) -> DocumentFinding:
+        """Return the finding for a decision of the parser, with its line if known."""
         found = re.match(re.escape(self._document.source) + r":(?:(\d+):)? *", sentence)
         line = int(found[1]) if found and found[1] else None
         problem = sentence[found.end() :] if found else sentence
-        return Finding("repaired", problem.removesuffix("."), (Place(line=line),))
+        return DocumentFinding("repaired", problem.removesuffix("."), (SourcePlace(line=line),))
 
 
-def _lines_of(read_any: Read, uri: str) -> Lines:
+def _lines_of(read_any: Read, uri: str) -> TextLines:
     with suppress(DocumentError, ValueError):
-        return Lines(text_of(read_any(uri)))
-    return Lines("")
+        return TextLines(text_of(read_any(uri)))
+    return TextLines("")
 
 
 def _pointer(tokens: Sequence[str]) -> str:
@@ -261,13 +261,13 @@ def _method_and_path(tokens: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _as_written(tokens: Sequence[str], root: Any) -> Sequence[str]:
-    """Return the tokens in a Swagger 2.0 document, where components lie at the top (`swagger` says where)."""
+    """Return the tokens in a Swagger 2.0 document, where components are at the top (`swagger` says where)."""
     if "swagger" not in root or tokens[:1] != ["components"]:
         return tokens
     return [MOVED.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens
 
 
-def _print_words(report: Report) -> None:
+def _print_words(report: DocumentReport) -> None:
     print_styled((printable(f"{report.title} {report.version}"), "bold"), f"({report.specification}) {report.document}")
     for name, words in _facts(report):
         print_styled(f"{name:<13}", words)
@@ -282,7 +282,7 @@ def _print_words(report: Report) -> None:
     print_styled(f"{sum(finding.count for finding in report.findings)} findings.", *report.notes)
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
+def _facts(report: DocumentReport) -> Iterator[tuple[str, str]]:
     yield "operations", f"{report.operations}"
     yield "tools", f"{report.tools}"
     yield "left out", f"{report.webhooks} webhooks and {report.callbacks} callbacks, which the API itself calls"
@@ -293,7 +293,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "listing", f"{report.listing.bytes:,} bytes, about {report.listing.tokens:,} tokens"
 
 
-def _print_findings(heading: str, findings: Sequence[Finding], document: str) -> None:
+def _print_findings(heading: str, findings: Sequence[DocumentFinding], document: str) -> None:
     if not findings:
         return
     print_styled()
@@ -306,7 +306,7 @@ def _print_findings(heading: str, findings: Sequence[Finding], document: str) ->
             print_styled(f"    and {finding.count - min(SHOWN, len(finding.places))} more")
 
 
-def _print_place(place: Place, document: str) -> None:
+def _print_place(place: SourcePlace, document: str) -> None:
     file = place.file or document
     pointer = None if place.method and place.pointer and place.pointer.count("/") == 3 else place.pointer
     parts = (f"{file}:{place.line}" if place.line else file, place.method, place.path, pointer)

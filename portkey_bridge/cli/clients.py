@@ -1,6 +1,6 @@
 """The commands `add`, `remove` and `list`: this server in the configuration of MCP clients.
 
-Results go to stdout, words to stderr. No command prints the value of a variable.
+Results go to stdout, messages to stderr. No command prints the value of a variable.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Found:
-    """A client's file, and the entries by name that start this program; or why that cannot be said."""
+class FoundEntry:
+    """A client's file, and its entries that start this program, by name; or the reason why it cannot be read."""
 
     client: Client
     path: Path
@@ -56,7 +56,7 @@ class Found:
 
 
 def add(invocation: Invocation) -> int:
-    """Write the entry that starts this server into a client's file; 1 if the person says no. Raises SetupError."""
+    """Write the entry of this server into a client's file; return 1 if the user declines. Raises SetupError."""
     options, system = invocation.options, this_system()
     client, path = client_for(options["client"], system)
     name = options.get("name", PROGRAM)
@@ -66,7 +66,7 @@ def add(invocation: Invocation) -> int:
     file = read_client_file(client, path)
     present = file.entries.get(name)
     if present == entry:
-        _say(f"{name} is set up in {path} in just this way; nothing to do.")
+        _say(f"{name} is already set up like this in {path}; nothing to do.")
         return 0
     new = with_entry(file, name, entry)
     if options.get("dry_run"):
@@ -74,17 +74,17 @@ def add(invocation: Invocation) -> int:
         return 0
     if present is not None and not options.get("yes"):
         print(with_shown_urls(difference(file, new, name)), flush=True)
-        if not _agreed(f"{path} has another {name} already"):
+        if not _agreed(f"{path} already has a different {name}"):
             return 1
     backup = rewrite(file, new)
-    _say(f"{name} is {'added to' if present is None else 'replaced in'} {path}." + _kept(backup))
+    _say(f"{'Added' if present is None else 'Replaced'} {name} in {path}." + _kept(backup))
     _warn_of_secrets(file, entry)
     _say(f"Restart {client.title.partition(',')[0]} to use it.")
     return 0
 
 
 def remove(invocation: Invocation) -> int:
-    """Take the entry out of a client's file; one that is not there is as good as removed. Raises SetupError."""
+    """Remove the entry from a client's file, if it is there. Raises SetupError."""
     options = invocation.options
     client, path = client_for(options["client"], this_system())
     name = options.get("name", PROGRAM)
@@ -96,12 +96,12 @@ def remove(invocation: Invocation) -> int:
     if options.get("dry_run"):
         print(with_shown_urls(difference(file, new, name)))
         return 0
-    _say(f"{name} is removed from {path}." + _kept(rewrite(file, new)))
+    _say(f"Removed {name} from {path}." + _kept(rewrite(file, new)))
     return 0
 
 
 def show(invocation: Invocation) -> int:
-    """Print in which clients this server is set up; 1 if a client's file cannot be read."""
+    """Print the clients that this server is set up in; return 1 if a client's file cannot be read."""
     del invocation  # the table has no options
     found = list(set_up_in(this_system()))
     rows = [(each.client.name, ", ".join(each.entries) or "-", each.path) for each in found]
@@ -112,35 +112,37 @@ def show(invocation: Invocation) -> int:
     return int(any(each.problem for each in found))
 
 
-def set_up_in(system: System) -> Iterator[Found]:
-    """Look into the file of every client."""
+def set_up_in(system: System) -> Iterator[FoundEntry]:
+    """Read the file of every client."""
     for client in CLIENTS:
         path = locate(client, system)
         try:
             entries = read_client_file(client, path).entries
         except ClientFileError as error:
-            yield Found(client, path, problem=str(error))
+            yield FoundEntry(client, path, problem=str(error))
             continue
-        yield Found(client, path, {name: each for name, each in entries.items() if starts_this_program(client, each)})
+        yield FoundEntry(
+            client, path, {name: each for name, each in entries.items() if starts_this_program(client, each)}
+        )
 
 
 def _variables(given: Sequence[str]) -> dict[str, str | None]:
-    """Read `KEY=VALUE`, and `KEY` for a reference to the environment. No message repeats a value."""
+    """Parse `KEY=VALUE`, or `KEY` for a reference to the environment. No message repeats a value."""
     variables: dict[str, str | None] = {}
     for word in given:
         key, equals, value = word.partition("=")
         if not _VARIABLE.fullmatch(key):
             raise SettingsError(
-                "--env takes KEY=VALUE, or KEY to refer to the environment, with a variable's name as KEY."
+                "--env takes KEY=VALUE, or KEY to refer to the environment; KEY is the name of a variable."
             )
         variables[key] = value if equals else None
     return variables
 
 
 def _launch(client: Client, system: System) -> list[str]:
-    """Return the words that start this program: uvx, by its full path where PATH is not known; else the script itself.
+    """Return the command that starts this program: uvx, by its full path if the client has no PATH; else the script.
 
-    Raises SettingsError where there is neither.
+    Raises SettingsError if there is neither.
     """
     path = system.environ.get("PATH", "")
     uvx = shutil.which("uvx", path=path)
@@ -149,14 +151,14 @@ def _launch(client: Client, system: System) -> list[str]:
     found = shutil.which(PROGRAM, path=f"{Path(sys.executable).parent}{os.pathsep}{path}")
     if not found:
         raise SettingsError(
-            "uvx is not on the PATH. Install uv (https://docs.astral.sh/uv/), which brings it, and run this again."
+            "uvx is not on the PATH. Install uv (https://docs.astral.sh/uv/), which includes it, and run this again."
         )
-    _say(f"uvx is not on the PATH, so the entry starts {found}, which must stay there.")
+    _say(f"uvx is not on the PATH, so the entry starts {found}; do not move it.")
     return [found]
 
 
 def _arguments(options: Mapping[str, Any], system: System) -> list[str]:
-    """Return the options that were typed. A client starts the server in some other folder, so paths become absolute."""
+    """Return the options as typed, with absolute paths: a client starts the server in another folder."""
     arguments = []
     for option in OPTIONS:
         if option.field in options and option.metavar is None:
@@ -173,7 +175,7 @@ def _absolute(value: str, folder: Path) -> str:
     return str((folder / Path(value).expanduser()).resolve())
 
 
-#: How the options are made absolute whose values name files, by their fields.
+#: How to make the paths in an option absolute, by its field.
 ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
     "spec": lambda value, folder: value if is_url(value) else _absolute(value, folder),
     "files": lambda value, folder: os.pathsep.join(_absolute(each, folder) for each in value.split(os.pathsep) if each),
@@ -181,7 +183,7 @@ ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
 
 
 def _agreed(problem: str) -> bool:
-    """Ask on the terminal whether to replace what is there. Raises SettingsError where nobody can answer."""
+    """Ask on the terminal whether to replace the entry. Raises SettingsError if nobody can answer."""
     if not sys.stdin.isatty():
         raise SettingsError(f"{problem}. Nothing was changed. To replace it as shown, add --yes.")
     print(f"{problem}. Replace it as shown? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -192,7 +194,7 @@ def _agreed(problem: str) -> bool:
 
 
 def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
-    """Report who else can read a value that now stands in the file."""
+    """Warn if others can read a value that is now in the file."""
     literal = literals_in(file.client, entry)
     if not literal:
         return
@@ -200,11 +202,11 @@ def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
     if is_readable_by_others(file.path):
         _say(f"warning: others on this machine can read {names} in it. Run: chmod 600 {file.path}")
     if file.client.shared and file.client.reference:
-        _say(f"warning: {names} must not be committed with it. --env {literal[0]} refers to the environment instead.")
+        _say(f"warning: {names} must not be committed. --env {literal[0]} refers to the environment instead.")
 
 
 def _kept(backup: Path | None) -> str:
-    return f" The file as it was is kept in {backup}." if backup else ""
+    return f" The previous file is saved as {backup}." if backup else ""
 
 
 def _say(words: str) -> None:

@@ -17,7 +17,7 @@ except ImportError as error:
         "`uv tool install 'portkey-bridge[completion]'`."
     ) from error
 
-#: What the shell offers for an argument, by its metavar. Tools are asked for when the key is pressed.
+#: Completions of an argument by its metavar. Tools are listed when the key is pressed.
 OFFERS: dict[str, Any] = {
     "FILE": shtab.FILE,
     "FILE|URL": shtab.FILE,

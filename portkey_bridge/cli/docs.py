@@ -1,7 +1,7 @@
-"""The reference of all tools, for people: as Markdown, and as one HTML page to search in.
+"""The command `docs`: writes a reference of all tools as Markdown or as one searchable HTML page.
 
-Both say the same and need no network. The page holds each distinct schema once, as a node that names its children by
-number, and draws a schema when somebody opens it: a recursive schema costs nothing.
+Both have the same content and need no network. The page contains each distinct schema once, as a node that refers to
+its subschemas by number, and renders a schema when it is opened, so recursive schemas cost nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from portkey_bridge.cli.terminal import waiting
 from portkey_bridge.openapi.model import Api, Schema
 from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.prose import plain
-from portkey_bridge.schema.shapes import Shape, Shapes, children
+from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 
-#: What is told of a schema besides its type and its description, and how.
+#: Facts about a schema besides its type and description, and their wording.
 FACTS = {
     "enum": "one of {}",
     "default": "default {}",
@@ -44,7 +44,7 @@ FACTS = {
     "maxProperties": "{} or fewer properties",
 }
 
-#: How many levels of arrays and alternatives the words for a type tell.
+#: Levels of arrays and alternatives in the name of a type.
 DEPTH = 3
 
 
@@ -68,7 +68,7 @@ def by_tag(api: Api, tools: Sequence[Tool]) -> dict[str, list[Tool]]:
 
 
 def type_words(schema: Schema, shapes: Shapes, depth: int = DEPTH) -> str:
-    """Return the type of a schema in words, such as `string or array of integer`."""
+    """Return the type of a schema as text, such as `string or array of integer`."""
     shape = shapes(schema)
     if shape.get("type") == "array":
         items = type_words(shape["items"], shapes, depth - 1) if "items" in shape and depth else ""
@@ -81,7 +81,7 @@ def type_words(schema: Schema, shapes: Shapes, depth: int = DEPTH) -> str:
 
 
 def facts(shape: Shape) -> Iterator[str]:
-    """Yield what else a reader must know of a value, in words."""
+    """Yield further facts about a value as text."""
     for keyword, template in FACTS.items():
         if keyword in shape:
             value = shape[keyword]
@@ -150,18 +150,18 @@ def _argument(binding: Binding, shapes: Shapes) -> str:
 
 
 def _inline(text: str) -> str:
-    """Return the text in one line that cannot end a table's cell, start a heading or be taken for HTML."""
+    """Return the text in one line that cannot end a table cell, start a heading or be parsed as HTML."""
     line = re.sub(r"([|<])", r"\\\1", printable(" ".join(text.split())))
     return re.sub(r"^([#>+*=~-])", r"\\\1", line)
 
 
 def _anchor(heading: str) -> str:
-    """Return the fragment that hosts of Markdown make of a heading."""
+    """Return the fragment that Markdown renderers generate for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _words(tool: Tool) -> str:
-    """Return all that the document says of a tool, without markup; the full schema has it where a listing cuts it."""
+    """Return the whole description of a tool, without markup. A listing may cut it, but the schema has all of it."""
     return plain(str(tool.schema.get("description", tool.description)))
 
 
@@ -202,7 +202,7 @@ def _entry(tool: Tool, tag: str, nodes: _Nodes) -> dict[str, Any]:
 
 
 class _Nodes:
-    """The distinct schemas of a page. A schema gets its number when it is named, and its node when all are drawn."""
+    """The distinct schemas of a page. A schema gets its number at its first use, and its node when all are rendered."""
 
     def __init__(self, shapes: Shapes) -> None:
         self._shapes = shapes
@@ -210,7 +210,7 @@ class _Nodes:
         self._schemas: list[Schema] = []
 
     def number(self, schema: Schema) -> int:
-        """Return the number of a schema. Two that are written alike share it."""
+        """Return the number of a schema. Equal schemas share it."""
         text = json.dumps(schema, sort_keys=True)
         if text not in self._numbers:
             self._numbers[text] = len(self._schemas)
@@ -218,8 +218,8 @@ class _Nodes:
         return self._numbers[text]
 
     def drawn(self) -> list[dict[str, Any]]:
-        """Return the nodes by number, those of all children among them."""
-        nodes = [self._node(schema) for schema in self._schemas]  # the list grows while it is walked
+        """Return all nodes by number, including those of subschemas."""
+        nodes = [self._node(schema) for schema in self._schemas]  # the list grows during iteration
         for node in nodes:
             _drop_told(node, nodes)
         return nodes
@@ -230,13 +230,13 @@ class _Nodes:
             "type": type_words(schema, self._shapes),
             "text": str(shape.get("description", "")),
             "facts": list(facts(shape)),
-            "children": [_child(path, self.number(below), shape) for path, below in children(shape)],
+            "children": [_child(path, self.number(below), shape) for path, below in subschemas(shape)],
         }
         return {name: value for name, value in told.items() if value}
 
 
 def _drop_told(node: dict[str, Any], nodes: list[dict[str, Any]]) -> None:
-    """Leave out items and alternatives of which only the type is known: the words for the node's own type tell it."""
+    """Remove items and alternatives that have only a type, which the node's own type includes."""
     for keyword in ("items", "anyOf"):
         below = [child for child in node.get("children", ()) if child[0] == keyword]
         if below and all(nodes[number].keys() == {"type"} for _, _, number, _ in below):

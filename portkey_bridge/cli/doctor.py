@@ -1,7 +1,7 @@
-"""One look at everything that can be wrong. Each finding comes with its remedy; no credential is shown or sent.
+"""The command `doctor`: diagnoses problems and suggests fixes. No credential is shown or sent.
 
-Each check yields findings, and a check that raises SetupError has found a problem: its words say what to do. The exit
-code is 1 where a problem was found; a warning leaves it at 0.
+Each check yields findings. A check that raises SetupError has found a problem, whose message suggests the fix. The exit
+code is 1 if there is a problem; warnings leave it at 0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from portkey_bridge import __version__
-from portkey_bridge.cli.clients import Found, set_up_in
+from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
 from portkey_bridge.cli.loading import load_tools
@@ -39,16 +39,16 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 STYLES = {OK: "green", WARNING: "yellow", PROBLEM: "bold red"}
 
-#: Seconds that a server may take to answer.
+#: Seconds that a server has to answer.
 PATIENCE = 5
 
-#: A document may name many servers; the most used are asked.
+#: Number of servers that are asked, the most used first: a document may name many.
 SERVERS = 5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, and what to do about it if it is not in order."""
+    """A result of a check, and how to fix it if it is not ok."""
 
     level: str
     found: str
@@ -56,17 +56,17 @@ class Finding:
 
 
 def print_checks(invocation: Invocation) -> int:
-    """Check everything and say what was found. The exit code is 1 where something has to be mended."""
+    """Check everything and print the findings. The exit code is 1 if there is a problem."""
     status = 0
-    for subject, finding in examine(invocation.settings):
+    for subject, finding in examine_setup(invocation.settings):
         print_hanging((f"{finding.level:<8}", STYLES[finding.level]), f"{subject:<12}", finding.found, finding.remedy)
         if finding.level == PROBLEM:
             status = 1
     return status
 
 
-def examine(settings: Settings) -> Iterator[tuple[str, Finding]]:
-    """Yield every finding with its subject. What lies on this machine is looked at even where no document is."""
+def examine_setup(settings: Settings) -> Iterator[tuple[str, Finding]]:
+    """Yield every finding with its subject. The machine is checked even without a document."""
     yield from (("version", finding) for finding in check_version())
     try:
         api, tools = load_tools(settings)
@@ -87,22 +87,22 @@ def _found(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def check_version() -> Iterator[Finding]:
-    """Report the versions that a report of a problem should name."""
+    """Report the versions that a bug report should include."""
     fastmcp = metadata.version("fastmcp")
     yield Finding(OK, f"portkey-bridge {__version__}, Python {platform.python_version()}, FastMCP {fastmcp}")
 
 
 def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
-    """Report what is served of the document."""
+    """Report which tools the document provides."""
     source = f" from {shown_url(settings.spec)}" if settings.spec else ""
     served = f"{api.title} {api.version}{source}, {len(tools)} tools"
     if not tools:
-        yield Finding(PROBLEM, served, "Give --spec a document that has operations under `paths`.")
+        yield Finding(PROBLEM, served, "Use --spec with a document that has operations under `paths`.")
     elif api.skipped:
         yield Finding(
             WARNING,
             f"{served}, {len(api.skipped)} operations left out",
-            "Correct the document where the lines above say.",
+            "Correct the document at the places above.",
         )
     else:
         yield Finding(OK, served)
@@ -117,7 +117,7 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
         condition = state(name, settings, api.uri)
         if "withheld" in condition:
             yield Finding(
-                WARNING, f"{name} is {condition}", f"If the document may have it, set OPEN_MCP_CREDENTIALS={name}."
+                WARNING, f"{name} is {condition}", f"To let the document use it, set OPEN_MCP_CREDENTIALS={name}."
             )
     closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
@@ -135,7 +135,7 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
 
 
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
-    """Ask every server for its root, without credentials, and tell how it answered."""
+    """Request the root of each server, without credentials, and report the status."""
     urls = Counter(settings.base_url or server_url(tool.operation.servers, api.uri) for tool in tools)
     nowhere = urls.pop(None, 0)
     if nowhere:
@@ -154,17 +154,17 @@ def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
     try:
         with waiting(f"asking {shown}"):
             status = client.get(url.copy_with(userinfo=b"", query=None)).status_code
-    except httpx.HTTPError as error:
-        remedy = "Check the address, that the service runs, and the network; OPEN_MCP_BASE_URL names another one."
+    except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
+        remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
     answer = f"{shown} answered {status} after {time.monotonic() - started:.1f} s"
     if status >= 500:
-        return Finding(WARNING, answer, "The service has a problem of its own. Try again later, or look at its log.")
+        return Finding(WARNING, answer, "The service itself has a problem. Try again later, or check its log.")
     return Finding(OK, answer)
 
 
 def check_launcher(settings: Settings) -> Iterator[Finding]:
-    """Check whether the command is there by which clients start this program."""
+    """Check whether clients find the command that starts this program."""
     found = shutil.which("uvx", path=settings.environ.get("PATH", ""))
     if found:
         yield Finding(OK, f"clients can start {found}")
@@ -177,11 +177,11 @@ def check_launcher(settings: Settings) -> Iterator[Finding]:
 
 
 def check_clients(settings: Settings) -> Iterator[Finding]:
-    """Report in which clients this server is set up, and which entries cannot work or show a key to others."""
-    # In the home folder, a client's file for the project is its file for everything.
+    """Report the clients that this server is set up in, and entries that cannot work or expose a key."""
+    # In the home folder, a client's project file is also its user file.
     looked_at = list({each.path: each for each in reversed(list(set_up_in(this_system())))}.values())[::-1]
     yield from (
-        Finding(WARNING, each.problem, "Until then the client may ignore it, too.")
+        Finding(WARNING, each.problem, "Until then the client may ignore the file as well.")
         for each in looked_at
         if each.problem
     )
@@ -190,34 +190,34 @@ def check_clients(settings: Settings) -> Iterator[Finding]:
     yield from findings or [
         Finding(
             WARNING,
-            "this server is set up in no client that this program knows",
-            "Run portkey-bridge add CLIENT; portkey-bridge list names them.",
+            "this server is not set up in any supported client",
+            "Run portkey-bridge add CLIENT; portkey-bridge list shows the clients.",
         )
     ]
 
 
-def _entry(found: Found, name: str, path: str) -> Finding:
-    """Report of one entry in a client's file."""
+def _entry(found: FoundEntry, name: str, path: str) -> Finding:
+    """Check one entry in a client's file."""
     client, entry = found.client, found.entries[name]
     handed = ", ".join(variables_in(client, entry)) or "no variable"
     told = f"{client.title} starts it as {name} with {handed}"
     command = str(entry.get(client.key("command")))
-    again = f"portkey-bridge add {client.name} --name {name}, with the options and variables that it had"
+    again = f"portkey-bridge add {client.name} --name {name}, with its options and variables"
     if not shutil.which(command, path=path):
-        return Finding(WARNING, f"{told}, but there is no {command}", f"Write the entry anew: {again}.")
+        return Finding(WARNING, f"{told}, but there is no command {command}", f"Write the entry again: {again}.")
     if client.desktop and not Path(command).is_absolute():
         return Finding(
             WARNING,
-            f"{told}, by {command} without its folder, which it may not find",
-            f"Write the entry anew: {again}.",
+            f"{told}, but {command} has no absolute path, so the client may not find it",
+            f"Write the entry again: {again}.",
         )
     if literals_in(client, entry) and is_readable_by_others(found.path):
-        return Finding(WARNING, f"{told}, which others on this machine can read", f"Run chmod 600 {found.path}")
+        return Finding(WARNING, f"{told}, in a file that others can read", f"Run chmod 600 {found.path}")
     return Finding(OK, told)
 
 
 def check_cache(settings: Settings) -> Iterator[Finding]:
-    """Report what is kept from one start to the next, and whether anything can be."""
+    """Report the contents of the cache, and whether it can be written."""
     if not settings.cache:
         yield Finding(
             WARNING,
@@ -232,12 +232,12 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
     if kept is None:
         yield Finding(
             WARNING,
-            f"nothing can be kept in {folder}, so each start takes longer",
-            "Make it a folder that you own and may write to, or name another place by XDG_CACHE_HOME.",
+            f"nothing can be stored in {folder}, so each start takes longer",
+            "Make it a folder that you own and can write to, or choose another one with XDG_CACHE_HOME.",
         )
         return
     sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]
-    yield Finding(OK, f"{len(sizes)} entries, {sum(sizes) / 1e6:.1f} MB in {folder}")
+    yield Finding(OK, f"{sum(sizes) / 1e6:.1f} MB in {folder}")
 
 
 OF_DOCUMENT: tuple[tuple[str, Callable[[Settings, Api, Sequence[Tool]], Iterable[Finding]]], ...] = (

@@ -1,7 +1,7 @@
-"""Starts the official MCP inspector on this server, with the options and the environment of this command.
+"""The command `inspect`: starts the official MCP inspector with this server, its options and environment.
 
-The inspector gives a server only the variables that it is told of, so they stand in a session file, which only this
-user can read and which is gone when the inspector ends. On a command line every user of the machine could read them.
+The inspector passes a server only the variables that its configuration lists. They are written to a session file that
+only this user can read and that is deleted when the inspector ends: every user of the machine can read a command line.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from portkey_bridge.tools.catalog import Tool
 
 PACKAGE = "@modelcontextprotocol/inspector"
 
-#: The oldest Node that the inspector runs on.
+#: The oldest Node that the inspector supports.
 NODE = (22, 19)
 
-#: Variables of the environment that a server needs besides its own: where things are, and how to reach the network.
+#: Further variables of the environment that a server needs: paths, locale and network.
 PASSED_ON = re.compile(
     r"PATH|HOME|LANG|TMPDIR|SYSTEMROOT|PYTHONPATH|(https?|all|no)_proxy|SSL_CERT_.*|OPEN_MCP_.*", re.I
 )
 
 
 def run_inspector(invocation: Invocation) -> int:
-    """Run the inspector until it ends, and give its exit code. Raises SettingsError where it cannot run."""
+    """Run the inspector until it ends, and return its exit code. Raises SettingsError if it cannot run."""
     npx = _npx()
     _, tools = load_tools(invocation.settings)
     session = {"mcpServers": {"portkey-bridge": _server(invocation, tools, os.environ)}}
@@ -44,11 +44,11 @@ def run_inspector(invocation: Invocation) -> int:
         file.write_text(json.dumps(session), encoding="utf-8")
         print(f"portkey-bridge: starting {PACKAGE}; Ctrl-C ends it", file=sys.stderr)
         command = [npx, "--yes", PACKAGE, "--config", str(file)]
-        return subprocess.run(command, check=False).returncode  # noqa: S603  # the person asked for it
+        return subprocess.run(command, check=False).returncode  # noqa: S603  # the user asked for it
 
 
 def _server(invocation: Invocation, tools: Sequence[Tool], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return this server as a client's configuration names it."""
+    """Return the entry of this server in a client's configuration."""
     return {
         "type": "stdio",
         "command": sys.executable,
@@ -59,7 +59,7 @@ def _server(invocation: Invocation, tools: Sequence[Tool], environ: Mapping[str,
 
 
 def _flags(options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the options that were typed, as they are written on a command line."""
+    """Yield the given options as command-line arguments."""
     for option in OPTIONS:
         if option.field in options:
             yield option.flag if option.metavar is None else f"{option.flag}={options[option.field]}"
@@ -68,7 +68,7 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _environment(settings: Settings, tools: Sequence[Tool], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the variables that this server uses. What stands in a `.env` it reads there itself."""
+    """Yield the variables that this server uses. It reads those of a `.env` itself."""
     asked_for = {name for tool in tools for name in tool.variables} | settings.credentials
     for name, value in environ.items():
         if name in asked_for or PASSED_ON.fullmatch(name):
@@ -76,12 +76,12 @@ def _environment(settings: Settings, tools: Sequence[Tool], environ: Mapping[str
 
 
 def _npx() -> str:
-    """Return the path of npx. Raises SettingsError where Node is missing or too old."""
+    """Return the path of npx. Raises SettingsError if Node is missing or too old."""
     needed = f"the inspector needs Node {'.'.join(map(str, NODE))} or newer"
     node, npx = shutil.which("node"), shutil.which("npx")
     if node is None or npx is None:
         raise SettingsError(
-            f"{needed}, and there is no {'node' if node is None else 'npx'} on the PATH. Install Node.js."
+            f"{needed} and there is no {'node' if node is None else 'npx'} on the PATH. Install Node.js."
         )
     told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     version = tuple(int(number) for number in re.findall(r"\d+", told)[:2])

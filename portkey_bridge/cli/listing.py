@@ -1,4 +1,4 @@
-"""What is served, for people: the tools, the schema of one, and the variables that open them. Nothing is sent."""
+"""The commands `tools`, `schema` and `env`: list what is served. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from portkey_bridge.tools.catalog import Tool, expansion_budget, find_tool, sche
 
 UNTAGGED = "(no tag)"
 
-#: Characters of a summary that a table shows.
+#: Longest summary in a table, in characters.
 SUMMARY = 80
 
-#: How many tools a table names of those that a variable opens.
+#: Number of tools that a table names for each variable.
 NAMED = 4
 
 
 @dataclass(frozen=True)
 class Row:
-    """A tool as a person looks for it.
+    """A tool in the listing.
 
-    `tokens` is about what a model pays for having it listed; `variables` hold the credentials that it takes.
+    `tokens` estimates the cost of listing it to a model; `variables` hold the credentials that it takes.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Row:
 
 
 def print_tools(invocation: Invocation) -> int:
-    """List the tools that are served. The exit code is 1 where none is found. Raises SetupError."""
+    """List the tools that are served. The exit code is 1 if there are none. Raises SetupError."""
     api, tools = load_tools(invocation.settings)
     options = invocation.options
     views = Views(Shapes(api.root), portable=True)
@@ -79,12 +79,12 @@ def _row(tool: Tool, views: Views, budget: float) -> Row:
 
 
 def listed(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
-    """Return what a model is told of a tool: its name, its description and its input schema."""
+    """Return the model's view of a tool: its name, its description and its input schema."""
     return {"name": tool.name, "description": tool.description, "inputSchema": tool.listed_schema(views, budget)}
 
 
 def about_tokens(value: Mapping[str, Any]) -> int:
-    """Return about how many tokens a value costs as compact JSON. Models differ; four characters a token is usual."""
+    """Estimate the tokens of a value as compact JSON, at the usual four characters a token. Models differ."""
     return round(len(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) / 4)
 
 
@@ -94,11 +94,11 @@ def _mentions(tool: Tool, pattern: str | None) -> bool:
     try:
         return pattern is None or any(re.search(pattern, text, re.IGNORECASE) for text in words)
     except re.error as error:
-        raise SettingsError(f"--grep: {pattern!r} is no regular expression ({error}). Correct it.") from error
+        raise SettingsError(f"--grep: {pattern!r} is not a regular expression ({error}). Correct it.") from error
 
 
 def _by_tag(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
-    """Yield the rows under their first tag, tags in the order in which they come up."""
+    """Yield the rows under their first tag, tags in the order of their first use."""
     order = {tag: at for at, tag in reversed(list(enumerate(map(_first_tag, rows))))}
     for tag, group in groupby(sorted(rows, key=lambda row: order[_first_tag(row)]), _first_tag):
         yield tag, [(row.name, row.method, row.path, row.summary, row.tokens) for row in group]
@@ -109,7 +109,7 @@ def _first_tag(row: Row) -> str:
 
 
 def print_schema(invocation: Invocation) -> int:
-    """Print the input schema of one tool as a listing or an expansion shows it, or in full. Raises SetupError."""
+    """Print the input schema of one tool, as listed, expanded at a pointer, or in full. Raises SetupError."""
     api, tools = load_tools(invocation.settings)
     options = invocation.options
     tool = find_tool(tools, options["tool"])
@@ -128,7 +128,7 @@ def print_schema(invocation: Invocation) -> int:
 
 
 def _full(tool: Tool, api: Api, pointer: str | None) -> Any:
-    """Return what arguments are checked against."""
+    """Return the schema that arguments are checked against."""
     schema = Views(Shapes(api.root), portable=False).locate(tool.schema, pointer or "")
     return self_contained(schema, api.root) if isinstance(schema, dict) else schema
 
@@ -146,13 +146,13 @@ def print_env(invocation: Invocation) -> int:
 
 
 def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
-    """Return each variable that holds a credential with the names of the tools that take it, the most used first."""
+    """Return the variables of credentials, the most used first, with the names of the tools that take each."""
     uses = Counter(name for tool in tools for name in tool.variables)
     return {name: [tool.name for tool in tools if name in tool.variables] for name, _ in uses.most_common()}
 
 
 def state(name: str, settings: Settings, document_uri: str) -> str:
-    """Check whether the variable of a credential is set, and whether the document gets it. Raises SettingsError."""
+    """Return whether the variable of a credential is set, and whether the document may use it. Raises SettingsError."""
     if name in collect_secrets([name], settings, document_uri):
         return "set in .env" if name in settings.from_dotenv else "set"
     if is_withheld(name, settings, document_uri):

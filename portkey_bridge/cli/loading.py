@@ -1,4 +1,4 @@
-"""Loads the document for a command: what takes long is announced, and what had to be repaired is printed."""
+"""Loads the document for a command, with a progress message if that takes long, and prints what was repaired."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
 
 
 def _announced(spec: str | None) -> AbstractContextManager[None]:
-    """Announce on stderr what takes longer than a second: the network to everybody, the rest to a person only."""
+    """Announce on stderr a load that takes longer than a second; on a pipe, only one from the network."""
     if not spec or not is_url(spec):
         return waiting(f"reading {spec or 'the Portkey API'}")
     return if_it_lasts(lambda: print(f"portkey-bridge: fetching {shown_url(spec)} …", file=sys.stderr, flush=True))

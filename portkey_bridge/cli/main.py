@@ -1,8 +1,7 @@
 """The command line: parses options, runs a command, and turns errors into messages and exit codes.
 
-0 done; 1 the command found a problem; 2 an invalid option, variable or document; 130 interrupted; 141 the reader of the
-output closed it. Results go to stdout, messages to stderr.
-The table COMMANDS is the only place where a command is declared.
+Exit codes: 0 done; 1 the command found a problem; 2 an invalid option, variable or document; 130 interrupted; 141 the
+output was closed early. Results go to stdout, messages to stderr.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, served
 EPILOG = """examples:
   portkey-bridge demo                     see it work, without a key or a network
   portkey-bridge add cursor --env X_PORTKEY_API_KEY
-                                          set it up in a client (list names them)
+                                          set it up in an MCP client
   portkey-bridge doctor                   diagnose problems
   portkey-bridge tools --grep prompt      look for a tool
   portkey-bridge call listmodels          call one from the shell
@@ -44,24 +43,25 @@ exit codes:
   0  done
   1  the command found a problem
   2  invalid option, variable or document
-  130  interrupted, 141  the reader of the output closed it
+  130  interrupted
+  141  output closed early, as by head
 """
 
-#: The heading of the options that decide what is served and how.
+#: Heading of the options that all serving commands share.
 SETTINGS = "settings"
 
 _VARIABLE = re.compile(r"--[A-Z][A-Z0-9_]*=")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports an error in one line that names what to do next."""
+    """Reports an error in one line that points to `--help`."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"portkey-bridge: {message}; see {self.prog} --help\n")
 
 
 def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
-    """Run the command line and return the exit code. `warm_start` answers a client meanwhile."""
+    """Run the command line and return the exit code. `warm_start` answers a client until the command takes over."""
     try:
         status = _run(typed, warm_start)
         sys.stdout.flush()

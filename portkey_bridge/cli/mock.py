@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def serve_mock(invocation: Invocation) -> int:
-    """Serve a mock of the document that the settings name until Ctrl-C. Raises SetupError before it listens."""
+    """Serve a mock of the configured document until Ctrl-C. Raises SetupError before it listens."""
     api = load_api(invocation.settings)
     app = mock_app(api)
     with _listening(invocation.options.get("port", 0)) as (listener, url):
-        print(f"portkey-bridge mocks {api.title} at {url}", file=sys.stderr)
+        print(f"portkey-bridge serves a mock of {api.title} at {url}", file=sys.stderr)
         _server(app).run(sockets=[listener])
     return 0

@@ -1,8 +1,7 @@
-"""What openapi-spec-validator says of a document, as advice to its owner, never as a gate.
+"""Runs openapi-spec-validator on a document. Its errors are advice to the owner and never stop anything.
 
-The validator comes to an end when it likes, so it works in a child process with bounded time and memory. That gets the
-document on standard input, in a form in which aliases stay as small as they were written, and gives one JSON line for
-each error.
+The validator may take very long, so it runs in a child process with limited time and memory. The process reads the
+document from standard input, in a form that does not expand YAML aliases, and prints one line of JSON for each error.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from portkey_bridge.document.parse import Document
 from portkey_bridge.document.repairs import summarize
 from portkey_bridge.errors import DocumentError
 
-#: Errors that are told, and characters of each.
+#: Most errors that are reported, and longest text of one in characters.
 TOLD, LENGTH = 20, 300
 
 #: Seconds that the validator may take, and bytes of memory.
@@ -28,27 +27,27 @@ PATIENCE, MEMORY = 30, 4_000_000_000
 
 
 class Advice(NamedTuple):
-    """One error: the tokens of the pointer to it, as far as the validator knows, and what it says."""
+    """One error: the tokens of the pointer to it, as far as the validator knows, and its message."""
 
     tokens: tuple[str, ...]
     problem: str
 
 
 def advise(document: Document, others: Mapping[str, Any]) -> tuple[list[Advice], str]:
-    """Return what the validator says of the document as it is written, and why that is not all of it, if so.
+    """Return the validator's errors for the document as written, and a sentence if they are incomplete.
 
-    `others` are the contents of what it refers to, by their URIs: the validator reads nothing itself.
+    `others` are the contents of the resources that it refers to, by URI: the validator reads nothing itself.
     """
     given = marshal.dumps((document.uri, document.root, dict(others)))
     command = [sys.executable, "-P", "-m", __name__]
     try:
         done = subprocess.run(command, input=given, capture_output=True, timeout=PATIENCE, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as expired:
-        return _read(expired.stdout or b""), f"it was stopped after {PATIENCE} seconds"
+        return _read(expired.stdout or b""), f"The validator was stopped after {PATIENCE} seconds."
     said = _read(done.stdout)
     if done.returncode:
-        return said, f"it broke off ({_reason(done.stderr) or f'exit code {done.returncode}'})"
-    return said[:TOLD], f"there is more behind the first {TOLD}" if len(said) > TOLD else ""
+        return said, f"The validator failed ({_reason(done.stderr) or f'exit code {done.returncode}'})."
+    return said[:TOLD], f"The validator found more than these {TOLD} errors." if len(said) > TOLD else ""
 
 
 def _read(lines: bytes) -> list[Advice]:
@@ -62,7 +61,7 @@ def _reason(stderr: bytes) -> str:
 
 
 def main() -> None:
-    """Be the child process."""
+    """Run the validator in the child process."""
     _bound_memory()
     uri, root, others = marshal.load(sys.stdin.buffer)  # noqa: S302  # only the parent writes there
     for line in islice(_distinct(json.dumps(_told(error, root)) for error in _errors(uri, root, others)), TOLD + 1):
@@ -89,7 +88,7 @@ def _errors(uri: str, root: Any, others: Mapping[str, Any]) -> Iterator[Any]:
 
     def known(uri: str) -> Any:
         if uri not in others:
-            raise DocumentError(uri, "is not read", "Correct what refers to it.")
+            raise DocumentError(uri, "is not read", "Correct the reference to it.")
         return others[uri]
 
     handlers = dict.fromkeys(("<all_urls>", "file", "http", "https"), known)
@@ -98,8 +97,8 @@ def _errors(uri: str, root: Any, others: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _told(error: Any, root: Any) -> tuple[list[str], str]:
-    """Return the tokens to an error and what it says; no tokens where the validator lost the way to a schema."""
-    while error.context:  # of a union's branches, the error in the one that fits furthest
+    """Return the tokens of the pointer to an error, and its message; no tokens if they do not lead to a value."""
+    while error.context:  # of a union's branches, the error in the best match
         error = max(error.context, key=lambda below: len(below.absolute_path))
     tokens = [str(token) for token in error.absolute_path]
     return tokens if _leads_somewhere(error.absolute_path, root) else [], summarize(error.message, LENGTH)

@@ -1,7 +1,7 @@
-"""What a terminal gets, and what a program gets that reads the output.
+"""Output for terminals and for pipes.
 
-A person gets tables and colours, which `NO_COLOR` turns off; a pipe gets plain lines. Text from a document
-never reaches a terminal with control characters in it: they could rewrite what stands there.
+A terminal gets tables and colours, which `NO_COLOR` turns off; a pipe gets plain lines. Text from a document
+never reaches a terminal with control characters in it: they could rewrite what is shown.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 
 from portkey_bridge.text import printable
 
-#: Characters in which a cell that is broken into lines can still be read, and those between two columns.
+#: Narrowest width in characters of a wrapped cell, and the gap between two columns.
 READABLE, GAP = 18, 3
 
 
-#: Seconds that pass before a person is told what takes so long.
+#: Seconds before a message explains what takes so long.
 PATIENCE = 1.0
 
 
 def is_terminal() -> bool:
-    """Check whether a person reads the output."""
+    """Check whether the output goes to a terminal."""
     return sys.stdout.isatty()
 
 
@@ -40,7 +40,7 @@ def print_table(
 ) -> None:
     """Print a table: each group of rows under its heading, if it has one; in a pipe, each row as one line.
 
-    The first column is what people copy, so it is never broken; numbers stand to the right. Where the terminal is too
+    The first column is often copied, so it is never wrapped; numbers are right-aligned. If the terminal is too
     narrow, the `spare` columns are left out, one after another.
     """
     if not is_terminal():
@@ -74,7 +74,7 @@ def _printable(rows: Iterable[Sequence[object]]) -> list[list[str]]:
 def _columns_that_fit(
     columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str], width: int
 ) -> list[int]:
-    """Return the numbers of the columns that find the room to be read."""
+    """Return the indexes of the columns that fit into the width."""
     widest = [max(map(len, (name, *(row[at] for row in rows)))) for at, name in enumerate(columns)]
     needed = [widest[0], *(min(each, READABLE) for each in widest[1:])]
     shown = list(range(len(columns)))
@@ -85,7 +85,7 @@ def _columns_that_fit(
 
 
 def print_styled(*parts: str | tuple[str, str]) -> None:
-    """Print one line of parts, each plain or with the style that a terminal shows it in."""
+    """Print one line of parts, each plain or with its style for a terminal."""
     texts = [(printable(part), "") if isinstance(part, str) else part for part in parts]
     if not is_terminal():
         print(*(text for text, _ in texts))
@@ -97,7 +97,7 @@ def print_styled(*parts: str | tuple[str, str]) -> None:
 
 
 def print_hanging(mark: tuple[str, str], subject: str, *lines: str) -> None:
-    """Print lines behind a mark in its style and a subject; on a terminal, lines that are too long hang below."""
+    """Print a styled mark, a subject and lines; on a terminal, long lines wrap with a hanging indent."""
     if not is_terminal():
         margins = [f"{mark[0]} {subject}", *itertools.repeat(" " * (len(mark[0]) + len(subject) + 1), len(lines) - 1)]
         print_lines([f"{margin} {line}"] for margin, line in zip(margins, lines, strict=True) if line)
@@ -112,7 +112,7 @@ def print_hanging(mark: tuple[str, str], subject: str, *lines: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON, in colour for a person."""
+    """Print JSON, in colour on a terminal."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     if not is_terminal():
         print(text)
@@ -125,7 +125,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def waiting(words: str) -> Iterator[None]:
-    """Report a person on stderr, while it lasts, what is waited for; from the first second on."""
+    """Show a status on the terminal while the block runs, if it takes longer than a second."""
     if not sys.stderr.isatty():
         yield
         return
@@ -135,7 +135,7 @@ def waiting(words: str) -> Iterator[None]:
 
 @contextmanager
 def if_it_lasts(act: Callable[[], object]) -> Iterator[None]:
-    """Do something once what is in this context has lasted for a second."""
+    """Call `act` if the block runs for longer than a second."""
     timer = Timer(PATIENCE, act)
     timer.daemon = True
     timer.start()

@@ -1,7 +1,7 @@
 """JSON with comments and trailing commas, edited at spans.
 
-Grammar: RFC 8259, with `//` and `/* */` comments and a comma after the last item, as editors read their settings.
-Scalars are left to the standard library.
+Grammar: RFC 8259 with `//` and `/* */` comments and trailing commas, as editors accept in settings. The standard
+library parses scalars.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Item:
-    """An item of an object (with its key) or an array. `comma` is where the comma behind it stands, if there is one."""
+    """An item of an object (with its key) or an array. `comma` is the position of the comma after it, if any."""
 
     key: str | None
     start: int
@@ -52,7 +52,7 @@ class Item:
 
     @property
     def end(self) -> int:
-        """Where the item's value ends."""
+        """End of the item's value."""
         return self.node.end
 
 
@@ -82,7 +82,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
 
 
 def drop(text: str, container: str, name: str) -> str:
-    """Remove the entry of a name, however often it stands there. Raises Unreadable."""
+    """Remove every entry of a name. Raises Unreadable."""
     root = _parse(text)
     found = _item(text, root, container) if root else None
     present = _item(text, found.node, name) if found else None
@@ -92,7 +92,7 @@ def drop(text: str, container: str, name: str) -> str:
 
 
 def strings(text: str) -> Iterator[String]:
-    """Return every string value."""
+    """Yield every string value."""
     root = _parse(text)
     return iter(()) if root is None else _strings(root, ())
 
@@ -111,10 +111,10 @@ def _parse(text: str) -> Node | None:
     try:
         root = _node(text, start)
     except RecursionError:
-        raise unreadable(text, start, "it is nested too deeply") from None
+        raise unreadable(text, start, "nested too deeply") from None
     rest = _skip(text, root.end)
     if rest < len(text):
-        raise unreadable(text, rest, "nothing more is expected after the end of the value")
+        raise unreadable(text, rest, "unexpected text after the end of the value")
     return root
 
 
@@ -138,7 +138,7 @@ def _scalar(text: str, at: int) -> tuple[Any, int]:
         return _SCALAR.raw_decode(text, at)
     except json.JSONDecodeError as error:
         raise unreadable(text, error.pos, error.msg.lower()) from None
-    except ValueError:  # of the interpreter's limit
+    except ValueError:  # Python limits the digits of an integer
         raise unreadable(text, at, "the number is too long") from None
 
 
@@ -147,7 +147,7 @@ def _items(text: str, opened: int, closing: str) -> tuple[tuple[Item, ...], int]
     at = _skip(text, opened + 1)
     while not text.startswith(closing, at):
         if items and items[-1].comma is None:
-            raise unreadable(text, at, f"a comma or {closing} is expected")
+            raise unreadable(text, at, f"expected a comma or {closing}")
         key, start = _key(text, at) if closing == "}" else (None, at)
         node = _node(text, start)
         after = _skip(text, node.end)
@@ -159,18 +159,18 @@ def _items(text: str, opened: int, closing: str) -> tuple[tuple[Item, ...], int]
 
 def _key(text: str, at: int) -> tuple[str, int]:
     if not text.startswith('"', at):
-        raise unreadable(text, at, "a key in double quotes is expected")
+        raise unreadable(text, at, "expected a key in double quotes")
     key, end = _scalar(text, at)
     colon = _skip(text, end)
     if not text.startswith(":", colon):
-        raise unreadable(text, colon, "a colon is expected")
+        raise unreadable(text, colon, "expected a colon")
     return key, _skip(text, colon + 1)
 
 
 def _item(text: str, node: Node, key: str) -> Item | None:
-    """Return the item that counts: readers take the last of two with one key."""
+    """Return the effective item of a key: if it is repeated, readers use the last one."""
     if not isinstance(node.value, dict):
-        raise unreadable(text, node.start, "an object is expected here")
+        raise unreadable(text, node.start, "expected an object")
     return next((item for item in reversed(node.items) if item.key == key), None)
 
 
@@ -191,7 +191,7 @@ def _added(text: str, root: Node, parent: Node, key: str, value: Any) -> list[Ed
 
 
 def _added_first(text: str, root: Node, parent: Node, key: str, value: Any) -> list[Edit]:
-    """Open an empty object, and keep the comments that are in it."""
+    """Add the first item to an empty object, and keep its comments."""
     member = f"{json.dumps(key, ensure_ascii=False)}{_colon(text, root)}"
     inside = text[parent.start + 1 : parent.end - 1]
     kept = parent.start + 1 + len(inside.rstrip())
@@ -205,7 +205,7 @@ def _added_first(text: str, root: Node, parent: Node, key: str, value: Any) -> l
 
 
 def _rendered(text: str, root: Node, beside: int, value: Any) -> str:
-    """Return a value as JSON, spread over lines where its neighbour at `beside` begins a line."""
+    """Return a value as JSON, on several lines if its neighbour at `beside` starts a line."""
     indent = indentation(text, beside)
     if indent is None or _on_one_line(text, root):
         separators = ("," + _gap(text, root, root), _colon(text, root))
@@ -214,7 +214,7 @@ def _rendered(text: str, root: Node, beside: int, value: Any) -> str:
 
 
 def _removed(text: str, parent: Node, item: Item) -> list[Edit]:
-    """Take out an item with its comma; a last one without a comma takes the comma before it."""
+    """Remove an item with its comma, or the last item with the comma before it."""
     if len(parent.items) == 1 and not _other_than_blank(text, parent, item):
         return [Edit(parent.start + 1, parent.end - 1)]
     index = parent.items.index(item)
@@ -239,23 +239,23 @@ def _other_than_blank(text: str, parent: Node, item: Item) -> bool:
 
 
 def _on_one_line(text: str, root: Node) -> bool:
-    """Check whether the text is minified or was typed on one line."""
+    """Check whether the text is minified or on one line."""
     return bool(root.items) and "\n" not in text[root.start : root.end]
 
 
 def _unit(text: str, root: Node) -> str | int:
-    """Return one step of indentation, which is that of the first line inside."""
+    """Return one level of indentation, taken from the first item."""
     return (indentation(text, root.items[0].start) or 2) if root.items else 2
 
 
 def _colon(text: str, root: Node) -> str:
-    """Return the colon as the text writes it, with or without a blank behind it."""
+    """Return the colon in the style of the text, with or without a space after it."""
     first = next(iter(root.items), None)
     return ":" if first and text[first.node.start - 1] == ":" else ": "
 
 
 def _gap(text: str, root: Node, parent: Node) -> str:
-    """Return what stands behind a comma on one line: a blank, where the text uses blanks."""
+    """Return the text after a comma on one line: a space if the text uses spaces."""
     for item, following in zip(parent.items, parent.items[1:], strict=False):
         return " " if text[(item.comma or 0) + 1 : following.start] else ""
     return _colon(text, root)[1:]

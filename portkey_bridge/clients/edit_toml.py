@@ -1,7 +1,7 @@
 """TOML 1.0 edited at the spans of its statements: a table's header, or a key with its value.
 
-A statement has a path, whichever way it is written: `[a.b]` then `c = 1`, `[a]` then `b.c = 1`, and `a.b.c = 1` are all
-a, b, c. An entry is the statements whose path begins with it. Values are left to the standard library.
+A statement has the same path in every notation: `[a.b]` then `c = 1`, `[a]` then `b.c = 1`, and `a.b.c = 1` are all
+a, b, c. An entry is all statements whose path starts with its own. The standard library parses values.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Statement:
-    """A header or a key with its value, without the comment behind it. `value` is where the value starts."""
+    """A header, or a key with its value, without the comment after it. `value` is the start of the value."""
 
     path: tuple[str, ...]
     start: int
@@ -63,7 +63,7 @@ def read(text: str) -> Any:
 
 
 def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: bool = False) -> str:
-    """Add or replace the entry of a name: a new one as the last table. Raises Unreadable."""
+    """Add or replace the entry of a name; a new one becomes the last table. Raises Unreadable."""
     del listed  # no client has a list of servers in TOML
     read(text)
     newline = newline_of(text)
@@ -86,7 +86,7 @@ def drop(text: str, container: str, name: str) -> str:
 
 
 def strings(text: str) -> Iterator[String]:
-    """Return every string value. Inside an inline table the path is that of the whole table."""
+    """Yield every string value. Inside an inline table, the path is that of the whole table."""
     read(text)
     for statement in _statements(text):
         for token in _TOKEN.finditer(
@@ -97,7 +97,7 @@ def strings(text: str) -> Iterator[String]:
 
 
 def _statements(text: str) -> Iterator[Statement]:
-    """Return the statements of a text that the standard library has read without an error."""
+    """Yield the statements of a text that the standard library can parse."""
     table: tuple[str, ...] = ()
     for start, equals, end in _statement_spans(text):
         if equals is None:
@@ -108,7 +108,7 @@ def _statements(text: str) -> Iterator[Statement]:
 
 
 def _statement_spans(text: str) -> Iterator[tuple[int, int | None, int]]:
-    """Return the start of each statement, its equals sign, and its end."""
+    """Yield the start of each statement, its equals sign, and its end."""
     start, equals, end, depth = None, None, 0, 0
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
@@ -126,7 +126,7 @@ def _statement_spans(text: str) -> Iterator[tuple[int, int | None, int]]:
 
 
 def _path_of(statement: str) -> tuple[str, ...]:
-    """Return the path that a header, or a key with a value, names."""
+    """Return the path of a header, or of a key with its value."""
     path: list[str] = []
     value: Any = tomllib.loads(statement)
     while value:
@@ -139,7 +139,7 @@ def _path_of(statement: str) -> tuple[str, ...]:
 
 
 def _runs(text: str, entry: tuple[str, str]) -> list[list[Statement]]:
-    """Return the statements of an entry, those that follow one another together."""
+    """Return the statements of an entry, grouped into consecutive runs."""
     runs: list[list[Statement]] = []
     previous = False
     for statement in _statements(text):
@@ -170,7 +170,7 @@ def _key(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """Return a value in one line. The escapes of JSON's strings are among those of TOML's."""
+    """Return a value on one line. TOML strings support all escapes of JSON strings."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(key)} = {_value(child)}" for key, child in value.items()) + " }"
     if isinstance(value, list):

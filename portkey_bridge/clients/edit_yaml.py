@@ -1,7 +1,7 @@
-"""YAML edited at the spans that PyYAML's marks give.
+"""YAML edited at the spans of PyYAML's marks.
 
-New entries are written in block style, with strings that need it in the double quotes of JSON (YAML 1.2.2 section
-7.3.1), so that readers of YAML 1.1 and 1.2 agree on them. Inside a flow collection they are JSON, which is flow style.
+New entries are written in block style. Strings that need quotes are written as JSON strings (YAML 1.2.2 section 7.3.1),
+which YAML 1.1 and 1.2 parse alike. Inside a flow collection, entries are written as JSON, which is valid flow style.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from portkey_bridge.clients.spans import (
     unreadable,
     without_lines,
 )
-from portkey_bridge.document import yaml_values as yaml_json
+from portkey_bridge.document import yaml_values
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _STEP = 2
@@ -36,13 +36,13 @@ _NULL = "tag:yaml.org,2002:null"
 def read(text: str) -> Any:
     """Return the value; an empty text is an empty object. Raises Unreadable."""
     try:
-        parsed = yaml_json.parse(text)
+        parsed = yaml_values.parse(text)
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Unreadable(" ".join(str(error).split()), 1, 1) from None
     if parsed.has_more:
-        raise Unreadable("there is more than one document in it", 1, 1)
+        raise Unreadable("contains more than one document", 1, 1)
     return {} if parsed.value is None else parsed.value
 
 
@@ -91,7 +91,7 @@ def drop(text: str, container: str, name: str) -> str:
 
 
 def strings(text: str) -> Iterator[String]:
-    """Return every string value. One that an alias repeats is given once for each path."""
+    """Yield every string value. A value that an alias repeats is yielded once for each path."""
     root = _compose(text)
     return iter(()) if root is None else _strings(root, (), frozenset())
 
@@ -117,31 +117,31 @@ def _compose(text: str) -> yaml.MappingNode | None:
     if root is None or root.tag == _NULL:
         return None
     if not isinstance(root, yaml.MappingNode):
-        raise unreadable(text, root.start_mark.index, "a mapping is expected here")
+        raise unreadable(text, root.start_mark.index, "expected a mapping")
     return root
 
 
 def _unreadable(error: yaml.MarkedYAMLError) -> Unreadable:
     mark = error.problem_mark or error.context_mark
-    return Unreadable(error.problem or "it is no YAML", mark.line + 1 if mark else 1, mark.column + 1 if mark else 1)
+    return Unreadable(error.problem or "not YAML", mark.line + 1 if mark else 1, mark.column + 1 if mark else 1)
 
 
 def _pair(text: str, node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
-    """Return the key and the value that count: readers that allow a key twice take the last."""
+    """Return the effective key and value: readers that allow a repeated key use the last one."""
     if not isinstance(node, yaml.MappingNode):
-        raise unreadable(text, node.start_mark.index, "a mapping is expected here")
+        raise unreadable(text, node.start_mark.index, "expected a mapping")
     return next((pair for pair in reversed(node.value) if pair[0].value == key), None)
 
 
 def _name(node: yaml.Node) -> str | None:
-    """Return the name that an item of a list has."""
+    """Return the name of a list item."""
     if not isinstance(node, yaml.MappingNode):
         return None
     return next((value.value for key, value in node.value if key.value == "name"), None)
 
 
 def _present(text: str, parent: yaml.Node, name: str) -> tuple[int, int] | None:
-    """Return the span of the entry: from its key, or in a list from its first one, to its last value."""
+    """Return the span of the entry: from its key, or in a list from its first key, to the end of its last value."""
     if isinstance(parent, yaml.SequenceNode):
         found = next((node for node in parent.value if _name(node) == name), None)
         return found and (found.start_mark.index, _end(text, found))
@@ -166,13 +166,13 @@ def _collection(text: str, node: yaml.Node) -> yaml.CollectionNode | None:
     """Return the value of a key as a collection; None for null, and for empty brackets without a comment in them."""
     if not isinstance(node, yaml.CollectionNode):
         if node.tag != _NULL:
-            raise unreadable(text, node.start_mark.index, "a collection is expected here")
+            raise unreadable(text, node.start_mark.index, "expected a collection")
         return None
     return node if text[node.start_mark.index + 1 : node.end_mark.index - 1].strip() else None
 
 
 def _added(text: str, parent: yaml.CollectionNode, name: str, value: Any) -> Edit:
-    """Put an entry behind the last one of a collection."""
+    """Append an entry to a collection."""
     content: Any = [value] if isinstance(parent, yaml.SequenceNode) else {name: value}
     if not parent.value:
         first = parent.start_mark.index + 1
@@ -188,14 +188,14 @@ def _added(text: str, parent: yaml.CollectionNode, name: str, value: Any) -> Edi
 
 
 def _start(item: Any) -> int:
-    """Return where an item of a collection starts: its key, or in a list the node itself."""
+    """Return the node at which an item of a collection starts: its key, or in a list the item itself."""
     node = item[0] if isinstance(item, tuple) else item
     start: int = node.start_mark.index
     return start
 
 
 def _opened(text: str, root: yaml.MappingNode, key: yaml.Node, value: yaml.Node, content: Any) -> Iterator[Edit]:
-    """Return a key that has nothing yet its first entry, in block style on the lines below it."""
+    """Add the first entry to a key without a value, in block style on the lines below it."""
     start, end = value.start_mark.index, value.end_mark.index
     if root.flow_style:
         yield Edit(start, end, _flow(content))
@@ -218,7 +218,7 @@ def _flow(value: Any) -> str:
 
 
 def _block(value: Any) -> str:
-    """Return a value in block style, without the last line's ending."""
+    """Return a value in block style, without a final line ending."""
     if isinstance(value, Mapping) and value:
         return "\n".join(f"{_scalar(key)}:{_below(child)}" for key, child in value.items())
     if isinstance(value, list) and value:
@@ -227,7 +227,7 @@ def _block(value: Any) -> str:
 
 
 def _below(value: Any) -> str:
-    """Return what stands behind a key: on the same line, or on indented lines below."""
+    """Return the text after a key: on the same line, or on indented lines below."""
     if isinstance(value, Mapping | list) and value:
         return "\n  " + _block(value).replace("\n", "\n  ")
     return " " + _scalar(value)

@@ -1,7 +1,7 @@
-"""A client's configuration file is changed in one place only, or not at all.
+"""Changes one entry of a client's configuration file, or nothing.
 
-A change is kept only if the new text, read again, is the old value with this one entry changed. It reaches the disk in
-one step: killed at any moment, the file is the old or the new one.
+A change is written only if the new text parses to the old value with this one entry changed. Writing is atomic: if
+interrupted, the file is the old or the new one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portkey_bridge.clients.registry import Client, entries_in, is_reference, starts_this_program
+from portkey_bridge.clients.registry import Client, entries_in, is_variable_reference, starts_this_program
 from portkey_bridge.clients.spans import Edit, String, Unreadable, edited
 from portkey_bridge.errors import ClientFileError
 
@@ -28,7 +28,7 @@ _OTHER_MASK = '"*** (another value)"'
 
 @dataclass(frozen=True)
 class ClientFile:
-    """A file as it was read. `content` is None where there is no file yet; `text` is without a byte order mark."""
+    """A file as it was read. `content` is None if the file does not exist; `text` has no byte order mark."""
 
     client: Client
     path: Path
@@ -42,7 +42,7 @@ class ClientFile:
 
 
 def read_client_file(client: Client, path: Path) -> ClientFile:
-    """Read a client's file and see that it parses. Raises ClientFileError with line and column."""
+    """Read and parse a client's file. Raises ClientFileError with line and column."""
     try:
         content = path.read_bytes() if path.exists() else None
         text = (content or b"").decode().removeprefix(_BOM)
@@ -50,7 +50,7 @@ def read_client_file(client: Client, path: Path) -> ClientFile:
     except Unreadable as error:
         raise _refused(path, error) from None
     except UnicodeDecodeError as error:
-        raise ClientFileError(f"{path}: byte {error.start + 1} is no UTF-8. Save the file as UTF-8.") from None
+        raise ClientFileError(f"{path}: byte {error.start + 1} is not UTF-8. Save the file as UTF-8.") from None
     except OSError as error:
         raise ClientFileError(f"{path}: cannot be read ({error.strerror}). Check its mode and owner.") from None
     return ClientFile(client, path, content, text)
@@ -80,10 +80,10 @@ def without_entry(file: ClientFile, name: str) -> str:
 
 
 def difference(file: ClientFile, new: str, name: str) -> str:
-    """Return a unified diff of the changed lines, in which no secret stands.
+    """Return a unified diff of the changed lines, without secrets.
 
-    Of the file's values only those of this entry are shown, and of those not the ones of its variables. Lines around
-    are left out, because a comment in them may hold a secret, too.
+    Only values of this entry are shown, except those of its variables. The diff has no context lines, because their
+    comments may contain secrets.
     """
     present = file.entries.get(name)
     known = None if present is None else _texts(file.client, file.text)
@@ -99,15 +99,15 @@ def difference(file: ClientFile, new: str, name: str) -> str:
 
 
 def rewrite(file: ClientFile, new: str) -> Path | None:
-    """Put a new text in the place of the file that was read, and give the backup if one was made.
+    """Replace the text of the file, and return the path of the backup if one was made.
 
-    A link is followed; mode and owner stay; a new file is for its owner only. Raises ClientFileError.
+    Follows links, and keeps mode and owner. Only its owner can read a new file. Raises ClientFileError.
     """
     target = Path(os.path.realpath(file.path))
     mark = _BOM if (file.content or b"").startswith(_BOM.encode()) else ""
     try:
         if (target.read_bytes() if target.exists() else None) != file.content:
-            raise ClientFileError(f"{file.path}: another program has changed it just now. Run this again.")
+            raise ClientFileError(f"{file.path}: another program has just changed it. Run this again.")
         backup = target.with_name(target.name + ".bak")
         needed = file.content is not None and not backup.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -115,32 +115,32 @@ def rewrite(file: ClientFile, new: str) -> Path | None:
             _write(backup, file.content or b"", like=target)
         _write(target, (mark + new).encode(), like=target)
     except OSError as error:
-        raise ClientFileError(f"{file.path}: cannot be written ({error.strerror}). It is as it was.") from None
+        raise ClientFileError(f"{file.path}: cannot be written ({error.strerror}). It was not changed.") from None
     return backup if needed else None
 
 
 def is_readable_by_others(path: Path) -> bool:
-    """Check whether group or world may read a file; never on Windows, where the mode does not say."""
+    """Check whether group or others may read a file. False on Windows, where the mode does not tell."""
     return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def _refused(path: Path, error: Unreadable) -> ClientFileError:
     return ClientFileError(
-        f"{path}:{error.line}:{error.column}: {error.problem}. It is left as it is. Correct it and run this again."
+        f"{path}:{error.line}:{error.column}: {error.problem}. It was not changed. Correct it and run this again."
     )
 
 
 def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry: Mapping[str, Any] | None) -> None:
-    """Raise Unreadable where an edit did something else than it should."""
+    """Raise Unreadable if an edit changed anything but the entry."""
     rest, _ = _apart(client, client.format.read(old), name)
     with contextlib.suppress(Unreadable):
         if _apart(client, client.format.read(new), name) == (rest, [] if entry is None else [entry]):
             return
-    raise Unreadable(f"{client.container} is written in a way that this program cannot edit; do it by hand", 1, 1)
+    raise Unreadable(f"{client.container} is written in a way that this program cannot edit; edit it manually", 1, 1)
 
 
 def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, list[Any]]:
-    """Return a configuration without the entry, and the entry. A container without entries is as good as none."""
+    """Return a configuration without the entry, and the entry. An empty container equals a missing one."""
     others = value.get(client.container)
     if isinstance(others, list):
         others = [item for item in others if not isinstance(item, Mapping) or item.get("name") != name]
@@ -151,7 +151,7 @@ def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, li
 
 
 def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, str]] | None) -> str:
-    """Return the text with a mask for each string that must not be shown, another one if it is not `known`."""
+    """Return the text with secret strings masked, by a different mask if they are not `known`."""
     entry = dict(entries_in(client, client.format.read(text))).get(name, {})
     ours = starts_this_program(client, entry)
     edits: dict[tuple[int, int], Edit] = {}
@@ -165,12 +165,12 @@ def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, st
 
 
 def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
-    """Check whether a string of the entry may be seen."""
+    """Check whether a string of the entry may be shown."""
     key = string.path[2] if len(string.path) > 2 else None
     if key == client.key("command"):
         return True
     if key == client.key("env"):
-        return is_reference(client, raw.strip("\"'"))
+        return is_variable_reference(client, raw.strip("\"'"))
     return ours and key in (client.key("args"), client.forwards, *client.extra) and not re.search(r"://[^/]*@", raw)
 
 
@@ -179,7 +179,7 @@ def _texts(client: Client, text: str) -> frozenset[tuple[Any, str]]:
 
 
 def _write(path: Path, content: bytes, like: Path) -> None:
-    """Write a file in one step, with the mode and the owner of another one."""
+    """Write a file atomically, with the mode and owner of `like`."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:

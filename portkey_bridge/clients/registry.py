@@ -1,6 +1,6 @@
-"""MCP clients: where each keeps its configuration, and what an entry looks like there.
+"""MCP clients: the path of each configuration file, and the form of an entry in it.
 
-The table CLIENTS is the only place where a client is declared. Nothing here reads a file's content or writes one.
+The table CLIENTS is the only place where a client is declared.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
-from portkey_bridge.clients import edit_jsonc as jsonc
-from portkey_bridge.clients import edit_toml as toml_spans
-from portkey_bridge.clients import edit_yaml as yaml_spans
+from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
 from portkey_bridge.clients.spans import Format, Unreadable
 from portkey_bridge.errors import SettingsError
 
@@ -24,7 +22,7 @@ PROGRAM = "portkey-bridge"
 
 LINUX, MACOS, WINDOWS = "linux", "darwin", "win32"
 
-#: A folder's name in CLIENTS: the variable that moves it, and where it is in the home folder without the variable.
+#: Folders of CLIENTS by name: the variable that overrides the folder, and its default in the home folder.
 FOLDERS: Mapping[str, tuple[str | None, str]] = {
     "project": (None, ""),
     "home": (None, ""),
@@ -37,26 +35,26 @@ FOLDERS: Mapping[str, tuple[str | None, str]] = {
     "continue": ("CONTINUE_GLOBAL_DIR", ".continue"),
 }
 
-#: Files as (folder, path in it). The first whose folder exists is meant, else the first without a star.
-Files = Sequence[tuple[str, str]]
+#: Files as (folder, path in it). The first whose folder exists is used, else the first without a wildcard.
+ClientFiles = Sequence[tuple[str, str]]
 
-#: Stands in CLIENTS for the name of a variable or of the server.
+#: Placeholder in CLIENTS for the name of a variable or of the server.
 NAME = "NAME"
 
-JSON, TOML, YAML = cast(Format, jsonc), cast(Format, toml_spans), cast(Format, yaml_spans)
+JSON, TOML, YAML = cast(Format, edit_jsonc), cast(Format, edit_toml), cast(Format, edit_yaml)
 
 
-def _everywhere(folder: str, path: str) -> Mapping[str, Files]:
+def _everywhere(folder: str, path: str) -> Mapping[str, ClientFiles]:
     return {system: [(folder, path)] for system in (LINUX, MACOS, WINDOWS)}
 
 
-def _settings(path: str) -> Mapping[str, Files]:
-    """Return the file of an application that keeps its settings where its system wants them."""
+def _settings(path: str) -> Mapping[str, ClientFiles]:
+    """Return the file of an application that uses the system's settings folder."""
     return {LINUX: [("xdg", path)], MACOS: [("library", path)], WINDOWS: [("appdata", path)]}
 
 
-def _after(first: tuple[str, str], files: Mapping[str, Files], *systems: str) -> Mapping[str, Files]:
-    """Put a file before the others, on these systems."""
+def _after(first: tuple[str, str], files: Mapping[str, ClientFiles], *systems: str) -> Mapping[str, ClientFiles]:
+    """Add a file before the others on some systems."""
     return {system: [first, *known] if system in systems else known for system, known in files.items()}
 
 
@@ -64,15 +62,16 @@ def _after(first: tuple[str, str], files: Mapping[str, Files], *systems: str) ->
 class Client:
     """A client, or one of its files.
 
-    `container` is the key under which its servers stand, by name or, where `listed`, in a list. An entry is `extra`
-    with `command`, `args` and `env`, which `keys` may call otherwise. A value refers to an environment variable as
-    `reference` says, or its name stands in the list `forwards`, or it cannot. `desktop` marks an application that
-    starts without a shell, and so without its PATH. `fresh` is what a new file holds besides.
+    `container` is the key of its servers, an object by name or, if `listed`, a list. An entry is `extra` with
+    `command`, `args` and `env`, which `keys` may rename. `reference` is the syntax of a reference to an environment
+    variable; `forwards` is the key of a list of variables to pass on; with neither, the client supports no references.
+    `desktop` marks an application that starts without a shell, and so without its PATH. `fresh` is the further content
+    of a new file.
     """
 
     name: str
     title: str
-    files: Mapping[str, Files]
+    files: Mapping[str, ClientFiles]
     container: str = "mcpServers"
     format: Format = JSON
     reference: str | None = None
@@ -84,12 +83,12 @@ class Client:
     fresh: str = ""
 
     def key(self, key: str) -> str:
-        """Return what this client calls `command`, `args` or `env`."""
+        """Return this client's key for `command`, `args` or `env`."""
         return self.keys.get(key, key)
 
     @property
     def shared(self) -> bool:
-        """Whether the file lies in a project, for everybody who works on it."""
+        """Whether the file belongs to a project and is shared with its team."""
         return any(folder == "project" for files in self.files.values() for folder, _ in files)
 
 
@@ -97,7 +96,7 @@ CLIENTS = (
     Client(
         "claude-desktop",
         "Claude Desktop",
-        # Installed from a Windows package, it sees a folder of its own in place of the usual one.
+        # A Windows package sees its own folder instead of the usual one.
         _after(
             ("localappdata", "Packages/Claude_*/LocalCache/Roaming/Claude/claude_desktop_config.json"),
             _settings("Claude/claude_desktop_config.json"),
@@ -138,7 +137,7 @@ CLIENTS = (
     Client(
         "cline",
         "Cline",
-        # Versions before the shared folder keep it with the editor's data.
+        # Older versions store it with the editor's data.
         _after(
             ("home", ".cline/data/settings/cline_mcp_settings.json"),
             _settings("Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json"),
@@ -191,13 +190,13 @@ CLIENTS = (
     ),
 )
 
-#: The formats by the ending of a file's name.
+#: Formats by file suffix.
 FORMATS: Mapping[str, Format] = {".json": JSON, ".jsonc": JSON, ".toml": TOML, ".yaml": YAML, ".yml": YAML}
 
 
 @dataclass(frozen=True)
 class System:
-    """The machine as far as it decides where files lie."""
+    """The facts about the machine that decide where files are."""
 
     platform: str
     environ: Mapping[str, str]
@@ -206,12 +205,12 @@ class System:
 
 
 def this_system() -> System:
-    """Return the machine, the person and the folder that this program runs for."""
+    """Return the facts about this machine, user and working directory."""
     return System(sys.platform, os.environ, Path.home(), Path.cwd())
 
 
 def locate(client: Client, system: System) -> Path:
-    """Return the path of a client's file, which need not exist."""
+    """Return the path of a client's file, which may not exist."""
     files = client.files.get(system.platform, client.files[LINUX])
     usual = next((folder, path) for folder, path in files if "*" not in path)
     found = (path for file in files for path in _candidates(system, *file) if path.parent.is_dir())
@@ -219,7 +218,7 @@ def locate(client: Client, system: System) -> Path:
 
 
 def client_for(word: str, system: System) -> tuple[Client, Path]:
-    """Return the client and the file that the word means: a client's name, or a path.
+    """Return the client and its file for the name of a client or the path of a file.
 
     Raises SettingsError.
     """
@@ -232,24 +231,24 @@ def client_for(word: str, system: System) -> tuple[Client, Path]:
     names = [client.name for client in CLIENTS]
     near = get_close_matches(word, names, n=1)
     raise SettingsError(
-        f"{word} is no client that this program knows"
+        f"{word} is not a supported client"
         + (f", did you mean {near[0]}? " if near else ". ")
-        + f"Name one of {', '.join(names)}, or a file that ends in {', '.join(FORMATS)}."
+        + f"Use one of {', '.join(names)}, or a file that ends in {', '.join(FORMATS)}."
     )
 
 
 def entry_for(
     client: Client, name: str, command: str, arguments: Sequence[str], variables: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """Return the entry as the client writes it. A variable without a value becomes a reference to the environment.
+    """Return the entry in the client's form. A variable without a value becomes a reference to the environment.
 
-    Raises SettingsError where the client cannot refer to it.
+    Raises SettingsError if the client supports no references.
     """
     referred = [variable for variable, value in variables.items() if value is None]
     if referred and client.reference is None and client.forwards is None:
         raise SettingsError(
-            f"{client.title} cannot take a value from the environment. Write --env {referred[0]}=VALUE; "
-            "the value will then stand in the file."
+            f"{client.title} cannot read values from the environment. Use --env {referred[0]}=VALUE; "
+            "the value is then stored in the file."
         )
     reference = client.reference
     env = {
@@ -267,7 +266,7 @@ def entry_for(
 
 
 def entries_in(client: Client, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Return the entries of a configuration that was read, with their names."""
+    """Yield the names and entries of a parsed configuration."""
     container = value.get(client.container) if isinstance(value, Mapping) else None
     if isinstance(container, list):
         yield from ((str(entry.get("name")), entry) for entry in container if isinstance(entry, Mapping))
@@ -276,34 +275,34 @@ def entries_in(client: Client, value: Any) -> Iterator[tuple[str, Mapping[str, A
 
 
 def starts_this_program(client: Client, entry: Mapping[str, Any]) -> bool:
-    """Check whether an entry starts this program, in whatever way."""
+    """Check whether an entry starts this program, directly or through another command."""
     arguments = entry.get(client.key("args"))
     words = [entry.get(client.key("command")), *(arguments if isinstance(arguments, list) else [])]
     return any(re.fullmatch(rf"(?:.*[/\\])?{PROGRAM}(?:\.exe|[@=<>~!\[].*)?", str(word)) for word in words)
 
 
 def variables_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the variables that an entry hands to the server."""
+    """Return the names of the variables that an entry passes to the server."""
     env, forwarded = entry.get(client.key("env")), entry.get(client.forwards or "")
     return (*(env if isinstance(env, Mapping) else ()), *(forwarded if isinstance(forwarded, list) else ()))
 
 
 def literals_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the variables whose value itself stands in an entry."""
+    """Return the names of the variables whose values are stored in an entry."""
     env = entry.get(client.key("env"))
     pairs = env.items() if isinstance(env, Mapping) else ()
-    return tuple(name for name, value in pairs if not is_reference(client, str(value)))
+    return tuple(name for name, value in pairs if not is_variable_reference(client, str(value)))
 
 
-def is_reference(client: Client, value: str) -> bool:
-    """Check whether a value is no secret but the name of an environment variable, as this client writes it."""
+def is_variable_reference(client: Client, value: str) -> bool:
+    """Check whether a value is a reference to an environment variable in this client's syntax."""
     if client.reference is None:
         return False
     return re.fullmatch(re.escape(client.reference).replace(NAME, r"[A-Za-z_]\w*"), value) is not None
 
 
 def _client_of_file(path: Path) -> Client:
-    """Report by its name, else by its content, whose file it is."""
+    """Return the client that a file belongs to, judged by its path, else by its content."""
     for client in sorted(CLIENTS, key=lambda client: not client.shared):
         if any(_is_file_of(path, *file) for files in client.files.values() for file in files):
             return client
@@ -320,7 +319,7 @@ def _client_of_file(path: Path) -> Client:
 
 
 def _client_of_format(path: Path, of_format: Sequence[Client]) -> Client:
-    """Return what the most clients read, in a file that does not tell whose it is."""
+    """Return the client with the most common form, for a file that could belong to any."""
     if FORMATS[path.suffix] is JSON:
         return Client("file", f"the client of {path.name}", {})
     return replace(of_format[-1], desktop=False)
@@ -342,7 +341,7 @@ def _candidates(system: System, folder: str, path: str) -> Iterator[Path]:
 def _folder(system: System, name: str) -> Path:
     variable, default = FOLDERS[name]
     named = system.environ.get(variable, "").strip() if variable else ""
-    # The XDG Base Directory Specification has relative paths ignored; nobody means them for the others.
+    # The XDG Base Directory Specification ignores relative paths, which make no sense for the others either.
     if named and Path(named).is_absolute():
         return Path(named)
     return (system.project if name == "project" else system.home) / default

@@ -1,15 +1,15 @@
-"""A text is edited at spans, and what lies outside of them stays as it is, to the byte.
+"""Edits a text at spans; every byte outside them stays the same.
 
-A span is a start and an end, both counted in characters. The formats (`jsonc`, `yaml_spans`, `toml_spans`) find the
-spans, each with the same four functions:
+A span is a start and an end, both counted in characters. The formats (`edit_jsonc`, `edit_yaml`, `edit_toml`)
+find the spans, each with the same four functions:
 
-- `read(text)` gives the value, as the client that owns the file would read it
+- `read(text)` returns the value, as the client that owns the file would parse it
 - `put(text, container, name, entry, listed)` adds or replaces one entry of a container at the top level
-- `drop(text, container, name)` removes it, with the comma or the line that was its own
-- `strings(text)` gives every string value with its path
+- `drop(text, container, name)` removes it, with its comma or its line
+- `strings(text)` yields every string value with its path
 
-`read` and the others raise Unreadable with the place. An entry's container is an object by name, or where `listed` a
-list of objects that have a `name`.
+All raise Unreadable with the position. An entry's container is an object by name or, if `listed`, a list of
+objects with a `name`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Path = tuple[str | int, ...]
 
 
 class Unreadable(Exception):
-    """The text cannot be read or safely edited: what is wrong, and where (from 1, characters)."""
+    """The text cannot be parsed or safely edited. Line and column count characters from 1."""
 
     def __init__(self, problem: str, line: int, column: int) -> None:
         self.problem = problem
@@ -34,7 +34,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Edit:
-    """Put `text` where start to end was."""
+    """Replacement of a span by `text`."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class String:
-    """A string value: the path to it, and where it stands."""
+    """A string value: the path to it, and its span."""
 
     path: Path
     start: int
@@ -51,9 +51,9 @@ class String:
 
 
 class Format(Protocol):
-    """What `jsonc`, `yaml_spans` and `toml_spans` offer."""
+    """The functions of `edit_jsonc`, `edit_yaml` and `edit_toml`."""
 
-    def read(self, text: str) -> Any: ...  # noqa: D102  # the module's docstring says it
+    def read(self, text: str) -> Any: ...  # noqa: D102  # see the module's docstring
 
     def put(self, text: str, container: str, name: str, entry: Mapping[str, Any], listed: bool) -> str: ...  # noqa: D102
 
@@ -63,7 +63,7 @@ class Format(Protocol):
 
 
 def edited(text: str, *edits: Edit) -> str:
-    """Return the text with all edits done. They must not overlap; two at one place are done in the order given."""
+    """Apply all edits. They must not overlap; edits at the same position are applied in the given order."""
     pieces, done = [], 0
     for edit in sorted(edits, key=lambda edit: edit.start):
         pieces += [text[done : edit.start], edit.text]
@@ -83,30 +83,30 @@ def newline_of(text: str) -> str:
 
 
 def line_start(text: str, at: int) -> int:
-    """Return where the line begins that `at` is on."""
+    """Return the start of the line at a position."""
     return text.rfind("\n", 0, at) + 1
 
 
 def line_end(text: str, at: int) -> int:
-    """Return where the line's ending begins, or the end of the text."""
+    """Return the end of the line at a position, before its line ending."""
     found = re.compile(r"[^\r\n]*").match(text, at)
     return found.end() if found else at
 
 
 def indentation(text: str, at: int) -> str | None:
-    """Return the blanks before `at`, or None where something else stands before it on the line."""
+    """Return the whitespace before a position, or None if other text precedes it on the line."""
     before = text[line_start(text, at) : at]
     return None if before.strip(" \t") else before
 
 
 def line_indentation(text: str, at: int) -> str:
-    """Return the blanks that the line begins with that `at` is on."""
+    """Return the indentation of the line at a position."""
     line = text[line_start(text, at) : at]
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def without_lines(text: str, start: int, end: int) -> Edit:
-    """Return the edit that removes a span, and its lines with it where nothing else stands on them."""
+    """Return the edit that removes a span, and its lines if nothing else is on them."""
     tail = re.compile(r"[ \t]*(\r?\n|\Z)").match(text, end)
     if tail is None or indentation(text, start) is None:
         return Edit(start, end)
@@ -117,5 +117,5 @@ def without_lines(text: str, start: int, end: int) -> Edit:
 
 
 def indented(block: str, indent: str, newline: str) -> str:
-    """Return a block of lines with every line but the first indented, and the text's own line ending."""
+    """Indent every line of a block but the first, and use the given line ending."""
     return block.replace("\n", newline + indent)

@@ -12,7 +12,7 @@ from portkey_bridge.credentials.variables import Security, variable, variables
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.model import Place, SecurityScheme, place
 
-#: What ends a cookie, or what servers read in ways of their own (RFC 6265 section 4.1.1). Quotes are sent as they are.
+#: Characters that end a cookie or that servers interpret differently (RFC 6265 section 4.1.1). Quotes are sent as is.
 NO_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
 
 
@@ -54,7 +54,7 @@ def places(security: Security) -> frozenset[Place]:
 def needs_credential(security: Security, secrets: Mapping[str, str], filled: Collection[Place]) -> bool:
     """Check whether a credential is needed (OpenAPI 3.2 section 4.30) and there is none.
 
-    There is one where a variable is set, or where an argument stands in for it: `filled` are the places of arguments.
+    There is one if a variable is set or an argument replaces it: `filled` are the places of arguments.
     """
     names = variables(security)
     if not names or not all(security) or any(name in secrets for name in names):
@@ -83,9 +83,9 @@ def _written(scheme: SecurityScheme, secret: str) -> str:
     """Write the secret as the scheme wants it (RFC 6750 section 2.1, RFC 7617 section 2)."""
     if scheme.location == "cookie" and NO_COOKIE.search(secret):
         raise CallError(
-            f"Nothing was sent: {variable(scheme)} is sent as a cookie, and has a blank, a semicolon or a character "
-            "beyond ASCII in it. Set it to the bare value of the cookie, as a browser has it, and start portkey-bridge "
-            "again."
+            f"Nothing was sent: {variable(scheme)} is sent as a cookie, but contains a blank, a semicolon or a "
+            "character beyond ASCII. Set it to the bare value of the cookie, as browsers show it, and start "
+            "portkey-bridge again."
         )
     if scheme.type == "apiKey":
         return secret

@@ -43,7 +43,7 @@ def variables(security: Security) -> tuple[str, ...]:
 def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str) -> dict[str, str]:
     """Return the values of those variables that are set and that the document may have.
 
-    Raises SettingsError for a value that cannot stand in a header.
+    Raises SettingsError for a value that a header cannot contain.
     """
     secrets = {}
     for name in names:
@@ -51,7 +51,7 @@ def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str)
         if not value or is_withheld(name, settings, document_uri):
             continue
         if not value.isprintable():
-            raise SettingsError(f"{name} has a line break or control character in it. Set it to the bare credential.")
+            raise SettingsError(f"{name} contains a line break or control character. Set it to the bare credential.")
         secrets[name] = value
     return secrets
 

@@ -1,4 +1,4 @@
-"""Keeps what is dear to make in the user's cache folder, from one start to the next.
+"""Caches expensive results in the user's cache folder, from one start to the next.
 
 A cache may be missing, damaged, full, foreign or forbidden; then it is as if nothing had been kept. Whoever reads an
 entry names all that it was made of, so that nothing old is taken for new.
@@ -21,7 +21,7 @@ ENTRIES = 64
 
 _enabled = True
 
-#: The bytes of the digest that stands before each entry.
+#: The bytes of the digest at the start of each entry.
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -49,7 +49,7 @@ def program() -> tuple[bytes, ...]:
     """Return what says which program this is: the interpreter, its own modules, and the packages that are installed.
 
     The modules count with their sizes and times, which change with their content, the packages with their versions,
-    which stand in the names of their metadata (Binary distribution format).
+    which are part of the names of their metadata (Binary distribution format).
     """
     own = [(path, path.stat()) for path in sorted(Path(__file__).parents[1].rglob("*.py"))]
     modules = (os.fsencode(path) + f" {found.st_size} {found.st_mtime_ns}".encode() for path, found in own)

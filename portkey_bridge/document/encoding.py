@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zlib
 
-from portkey_bridge.document.content import MAX_BYTES, Content, _bounded
+from portkey_bridge.document.content import MAX_BYTES, Content, too_large
 from portkey_bridge.errors import DocumentError
 
 GZIP = b"\x1f\x8b"
 
+#: Compressed bytes that are decompressed at once.
+PIECE = 4096
 
-#: What a text begins with that is not UTF-8 (Unicode standard, section 23.8); the longer first.
+#: Byte order marks of encodings other than UTF-8 (Unicode standard, section 23.8); the longer first.
 MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -29,16 +31,22 @@ def text_of(content: Content) -> str:
 
 
 def _unpacked(content: Content) -> bytes:
-    """Undo gzip (RFC 1952), of which several members may stand one behind the other."""
-    unpacked, rest = b"", content.data
+    """Decompress gzip, which may have any number of members (RFC 1952 section 2.2). Other bytes after them are ignored.
+
+    Short pieces are decompressed, because each member leaves a copy of the rest of its piece.
+    """
+    data, at, unpacked = memoryview(content.data), 0, bytearray()
     try:
-        while rest.startswith(GZIP):
+        while data[at : at + len(GZIP)] == GZIP:
             member = zlib.decompressobj(wbits=31)
-            unpacked += member.decompress(rest, MAX_BYTES + 1 - len(unpacked))
-            _bounded(content.source, unpacked)
-            if not member.eof:
-                raise zlib.error("it ends too early")
-            rest = member.unused_data
+            while not member.eof:
+                if at == len(data):
+                    raise zlib.error("it ends early")
+                piece = data[at : at + PIECE]
+                unpacked += member.decompress(piece, MAX_BYTES + 1 - len(unpacked))
+                if len(unpacked) > MAX_BYTES:
+                    raise too_large(content.source)
+                at += len(piece) - len(member.unused_data)
     except zlib.error as error:
-        raise DocumentError(content.source, "is broken gzip", "Pack the document again.") from error
-    return unpacked
+        raise DocumentError(content.source, "is damaged gzip", "Compress the document again.") from error
+    return bytes(unpacked)

@@ -1,6 +1,6 @@
 """Fetches a document from a URL, and keeps the last good copy for when it can't be had.
 
-No credential is sent but what stands in the URL itself, and that is shown nowhere.
+No credential is sent except for a login in the URL itself, which is shown nowhere.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ TIMEOUTS = Timeouts(connect=10, read=30, whole=120)
 
 REDIRECTS = 5
 
-#: What is asked for (RFC 9110 section 12.5.1), the registered types of OpenAPI documents first.
+#: Requested media types (RFC 9110 section 12.5.1), the registered types of OpenAPI documents first.
 HEADERS = {
     "accept": "application/vnd.oai.openapi+json, application/vnd.oai.openapi, application/json, application/yaml, */*",
     "user-agent": f"portkey-bridge/{__version__}",
 }
 
-#: What is said of a failure otherwise than of an API's: no setting changes how a document is fetched.
+#: Sentences that differ from those about an API: no setting changes how a document is fetched.
 SENTENCES: Sentences = (
-    (socket.gaierror, "the name {host} could not be resolved"),
+    ((socket.gaierror, UnicodeError), "the name {host} could not be resolved"),
     (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds"),
-    ((httpx.UnsupportedProtocol, httpx.InvalidURL), "that is no complete http or https URL"),
-    (TimeoutError, "it was not complete within {whole:g} seconds"),
+    ((httpx.UnsupportedProtocol, httpx.InvalidURL), "not a complete http or https URL"),
+    (TimeoutError, "the response was not complete within {whole:g} seconds"),
 )
 
-#: What can be done about a status; `{host}` is where the document was looked for.
+#: Remedies by status; `{host}` is the host of the document.
 REMEDIES = {
-    401: "Download the document, and give --spec the file.",
-    403: "Download the document, and give --spec the file.",
+    401: "Download the document and use --spec with the file.",
+    403: "Download the document and use --spec with the file.",
     404: "Correct the URL.",
     410: "Correct the URL.",
 }
@@ -84,7 +84,7 @@ def fetch(url: str, refuse: Callable[[str], None] = lambda _: None) -> Content:
     except _Away as error:
         if kept is None:
             raise DocumentError(source, f"cannot be fetched: {error}", "Check the URL and the network.") from error
-        return Content(source, kept.uri, kept.data, (f"{source}: {error}. The copy of {kept.fetched} is used.",))
+        return Content(source, kept.uri, kept.data, (f"{source}: {error}. Using the copy of {kept.fetched}.",))
     if copy is not kept:
         cache.write(name, _head(copy) + b"\n" + copy.data)
     return Content(source, copy.uri, copy.data)
@@ -115,16 +115,16 @@ def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None]) -> _Copy:
             return _answered(response, url, kept)
     except httpx.TooManyRedirects as error:
         raise DocumentError(
-            shown_url(url), f"more than {REDIRECTS} redirects", "Give the URL that they lead to."
+            shown_url(url), f"more than {REDIRECTS} redirects", "Use the URL that they lead to."
         ) from error
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last of a name that IDNA refuses
         raise _Away(explain(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
 
 
 def _answered(response: httpx.Response, url: str, kept: _Copy | None) -> _Copy:
     if response.status_code == httpx.codes.NOT_MODIFIED and kept:
         return kept
-    status = f"the answer is {response.status_code} {response.reason_phrase}".rstrip()
+    status = f"the response is {response.status_code} {response.reason_phrase}".rstrip()
     if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         raise _Away(status)
     if response.status_code != httpx.codes.OK:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-#: Levels of nesting, and values that the aliases of a YAML file may stand for.
+#: Levels of nesting, and values that the aliases of a YAML file may expand to.
 MAX_DEPTH = 200
 
 
@@ -16,4 +16,4 @@ def finite(text: str) -> float:
 
 def said_twice(key: str) -> str:
     """Report that an object has a key more than once."""
-    return f"the key {json.dumps(key)[:60]} stands twice in one object; the last one counts."
+    return f"the key {json.dumps(key)[:60]} appears twice in one object; the last one is used."

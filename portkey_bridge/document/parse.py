@@ -1,6 +1,6 @@
 """Parses an OpenAPI document: JSON or YAML, told by content.
 
-What comes out has JSON's types only, is no circle, and is neither deeper nor larger than the rest of the program can
+The result has JSON's types only, has no cycle, and is neither deeper nor larger than the rest of the program can
 walk: a hostile document is refused here.
 """
 
@@ -59,7 +59,7 @@ def document_of(content: Content) -> Document:
     if not isinstance(document.root, dict):
         raise DocumentError(
             content.source,
-            "not an OpenAPI document: its top level is no object",
+            "not an OpenAPI document: its top level is not an object",
             "It starts with a line like 'openapi: 3.1.0'.",
         )
     return document
@@ -69,9 +69,9 @@ def resource_of(content: Content) -> Document:
     """Parse the bytes of a document, or of what one refers to. Raises DocumentError."""
     text = text_of(content)
     if not text.strip():
-        raise DocumentError(content.source, "is empty", "Write or download the document again.")
+        raise DocumentError(content.source, "is empty", "Create or download the document again.")
     if re.match(r"\s*<[!?a-zA-Z]", text):
-        problem, remedy = "is a web page or XML, not JSON or YAML", "Give the address of the document itself."
+        problem, remedy = "is a web page or XML, not JSON or YAML", "Use the address of the document itself."
         raise DocumentError(content.source, problem, remedy)
     return parse(content.source, content.uri, text)
 
@@ -83,7 +83,7 @@ def others_of_document(document: Document, allowed: Collection[str] = ()) -> Ret
 
 
 def parse(source: str, uri: str, text: str) -> Document:
-    """Parse JSON or YAML into JSON's types; `source` stands in the errors. Raises DocumentError."""
+    """Parse JSON or YAML into JSON's types; `source` appears in the errors. Raises DocumentError."""
     repairs: list[str] = []
     try:
         is_json = text.lstrip().startswith(("{", "["))
@@ -146,7 +146,7 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
     try:
         parsed = yaml_json.parse(text)
         if parsed.has_more:
-            repairs.append(f"{source}: behind the first document stand others, which are not read.")
+            repairs.append(f"{source}: it contains further documents, which are ignored.")
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in (error.problem or ""):  # newer C libraries look ahead, and count for themselves
             raise _too_deep(source) from error
@@ -163,10 +163,10 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
 
 
 def _problem(error: Any, text: str) -> str:
-    """Report what a YAML parser says, and in words what it means by a character: indentation by tabs."""
+    """Return the message of a YAML parser, with tabs as indentation explained."""
     line = text.splitlines()[error.problem_mark.line : error.problem_mark.line + 1] if error.problem_mark else []
     is_tab = any(re.match(r" *\t", text) for text in line)
-    return "a tab stands where only blanks may indent" if is_tab else error.problem or error.context
+    return "tabs cannot be used for indentation" if is_tab else error.problem or error.context
 
 
 def _refuse_deep(source: str, root: Any) -> None:

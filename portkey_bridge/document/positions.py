@@ -1,4 +1,4 @@
-"""On which line of a text something stands: pointers into a document, found only when somebody asks.
+"""The lines of JSON pointers in the text of a document, computed only on demand.
 
 JSON is read by the standard library's own scanner, one object at a time; YAML by the marks of its nodes.
 """
@@ -33,7 +33,7 @@ def repeated_keys(text: str) -> Iterator[tuple[int, str]]:
             keys[-1].add(name)
 
 
-class Lines:
+class TextLines:
     """The lines of one text of JSON or YAML. A text that is neither has none."""
 
     def __init__(self, text: str) -> None:
@@ -61,7 +61,7 @@ class Lines:
 
 
 class _Value(Protocol):
-    """A value that stands in a text; `key` tells it from others."""
+    """A value in a text; `key` distinguishes it from others."""
 
     @property
     def key(self) -> int: ...

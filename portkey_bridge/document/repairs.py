@@ -1,4 +1,4 @@
-"""What had to be mended in a document: each problem is said once, with the places where it was met."""
+"""Repairs of a document: each problem is reported once, with the places where it was found."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Repairs:
         """Return a sentence for each problem, in the order of their discovery, and the number of those beyond TOLD."""
         told = [f"{problem} ({self._where(problem)})." for problem in list(self._places)[:TOLD]]
         rest = len(self._places) - len(told)
-        return (*told, f"{rest} further kinds of problems were mended or left out.") if rest else tuple(told)
+        return (*told, f"{rest} further kinds of problems were repaired or left out.") if rest else tuple(told)
 
     def _where(self, problem: str) -> str:
         named = self._places[problem][:NAMED]

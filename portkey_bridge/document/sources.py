@@ -17,7 +17,7 @@ from portkey_bridge.document.content import MAX_BYTES, Content, _bounded
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.text import shown_url
 
-#: What other files may be called, and how many folders above the document they may lie: `../common.yaml` is usual.
+#: Suffixes of other files, and how many folders above the document they may be: `../common.yaml` is usual.
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
 
 
@@ -28,7 +28,7 @@ FOLDERS_ABOVE = 2
 STDIN = "-"
 
 
-FILE_REMEDY = "Give --spec the path or URL of a readable OpenAPI document."
+FILE_REMEDY = "Use --spec with the path or URL of a readable OpenAPI document."
 
 
 Read = Callable[[str], Content]
@@ -83,11 +83,13 @@ def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
         if is_url(other):
             return _url(other, uri, allowed)
         if folder is None or not is_file(other):
-            raise DocumentError(other, "a document from a URL refers to URLs only", "Publish it beside the document.")
+            raise DocumentError(
+                other, "a document from a URL can only refer to URLs", "Publish it beside the document."
+            )
         path = path_of(other)
         name = Path(os.path.relpath(path, folder)).as_posix()
         _refuse_foreign(name, path.resolve(), folder)
-        return _file(name, path, "Put it there, or correct the $ref.")
+        return _file(name, path, "Add the file, or correct the $ref.")
 
     return read_other
 
@@ -100,9 +102,7 @@ def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
         own = parts.netloc == home.netloc and (parts.scheme, home.scheme) != ("http", "https")
         if not own and parts.netloc not in allowed and parts.hostname not in allowed:
             host = parts.hostname or url
-            raise DocumentError(
-                shown_url(url), "is on another host", f"Start with --allow-refs {host} to have it read."
-            )
+            raise DocumentError(shown_url(url), "is on another host", f"Start with --allow-refs {host} to allow it.")
 
     return fetch(other, refuse_foreign)
 
@@ -111,15 +111,15 @@ def _refuse_foreign(name: str, path: Path, folder: Path) -> None:
     parts = Path(os.path.relpath(path, folder)).parts
     remedy = f"Refer to {', '.join(sorted(SUFFIXES))} files near the document."
     if parts.count("..") > FOLDERS_ABOVE:
-        raise DocumentError(name, f"lies more than {FOLDERS_ABOVE} folders above the document", remedy)
+        raise DocumentError(name, f"is more than {FOLDERS_ABOVE} folders above the document", remedy)
     if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") and part != ".." for part in parts):
-        raise DocumentError(name, "is no JSON or YAML file by its name, or hidden", remedy)
+        raise DocumentError(name, "is hidden or not a .json, .yaml or .yml file", remedy)
 
 
 def _file(source: str, path: Path, remedy: str) -> Content:
     try:
         if path.exists() and not path.is_file():
-            raise DocumentError(source, "is no file", remedy)
+            raise DocumentError(source, "is not a file", remedy)
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

@@ -1,6 +1,6 @@
 """YAML restricted to JSON's types, as OpenAPI requires (OpenAPI 3.1.1 section 4.2, YAML 1.2 section 10.2).
 
-Dates stay strings, `on` and `yes` stay strings, and every key is the string that stands in the file: `200:` is "200".
+Dates stay strings, `on` and `yes` stay strings, and every key is the string in the file: `200:` is "200".
 Tags of other types are ignored, and said. PyYAML splits the text into events; values are made of them here, in one go:
 its own way makes a tree of nodes first, and knows other types.
 """
@@ -20,7 +20,7 @@ from yaml.constructor import ConstructorError
 from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
 from portkey_bridge.document.repairs import summarize
 
-#: What splits a text into events: the C library, where it is installed.
+#: The parser: the C library if it is installed.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Members that merge keys (`<<`) may bring into a document, all together.
@@ -36,13 +36,13 @@ _PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
     (re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"), finite),
 )
 
-#: What the plain scalars begin with that are no text.
+#: First characters of plain scalars that are not strings.
 _NO_TEXT = frozenset("~nNtTfF-+.0123456789")
 
 #: The tags of JSON's scalars: a text, and what is read as if it stood there plain.
 _TEXT, _SCALARS = f"{_TAG}str", frozenset(f"{_TAG}{name}" for name in ("null", "bool", "int", "float"))
 
-#: Tags that say no more than what stands there.
+#: Tags that add nothing to the value.
 _USUAL = (None, "!", f"{_TAG}map", f"{_TAG}seq")
 
 #: The key that merges other objects into its own (yaml.org/type/merge).
@@ -53,7 +53,7 @@ _MERGE = object()
 class Parsed:
     """The value of the first document in a text, and what had to be decided: lines and sentences.
 
-    Where it `has_aliases`, one value may stand in several places, and in itself. It may stand before others.
+    If it `has_aliases`, one value may appear in several places, and in itself. Other documents may follow.
     """
 
     value: Any
@@ -149,14 +149,14 @@ class _Reader:
         return made
 
     def key(self, event: Any) -> Any:
-        """Return the text of a key as it stands there."""
+        """Return the text of a key as written."""
         if isinstance(event, yaml.ScalarEvent):
             if event.anchor:
                 self._anchored[event.anchor] = event.value
             return _MERGE if event.value == "<<" and event.implicit[0] else event.value
         key = self.alias(event) if isinstance(event, yaml.AliasEvent) else None
         if not isinstance(key, str):
-            raise ConstructorError(None, None, "a key is no text", event.start_mark)
+            raise ConstructorError(None, None, "a key is not a string", event.start_mark)
         return key
 
     def sources(self, value: Any, event: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
@@ -79,9 +78,9 @@ class Connections(httpx.AsyncBaseTransport):
     async def _connect(self, origin: Origin) -> _Connection:
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
+        if port > HIGHEST_PORT:
+            raise httpx.ConnectError("no such port")
         try:
-            if port > HIGHEST_PORT:
-                raise OverflowError("a port has two bytes")
             async with asyncio.timeout(self._timeouts.connect):
                 _, connection = await loop.create_connection(
                     lambda: _Connection(origin, self._timeouts.read), host, port, **_eyeballs(loop)
@@ -90,8 +89,8 @@ class Connections(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("no connection in time") from error
         except OSError as error:
             raise httpx.ConnectError("no connection") from error
-        except (ValueError, OverflowError) as error:  # such as labels that are empty or too long
-            raise httpx.ConnectError("no such host") from socket.gaierror(str(error))
+        except UnicodeError as error:  # IDNA refuses the name: labels are empty or too long
+            raise httpx.ConnectError("no such host") from error
         if scheme == "https":
             await self._secure(connection, host)
         return connection
@@ -129,7 +128,8 @@ def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
 
 
 def _origin(url: httpx.URL) -> Origin:
-    return url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+    port = url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
+    return url.scheme, url.raw_host.decode("ascii"), port
 
 
 class _Connection(asyncio.Protocol):

@@ -20,7 +20,7 @@ Sentences = tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
 
 
 class UnaskedCoding(httpx.DecodingError):
-    """An answer is compressed in a way that was not asked for."""
+    """An answer uses a compression that was not requested."""
 
 
 class TooLarge(Exception):
@@ -78,27 +78,27 @@ SENTENCES: Sentences = (
     ),
     (
         ssl.SSLCertVerificationError,
-        "the TLS certificate of {host} is not trusted; if it is signed by an authority of your own, name its "
-        "certificates in SSL_CERT_FILE",
+        "the TLS certificate of {host} is not trusted; if it is signed by your own authority, set "
+        "SSL_CERT_FILE to its certificates",
     ),
     (ssl.SSLError, "no TLS connection to {host} could be made; check that the URL's scheme and port are right"),
-    (socket.gaierror, "the name {host} could not be resolved; check the base URL, and the network"),
-    (ConnectionRefusedError, "{host} refused the connection; check the port, and that the service runs"),
-    (httpx.ProxyError, "the proxy that the environment names did not let the request through"),
+    ((socket.gaierror, UnicodeError), "the name {host} could not be resolved; check the base URL and the network"),
+    (ConnectionRefusedError, "{host} refused the connection; check the port and whether the service is running"),
+    (httpx.ProxyError, "the proxy from the environment did not pass the request on"),
     (httpx.ConnectTimeout, "{host} did not accept the connection within {connect:g} seconds"),
-    (httpx.ConnectError, "there was no connection to {host}; check the base URL, and that the service runs"),
-    (httpx.PoolTimeout, "no connection became free; there are too many calls at once"),
+    (httpx.ConnectError, "could not connect to {host}; check the base URL and whether the service is running"),
+    (httpx.PoolTimeout, "no connection is free; there are too many concurrent calls"),
     (httpx.WriteTimeout, "{host} took too long to accept the request"),
-    (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds; OPEN_MCP_TIMEOUTS allows more"),
-    (httpx.WriteError, "{host} closed the connection while the request was sent"),
+    (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds; OPEN_MCP_TIMEOUTS allows more time"),
+    (httpx.WriteError, "{host} closed the connection while the request was being sent"),
     (httpx.ReadError, "{host} reset the connection"),
-    (UnaskedCoding, "the answer is compressed in a way that was not asked for"),
-    (httpx.DecodingError, "the answer is not compressed as it says"),
+    (UnaskedCoding, "the answer uses a compression that was not requested"),
+    (httpx.DecodingError, "the compressed answer is damaged"),
     (httpx.TooManyRedirects, "the API redirected more than {most} times".replace("{most}", str(MOST_REDIRECTS))),
-    (httpx.RemoteProtocolError, "{host} broke off, or did not speak HTTP as it should"),
+    (httpx.RemoteProtocolError, "{host} closed the connection or violated HTTP"),
     (
         (httpx.UnsupportedProtocol, httpx.InvalidURL),
-        "the server's URL is no http or https URL; set OPEN_MCP_BASE_URL",
+        "the server's URL is not an http or https URL; set OPEN_MCP_BASE_URL",
     ),
-    (TimeoutError, "it was not complete within {whole:g} seconds; OPEN_MCP_TIMEOUTS allows more"),
+    (TimeoutError, "it was not complete within {whole:g} seconds; OPEN_MCP_TIMEOUTS allows more time"),
 )

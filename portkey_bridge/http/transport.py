@@ -133,8 +133,8 @@ class Transport:
         limits = httpx.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency)
         try:
             return httpx.AsyncHTTPTransport(verify=self._tls(), limits=limits, proxy=proxy)
-        except (ValueError, ImportError) as error:
-            raise httpx.ProxyError("no proxy of a kind that is known here") from error
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise httpx.ProxyError("unsupported kind of proxy") from error
 
 
 def _trusted() -> ssl.SSLContext:
@@ -180,7 +180,7 @@ class _Bounded(httpx.AsyncByteStream):
                     raise TooLarge(self._limit)
                 yield piece
         if not decode.complete:
-            raise httpx.DecodingError("the compressed body ends too early")
+            raise httpx.DecodingError("the compressed body ends early")
 
     async def aclose(self) -> None:
         await self._body.aclose()  # type: ignore[union-attr]  # it is asynchronous

@@ -72,7 +72,7 @@ FILES = {
 }
 
 
-#: What is answered where the document leaves the kind open.
+#: Media type of answers whose type the document does not declare.
 CONCRETE = {
     "[*]/[*]": "application/json",
     "application/[*]": "application/json",
@@ -100,13 +100,13 @@ def mock_running(api: Api) -> Iterator[str]:
 def _listening(port: int) -> Iterator[tuple[socket.socket, str]]:
     """Return a socket that accepts connections from here on, and its URL. Port 0 is a free one."""
     if not 0 <= port < 1 << 16:
-        raise SettingsError(f"--port {port}: ports go from 0, which means a free one, to 65535. Correct --port.")
+        raise SettingsError(f"--port {port}: a port is a number from 0 (any free port) to 65535. Correct --port.")
     try:
         listener = socket.create_server((LOOPBACK, port))
     except OSError as error:
         problem = os.strerror(error.errno) if error.errno else str(error)
         raise SettingsError(
-            f"--port {port}: cannot listen there ({problem}). Give another port, or none for a free one."
+            f"--port {port}: cannot listen there ({problem}). Use another port, or leave --port out for a free one."
         ) from error
     # Accepted connections inherit it; without, every answer waits 40 ms for the acknowledgement of its own headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -250,7 +250,7 @@ def _validator(shapes: Shapes) -> Any:
     def required(_: Any, names: list[str], value: Any, schema: Any) -> Iterator[ValidationError]:
         for name in names if isinstance(value, dict) else ():
             if name not in value and not shapes.cannot_have(schema, name):
-                yield ValidationError("is required, and missing", path=[name])
+                yield ValidationError("is required but missing", path=[name])
 
     keywords = {"oneOf": Draft202012Validator.VALIDATORS["anyOf"], "required": required, **Patterns().keywords}
     return extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # the stubs have no types for it

@@ -1,4 +1,4 @@
-"""No schema leads back to itself on the spot: neither a validator nor a reader would come to an end there.
+"""Breaks schema cycles that do not consume input: validators and readers would never come to an end there.
 
 Recursion through `properties` or `items` is fine, since the value gets smaller. A circle of keywords that all speak of
 the same value is not: `Pet: {oneOf: [Cat]}` and `Cat: {allOf: [Pet]}` is how many documents write inheritance. Such a
@@ -14,7 +14,7 @@ from typing import Any
 from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.openapi.pointers import lookup
-from portkey_bridge.openapi.resources import Place
+from portkey_bridge.openapi.resources import DocumentNode
 
 Schema = dict[str, Any]
 
@@ -49,7 +49,7 @@ class _Step:
         self.weight += size[1]
 
 
-def open_circles(root: Any, schemas: Collection[Place], repairs: Repairs) -> None:
+def break_cycles(root: Any, schemas: Collection[DocumentNode], repairs: Repairs) -> None:
     """Open every circle among schemas, in place. References are local and lead somewhere.
 
     Raises DocumentError for a document with so many circles that opening them would take long.
@@ -66,7 +66,7 @@ class _Search:
     `sizes` has the levels and weights of schemas that are done, `path` those on the way.
     """
 
-    def __init__(self, root: Any, composed: Mapping[int, Place], steps: int, repairs: Repairs) -> None:
+    def __init__(self, root: Any, composed: Mapping[int, DocumentNode], steps: int, repairs: Repairs) -> None:
         self.root = root
         self.composed = composed
         self.repairs = repairs
@@ -85,7 +85,9 @@ class _Search:
     def enter(self, schema: Schema) -> None:
         self.steps -= 1
         if self.steps < 0:
-            raise DocumentError("the document", "its schemas refer to themselves too often", "Untie its references.")
+            raise DocumentError(
+                "the document", "its schemas contain too many cycles", "Break the cycles in its references."
+            )
         self.places[id(schema)] = len(self.path)
         self.path.append(_Step(schema, self.edges(schema)))
 
@@ -120,7 +122,9 @@ class _Search:
         circle = range(start, len(self.path))
         entered = [at for at in circle if self.path[at - 1 if at > start else -1].keyword == "$ref"]
         if not entered:
-            raise DocumentError("the document", "its schemas are wound into each other", "Untie its references.")
+            raise DocumentError(
+                "the document", "its schemas contain too many nested cycles", "Break the cycles in its references."
+            )
         at = next((at for at in entered if self.path[at].keyword in UNIONS), entered[0])
         before = at - 1 if at > start else len(self.path) - 1
         target, holder = self.path[at], self.path[before]
@@ -130,7 +134,7 @@ class _Search:
             if keyword != target.keyword and not (target.keyword in UNIONS and keyword == "discriminator")
         }
         if target.keyword not in UNIONS:
-            self.say("a schema refers to itself on the spot, and does without", holder.schema)
+            self.say("a schema refers directly to itself; the reference is ignored", holder.schema)
         negated = before > 0 and self.path[before - 1].keyword == "not"
         _put(holder.schema, {"not": {}} if negated else outcome)
         while self.path[-1] is not holder:
@@ -164,7 +168,7 @@ class _Search:
 
 
 def _put(holder: Schema, schema: Schema) -> None:
-    """Put a schema in the place of the `$ref` that its holder has."""
+    """Replace the `$ref` of the holder by a schema."""
     del holder["$ref"]
     if holder.keys().isdisjoint(schema):
         holder.update(schema)

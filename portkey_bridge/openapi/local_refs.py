@@ -14,10 +14,10 @@ from typing import Any
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference
 from portkey_bridge.openapi.pointers import is_reference
-from portkey_bridge.openapi.resources import Place, Resources
+from portkey_bridge.openapi.resources import DocumentNode, Resources
 from portkey_bridge.openapi.spec_tables import FIELDS, LIST, ONE, children
 
-Found = list[tuple[str, Place]]
+FoundObjects = list[tuple[str, DocumentNode]]
 """Objects with their kinds, in the order in which a walk met them."""
 
 #: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
@@ -26,7 +26,7 @@ OF_SCHEMAS = frozenset(
 )
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
-#: Where references of one version of the specification lead, and where the same stands in another.
+#: Prefixes of references in one version of the specification, and their equivalents in another.
 MOVED = (
     ("#/definitions/", "#/components/schemas/"),
     ("#/components/schemas/", "#/definitions/"),
@@ -46,18 +46,22 @@ FOLLOWED["schema"] |= {"required", "enum"}
 LISTS = {"servers", "security", "tags", "required", "enum", "parameters"}
 LISTS |= {field for fields in FIELDS.values() for field, (shape, _) in fields.items() if shape == LIST}
 
-#: What has a schema that stands in the place of an object of this kind.
+#: Objects that contain a schema which was written instead of an object of this kind.
 ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "parameter": lambda schema: {"schema": schema},
     "media-type": lambda schema: {"schema": schema},
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
 
-#: What a security requirement is that names no scheme.
+#: Keywords of definitions, and maps whose names could be taken for keywords.
+DEFINITIONS = ("$defs", "definitions")
+MAPS_OF_SCHEMAS = [(name,) for name in ("schemas", "properties", "patternProperties", "dependentSchemas", *DEFINITIONS)]
+
+#: Security requirements that are URIs instead of names of schemes.
 URI = re.compile(r"[#/]")
 
 
-def localize(resources: Resources, repairs: Repairs) -> Found:
+def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
     """Rewrite every reference in place, and give every reachable object of the specification, once, with its kind.
 
     A schema whose reference leads nowhere accepts everything. Other such references stay, and cost what uses them.
@@ -91,6 +95,21 @@ def _is_schema(value: Any) -> bool:
     return isinstance(value, dict) and OF_OTHERS.isdisjoint(value) and not OF_SCHEMAS.isdisjoint(value)
 
 
+def _is_document(value: Any) -> bool:
+    return isinstance(value, dict) and ("openapi" in value or "swagger" in value) and "paths" in value
+
+
+def _schemas_around(place: DocumentNode) -> Iterator[DocumentNode]:
+    """Yield the schemas that contain a schema, the outermost first."""
+    base = place.base
+    node = DocumentNode(base.root, base.path, base)
+    for token in place.path[len(base.path) :]:
+        if _is_schema(node.value) and node.path[-1:] not in MAPS_OF_SCHEMAS:
+            yield node
+        child = node.value[int(token)] if isinstance(node.value, list) else node.value[token]
+        node = node.below((token,), child)
+
+
 class _Walk:
     """`found` grows while it is read. `changes` are objects, what is taken from them, and what they are given.
 
@@ -102,17 +121,17 @@ class _Walk:
         self.repairs = repairs
         components = resources.main.value.get("components")
         self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
-        self.found: Found = []
+        self.found: FoundObjects = []
         self.seen: set[tuple[str, int]] = set()
-        self.ends: dict[int, Place] = {}
+        self.ends: dict[int, DocumentNode] = {}
         self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
 
-    def meet(self, kind: str, place: Place) -> None:
+    def meet(self, kind: str, place: DocumentNode) -> None:
         if isinstance(place.value, dict) and (kind, id(place.value)) not in self.seen:
             self.seen.add((kind, id(place.value)))
             self.found.append((kind, place))
 
-    def read(self, kind: str, place: Place) -> None:
+    def read(self, kind: str, place: DocumentNode) -> None:
         if kind in ("request-body", "media-type"):
             self.enclose(kind, place)
         if isinstance(place.value.get("$ref"), str):
@@ -127,8 +146,8 @@ class _Walk:
             if isinstance(child, dict):
                 self.meet(kind_below, place.below(tokens, child))
 
-    def follow_fields(self, kind: str, place: Place) -> None:
-        """Follow a `$ref` in the place of a map or a list, where the specification has none and many documents do."""
+    def follow_fields(self, kind: str, place: DocumentNode) -> None:
+        """Follow a `$ref` instead of a map or a list, which the specification does not allow but many documents use."""
         for field, value in place.value.items():
             if not is_reference(value) or field not in FOLLOWED.get(kind, ()):
                 continue
@@ -139,47 +158,47 @@ class _Walk:
                 continue
             beside = {name: member for name, member in value.items() if name != "$ref"}
             followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
-            self.repairs.add(f"{field} is a $ref, which has no place there, and is followed", f"#{place.pointer}")
+            self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", f"#{place.pointer}")
             self.changes.append((place.value, (), {field: followed}))
             for kind_below, tokens, child in children(kind, {field: target.value}):
                 if isinstance(child, dict):
                     self.meet(kind_below, target.below(tokens[1:], child))
 
-    def properties(self, place: Place) -> Place | None:
+    def properties(self, place: DocumentNode) -> DocumentNode | None:
         """Return the properties of a schema that is named in their place, and else what is named."""
         own = place.value.get("properties") if isinstance(place.value, dict) else None
         if not isinstance(own, dict):
             return place
         return self.led_to(place, own["$ref"]) if is_reference(own) else place.below(("properties",), own)
 
-    def led_to(self, place: Place, reference: str) -> Place | None:
+    def led_to(self, place: DocumentNode, reference: str) -> DocumentNode | None:
         """Return what a reference leads to in the end; None where that is nowhere."""
         with suppress(DanglingReference):
             found = self.end(self.resources.resolve(reference, place.base))
             return None if is_reference(found.value) else found
         return None
 
-    def enclose(self, kind: str, place: Place) -> None:
-        """Put a schema that stands in the place of an object of this kind into one; a body's own `schema`, too."""
+    def enclose(self, kind: str, place: DocumentNode) -> None:
+        """Wrap a schema that is written instead of an object of this kind; also a body's own `schema`."""
         value = place.value
         alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
         if isinstance(alone, dict) and "content" not in value:
             self.repairs.add(
-                f"a {kind.replace('-', ' ')} is a schema, and is read as one of that schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')} is a schema; interpreted as one with that schema", f"#{place.pointer}"
             )
             enclosed = ENCLOSED[kind](dict(alone))
             if alone is value:
                 value.clear()
             value.update(enclosed)
 
-    def reference(self, kind: str, place: Place) -> None:
+    def reference(self, kind: str, place: DocumentNode) -> None:
         value = place.value
         target = self.target(kind, place, value["$ref"])
         if target is None:
             return
         if kind in ENCLOSED and _is_schema(self.end(target).value) and (kind != "parameter" or "in" in value):
             self.repairs.add(
-                f"a {kind.replace('-', ' ')}'s $ref names a schema, and is read as its schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')}'s $ref names a schema; interpreted as its schema", f"#{place.pointer}"
             )
             self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": f"#{target.pointer}"})))
             kind = "schema"
@@ -187,20 +206,45 @@ class _Walk:
             self.changes.append((value, (), {"$ref": f"#{self.end(target).pointer}"}))
         self.meet(kind, target)
 
-    def target(self, kind: str, place: Place, reference: str) -> Place | None:
+    def target(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode | None:
         try:
-            return self.resources.resolve(reference, place.base)
+            found = self.resources.resolve(reference, place.base)
+            if kind == "schema" and _is_document(found.value):
+                raise DanglingReference(reference, "it names the whole document")
+            return found
         except DanglingReference as error:
-            if (meant := self.meant(place, reference)) is not None:
-                return meant
+            intended = self.enclosed(place, reference) if kind == "schema" else None
+            if (intended := intended or self.meant(place, reference)) is not None:
+                return intended
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
-                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted in its place"
+                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
 
-    def end(self, place: Place) -> Place:
+    def enclosed(self, place: DocumentNode, reference: str) -> DocumentNode | None:
+        """Return what a reference names in a schema around it, as generators embed whole JSON Schemas.
+
+        Definitions are those of the innermost schema that has them; all else is relative to the outermost. Of several
+        `#` the last one begins the pointer.
+        """
+        before, _, fragment = reference.rpartition("#")
+        keyword = fragment.partition("/")[2].partition("/")[0]
+        around = [node for node in _schemas_around(place) if keyword not in DEFINITIONS or keyword in node.value]
+        starts = around[::-1] if keyword in DEFINITIONS else around[:1]
+        if before:
+            named = self.led_to(place, before)
+            starts = [named] if named else []
+        for start in starts:
+            with suppress(DanglingReference):
+                found = self.resources.descend(start, fragment, reference)
+                if found.value is not place.value and not _is_document(found.value):
+                    self.repairs.add("a $ref is relative to the schema around it", f"#{place.pointer}")
+                    return found
+        return None
+
+    def end(self, place: DocumentNode) -> DocumentNode:
         """Return where a reference to a place ends: where that is a mere reference, at what it leads to.
 
         However long a chain of references is, each of them is passed once. A circle of references is one with itself.
@@ -214,18 +258,18 @@ class _Walk:
         self.ends.update(dict.fromkeys(passed, place))
         return place
 
-    def meant(self, place: Place, reference: str) -> Place | None:
+    def meant(self, place: DocumentNode, reference: str) -> DocumentNode | None:
         """Return what a reference means that leads nowhere as it is written."""
         for other in _readings(reference):
             with suppress(DanglingReference):
                 target = self.resources.resolve(other, place.base)
                 self.repairs.add(
-                    "a $ref leads nowhere as it is written, and is read as it can be meant", f"#{place.pointer}"
+                    "a $ref is malformed; interpreted as the only target that it can mean", f"#{place.pointer}"
                 )
                 return target
         return None
 
-    def dynamic_reference(self, place: Place) -> None:
+    def dynamic_reference(self, place: DocumentNode) -> None:
         """Read a `$dynamicRef` as a `$ref`. Where several schemas have its anchor, any of them may be meant."""
         reference = place.value.get("$dynamicRef")
         if not isinstance(reference, str):
@@ -244,8 +288,8 @@ class _Walk:
             outcome = {"allOf": [*place.value.get("allOf", ()), outcome]}
         self.changes.append((place.value, ("$dynamicRef",), outcome))
 
-    def security(self, place: Place) -> None:
-        """Make the URIs among the security requirements pointers; a declared name goes before (OpenAPI 3.2 4.30)."""
+    def security(self, place: DocumentNode) -> None:
+        """Rewrite URIs in security requirements as pointers; declared names take precedence (OpenAPI 3.2 4.30)."""
         requirements = place.value.get("security")
         for requirement in requirements if isinstance(requirements, list) else ():
             keys = requirement if isinstance(requirement, dict) else ()
@@ -256,7 +300,7 @@ class _Walk:
                     self.changes.append((requirement, (key,), {f"#{target.pointer}": requirement[key]}))
                     self.meet("security-scheme", target)
 
-    def mapping(self, place: Place) -> None:
+    def mapping(self, place: DocumentNode) -> None:
         """Make what a discriminator maps to references; a mere name is a schema's (OpenAPI 3.2 section 4.25.2)."""
         discriminator = place.value.get("discriminator")
         if not isinstance(discriminator, dict):
@@ -271,7 +315,7 @@ class _Walk:
                 self.meet("schema", target)
                 self.changes.append((owner, (), {value: f"#{self.end(target).pointer}"}))
 
-    def mapped(self, place: Place, name: str) -> Place | None:
+    def mapped(self, place: DocumentNode, name: str) -> DocumentNode | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]
         for reference in (*components, name):
             try:

@@ -1,6 +1,6 @@
 """The document as frozen values, in the words of the OpenAPI specification.
 
-What is broken costs the operation that it belongs to, and no other; what can be meant in one way only is read so, and
+Whatever is broken costs only the operation that it belongs to; input with a single possible meaning is repaired, and
 said. Both name the method and the path.
 """
 
@@ -150,7 +150,7 @@ class Skipped(NamedTuple):
 class Api:
     """The whole document: what it is called, its operations in its order, and what had to be left out.
 
-    `repairs` has a sentence for what was mended. `webhooks` and `callbacks` count what the API itself calls.
+    `repairs` has a sentence for each repair. `webhooks` and `callbacks` count what the API itself calls.
     `resources` are the URIs of all that it was read from, where that is known.
     """
 

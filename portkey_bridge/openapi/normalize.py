@@ -1,7 +1,7 @@
 """One form for everyone downstream: an OpenAPI 3 document in one root, whose schemas are JSON Schema 2020-12.
 
 First everything that the document refers to comes into one root, then Swagger 2.0 becomes OpenAPI 3, then each object
-is mended and each schema becomes JSON Schema.
+is repaired and each schema becomes JSON Schema.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from portkey_bridge.document.parse import Document, Retrieve, others_of_document
 from portkey_bridge.document.repairs import Repairs, Say, summarize
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.openapi.composition_cycles import open_circles
+from portkey_bridge.openapi.composition_cycles import break_cycles
 from portkey_bridge.openapi.local_refs import localize
 from portkey_bridge.openapi.pointers import encode
-from portkey_bridge.openapi.resources import OTHERS, Place, Resources
+from portkey_bridge.openapi.resources import OTHERS, DocumentNode, Resources
 from portkey_bridge.openapi.schema_dialects import DROPPED, FORMS, modernize
 from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.openapi.swagger2 import from_swagger, is_body, parameter_schema, request_body
@@ -26,7 +26,7 @@ from portkey_bridge.openapi.swagger2 import from_swagger, is_body, parameter_sch
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
 KEYWORDS = (FORMS.keys() | DROPPED | {"type", "const"}) - {"definitions"}
 
-#: What only a Swagger 2.0 document has at its top.
+#: Root fields that only Swagger 2.0 has.
 FIELDS_OF_SWAGGER = frozenset(
     ("host", "basePath", "schemes", "consumes", "produces", "definitions", "parameters", "responses")
 ) | {"securityDefinitions"}
@@ -39,7 +39,7 @@ LOCATIONS = {
 
 
 class Normalized(NamedTuple):
-    """A document in the one form, and a sentence for everything in it that had to be mended."""
+    """A normalized document, and a sentence for each repair."""
 
     root: dict[str, Any]
     repairs: tuple[str, ...]
@@ -49,8 +49,8 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     """Bring a document into the one form that everything downstream reads.
 
     `retrieve` brings what the document refers to; without it, files beside the document are read. Who hands in
-    `repairs` finds there what was mended, with its places. Takes the document over: its values are changed in place.
-    Raises DocumentError for what is no OpenAPI document, or a hostile one.
+    `repairs` finds the repairs there, with their places. The values of the document are changed in place.
+    Raises DocumentError for anything but an OpenAPI document, and for a hostile one.
     """
     repairs = Repairs() if repairs is None else repairs
     version = _version(document, repairs)
@@ -60,16 +60,16 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     found = localize(resources, repairs)
     for kind, place in found:
         if kind == "parameter":
-            _mend_location(place.value, partial(_say, repairs, place))
+            _repair_location(place.value, partial(_say, repairs, place))
     if resources.others:
         root[OTHERS] = resources.others
     if version < (3,):
         root = from_swagger(root, _scheme(document.uri), repairs)
         found = localize(Resources(Document(document.source, document.uri, root), _nothing_more), repairs)
     for kind, place in found:
-        if kind in MENDERS:
-            MENDERS[kind](place.value, version, partial(_say, repairs, place))
-    open_circles(root, [place for kind, place in found if kind == "schema"], repairs)
+        if kind in REPAIRERS:
+            REPAIRERS[kind](place.value, version, partial(_say, repairs, place))
+    break_cycles(root, [place for kind, place in found if kind == "schema"], repairs)
     return Normalized(root, (*document.repairs, *resources.repairs, *repairs.sentences()))
 
 
@@ -82,7 +82,7 @@ def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
     given = next((root[key] for key in ("openapi", "swagger") if key in root), None)
     if given is None and root.get("paths"):
         given = "2.0" if root.keys() & FIELDS_OF_SWAGGER else "3.0"
-        repairs.add(f"the version of OpenAPI is missing, and taken for {given}", "#")
+        repairs.add(f"the version of OpenAPI is missing; assumed to be {given}", "#")
     if given is None:
         raise DocumentError(
             source, "not an OpenAPI document: no 'openapi' field", "It starts with a line like 'openapi: 3.1.0'."
@@ -96,7 +96,7 @@ def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
             "Swagger 2.0 and OpenAPI 3.0, 3.1 and 3.2 can be served.",
         )
     if not isinstance(root.get("paths") or {}, dict):
-        raise DocumentError(source, "/paths is no object", "It maps paths to their operations.")
+        raise DocumentError(source, "/paths is not an object", "It maps paths to their operations.")
     return version
 
 
@@ -106,7 +106,7 @@ def _with_slashes(paths: dict[str, Any], repairs: Repairs) -> Iterator[tuple[str
         if path.startswith(("/", "x-", "$ref")) or "://" in path or f"/{path}" in paths:
             yield path, item
         else:
-            repairs.add("a path starts with no slash, and is read with one", f"#/paths/{encode(path)}")
+            repairs.add("a path does not start with a slash; one is added", f"#/paths/{encode(path)}")
             yield f"/{path}", item
 
 
@@ -119,20 +119,20 @@ def _nothing_more(uri: str) -> Document:
     raise DocumentError(uri, "everything is in memory already", "Report this.")
 
 
-def _say(repairs: Repairs, place: Place, problem: str) -> None:
+def _say(repairs: Repairs, place: DocumentNode, problem: str) -> None:
     repairs.add(problem, f"#{place.pointer}")
 
 
-def _mend_location(parameter: dict[str, Any], say: Say) -> None:
+def _repair_location(parameter: dict[str, Any], say: Say) -> None:
     """Read the location of a parameter in any case."""
     location = parameter.get("in")
     meant = LOCATIONS.get(location.strip().lower()) if isinstance(location, str) else None
     if meant and meant != location:
         parameter["in"] = meant
-        say(f"a parameter is in {summarize(location)}, which is read as {meant}")
+        say(f"a parameter is in {summarize(location)}; interpreted as {meant}")
 
 
-def _mend_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
+def _repair_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
     """Read methods in any case (OpenAPI 3.2 section 4.9.1 has them in lower case)."""
     for field in [field for field in item if field.lower() in METHODS and field not in METHODS]:
         if field.lower() not in item:
@@ -140,13 +140,13 @@ def _mend_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) ->
             item[field.lower()] = item.pop(field)
 
 
-def _mend_operation(operation: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
+def _repair_operation(operation: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
     """Read parameters that are the body, as in Swagger 2.0, as the body that they are."""
     listed = operation.get("parameters")
     bodies = [value for value in listed if is_body(value)] if isinstance(listed, list) else []
     if not isinstance(listed, list) or not bodies or "requestBody" in operation:
         return
-    say("a parameter is the body, as in Swagger 2.0, and is read so")
+    say("a parameter is the body, as in Swagger 2.0; interpreted as requestBody")
     consumes = operation.get("consumes")
     body = request_body(bodies, consumes if isinstance(consumes, list) else [], say)
     operation["parameters"] = [value for value in listed if not is_body(value)]
@@ -157,28 +157,28 @@ def _mend_operation(operation: dict[str, Any], version: tuple[int, ...], say: Sa
             modernize(made, version, say)
 
 
-def _mend_parameter(parameter: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
-    """Read a parameter whose `type` stands in itself, as in Swagger 2.0."""
+def _repair_parameter(parameter: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
+    """Read a parameter with its own `type`, as in Swagger 2.0."""
     if "$ref" in parameter or "schema" in parameter or parameter.get("content"):
         return
     schema = parameter_schema(parameter)
     if "type" in schema or "enum" in schema:
-        say("a parameter has its type beside its name, as in Swagger 2.0, and is read so")
+        say("a parameter has its type next to its name, as in Swagger 2.0; interpreted as its schema")
         parameter["schema"] = schema
         modernize(schema, version, say)
 
 
-def _mend_media_type(media_type: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
+def _repair_media_type(media_type: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
     """Read one value after the other (OpenAPI 3.2 section 4.14.4) as the array that the specification maps it to."""
     if "itemSchema" in media_type and "schema" not in media_type:
         media_type["schema"] = {"type": "array", "items": media_type["itemSchema"]}
 
 
-#: What is done to each object of a kind, in place.
-MENDERS: dict[str, Callable[[dict[str, Any], tuple[int, ...], Say], None]] = {
-    "path-item": _mend_path_item,
-    "operation": _mend_operation,
-    "parameter": _mend_parameter,
-    "media-type": _mend_media_type,
+#: In-place repairs by kind of object.
+REPAIRERS: dict[str, Callable[[dict[str, Any], tuple[int, ...], Say], None]] = {
+    "path-item": _repair_path_item,
+    "operation": _repair_operation,
+    "parameter": _repair_parameter,
+    "media-type": _repair_media_type,
     "schema": modernize,
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 #: Characters that cannot be part of a name in a template, because they end a segment, the path or an expression.
 _UNSAFE = re.compile(r"[/?#{}]")
 
-#: Whatever stands around the name of a variable: operators and modifiers of RFC 6570, marks of routers, blanks.
+#: Characters around the name of a variable: operators and modifiers of RFC 6570, marks of routers, blanks.
 _AROUND = "+*#/;&?. "
 
 #: Styles that an operator of RFC 6570 stands for (section 3.2.5 and 3.2.7; OpenAPI 3.2 section 4.12.3).
@@ -78,7 +78,7 @@ def _pieces(path: str) -> Iterator[tuple[str, bool]]:
 
 
 def _pairs(expressions: list[str], declared: Collection[str]) -> dict[str, str]:
-    """Return the declared name of each expression that is exactly that, or that only one name can be meant by."""
+    """Return the declared name of each expression that is exactly that name or can mean no other."""
     pairs = {text: text for text in expressions if text in declared}
     left = [name for name in declared if name not in pairs]
     readings = {text: {name for name in left if _is_reading(text, name)} for text in expressions if text not in pairs}

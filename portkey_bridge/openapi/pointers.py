@@ -21,7 +21,7 @@ class PointerToNowhere(LookupError):
         self.available = available
         near = difflib.get_close_matches(pointer[len(prefix) :], available, n=1, cutoff=0.4)
         hint = f" Did you mean {prefix}{near[0]}?" if near else ""
-        there = ", ".join(available[:40]) or "nothing that can be expanded"
+        there = ", ".join(available[:40]) or "nothing"
         super().__init__(f"Nothing is at {pointer}.{hint} {prefix or 'The top level'} exists; below it: {there}")
 
 
@@ -36,15 +36,15 @@ def lookup(root: Any, reference: str) -> Any:
     Raises DanglingReference where there is none, or where the reference leaves the document.
     """
     if not reference.startswith("#"):
-        raise DanglingReference(reference, "the document it leads to is missing")
+        raise DanglingReference(reference, "the document that it names is missing")
     try:
         return resolve_pointer(root, unquote(reference[1:]))
     except (JsonPointerException, TypeError) as error:
-        raise DanglingReference(reference, "nothing stands at this reference") from error
+        raise DanglingReference(reference, "the reference leads nowhere") from error
 
 
 def follow(root: Any, value: Any) -> Any:
-    """Follow `value` while it is an object with a `$ref`, and give what stands at the end.
+    """Follow `value` while it is an object with a `$ref`, and return the value at the end.
 
     Raises DanglingReference for a reference to nothing, and for a circle of references.
     """
@@ -58,14 +58,14 @@ def follow(root: Any, value: Any) -> Any:
 
 
 def encode(token: str) -> str:
-    """Write a token of a pointer as it stands in a URI fragment (RFC 6901 section 6)."""
+    """Write a token of a pointer for a URI fragment (RFC 6901 section 6)."""
     if token.isalnum() and token.isascii():
         return token
     return quote(escape(token), safe="~!$&'()*+,;=:@")
 
 
 def decode(token: str) -> str:
-    """Read a token of a pointer as it stands in a URI fragment (RFC 6901 section 6)."""
+    """Read a token of a pointer from a URI fragment (RFC 6901 section 6)."""
     return str(unescape(unquote(token)))
 
 

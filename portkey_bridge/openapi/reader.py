@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
+from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
 from portkey_bridge.openapi.model import (
     VARIABLE,
     Api,
@@ -61,8 +61,12 @@ CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-#: What can be nothing but a host, though by the letter it is a relative URL.
-BARE_HOST = re.compile(r"([\w-]+\.)+[A-Za-z]{2,}(:\d+)?(/|$)")
+#: A bare host, which is formally a relative URL; and hosts that are reached without TLS: loopback and private ones.
+BARE_HOST = re.compile(r"(([\w-]+\.)+[A-Za-z]{2,}|(\d{1,3}\.){3}\d{1,3}|localhost(?=:\d))(:\d+)?(/|$)")
+LOCAL_HOST = re.compile(r"localhost\b|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
+
+#: Names that are not media types, and those that they can only mean.
+MEDIA_TYPES = {"": "application/json", "json": "application/json", "xml": "application/xml", "text": "text/plain"}
 
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
@@ -77,17 +81,17 @@ def read_api(
 ) -> Api:
     """Read a normalized document. An operation that is broken costs that operation and is listed as skipped.
 
-    Who hands in `repairs` finds there what was mended, with its places. `server_variables` go before the defaults, by
+    `repairs` collects the repairs with their places. `server_variables` override the defaults, by
     the names that `server_variable` gives. Raises DocumentError for a document with too many operations, and
     SettingsError for a server variable that the document does not allow.
     """
-    info = _mapping(root.get("info"))
+    info = mapping(root.get("info"))
     reader = _Reader(root, Repairs() if repairs is None else repairs, server_variables)
     operations = tuple(reader.operations())
     return Api(
-        title=_text(info.get("title")) or "API",
-        version=_text(info.get("version")),
-        description=_text(info.get("description")) or _text(info.get("summary")),
+        title=text(info.get("title")) or "API",
+        version=text(info.get("version")),
+        description=text(info.get("description")) or text(info.get("summary")),
         uri=uri,
         root=root,
         operations=operations,
@@ -95,13 +99,13 @@ def read_api(
         security=reader.root_security,
         skipped=tuple(reader.skipped),
         repairs=reader.repairs.sentences(),
-        webhooks=len(_mapping(root.get("webhooks"))),
+        webhooks=len(mapping(root.get("webhooks"))),
         callbacks=reader.callbacks,
     )
 
 
 class _Reader:
-    """Reads the values of one document; collects in `skipped` what is broken, and what was mended in `repairs`."""
+    """Reads the values of one document; collects broken parts in `skipped` and repairs in `repairs`."""
 
     def __init__(self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str]) -> None:
         self.root = root
@@ -113,10 +117,10 @@ class _Reader:
         self.root_security = self.security(root.get("security"), "#/security")
 
     def follow(self, value: Any, kind: str) -> dict[str, Any]:
-        """Return the object that a value is or refers to, with the description that stands beside a `$ref` (3.1)."""
+        """Return the object that a value is or refers to, with the description next to a `$ref` (3.1)."""
         target = follow(self.root, value)
         if not isinstance(target, dict):
-            raise DocumentError(kind, f"is no object but {summarize(target)}", "Correct the document there.")
+            raise DocumentError(kind, f"is not an object but {summarize(target)}", "Correct the document there.")
         if target is not value and isinstance(value.get("description"), str):
             return {**target, "description": value["description"]}
         return target
@@ -126,12 +130,14 @@ class _Reader:
         try:
             return self.follow(value, kind)
         except DocumentError as error:
-            self.repairs.add(f"{kind} is nowhere ({summarize(error.source, 200)} {error.problem}); {otherwise}", where)
+            self.repairs.add(
+                f"{kind} does not exist ({summarize(error.source, 200)} {error.problem}); {otherwise}", where
+            )
             return None
 
     def operations(self) -> Iterator[Operation]:
         count = 0
-        for path, item in _mapping(self.root.get("paths")).items():
+        for path, item in mapping(self.root.get("paths")).items():
             if path.startswith("x-"):
                 continue  # an extension
             try:
@@ -146,14 +152,14 @@ class _Reader:
     def item(self, path: str, value: Any) -> dict[str, Any]:
         """Return a path item; fields beside its `$ref` override those that it refers to (OpenAPI 3.2 section 4.9.1)."""
         if not path.isprintable() or not path.startswith("/"):
-            raise DocumentError("the path", "starts with no slash or has control characters", "Correct it.")
+            raise DocumentError("the path", "does not start with a slash, or has control characters", "Correct it.")
         target = self.follow(value, "the path item")
         return target if target is value else {**target, **{key: value[key] for key in value if key != "$ref"}}
 
     def path_item(self, path: str, item: dict[str, Any]) -> Iterator[Operation]:
         shared = PathItem(path, self.servers(item, path), self.parameters(item, f"all of {path}"))
         methods = {method.upper(): item[method] for method in item if method in METHODS and item[method] is not None}
-        for method, operation in {**methods, **_mapping(item.get("additionalOperations"))}.items():
+        for method, operation in {**methods, **mapping(item.get("additionalOperations"))}.items():
             try:
                 yield self.operation(method, shared, self.follow(operation, "the operation"))
             except DocumentError as error:
@@ -161,18 +167,18 @@ class _Reader:
 
     def operation(self, method: str, item: PathItem, operation: dict[str, Any]) -> Operation:
         if not TOKEN.fullmatch(method):
-            raise DocumentError("the method", "is no token of HTTP", "Correct its name.")
+            raise DocumentError("the method", "is not a token of HTTP", "Correct its name.")
         where = f"{method} {item.path}"
-        self.callbacks += len(_mapping(operation.get("callbacks")))
+        self.callbacks += len(mapping(operation.get("callbacks")))
         path, parameters = self.all_parameters(item, operation, where)
         return Operation(
             method=method,
             path=path,
-            operation_id=_text(operation.get("operationId")).strip() or None,
-            summary=_text(operation.get("summary")).strip(),
-            description=_text(operation.get("description")).strip(),
-            tags=tuple(_text(tag) for tag in _list(operation.get("tags"))),
-            deprecated=_is_true(operation.get("deprecated")),
+            operation_id=text(operation.get("operationId")).strip() or None,
+            summary=text(operation.get("summary")).strip(),
+            description=text(operation.get("description")).strip(),
+            tags=tuple(text(tag) for tag in as_list(operation.get("tags"))),
+            deprecated=is_true(operation.get("deprecated")),
             parameters=parameters,
             request_body=self.request_body(operation.get("requestBody"), where),
             responses=self.responses(operation.get("responses")),
@@ -184,7 +190,7 @@ class _Reader:
     def all_parameters(
         self, item: PathItem, operation: dict[str, Any], where: str
     ) -> tuple[str, tuple[Parameter, ...]]:
-        """Return the path in OpenAPI's syntax and all parameters; the operation's own override those of the path item."""
+        """Return the path in OpenAPI's syntax and all parameters; the operation's override those of the path item."""
         inherited = {parameter.place: parameter for parameter in item.parameters}
         own = {parameter.place: parameter for parameter in self.parameters(operation, where)}
         declared = tuple((inherited | own).values())
@@ -222,7 +228,9 @@ class _Reader:
         for name in listed:
             yield self.parameter({"name": name, "in": "query", "schema": {"type": "string"}}, where)
         for name in missing:
-            self.repairs.add(f"nobody declares the parameter {{{summarize(name)}}}; it is a required string", where)
+            self.repairs.add(
+                f"no declaration for the parameter {{{summarize(name)}}}; assumed to be a required string", where
+            )
             yield self.parameter({"name": name, "in": "path", "schema": {"type": "string"}}, where)
 
     def as_written(
@@ -236,13 +244,13 @@ class _Reader:
 
     def parameters(self, owner: dict[str, Any], where: str) -> tuple[Parameter, ...]:
         read: dict[Place, Parameter] = {}
-        for value in _list(owner.get("parameters")):
+        for value in as_list(owner.get("parameters")):
             parameter = self.parameter_or_none(self.found(value, "a parameter", "it is left out", where), where)
             if parameter is None or (parameter.location == "header" and parameter.name.lower() in IGNORED_HEADERS):
                 continue
             if parameter.place in read:
                 name = f"{summarize(parameter.name)} in {parameter.location}"
-                self.repairs.add(f"the parameter {name} is declared twice; the last one counts", where)
+                self.repairs.add(f"the parameter {name} is declared twice; the last one is used", where)
             read[parameter.place] = parameter
         return tuple(read.values())
 
@@ -253,7 +261,7 @@ class _Reader:
         try:
             return self.parameter(value, where)
         except DocumentError as error:
-            if _is_true(value.get("required")):
+            if is_true(value.get("required")):
                 raise
             self.repairs.add(f"{error.source} {error.problem}, and is left out", where)
             return None
@@ -268,53 +276,59 @@ class _Reader:
             raise DocumentError("a parameter", problem, "Correct its name and in.")
         if location == "header" and not TOKEN.fullmatch(name):
             raise DocumentError("a parameter", f"has the name {summarize(name)}, which no header has", "Correct it.")
-        content = next(self.media_types(value), None)
+        content = next(self.media_types(value, where), None)
         if content is None and "schema" not in value:
             self.repairs.add(f"the parameter {summarize(name)} has no schema; any value is accepted", where)
-        style = _text(value.get("style")) or DEFAULT_STYLES[location]
+        style = text(value.get("style")) or DEFAULT_STYLES[location]
         return Parameter(
             name=name,
             location=location,
-            required=_is_true(value.get("required")) or location == "path",
+            required=is_true(value.get("required")) or location == "path",
             schema=content.schema if content else _schema(value),
-            description=_text(value.get("description")).strip(),
+            description=text(value.get("description")).strip(),
             style=style,
-            explode=_is_true(value.get("explode", style in ("form", "cookie"))),
-            allow_reserved=_is_true(value.get("allowReserved")),
-            allow_empty_value=_is_true(value.get("allowEmptyValue")),
+            explode=is_true(value.get("explode", style in ("form", "cookie"))),
+            allow_reserved=is_true(value.get("allowReserved")),
+            allow_empty_value=is_true(value.get("allowEmptyValue")),
             content=content,
-            deprecated=_is_true(value.get("deprecated")),
+            deprecated=is_true(value.get("deprecated")),
         )
 
     def request_body(self, value: Any, where: str) -> RequestBody | None:
         if value is None:
             return None
-        body = self.found(value, "the request body", "any JSON is accepted in its place", where)
+        body = self.found(value, "the request body", "any JSON is accepted", where)
         if body is None:
             return RequestBody(False, "", (MediaType("application/json", {}, {}),))
-        content = tuple(self.media_types(body))
+        content = tuple(self.media_types(body, where))
         if not content:
             self.repairs.add("the request body has no content, and is left out", where)
             return None
-        return RequestBody(_is_true(body.get("required")), _text(body.get("description")).strip(), content)
+        return RequestBody(is_true(body.get("required")), text(body.get("description")).strip(), content)
 
-    def media_types(self, owner: dict[str, Any]) -> Iterator[MediaType]:
-        for name, value in _mapping(owner.get("content")).items():
+    def media_types(self, owner: dict[str, Any], where: str) -> Iterator[MediaType]:
+        for name, value in mapping(owner.get("content")).items():
             media_type = self.follow({} if value is None else value, "the media type")
-            yield media_type_of(name.strip(), _schema(media_type), media_type)
+            yield media_type_of(self.media_type_name(name.strip(), where), _schema(media_type), media_type)
+
+    def media_type_name(self, name: str, where: str) -> str:
+        intended = MEDIA_TYPES.get(name.lower(), name)
+        if intended != name:
+            self.repairs.add(f"{summarize(name) or 'an empty text'} is not a media type; {intended} is assumed", where)
+        return intended
 
     def responses(self, value: Any) -> dict[str, Any]:
         """Return the responses without references. One that is broken costs nothing: calls do without it."""
         read = {}
-        for status, response in _mapping(value).items():
+        for status, response in mapping(value).items():
             target = self.known(response)
-            content = {name: self.known(media_type) for name, media_type in _mapping(target.get("content")).items()}
+            content = {name: self.known(media_type) for name, media_type in mapping(target.get("content")).items()}
             read[status] = {**target, "content": content} if "content" in target else target
         return read
 
     def known(self, value: Any) -> dict[str, Any]:
         try:
-            return _mapping(follow(self.root, value))
+            return mapping(follow(self.root, value))
         except DanglingReference:
             return {}
 
@@ -324,64 +338,67 @@ class _Reader:
     def security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
         return tuple(
             tuple(scheme for key in _keys(alternative) if (scheme := self.security_scheme(key, where)))
-            for alternative in _list(requirements)
+            for alternative in as_list(requirements)
         )
 
     def security_scheme(self, key: str, where: str) -> SecurityScheme | None:
         """Return the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
-        schemes = _mapping(_mapping(self.root.get("components")).get("securitySchemes"))
+        schemes = mapping(mapping(self.root.get("components")).get("securitySchemes"))
         scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
-            self.repairs.add(f"nobody declares the security scheme {summarize(key)}; calls do without it", where)
+            self.repairs.add(
+                f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where
+            )
             return None
-        kind, written = SECURITY_TYPES.get(_text(scheme.get("type")).lower(), ("", ""))
+        kind, written = SECURITY_TYPES.get(text(scheme.get("type")).lower(), ("", ""))
         location, name = "header", "Authorization"
         if kind == "http":
-            written = written or _text(scheme.get("scheme")).lower()
+            written = written or text(scheme.get("scheme")).lower()
         if kind == "apiKey":
-            location, name = _text(scheme.get("in")).lower(), _text(scheme.get("name"))
+            location, name = text(scheme.get("in")).lower(), text(scheme.get("name"))
         if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
             at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
-            self.repairs.add(f"{problem}; calls do without it", at)
+            self.repairs.add(f"{problem}; calls are sent without it", at)
             return None
         return SecurityScheme(key, kind, location, name, written)
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
-        return tuple(server for value in _list(owner.get("servers")) if (server := self.server(value, where)))
+        return tuple(server for value in as_list(owner.get("servers")) if (server := self.server(value, where)))
 
     def server(self, value: Any, where: str) -> Server | None:
         if isinstance(value, str):
-            self.repairs.add("a server is a text and no object, and is read as its URL", where)
+            self.repairs.add("a server is a string; interpreted as its URL", where)
             return Server(value, {})
-        given = _mapping(value).get("url")
-        url = _text(given).strip()
+        given = mapping(value).get("url")
+        url = text(given).strip()
         if isinstance(given, str) and not url:
-            self.repairs.add("the URL of a server is empty; the top of the document's own host is meant", where)
+            self.repairs.add("the URL of a server is empty; interpreted as the root of the document's host", where)
             url = "/"
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
         if BARE_HOST.match(url):
-            self.repairs.add("the URL of a server has no scheme; https is meant", where)
-            url = f"https://{url}"
-        declared = _mapping(value.get("variables"))
+            scheme = "http" if LOCAL_HOST.match(url) else "https"
+            self.repairs.add(f"the URL of a server has no scheme; {scheme} is assumed", where)
+            url = f"{scheme}://{url}"
+        declared = mapping(value.get("variables"))
         named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
-        values = {name: self.server_value(name, _mapping(declared.get(name))) for name in named}
+        values = {name: self.server_value(name, mapping(declared.get(name))) for name in named}
         return Server(url, {name: value for name, value in values.items() if value is not None})
 
     def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
         """Return the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
 
-        Where there is no default, against the rules, the first value that is allowed; None where nothing is said.
+        Without a default, against the rules, the first value that is allowed; None if nothing is declared.
         """
         named = server_variable(name)
-        value, allowed = self.server_variables.get(named), [_text(value) for value in _list(variable.get("enum"))]
+        value, allowed = self.server_variables.get(named), [text(value) for value in as_list(variable.get("enum"))]
         if value is None:
-            return _text(variable["default"]) if "default" in variable else next(iter(allowed), None)
+            return text(variable["default"]) if "default" in variable else next(iter(allowed), None)
         if allowed and value not in allowed:
             known = ", ".join(summarize(value) for value in allowed)
-            raise SettingsError(f"{named}={value!r} is no value that the document allows. Set it to one of {known}.")
+            raise SettingsError(f"{named}={value!r} is not a value that the document allows. Set it to one of {known}.")
         return value
 
 
@@ -390,7 +407,7 @@ def server_variable(name: str) -> str:
     return SERVER + as_variable(name)
 
 
-#: Where nobody declares a server (OpenAPI 3.2 section 4.1.1).
+#: The servers if none is declared (OpenAPI 3.2 section 4.1.1).
 DEFAULT_SERVERS = (Server("/", {}),)
 
 
@@ -399,9 +416,9 @@ def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaT
     return MediaType(
         name,
         schema,
-        _mapping(owner.get("encoding")),
-        tuple(map(_mapping, _list(owner.get("prefixEncoding")))),
-        _mapping(owner.get("itemEncoding")),
+        mapping(owner.get("encoding")),
+        tuple(map(mapping, as_list(owner.get("prefixEncoding")))),
+        mapping(owner.get("itemEncoding")),
     )
 
 
@@ -411,20 +428,4 @@ def _schema(owner: dict[str, Any]) -> Schema:
 
 
 def _keys(alternative: Any) -> Iterable[str]:
-    return (alternative,) if isinstance(alternative, str) else _mapping(alternative)
-
-
-def _is_true(value: Any) -> bool:
-    return value is True or value == "true"
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, int | float) else ""
+    return (alternative,) if isinstance(alternative, str) else mapping(alternative)

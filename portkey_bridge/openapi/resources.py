@@ -1,7 +1,7 @@
 """Everything that a document refers to, in one root: every file is read once, and every place has one local pointer.
 
-A reference is relative to the nearest `$id`, or else to the file that it stands in (RFC 3986 section 5.1, JSON Schema
-2020-12 core section 8.2). Other files come to lie in the root under the key OTHERS.
+A reference is relative to the nearest `$id`, or else to its file (RFC 3986 section 5.1, JSON Schema
+2020-12 core section 8.2). Other files are stored in the root under the key OTHERS.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from portkey_bridge.document.parse import Document, Retrieve
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.openapi.pointers import encode, is_reference
 
-#: Where other files lie in the root.
+#: The key of other files in the root.
 OTHERS = "x-documents"
 
 #: References that may be followed on the way through one pointer.
@@ -25,7 +25,7 @@ MAX_DETOURS = 20
 
 
 class Base(NamedTuple):
-    """What references are relative to: `uri` of the nearest `$id`, `file` it stands in, and what `#` is, at `path`."""
+    """The base of references: `uri` of the nearest `$id`, its `file`, and what `#` is, at `path`."""
 
     uri: str
     file: str
@@ -33,7 +33,7 @@ class Base(NamedTuple):
     path: tuple[str, ...]
 
 
-class Place(NamedTuple):
+class DocumentNode(NamedTuple):
     """A value, its path in the one root, and what its references are relative to."""
 
     value: Any
@@ -45,10 +45,10 @@ class Place(NamedTuple):
         """The path as a pointer in a URI fragment."""
         return "".join(f"/{encode(token)}" for token in self.path)
 
-    def below(self, tokens: tuple[str, ...], value: Any) -> Place:
-        """Return the place of `value`, which stands under `tokens`."""
+    def below(self, tokens: tuple[str, ...], value: Any) -> DocumentNode:
+        """Return the place of `value` below `tokens`."""
         path = self.path + tokens
-        return Place(value, path, _base_at(value, path, self.base))
+        return DocumentNode(value, path, _base_at(value, path, self.base))
 
 
 def _base_at(value: Any, path: tuple[str, ...], base: Base) -> Base:
@@ -75,23 +75,23 @@ class Resources:
     def __init__(self, document: Document, retrieve: Retrieve) -> None:
         self._retrieve = retrieve
         self._home = document.uri
-        self._files: dict[str, Place | None] = {}
-        self._named: dict[str, Place] = {}  # by `$id`, `$self`, and these with `#` and an anchor
-        self._dynamic: dict[str, list[Place]] = {}
-        self._unnamed: list[Place] = []  # whose names are not collected yet
-        self._resolved: dict[tuple[str, str, tuple[str, ...]], Place] = {}
+        self._files: dict[str, DocumentNode | None] = {}
+        self._named: dict[str, DocumentNode] = {}  # by `$id`, `$self`, and these with `#` and an anchor
+        self._dynamic: dict[str, list[DocumentNode]] = {}
+        self._unnamed: list[DocumentNode] = []  # whose names are not collected yet
+        self._resolved: dict[tuple[str, str, tuple[str, ...]], DocumentNode] = {}
         self.others: dict[str, Any] = {}
         self.repairs: list[str] = []
         self.main = self._add(document, ())
 
-    def resolve(self, reference: str, base: Base) -> Place:
+    def resolve(self, reference: str, base: Base) -> DocumentNode:
         """Return the place that a reference names. Raises DanglingReference."""
         key = (reference, base.uri, base.path)
         if key not in self._resolved:
             self._resolved[key] = self._resolve(reference, base, 0)
         return self._resolved[key]
 
-    def _resolve(self, reference: str, base: Base, detours: int) -> Place:
+    def _resolve(self, reference: str, base: Base, detours: int) -> DocumentNode:
         uri, fragment = reference.partition("#")[::2]
         if uri or (fragment and not fragment.startswith("/")):
             self._collect_names()
@@ -105,7 +105,11 @@ class Resources:
             raise DanglingReference(reference, "no $anchor has this name")
         return named
 
-    def dynamic(self, reference: str) -> list[Place]:
+    def descend(self, start: DocumentNode, fragment: str, reference: str) -> DocumentNode:
+        """Return the place that a pointer names, relative to `start`. Raises DanglingReference for `reference`."""
+        return self._descend(start, fragment, reference, 0)
+
+    def dynamic(self, reference: str) -> list[DocumentNode]:
         """Return the places that a `$dynamicRef` can lead to, in the order of the document.
 
         Which one it is depends on the way there (JSON Schema 2020-12 core section 8.2.3.2).
@@ -113,35 +117,35 @@ class Resources:
         self._collect_names()
         return self._dynamic.get(unquote(reference.partition("#")[2]), [])
 
-    def _add(self, document: Document, path: tuple[str, ...]) -> Place:
+    def _add(self, document: Document, path: tuple[str, ...]) -> DocumentNode:
         file, root = document.uri, document.root
         own = root.get("$self") if isinstance(root, dict) else None
         base = Base(_joined(file, own) if isinstance(own, str) else file, file, root, path)
-        place = self._files[file] = Place(root, path, _base_at(root, path, base))
+        place = self._files[file] = DocumentNode(root, path, _base_at(root, path, base))
         self._unnamed.append(place)
         self._named[place.base.uri] = place
         return place
 
-    def _resource(self, reference: str, uri: str, base: Base) -> Place:
+    def _resource(self, reference: str, uri: str, base: Base) -> DocumentNode:
         if not uri:
-            return Place(base.root, base.path, base)
+            return DocumentNode(base.root, base.path, base)
         uri = uri.replace("\\", "/")  # as a path of Windows is written
         target = _joined(base.file, uri)
         place = self._named.get(_joined(base.uri, uri)) or self._named.get(target)
         if place is None:
             place = self._file(target)
         if place is None:
-            raise DanglingReference(reference, "the document it leads to is missing")
+            raise DanglingReference(reference, "the document that it names is missing")
         return place
 
-    def _file(self, uri: str) -> Place | None:
+    def _file(self, uri: str) -> DocumentNode | None:
         uri = quote(unquote(uri), safe="/:@!$&'()*+,;=~") if uri.startswith("file:") else uri
         if uri not in self._files:
             self._files[uri] = None
             try:
                 document = self._retrieve(uri)
             except DocumentError as error:
-                self.repairs.append(f"{error} What refers to it does without.")
+                self.repairs.append(f"{error} References to it are ignored.")
                 return None
             except ValueError:
                 return None  # no URI
@@ -159,14 +163,14 @@ class Resources:
             return uri
         return unquote(posixpath.relpath(other.path, posixpath.dirname(home.path)))
 
-    def _descend(self, start: Place, fragment: str, reference: str, detours: int) -> Place:
+    def _descend(self, start: DocumentNode, fragment: str, reference: str, detours: int) -> DocumentNode:
         """Follow a pointer (RFC 6901); where it goes on behind a `$ref`, as many documents write it, go along."""
         place = start
         for raw in fragment.split("/")[1:]:
             token = _token(place.value, raw)
             while token is None:
                 if detours > MAX_DETOURS or not is_reference(place.value):
-                    raise DanglingReference(reference, "nothing stands at this reference")
+                    raise DanglingReference(reference, "the reference leads nowhere")
                 detours += 1
                 place = self._resolve(place.value["$ref"], place.base, detours)
                 token = _token(place.value, raw)
@@ -188,7 +192,7 @@ class Resources:
                     self._dynamic.setdefault(value["$dynamicAnchor"], []).append(place)
 
 
-def _inside(place: Place) -> Iterator[Place]:
+def _inside(place: DocumentNode) -> Iterator[DocumentNode]:
     """Yield every object in a resource that has a name of JSON Schema's, in the document's order."""
     seen: set[int] = set()
     waiting = [place]

@@ -6,6 +6,7 @@ keyword can't mean is left out, so that the schema accepts more and never less t
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,7 @@ Schema = dict[str, Any]
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 
-#: What people write for a type, in lower case: the type, and the format that says the rest.
+#: Other names of types, in lower case: the type, and the format that expresses the rest.
 OTHER_TYPES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("int", "int32", "int64", "long", "short", "byte", "bigint", "uint"), ("integer", None)),
     **dict.fromkeys(("float", "double", "decimal", "numeric", "real"), ("number", None)),
@@ -35,10 +36,10 @@ OTHER_TYPES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("file", "binary"), ("string", "binary")),
 }
 
-#: A regular expression as ECMAScript's own texts have it. As a pattern it matches nothing: no `/` goes before a start.
+#: A regular expression literal of ECMAScript. As a pattern it matches nothing: no `/` precedes a start.
 LITERAL = re.compile(r"/(\^.*)/([a-z]*)", re.DOTALL)
 
-#: What a form gives for a value that can't be meant.
+#: The result of a form for a value that cannot be interpreted.
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
@@ -46,7 +47,7 @@ DROPPED = frozenset(
     {"$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"}
 )
 
-#: What may stand beside a `$ref` in OpenAPI 3.0, where it is ignored: annotations do no harm, and `nullable` is meant.
+#: Keywords kept next to a `$ref` of OpenAPI 3.0, which ignores them: annotations are harmless, `nullable` is intended.
 BESIDE_REFERENCE = frozenset(
     ("$ref", "nullable", "x-nullable", "description", "title", "deprecated", "readOnly", "writeOnly")
 )
@@ -55,7 +56,7 @@ BESIDE_REFERENCE = frozenset(
 def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:
     """Turn one schema of a document of this version into JSON Schema 2020-12, in place.
 
-    The schemas inside are left for their own turn. Says what is no valid keyword of the document's own dialect.
+    Subschemas have their own turn. Reports keywords that are not valid in the document's own dialect.
     """
     if schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
         return
@@ -84,7 +85,7 @@ def _bounds(schema: Schema, version: tuple[int, ...], say: Say) -> None:
             continue
         del schema[keyword]
         if version >= (3, 1):
-            say(f"{keyword} is a boolean, as in OpenAPI 3.0, and read so")
+            say(f"{keyword} is a boolean, as in OpenAPI 3.0; interpreted as such")
         if value and bound in schema:
             schema[keyword] = schema.pop(bound)
 
@@ -96,7 +97,7 @@ def _tuple(schema: Schema, say: Say) -> None:
         schema.pop("items", None)
         if "additionalItems" in schema:
             schema["items"] = schema.pop("additionalItems")
-        say("items is a list, which prefixItems is now, and read so")
+        say("items is a list; interpreted as prefixItems")
     schema.pop("additionalItems", None)
 
 
@@ -111,7 +112,7 @@ def _type(schema: Schema, version: tuple[int, ...], say: Say) -> None:
     # `file` is a type of Swagger 2.0 (section "Parameter Object"), and no mistake there.
     if (not types or listed != types) and not (given == "file" and version < (3,)):
         shown = ", ".join(map(summarize, listed[:8])) or "an empty list"
-        say(f"type is {shown}, " + (f"read as {', '.join(types)}" if types else "which is none, and left out"))
+        say(f"type is {shown}, " + (f"read as {', '.join(types)}" if types else "which is not a type; left out"))
     if types:
         schema["type"] = types if len(types) > 1 else types[0]
         if (form := read[0][1]) is not None:
@@ -131,10 +132,10 @@ def _form(schema: Schema, keyword: str, say: Say) -> None:
     if read is MISSING:
         del schema[keyword]
         if given is not None:
-            say(f"{keyword} can't be {summarize(given)}, and is left out")
+            say(f"{keyword} cannot be {summarize(given)}, and is left out")
         return
     schema[keyword] = read
-    say(f"{keyword} has not the form that it must have, and is read as it can be meant")
+    say(f"{keyword} is malformed; interpreted as far as possible")
 
 
 def _schema(value: Any) -> Any:
@@ -246,7 +247,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _pattern(schema: Schema, say: Say) -> None:
-    """Take the slashes of ECMAScript's literals from around a pattern, and say which one nobody can read.
+    """Remove the slashes of an ECMAScript literal, and report a pattern that is not a regular expression.
 
     That one stays: checks pass over it, and a model may still make sense of it.
     """
@@ -256,11 +257,11 @@ def _pattern(schema: Schema, say: Say) -> None:
     if literal := LITERAL.fullmatch(pattern):
         pattern, flags = literal.groups()
         schema["pattern"] = pattern
-        say("pattern stands in slashes, and is read without them")
+        say("pattern is enclosed in slashes, which are removed")
         if "i" in flags:  # which no pattern of a schema can say
             del schema["pattern"]
     if not compiles(pattern):
-        say(f"pattern {summarize(pattern)} can't be read, and is not checked")
+        say(f"pattern {summarize(pattern)} is not a regular expression and is not checked")
 
 
 @lru_cache(4096)
@@ -283,7 +284,7 @@ def _compile_regex(pattern: str) -> Any:
         raise re.error(str(error)) from error
 
 
-#: What the value of a keyword must be: gives it as it is, as it is meant, or MISSING.
+#: The form of each keyword's value: a function that returns the value, a repaired value, or MISSING.
 FORMS: dict[str, Callable[[Any], Any]] = {
     **{keyword: {ONE: _schema, LIST: _schemas, MAP: _named_schemas}[shape] for keyword, shape in APPLICATORS.items()},
     "definitions": _named_schemas,
@@ -307,6 +308,8 @@ FORMS: dict[str, Callable[[Any], Any]] = {
 def _values(schema: Schema, say: Say) -> None:
     """Read the values of `enum` in the schema's type where none of them has it: `enum: [1, 2]` of a string."""
     kind, values = schema.get("type"), schema.get("enum")
+    if isinstance(values, list):
+        values = schema["enum"] = _unique(values)
     if kind == "array" and isinstance(values, list) and not any(isinstance(value, list) for value in values):
         _values_of_items(schema, say)
         return
@@ -320,7 +323,15 @@ def _values(schema: Schema, say: Say) -> None:
         return
     schema["enum"] = meant
     if any(value is not None for value in meant):
-        say(f"enum has no {kind} in it; its values are read as such")
+        say(f"enum has no {kind} in it; its values are interpreted as such")
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    """Return each value once: clients refuse an `enum` that repeats one."""
+    known: dict[str, Any] = {}
+    for value in values:
+        known.setdefault(json.dumps(value, sort_keys=True), value)
+    return list(known.values())
 
 
 def _values_of_items(schema: Schema, say: Say) -> None:
@@ -328,7 +339,7 @@ def _values_of_items(schema: Schema, say: Say) -> None:
     values, items = schema.pop("enum"), schema.setdefault("items", {})
     if isinstance(items, dict) and items.keys().isdisjoint(("enum", "$ref")):
         items["enum"] = values
-    say("enum has no array in it, and is read as that of the items")
+    say("enum has no array in it; interpreted as the enum of the items")
 
 
 def _literal(value: Any) -> Any:
@@ -349,7 +360,7 @@ READERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
 def _null(schema: Schema, version: tuple[int, ...], say: Say) -> None:
     nullable, extension = schema.pop("nullable", False), schema.pop("x-nullable", False)
     if nullable is True and version >= (3, 1):
-        say("nullable is a keyword of OpenAPI 3.0, and read as it was meant there")
+        say("nullable is a keyword of OpenAPI 3.0; interpreted as there")
     if nullable is True or extension is True:
         _allow_null(schema)
 

@@ -1,4 +1,4 @@
-"""Which object of the OpenAPI and JSON Schema specifications stands where: the tables that a walk follows."""
+"""Which fields of OpenAPI and JSON Schema contain which objects: the tables that a walk follows."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def children(kind: str, value: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-    """Yield what an object holds: kind, the tokens that lead there, value. A wrong shape is read as it can be meant."""
+    """Yield the children of an object: kind, tokens, value. A wrong shape is interpreted if possible."""
     fields = FIELDS.get(kind, {})
     for field, found in value.items():
         if field not in fields:

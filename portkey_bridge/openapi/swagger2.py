@@ -72,7 +72,7 @@ def from_swagger(root: Object, scheme: str, repairs: Repairs) -> Object:
 
 
 def _upgrade_schemas(root: Object) -> None:
-    """Let each schema's reference lead to where its target comes to stand, and let it say `discriminator` in 3.x."""
+    """Point each schema's reference to the new place of its target, and write its `discriminator` as in 3.x."""
     for schema in _schemas(root):
         if isinstance(schema.get("discriminator"), str):
             schema["discriminator"] = {"propertyName": schema["discriminator"]}
@@ -184,7 +184,7 @@ class _Upgrade:
         return [value if (target := _target(self.root, value)) is None else target for value in listed]
 
     def parameter(self, value: Any) -> Any:
-        """Upgrade a parameter that is no body; the same object for the same one."""
+        """Upgrade a parameter that is not a body; the same object for the same one."""
         if not isinstance(value, dict) or "$ref" in value:
             return value
         return self.known.setdefault((id(value), ()), _parameter(value))
@@ -275,7 +275,7 @@ def _style(value: Object, location: str) -> Object:
 
 
 def parameter_schema(parameter: Object) -> Object:
-    """Return the schema that stands in a parameter itself: `type`, `format`, `items`, `enum` and so on."""
+    """Return the schema that a parameter contains itself: `type`, `format`, `items`, `enum` and so on."""
     return {
         key: value
         for key, value in parameter.items()

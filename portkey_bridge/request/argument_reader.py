@@ -7,37 +7,38 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from portkey_bridge import media_types
 from portkey_bridge.credentials.schemes import places, stands_in
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody, Schema
 from portkey_bridge.request.arguments import Alternatives, Arguments, Binding
-from portkey_bridge.request.binary_values import MULTIPART, file_forms
-from portkey_bridge.request.bodies import FORM, JSON_TYPE, XML_TYPE, sends_file
+from portkey_bridge.request.binary_values import file_forms
+from portkey_bridge.request.bodies import sends_file
 from portkey_bridge.request.uploads import FORMS
 from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
-#: What every client accepts as the name of an argument.
+#: Argument names that every client accepts.
 ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
 #: Which media type is sent where the document offers several: the first of these that matches, else any other.
 PREFERRED = (
     re.compile(r"application/json\s*(;|$)", re.IGNORECASE),
-    JSON_TYPE,
-    FORM,
+    media_types.JSON,
+    media_types.FORM,
     re.compile(r"multipart/form-data\b", re.IGNORECASE),
     re.compile(r"text/", re.IGNORECASE),
 )
 
 
 #: Media types whose objects have named properties, which become arguments of their own.
-OF_PROPERTIES = (JSON_TYPE, XML_TYPE, FORM, MULTIPART)
+OF_PROPERTIES = (media_types.JSON, media_types.XML, media_types.FORM, media_types.MULTIPART)
 
 
-#: What a schema says of an object besides a choice between branches.
+#: Keywords about an object other than a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
 
-#: What a body can say of its properties together, which a schema can repeat where no other arguments are beside them.
+#: Keywords about several properties of a body, which the input schema repeats if there are no other arguments.
 TOGETHER = (
     *("anyOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
     *("propertyNames", "minProperties", "maxProperties"),
@@ -56,7 +57,7 @@ LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
 
 
 def read_arguments(operation: Operation, shapes: Shapes) -> Arguments:
-    """Return the arguments of an operation. A parameter for which a credential can stand is not required."""
+    """Return the arguments of an operation. A parameter that a credential can replace is not required."""
     return _Reader(operation, shapes).arguments()
 
 
@@ -89,7 +90,7 @@ class _Reader:
         properties, known_properties = shape.get("properties"), known.get("properties", {})
         if shape != known and (properties is None or properties.keys() - known_properties.keys()):
             return True
-        has_parts = MULTIPART.match(media_type.name) and not MULTIPART.match(other.name)
+        has_parts = media_types.MULTIPART.match(media_type.name) and not media_types.MULTIPART.match(other.name)
         schemas = (properties or {}).values()
         return bool(has_parts) and any(file_forms(schema, media_type.name, self.shapes) for schema in schemas)
 
@@ -132,7 +133,7 @@ class _Reader:
         return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
 
     def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
-        """Return what a body requires of its properties together: unions, and what an optional body requires if present.
+        """Return what a body requires of its properties together: unions, and what an optional body needs if present.
 
         These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
         the body, where parameters are beside them.
@@ -206,7 +207,7 @@ class _Reader:
 
 def _says_something(media_type: MediaType) -> bool:
     """Check whether a media type is one that a caller could mean, and not another spelling of an object."""
-    if "*" in media_type.name or XML_TYPE.match(media_type.name):
+    if "*" in media_type.name or media_types.XML.match(media_type.name):
         return False
     return not _is_of_properties(media_type) or media_type.schema not in ({}, True)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from portkey_bridge import media_types
 from portkey_bridge.errors import Violation, likely
 from portkey_bridge.openapi.model import MediaType, Parameter, Schema
 from portkey_bridge.openapi.pointers import pointer_to
@@ -18,6 +19,10 @@ from portkey_bridge.schema.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
     from portkey_bridge.schema.validation import Validation
+
+
+#: Keywords that an object without properties may violate.
+NEVER_EMPTY = frozenset({"properties", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,8 @@ class Arguments:
             if binding.parameter is not None and name in arguments
         )
         if self._whole_body is not None:
-            return Bound(parameters, self._whole_body in arguments, arguments.get(self._whole_body), self)
+            body = arguments.get(self._whole_body, {} if self._is_empty_object else None)
+            return Bound(parameters, self._whole_body in arguments or self._is_empty_object, body, self)
         body = {self._wire_name(name): value for name, value in arguments.items() if not self._is_parameter(name)}
         return Bound(parameters, bool(body) or (self.body_required and self.media_type is not None), body, self)
 
@@ -104,7 +110,7 @@ class Arguments:
         if bound.has_body and self._body_validation is not None:
             yield from self._body_validation.violations(bound.body, self.place_in_body)
         elif self._whole_body is not None and not bound.has_body and self.body_required:
-            yield Violation(pointer_to([self._whole_body]), "is required, and missing")
+            yield Violation(pointer_to([self._whole_body]), "is required but missing")
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
@@ -142,6 +148,14 @@ class Arguments:
         )
 
     @cached_property
+    def _is_empty_object(self) -> bool:
+        """Whether the body is required and can only be left out as an object without properties."""
+        if not self.body_required or self.media_type is None or not media_types.JSON.match(self.media_type.name):
+            return False
+        shape = self.shapes(self.media_type.schema)
+        return shape.get("type") == "object" and shape.keys().isdisjoint(NEVER_EMPTY)
+
+    @cached_property
     def _arguments_of_body(self) -> dict[str, str]:
         return {
             binding.name: name
@@ -150,7 +164,7 @@ class Arguments:
         }
 
     def place_in_body(self, path: Sequence[str | int]) -> str:
-        """Return the pointer into the arguments that a path into the body stands for."""
+        """Return the pointer into the arguments for a path into the body."""
         if self._whole_body is not None:
             return pointer_to([self._whole_body, *path])
         return pointer_to(
@@ -171,7 +185,7 @@ class Alternatives(Arguments):
     """The arguments of an operation whose media types say different things.
 
     `kinds` has the arguments of each media type, the preferred one first; `choice` is the argument that names one. All
-    is left to the arguments of the one that is named. What stands here is for readers: everything that any takes.
+    is left to the arguments of the one that is named. This class is for readers: it has everything that any takes.
     """
 
     choice: str

@@ -1,4 +1,4 @@
-"""Strings that stand for bytes: where a schema has them, and what a caller may give there.
+"""Strings that represent bytes: where a schema has them, and what a caller may pass.
 
 Multipart bodies and binary media types take the bytes themselves. Everywhere else bytes are base64.
 """
@@ -6,11 +6,11 @@ Multipart bodies and binary media types take the bytes themselves. Everywhere el
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from portkey_bridge import media_types
 from portkey_bridge.errors import Unwritable
 from portkey_bridge.openapi.model import Schema
 from portkey_bridge.request.uploads import FORMS, FileRefused, Files, Upload
@@ -18,13 +18,11 @@ from portkey_bridge.schema.shapes import Shape, Shapes
 
 Path = tuple[str | int, ...]
 
-#: What a string may say that becomes the base64 of a file.
+#: Description of a string that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
-#: Keywords without which no string stands for bytes.
+#: Keywords without which no string represents bytes.
 OF_BYTES = frozenset({"format", "contentEncoding", "contentMediaType"})
-
-MULTIPART = re.compile(r"multipart/", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     if any("items" in branch for branch in branches):
         branches += shapes.alternatives(shapes.of_items(schema))
     strings = [branch for branch in branches if not OF_BYTES.isdisjoint(branch) and _is_string(branch)]
-    if MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
+    if media_types.MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
         return FORMS
     return BASE64_FORMS if any(map(_alphabet, strings)) or any(map(_is_binary_text, strings)) else None
 

@@ -14,37 +14,19 @@ from fnmatch import fnmatch
 from typing import Any
 from urllib.parse import quote_plus
 
+from portkey_bridge import media_types
 from portkey_bridge.errors import DanglingReference, Unwritable
 from portkey_bridge.openapi.model import MediaType, Schema
 from portkey_bridge.openapi.pointers import follow
 from portkey_bridge.openapi.reader import TOKEN, media_type_of
-from portkey_bridge.request.binary_values import MULTIPART, Path, Sources, base64_of, is_binary, names_file, with_files
+from portkey_bridge.request.binary_values import Path, Sources, base64_of, is_binary, names_file, with_files
 from portkey_bridge.request.multipart import Part, pieces
 from portkey_bridge.request.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
 from portkey_bridge.request.uploads import OCTETS, Upload
 from portkey_bridge.schema.shapes import Shapes
 
-JSON_TYPE = re.compile(r"[^;]*[/+]json\s*(;|$)", re.IGNORECASE)
-
-#: One JSON text after the other: each on a line of its own, and in a sequence behind a separator (RFC 7464).
-JSON_LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonl|jsonlines|x-jsonlines)\b", re.IGNORECASE)
-JSON_SEQUENCE = re.compile(r"[^;]*[/+]json-seq\b", re.IGNORECASE)
-
-FORM = re.compile(r"application/x-www-form-urlencoded\b", re.IGNORECASE)
-XML_TYPE = re.compile(r"[^;]*[/+]xml\s*(;|$)", re.IGNORECASE)
-
-#: Media types of text, whose bodies are the text itself.
-TEXT_TYPE = re.compile(
-    r"text/|application/((x-)?(javascript|ecmascript|typescript|yaml|toml|sql|sh|pem-file)|graphql|jwt|jose|rtf"
-    r"|sparql-(query|update)|n-(triples|quads)|trig|xml-dtd|jsonpath|linkset|edn|[^;]+\+(yaml|jwt))\b",
-    re.IGNORECASE,
-)
-
-#: Ranges that say nothing about what a body is.
-ANY_TYPE = re.compile(r"\s*(\*|application)?/?\*\s*(;|$)")
-
-#: What is sent where a media type is a range, or none is named.
-JSON = "application/json"
+#: Media type that is sent if the declared one is a range or missing.
+DEFAULT = "application/json"
 
 #: The fields of an Encoding Object that make it write a property as a query parameter (OpenAPI 3.2 section 4.15).
 STYLED = frozenset({"style", "explode", "allowReserved"})
@@ -75,9 +57,9 @@ def encode_body(value: Any, media_type: MediaType, sources: Sources) -> Body:
 
 def content_text(value: Any, media_type: MediaType, sources: Sources) -> str:
     """Write a parameter that has `content`: text as it is, forms and XML as such, everything else as JSON."""
-    if isinstance(value, str) and not JSON_TYPE.match(media_type.name):
+    if isinstance(value, str) and not media_types.JSON.match(media_type.name):
         return value
-    if FORM.match(media_type.name) or XML_TYPE.match(media_type.name):
+    if media_types.FORM.match(media_type.name) or media_types.XML.match(media_type.name):
         return encode_body(value, media_type, sources).read().decode()
     return json_text(value)
 
@@ -85,13 +67,15 @@ def content_text(value: Any, media_type: MediaType, sources: Sources) -> str:
 def encode_json(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode `application/json` and every `+json` (RFC 8259)."""
     text = json_text(with_files(value, media_type.schema, sources))
-    return Body(_concrete(media_type.name, JSON), text.encode())
+    return Body(_concrete(media_type.name, DEFAULT), text.encode())
 
 
 def encode_json_lines(value: Any, media_type: MediaType, sources: Sources) -> Body:
-    """Encode an array as one line of JSON an item, each ended by a line feed."""
+    """Encode an array as one line of JSON for each item, ended by a line feed. A string is the text of all lines."""
     written = with_files(value, media_type.schema, sources)
-    begin = "\x1e" if JSON_SEQUENCE.match(media_type.name) else ""
+    if isinstance(written, str):
+        return Body(media_type.name, written.encode())
+    begin = "\x1e" if media_types.JSON_SEQUENCE.match(media_type.name) else ""
     lines = [f"{begin}{json_text(line)}\n" for line in (written if isinstance(written, list) else [written])]
     return Body(media_type.name, "".join(lines).encode())
 
@@ -101,7 +85,7 @@ def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
     if isinstance(value, str):
         return Body(media_type.name, value.encode())
     if not isinstance(value, dict):
-        raise Unwritable((), "a form is written from an object")
+        raise Unwritable((), "expected an object, which a form is written from")
     written = with_files(value, media_type.schema, sources)
     pairs = [pair for name, member in written.items() for pair in _form_pairs(name, member, media_type, sources)]
     return Body(media_type.name, "&".join(f"{name}={text}" for name, text in pairs).encode())
@@ -114,7 +98,7 @@ def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) 
         allow_reserved = encoding.get("allowReserved") is True
         pairs = _styled(name, value, encoding, escape_of("query", True) if allow_reserved else quote_plus)
         yield from ((quote_plus(key), text) for key, text in pairs)
-    elif (declared := _one_type(encoding)) and (JSON_TYPE.match(declared) or XML_TYPE.match(declared)):
+    elif (declared := _one_type(encoding)) and (media_types.JSON.match(declared) or media_types.XML.match(declared)):
         schema = sources.shapes.of_property(media_type.schema, name)
         body = encode_body(value, MediaType(declared, schema, {}), sources)
         yield quote_plus(name), quote_plus(body.read())
@@ -198,10 +182,12 @@ def _part(
     if isinstance(value, str) and _is_file(value, schema, encoding, sources.shapes):
         upload = sources.upload(value, path)
         yield Part(name, upload, _type_of_file(upload, encoding), headers)
-    elif isinstance(value, dict | list) or (declared and not TEXT_TYPE.match(declared) and not _takes_bytes(declared)):
-        inside = media_type_of(declared or JSON, schema, encoding)
+    elif isinstance(value, dict | list) or (
+        declared and not media_types.TEXT.match(declared) and not _takes_bytes(declared)
+    ):
+        inside = media_type_of(declared or DEFAULT, schema, encoding)
         body = encode_body(with_files(value, schema, sources, path), inside, sources)
-        yield Part(name, body.read(), body.content_type if body.boundary else declared or JSON, headers)
+        yield Part(name, body.read(), body.content_type if body.boundary else declared or DEFAULT, headers)
     else:
         default = OCTETS if base64_of(schema, sources.shapes) else None
         written = with_files(value, schema, sources, path)
@@ -219,6 +205,10 @@ def _one_type(encoding: Mapping[str, Any]) -> str | None:
     """Return the media type that an `encoding` fixes; a list or a wildcard leaves it to the value."""
     types = _types(encoding)
     return types[0] if len(types) == 1 and "*" not in types[0] else None
+
+
+def _takes_text(media_type: str) -> bool:
+    return bool(media_types.TEXT.match(media_type)) or _takes_bytes(media_type)
 
 
 def _takes_bytes(media_type: str) -> bool:
@@ -282,10 +272,10 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode any other type: a string says which file to send, and everything else is JSON."""
     binary = is_binary(media_type.schema, sources.shapes)
     if not isinstance(value, str):
-        return encode_json(value, MediaType(_concrete(media_type.name, JSON), {}, {}), sources)
+        return encode_json(value, MediaType(_concrete(media_type.name, DEFAULT), {}, {}), sources)
     if base64_of(media_type.schema, sources.shapes):
         return Body(media_type.name, str(with_files(value, media_type.schema, sources)).encode())
-    if ANY_TYPE.match(media_type.name) and not binary and not names_file(value):
+    if media_types.ANY.match(media_type.name) and not binary and not names_file(value):
         return encode_text(value, MediaType("text/plain", {}, {}), sources)
     upload = sources.upload(value)
     return Body(_concrete(media_type.name, upload.media_type), upload)
@@ -300,13 +290,13 @@ Encoder = Callable[[Any, MediaType, Sources], Body]
 
 #: Which encoder a media type takes: the first that matches.
 ENCODERS: tuple[tuple[re.Pattern[str], Encoder], ...] = (
-    (JSON_TYPE, encode_json),
-    (JSON_LINES, encode_json_lines),
-    (JSON_SEQUENCE, encode_json_lines),
-    (FORM, encode_form),
-    (MULTIPART, encode_multipart),
-    (XML_TYPE, encode_xml),
-    (TEXT_TYPE, encode_text),
+    (media_types.JSON_LINES, encode_json_lines),
+    (media_types.JSON_SEQUENCE, encode_json_lines),
+    (media_types.JSON, encode_json),
+    (media_types.FORM, encode_form),
+    (media_types.MULTIPART, encode_multipart),
+    (media_types.XML, encode_xml),
+    (media_types.TEXT, encode_text),
     (re.compile(""), encode_any),
 )
 
@@ -317,5 +307,5 @@ def _encoder(media_type: str) -> Encoder:
 
 def sends_file(media_type: MediaType, shapes: Shapes) -> bool:
     """Check whether the body as a whole is a file."""
-    any_type = ANY_TYPE.match(media_type.name) and not is_binary(media_type.schema, shapes)
+    any_type = media_types.ANY.match(media_type.name) and not is_binary(media_type.schema, shapes)
     return _encoder(media_type.name) is encode_any and not any_type and not base64_of(media_type.schema, shapes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from portkey_bridge.request.styles import Pair
 from portkey_bridge.request.uploads import Upload
 
-#: What would end a name in the header of a part, and how HTML writes it ("multipart form data", step 5).
+#: Characters that would end a name in the header of a part, and their escapes in HTML ("multipart form data", step 5).
 ESCAPED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from portkey_bridge.errors import NoServerError
 from portkey_bridge.openapi.model import VARIABLE, Server
+from portkey_bridge.settings import is_sendable
 
 
 def base_url(name: str, servers: Sequence[Server], configured: str | None, document_uri: str) -> str:
@@ -40,7 +41,7 @@ def _url(server: Server, document_uri: str) -> str | None:
 def _absolute(reference: str, document_uri: str) -> str | None:
     try:
         url = urljoin(document_uri if document_uri.startswith(("http://", "https://")) else "https:", reference)
-        parts = urlsplit(url)
+        is_http = urlsplit(url).scheme in ("http", "https")
     except ValueError:
         return None
-    return url if parts.scheme in ("http", "https") and parts.hostname and not VARIABLE.search(reference) else None
+    return url if is_http and is_sendable(url) and not VARIABLE.search(reference) else None

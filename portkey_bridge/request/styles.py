@@ -21,7 +21,7 @@ Pair = tuple[str, str]
 #: RFC 3986 section 2.3: the characters that never need escaping. `quote` keeps letters and digits by itself.
 UNRESERVED = "-._~"
 
-#: What `allowReserved` lets pass besides (RFC 3986 section 2.2), without what would end or split the value there:
+#: Further characters that `allowReserved` permits (RFC 3986 section 2.2), without those that would end the value there:
 #: OpenAPI 3.2 appendix C for queries and section 4.8.2 for paths, RFC 6265 section 4.1.1 for cookies.
 RESERVED = {"query": ":/?@!$'()*,;", "path": ":@!$&'()*+,=", "cookie": ":/?#[]@!$&'()*+"}
 
@@ -52,11 +52,11 @@ def literal(value: Any) -> str:
 
 
 def json_text(value: Any, *, ascii_only: bool = False) -> str:
-    """Write compact JSON, whole numbers as integers. Raises Unwritable for what is no number of JSON."""
+    """Write compact JSON, whole numbers as integers. Raises Unwritable for numbers that JSON does not have."""
     try:
         text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
-        raise Unwritable((), "infinity and NaN are no numbers of JSON (RFC 8259 section 6)") from error
+        raise Unwritable((), "JSON has no infinity or NaN (RFC 8259 section 6)") from error
     if ".0" in text or "e+" in text:  # as every whole float is written, so that most values are gone through once only
         return json.dumps(with_integers(value), ensure_ascii=ascii_only, separators=(",", ":"))
     return text
@@ -100,7 +100,7 @@ def _apart(text: str, delimiters: str, escape: Escape) -> str:
     written = escape(text)
     for delimiter in sorted({*delimiters} & {*written}):
         if escape("%") == "%":
-            raise Unwritable((), f"{delimiter!r} separates the items here, so no item can have it")
+            raise Unwritable((), f"{delimiter!r} separates the items, so an item cannot contain it")
         written = written.replace(delimiter, f"%{ord(delimiter):02X}")
     return written
 
@@ -148,7 +148,7 @@ def _separated(value: dict[str, Any] | list[Any], delimiter: str, escape: Escape
     """Write items with a delimiter that is escaped itself, so that it cannot be escaped inside them."""
     parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else _items(value)
     if any(delimiter in part for part in parts):
-        raise Unwritable((), f"{delimiter!r} separates the items here, so no item can have it")
+        raise Unwritable((), f"{delimiter!r} separates the items, so an item cannot contain it")
     return escape(delimiter).join(map(escape, parts))
 
 
@@ -222,7 +222,7 @@ def _paths(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
     if isinstance(value, dict):
         for key, member in value.items():
             if not key or "[" in key or "]" in key:
-                raise Unwritable((), f"brackets separate the names here, so {key!r} can be none")
+                raise Unwritable((), f"brackets separate the names, so {key!r} can be none")
             yield from (((key, *path), text) for path, text in _paths(member))
     elif isinstance(value, list):
         flat = not any(isinstance(item, dict | list) for item in value)
@@ -250,11 +250,11 @@ def header(value: Any, style: str, explode: bool) -> str | None:
     parts = [part for pair in _members(value) for part in pair] if isinstance(value, dict) else ()
     parts = _items(value) if isinstance(value, list) else parts
     if any(part != part.strip(" \t") for part in parts):
-        raise Unwritable((), "blanks around an item are no part of it in a header, so no item can have them")
+        raise Unwritable((), "an item in a header cannot start or end with a blank")
     return HEADER_STYLES.get(style, simple)("", value, explode, str)
 
 
-#: What the name or the value of a cookie cannot have (RFC 6265 section 4.1.1); commas do no harm anywhere.
+#: Characters that a cookie's name or value cannot contain (RFC 6265 section 4.1.1); commas are harmless.
 NO_COOKIE = re.compile(r"[\x00-\x20\x7f;\"\\]|[^\x00-\x7f]")
 
 

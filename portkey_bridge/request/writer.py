@@ -17,14 +17,14 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
 
-from portkey_bridge import __version__
+from portkey_bridge import __version__, media_types
 from portkey_bridge.credentials.schemes import COOKIES, Credential, stands_in
 from portkey_bridge.errors import ArgumentsError, CallError, Unwritable, Violation
 from portkey_bridge.openapi.model import VARIABLE, Operation, Parameter, Place, place
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
-from portkey_bridge.request.bodies import FORM, JSON_TYPE, Body, content_text, encode_body
+from portkey_bridge.request.bodies import Body, content_text, encode_body
 from portkey_bridge.request.styles import (
     PAIR_STYLES,
     PATH_STYLES,
@@ -40,7 +40,7 @@ from portkey_bridge.request.styles import (
 )
 from portkey_bridge.request.uploads import PieceStream, in_memory, size_of
 
-#: What a path template may hold unescaped: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
+#: Unescaped characters of a path template: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
 
@@ -84,12 +84,12 @@ def write_request(
 ) -> Written:
     """Write the request that the operation describes. Errors name it `name`, as its tool is called.
 
-    Raises ArgumentsError for a value that cannot stand where it goes.
+    Raises ArgumentsError for a value that cannot be written in its place.
     """
     try:
         return _Writer(name, operation, bound, credentials, sources).written(base_url)
     except UnicodeEncodeError as error:
-        problem = "half a surrogate pair is no character, and cannot be written"
+        problem = "half of a surrogate pair cannot be encoded"
         raise ArgumentsError(name, [Violation("", problem)]) from error
 
 
@@ -184,7 +184,7 @@ class _Writer:
 
     def in_path(self, parameter: Parameter, value: Any) -> str:
         if value is None:
-            raise Unwritable((), "null cannot stand in a path")
+            raise Unwritable((), "a path cannot contain null")
         escape_value = escape_of("path", parameter.allow_reserved)
         if parameter.content is not None:
             return escape_value(content_text(value, parameter.content, self.sources))
@@ -207,7 +207,7 @@ class _Writer:
             query = "&".join(f"{escape(name)}={text}" for name, text in form(parameter.name, value, True, escape))
         else:
             text = content_text(value, parameter.content, self.sources)
-            query = text if FORM.match(parameter.content.name) else escape(text)
+            query = text if media_types.FORM.match(parameter.content.name) else escape(text)
         for name, _ in parse_qsl(query, keep_blank_values=True):
             self.keep_out("query", parameter, name)
         return query
@@ -230,7 +230,7 @@ class _Writer:
         """Keep a member of an object, which has a name of its own, out of the place of anything else."""
         there = place(location, name)
         if there in self.taken and there != parameter.place:
-            raise Unwritable((), f"{name!r} in it would be read as the {location} parameter of that name")
+            raise Unwritable((), f"{name!r} in it would be taken for the {location} parameter of that name")
 
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
         escape_value = escape_of(parameter.location, parameter.allow_reserved)
@@ -259,7 +259,7 @@ class _Writer:
     def header_text(self, parameter: Parameter, value: Any) -> str | None:
         if value is None or parameter.content is None:
             return header(value, parameter.style, parameter.explode)
-        if JSON_TYPE.match(parameter.content.name):
+        if media_types.JSON.match(parameter.content.name):
             return json_text(value, ascii_only=True)  # a header has no charset
         return content_text(value, parameter.content, self.sources)
 
@@ -305,7 +305,7 @@ def _escaped(literal: str) -> str:
 def _header_value(text: str) -> bytes:
     """Check a header's value (RFC 9110 section 5.5)."""
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
-        raise Unwritable((), "a line break or control character cannot stand in a header")
+        raise Unwritable((), "a header cannot contain line breaks or control characters")
     if text != text.strip(" \t"):
         raise Unwritable((), "a header cannot start or end with a blank")
     return text.encode()

@@ -116,7 +116,7 @@ def _name(name: str, hints: dict[str, Any], path: Path) -> str:
     prefix = f"{hints['prefix']}:" if hints.get("prefix") else ""
     written = f"{prefix}{hints.get('name', name)}"
     if not NAME.fullmatch(written):
-        raise Unwritable(path, f"{written!r} is no name that XML can have")
+        raise Unwritable(path, f"{written!r} is not a valid XML name")
     return written
 
 
@@ -130,5 +130,5 @@ def _declaration(hints: dict[str, Any]) -> dict[str, str]:
 def _text(value: Any, path: Path) -> str:
     text = literal(value)
     if FORBIDDEN.search(text):
-        raise Unwritable(path, "XML cannot hold control characters")
+        raise Unwritable(path, "XML cannot contain control characters")
     return text

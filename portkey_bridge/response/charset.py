@@ -82,8 +82,8 @@ def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
             return whole, (_misnamed(said, charset),) if said and charset != said else ()
     readable = answer.body.decode("utf-8", "replace")
     if not said and not answer.problem and readable.replace("\ufffd", "").isascii():
-        return answer.body.decode("windows-1252", "replace"), ("The body is no valid utf-8; read as windows-1252.",)
-    return readable, (f"The body is no valid {(said or 'utf-8')[:40]}; what cannot be read stands as \ufffd.",)
+        return answer.body.decode("windows-1252", "replace"), ("The body is not valid UTF-8; decoded as windows-1252.",)
+    return readable, (f"The body is not valid {(said or 'utf-8')[:40]}; undecodable bytes are shown as \ufffd.",)
 
 
 def redacted_text(answer: Answer, redact: Callable[[str], str]) -> Answer:

@@ -1,4 +1,4 @@
-"""Tells where an answer is not what the document declares, for those who ask. It advises and never refuses.
+"""Reports where an answer differs from what the document declares, for those who ask. It advises and never refuses.
 
 openapi-core is the judge. It is imported when it is first needed, and sees one operation at a time, under a server and
 a path of its own, so that a base URL that the document does not know raises no false alarm.

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 from httpx_sse import EventSource
 
+from portkey_bridge import media_types
 from portkey_bridge.response.merging import CHUNKS, _decoder
 
 #: The members of an event that is nothing but an error.
@@ -121,15 +122,14 @@ async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[str]:
     yield rest.decode("utf-8", "replace")
 
 
-#: How a stream is read, by its media type.
-READERS: dict[str, Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]] = {
-    "text/event-stream": server_sent_events,
-    **dict.fromkeys(
-        (
-            *("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"),
-            *("application/x-jsonl", "application/json-lines", "application/stream+json"),
-        ),
-        json_lines,
-    ),
-    "application/json-seq": json_sequence,
-}
+#: How a stream is read, by the family of its media type.
+READERS: tuple[tuple[re.Pattern[str], Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]], ...] = (
+    (media_types.EVENT_STREAM, server_sent_events),
+    (media_types.JSON_LINES, json_lines),
+    (media_types.JSON_SEQUENCE, json_sequence),
+)
+
+
+def reader_of(media_type: str) -> Callable[[AsyncIterator[bytes]], AsyncIterator[Event]] | None:
+    """Return the function that reads a stream of this media type, or None for anything but a stream."""
+    return next((reader for family, reader in READERS if family.match(media_type)), None)

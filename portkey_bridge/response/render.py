@@ -94,7 +94,7 @@ class Renderer:
         if not is_json(body):
             rendered = self.text(answer)
             return replace(
-                rendered, notes=(f"The body is declared as {answer.media_type} but is no JSON.", *rendered.notes)
+                rendered, notes=(f"The body is declared as {answer.media_type} but is not JSON.", *rendered.notes)
             )
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
             return Rendered([text(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
@@ -162,7 +162,7 @@ class Renderer:
             return Rendered(
                 [
                     text(
-                        f"The answer is {size}, and could not be written below {self.files[0]}: "
+                        f"The answer is {size}, and could not be written to {self.files[0]}: "
                         f"{error.strerror}. Correct OPEN_MCP_FILES."
                     )
                 ]
@@ -175,7 +175,7 @@ class Renderer:
     def _view(self, body: bytes, view: Callable[[bytes, str, int], str]) -> str:
         result_id = self.results.keep(body)
         return (
-            f"The answer has {len(body):,} bytes, so this is a view of it. resultId: {result_id}. Read on with "
+            f"The answer has {len(body):,} bytes, so this is a view of it. resultId: {result_id}. Read more with "
             f"expandResult and the pointers of the stubs, [expandResult POINTER …].\n{view(body, '', self.limit)}"
         )
 

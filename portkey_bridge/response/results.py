@@ -35,8 +35,8 @@ class ForgottenResult(CallError):
     def __init__(self, result_id: str) -> None:
         self.result_id = result_id
         super().__init__(
-            f"The result {result_id!r:.80} is not kept, or not any more. Call the tool that gave it again, and use the "
-            "resultId of the new answer."
+            f"The result {result_id!r:.80} is not available, or no longer. Call the tool that returned it again, and "
+            "use the resultId of the new answer."
         )
 
 

@@ -1,6 +1,6 @@
 """The keywords of JSON Schema that hold regular expressions, for documents from anywhere.
 
-Patterns are ECMAScript's (JSON Schema 2020-12 core section 6.4), and of documents that nobody vouches for. One that no
+Patterns are ECMAScript's (JSON Schema 2020-12 core section 6.4), and of untrusted documents. One that no
 engine here reads, or that takes for ever, says nothing.
 """
 

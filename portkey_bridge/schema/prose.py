@@ -9,7 +9,7 @@ import html
 import re
 from functools import lru_cache
 
-#: Tags that say how a text looks. Whatever else stands in angle brackets may be meant: `<id>`.
+#: Tags of formatting. Anything else in angle brackets may be intended: `<id>`.
 _TAGS = re.compile(
     r"</?(?:a|b|blockquote|br|code|dd|div|dl|dt|em|h[1-6]|hr|i|img|kbd|li|ol|p|pre|small|span|strong|sub|sup|table|tbody"
     r"|td|th|thead|tr|tt|u|ul|var)(?:\s[^<>]*)?/?>|<!--.*?-->",
@@ -23,7 +23,7 @@ _MARKS = (
     (re.compile(r"^ {0,3}#{1,6} +", re.MULTILINE), ""),
 )
 
-#: What tags leave before a punctuation mark.
+#: The blank that a removed tag leaves before a punctuation mark.
 _BEFORE_POINTS = re.compile(r" (?=[.,;:!?)](?: |$))")
 
 

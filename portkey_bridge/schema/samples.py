@@ -45,7 +45,7 @@ FORMATS = {
     "byte": "c29tZSBieXRlcw==",
 }
 
-#: What else to try where a pattern asks for something special.
+#: Further texts to try for a pattern.
 TEXTS = ("sample", "Sample", "SAMPLE", "a1", "A1", "1", "1.0.0", "+10000000000", "#000000", *FORMATS.values())
 
 #: How deep the optional properties of objects go by default, and how many values there may be before they end anyway.
@@ -95,7 +95,7 @@ class Samples:
         return self._with_residue(value, shape, name, trail)
 
     def _of_branch(self, schema: Schema, shape: Shape, name: str, trail: tuple[int, ...]) -> Any:
-        """Make a value of the first branch whose value fits, by the letter of `oneOf`; if none does, of the first."""
+        """Make a value of the first branch whose value is valid under `oneOf`; if none is, of the first."""
         values = []
         for value in self._of_branches(shape, name, trail):
             if self._values > VALUES or self.fits(schema, value):

@@ -2,7 +2,7 @@
 
 A shape has no `$ref`, `allOf` is merged as far as merging loses nothing, `oneOf` reads `anyOf`, `const` reads `enum`,
 and a list of types is split into `anyOf`. Where a union has a discriminator, each branch says which value means it. The
-children are the document's own schemas, never copied: each is a shape of its own when somebody asks. That is why
+subschemas are the document's own schemas, never copied: each is a shape of its own when somebody asks. That is why
 recursion costs nothing, and why pointers into the view stay valid.
 
 A shape accepts every value that the schema accepts for a request: properties that are `readOnly` are left out. For an
@@ -74,7 +74,7 @@ PLAIN = frozenset(
     )
 )
 
-#: What `unevaluatedProperties` and `unevaluatedItems` look into: beside these a view could not tell what they refuse.
+#: Keywords that `unevaluatedProperties` and `unevaluatedItems` look into; a view cannot show their effect then.
 IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 
 #: Keywords that say nothing about values themselves.
@@ -372,7 +372,7 @@ def _as_list(types: Any) -> list[Any]:
 def _split_types(shape: Shape) -> Shape:
     """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type.
 
-    One type stands before everything else.
+    The type comes first.
     """
     if next(iter(shape), None) == "type" and isinstance(shape["type"], str):
         return shape
@@ -420,7 +420,7 @@ def _types_of_value(value: Any) -> tuple[str, ...]:
     raise TypeError(f"not a JSON value: {json.dumps(value, default=repr)}")
 
 
-def children(shape: Shape) -> Iterator[tuple[tuple[str, ...], Schema]]:
+def subschemas(shape: Shape) -> Iterator[tuple[tuple[str, ...], Schema]]:
     """Yield the schemas that a shape holds, each with its pointer's parts below the shape."""
     for keyword, value in shape.items():
         form = APPLICATORS.get(keyword)

@@ -1,6 +1,6 @@
 """Arguments against the full schema: every violation with its place, what was given and what would be right.
 
-A check always ends, and never stands in the way of a call for what only the document does wrong: a pattern that no
+A check always ends, and never prevents a call because of a mistake of the document alone: a pattern that no
 engine here reads, or that takes for ever, and a schema that leads back to itself say nothing.
 """
 
@@ -54,9 +54,9 @@ class Validation:
             yield Violation(place([]), "is nested too deeply to be checked")
 
     def _keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
-        """Return the keywords that mean something else here than in JSON Schema by the letter.
+        """Return the keywords whose meaning differs from JSON Schema.
 
-        Exactly one branch of `oneOf` must fit by the letter, but the branches of many documents overlap: at least one.
+        Exactly one branch of `oneOf` must match, but the branches of many documents overlap: at least one.
         """
         known = Draft202012Validator.VALIDATORS
         changed = {
@@ -93,7 +93,7 @@ class Validation:
 
     def _required(self, validator: Any, required: list[str], value: Any, schema: Any) -> Errors:
         missing = [name for name in required if name not in value] if isinstance(value, dict) else []
-        errors = (ValidationError("is required, and missing", validator="required", path=[name]) for name in missing)
+        errors = (ValidationError("is required but missing", validator="required", path=[name]) for name in missing)
         return self._of_request(errors, schema)
 
     def _properties(self, validator: Any, properties: dict[str, Schema], value: Any, schema: Any) -> Errors:
@@ -109,7 +109,7 @@ class Validation:
         """Pass on all errors but two: for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2), and for
         those that a part of an `allOf` names and another part, which knows nothing of them, refuses.
 
-        By the letter nobody could ever give these; documents that compose closed schemas mean that one can.
+        Formally such values are impossible; documents that compose closed schemas intend them.
         """
         for error in errors:
             path = error.relative_path
@@ -156,7 +156,7 @@ def _multiple_of(validator: Any, divisor: float, value: Any, schema: Any) -> Err
     """`multipleOf` by the digits that are written: 0.07 is a multiple of 0.01, whatever the quotient of the floats."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and abs(value) < math.inf and _exactly(value) % _exactly(divisor):
-        yield ValidationError("is no multiple")
+        yield ValidationError("is not a multiple")
 
 
 def _exactly(number: float) -> Fraction:
@@ -191,7 +191,7 @@ def _describe(error: ValidationError) -> str:
 
 
 def _meant(error: ValidationError) -> list[ValidationError]:
-    """Return the errors in the branch that the value was meant for; none where no branch stands out.
+    """Return the errors in the branch that the value was intended for; none if no branch is clearly closest.
 
     Out of question are the branches that fail for the type of the whole value, and those that the *tag* excludes, the
     property whose values tell the branches apart. Of the others the one with the fewest errors is the nearest; of
@@ -269,13 +269,13 @@ def _types(error: ValidationError) -> str:
     types = error.validator_value
     expected = " or ".join(types) if isinstance(types, list) else str(types)
     if isinstance(error.instance, str) and expected in ("object", "array") and error.instance[:1] in "{[":
-        return f"expected {expected} itself and not its JSON text in a string"
+        return f"expected {expected} itself, not its JSON text in a string"
     return f"expected {expected}"
 
 
 def _alternatives(error: ValidationError) -> str:
     problems = dict.fromkeys(_in_one_branch(causes[0]) for causes in _branches(error))
-    return "; or ".join(list(problems)[:6]) or "fits none of its alternatives"
+    return "; or ".join(list(problems)[:6]) or "matches none of the alternatives"
 
 
 def _in_one_branch(cause: ValidationError) -> str:
@@ -283,7 +283,7 @@ def _in_one_branch(cause: ValidationError) -> str:
     if _is_shallow(cause) and cause.validator == "required":
         return f"needs {cause.relative_path[-1]}"
     # A union inside is not told: unions of unions would be told over and over.
-    problem = "fits none of its alternatives" if cause.validator in ("anyOf", "oneOf") else _describe(cause)
+    problem = "matches none of the alternatives" if cause.validator in ("anyOf", "oneOf") else _describe(cause)
     return f"{pointer_to(cause.relative_path)} {problem}".lstrip()
 
 
@@ -313,15 +313,15 @@ def _contained(error: ValidationError) -> str:
     return _shown(_beside(error, "contains", True))
 
 
-#: What would be right, by the keyword that a value breaks.
+#: The expected value, by the keyword that was violated.
 EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
-    "None": lambda error: "no value is accepted here",
+    "None": lambda error: "no value is accepted",
     "type": _types,
     "enum": _one_of,
     "const": _one_of,
     "anyOf": _alternatives,
     "oneOf": _alternatives,
-    "not": lambda error: f"expected anything but what fits {_shown(error.validator_value)}",
+    "not": lambda error: f"expected anything that does not match {_shown(error.validator_value)}",
     "dependentRequired": _dependent,
     "minimum": lambda error: f"expected at least {error.validator_value}",
     "maximum": lambda error: f"expected at most {error.validator_value}",
@@ -333,10 +333,10 @@ EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
     "minItems": lambda error: f"expected at least {error.validator_value} items",
     "maxItems": lambda error: f"expected at most {error.validator_value} items",
     "items": lambda error: f"expected at most {len(_beside(error, 'prefixItems', ()))} items",
-    "uniqueItems": lambda error: "expected items that all differ",
-    "contains": lambda error: f"expected an item that fits {_shown(error.validator_value)}",
-    "minContains": lambda error: f"expected at least {error.validator_value} items that fit {_contained(error)}",
-    "maxContains": lambda error: f"expected at most {error.validator_value} items that fit {_contained(error)}",
+    "uniqueItems": lambda error: "expected unique items",
+    "contains": lambda error: f"expected an item that matches {_shown(error.validator_value)}",
+    "minContains": lambda error: f"expected at least {error.validator_value} items that match {_contained(error)}",
+    "maxContains": lambda error: f"expected at most {error.validator_value} items that match {_contained(error)}",
     "minProperties": lambda error: f"expected at least {error.validator_value} properties",
     "maxProperties": lambda error: f"expected at most {error.validator_value} properties",
     "pattern": lambda error: f"expected text that matches {error.validator_value}",

@@ -23,7 +23,7 @@ from portkey_bridge.openapi.model import Schema
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 from portkey_bridge.openapi.spec_tables import APPLICATORS
 from portkey_bridge.schema.prose import plain, shorten
-from portkey_bridge.schema.shapes import Shape, Shapes, children
+from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
 
 #: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
 EXPANSION, EXPANSION_FACTOR = 4000, 8
@@ -47,7 +47,7 @@ LARGEST = 1_000_000
 #: Levels that are shown at once.
 DEEPEST = 40
 
-#: What a tool listing shows besides structure. Clients refuse or ignore the rest of JSON Schema there.
+#: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
 LISTED = frozenset(
     (
         *("type", "description", "enum", "format", "default", "required", "pattern"),
@@ -132,7 +132,7 @@ class _Child(NamedTuple):
 
     @property
     def overhead(self) -> int:
-        """Characters of compact JSON that stand before the view."""
+        """Characters of compact JSON before the view."""
         return len(self.path[-1]) + 4
 
     def below(self, pointer: str) -> str:
@@ -152,13 +152,13 @@ class Views:
     def view(self, schema: Schema, budget: float, pointer: str = "") -> Shape:
         """Return the view of `schema` in about `budget` characters of compact JSON, and at least its first level.
 
-        `pointer` is where the schema stands in the expanded view of its tool; the stubs continue it. The view is
+        `pointer` is the place of the schema in the expanded view of its tool; the stubs continue it. The view is
         shared: do not change it.
         """
         return self._render(self._node(schema), pointer, min(budget, LARGEST), frozenset())
 
     def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
-        """Return the view of what stands at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
+        """Return the view of the schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
 
         Of an input schema, which is made for one tool and not the document's own, nothing is kept.
         """
@@ -187,7 +187,7 @@ class Views:
         parts = [unescape(part) for part in pointer.split("/")[1:]]
         shape, at = self._shapes.once(schema), 0
         while at < len(parts):
-            paths = dict(children(shape))
+            paths = dict(subschemas(shape))
             path = next((path for end in (1, 2) if (path := tuple(parts[at : at + end])) in paths), None)
             if path is None:
                 below = [pointer_to(path) for path in paths]
@@ -206,7 +206,7 @@ class Views:
         return node
 
     def _render(self, node: _Node, pointer: str, room: float, trail: frozenset[int]) -> Shape:
-        """Return the whole schema where it fits, else its first level with as many whole or partial children as fit."""
+        """Return the whole schema if it fits, else its first level with as many subschemas as fit, whole or in part."""
         whole = self._whole(node, room)
         if whole is not None:
             return whole.view
@@ -228,7 +228,7 @@ class Views:
     def _wholes(
         self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
     ) -> Iterator[tuple[int, _Shown]]:
-        """Yield the children that fit as a whole: the required ones first, then the small ones."""
+        """Yield the subschemas that fit as a whole: the required ones first, then the small ones."""
         wholes = [
             (not child.required, whole.size, index, whole.view)
             for index, child in enumerate(parts)
@@ -240,7 +240,7 @@ class Views:
     def _stubs(
         self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
     ) -> Iterator[tuple[int, _Shown]]:
-        """Yield the stubs of the children of which only the type is shown so far. They are longer than that."""
+        """Yield the stubs of the subschemas of which only the type is shown so far. They are longer than that."""
         if room <= 0:
             return
         for index, child in enumerate(parts):
@@ -250,9 +250,9 @@ class Views:
     def _partials(
         self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
     ) -> Iterator[tuple[int, _Shown]]:
-        """Yield the children that are too large to be whole, as far as they fit: the required ones, then the others.
+        """Yield subschemas that are too large to be whole, as far as they fit: the required ones, then the others.
 
-        What stands around a child is not opened inside it again, so recursion ends in a stub.
+        The ancestors of a child are not opened inside it again, so recursion ends in a stub.
         """
         for index, child in sorted(enumerate(parts), key=lambda entry: not entry[1].required):
             spare = room + shown[index].size
@@ -305,7 +305,7 @@ class Views:
         return _Whole(view, _size(view), height + 1)
 
     def _smallest(self, child: _Child, pointer: str) -> _Shown:
-        """Return the least that is shown of a child: all of it where that is no longer than its stub.
+        """Return the shortest form of a child: all of it if that is not longer than its stub.
 
         A listing shows the bare type of an optional argument where the budget is used up.
         """
@@ -365,12 +365,12 @@ class Views:
 
     def _children(self, node: _Node) -> Iterator[_Child]:
         required = frozenset(node.shown.get("required", ()))
-        for path, schema in children(node.shown):
+        for path, schema in subschemas(node.shown):
             if path[0] not in VERBATIM:
                 yield _Child(path, self._node(schema), path[0] != "properties" or path[-1] in required)
 
     def _complete(self, node: _Node, parts: Iterable[_Child], views: Iterable[Shape]) -> Shape:
-        """Put the views of its children into a node's own, required properties before the others."""
+        """Put the views of its subschemas into a node's own, required properties before the others."""
         view = dict(node.leaf.view)
         for (path, *_), part in sorted(zip(parts, views, strict=True), key=lambda entry: not entry[0].required):
             match APPLICATORS[path[0]]:

@@ -31,7 +31,7 @@ from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.charset import redacted_text
-from portkey_bridge.response.events import READERS, is_event_stream, server_sent_events
+from portkey_bridge.response.events import is_event_stream, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
@@ -149,7 +149,7 @@ class Bridge:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
         answer = Answer(response.status_code, response.reason_phrase, response.headers, b"")
         body, stream = BytesIO(), Stream()
-        reader = READERS.get(answer.media_type) if response.is_success else None
+        reader = reader_of(answer.media_type) if response.is_success else None
         problem = ""
         try:
             if reader is not None:

@@ -1,8 +1,9 @@
 """Where this server replaces parts of FastMCP and the MCP SDK. Nothing else here uses their private names.
 
 It replaces the lookup of a tool at each call (`DirectCalls`, a public middleware), the list of tools (`LazyTools`, by
-the methods that a provider is documented to override), and stdio (`Server.run_stdio_async`, which follows FastMCP's
-method with other streams). `tests/test_fastmcp_seam.py` fails if a new version of FastMCP changes what is replaced.
+the methods that a provider is documented to override), and stdio (`StdioServer.run_stdio_async`, which follows
+FastMCP's method with other streams). `tests/test_fastmcp_seam.py` fails if a new version of FastMCP changes what is
+replaced.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mcp_types import CallToolRequestParams
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.garbage import permanent
-from portkey_bridge.serve.pipes import Lines, Writer, claimed
+from portkey_bridge.serve.pipes import LineReader, Writer, claimed
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
@@ -72,7 +73,7 @@ class DirectCalls(Middleware):
         return await run(context.message.arguments or {})
 
 
-class Server(FastMCP[Any]):
+class StdioServer(FastMCP[Any]):
     """FastMCP's server; if stdin and stdout are pipes, it serves them without worker threads.
 
     `warm_start` may have answered the first lines already, and records the answers to others like them.
@@ -91,10 +92,10 @@ class Server(FastMCP[Any]):
         token = set_transport("stdio")
         try:
             with temporary_log_level(log_level), claimed() as (stdin, stdout):
-                lines, writer = Lines(stdin, begun), Writer(stdout)
+                lines, writer = LineReader(stdin, begun), Writer(stdout)
                 if warm_start:
                     recorder = warm_start.recorder
-                    lines, writer = Lines(stdin, begun, recorder.received), Writer(stdout, recorder.should_send)
+                    lines, writer = LineReader(stdin, begun, recorder.received), Writer(stdout, recorder.should_send)
                 streams: Any = lines, writer
                 async with self._lifespan_manager(), stdio_server(*streams) as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())

@@ -25,7 +25,7 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
 
 
-class Normalized(msgspec.Struct):
+class CachedDocument(msgspec.Struct):
     """A normalized document, what was repaired in it, and the state of each other resource that it refers to.
 
     The state of a resource is a digest, or the message that explains why it cannot be read.
@@ -45,7 +45,7 @@ def load_api(settings: Settings) -> Api:
     return replace(api, repairs=repairs, resources=(content.uri, *form.others))
 
 
-def normalized(content: Content, allowed: Collection[str]) -> Normalized:
+def normalized(content: Content, allowed: Collection[str]) -> CachedDocument:
     """Return the normalized document, from the cache if nothing has changed. Raises DocumentError.
 
     The document may refer to other resources on the `allowed` hosts.
@@ -60,7 +60,7 @@ def normalized(content: Content, allowed: Collection[str]) -> Normalized:
     return form
 
 
-def _normalize(content: Content, read_other: Read) -> Normalized:
+def _normalize(content: Content, read_other: Read) -> CachedDocument:
     from portkey_bridge.document.parse import Document, document_of, resource_of
     from portkey_bridge.openapi.normalize import normalize
 
@@ -77,7 +77,7 @@ def _normalize(content: Content, read_other: Read) -> Normalized:
         return replace(document, repairs=(*other.notes, *document.repairs))
 
     root, repairs = normalize(document_of(content), retrieve)
-    return Normalized(root, list(repairs), others)
+    return CachedDocument(root, list(repairs), others)
 
 
 def _is_unchanged(read_other: Read, uri: str, state: str) -> bool:
@@ -91,12 +91,12 @@ def _state(other: Content) -> str:
     return " ".join((hashlib.sha256(other.data).hexdigest(), *other.notes))
 
 
-def _load(name: str) -> Normalized | None:
+def _load(name: str) -> CachedDocument | None:
     content = cache.read(name)
-    return msgspec.msgpack.decode(content, type=Normalized) if content else None
+    return msgspec.msgpack.decode(content, type=CachedDocument) if content else None
 
 
-def _save(name: str, form: Normalized) -> None:
+def _save(name: str, form: CachedDocument) -> None:
     try:
         cache.write(name, msgspec.msgpack.encode(form))
     except (OverflowError, UnicodeEncodeError):

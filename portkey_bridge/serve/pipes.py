@@ -35,7 +35,7 @@ def claimed() -> Iterator[tuple[int, int]]:
             os.close(number)
 
 
-class Lines:
+class LineReader:
     """The lines in `begun` and then those that arrive on a file descriptor; `received` is called with each.
 
     The descriptor is read only when a line is needed.

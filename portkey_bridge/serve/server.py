@@ -42,7 +42,7 @@ from portkey_bridge.serve.builtin_tools import (
     SearchTools,
     hints,
 )
-from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, Server
+from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.tools.catalog import (
@@ -92,7 +92,7 @@ async def _run_builtin(bridge: Bridge, tool: BuiltinTool, arguments: dict[str, A
     return await bridge.guarded(tool.entry.name, tool.run(arguments))
 
 
-def build_server(api: Api, settings: Settings) -> Server:
+def build_server(api: Api, settings: Settings) -> StdioServer:
     """Return the MCP server of an API, and print warnings about what cannot be served. Raises SettingsError."""
     shapes = Shapes(api.root)
     tools = build_tools(api, shapes)
@@ -125,7 +125,7 @@ def build_server(api: Api, settings: Settings) -> Server:
             await bridge.transport.aclose()
 
     shown = {tool.entry.name: partial(_run_builtin, bridge, tool) for tool in showing}
-    return Server(
+    return StdioServer(
         name=api.title,
         version=__version__,
         instructions=_instructions(api, legend),

@@ -31,7 +31,7 @@ CALL_TOOL = "callTool"
 #: Names that no operation may take, in the lower case that operations' names have.
 RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL))
 
-#: What every client accepts as the name of a tool.
+#: Tool names that every client accepts.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 
 #: Characters of a title that a listing shows.
@@ -40,16 +40,16 @@ TITLE = 60
 #: Characters that the descriptions of all tools share, and the fewest and most that one may have.
 DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
 
-#: Characters that the listed schemas of all tools share where nobody set a budget, and the fewest and most for one.
+#: Characters that the listed schemas of all tools share unless a budget is set, and the fewest and most for one.
 SCHEMAS, SCHEMA = 25_000, (100, 1500)
 
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
 FOUND = 2_600
 
-#: Tools of which nobody wants more listed in each conversation: with their shares they take about 50,000 tokens.
+#: Tools from which on a warning is due: with their shares they take about 50,000 tokens in each conversation.
 MANY = 400
 
-#: What a call may do, by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
+#: Effects of a call by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
     **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"), (True, False, True)),
     "POST": (False, False, False),
@@ -162,7 +162,7 @@ def find_tool(tools: Iterable[Tool], name: str) -> Tool:
 def closest(name: str, known: Collection[str]) -> str:
     """Report which of the known names, in lower case, come closest to one that does not exist."""
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
-    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, none like it"
+    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, and no name is similar"
 
 
 def tool_names(operations: Sequence[Operation]) -> list[str]:
@@ -178,7 +178,7 @@ def tool_names(operations: Sequence[Operation]) -> list[str]:
 
 
 def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
-    """Return each name as it is where clients accept it and nobody else has it, else with a hash of its origin."""
+    """Return each name unchanged if clients accept it and it is unique, else with a hash of its origin."""
     shared = Counter(plain)
     refused = RESERVED.union(taken)
     return [

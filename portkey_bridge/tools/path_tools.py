@@ -45,7 +45,7 @@ def _tools(api: Api, base_url: str | None, views: Views, budget: float) -> Itera
             yield PathItemTool(
                 f"servers {item.path}",
                 f"Servers of {item.path}",
-                f"Tells which servers {item.path} declares and which one a call uses. Sends nothing.",
+                f"Shows which servers {item.path} declares and which one a call uses. Sends nothing.",
                 _json({"path": item.path, "servers": _servers(item), "used": _used(item, api, base_url)}),
             )
         if item.parameters:
@@ -53,7 +53,7 @@ def _tools(api: Api, base_url: str | None, views: Views, budget: float) -> Itera
             yield PathItemTool(
                 f"parameters {item.path}",
                 f"Parameters of {item.path}",
-                f"Tells which parameters the operations of {item.path} share. Sends nothing.",
+                f"Shows which parameters the operations of {item.path} share. Sends nothing.",
                 _json({"path": item.path, "parameters": parameters}),
             )
 

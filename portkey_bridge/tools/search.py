@@ -1,6 +1,6 @@
 """Finds the tool for a question in plain words.
 
-SQLite's full-text index knows the words of each tool by their stems, and in which column they stand. Two shares rank a
+SQLite's full-text index knows the words of each tool by their stems, and their columns. Two shares rank a
 tool: how much of the question it has, and how much of what it is about was asked for. In both a word counts the more,
 the fewer tools have it. BM25 alone is no help here: in an API of collections nearly every text has the word collection,
 and then it counts for nothing, even where it is half of a name.
@@ -18,7 +18,7 @@ from itertools import pairwise
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.tools.catalog import Tool
 
-#: What is searched in, and how much a word counts there.
+#: Columns of the index, and the weight of a word in each.
 COLUMNS = {
     "name": 1.0,
     "title": 1.0,
@@ -74,7 +74,7 @@ SILENT = frozenset(
     to up us using want was we were what when where which who will with would you your""".split()  # noqa: SIM905
 )
 
-#: What is left of a score where nothing of what the tool is about was asked for.
+#: Factor of the score of a tool whose subject the question does not mention.
 UNASKED = 0.3
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
@@ -103,8 +103,8 @@ class Index:
         try:
             self._database.execute(f"CREATE VIRTUAL TABLE {name} USING fts5({listed}, tokenize='porter unicode61')")
         except sqlite3.OperationalError as error:
-            problem = "this Python's SQLite has no full-text search (FTS5), which --discover needs"
-            raise SettingsError(f"{problem}. Start without it, or with another Python.") from error
+            problem = "the SQLite of this Python lacks full-text search (FTS5), which --discover needs"
+            raise SettingsError(f"{problem}. Use another Python, or start without it.") from error
         self._database.execute(f"CREATE VIRTUAL TABLE {name}_words USING fts5vocab({name}, 'instance')")
         numbered = ((number, *row) for number, row in enumerate(rows))
         self._database.executemany(f"INSERT INTO {name} (rowid, {listed}) VALUES ({places})", numbered)  # noqa: S608
