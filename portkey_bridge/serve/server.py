@@ -14,6 +14,7 @@ from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
+from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.credentials.withheld import is_withheld
@@ -169,7 +170,7 @@ def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Sh
             redact=redact,
         ),
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        secrets=secrets,
+        provider=EnvironmentCredentials(secrets),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
