@@ -20,7 +20,7 @@ from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.credentials.schemes import credentials
-from portkey_bridge.credentials.variables import variable
+from portkey_bridge.credentials.variables import collect_secrets, variable
 from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.request.bodies import Body
 from portkey_bridge.request.multipart import Part
@@ -45,7 +45,8 @@ def call(invocation: Invocation) -> int:
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     bridge = build_bridge(owner.api, owner.settings, [tool], owner.shapes)
     if invocation.options.get("dry_run"):
-        return _show(bridge, tool, arguments)
+        secrets = collect_secrets(tool.variables, owner.settings, owner.api.uri)
+        return _show(bridge, tool, arguments, [*secrets] or _first_alternative(tool))
     return _print(asyncio.run(_call(bridge, tool, arguments)))
 
 
@@ -125,9 +126,8 @@ def _data(block: ContentBlock) -> str:
     return getattr(block.resource, "blob", "") if isinstance(block, EmbeddedResource) else ""
 
 
-def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
-    """Print the request as HTTP text and as a curl command, with variables instead of secrets."""
-    names = [name for name in tool.variables if name in bridge.secrets] or _first_alternative(tool)
+def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Sequence[str]) -> int:
+    """Print the request as HTTP text and as a curl command, with variables of these names instead of secrets."""
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
         validate_patiently(tool, arguments)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.credentials.withheld import is_withheld
@@ -150,7 +151,7 @@ def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Sh
             redact=redact,
         ),
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        secrets=secrets,
+        provider=EnvironmentCredentials(secrets),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
