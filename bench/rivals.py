@@ -23,7 +23,7 @@ from bench.loopback import THING
 class _Constant(Tool):
     """A tool that does nothing."""
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: object = None) -> ToolResult:
         return ToolResult(
             content=[TextContent(type="text", text=THING.decode())],
             structured_content=json.loads(THING),
@@ -41,15 +41,15 @@ def direct(_: str) -> FastMCP[Any]:
     from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
 
     tools = [_constant_tool()]
-    return StdioServer(
-        "direct",
-        providers=[LazyTools(lambda: tools)],
-        middleware=[DirectCalls({tool.name: tool.run for tool in tools})],
-        dereference_schemas=False,
+    runs = {tool.name: tool.run for tool in tools}
+    server = StdioServer(
+        "direct", providers=[LazyTools(lambda: tools)], middleware=[DirectCalls(runs)], dereference_schemas=False
     )
+    server.open_lane(runs)
+    return server
 
 
-def _constant_tool() -> Tool:
+def _constant_tool() -> _Constant:
     schema = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
     return _Constant(name=TOOL, description="Give a thing.", parameters=schema)
 

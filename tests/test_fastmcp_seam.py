@@ -58,7 +58,7 @@ SESSION = [
 ]
 
 
-def answers(way: str, folder: Path) -> list[bytes]:
+def answers(way: str, folder: Path) -> list[Any]:
     """Play the session with a server and return its answers."""
     command = [sys.executable, "-c", SERVER, way]
     pipe = subprocess.PIPE
@@ -70,15 +70,15 @@ def answers(way: str, folder: Path) -> list[bytes]:
             process.stdin.write(json.dumps(message).encode() + b"\n")
             process.stdin.flush()
             if "id" in message:
-                found.append(process.stdout.readline())
+                found.append(json.loads(process.stdout.readline()))
         process.stdin.close()
     return found
 
 
 def test_both_ways_of_stdio_give_the_same_answers(tmp_path: Path) -> None:
-    """A session over FastMCP's own stdio and one over ours have the same bytes."""
+    """A session over FastMCP's own stdio and one over ours have the same messages."""
     ours = answers("ours", tmp_path)
-    assert [json.loads(line)["id"] for line in ours] == [1, 2, 3, 4, 5, 6, 7]
+    assert [message["id"] for message in ours] == [1, 2, 3, 4, 5, 6, 7]
     assert answers("own", tmp_path) == ours
 
 
@@ -104,7 +104,7 @@ def test_providers_are_asked_by_the_same_methods(method: str) -> None:
 class Answering(Tool):
     """A tool that FastMCP finds and runs by itself."""
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: Any = None) -> ToolResult:
         """Return a result of each kind."""
         return RESULTS[arguments["kind"]]
 

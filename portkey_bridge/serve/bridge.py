@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import httpx
@@ -57,6 +57,13 @@ UNAUTHORIZED = 401
 
 async def no_report(number: int, added: str | None) -> None:
     """Do nothing."""
+
+
+class CallContext(NamedTuple):
+    """Who calls a tool, and what is told about each event of a streamed response."""
+
+    caller: Caller = LOCAL
+    report: Report = no_report
 
 
 @dataclass(frozen=True)

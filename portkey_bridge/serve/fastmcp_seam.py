@@ -8,12 +8,14 @@ replaced.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from fastmcp import FastMCP
 from fastmcp.server.context import reset_transport, set_transport
+from fastmcp.server.dependencies import get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.providers import Provider
 from fastmcp.tools.base import Tool as McpTool
@@ -24,9 +26,12 @@ from mcp.server.stdio import stdio_server
 from mcp_types import CallToolRequestParams
 
 from portkey_bridge.response.render import error_result
+from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
+from portkey_bridge.serve.direct_lane import DirectLane, is_traced
 from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed
+from portkey_bridge.serve.stdio_lane import Lines, LineWriter, StdioLane
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
@@ -70,7 +75,11 @@ class DirectCalls(Middleware):
         run = self._runs.get(name)
         if run is None:
             return error_result(f"Unknown tool: {name!r}; {closest(name, self._runs)}")
-        return await run(context.message.arguments or {})
+        report = get_context().report_progress
+        return await run(
+            context.message.arguments or {},
+            CallContext(report=lambda number, added: report(number, message=added)),
+        )
 
 
 class StdioServer(FastMCP[Any]):
@@ -80,6 +89,12 @@ class StdioServer(FastMCP[Any]):
     """
 
     warm_start: WarmStart | None = None
+    lane: DirectLane | None = None
+
+    def open_lane(self, runs: Mapping[str, Run]) -> None:
+        """Let plain calls of these tools take the direct lane, unless each request is traced."""
+        if not is_traced():
+            self.lane = DirectLane(runs, self._mcp_server.server_info_stamp)
 
     async def run_stdio_async(
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
@@ -89,16 +104,22 @@ class StdioServer(FastMCP[Any]):
             return await super().run_stdio_async(show_banner, log_level, stateless)
         warm_start = self.warm_start
         begun = warm_start.hand_over() if warm_start else b""  # before stdin and stdout are moved
+        with temporary_log_level(log_level), claimed() as (stdin, stdout):
+            lines, writer = LineReader(stdin, begun), Writer(stdout)
+            if warm_start:
+                recorder = warm_start.recorder
+                lines, writer = LineReader(stdin, begun, recorder.received), Writer(stdout, recorder.should_send)
+            await self.serve_lines(lines, writer)
+        return None
+
+    async def serve_lines(self, lines: Lines, writer: LineWriter) -> None:
+        """Serve the messages in lines until they end, and write those of the server."""
         token = set_transport("stdio")
         try:
-            with temporary_log_level(log_level), claimed() as (stdin, stdout):
-                lines, writer = LineReader(stdin, begun), Writer(stdout)
-                if warm_start:
-                    recorder = warm_start.recorder
-                    lines, writer = LineReader(stdin, begun, recorder.received), Writer(stdout, recorder.should_send)
-                streams: Any = lines, writer
-                async with self._lifespan_manager(), stdio_server(*streams) as (reading, writing):
+            async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
+                shared = StdioLane(self.lane, lines, writer, tasks) if self.lane else None
+                streams: Any = (shared or lines, shared or writer)
+                async with stdio_server(*streams) as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
         finally:
             reset_transport(token)
-        return None

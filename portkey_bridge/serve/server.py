@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from fastmcp import FastMCP
-from fastmcp.server.dependencies import get_context
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 
@@ -28,7 +27,7 @@ from portkey_bridge.response.results import Results
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.serve.bridge import Bridge, CallContext
 from portkey_bridge.serve.builtin_tools import (
     DISCOVERY,
     EXPANDING,
@@ -79,18 +78,14 @@ def _expand(settings: Settings, listed: Views, full: Views, tool: Tool, pointer:
     return full.expand(tool.schema, pointer, expansion_budget(settings.schema_budget))
 
 
-async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any]) -> ToolResult:
-    """Call an operation, and report the progress of a streamed response to the client."""
-    context = get_context()
-
-    async def report(number: int, added: str | None) -> None:
-        await context.report_progress(number, message=added)
-
-    return await bridge.call(tool, arguments, report)
+async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+    return await bridge.call(tool, arguments, context.report, context.caller)
 
 
-async def _run_builtin(bridge: Bridge, tool: BuiltinTool, arguments: dict[str, Any]) -> ToolResult:
-    return await bridge.guarded(tool.entry.name, tool.run(arguments))
+async def _run_builtin(
+    bridge: Bridge, tool: BuiltinTool, arguments: dict[str, Any], context: CallContext
+) -> ToolResult:
+    return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
 
 
 def build_server(api: Api, settings: Settings) -> StdioServer:
@@ -126,7 +121,7 @@ def build_server(api: Api, settings: Settings) -> StdioServer:
             await bridge.transport.aclose()
 
     shown = {tool.entry.name: partial(_run_builtin, bridge, tool) for tool in showing}
-    return StdioServer(
+    server = StdioServer(
         name=api.title,
         version=__version__,
         instructions=_instructions(api, legend),
@@ -135,6 +130,8 @@ def build_server(api: Api, settings: Settings) -> StdioServer:
         dereference_schemas=False,
         lifespan=lifespan,
     )
+    server.open_lane({**runs, **shown})
+    return server
 
 
 def _instructions(api: Api, legend: str) -> str:
