@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import chain
 from typing import Any, NamedTuple
 
 import anyio
@@ -185,13 +186,19 @@ class Bridge:
         )
 
     def _redacted(self, answer: Answer) -> Answer:
-        headers = httpx.Headers(
-            [(self.redact(name).encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
-        )
-        answer = replace(
-            answer, phrase=self.redact(answer.phrase), headers=headers, problem=self.redact(answer.problem)
-        )
-        return redacted_text(replace(answer, body=self.redact.body(answer.body)), self.redact)
+        """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
+        whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.headers.multi_items())))
+        if self.redact(whole) != whole:
+            headers = [(self.redact(name), self.redact(value)) for name, value in answer.headers.multi_items()]
+            answer = replace(
+                answer,
+                phrase=self.redact(answer.phrase),
+                headers=httpx.Headers([(name.encode(), value.encode()) for name, value in headers]),
+                problem=self.redact(answer.problem),
+            )
+        if (body := self.redact.body(answer.body)) is not answer.body:
+            answer = replace(answer, body=body)
+        return redacted_text(answer, self.redact)
 
     def _hints(self, tool: Tool, answer: Answer, caller: Caller) -> list[str]:
         """Return hints: what the status means in the document, and what the credentials have to do with it."""
