@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Violation, likely
 from portkey_bridge.openapi.model import MediaType, Parameter, Place, Schema
 from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.schema.checks import Check
 from portkey_bridge.schema.shapes import Shape, Shapes
-
-if TYPE_CHECKING:
-    from portkey_bridge.schema.validation import Validation
-
 
 #: Keywords that an object without properties may violate.
 NEVER_EMPTY = frozenset({"properties", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
@@ -111,10 +108,10 @@ class Arguments:
         """Yield everything that is wrong with the arguments, with pointers into them."""
         yield from self._unknown(arguments)
         known = {name: value for name, value in arguments.items() if self._is_parameter(name)}
-        yield from self._parameters_validation.violations(known, pointer_to)
+        yield from self._parameters_check.violations(known, pointer_to)
         bound = self.bind(arguments)
-        if bound.has_body and self._body_validation is not None:
-            yield from self._body_validation.violations(bound.body, self.place_in_body)
+        if bound.has_body and self._body_check is not None:
+            yield from self._body_check.violations(bound.body, self.place_in_body)
         elif self._whole_body is not None and not bound.has_body and self.body_required:
             yield Violation(pointer_to([self._whole_body]), "is required but missing")
 
@@ -126,11 +123,9 @@ class Arguments:
                 yield Violation(pointer_to([name]), f"there is no such argument; {likely(name, self.bindings)}")
 
     @cached_property
-    def _parameters_validation(self) -> Validation:
-        from portkey_bridge.schema.validation import Validation
-
+    def _parameters_check(self) -> Check:
         parameters = [binding for binding in self.bindings.values() if binding.parameter is not None]
-        return Validation(
+        return Check(
             {
                 "type": "object",
                 "properties": {binding.argument: binding.schema for binding in parameters},
@@ -140,10 +135,8 @@ class Arguments:
         )
 
     @cached_property
-    def _body_validation(self) -> Validation | None:
-        from portkey_bridge.schema.validation import Validation
-
-        return Validation(self.media_type.schema, self.shapes) if self.media_type is not None else None
+    def _body_check(self) -> Check | None:
+        return Check(self.media_type.schema, self.shapes) if self.media_type is not None else None
 
     @cached_property
     def _whole_body(self) -> str | None:
