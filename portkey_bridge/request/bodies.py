@@ -93,12 +93,12 @@ def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
 
 def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Pair]:
     """A property with a `style` is written like a query parameter, any other by its content type."""
-    encoding = _encoding(media_type, name)
+    encoding = encoding_of(media_type, name)
     if encoding.keys() & STYLED:
         allow_reserved = encoding.get("allowReserved") is True
         pairs = _styled(name, value, encoding, escape_of("query", True) if allow_reserved else quote_plus)
         yield from ((quote_plus(key), text) for key, text in pairs)
-    elif (declared := _one_type(encoding)) and (media_types.JSON.match(declared) or media_types.XML.match(declared)):
+    elif (declared := one_type(encoding)) and (media_types.JSON.match(declared) or media_types.XML.match(declared)):
         schema = sources.shapes.of_property(media_type.schema, name)
         body = encode_body(value, MediaType(declared, schema, {}), sources)
         yield quote_plus(name), quote_plus(body.read())
@@ -116,7 +116,8 @@ def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) 
         raise Unwritable((name, *error.path), error.problem) from error
 
 
-def _encoding(media_type: MediaType, name: str) -> Mapping[str, Any]:
+def encoding_of(media_type: MediaType, name: str) -> Mapping[str, Any]:
+    """Return the Encoding Object of a property; empty if there is none."""
     encoding = media_type.encoding.get(name)
     return encoding if isinstance(encoding, dict) else {}
 
@@ -141,7 +142,7 @@ def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Bod
 
 def _parts(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Part]:
     """Yield the parts of a property. Nothing is percent-encoded in them (OpenAPI 3.2 appendix E)."""
-    schema, encoding = sources.shapes.of_property(media_type.schema, name), _encoding(media_type, name)
+    schema, encoding = sources.shapes.of_property(media_type.schema, name), encoding_of(media_type, name)
     kinds = (schema, sources.shapes.of_items(schema))
     if encoding.keys() & STYLED and not any(is_binary(kind, sources.shapes) for kind in kinds):
         yield from (Part(key, text.encode()) for key, text in _styled(name, value, encoding, str))
@@ -176,7 +177,7 @@ def _part(
     name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
 ) -> Iterator[Part]:
     """Yield the part of one value; nothing for null, which no part can say."""
-    declared, headers = _one_type(encoding), tuple(_fixed_headers(encoding, sources.shapes))
+    declared, headers = one_type(encoding), tuple(_fixed_headers(encoding, sources.shapes))
     if value is None:
         return
     if isinstance(value, str) and _is_file(value, schema, encoding, sources.shapes):
@@ -201,7 +202,7 @@ def _types(encoding: Mapping[str, Any]) -> list[str]:
     return [name for each in content_type.split(",") if (name := each.strip())] if isinstance(content_type, str) else []
 
 
-def _one_type(encoding: Mapping[str, Any]) -> str | None:
+def one_type(encoding: Mapping[str, Any]) -> str | None:
     """Return the media type that an `encoding` fixes; a list or a wildcard leaves it to the value."""
     types = _types(encoding)
     return types[0] if len(types) == 1 and "*" not in types[0] else None
