@@ -82,6 +82,11 @@ class Arguments:
             "additionalProperties": self.further,
         }
 
+    @property
+    def choices(self) -> Mapping[str, Shape]:
+        """What a listing shows of arguments that decide which others there are, whatever its budget."""
+        return {}
+
     @cached_property
     def schema(self) -> Shape:
         """The full input schema (JSON Schema 2020-12), with references into the document."""
@@ -232,6 +237,11 @@ class Alternatives(Arguments):
     def each(self) -> Shape:
         """The input schema without what it says of several arguments together: what a listing can show."""
         return {keyword: value for keyword, value in super().each.items() if keyword != "additionalProperties"}
+
+    @property
+    def choices(self) -> Mapping[str, Shape]:
+        """The media types: without them nobody could send what only one of them takes."""
+        return {self.choice: {"type": "string", "enum": list(self.kinds)}}
 
     @cached_property
     def schema(self) -> Shape:

@@ -74,7 +74,7 @@ def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
 def _expand(settings: Settings, listed: Views, full: Views, tool: Tool, pointer: str) -> Schema:
     """Return the view of a tool's input schema at a pointer; in discovery, the whole is shown as a listing shows it."""
     if settings.discover and not pointer:
-        return listed.expand(tool.schema, pointer, found_budget(settings.schema_budget))
+        return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(settings.schema_budget)))
     return full.expand(tool.schema, pointer, expansion_budget(settings.schema_budget))
 
 

@@ -88,9 +88,17 @@ class Tool:
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Return the view of the input schema that clients list."""
-        view = views.expand(self.arguments.each, "", budget)
+        view = self.with_choices(views.expand(self.arguments.each, "", budget))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
+
+    def with_choices(self, view: Shape) -> Shape:
+        """Return the view of the input schema with the values of what decides which arguments there are."""
+        shown = view.get("properties", {})
+        bare = {
+            name: choice for name, choice in self.arguments.choices.items() if "enum" not in shown.get(name, choice)
+        }
+        return {**view, "properties": {**shown, **bare}} if bare else view
 
     def has_tag(self, tags: Collection[str]) -> bool:
         """Check whether the operation has one of the tags, which are in lower case."""
