@@ -9,7 +9,6 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
@@ -124,8 +123,7 @@ class Bridge:
             )
 
     async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller) -> ToolResult:
-        await _validate(tool, arguments)
-        bound = tool.bind(arguments)
+        bound = tool.bind(await _validated(tool, arguments))
         answer = await self._answer(tool, bound, report, caller)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
             answer = await self._answer(tool, bound, report, caller)
@@ -228,22 +226,27 @@ class Bridge:
         return findings(tool.operation, answer, self.sources.shapes.root)
 
 
-async def _validate(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Check arguments: the usual ones at once, others in a thread, so that other calls are answered meanwhile.
+async def _validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return valid arguments: the usual ones are checked at once, others in a thread, to answer calls meanwhile.
 
     What cannot be checked in time is left to the API. Raises ArgumentsError.
     """
     try:
         with within(QUICK):
-            tool.validate(arguments)
+            return tool.validate(arguments)
     except OutOfTime:
-        await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
+        return await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
 
 
-def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Check arguments for as long as it may take. Raises ArgumentsError."""
-    with suppress(OutOfTime), within(PATIENT):
-        tool.validate(arguments)
+def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return valid arguments, which are checked for as long as it may take. Raises ArgumentsError."""
+    try:
+        with within(PATIENT):
+            return tool.validate(arguments)
+    except OutOfTime as error:
+        if error.__cause__ is not None:  # what was found by then
+            raise error.__cause__ from None
+        return arguments
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
