@@ -27,6 +27,11 @@ class LineWriter(Protocol):
     async def write(self, text: str) -> None:
         """Write one message."""
 
+    async def tools_changed(self) -> None:
+        """Tell a client of a session with a handshake that the list of tools has changed."""
+        if self._modern is False and self._initialized:
+            await self._write('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n')
+
     async def flush(self) -> None:
         """Write what was held back."""
 
@@ -39,6 +44,7 @@ class StdioLane:
         self._opened = False  # the SDK has received a request
         self._modern: bool | None = None  # the era of the session, once it is established
         self._handshake: Any = None  # the id of a handshake that the SDK has yet to answer
+        self._initialized = False  # the client has finished the handshake
         self._running: dict[int | str, asyncio.Task[None]] = {}
         self._writing = asyncio.Lock()
 
@@ -49,6 +55,7 @@ class StdioLane:
                 self._open(line)
                 yield line
                 continue
+            self._initialized = self._initialized or '"notifications/initialized"' in line
             call = self._lane.read(line) if '"tools/call"' in line else None
             if call is not None and (call.version is not None) == self._modern:
                 self._start(call)
