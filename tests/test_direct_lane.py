@@ -16,6 +16,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings import Settings
 from tests.conftest import Recorder
 from tests.support import api_of, document
@@ -85,7 +86,7 @@ def server_for(recorder: Recorder) -> StdioServer:
     }
     number = {"name": "n", "in": "query", "required": True, "schema": {"type": "integer"}}
     typed = {"operationId": "typed", "servers": [{"url": recorder.url}], "responses": {}, "parameters": [number]}
-    return build_server(api_of(document({**paths, "/typed": {"get": typed}})), Settings())
+    return build_server([service_of(api_of(document({**paths, "/typed": {"get": typed}})), Settings())])
 
 
 async def play(recorder: Recorder, opening: list[Json], messages: list[Json | str], *, direct: bool) -> list[Json]:

@@ -54,10 +54,8 @@ class Redactor:
         """Prepare to find the secrets. The attributes are replaced as a whole, for threads that are redacting."""
         # Of equal secrets the first name counts. The longest come first: one secret may be a part of another.
         masks = {form: f"[{name}]" for name, secret in reversed(named) for form in _forms(secret)}
-        self._named_forms = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
-        self._masks = [
-            (form.encode("utf-8", "surrogatepass"), mask.encode()) for form, mask in self._named_forms.items()
-        ]
+        self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
+        self._written = [(form.encode("utf-8", "surrogatepass"), mask.encode()) for form, mask in self._masks.items()]
         known = {secret: f"[{name}]" for name, secret in reversed(named)}
         self._escaped = [(_escaped(secret), known[secret]) for secret in sorted(known, key=len, reverse=True)]
 
@@ -67,13 +65,13 @@ class Redactor:
 
     def body(self, body: bytes) -> bytes:
         """Return the body without secrets; the same object if it contains none."""
-        for written, mask in self._written:
+        for written, shown in self._written:
             if written in body:
-                body = body.replace(written, mask)
+                body = body.replace(written, shown)
         for encoding in WIDE if b"\0" in body else ():
-            for form, name in self._masks.items():
+            for form, mask in self._masks.items():
                 if (wide := form.encode(encoding, "surrogatepass")) in body:
-                    body = body.replace(wide, name.encode(encoding))
+                    body = body.replace(wide, mask.encode(encoding))
         if self._escaped and ESCAPED.search(body):
             for pattern, mask in self._escaped:
                 body = pattern.sub(mask.encode(), body)
