@@ -30,23 +30,31 @@ class _Both(Redactor):
         return self._callers.body(self._servers.body(body))
 
 
-def bridges_of(bridge: Bridge) -> Callable[[Caller], Bridge]:
-    """Return a function that returns the bridge for a caller. Everybody's requests share its connections."""
+BridgeOf = Callable[[Caller], Bridge]
+"""Returns the bridge that calls for a caller."""
+
+
+def bridges_of(bridge: Bridge, pass_header: str | None) -> BridgeOf:
+    """Return a function that returns the bridge for a caller. Everybody's requests share its connections.
+
+    With `pass_header`, only that header of the caller's request is a credential.
+    """
+    passed = PassedThrough(pass_header) if pass_header else None
+    bridge = replace(bridge, provider=passed) if passed else bridge
 
     @lru_cache(maxsize=REMEMBERED)
     def of(subject: str | None, secret: str | None) -> Bridge:
         redact = bridge.redact
-        if secret is not None and isinstance(bridge.provider, PassedThrough):
-            # `_AUTH` marks it as a credential, however it looks
-            own = Redactor({f"{bridge.provider.header.upper().replace('-', '_')}_AUTH": secret})
+        if secret is not None and passed is not None:
+            name = passed.header.upper().replace("-", "_")
+            own = Redactor({f"{name}_AUTH": secret})  # a name that marks it as a credential, however it looks
             return _for(bridge, subject, _Both(redact, own))
         return _for(bridge, subject, redact)
 
     def bridge_of(caller: Caller) -> Bridge:
         if caller is LOCAL:
             return bridge
-        secret = bridge.provider.secret(caller) if isinstance(bridge.provider, PassedThrough) else None
-        return of(caller.subject, secret)
+        return of(caller.subject, passed.secret(caller) if passed else None)
 
     return bridge_of
 

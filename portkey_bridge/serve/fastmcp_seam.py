@@ -28,6 +28,7 @@ from mcp_types import CallToolRequestParams
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
+from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.direct_lane import DirectLane, is_traced
 from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed
@@ -78,7 +79,7 @@ class DirectCalls(Middleware):
         report = get_context().report_progress
         return await run(
             context.message.arguments or {},
-            CallContext(report=lambda number, added: report(number, message=added)),
+            CallContext(CALLER.get(), lambda number, added: report(number, message=added)),
         )
 
 

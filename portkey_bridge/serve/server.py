@@ -31,6 +31,7 @@ from portkey_bridge.serve.builtin_tools import (
     SearchTools,
     hints,
 )
+from portkey_bridge.serve.callers import BridgeOf, bridges_of
 from portkey_bridge.serve.confirmation import unconfirmed
 from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
 from portkey_bridge.serve.load import warn
@@ -60,11 +61,13 @@ def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
     )
 
 
-async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+async def _run_operation(
+    bridge_of: BridgeOf, tool: Tool, arguments: dict[str, Any], context: CallContext
+) -> ToolResult:
     """Call an operation, after a person has confirmed it if that is wanted: only FastMCP's context can ask."""
     if tool.is_confirmed and (answer := await unconfirmed(get_context(), tool, arguments)):
         return answer
-    return await bridge.call(tool, arguments, context.report, context.caller)
+    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller)
 
 
 async def _run_builtin(
@@ -73,8 +76,11 @@ async def _run_builtin(
     return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
 
 
-def build_server(services: Sequence[Service]) -> StdioServer:
-    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError."""
+def build_server(services: Sequence[Service], pass_header: str | None = None) -> StdioServer:
+    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
+
+    With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
+    """
     settings = services[0].settings
     tools = [tool for service in services for tool in service.tools]
     owners = {tool.name: service for service in services for tool in service.tools}
@@ -87,7 +93,8 @@ def build_server(services: Sequence[Service]) -> StdioServer:
     )
     renderers = [service.bridge.renderer for service in services]
     reading: list[BuiltinTool] = [ExpandResult(renderers), *chain.from_iterable(map(_information, services))]
-    runs: dict[str, Run] = {tool.name: partial(_run_operation, owners[tool.name].bridge, tool) for tool in tools}
+    bridges = {id(service): bridges_of(service.bridge, pass_header) for service in services}
+    runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
