@@ -46,9 +46,20 @@ _CLIENT = (
 
 SERVE = Command(
     "serve",
-    "serve over stdio (default)",
-    "portkey_bridge.cli.serve:serve_stdio",
-    examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion"),
+    "serve over stdio (default), or over HTTP",
+    "portkey_bridge.cli.serve:serve",
+    (
+        Argument(
+            "--http",
+            {
+                "nargs": "?",
+                "const": "",
+                "metavar": "HOST:PORT",
+                "help": "serve over HTTP at /mcp instead of stdio (default: 127.0.0.1:8000)",
+            },
+        ),
+    ),
+    examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion", "--http 127.0.0.1:8000"),
 )
 
 

@@ -46,8 +46,33 @@ def _file_of(source: str) -> Path:
     return path_of(source) if is_file(source) else Path(source)
 
 
-def serve_stdio(invocation: Invocation) -> int:
-    """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
+def serve(invocation: Invocation) -> int:
+    """Serve over stdio, or over HTTP if that is asked for. Raises SetupError before the first message."""
+    listen = invocation.options.get("http")
+    return _serve_stdio(invocation) if listen is None else _serve_http(invocation, listen)
+
+
+def _serve_http(invocation: Invocation, listen: str) -> int:
+    from portkey_bridge.serve import http_server
+
+    settings = invocation.apis[0]
+    address = http_server.address_of(listen)
+    with permanent():
+        services = load_services(invocation.apis, from_copies=True)
+        http_server.refuse_unsafe(address, settings, services)
+        server = build_server(services, settings.pass_header)
+    server.background = partial(watch, invocation.apis, services, server.swap, settings.pass_header)
+    app = http_server.http_app(server, settings)
+    with http_server.listening(address) as listener:
+        address = address._replace(port=listener.getsockname()[1])
+        titles = ", ".join(service.api.title for service in services)
+        print(f"portkey-bridge {__version__} serves {printable(titles)} at {address.url}", file=sys.stderr, flush=True)
+        http_server.run(app, [listener])
+    return 0
+
+
+def _serve_stdio(invocation: Invocation) -> int:
+    """Serve over stdin and stdout until stdin ends."""
     if any(settings.spec == STDIN for settings in invocation.apis):
         raise SettingsError("standard input carries the client's messages. Use a file or a URL with --spec.")
     with permanent():

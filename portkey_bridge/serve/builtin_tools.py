@@ -162,16 +162,17 @@ class ExpandResult:
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         try:
-            renderer = self._keeper(str(result_id))
-            body = renderer.results[str(result_id)]
+            owner = context.caller.subject
+            renderer = self._keeper(str(result_id), owner)
+            body = renderer.results.of(owner)[str(result_id)]
         except ForgottenResult as error:
             return error_result(str(error))
         room = renderer.limit // max(len(pointers), 1)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
         return ToolResult(content=[text(f"[{','.join(expanded)}]")])
 
-    def _keeper(self, result_id: str) -> Renderer:
-        return next((each for each in self._renderers if result_id in each.results), self._renderers[0])
+    def _keeper(self, result_id: str, owner: str | None) -> Renderer:
+        return next((each for each in self._renderers if result_id in each.results.of(owner)), self._renderers[0])
 
 
 def _expanded(body: bytes, pointer: str, room: int) -> str:

@@ -29,6 +29,7 @@ from mcp_types import CallToolRequestParams, SubscriptionsListenRequestParams
 
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.confirmation import unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane, is_traced
@@ -76,6 +77,7 @@ class DirectCalls(Middleware):
         return await run(
             context.message.arguments or {},
             CallContext(
+                CALLER.get(),
                 report=lambda number, added: fastmcp.report_progress(number, message=added),
                 ask=partial(unconfirmed, fastmcp),
             ),

@@ -43,7 +43,9 @@ class _Watched:
     pause: float = FIRST_RETRY
 
 
-async def watch(apis: Sequence[Settings], services: Sequence[Service], swap: Swap) -> None:
+async def watch(
+    apis: Sequence[Settings], services: Sequence[Service], swap: Swap, pass_header: str | None = None
+) -> None:
     """Watch for as long as the server runs, and `swap` the catalogue when a document has changed.
 
     A service whose document came from a copy is asked for at once.
@@ -56,7 +58,8 @@ async def watch(apis: Sequence[Settings], services: Sequence[Service], swap: Swa
         if changed:
             served = [each.service for each in watched if each.service is not None]
             try:
-                await swap(catalogue_of(compose([(service.api, service.settings) for service in served])))
+                services = compose([(service.api, service.settings) for service in served])
+                await swap(catalogue_of(services, pass_header))
             except SetupError as error:
                 warn([f"the tools stay as they are: {error}"])
 
