@@ -10,19 +10,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Violation, likely
 from portkey_bridge.openapi.model import MediaType, Parameter, Place, Schema
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.text_places import is_text_in_body, is_text_in_parameter
+from portkey_bridge.schema.checks import Check
 from portkey_bridge.schema.readings import Path, Reader, is_unset
 from portkey_bridge.schema.shapes import Shape, Shapes
-
-if TYPE_CHECKING:
-    from portkey_bridge.schema.validation import Validation
-
 
 #: Keywords that an object without properties may violate.
 NEVER_EMPTY = frozenset({"properties", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
@@ -119,9 +116,9 @@ class Arguments:
         """Yield everything that is wrong with the arguments, with pointers into them."""
         yield from self._unknown(arguments)
         bound = self.bind(arguments)
-        yield from self._whole_validation.violations(self._whole(bound), pointer_to)
+        yield from self._whole_check.violations(self._whole(bound), pointer_to)
         if self._whole_body is None and bound.has_body:
-            yield from self._body_validation.violations(bound.body, self.place_in_body)
+            yield from self._body_check.violations(bound.body, self.place_in_body)
 
     def takes(self, argument: str, value: Any) -> bool:
         """Check whether a value is valid for one argument, whatever else is given."""
@@ -135,7 +132,7 @@ class Arguments:
         Raises OutOfTime.
         """
         whole = self._whole(self.bind(arguments))
-        read = Reader(self._whole_validation, self._is_text).read(whole)
+        read = Reader(self._whole_check.validation, self._is_text).read(whole)
         others = {name: value for name, value in arguments.items() if name not in whole}
         is_flat = self.media_type is not None and self._whole_body is None
         return {**read, **(self._read_body(others) if others and is_flat else others)}
@@ -153,8 +150,8 @@ class Arguments:
         """Read the properties of the body. One that is optional, and has nothing but unset ones, is left out."""
         names = {self._wire_name(name): name for name in given}
         body = {wire: given[name] for wire, name in names.items()}
-        read = Reader(self._body_validation, self._is_text_in_body).read(body)
-        if not self.body_required and all(map(is_unset, body.values())) and self._body_validation.errors(read):
+        read = Reader(self._body_check.validation, self._is_text_in_body).read(body)
+        if not self.body_required and all(map(is_unset, body.values())) and self._body_check.validation.errors(read):
             return {}
         return {names.get(wire) or self._arguments_of_body.get(wire, wire): value for wire, value in read.items()}
 
@@ -172,20 +169,16 @@ class Arguments:
         return parameters | body
 
     @cached_property
-    def _whole_validation(self) -> Validation:
-        from portkey_bridge.schema.validation import Validation
-
+    def _whole_check(self) -> Check:
         schemas = {name: binding.schema for name, binding in self.bindings.items() if binding.parameter is not None}
         if self._whole_body is not None and self.media_type is not None:
             schemas[self._whole_body] = self.media_type.schema
         required = [name for name in schemas if self.bindings[name].required]
-        return Validation({"type": "object", "properties": schemas, "required": required}, self.shapes)
+        return Check({"type": "object", "properties": schemas, "required": required}, self.shapes)
 
     @cached_property
-    def _body_validation(self) -> Validation:
-        from portkey_bridge.schema.validation import Validation
-
-        return Validation(self.media_type.schema if self.media_type is not None else True, self.shapes)
+    def _body_check(self) -> Check:
+        return Check(self.media_type.schema if self.media_type is not None else True, self.shapes)
 
     @cached_property
     def _whole_body(self) -> str | None:

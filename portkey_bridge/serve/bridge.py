@@ -11,7 +11,8 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import anyio
 import httpx
@@ -56,6 +57,25 @@ UNAUTHORIZED = 401
 
 async def no_report(number: int, added: str | None) -> None:
     """Do nothing."""
+
+
+async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
+    """Refuse a call that needs the confirmation of a person, where there is no way to ask for it."""
+    return error_result(
+        f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
+        f"Whoever runs this server can take {tool.name} out of `confirm` in the settings."
+    )
+
+
+class CallContext(NamedTuple):
+    """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
+
+    `ask` returns None once the person has confirmed a call, else the result of the call.
+    """
+
+    caller: Caller = LOCAL
+    report: Report = no_report
+    ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
 
 
 @dataclass(frozen=True)
@@ -176,13 +196,19 @@ class Bridge:
         )
 
     def _redacted(self, answer: Answer) -> Answer:
-        headers = httpx.Headers(
-            [(self.redact(name).encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
-        )
-        answer = replace(
-            answer, phrase=self.redact(answer.phrase), headers=headers, problem=self.redact(answer.problem)
-        )
-        return redacted_text(replace(answer, body=self.redact.body(answer.body)), self.redact)
+        """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
+        whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.headers.multi_items())))
+        if self.redact(whole) != whole:
+            headers = [(self.redact(name), self.redact(value)) for name, value in answer.headers.multi_items()]
+            answer = replace(
+                answer,
+                phrase=self.redact(answer.phrase),
+                headers=httpx.Headers([(name.encode(), value.encode()) for name, value in headers]),
+                problem=self.redact(answer.problem),
+            )
+        if (body := self.redact.body(answer.body)) is not answer.body:
+            answer = replace(answer, body=body)
+        return redacted_text(answer, self.redact)
 
     def _hints(self, tool: Tool, answer: Answer, caller: Caller) -> list[str]:
         """Return hints: what the status means in the document, and what the credentials have to do with it."""
