@@ -1,7 +1,7 @@
 """One form for everyone downstream: an OpenAPI 3 document in one root, whose schemas are JSON Schema 2020-12.
 
 First everything that the document refers to comes into one root, then Swagger 2.0 becomes OpenAPI 3, then each object
-is repaired and each schema becomes JSON Schema.
+is repaired and each schema becomes JSON Schema. At the end, children of discriminated parents join these.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from portkey_bridge.document.parse import Document, Retrieve, others_of_document
 from portkey_bridge.document.repairs import Repairs, Say, summarize
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.composition_cycles import break_cycles
+from portkey_bridge.openapi.inheritance import join_families
 from portkey_bridge.openapi.local_refs import localize
 from portkey_bridge.openapi.pointers import encode
 from portkey_bridge.openapi.resources import OTHERS, DocumentNode, Resources
@@ -69,7 +70,9 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     for kind, place in found:
         if kind in REPAIRERS:
             REPAIRERS[kind](place.value, version, partial(_say, repairs, place))
-    break_cycles(root, [place for kind, place in found if kind == "schema"], repairs)
+    schemas = [place for kind, place in found if kind == "schema"]
+    join_families(root, schemas, repairs)
+    break_cycles(root, schemas, repairs)
     return Normalized(root, (*document.repairs, *resources.repairs, *repairs.sentences()))
 
 

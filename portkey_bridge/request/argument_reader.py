@@ -10,9 +10,11 @@ from dataclasses import replace
 from portkey_bridge import media_types
 from portkey_bridge.credentials.schemes import places, stands_in
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody, Schema
+from portkey_bridge.request.any_child import any_of, with_children
 from portkey_bridge.request.arguments import Alternatives, Arguments, Binding
 from portkey_bridge.request.binary_values import file_forms
 from portkey_bridge.request.bodies import sends_file
+from portkey_bridge.request.body_rules import rules_together
 from portkey_bridge.request.uploads import FORMS
 from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
@@ -36,13 +38,6 @@ OF_PROPERTIES = (media_types.JSON, media_types.XML, media_types.FORM, media_type
 
 #: Keywords about an object other than a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
-
-
-#: Keywords about several properties of a body, which the input schema repeats if there are no other arguments.
-TOGETHER = (
-    *("anyOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
-    *("propertyNames", "minProperties", "maxProperties"),
-)
 
 
 #: The argument that names a media type where several say different things, and how many are offered.
@@ -104,7 +99,7 @@ class _Reader:
         listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
         return Arguments(
             patterns=_patterns(shape) if shape is not None and all(map(_is_as_in_body, listed)) else {},
-            together={} if body is None or shape is None else self.together(shape, body.required, listed),
+            together={} if body is None or shape is None else rules_together(shape, body.required, listed, self.shapes),
             bindings={binding.argument: binding for binding in listed},
             media_type=media_type,
             body_required=body is not None and body.required,
@@ -116,7 +111,7 @@ class _Reader:
         """Return the shape of a body whose properties become arguments; None for one that is an argument as a whole."""
         if media_type is None or not _is_of_properties(media_type):
             return None
-        shape = self.beside_null(self.shapes(media_type.schema))
+        shape = with_children(self.beside_null(self.shapes(media_type.schema)), media_type.schema, self.shapes)
         properties = shape.get("properties")
         if not properties or shape.get("type", "object") != "object":
             return None
@@ -131,34 +126,6 @@ class _Reader:
         """Return the shape of the object that a body is where it is not null."""
         branches = [branch for branch in map(self.shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
         return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
-
-    def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
-        """Return what a body requires of its properties together: unions, and what an optional body needs if present.
-
-        These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
-        the body, where parameters are beside them.
-        """
-        names = {binding.name: binding.argument for binding in bindings if binding.location == "body"}
-        beside = [binding.argument for binding in bindings if binding.location != "body"]
-        is_renamed = any(wire != argument for wire, argument in names.items())
-        required = [] if body_required else [names[name] for name in shape.get("required", ()) if name in names]
-        if beside or is_renamed:
-            said = self.of_names(shape, beside, is_renamed)
-        else:
-            said = {keyword: shape[keyword] for keyword in TOGETHER if keyword in shape}
-        return said | ({"required": required} if required else {})
-
-    def of_names(self, shape: Shape, beside: list[str], is_renamed: bool) -> Shape:
-        """Return what a shape says of its named properties, and that there are any `beside` the other arguments."""
-        said: Shape = {"not": {"propertyNames": {"enum": beside}}} if beside and shape.get("minProperties") else {}
-        if is_renamed:
-            return said
-        if "dependentRequired" in shape:
-            said["dependentRequired"] = shape["dependentRequired"]
-        branches = shape.get("anyOf", ())
-        if branches and all(map(_speaks_of_names, map(self.shapes, branches))):
-            said["anyOf"] = branches
-        return said
 
     def of_parameter(self, parameter: Parameter) -> Binding:
         is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
@@ -246,10 +213,9 @@ def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
 def _common(bindings: Sequence[Binding | None]) -> Binding:
     """Return one binding for those of a name: any of their schemas, and required where each media type has it so."""
     there = [binding for binding in bindings if binding is not None]
-    schemas = [there[0].schema, *(binding.schema for binding in there[1:] if binding.schema != there[0].schema)]
     return replace(
         there[0],
-        schema=schemas[0] if len(schemas) == 1 else {"anyOf": schemas},
+        schema=any_of([binding.schema for binding in there]),
         required=len(there) == len(bindings) and all(binding.required for binding in there),
     )
 
@@ -280,10 +246,6 @@ def _patterns(shape: Shape) -> Shape:
         return {}
     keywords = ("patternProperties", "additionalProperties")
     return {keyword: shape[keyword] for keyword in keywords if keyword in shape}
-
-
-def _speaks_of_names(branch: Shape) -> bool:
-    return branch.keys() <= {"type", "title", "description", "required", "properties"}
 
 
 def _described(schema: Schema, description: str) -> Schema:
