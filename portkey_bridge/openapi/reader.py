@@ -61,8 +61,10 @@ CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-#: A bare host, which is formally a relative URL; and hosts that are reached without TLS: loopback and private ones.
+#: A bare host, which is formally a relative URL; a document from disk, which has no host of its own, may write
+#: `localhost` alone. And hosts that are reached without TLS: loopback and private ones.
 BARE_HOST = re.compile(r"(([\w-]+\.)+[A-Za-z]{2,}|(\d{1,3}\.){3}\d{1,3}|localhost(?=:\d))(:\d+)?(/|$)")
+BARE_HOST_FROM_DISK = re.compile(rf"{BARE_HOST.pattern}|localhost(/|$)")
 LOCAL_HOST = re.compile(r"localhost\b|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
 
 #: Names that are not media types, and those that they can only mean.
@@ -86,7 +88,7 @@ def read_api(
     SettingsError for a server variable that the document does not allow.
     """
     info = mapping(root.get("info"))
-    reader = _Reader(root, Repairs() if repairs is None else repairs, server_variables)
+    reader = _Reader(root, uri, Repairs() if repairs is None else repairs, server_variables)
     operations = tuple(reader.operations())
     return Api(
         title=text(info.get("title")) or "API",
@@ -107,8 +109,9 @@ def read_api(
 class _Reader:
     """Reads the values of one document; collects broken parts in `skipped` and repairs in `repairs`."""
 
-    def __init__(self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str]) -> None:
+    def __init__(self, root: dict[str, Any], uri: str, repairs: Repairs, server_variables: Mapping[str, str]) -> None:
         self.root = root
+        self.bare_host = BARE_HOST if uri.lower().startswith(("http:", "https:")) else BARE_HOST_FROM_DISK
         self.server_variables = server_variables
         self.skipped: list[Skipped] = []
         self.repairs = repairs
@@ -378,7 +381,7 @@ class _Reader:
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
-        if BARE_HOST.match(url):
+        if self.bare_host.match(url):
             scheme = "http" if LOCAL_HOST.match(url) else "https"
             self.repairs.add(f"the URL of a server has no scheme; {scheme} is assumed", where)
             url = f"{scheme}://{url}"

@@ -95,7 +95,7 @@ class _Reader:
         wanted = [self.of_parameter(parameter) for parameter in self.operation.parameters]
         if media_type is not None and body is not None:
             wanted.extend(self.of_body(body, media_type, shape))
-        named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
+        named = self.with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
         listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
         return Arguments(
             patterns=_patterns(shape) if shape is not None and all(map(_is_as_in_body, listed)) else {},
@@ -130,11 +130,20 @@ class _Reader:
     def of_parameter(self, parameter: Parameter) -> Binding:
         is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
         required = parameter.required and not is_replaced
+        default = self.shapes(parameter.schema).get("default") if required else None
         schema = self.writable(parameter.schema)
         if parameter.allow_empty_value:
             schema = self.or_empty(schema)
         described = _described(schema, parameter.description)
-        return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)
+        return Binding(
+            parameter.name,
+            parameter.location,
+            parameter.name,
+            described,
+            required and default is None,
+            parameter,
+            default,
+        )
 
     def writable(self, schema: Schema) -> Schema:
         """Return the schema without `readOnly`, which means something for properties only (OpenAPI 3.0.4, 4.7.24.2)."""
@@ -147,6 +156,23 @@ class _Reader:
         shape = self.shapes(schema)
         takes_any_text = shape.get("type") == "string" and shape.keys() <= {"type", "title", "description", "default"}
         return schema if takes_any_text or not shape else {"anyOf": [schema, {"type": "string", "enum": [""]}]}
+
+    def with_names(self, bindings: list[Binding]) -> Iterator[Binding]:
+        """Yield every binding with a name of its own that clients accept; the first to claim a name keeps it."""
+        taken: set[str] = set()
+        for binding in bindings:
+            name = next(name for name in _names(binding) if name not in taken)
+            taken.add(name)
+            yield binding if name == binding.argument else self.renamed(binding, name)
+
+    def renamed(self, binding: Binding, name: str) -> Binding:
+        """Return the binding under another name; its description says how the API calls it, where the name does not."""
+        if ARGUMENT_NAME.fullmatch(binding.argument):
+            return replace(binding, argument=name)
+        schema = binding.schema if isinstance(binding.schema, dict) else {}
+        own = self.shapes(schema).get("description", "")
+        called = f"{binding.name} in the API. {own}".strip()
+        return replace(binding, argument=name, schema=_described(schema, called))
 
     def of_body(self, body: RequestBody, media_type: MediaType, shape: Shape | None) -> Iterator[Binding]:
         if shape is None:
@@ -253,15 +279,6 @@ def _described(schema: Schema, description: str) -> Schema:
     return {**schema, "description": description} if description and isinstance(schema, dict) else schema
 
 
-def _with_names(bindings: list[Binding]) -> Iterator[Binding]:
-    """Return every binding a name of its own that clients accept; the first to claim a name keeps it."""
-    taken: set[str] = set()
-    for binding in bindings:
-        name = next(name for name in _names(binding) if name not in taken)
-        taken.add(name)
-        yield binding if name == binding.argument else replace(binding, argument=name)
-
-
 def _names(binding: Binding) -> Iterator[str]:
     """Yield the names that a binding may have, the best first."""
     origin = f"{binding.location} {binding.name}"
@@ -279,4 +296,4 @@ def _safe(name: str, origin: str) -> str:
 
 
 def _hashed(name: str, origin: str) -> str:
-    return f"{name[:55]}_{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
+    return f"{name[:55]}_{hashlib.sha256(origin.encode(errors='replace')).hexdigest()[:8]}"

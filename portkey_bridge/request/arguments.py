@@ -29,7 +29,8 @@ NEVER_EMPTY = frozenset({"properties", "minProperties", "anyOf", "allOf", "enum"
 class Binding:
     """Where an argument goes: `location` is a parameter's or `body`, `name` the wire name.
 
-    `parameter` is None in the body; `name` is None where the argument is the whole body.
+    `parameter` is None in the body; `name` is None where the argument is the whole body. `default` is sent where a
+    required parameter is missing.
     """
 
     argument: str
@@ -38,6 +39,7 @@ class Binding:
     schema: Schema = field(repr=False)
     required: bool
     parameter: Parameter | None = field(default=None, repr=False)
+    default: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,13 @@ class Arguments:
         return {**self.each, **self.patterns, "if": there, "then": self.together}
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
-        """Put the arguments into their places. A missing argument is absent, an explicit null is a value."""
+        """Put the arguments into their places. An explicit null is a value; a missing argument is absent, unless it is
+        required and has a default.
+        """
         parameters = tuple(
-            (binding, arguments[name])
+            (binding, arguments.get(name, binding.default))
             for name, binding in self.bindings.items()
-            if binding.parameter is not None and name in arguments
+            if binding.parameter is not None and (name in arguments or binding.default is not None)
         )
         if self._whole_body is not None:
             body = arguments.get(self._whole_body, {} if self._is_empty_object else None)
@@ -114,10 +118,15 @@ class Arguments:
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
-            if name in self._arguments_of_body and name not in self.bindings:
-                yield Violation(pointer_to([name]), f"is called {self._arguments_of_body[name]} here")
+            if name in self._other_names and name not in self.bindings:
+                yield Violation(pointer_to([name]), f"is called {self._other_names[name]} here")
             elif name not in self.bindings and self.further is False:
                 yield Violation(pointer_to([name]), f"there is no such argument; {likely(name, self.bindings)}")
+
+    @cached_property
+    def _other_names(self) -> dict[str, str]:
+        """The arguments by the names that the API has for them."""
+        return {str(binding.name): argument for argument, binding in self.bindings.items() if binding.name != argument}
 
     @cached_property
     def _parameters_validation(self) -> Validation:

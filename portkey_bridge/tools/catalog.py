@@ -168,13 +168,20 @@ def closest(name: str, known: Collection[str]) -> str:
 def tool_names(operations: Sequence[Operation]) -> list[str]:
     """Return each operation its tool's name, unique and independent of the order of operations.
 
-    The `operationId`, else `METHOD PATH`, in lower case, every run of other characters than a-z and 0-9 one `_`. Where
-    clients would refuse that, or two would share it, a hash of method and path is added.
+    The `operationId`, else `METHOD PATH` (also where no letter or digit of it can be kept), in lower case, every run of
+    other characters than a-z and 0-9 one `_`. Where clients would refuse that, or two would share it, a hash of method
+    and path is added.
     """
     return unique_names(
-        [slug(operation.operation_id or f"{operation.method} {operation.path}") for operation in operations],
+        [_plain_name(operation) for operation in operations],
         [f"{operation.method} {operation.path}" for operation in operations],
     )
+
+
+def _plain_name(operation: Operation) -> str:
+    """Return the name from the `operationId`, or from method and path where it has no character that a name keeps."""
+    name = slug(operation.operation_id or "")
+    return name if name.strip("_") else slug(f"{operation.method} {operation.path}")
 
 
 def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
@@ -193,7 +200,7 @@ def slug(text: str) -> str:
 
 
 def _hashed(name: str, origin: str) -> str:
-    digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()[:8]
     return f"{name if TOOL_NAME.match(name) else '_' + name}"[:55] + f"_{digest}"
 
 
