@@ -29,5 +29,8 @@ TEXT = _family(
     r"|rtf|sparql-(?:query|update)|n-(?:triples|quads)|trig|xml-dtd|jsonpath|linkset|edn|[^;]+\+(?:yaml|jwt))"
 )
 
+#: Ranges of files (RFC 9110 section 12.5.1): which type it is, the file says.
+FILES = _family(r"(?:audio|font|image|model|video)/\*")
+
 #: Ranges that reveal nothing about a body.
 ANY = _family(r"(?:\*|application)?/?\*")

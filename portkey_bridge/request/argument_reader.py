@@ -12,7 +12,7 @@ from portkey_bridge.credentials.schemes import places, stands_in
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody, Schema
 from portkey_bridge.request.any_child import any_of, with_children
 from portkey_bridge.request.arguments import Alternatives, Arguments, Binding
-from portkey_bridge.request.binary_values import file_forms
+from portkey_bridge.request.binary_values import file_forms, with_forms_of_files
 from portkey_bridge.request.bodies import sends_file
 from portkey_bridge.request.body_rules import rules_together
 from portkey_bridge.request.uploads import FORMS
@@ -67,7 +67,7 @@ class _Reader:
     def arguments(self) -> Arguments:
         body = self.operation.request_body
         kinds = {kind.name: self.of_media_type(kind) for kind in self.worth_choosing(body.content if body else ())}
-        if len(kinds) > 1:
+        if len(kinds) > 1 or any(map(media_types.FILES.match, kinds)):
             return _alternatives(kinds)
         return next(iter(kinds.values()), None) or self.of_media_type(None)
 
@@ -176,7 +176,8 @@ class _Reader:
 
     def of_body(self, body: RequestBody, media_type: MediaType, shape: Shape | None) -> Iterator[Binding]:
         if shape is None:
-            schema = _described(self.writable(media_type.schema), body.description)
+            schema = with_forms_of_files(self.writable(media_type.schema), media_type.name, self.shapes)
+            schema = _described(schema, body.description)
             yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
             return
         required = frozenset(shape.get("required", ()) if body.required else ())
@@ -200,6 +201,8 @@ class _Reader:
 
 def _says_something(media_type: MediaType) -> bool:
     """Check whether a media type is one that a caller could mean, and not another spelling of an object."""
+    if media_types.FILES.match(media_type.name):
+        return True
     if "*" in media_type.name or media_types.XML.match(media_type.name):
         return False
     return not _is_of_properties(media_type) or media_type.schema not in ({}, True)
@@ -219,11 +222,11 @@ def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
     preferred = next(iter(kinds.values()))
     names = dict.fromkeys(name for kind in kinds.values() for name in kind.bindings)
     choice = next(name for name in map(CHOICE.__add__, ("", *map(str, range(1, len(names) + 2)))) if name not in names)
-    described = {
-        "type": "string",
-        "enum": list(kinds),
-        "description": f"Media type of the body (default {next(iter(kinds))}).",
-    }
+    described: Shape = {"type": "string", "description": f"Media type of the body (default {next(iter(kinds))})."}
+    if any(map(media_types.FILES.match, kinds)):
+        described["description"] = f"Media type of the body, one of {', '.join(kinds)}; by default the file's own."
+    else:
+        described = {**described, "enum": list(kinds)}
     bindings = {name: _common([kind.bindings.get(name) for kind in kinds.values()]) for name in names}
     return Alternatives(
         bindings={**bindings, choice: Binding(choice, "header", "Content-Type", described, False)},

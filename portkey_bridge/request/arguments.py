@@ -7,7 +7,8 @@ exact. The full input schema is made of the document's own schemas, and argument
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from portkey_bridge import media_types
 from portkey_bridge.errors import Violation, likely
 from portkey_bridge.openapi.model import MediaType, Parameter, Place, Schema
 from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.request.uploads import MEDIA_TYPE
 from portkey_bridge.schema.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -233,7 +235,7 @@ class Alternatives(Arguments):
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments for the chosen media type."""
         name = arguments.get(self.choice, next(iter(self.kinds)))
-        if not isinstance(name, str) or name not in self.kinds:
+        if not isinstance(name, str) or self._kind(name) is None:
             yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
         chosen, rest = self._chosen(arguments)
@@ -241,8 +243,26 @@ class Alternatives(Arguments):
 
     def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments, dict[str, Any]]:
         name = arguments.get(self.choice, next(iter(self.kinds)))
-        return self.kinds[name], {key: value for key, value in arguments.items() if key != self.choice}
+        chosen = self._kind(name) or next(iter(self.kinds.values()))
+        return chosen, {key: value for key, value in arguments.items() if key != self.choice}
+
+    def _kind(self, name: str) -> Arguments | None:
+        """Return the arguments of a media type, which may be within a range of files."""
+        if name in self.kinds:
+            return self.kinds[name]
+        within = (kind for declared, kind in self.kinds.items() if _is_file_within(name, declared))
+        kind = next(within, None)
+        if kind is None or kind.media_type is None:
+            return None
+        return replace(kind, media_type=replace(kind.media_type, name=name))
+
+
+def _is_file_within(name: str, declared: str) -> bool:
+    """Check whether a media type is a concrete one within a range of files."""
+    is_concrete = MEDIA_TYPE.fullmatch(name) is not None and "*" not in name
+    return is_concrete and media_types.FILES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
 
 
 def _is_chosen(choice: str, name: str) -> Shape:
-    return {"required": [choice], "properties": {choice: {"enum": [name]}}}
+    own = {"pattern": f"^{name.removesuffix('*')}"} if media_types.FILES.match(name) else {"enum": [name]}
+    return {"required": [choice], "properties": {choice: own}}
