@@ -12,7 +12,7 @@ def _family(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"\s*(?:{pattern})\s*(?:;|$)", re.IGNORECASE)
 
 
-JSON = _family(r"[^;]*[/+]json")
+JSON = _family(r"[^;]*[/+](?:x-)?json")
 
 #: JSON texts one after the other: each on its own line, or each preceded by a separator (RFC 7464).
 JSON_LINES = _family(r"application/(?:x-)?(?:ndjson|jsonl|jsonlines|json-lines|stream\+json)")

@@ -278,3 +278,43 @@ async def test_required_with_default(recorder: Recorder, parameter: dict[str, An
     assert (await sent(recorder, root, {"v": "3"})).target.startswith("/x/3")
     (tool,) = build_tools(api_of(root))
     assert tool.arguments.each["required"] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "intended"),
+    [
+        ("json", "application/json"),
+        (" JSON", "application/json"),
+        ("", "application/json"),
+        ("application\\json", "application/json"),
+        ("application/json, application/xml", "application/json"),
+        ("form", "application/x-www-form-urlencoded"),
+        ("xml", "application/xml"),
+    ],
+)
+async def test_media_type_json(recorder: Recorder, written: str, intended: str) -> None:
+    """A name that is not a media type is read as the one that it can only mean, with a warning."""
+    root = body(written, {"type": "object", "properties": {"a": {"type": "string"}}})
+    assert any("is not a media type" in repair for repair in api_of(json.loads(json.dumps(root))).repairs)
+    assert (await sent(recorder, root, {"a": "x"})).header("content-type") == intended
+
+
+@pytest.mark.parametrize(
+    ("media_type", "expected"),
+    [("application/json", b"{}"), ("application/vnd.api+json", b"{}"), ("application/x-www-form-urlencoded", b"")],
+)
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"type": "object", "properties": {}}, {"properties": {}}])
+async def test_empty_required_body(recorder: Recorder, media_type: str, expected: bytes, schema: Any) -> None:
+    """A required body without properties is an empty object, however its schema says so."""
+    request = await sent(recorder, body(media_type, dict(schema)), {})
+    assert (request.header("content-type"), request.body) == (media_type, expected)
+
+
+def test_enum_twice() -> None:
+    """Equal values of an `enum` are one: 1 and 1.0 are equal, 1 and true are not (JSON Schema core section 4.2.2)."""
+    values = ["a", "a", 1, 1.0, True, None, None, {"b": 1, "c": 2}, {"c": 2, "b": 1}]
+    parameter = {"name": "q", "in": "query", "schema": {"enum": values}}
+    (tool,) = build_tools(api_of(operation("get", parameters=[parameter])))
+    assert [json.dumps(value) for value in tool.arguments.each["properties"]["q"]["enum"]] == [
+        *('"a"', "1", "true", "null", '{"b": 1, "c": 2}')
+    ]

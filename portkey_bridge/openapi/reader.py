@@ -69,7 +69,14 @@ BARE_HOST_FROM_DISK = re.compile(rf"{BARE_HOST.pattern}|localhost(/|$)")
 LOCAL_HOST = re.compile(r"localhost\b|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
 
 #: Names that are not media types, and those that they can only mean.
-MEDIA_TYPES = {"": "application/json", "json": "application/json", "xml": "application/xml", "text": "text/plain"}
+MEDIA_TYPES = {
+    **dict.fromkeys(("", "json", "application.json", "application\\json", "application json"), "application/json"),
+    **dict.fromkeys(("form", "urlencoded", "x-www-form-urlencoded"), "application/x-www-form-urlencoded"),
+    **dict.fromkeys(("form-data", "multipart", "multipart-form-data", "formdata"), "multipart/form-data"),
+    **dict.fromkeys(("text", "plain", "txt"), "text/plain"),
+    **dict.fromkeys(("binary", "octet-stream", "file"), "application/octet-stream"),
+    **{"xml": "application/xml", "yaml": "application/yaml", "html": "text/html", "csv": "text/csv"},
+}
 
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
@@ -333,7 +340,8 @@ class _Reader:
             yield media_type_of(self.media_type_name(name.strip(), where), _schema(media_type), media_type)
 
     def media_type_name(self, name: str, where: str) -> str:
-        intended = MEDIA_TYPES.get(name.lower(), name)
+        first = name.partition(",")[0].strip() if "," in name and ";" not in name else name
+        intended = MEDIA_TYPES.get(first.lower(), first)
         if intended != name:
             self.repairs.add(f"{summarize(name) or 'an empty text'} is not a media type; {intended} is assumed", where)
         return intended

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 #: Keywords that an object without properties may violate.
-NEVER_EMPTY = frozenset({"properties", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
+NEVER_EMPTY = frozenset({"required", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +167,11 @@ class Arguments:
     @cached_property
     def _is_empty_object(self) -> bool:
         """Whether the body is required and can only be left out as an object without properties."""
-        if not self.body_required or self.media_type is None or not media_types.JSON.match(self.media_type.name):
+        if not self.body_required or self.media_type is None or not _of_members(self.media_type.name):
             return False
         shape = self.shapes(self.media_type.schema)
-        return shape.get("type") == "object" and shape.keys().isdisjoint(NEVER_EMPTY)
+        is_object = "properties" in shape or shape.get("type") == "object"
+        return is_object and not shape.get("properties") and shape.keys().isdisjoint(NEVER_EMPTY)
 
     @cached_property
     def _arguments_of_body(self) -> dict[str, str]:
@@ -255,6 +256,12 @@ class Alternatives(Arguments):
         if kind is None or kind.media_type is None:
             return None
         return replace(kind, media_type=replace(kind.media_type, name=name))
+
+
+def _of_members(media_type: str) -> bool:
+    """Check whether a body of a media type is written from the members of an object, and may have none."""
+    families = (media_types.JSON, media_types.FORM, media_types.MULTIPART)
+    return any(family.match(media_type) for family in families)
 
 
 def _is_file_within(name: str, declared: str) -> bool:
