@@ -32,5 +32,13 @@ TEXT = _family(
 #: Ranges of files (RFC 9110 section 12.5.1): which type it is, the file says.
 FILES = _family(r"(?:audio|font|image|model|video)/\*")
 
+#: Families whose bodies are text.
+OF_TEXT = (TEXT, JSON, JSON_LINES, JSON_SEQUENCE, XML, FORM)
+
 #: Ranges that reveal nothing about a body.
 ANY = _family(r"(?:\*|application)?/?\*")
+
+
+def is_text(name: str) -> bool:
+    """Check whether the bodies of a media type are text."""
+    return any(family.match(name) for family in OF_TEXT)
