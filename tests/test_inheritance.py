@@ -147,6 +147,7 @@ async def test_discriminated_parent_is_listed_with_its_children() -> None:
     assert list(pet["properties"]) == ["petType"]
     assert list(cat["properties"]) == ["petType", "claws"]
     assert cat["required"] == ["petType", "claws"]
+    assert cat["properties"]["petType"] == {"type": "string", "enum": ["cat"]}
 
 
 def swagger(**changes: Any) -> dict[str, Any]:

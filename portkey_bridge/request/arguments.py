@@ -280,7 +280,7 @@ class Alternatives(Arguments):
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments for the chosen media type."""
         name = arguments.get(self.choice, next(iter(self.kinds)))
-        if not isinstance(name, str) or self._kind(name) is None:
+        if self._kind(name) is None:
             yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
         chosen, rest = self._chosen(arguments)
@@ -298,8 +298,10 @@ class Alternatives(Arguments):
         chosen = self._kind(name) or next(iter(self.kinds.values()))
         return chosen, {key: value for key, value in arguments.items() if key != self.choice}
 
-    def _kind(self, name: str) -> Arguments | None:
-        """Return the arguments of a media type, which may be within a range of files."""
+    def _kind(self, name: Any) -> Arguments | None:
+        """Return the arguments of a media type, which may be within a range of files; None for anything else."""
+        if not isinstance(name, str):
+            return None
         if name in self.kinds:
             return self.kinds[name]
         within = (kind for declared, kind in self.kinds.items() if _is_file_within(name, declared))
@@ -319,7 +321,7 @@ class Alternatives(Arguments):
         """
         chosen = arguments.get(self.choice)
         if not is_unset(chosen):
-            kind = self._kind(chosen) if isinstance(chosen, str) else None
+            kind = self._kind(chosen)
             return dict(arguments) if kind is None else {**self._read_as(kind, arguments), self.choice: chosen}
         preferred, *others = self.kinds
         read = {name: self._read_as(kind, arguments) for name, kind in self.kinds.items()}

@@ -254,12 +254,20 @@ class Shapes:
             discriminator = family["discriminator"]
             union: Shape = {"anyOf": [ANYTHING]}
             self._unions[id(family)] = (family, union)
-            told = [self._with_value(child, discriminator) for child in family[CHILDREN]]
+            told = [self._narrowed(child, family) for child in family[CHILDREN]]
             allowed = self._allowed(family[PARENT], discriminator["propertyName"])
             is_complete = allowed and discriminator["mapping"].keys() >= {*map(str, allowed)}
             otherwise = {"type": "object", "description": f"{discriminator['propertyName']} is anything else."}
             union["anyOf"] = told if is_complete else [*told, otherwise]
         return self._unions[id(family)][1]
+
+    def _narrowed(self, child: Schema, family: Schema) -> Schema:
+        """Return a child that says its values of the discriminator, in words and, if they are texts, as an `enum`."""
+        told = self._with_value(child, family["discriminator"])
+        name = family["discriminator"]["propertyName"]
+        values = [value for value, mapped in family["discriminator"]["mapping"].items() if mapped == child["$ref"]]
+        is_text = self(self.of_property(family[PARENT], name)).get("type", "string") == "string"
+        return {**told, "properties": {name: {"enum": values}}} if values and is_text else told
 
     def is_hidden(self, schema: Schema) -> bool:
         """Check whether a property of this schema is left out."""
