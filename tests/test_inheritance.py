@@ -78,7 +78,19 @@ BESIDE = {"Cat": {**PET, **CLAWS}}
 NULLABLE = {"Pet": {**pets()["Pet"], "type": ["object", "null"]}}
 ALIAS = {"Animal": {"description": "Any.", "allOf": [PET]}}
 NOT_INHERITING = {"Cat": {**CLAWS, "additionalProperties": False}} | CLOSED
+UNDECLARED = {
+    "Pet": {
+        "type": "object",
+        "discriminator": {"propertyName": "petType", "mapping": {"cat": "#/components/schemas/Cat"}},
+    }
+}
+ALL_CLOSED = {
+    "Pet": CLOSED["Pet"],
+    "Cat": {"allOf": [PET, {**CLAWS, "additionalProperties": False}], "additionalProperties": False},
+}
 WRITTEN_OTHERWISE = {
+    "property not declared": UNDECLARED,
+    "closed children": ALL_CLOSED,
     "by the name of its schema in a mapping": {
         "Pet": {**pets()["Pet"], "discriminator": {"propertyName": "petType", "mapping": {"cat": "Cat"}}}
     },
