@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.producers import Producers, finds_by_words
-from portkey_bridge.tools.subjects import SchemaWords, Words, answers, links, tag_descriptions
+from portkey_bridge.tools.subjects import Reader, Words
 from portkey_bridge.tools.vocabulary import SILENT, VERBS, Stems, alike, compounds, joined, split
 
 #: The weight of a word in each part of what describes a tool, in descending order.
@@ -53,18 +53,19 @@ class Index:
     def __init__(self, tools: Sequence[Tool], stems: Stems) -> None:
         self._tools, self._stems = tools, stems
         self._exact = {key: number for number, tool in enumerate(tools) for key in _names(tool)}
-        root = tools[0].shapes.root if tools else {}
-        read, tags = SchemaWords(root), tag_descriptions(root)
         operations = [tool.operation for tool in tools]
-        replies = [read(answers(operation, root)) for operation in operations]
-        texts = [list(_texts(tool, reply, tags, read)) for tool, reply in zip(tools, replies, strict=True)]
+        self._apis = [id(tool.shapes.root) for tool in tools]
+        readers = {id(tool.shapes.root): Reader(tool.shapes.root) for tool in tools}
+        reads = [readers[api] for api in self._apis]
+        replies = [read.schemas(read.answers(operation)) for read, operation in zip(reads, operations, strict=True)]
+        texts = [list(_texts(*each)) for each in zip(tools, replies, reads, strict=True)]
         stems.learn({word for parts in texts for _, words in parts for word in words})
         self._counts = _counted(texts, stems)
         self._sorted = sorted(self._counts)
         self._rarity = {stem: self._rare(sum(counts.values())) for stem, counts in self._counts.items()}
         self._about = [[set(stems.of(words).values()) for _, words in parts[:2]] for parts in texts]
         self._finders = [number for number, operation in enumerate(operations) if finds_by_words(operation)]
-        targets = [list(links(operation, root)) for operation in operations]
+        targets = [list(read.links(operation)) for read, operation in zip(reads, operations, strict=True)]
         self._producers = Producers(operations, [reply.names for reply in replies], targets, stems)
 
     def search(self, question: str) -> Found:
@@ -152,7 +153,11 @@ class Index:
         raised = dict(scores)
         for number in heapq.nlargest(LENDING, scores, key=scores.__getitem__):
             for likely in self._producers.of(number):
-                fit = {other: share * (1 + scores.get(other, 0.0) / scores[number]) for other, share in likely.items()}
+                fit = {
+                    other: share * (1 + scores.get(other, 0.0) / scores[number])
+                    for other, share in likely.items()
+                    if self._apis[other] == self._apis[number]
+                }
                 for producer in heapq.nsmallest(PRODUCERS, fit, key=lambda other: (-fit[other], other)):
                     lent = LENT * likely[producer] * scores[number]
                     raised[producer] = max(raised.get(producer, 0.0), lent)
@@ -169,20 +174,27 @@ def _counted(texts: Iterable[Iterable[Part]], stems: Stems) -> dict[str, dict[in
     return counted
 
 
-def _texts(tool: Tool, reply: Words, tags: Mapping[str, str], read: SchemaWords) -> Iterator[Part]:
+def _texts(tool: Tool, reply: Words, read: Reader) -> Iterator[Part]:
     """Yield the words of each part of what describes a tool, and their weight; its name and its title first."""
     operation = tool.operation
-    name, path, title = split(operation.operation_id or tool.name), split(operation.path), split(tool.title)
-    body = read(media_type.schema for media_type in (operation.request_body.content if operation.request_body else ()))
-    taken = read(parameter.schema for parameter in operation.parameters)
+    own = operation.operation_id or tool.name
+    name, path, title = (
+        split(own if joined(own) == joined(tool.name) else tool.name),
+        split(operation.path),
+        split(tool.title),
+    )
+    body = read.schemas(
+        media_type.schema for media_type in (operation.request_body.content if operation.request_body else ())
+    )
+    taken = read.schemas(parameter.schema for parameter in operation.parameters)
     yield NAME, [word for word in name if word not in SILENT]
     yield NAME, [word for word in title if word not in SILENT]
     yield COMPOUND, [*compounds(name), *compounds(path), *compounds(title), tool.name, joined(tool.name)]
     yield PATH, [*path, *split(operation.summary)]
     yield TAG, [*split(" ".join(operation.tags)), *split(VERBS.get(operation.method, operation.method))]
-    yield DESCRIPTION, split(operation.description or "")
+    yield DESCRIPTION, split(f"{operation.description} {tool.curation.description or ''}")
     yield FIELD, [*split(" ".join(parameter.name for parameter in operation.parameters)), *body.names, *reply.names]
-    described = (*(parameter.description for parameter in operation.parameters), *map(tags.get, operation.tags))
+    described = (*(parameter.description for parameter in operation.parameters), *map(read.tags.get, operation.tags))
     yield DETAIL, [*split(" ".join(filter(None, described))), *body.details, *taken.details, *reply.details]
 
 

@@ -34,35 +34,66 @@ class _Level(NamedTuple):
     properties: list[Schema]
 
 
-class SchemaWords:
-    """Reads what the schemas of one document say. Each is split into words once, however many messages have it."""
+class Reader:
+    """Reads what one document says. Each of its schemas is split into words once, however many messages have it."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._levels: dict[int, _Level] = {}
+        tags = (tag for tag in _list(root.get("tags")) if isinstance(tag, dict))
+        self.tags = {str(tag.get("name")): text for tag in tags if isinstance(text := tag.get("description"), str)}
 
-    def __call__(self, schemas: Iterable[Schema]) -> Words:
+    def schemas(self, schemas: Iterable[Schema]) -> Words:
         """Return the words of the schemas of one message, level by level as far as LEVELS and SCHEMAS go."""
         waiting = deque((schema, 0) for schema in schemas)
         seen: dict[int, _Level] = {}
         while waiting and len(seen) < SCHEMAS:
             schema, depth = waiting.popleft()
-            level = self._level(schema) if id(schema) not in seen else None
-            if level is None:
+            if id(schema) in seen:
                 continue
-            seen[id(schema)] = level
+            level = seen[id(schema)] = self._level(schema)
             waiting.extend((inner, depth) for inner in level.same)
             if depth < LEVELS:
                 waiting.extend((inner, depth + 1) for inner in level.properties)
-        words = [level.words for level in seen.values()]
-        return Words(
-            frozenset().union(*(each.names for each in words)), frozenset().union(*(each.details for each in words))
-        )
+        names = frozenset[str]().union(*(level.words.names for level in seen.values()))
+        return Words(names, frozenset[str]().union(*(level.words.details for level in seen.values())))
+
+    def answers(self, operation: Operation) -> Iterator[Schema]:
+        """Yield the schemas of the successful responses of an operation."""
+        for response in self._successes(operation):
+            for media_type in self._map(response, "content"):
+                yield media_type.get("schema", media_type.get("itemSchema"))
+
+    def links(self, operation: Operation) -> Iterator[str]:
+        """Yield where the links of an operation lead: an operationId, or an operationRef (OpenAPI 3.2, Link Object)."""
+        for response in self._successes(operation):
+            for link in self._map(response, "links"):
+                target = link.get("operationId", link.get("operationRef"))
+                if isinstance(target, str):
+                    yield target
 
     def _level(self, schema: Schema) -> _Level:
         if id(schema) not in self._levels:
-            self._levels[id(schema)] = _read(_resolved(schema, self._root))
+            self._levels[id(schema)] = _read(self._resolved(schema))
         return self._levels[id(schema)]
+
+    def _successes(self, operation: Operation) -> Iterator[Mapping[str, Any]]:
+        for status, response in operation.responses.items():
+            response = self._resolved(response)
+            if status.startswith(("2", "default")) and isinstance(response, dict):
+                yield response
+
+    def _map(self, response: Mapping[str, Any], field: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the objects of a map in a response, without references."""
+        values = response.get(field)
+        resolved = map(self._resolved, values.values() if isinstance(values, dict) else ())
+        return (value for value in resolved if isinstance(value, dict))
+
+    def _resolved(self, value: Any) -> Any:
+        try:
+            return follow(self._root, value)
+        except DanglingReference:
+            return None
 
 
 def _read(schema: Schema) -> _Level:
@@ -76,47 +107,6 @@ def _read(schema: Schema) -> _Level:
     same = [inner for keyword in _SAME for inner in _list(schema.get(keyword))]
     same += [schema[keyword] for keyword in _PARTS if isinstance(schema.get(keyword), dict)]
     return _Level(Words(names, details), same, list(properties.values()))
-
-
-def answers(operation: Operation, root: Mapping[str, Any]) -> Iterator[Schema]:
-    """Yield the schemas of the successful responses of an operation."""
-    for response in _successes(operation, root):
-        content = response.get("content")
-        for media_type in content.values() if isinstance(content, dict) else ():
-            media_type = _resolved(media_type, root)
-            if isinstance(media_type, dict):
-                yield media_type.get("schema", media_type.get("itemSchema"))
-
-
-def links(operation: Operation, root: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the links of an operation lead to: an operationId, or an operationRef (OpenAPI 3.2, Link Object)."""
-    for response in _successes(operation, root):
-        declared = response.get("links")
-        for link in declared.values() if isinstance(declared, dict) else ():
-            link = _resolved(link, root)
-            target = link.get("operationId", link.get("operationRef")) if isinstance(link, dict) else None
-            if isinstance(target, str):
-                yield target
-
-
-def tag_descriptions(root: Mapping[str, Any]) -> dict[str, str]:
-    """Return the description of each tag that has one."""
-    tags = (tag for tag in _list(root.get("tags")) if isinstance(tag, dict))
-    return {str(tag.get("name")): tag["description"] for tag in tags if isinstance(tag.get("description"), str)}
-
-
-def _successes(operation: Operation, root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for status, response in operation.responses.items():
-        response = _resolved(response, root)
-        if status.startswith(("2", "default")) and isinstance(response, dict):
-            yield response
-
-
-def _resolved(value: Any, root: Mapping[str, Any]) -> Any:
-    try:
-        return follow(root, value)
-    except DanglingReference:
-        return None
 
 
 def _list(value: Any) -> list[Any]:
