@@ -251,6 +251,7 @@ class Settings:
         (), _names, "NAME,…", "ask the person before each call of these tools; * matches any characters"
     )
     read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
+    deprecated: bool = _option(True, _switch, None, "leave out deprecated operations and arguments")
     discover: bool = _option(
         False,
         _switch,

@@ -337,3 +337,40 @@ def test_the_areas_of_a_document_without_tags_are_those_of_its_paths(run: Run, t
     file.write_text(json.dumps(document(paths)))
     (_, search, _) = listing(["--discover", "--spec", str(file)])
     assert search["description"].endswith("Areas: cats, dogs")
+
+
+OUTDATED: dict[str, Any] = {
+    "/old": {"get": {"operationId": "old", "deprecated": True}},
+    "/new": {
+        "post": {
+            "operationId": "new",
+            "parameters": [
+                {"name": "was", "in": "query", "deprecated": True, "schema": {"type": "string"}},
+                {"name": "must", "in": "query", "deprecated": True, "required": True, "schema": {"type": "string"}},
+            ],
+            "requestBody": {
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "properties": {"is": {"type": "string"}, "went": {"type": "string", "deprecated": True}},
+                        }
+                    }
+                }
+            },
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("deprecated", "offered"),
+    [(True, {"old": set(), "new": {"was", "must", "is", "went"}}), (False, {"new": {"must", "is"}})],
+)
+async def test_what_is_deprecated_can_be_left_out(deprecated: bool, offered: dict[str, set[str]]) -> None:
+    """`--no-deprecated` serves neither deprecated operations nor deprecated arguments that are not required."""
+    async with served(document(OUTDATED), Settings(deprecated=deprecated)) as client:
+        listed = {tool.name: {*tool.input_schema["properties"]} for tool in await client.list_tools()}
+        refused = text_of(await client.call_tool("new", {"must": "x", "was": "y"}, raise_on_error=False))
+    assert {name: listed[name] for name in listed.keys() & {"old", "new"}} == offered
+    assert ("there is no such argument" in refused) is not deprecated
