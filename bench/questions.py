@@ -19,6 +19,7 @@ from bench.figures import table
 from bench.stdio import module, session
 from bench.tokens import compact, count
 from portkey_bridge.cli.loading import load_tools
+from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import SearchTools
 from portkey_bridge.settings import Settings
 from tests.node import MODULES
@@ -59,7 +60,7 @@ class Questions(NamedTuple):
         answers = []
         for task, needed in self.pairs:
             assert known.issuperset(needed), f"{self.api} has no {set(needed) - known}"  # noqa: S101
-            (block,) = (await search.run({"query": task})).content
+            (block,) = (await search.run({"query": task}, CallContext())).content
             text: str = block.text  # type: ignore[union-attr]  # it is text
             answers.append(Answer(needed, [name.rstrip(",") for name in _OPERATION.findall(text)], len(text)))
         return answers
