@@ -48,7 +48,7 @@ DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
 SCHEMAS, SCHEMA = 25_000, (100, 1500)
 
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
-FOUND = 2_600
+FOUND = 2_500
 
 #: Tools from which on a warning is due: with their shares they take about 50,000 tokens in each conversation.
 MANY = 400

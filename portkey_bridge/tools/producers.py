@@ -50,11 +50,13 @@ class Producers:
         self._stem = stems.of(word for operation in operations for word in split(operation.path))
         self._by_subject: dict[str, set[int]] = defaultdict(set)
         self._by_field: dict[str, set[int]] = defaultdict(set)
+        self._by_path: dict[str, set[int]] = defaultdict(set)
         self._by_target: dict[str, set[int]] = defaultdict(set)
         self._finders = {number for number, operation in enumerate(operations) if finds_by_words(operation)}
         self._known: dict[_Need, dict[int, float]] = {}
         self._subjects = [self._subject(operation) for operation in operations]
         for number, subject in enumerate(self._subjects):
+            self._by_path[operations[number].path.rstrip("/")].add(number)
             for stem in subject:
                 self._by_subject[stem].add(number)
             for field in fields[number]:
@@ -78,14 +80,16 @@ class Producers:
         named = self._by_field.get(joined(need.name), set()) if need.words else set()
         about = set.intersection(*(self._by_subject.get(stem, set()) for stem in thing)) if thing else set()
         used = f"{need.prefix}/{{{need.name}}}"
-        return {number for number in named | about if not self._operations[number].path.startswith(used)}
+        before = self._by_path.get(need.prefix, set())
+        return {number for number in named | about | before if not self._operations[number].path.startswith(used)}
 
     def _likelihood(self, number: int, need: _Need) -> float:
         operation = self._operations[number]
+        is_before = operation.path.rstrip("/") == need.prefix
         is_about = self._subjects[number] >= self._thing(need)
         if operation.method not in _READS and number not in self._finders:
-            return CREATED if operation.method == "POST" and is_about else 0.0
-        if operation.path.rstrip("/") == need.prefix:
+            return CREATED if operation.method == "POST" and (is_about or is_before) else 0.0
+        if is_before:
             return COLLECTION
         if not is_about:
             return FIELD
