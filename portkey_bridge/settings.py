@@ -301,6 +301,7 @@ class Settings:
         False, _switch, None, "serve a changed document only after a person has accepted what models would read"
     )
     read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
+    deprecated: bool = _option(True, _switch, None, "leave out deprecated operations and arguments")
     discover: bool = _option(
         False,
         _switch,
