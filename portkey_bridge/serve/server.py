@@ -95,7 +95,8 @@ def catalogue_of(services: Sequence[Service], pass_header: str | None = None) ->
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
     if settings.discover:
-        showing += [SearchTools(tools, title_of(services)), CallTool(runs)]
+        of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
+        showing += [SearchTools(tools, title_of(services), of_apis if len(services) > 1 else {}), CallTool(runs)]
 
     def listed() -> Iterable[McpTool]:
         if settings.discover:
