@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from anyio import AsyncFile, wrap_file
+
 #: Bytes read at once.
 CHUNK = 65_536
 
@@ -33,6 +35,13 @@ def claimed() -> Iterator[tuple[int, int]]:
         os.dup2(stdout, 1)
         for number in (stdin, stdout, nothing):
             os.close(number)
+
+
+def text_files(stdin: int, stdout: int) -> tuple[AsyncFile[str], AsyncFile[str]]:
+    """Return files on two descriptors that an event loop cannot wait for, such as files on disk and terminals."""
+    reading = open(stdin, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115  # ends with the process
+    writing = open(stdout, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    return wrap_file(reading), wrap_file(writing)
 
 
 class LineReader:
@@ -70,7 +79,10 @@ class LineReader:
             return begun
         loop = asyncio.get_running_loop()
         await _ready(loop.add_reader, loop.remove_reader, self._descriptor)
-        return os.read(self._descriptor, CHUNK)
+        try:
+            return os.read(self._descriptor, CHUNK)
+        except ConnectionError:  # a socket whose other end was closed with data in it
+            return b""
 
 
 class Writer:
@@ -94,6 +106,10 @@ class Writer:
 
     async def flush(self) -> None:
         """Do nothing: `write` has written everything."""
+
+    def is_broken(self) -> bool:
+        """Check whether nobody can read what is written."""
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in self._poll.poll(0))
 
 
 async def _ready(add: Callable[..., Any], remove: Callable[[int], Any], descriptor: int) -> None:

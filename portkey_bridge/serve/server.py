@@ -125,7 +125,7 @@ def build_server(api: Api, settings: Settings) -> StdioServer:
             await bridge.transport.aclose()
 
     shown = {tool.entry.name: partial(_run_builtin, bridge, tool) for tool in showing}
-    return StdioServer(
+    server = StdioServer(
         name=api.title,
         version=__version__,
         instructions=_instructions(api, legend),
@@ -134,6 +134,8 @@ def build_server(api: Api, settings: Settings) -> StdioServer:
         dereference_schemas=False,
         lifespan=lifespan,
     )
+    server.announce(resources=bool(settings.files))
+    return server
 
 
 def _instructions(api: Api, legend: str) -> str:
