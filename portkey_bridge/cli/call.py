@@ -61,7 +61,7 @@ def _arguments(words: Sequence[str], tool: Tool) -> Iterator[tuple[str, Any]]:
     for word in words:
         name, equals, text = word.partition("=")
         if word == "-":
-            yield from _object(sys.stdin.read(), "standard input").items()
+            yield from _object(sys.stdin.read() if sys.stdin else "", "standard input").items()
         elif word.startswith("@"):
             yield from _object(_read(word[1:]), word[1:]).items()
         elif word.lstrip().startswith("{"):

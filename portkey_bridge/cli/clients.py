@@ -184,7 +184,7 @@ ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
 
 def _agreed(problem: str) -> bool:
     """Ask on the terminal whether to replace the entry. Raises SettingsError if nobody can answer."""
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):
         raise SettingsError(f"{problem}. Nothing was changed. To replace it as shown, add --yes.")
     print(f"{problem}. Replace it as shown? [y/N] ", end="", file=sys.stderr, flush=True)
     agreed = sys.stdin.readline().strip().lower() in ("y", "yes")

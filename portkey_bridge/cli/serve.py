@@ -13,6 +13,7 @@ from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_doc
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.pipes import dropping_log
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.switches import DOTENV
 from portkey_bridge.text import printable
@@ -32,6 +33,13 @@ def serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
     if invocation.settings.spec == STDIN:
         raise SettingsError("standard input carries the client's messages. Use a file or a URL with --spec.")
+    if sys.stdin is None:
+        raise SettingsError("standard input is closed. Let the client's messages arrive there.")
+    with dropping_log():
+        return _serve(invocation)
+
+
+def _serve(invocation: Invocation) -> int:
     with permanent():
         api = load_api(invocation.settings)
         server = build_server(api, invocation.settings)

@@ -197,9 +197,13 @@ def _questionable_selection(selected: Sequence[Tool], tools: Sequence[Tool], set
 
 
 def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
-    for name in sorted(names):
-        if is_withheld(name, settings, api.uri):
-            yield f"the document asks for {name}, which is withheld; to allow it, set OPEN_MCP_CREDENTIALS={name}"
+    withheld = [name for name in sorted(names) if is_withheld(name, settings, api.uri)]
+    if withheld:
+        asked, all_of_them = shorten(", ".join(withheld), ABOUT), ",".join(withheld)
+        yield (
+            f"the document asks for {asked}, which {'are' if withheld[1:] else 'is'} withheld; to allow "
+            f"{'them' if withheld[1:] else 'it'}, set OPEN_MCP_CREDENTIALS={all_of_them}"
+        )
     nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
     if nowhere:
         yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
