@@ -27,7 +27,7 @@ def _files_of(invocation: Invocation, services: Sequence[Service]) -> list[Path]
     interpolates = env_file.is_file() and b"$" in env_file.read_bytes()
     interpolates = interpolates or refers(invocation.apis[0])
     configures = os.environ["FASTMCP_ENV_FILE"] != os.devnull
-    lured = any(settings.origin_from_dotenv for settings in invocation.apis)
+    lured = any(settings.apart for settings in invocation.apis)
     failed = len(services) < len(invocation.apis)
     resources = [uri for service in services for uri in service.api.resources]
     if lured or failed or interpolates or configures or not all(map(is_file, resources)):
