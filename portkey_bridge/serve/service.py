@@ -29,6 +29,7 @@ from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.text import escaped
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 
 
@@ -163,7 +164,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
 
 
 def _log(line: str) -> None:
-    print(f"portkey-bridge: {line}", file=sys.stderr, flush=True)
+    print(f"portkey-bridge: {escaped(line)}", file=sys.stderr, flush=True)
 
 
 def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
