@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -432,6 +432,7 @@ def _value(
     return option.default if text is None else option.read(text, option.variable)
 
 
+@lru_cache(maxsize=256)  # each call asks for those of its operation
 def as_variable(name: str) -> str:
     """Return a name from the document in upper snake case: `apiVersion` becomes API_VERSION."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)

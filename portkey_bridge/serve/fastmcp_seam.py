@@ -2,19 +2,21 @@
 
 It replaces the lookup of a tool at each call (`DirectCalls`, a public middleware), the list of tools (`LazyTools`, by
 the methods that a provider is documented to override), stdio (`StdioServer.run_stdio_async`, which follows FastMCP's
-method with other streams), and what is announced (`StdioServer.announce`). `tests/test_fastmcp_seam.py` fails if a new
+method with other streams), and what is announced (`StdioServer._announce`). `tests/test_fastmcp_seam.py` fails if a new
 version of FastMCP changes what is replaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastmcp import FastMCP
 from fastmcp.server.context import reset_transport, set_transport
+from fastmcp.server.dependencies import get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.providers import Provider
 from fastmcp.tools.base import Tool as McpTool
@@ -24,31 +26,29 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp_types import CallToolRequestParams, ServerCapabilities
 
 from portkey_bridge.response.render import error_result
-from portkey_bridge.serve.builtin_tools import Run
-from portkey_bridge.serve.garbage import permanent
-from portkey_bridge.serve.messages import Messages
+from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.confirmation import unconfirmed
+from portkey_bridge.serve.direct_lane import DirectLane, is_traced
+from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
+from portkey_bridge.serve.stdio_lane import StdioLane
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
 
-class LazyTools(Provider):
-    """The tools as they are listed, made when a client first asks: if the list came from the cache, none does."""
+class CurrentTools(Provider):
+    """The tools of the catalogue that is served now."""
 
-    def __init__(self, make: Callable[[], Iterable[McpTool]]) -> None:
+    def __init__(self, current: Callable[[], Catalogue]) -> None:
         super().__init__()
-        self._make = make
-
-    @cached_property
-    def _tools(self) -> dict[str, McpTool]:
-        with permanent():
-            return {tool.name: tool for tool in self._make()}
+        self._current = current
 
     async def _list_tools(self) -> Sequence[McpTool]:
-        return list(self._tools.values())
+        return list(self._current().listing.values())
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> McpTool | None:
-        return self._tools.get(name)
+        return self._current().listing.get(name)
 
 
 class DirectCalls(Middleware):
@@ -58,8 +58,8 @@ class DirectCalls(Middleware):
     one provider, and no transforms or rules.
     """
 
-    def __init__(self, runs: Mapping[str, Run]) -> None:
-        self._runs = runs
+    def __init__(self, current: Callable[[], Catalogue]) -> None:
+        self._current = current
 
     async def on_call_tool(
         self,
@@ -67,22 +67,55 @@ class DirectCalls(Middleware):
         call_next: CallNext[CallToolRequestParams, ToolResult],
     ) -> ToolResult:
         """Run the tool. A name that no tool has is an error that names the closest ones."""
-        name = context.message.name
-        run = self._runs.get(name)
+        name, runs = context.message.name, self._current().runs
+        run = runs.get(name)
         if run is None:
-            return error_result(f"Unknown tool: {name!r}; {closest(name, self._runs)}")
-        return await run(context.message.arguments or {})
+            return error_result(f"Unknown tool: {name!r}; {closest(name, runs)}")
+        fastmcp = get_context()
+        return await run(
+            context.message.arguments or {},
+            CallContext(
+                report=lambda number, added: fastmcp.report_progress(number, message=added),
+                ask=partial(unconfirmed, fastmcp),
+            ),
+        )
 
 
 class StdioServer(FastMCP[Any]):
-    """FastMCP's server, which answers every request on stdin; if stdin and stdout are pipes, without worker threads.
+    """FastMCP's server of a catalogue, which answers every request on stdin.
+
+    If stdin and stdout are pipes, it serves them without worker threads.
 
     `warm_start` may have answered the first lines already, and records the answers to others like them.
     """
 
     warm_start: WarmStart | None = None
+    lane: DirectLane | None = None
 
-    def announce(self, *, resources: bool) -> None:
+    def __init__(self, name: str, version: str, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+        @asynccontextmanager
+        async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                await self.catalogue.aclose()
+
+        super().__init__(
+            name=name,
+            version=version,
+            instructions=catalogue.instructions,
+            providers=[CurrentTools(lambda: self.catalogue)],
+            middleware=[DirectCalls(lambda: self.catalogue)],
+            dereference_schemas=False,
+            lifespan=lifespan,
+        )
+        self._announce(resources=any(service.settings.files for service in catalogue.services))
+        if not is_traced():  # OpenTelemetry wants to see each request
+            self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+
+    def _announce(self, *, resources: bool) -> None:
         """Announce no prompts, and resources only where results link to some: clients ask for what is announced."""
         missing = ("prompts",) if resources else ("prompts", "resources")
         capabilities = self._mcp_server.get_capabilities
@@ -96,25 +129,37 @@ class StdioServer(FastMCP[Any]):
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
     ) -> None:
         """Serve until stdin ends and all requests are answered. Raises OSError if nobody reads the answers."""
+        with temporary_log_level(log_level):
+            if not are_pipes():
+                with claimed() as (stdin, stdout):
+                    await self.serve_lines(*text_files(stdin, stdout))
+                return
+            warm_start = self.warm_start
+            begun = warm_start.hand_over() if warm_start else b""  # before stdin and stdout are moved
+            with claimed() as (stdin, stdout):
+                recorder = warm_start.recorder if warm_start else None
+                lines = LineReader(stdin, begun, *([recorder.received] if recorder else []))
+                writer = Writer(stdout, *([recorder.should_send] if recorder else []))
+                await self.serve_lines(lines, writer, writer.is_broken)
+
+    async def serve_lines(self, lines: Lines, writer: LineWriter, is_gone: Callable[[], bool] = lambda: False) -> None:
+        """Serve the messages in lines until they end, and write those of the server.
+
+        `is_gone` checks whether nobody reads them any more. Raises OSError from writing.
+        """
         token = set_transport("stdio")
         try:
-            with temporary_log_level(log_level), self._messages() as messages:
-                async with self._lifespan_manager(), messages.streams() as (reading, writing):
+            async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
+                lane = StdioLane(self.lane, lines, writer, tasks, is_gone) if self.lane else None
+                messages = Messages(lane or lines, lane or writer, is_gone)
+                async with messages.streams() as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
+        except BaseExceptionGroup as errors:
+            failed: BaseException | None = errors.subgroup(OSError)
+            if failed is None:
+                raise
+            while isinstance(failed, BaseExceptionGroup):
+                failed = failed.exceptions[0]
+            raise failed from None
         finally:
             reset_transport(token)
-
-    @contextmanager
-    def _messages(self) -> Iterator[Messages]:
-        """Take stdin and stdout over, from the replayer if it is there, and return the messages on them."""
-        if not are_pipes():
-            with claimed() as (stdin, stdout):
-                yield Messages(*text_files(stdin, stdout))
-            return
-        warm_start = self.warm_start
-        begun = warm_start.hand_over() if warm_start else b""  # before stdin and stdout are moved
-        with claimed() as (stdin, stdout):
-            recorder = warm_start.recorder if warm_start else None
-            lines = LineReader(stdin, begun, *([recorder.received] if recorder else []))
-            writer = Writer(stdout, *([recorder.should_send] if recorder else []))
-            yield Messages(lines, writer, writer.is_broken)

@@ -33,14 +33,17 @@ BATCHES = "2025-03-26"
 LOOK = 0.5
 
 
-class Writing(Protocol):
-    """What lines are written to."""
+Lines = AsyncIterable[str]
+
+
+class LineWriter(Protocol):
+    """Writes messages, each with its line feed."""
 
     async def write(self, text: str, /) -> Any:
-        """Write the text."""
+        """Write one message."""
 
     async def flush(self) -> None:
-        """Send what was written."""
+        """Write what was held back."""
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Batch:
 class Messages:
     """The messages of one session. `is_gone` checks whether nobody reads the answers any more."""
 
-    def __init__(self, lines: AsyncIterable[str], writer: Writing, is_gone: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, lines: Lines, writer: LineWriter, is_gone: Callable[[], bool] = lambda: False) -> None:
         self._lines = lines
         self._writer = writer
         self._is_gone = is_gone
