@@ -19,6 +19,7 @@ from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
+from portkey_bridge.cli.terminal import print_text
 from portkey_bridge.credentials.schemes import credentials
 from portkey_bridge.credentials.variables import collect_secrets, variable
 from portkey_bridge.errors import CallError, SettingsError
@@ -61,7 +62,7 @@ def _arguments(words: Sequence[str], tool: Tool) -> Iterator[tuple[str, Any]]:
     for word in words:
         name, equals, text = word.partition("=")
         if word == "-":
-            yield from _object(sys.stdin.read(), "standard input").items()
+            yield from _object(sys.stdin.read() if sys.stdin else "", "standard input").items()
         elif word.startswith("@"):
             yield from _object(_read(word[1:]), word[1:]).items()
         elif word.lstrip().startswith("{"):
@@ -112,7 +113,7 @@ def _print(result: ToolResult) -> int:
 
 def _print_block(block: ContentBlock, stream: Any) -> None:
     if isinstance(block, TextContent):
-        print(block.text, file=stream)
+        print_text(block.text, stream)
         return
     data = base64.b64decode(_data(block))
     if sys.stdout.isatty():
@@ -137,7 +138,7 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
         written = write_request(tool.name, tool.operation, bound, sent, url, bridge.sources)
         shown, pasted = as_http(written), as_curl(written)
     except CallError as error:
-        print(error, file=sys.stderr)
+        print_text(error, sys.stderr)
         return 1
     basic = {base64.b64encode(stand_in.encode()).decode(): name for name, stand_in in stand_ins.items()}
     for name, stand_in in stand_ins.items():
@@ -146,7 +147,7 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
         shown = shown.replace(encoded, f"base64(${name})")
         pasted = pasted.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
     login = httpx.URL(url).userinfo.decode()
-    print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
+    print_text(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
     return 0
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.terminal import print_table
+from portkey_bridge.cli.terminal import print_table, print_text
 from portkey_bridge.clients.files import (
     ClientFile,
     difference,
@@ -70,10 +70,11 @@ def add(invocation: Invocation) -> int:
         return 0
     new = with_entry(file, name, entry)
     if options.get("dry_run"):
-        print(with_shown_urls(difference(file, new, name)))
+        print_text(with_shown_urls(difference(file, new, name)))
         return 0
     if present is not None and not options.get("yes"):
-        print(with_shown_urls(difference(file, new, name)), flush=True)
+        print_text(with_shown_urls(difference(file, new, name)))
+        sys.stdout.flush()
         if not _agreed(f"{path} already has a different {name}"):
             return 1
     backup = rewrite(file, new)
@@ -94,7 +95,7 @@ def remove(invocation: Invocation) -> int:
         return 0
     new = without_entry(file, name)
     if options.get("dry_run"):
-        print(with_shown_urls(difference(file, new, name)))
+        print_text(with_shown_urls(difference(file, new, name)))
         return 0
     _say(f"Removed {name} from {path}." + _kept(rewrite(file, new)))
     return 0
@@ -184,7 +185,7 @@ ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
 
 def _agreed(problem: str) -> bool:
     """Ask on the terminal whether to replace the entry. Raises SettingsError if nobody can answer."""
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):
         raise SettingsError(f"{problem}. Nothing was changed. To replace it as shown, add --yes.")
     print(f"{problem}. Replace it as shown? [y/N] ", end="", file=sys.stderr, flush=True)
     agreed = sys.stdin.readline().strip().lower() in ("y", "yes")

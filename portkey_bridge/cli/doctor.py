@@ -235,7 +235,7 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"nothing can be stored in {folder}, so each start takes longer",
-            "Make it a folder that you own and can write to, or choose another one with XDG_CACHE_HOME.",
+            "Make it a folder that you own and only you can write to, or choose another one with XDG_CACHE_HOME.",
         )
         return
     sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]

@@ -68,6 +68,8 @@ def read(source: str, *, from_copy: bool = False) -> Content:
 
         return fetch(source, from_copy=from_copy)
     if source == STDIN:
+        if sys.stdin is None:
+            raise DocumentError("standard input", "is closed", FILE_REMEDY)
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
         return Content("standard input", (Path.cwd() / "standard-input").as_uri(), _bounded("standard input", data))
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)

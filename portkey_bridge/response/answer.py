@@ -17,7 +17,7 @@ import httpx
 class Answer:
     """A complete response, or as much of it as arrived: `problem` explains why it broke off.
 
-    `stream` is whether the body was merged from the events of a stream.
+    `stream` is whether the body was merged from the events of a stream, and `remark` what is to be said about it.
     """
 
     status: int
@@ -26,6 +26,7 @@ class Answer:
     body: bytes = field(repr=False)
     problem: str = ""
     stream: bool = False
+    remark: str = ""
 
     @property
     def media_type(self) -> str:

@@ -29,6 +29,7 @@ from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.text import escaped
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 
 
@@ -169,13 +170,14 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
 
 
 def _log(line: str) -> None:
-    print(f"portkey-bridge: {line}", file=sys.stderr, flush=True)
+    print(f"portkey-bridge: {escaped(line)}", file=sys.stderr, flush=True)
 
 
 def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
-    for name in sorted(names):
-        if is_withheld(name, settings, api.uri):
-            yield f"the document asks for {name}, which is withheld; to allow it, set OPEN_MCP_CREDENTIALS={name}"
+    withheld = [name for name in sorted(names) if is_withheld(name, settings, api.uri)]
+    if withheld:
+        which = "which are withheld; to allow them" if withheld[1:] else "which is withheld; to allow it"
+        yield f"the document asks for {', '.join(withheld)}, {which}, set OPEN_MCP_CREDENTIALS={','.join(withheld)}"
     nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
     if nowhere:
         yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
