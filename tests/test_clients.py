@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 from portkey_bridge.cli.main import main
 from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
+from portkey_bridge.clients.entries import command_line
 from portkey_bridge.clients.files import read_client_file, rewrite
-from portkey_bridge.clients.registry import CLIENTS, JSON, TOML, YAML, Client, System, client_for, locate
+from portkey_bridge.clients.places import System, client_for, locate
+from portkey_bridge.clients.registry import CLIENTS, FOLDERS, JSON, TOML, YAML, Client
 from portkey_bridge.errors import ClientFileError, SettingsError
 from tests.conftest import BARE, Run
 
@@ -33,17 +35,26 @@ BY_NAME = {client.name: client for client in CLIENTS}
 ENTRY = {"command": "uvx", "args": ["portkey-bridge", "--tools", "a,b"], "env": {"API_KEY": 'é "quoted" \\ \n'}}
 
 
+#: Stands for uvx: answers the first requests of a session, as a server that is started by it.
+UVX = """#!/bin/sh
+while read -r line; do
+  case $line in *tools/list*) echo '{"jsonrpc": "2.0", "id": "tools", "result": {}}';; esac
+done
+"""
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty home folder with a project in it, where this program runs, and a uvx on the PATH."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    (tools / "uvx").write_text("#!/bin/sh\n")
+    (tools / "uvx").write_text(UVX)
     (tools / "uvx").chmod(0o755)
     project = tmp_path / "home" / "project"
     project.mkdir(parents=True)
-    for variable in ("XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "CONTINUE_GLOBAL_DIR"):
-        monkeypatch.delenv(variable, raising=False)
+    for variable, _ in FOLDERS.values():
+        if variable:
+            monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(project.parent))
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.chdir(project)
@@ -165,7 +176,7 @@ def test_add_change_and_remove_touch_nothing_else(name: str, text: str | None, h
     added = path.read_bytes().decode()
     assert is_within(old, added) or is_within(re.sub(r"{} | {}|\[\]|\s", "", old), added)
     before, after = (entries(client, parsed(client, content)) for content in (old, added))
-    assert after.pop("portkey-bridge")[client.key("env")] == {"API_KEY": KEY}
+    assert after.pop("portkey")[client.key("env")] == {"API_KEY": KEY}
     assert after == before
     assert ("\r\n" in added) == ("\r\n" in old)
     assert added.count("\n") == added.count("\r\n") or "\r" not in added
@@ -175,8 +186,8 @@ def test_add_change_and_remove_touch_nothing_else(name: str, text: str | None, h
 
     assert main(["add", name, "--env", "API_KEY=2", "--tools", "listmodels", "--yes"]) == 0
     changed = path.read_bytes().decode()
-    entry = entries(client, parsed(client, changed))["portkey-bridge"]
-    assert entry[client.key("args")] == ["portkey-bridge", "--tools", "listmodels"]
+    entry = entries(client, parsed(client, changed))["portkey"]
+    assert command_line(client, entry)[1:] == ["portkey-bridge", "--tools", "listmodels"]
     assert entry[client.key("env")] == {"API_KEY": "2"}
 
     assert main(["add", name, f"--API_KEY={KEY}", "--yes"]) == 0
@@ -341,7 +352,13 @@ def test_a_toml_entry_is_found_in_every_shape(text: str, rest: str) -> None:
 
 SYSTEMS = {
     "linux": {},
-    "linux moved": {"XDG_CONFIG_HOME": "/cfg", "CODEX_HOME": "/codex", "CLAUDE_CONFIG_DIR": "/claude"},
+    "linux moved": {
+        "XDG_CONFIG_HOME": "/cfg",
+        "CODEX_HOME": "/codex",
+        "CLAUDE_CONFIG_DIR": "/claude",
+        "COPILOT_HOME": "/copilot",
+        "HERMES_HOME": "/hermes",
+    },
     "darwin": {},
     "win32": {"APPDATA": "/Roaming", "LOCALAPPDATA": "/Local"},
 }
@@ -349,6 +366,7 @@ _PROJECT = {
     "claude-code-project": "/p/.mcp.json",
     "cursor-project": "/p/.cursor/mcp.json",
     "vscode-project": "/p/.vscode/mcp.json",
+    "opencode-project": "/p/opencode.json",
 }
 _HOME = {
     **_PROJECT,
@@ -359,6 +377,15 @@ _HOME = {
     "gemini-cli": "/h/.gemini/settings.json",
     "codex": "/h/.codex/config.toml",
     "continue": "/h/.continue/config.yaml",
+    "qwen-code": "/h/.qwen/settings.json",
+    "copilot-cli": "/h/.copilot/mcp-config.json",
+    "droid": "/h/.factory/mcp.json",
+    "auggie": "/h/.augment/settings.json",
+    "openhands": "/h/.openhands/mcp.json",
+    "mcporter": "/h/.mcporter/mcporter.json",
+    "hermes": "/h/.hermes/config.yaml",
+    "opencode": "/h/.config/opencode/opencode.json",
+    "amp": "/h/.config/amp/settings.json",
 }
 _XDG = {
     "claude-desktop": "/h/.config/Claude/claude_desktop_config.json",
@@ -373,6 +400,10 @@ PATHS = {
         **{name: path.replace("/h/.config", "/cfg") for name, path in _XDG.items()},
         "codex": "/codex/config.toml",
         "claude-code": "/claude/.claude.json",
+        "copilot-cli": "/copilot/mcp-config.json",
+        "hermes": "/hermes/config.yaml",
+        "opencode": "/cfg/opencode/opencode.json",
+        "amp": "/cfg/amp/settings.json",
     },
     "darwin": {
         **_HOME,
@@ -417,16 +448,32 @@ def test_the_editor_keeps_clines_file_of_older_versions(tmp_path: Path) -> None:
 
 
 GIVEN_PATHS = [
-    ("no/folder.json", None, "mcpServers", None),
     ("sub/.vscode/mcp.json", "", "servers", "${env:NAME}"),
     ("sub/.cursor/mcp.json", "", "mcpServers", "${env:NAME}"),
     ("sub/.mcp.json", "", "mcpServers", "${NAME}"),
-    ("any.json", "", "mcpServers", None),
+    ("sub/opencode.json", "", "mcp", "{env:NAME}"),
+    ("sub/.factory/mcp.json", None, "mcpServers", None),
+    ("any.json", '{"mcpServers": {}}', "mcpServers", None),
     ("any.json", '{"servers": {}}', "servers", "${env:NAME}"),
+    ("any.json", '{"amp.mcpServers": {}}', "amp.mcpServers", "${NAME}"),
     ("any.jsonc", '// x\n{"context_servers": {}}', "context_servers", None),
-    ("any.toml", "", "mcp_servers", None),
+    ("any.toml", "[mcp_servers.x]", "mcp_servers", None),
     ("any.yaml", "extensions: {}", "extensions", None),
-    ("any.yml", "", "mcpServers", "${{ secrets.NAME }}"),
+    ("any.yaml", "mcp_servers: {}", "mcp_servers", "${NAME}"),
+    ("any.yml", "mcpServers: []", "mcpServers", "${{ secrets.NAME }}"),
+]
+
+#: Files of which nobody can tell which client reads them.
+UNCERTAIN = [
+    ("no/folder.json", None),
+    ("mcp.json", ""),
+    ("any.json", '{"theme": "dark"}'),
+    ("any.json", '{"mcpServers": {}, "servers": {}}'),
+    ("any.json", '{"servers": [{"url": "http://x"}]}'),
+    ("any.json", '{"mcp": {"other": {"type": "stdio"}}}'),
+    ("any.toml", "[[mcp_servers]]\nname = 'x'"),
+    ("any.yaml", "mcpServers: {}"),
+    ("any.yaml", None),
 ]
 
 
@@ -443,6 +490,20 @@ def test_a_path_tells_the_format(
     assert not client.desktop
 
 
+@pytest.mark.parametrize(("path", "text"), UNCERTAIN)
+def test_a_file_in_an_unknown_format_is_not_written(path: str, text: str | None, home: Path, run: Run) -> None:
+    """Where the form is not certain, nothing is written, and the message lists what can be said instead."""
+    file = home / "project" / path
+    if text is not None:
+        file.write_text(text)
+    result = run("add", str(file), env={"HOME": str(home), "PATH": os.environ["PATH"]})
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"portkey-bridge: {file}: its format is not known")
+    assert "cursor" in result.stderr
+    assert ("mcp_servers (" if file.suffix != ".json" else "mcpServers (") in result.stderr
+    assert (file.read_text() if file.exists() else None) == text
+
+
 def test_an_unknown_client_is_named_with_the_closest(tmp_path: Path) -> None:
     """A slip in a client's name is an error that says which are known."""
     with pytest.raises(SettingsError, match=r"cusor is not a supported client.* did you mean cursor\? .*zed"):
@@ -457,8 +518,14 @@ REFERENCES = {
     "vscode": "${env:API_KEY}",
     "vscode-project": "${env:API_KEY}",
     "windsurf": "${env:API_KEY}",
-    "cline": "${env:API_KEY}",
     "gemini-cli": "${API_KEY}",
+    "qwen-code": "${API_KEY}",
+    "copilot-cli": "${API_KEY}",
+    "amp": "${API_KEY}",
+    "mcporter": "${API_KEY}",
+    "hermes": "${API_KEY}",
+    "opencode": "{env:API_KEY}",
+    "opencode-project": "{env:API_KEY}",
     "continue": "${{ secrets.API_KEY }}",
 }
 FORWARDED = {"codex": "env_vars", "goose": "env_keys"}
@@ -474,7 +541,7 @@ def test_a_value_may_refer_to_the_environment(name: str, home: Path, capsys: pyt
         assert "--env API_KEY=VALUE" in capsys.readouterr().err
         assert not path.exists()
         return
-    entry = entries(client, parsed(client, path.read_text()))["portkey-bridge"]
+    entry = entries(client, parsed(client, path.read_text()))["portkey"]
     if name in FORWARDED:
         assert entry[FORWARDED[name]] == ["API_KEY"]
         assert client.key("env") not in entry
@@ -490,10 +557,10 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     (project / "my.env").touch()
     paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env"]
     assert main(["add", name, *paths, "--base-url", "http://x/v1", "--path-item-tools"]) == 0
-    entry = entries(client, parsed(client, file_of(name, home).read_text()))["portkey-bridge"]
-    command = entry[client.key("command")]
+    entry = entries(client, parsed(client, file_of(name, home).read_text()))["api"]
+    command, *arguments = command_line(client, entry)
     assert command == (str(home.parent / "tools" / "uvx") if client.desktop else "uvx")
-    assert entry[client.key("args")] == [
+    assert arguments == [
         "portkey-bridge",
         *("--spec", str(project / "api.yaml")),
         *("--base-url", "http://x/v1"),

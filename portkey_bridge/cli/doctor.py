@@ -23,8 +23,9 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import print_hanging, waiting
+from portkey_bridge.clients.entries import command_line, literals_in, variables_in
 from portkey_bridge.clients.files import is_readable_by_others
-from portkey_bridge.clients.registry import literals_in, this_system, variables_in
+from portkey_bridge.clients.places import this_system
 from portkey_bridge.credentials.schemes import needs_credential
 from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.document import cache
@@ -201,7 +202,7 @@ def _entry(found: FoundEntry, name: str, path: str) -> Finding:
     client, entry = found.client, found.entries[name]
     handed = ", ".join(variables_in(client, entry)) or "no variable"
     told = f"{client.title} starts it as {name} with {handed}"
-    command = str(entry.get(client.key("command")))
+    command = next(iter(command_line(client, entry)), "")
     again = f"portkey-bridge add {client.name} --name {name}, with its options and variables"
     if not shutil.which(command, path=path):
         return Finding(WARNING, f"{told}, but there is no command {command}", f"Write the entry again: {again}.")
