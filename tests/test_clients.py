@@ -500,7 +500,7 @@ def test_a_file_in_an_unknown_format_is_not_written(path: str, text: str | None,
     assert result.returncode == 2
     assert result.stderr.startswith(f"portkey-bridge: {file}: its format is not known")
     assert "cursor" in result.stderr
-    assert ("mcp_servers (" if file.suffix != ".json" else "mcpServers (") in result.stderr
+    assert ("mcp_servers for" if file.suffix != ".json" else "mcpServers for") in result.stderr
     assert (file.read_text() if file.exists() else None) == text
 
 
@@ -620,6 +620,142 @@ def test_names_keep_apart(home: Path) -> None:
         assert main(["add", "codex", "--name", name]) == 0
     assert main(["remove", "codex", "--name", "petstore"]) == 0
     assert list(tomllib.loads(file_of("codex", home).read_text())["mcp_servers"]) == ["portkey-bridge"]
+
+
+FORMS: Mapping[str, Mapping[str, Any]] = {
+    "cline": {"command": "UVX", "args": ["portkey-bridge"], "env": {"A": "1"}, "timeout": 60},
+    "opencode": {"type": "local", "command": ["uvx", "portkey-bridge"], "environment": {"A": "1"}, "enabled": True},
+    "copilot-cli": {
+        "type": "local",
+        "command": "uvx",
+        "args": ["portkey-bridge"],
+        "env": {"A": "1"},
+        "tools": ["*"],
+    },
+    "amp": {"command": "uvx", "args": ["portkey-bridge"], "env": {"A": "1"}},
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_form_that_a_client_reads(name: str, home: Path) -> None:
+    """Each of these clients, asked with its real program, read an entry of this form and started it."""
+    assert main(["add", name, "--A=1"]) == 0
+    (entry,) = entries(BY_NAME[name], parsed(BY_NAME[name], file_of(name, home).read_text())).values()
+    uvx = str(home.parent / "tools" / "uvx")
+    assert entry == {key: uvx if value == "UVX" else value for key, value in FORMS[name].items()}
+
+
+def test_a_name_that_the_client_refuses_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Codex drops a server whose name has other characters, without a word."""
+    assert main(["add", "codex", "--name", "my api"]) == 2
+    assert "Codex ignores a server with the name 'my api'" in capsys.readouterr().err
+    assert not file_of("codex", home).exists()
+    assert main(["add", "cursor", "--name", "my api"]) == 0
+
+
+EXPANDED = [
+    ("gemini-cli", "pa$HOME", True),
+    ("gemini-cli", "pa$$word", True),
+    ("gemini-cli", "100$", False),
+    ("claude-code", "pa${HOME}", True),
+    ("claude-code", "pa$HOME", False),
+    ("qwen-code", "pa$HOME", True),
+    ("continue", "${{ x }}", True),
+    ("continue", "${x}", False),
+    ("opencode", "{env:x}", True),
+    ("opencode", "${x}", False),
+    ("codex", "${HOME}$HOME", False),
+    ("claude-desktop", "${HOME}", False),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "warned"), EXPANDED)
+def test_a_value_that_the_client_would_change_is_warned_of(
+    name: str, value: str, warned: bool, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A literal value that the client takes for a reference is stored, with a warning that does not repeat it."""
+    assert main(["add", name, f"--API_KEY={value}"]) == 0
+    told = capsys.readouterr().err
+    assert ("replaces references in API_KEY" in told) == warned
+    assert value not in told
+
+
+def test_vs_code_gets_a_listing_that_it_takes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """VS Code takes 128 tools: with more, `--discover` is added and announced; a selection is left as it is."""
+
+    def arguments(*words: str) -> Any:
+        assert main(["add", "vscode", "--yes", *words]) == 0
+        return json.loads(file_of("vscode", home).read_text())["servers"]["portkey"]["args"]
+
+    assert arguments() == ["portkey-bridge", "--discover"]
+    assert "takes at most 128 tools, and 233 are served" in capsys.readouterr().err
+    assert arguments("--tag", "prompts") == ["portkey-bridge", "--tag", "prompts"]
+    assert arguments("--discover", "--read-only") == ["portkey-bridge", "--read-only", "--discover"]
+    assert "at most" not in capsys.readouterr().err
+
+
+TITLES = [
+    ("Swagger Petstore - OpenAPI 3.0", "petstore"),
+    ("Redocly Museum API", "redocly"),
+    ("The Kubeflow Pipelines API v2", "kubeflow"),
+    ("Müller & Söhne", "muller-s"),
+    ("Pet Store", "pet-stor"),
+    ("API", "shop"),
+    ("宠物", "shop"),
+]
+
+
+@pytest.mark.parametrize(("title", "name"), TITLES)
+def test_an_entry_has_the_short_name_of_its_api(title: str, name: str, home: Path) -> None:
+    """The name comes from the title, else from the file, and `mcp__NAME__TOOL` stays within 64 characters."""
+    document = {"openapi": "3.1.0", "info": {"title": title, "version": "1"}, "paths": {}}
+    (home / "project" / "shop-openapi.json").write_text(json.dumps(document))
+    assert main(["add", "codex", "--spec", "shop-openapi.json"]) == 0
+    assert list(tomllib.loads(file_of("codex", home).read_text())["mcp_servers"]) == [name]
+    assert len(f"mcp__{name}__") <= 64 - 49
+    assert main(["remove", "codex"]) == 0
+    assert "shop" not in file_of("codex", home).read_text()
+
+
+def test_entries_of_earlier_versions_are_found(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An entry under the name of earlier versions is listed, updated for the same document, and removed."""
+    path = file_of("cursor", home)
+    path.parent.mkdir()
+    earlier = {"command": "uvx", "args": ["portkey-bridge"]}
+    path.write_text(json.dumps({"mcpServers": {"portkey-bridge": earlier}}))
+    assert main(["list"]) == 0
+    assert f"cursor\tportkey-bridge\t{path}" in capsys.readouterr().out
+    assert main(["add", "cursor", "--read-only", "--yes"]) == 0
+    assert list(json.loads(path.read_text())["mcpServers"]) == ["portkey-bridge"]
+    assert main(["add", "cursor", "--spec", "https://example.com/shop.yaml"]) == 0
+    assert list(json.loads(path.read_text())["mcpServers"]) == ["portkey-bridge", "shop"]
+    assert main(["remove", "cursor"]) == 0
+    assert list(json.loads(path.read_text())["mcpServers"]) == ["shop"]
+
+
+def test_remove_asks_which_of_several(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With several entries under other names, nothing is removed until one is named."""
+    for name in ("one", "two"):
+        assert main(["add", "codex", "--name", name]) == 0
+    assert main(["remove", "codex"]) == 2
+    assert "one, two" in capsys.readouterr().err
+    assert main(["remove", "codex", "--name", "one"]) == 0
+    assert main(["remove", "codex"]) == 0
+    assert "portkey-bridge" not in file_of("codex", home).read_text()
+
+
+def test_a_document_that_cannot_be_read_now_is_announced(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The entry is written although its document is missing, and the message says what is wrong."""
+    assert main(["add", "codex", "--spec", "later.yaml"]) == 0
+    assert "later.yaml" in capsys.readouterr().err
+    assert list(tomllib.loads(file_of("codex", home).read_text())["mcp_servers"]) == ["later"]
+
+
+def test_a_server_that_does_not_start_is_announced(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`add` starts the server once as the client will, and shows the last words of one that fails."""
+    (home.parent / "tools" / "uvx").write_text("#!/bin/sh\necho 'no network' >&2\nexit 1\n")
+    assert main(["add", "codex"]) == 0
+    assert "A first start of the server failed: no network" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["usual", "minified"])

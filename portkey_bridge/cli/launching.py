@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 from typing import IO, Any, cast
@@ -104,6 +105,8 @@ def _answers(process: subprocess.Popen[bytes], version: str) -> bool:
         stdout.read()
     except (OSError, ValueError, AttributeError):  # it has ended, or something else than a server was started
         process.kill()
+        with suppress(OSError):
+            stdin.close()
         return False
     finally:
         timer.cancel()

@@ -98,11 +98,10 @@ def _choices(path: Path, of_format: Sequence[Client]) -> str:
     for client in of_format:
         if client.container in IDENTIFYING:
             by_container.setdefault(client.container, []).append(client.name)
-    kinds = "; ".join(f"{container} ({', '.join(names)})" for container, names in by_container.items())
+    kinds = "; ".join(f"{container} for {', '.join(names)}" for container, names in by_container.items())
     return (
-        f"{path}: its format is not known: it is not the usual file of a client, and it has no servers yet. Use "
-        f"the name of the client instead of a path ({', '.join(client.name for client in CLIENTS)}), or create the "
-        f"file with the key that its client expects, and an empty value: {kinds}."
+        f"{path}: its format is not known: it is not the usual file of a client, and it has no servers yet. Use the "
+        f"name of the client instead of the path, or create the file with the key of its client: {kinds}."
     )
 
 
