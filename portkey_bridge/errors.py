@@ -109,12 +109,12 @@ class ArgumentsError(CallError):
 class CredentialsError(CallError):
     """The operation needs a credential, and none of its environment variables is set."""
 
-    def __init__(self, tool: str, alternatives: Sequence[Sequence[str]], configuration: str) -> None:
-        self.tool = tool
+    def __init__(self, operation: str, alternatives: Sequence[Sequence[str]], configuration: str) -> None:
+        self.operation = operation
         self.alternatives = tuple(map(tuple, alternatives))
         ways = "\n".join(f"- {' and '.join(variables)}" for variables in self.alternatives)
         super().__init__(
-            f"Nothing was sent: {tool} needs a credential and none is set. "
+            f"Nothing was sent: {operation} needs a credential and none is set. "
             f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
             f"For example, in the client's configuration:\n{configuration}"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from portkey_bridge.credentials.schemes import _base64
@@ -14,6 +15,9 @@ from portkey_bridge.credentials.variables import VARIABLES
 #: Characters from which on a value is redacted: one that is certainly a credential, and one that may be an ordinary
 #: word, such as a provider's name used as an API key.
 SECRET_LENGTH, WORD_LENGTH = 8, 16
+
+#: Number of secrets obtained at run time that are hidden; older ones have expired long ago.
+LEARNED = 256
 
 
 #: Encodings of two and four bytes a character, in which an answer may repeat a secret.
@@ -33,6 +37,21 @@ class Redactor:
     def __init__(self, secrets: Mapping[str, str], urls: Mapping[str, str | None] = {}) -> None:
         named = [(name, secret) for name, value in sorted(secrets.items()) for secret in _secrets_in(name, value)]
         named += [(name, secret) for name, url in urls.items() for secret in _secrets_of_url(url or "")]
+        self._named = named
+        self._learned: deque[tuple[str, str]] = deque(maxlen=LEARNED)
+        self._prepare(named)
+
+    def learn(self, name: str, secret: str) -> None:
+        """Hide a secret that was obtained while the program runs, such as a token, as `[name]` from now on.
+
+        The last ones are hidden; shorter values than a credential has are not.
+        """
+        if len(secret) >= SECRET_LENGTH and (name, secret) not in self._learned:
+            self._learned.append((name, secret))
+            self._prepare([*self._named, *self._learned])
+
+    def _prepare(self, named: Sequence[tuple[str, str]]) -> None:
+        """Prepare to find the secrets. The attributes are replaced as a whole, for threads that are redacting."""
         # Of equal secrets the first name counts. The longest come first: one secret may be a part of another.
         masks = {form: f"[{name}]" for name, secret in reversed(named) for form in _forms(secret)}
         self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Violation, likely
-from portkey_bridge.openapi.model import MediaType, Parameter, Schema
+from portkey_bridge.openapi.model import MediaType, Parameter, Place, Schema
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.schema.shapes import Shape, Shapes
 
@@ -51,6 +51,12 @@ class Bound:
     has_body: bool
     body: Any
     of: Arguments = field(repr=False)
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """The places that the parameters take."""
+        given = (binding.parameter for binding, value in self.parameters if value is not None)
+        return frozenset(parameter.place for parameter in given if parameter)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,14 +18,15 @@ import anyio
 import httpx
 from fastmcp.tools.base import ToolResult
 
+from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.schemes import credentials, needs_credential
-from portkey_bridge.credentials.variables import example_configuration, variable, variables
-from portkey_bridge.errors import CallError, CredentialsError, TransportError
+from portkey_bridge.errors import CallError, TransportError
 from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
+from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
@@ -50,8 +51,8 @@ FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
 #: Media types that some APIs declare for their streams.
 UNDECLARED_STREAMS = ("", "application/json")
 
-#: Statuses about credentials (RFC 9110 section 15.5.2 and 15.5.4).
-CREDENTIAL_STATUSES = (401, 403)
+#: The status that a credential is rejected with (RFC 9110 section 15.5.2).
+UNAUTHORIZED = 401
 
 
 async def no_report(number: int, added: str | None) -> None:
@@ -60,14 +61,14 @@ async def no_report(number: int, added: str | None) -> None:
 
 @dataclass(frozen=True)
 class Bridge:
-    """Calls operations. `secrets` maps variables to credentials, `base_url` is None to use the document's servers.
+    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     """
 
     transport: Transport
     renderer: Renderer
-    secrets: Mapping[str, str] = field(repr=False)
+    provider: Provider = field(repr=False)
     redact: Redactor
     base_url: str | None
     document_uri: str
@@ -75,12 +76,14 @@ class Bridge:
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
 
-    async def call(self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report) -> ToolResult:
+    async def call(
+        self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report, caller: Caller = LOCAL
+    ) -> ToolResult:
         """Call the operation and return its response. A failure is a result with `isError` that explains what to do.
 
-        `report` is called for each event of a streamed response.
+        `report` is called for each event of a streamed response; `caller` decides which credentials are used.
         """
-        return await self.guarded(tool.name, self._call(tool, arguments, report))
+        return await self.guarded(tool.name, self._call(tool, arguments, report, caller))
 
     async def guarded(self, name: str, running: Awaitable[ToolResult]) -> ToolResult:
         """Await the result of a tool. An exception becomes a result with `isError`.
@@ -100,23 +103,25 @@ class Bridge:
                 "traceback that --verbose logs."
             )
 
-    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report) -> ToolResult:
+    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller) -> ToolResult:
         await _validate(tool, arguments)
         bound = tool.bind(arguments)
-        filled = {
-            binding.parameter.place for binding, value in bound.parameters if binding.parameter and value is not None
-        }
-        if needs_credential(tool.operation.security, self.secrets, filled):
-            raise _missing_credentials(tool)
-        url = base_url(tool.name, tool.operation.servers, self.base_url, self.document_uri)
-        sent = credentials(tool.operation.security, self.secrets)
-        request = write_request(tool.name, tool.operation, bound, sent, url, self.sources).to_httpx()
-        answer = await self._logged(tool.operation, request, report)
-        return await beside(len(answer.body), lambda: self._rendered(tool, answer))
+        answer = await self._answer(tool, bound, report, caller)
+        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
+            answer = await self._answer(tool, bound, report, caller)
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller))
 
-    def _rendered(self, tool: Tool, answer: Answer) -> ToolResult:
+    async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> Answer:
+        """Write the request with the caller's credentials, send it, and return the answer."""
+        operation = tool.operation
+        sent = await self.provider.credentials(operation, bound.places, caller)
+        url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
+        request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
+        return await self._logged(operation, request, report)
+
+    def _rendered(self, tool: Tool, answer: Answer, caller: Caller) -> ToolResult:
         answer = self._redacted(answer)
-        return self.renderer.render(tool.operation, answer, self._hints(tool, answer))
+        return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
 
     async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""
@@ -181,12 +186,12 @@ class Bridge:
         )
         return redacted_text(replace(answer, body=self.redact.body(answer.body)), self.redact)
 
-    def _hints(self, tool: Tool, answer: Answer) -> list[str]:
-        """Return hints from the document: what the status means there, and which credentials the operation takes."""
+    def _hints(self, tool: Tool, answer: Answer, caller: Caller) -> list[str]:
+        """Return hints: what the status means in the document, and what the credentials have to do with it."""
         if answer.status < 400:
             return self._findings(tool, answer)
         declared = declared_error(tool.operation, answer.status)
-        hints = self._credential_hints(tool) if answer.status in CREDENTIAL_STATUSES else []
+        hints = self.provider.hints(tool.operation, answer.status, caller)
         return [declared, *hints, *self._findings(tool, answer)]
 
     def _findings(self, tool: Tool, answer: Answer) -> list[str]:
@@ -195,15 +200,6 @@ class Bridge:
         from portkey_bridge.response.conformance import findings
 
         return findings(tool.operation, answer, self.sources.shapes.root)
-
-    def _credential_hints(self, tool: Tool) -> list[str]:
-        names = variables(tool.operation.security)
-        sent = [name for name in names if name in self.secrets]
-        missing = [name for name in names if name not in self.secrets]
-        return [
-            f"The request carried {' and '.join(sent)}: check the value, and what it permits." if sent else "",
-            f"Not set, and also taken: {', '.join(missing)}." if missing else "",
-        ]
 
 
 async def _validate(tool: Tool, arguments: Mapping[str, Any]) -> None:
@@ -246,10 +242,3 @@ def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts)
         return explain(error, failed.host, timeouts)
     place = failed.netloc.decode("ascii")
     return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"
-
-
-def _missing_credentials(tool: Tool) -> CredentialsError:
-    alternatives = [
-        [name for scheme in alternative if (name := variable(scheme))] for alternative in tool.operation.security
-    ]
-    return CredentialsError(tool.name, alternatives, example_configuration(alternatives[0]))

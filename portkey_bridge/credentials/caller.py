@@ -1,0 +1,22 @@
+"""Who calls: a credential belongs to a caller, and is never used for another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The local user (`subject` is None), or an authenticated subject with its scopes.
+
+    `headers` are those that the caller's own request came with, by names in lower case; they may contain secrets.
+    """
+
+    subject: str | None = None
+    scopes: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+
+
+#: The person who runs this program.
+LOCAL = Caller()
