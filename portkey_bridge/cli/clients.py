@@ -36,11 +36,11 @@ from portkey_bridge.clients.files import (
 from portkey_bridge.clients.names import DEFAULT, name_for_adding, name_for_removing, short_name
 from portkey_bridge.clients.places import System, client_for, locate, this_system
 from portkey_bridge.clients.registry import CLIENTS, Client
+from portkey_bridge.config import config_path, read_config
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
-from portkey_bridge.serve.load import load_api
-from portkey_bridge.settings import Settings, read_settings
+from portkey_bridge.serve.service import load_services
 from portkey_bridge.text import printable, with_shown_urls
-from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA, build_tools, select_tools
+from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA
 
 #: Tools that are listed besides those of the document.
 BUILTIN = (EXPAND_SCHEMA, EXPAND_RESULT)
@@ -127,21 +127,18 @@ def _served(options: Mapping[str, Any], variables: Mapping[str, str | None], cli
     """Return what an entry with these options serves. Whatever cannot be read now is a warning."""
     given = {name: value for name, value in variables.items() if value is not None}
     # Neither this shell's environment nor its `.env` is there where the client starts the server.
-    settings = read_settings(options, given, options.get("env_file") or os.devnull)
-    if settings.spec is None and client.most_tools is None:
+    apis = read_config(options, given, options.get("env_file") or os.devnull)
+    if client.most_tools is None and len(apis) == 1 and apis[0].spec is None:
         return Served(DEFAULT)
+    source = apis[0].spec or "" if len(apis) == 1 else str(config_path(apis[0]))
     try:
-        return _read(settings)
+        services = load_services(apis)
     except SetupError as error:
         _say(f"warning: {error} The entry is written anyway.")
-        return Served(short_name("", settings.spec) if settings.spec else DEFAULT)
-
-
-def _read(settings: Settings) -> Served:
-    """Read the document that the settings name. Raises SetupError."""
-    api = load_api(settings)
-    name = short_name(api.title, settings.spec) if settings.spec else DEFAULT
-    return Served(name, len(select_tools(build_tools(api), settings)) + len(BUILTIN), settings.discover)
+        return Served(short_name("", source) if source else DEFAULT)
+    title = services[0].api.title if len(apis) == 1 else ""
+    count = sum(len(service.tools) for service in services) + len(BUILTIN)
+    return Served(short_name(title, source) if source else DEFAULT, count, apis[0].discover)
 
 
 def remove(invocation: Invocation) -> int:

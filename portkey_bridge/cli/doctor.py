@@ -20,7 +20,7 @@ import httpx
 from portkey_bridge import __version__
 from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.listing import state, variables_of
+from portkey_bridge.cli.listing import UNEXPANDED, state, variables_of
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.entries import command_line, literals_in, variables_in
@@ -122,6 +122,8 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
             yield Finding(
                 WARNING, f"{name} is {condition}", f"To let the document use it, set OPEN_MCP_CREDENTIALS={name}."
             )
+        if condition == UNEXPANDED:
+            yield Finding(WARNING, f"{name} is {condition}", "Set the variable that it refers to, or write the value.")
     closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
     usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
