@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -22,6 +20,7 @@ from jsonpointer import unescape
 from portkey_bridge.openapi.model import Schema
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 from portkey_bridge.openapi.spec_tables import APPLICATORS
+from portkey_bridge.schema.portable_patterns import is_portable
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
 
@@ -51,8 +50,7 @@ DEEPEST = 40
 LISTED = frozenset(
     (
         *("type", "description", "enum", "format", "default", "required", "pattern"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-        *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+        *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
         *("properties", "items", "anyOf", "allOf", "additionalProperties"),
     )
 )
@@ -65,15 +63,13 @@ COMPANIONS = {"items": "prefixItems", "additionalProperties": "patternProperties
 VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", "maxContains")}
 VERBATIM = VERBATIM_WITH.keys()
 
-#: Accepts every value, and still is a schema with a keyword, as portable clients want it.
-UNTYPED_ITEMS = {"minLength": 0}
+#: Keywords that are listed as others, which accept a little more.
+LISTED_AS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
-ANYTHING = {
-    "anyOf": [
-        *({"type": kind} for kind in ("string", "number", "boolean", "object", "null")),
-        {"type": "array", "items": UNTYPED_ITEMS},
-    ]
-}
+#: Every value, apart from arrays in arrays: clients want a type in each schema and items in each array, so no schema
+#: that all of them take accepts everything.
+_NO_ARRAY = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
+ANYTHING: Shape = {"anyOf": [*_NO_ARRAY, {"type": "array", "items": {"anyOf": _NO_ARRAY}}]}
 
 
 class _TooDeep(Exception):
@@ -350,7 +346,7 @@ class Views:
     def _make_skeleton(self, shape: Shape, depth: int) -> Shape:
         if shape.get("type") == "array":
             below = self._skeleton(self._node(shape["items"]), depth - 1).view if "items" in shape and depth else None
-            return {"type": "array", "items": below or UNTYPED_ITEMS}
+            return {"type": "array", "items": below or ANYTHING}
         if "anyOf" not in shape or not depth:
             return ANYTHING
         return self._united(shape["anyOf"], depth - 1)
@@ -383,8 +379,10 @@ class Views:
         if self._portable:
             if view.get("type") == "array":
                 view.setdefault("items", ANYTHING)
-            if not view.keys() - {"description", "default"}:
-                view |= ANYTHING
+            if not view.keys() & {"type", "anyOf", "allOf"}:
+                view |= {"type": "string"} if "enum" in view else ANYTHING
+            _require_listed(view)
+            _join_choices(view)
         return view
 
 
@@ -412,6 +410,11 @@ def _listed(shape: Shape) -> Shape:
     kept = {
         keyword: value for keyword, value in shape.items() if keyword in LISTED and COMPANIONS.get(keyword) not in shape
     }
+    for keyword, looser in LISTED_AS.items():
+        if keyword in shape:
+            kept.setdefault(looser, shape[keyword])
+    if isinstance(kept.get("additionalProperties"), bool):
+        del kept["additionalProperties"]
     if isinstance(kept.get("items"), bool):
         del kept["items"]
     if "description" in kept:
@@ -421,19 +424,32 @@ def _listed(shape: Shape) -> Shape:
         del kept["enum"]
         choice = "One of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in values) + "."
         kept["description"] = f"{kept.get('description', '')} {choice}".strip()
-    if "pattern" in kept and not _compiles(kept["pattern"]):
+    if "pattern" in kept and not is_portable(kept["pattern"]):
         del kept["pattern"]
     return kept
 
 
-def _compiles(pattern: str) -> bool:
-    """Check whether a pattern, which ECMAScript defines, means something to Python's clients as well."""
-    try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            re.compile(pattern)
-    except re.error:
-        return False
-    return True
+def _require_listed(view: Shape) -> None:
+    """Leave out of `required` what is not among the properties: some clients look each of them up."""
+    required = [name for name in view.get("required", ()) if name in view.get("properties", {})]
+    if required:
+        view["required"] = required
+    else:
+        view.pop("required", None)
+
+
+def _join_choices(view: Shape) -> None:
+    """Put the alternatives of a choice inside a choice into the outer one: some clients look only one level deep."""
+    words, joined = [view.get("description", "")], []
+    for branch in view.get("anyOf", ()):
+        is_choice = "anyOf" in branch and branch.keys() <= {"anyOf", "description", "default"}
+        if is_choice and (not words[0] or _is_stub(branch)):
+            words.append(branch.get("description", ""))
+        joined += [each for each in (branch["anyOf"] if is_choice else [branch]) if each not in joined]
+    if joined:
+        view["anyOf"] = joined
+    if any(words):
+        view["description"] = " ".join(filter(None, words))
 
 
 def _has(name: str, shape: Shape) -> bool:
