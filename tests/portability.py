@@ -11,7 +11,7 @@ Json = dict[str, Any]
 ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 NOT_PORTABLE = {
     *("$ref", "$defs", "definitions", "oneOf", "const", "not", "if", "prefixItems", "patternProperties"),
-    *("uniqueItems", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"),
+    *("allOf", "uniqueItems", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"),
 }
 
 
@@ -37,7 +37,7 @@ def portability_problems(schema: Json) -> Iterator[str]:
         yield "an array without items"
     if not all(isinstance(value, str) for value in schema.get("enum", [])):
         yield "an enum that is not of strings"
-    if not schema.keys() & {"type", "anyOf", "allOf"}:
+    if not schema.keys() & {"type", "anyOf"}:
         yield "no type"
     if isinstance(schema.get("additionalProperties"), bool):
         yield "a boolean for additionalProperties"

@@ -51,7 +51,7 @@ LISTED = frozenset(
     (
         *("type", "description", "enum", "format", "default", "required", "pattern"),
         *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
-        *("properties", "items", "anyOf", "allOf", "additionalProperties"),
+        *("properties", "items", "anyOf", "additionalProperties"),
     )
 )
 
@@ -379,7 +379,7 @@ class Views:
         if self._portable:
             if view.get("type") == "array":
                 view.setdefault("items", ANYTHING)
-            if not view.keys() & {"type", "anyOf", "allOf"}:
+            if not view.keys() & {"type", "anyOf"}:
                 view |= {"type": "string"} if "enum" in view else ANYTHING
             _require_listed(view)
             _join_choices(view)
