@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -131,6 +131,10 @@ def _folders(text: str, _: str) -> tuple[Path, ...]:
     return folders
 
 
+def _files(text: str, _: str) -> tuple[Path, ...]:
+    return tuple(Path(name).expanduser() for name in text.split(",") if name)
+
+
 def _switch(text: str, variable: str) -> bool:
     if text.lower() not in ON | OFF:
         raise SettingsError(f"{variable}: expected 1 or 0, got {text!r}.")
@@ -200,7 +204,8 @@ def _base_url(value: str, _: str) -> str:
 class Settings:
     """What the user asked for: one row for each option, then values from the settings file, the environment and `.env`.
 
-    `name` and `prefix` are those of an API in the settings file, `assigned` the variables that the file assigns to it.
+    `name` and `prefix` are those of an API in the settings file, `assigned` the variables that the file assigns to it,
+    `operations` what it says about single tools, each with its place in the file.
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory.
@@ -211,6 +216,13 @@ class Settings:
         _text,
         "FILE|URL",
         "path or URL of the OpenAPI document to serve (default: the Portkey API)",
+        decides_origin=True,
+    )
+    overlays: tuple[Path, ...] = _option(
+        (),
+        _files,
+        "FILE,…",
+        "OpenAPI Overlay documents to apply to the document, in this order",
         decides_origin=True,
     )
     allow_refs: tuple[str, ...] = _option(
@@ -234,6 +246,9 @@ class Settings:
         _names,
         "TAG,…",
         "serve only tools with one of these tags, ignoring case; * matches any characters",
+    )
+    confirm: tuple[str, ...] = _option(
+        (), _names, "NAME,…", "ask the person before each call of these tools; * matches any characters"
     )
     read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
     discover: bool = _option(
@@ -316,6 +331,7 @@ class Settings:
     name: str = ""
     prefix: str = ""
     assigned: frozenset[str] = frozenset()
+    operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict, repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
@@ -334,6 +350,7 @@ class Section:
     texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict)
+    operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
 
 
 def read_settings(
@@ -352,6 +369,7 @@ def read_settings(
         name=section.name,
         prefix=section.prefix,
         assigned=frozenset(section.environ),
+        operations=section.operations,
         server_variables={
             **{name: value for name, value in merged.items() if name.startswith(SERVER) and value},
             **section.server_variables,
@@ -379,6 +397,7 @@ def _value(option: Option, flags: Mapping[str, str], environ: Mapping[str, str],
     return option.default
 
 
+@lru_cache(maxsize=256)  # each call asks for those of its operation
 def as_variable(name: str) -> str:
     """Return a name from the document in upper snake case: `apiVersion` becomes API_VERSION."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)

@@ -70,13 +70,18 @@ class Written:
     def _to_httpx(self) -> httpx.Request:
         headers = [(name.encode(), value) for name, value in self.headers]
         if self.body is None:
-            return httpx.Request(self.method, self.url, headers=headers)
+            return httpx.Request(self.method, _parsed(self.url), headers=headers)
         pieces = [in_memory(piece) for piece in self.body.pieces]
         headers.append((b"content-type", self.body.content_type.encode()))
         headers.append((b"content-length", str(sum(map(size_of, pieces))).encode()))
         there = [piece for piece in pieces if isinstance(piece, bytes)]
         content = b"".join(there) if len(there) == len(pieces) else PieceStream(pieces)
-        return httpx.Request(self.method, self.url, headers=headers, content=content)
+        return httpx.Request(self.method, _parsed(self.url), headers=headers, content=content)
+
+
+@lru_cache(maxsize=256)  # parsing is slow, and many operations have only one URL
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 def write_request(

@@ -58,7 +58,7 @@ class Service:
         """
         listed, full = self._views
         if self.settings.discover and not pointer:
-            return listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget))
+            return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
         return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
 
 
@@ -68,7 +68,7 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
     `among` is the number of operations of all APIs, if there are several.
     """
     shapes = Shapes(api.root)
-    tools = build_tools(api, shapes, settings.prefix, among)
+    tools = build_tools(api, shapes, settings, among)
     return Service(settings, api, shapes, tools, select_tools(tools, settings))
 
 
@@ -135,13 +135,14 @@ def _without(service: Service, names: set[str]) -> Service:
     return replace(service, settings=replace(service.settings, environ=environ)) if names else service
 
 
-def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Shapes | None = None) -> Bridge:
+def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Shapes | None = None) -> Bridge:
     """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     names = {name for tool in tools for name in tool.variables}
     secrets = collect_secrets(names, settings, api.uri)
     refuse_lured_credentials(settings, secrets)
     warn(_unusable(api, settings, names))
-    redact = Redactor(secrets, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
+    fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
+    redact = Redactor({**fixed, **secrets}, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
     return Bridge(
         transport=Transport(
             timeouts=settings.timeouts,
