@@ -23,8 +23,11 @@ from portkey_bridge.settings import OPTIONS
 #: Seconds that a first start may take: the launcher downloads what it does not have yet.
 FIRST_START = 120
 
+#: The first version without a handshake.
+MODERN = "2026-07-28"
+
 #: Versions of the protocol that clients ask for. What the server answers to each is cached.
-VERSIONS = ("2025-11-25", "2025-06-18")
+VERSIONS = ("2025-11-25", "2025-06-18", MODERN)
 
 
 def launcher(client: Client, system: System) -> tuple[list[str], str | None]:
@@ -116,7 +119,15 @@ def _answers(process: subprocess.Popen[bytes], version: str) -> bool:
 
 def _opening(version: str) -> list[dict[str, Any]]:
     """Return the messages with which clients start a session (Model Context Protocol, lifecycle)."""
-    about = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": PROGRAM, "version": "1"}}
+    info = {"name": PROGRAM, "version": "1"}
+    if version == MODERN:
+        of_client = {"protocolVersion": version, "clientInfo": info, "clientCapabilities": {}}
+        meta = {"_meta": {f"io.modelcontextprotocol/{key}": value for key, value in of_client.items()}}
+        return [
+            {"id": "start", "method": "server/discover", "params": meta},
+            {"id": "tools", "method": "tools/list", "params": meta},
+        ]
+    about = {"protocolVersion": version, "capabilities": {}, "clientInfo": info}
     return [
         {"id": "start", "method": "initialize", "params": about},
         {"method": "notifications/initialized"},
