@@ -46,9 +46,20 @@ _CLIENT = (
 
 SERVE = Command(
     "serve",
-    "serve over stdio (default)",
-    "portkey_bridge.cli.serve:serve_stdio",
-    examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion"),
+    "serve over stdio (default), or over HTTP",
+    "portkey_bridge.cli.serve:serve",
+    (
+        Argument(
+            "--http",
+            {
+                "nargs": "?",
+                "const": "",
+                "metavar": "HOST:PORT",
+                "help": "serve over HTTP at /mcp instead of stdio (default: 127.0.0.1:8000)",
+            },
+        ),
+    ),
+    examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion", "--http 127.0.0.1:8000"),
 )
 
 
@@ -134,6 +145,16 @@ COMMANDS = (
             ),
         ),
         ("old.yaml new.yaml", "old.yaml new.yaml --fail-on breaking"),
+    ),
+    Command(
+        "accept",
+        "show what has changed since a document was accepted, and accept it (see --pin)",
+        "portkey_bridge.cli.diff:accept_document",
+        (
+            Argument("api", {"nargs": "?", "metavar": "API", "help": "name of the API in the settings file"}),
+            Argument("--dry-run", {"action": "store_true", "help": "only show what has changed"}),
+        ),
+        ("petstore --config team.toml", "--spec petstore.yaml --dry-run"),
     ),
     Command(
         "config",

@@ -21,7 +21,7 @@ from portkey_bridge.openapi.model import Schema
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 from portkey_bridge.openapi.spec_tables import APPLICATORS
 from portkey_bridge.schema.byte_strings import byte_format
-from portkey_bridge.schema.portable_patterns import is_portable
+from portkey_bridge.schema.listed import ANYTHING, complete, is_stub, listed
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
 
@@ -47,30 +47,10 @@ LARGEST = 1_000_000
 #: Levels that are shown at once.
 DEEPEST = 40
 
-#: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
-LISTED = frozenset(
-    (
-        *("type", "description", "enum", "format", "default", "required", "pattern"),
-        *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
-        *("properties", "items", "anyOf", "additionalProperties"),
-    )
-)
-
-#: Keywords of a listing that would refuse more without the other, which a listing has not.
-COMPANIONS = {"items": "prefixItems", "additionalProperties": "patternProperties"}
-
 #: Keywords that refuse more where their schema accepts more: shown word for word or not at all, with what depends on
 #: them. Everything else in a view may accept more than the document's schema does.
 VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", "maxContains")}
 VERBATIM = VERBATIM_WITH.keys()
-
-#: Keywords that are listed as others, which accept a little more.
-LISTED_AS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
-
-#: Every value, apart from arrays in arrays: clients want a type in each schema and items in each array, so no schema
-#: that all of them take accepts everything.
-_NO_ARRAY = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
-ANYTHING: Shape = {"anyOf": [*_NO_ARRAY, {"type": "array", "items": {"anyOf": _NO_ARRAY}}]}
 
 
 class _TooDeep(Exception):
@@ -107,7 +87,7 @@ class _Node:
     @cached_property
     def listed(self) -> Shape:
         """The shape with the keywords of a listing alone."""
-        return _listed(self.shape)
+        return listed(self.shape)
 
     @cached_property
     def shown(self) -> Shape:
@@ -255,7 +235,7 @@ class Views:
             spare = room + shown[index].size
             enough = WORTHWHILE if child.required else PLENTY
             is_new = id(child.node.shape) not in trail and len(trail) < DEEPEST
-            if spare > enough and is_new and _is_stub(shown[index].view):
+            if spare > enough and is_new and is_stub(shown[index].view):
                 rendered = _sized(self._render(child.node, child.below(pointer), spare, trail))
                 growth = rendered.size - shown[index].size
                 room -= growth if growth <= room else 0
@@ -380,12 +360,7 @@ class Views:
                 case _:
                     view.setdefault(path[0], {})[path[1]] = part
         if self._portable:
-            if view.get("type") == "array":
-                view.setdefault("items", ANYTHING)
-            if not view.keys() & {"type", "anyOf"}:
-                view |= {"type": "string"} if "enum" in view else ANYTHING
-            _require_listed(view)
-            _join_choices(view)
+            complete(view)
         return view
 
 
@@ -405,62 +380,8 @@ def _exact(shape: Shape) -> Shape:
     return {keyword: value for keyword, value in shape.items() if keyword not in referring | without}
 
 
-def _listed(shape: Shape) -> Shape:
-    """Return the keywords that a listing may have: enumerations of strings only, patterns that compile.
-
-    A keyword that would say something else without its companion goes with it.
-    """
-    kept = {
-        keyword: value for keyword, value in shape.items() if keyword in LISTED and COMPANIONS.get(keyword) not in shape
-    }
-    for keyword, looser in LISTED_AS.items():
-        if keyword in shape:
-            kept.setdefault(looser, shape[keyword])
-    if isinstance(kept.get("additionalProperties"), bool):
-        del kept["additionalProperties"]
-    if isinstance(kept.get("items"), bool):
-        del kept["items"]
-    if "description" in kept:
-        kept["description"] = plain(kept["description"])
-    values = kept.get("enum", [])
-    if not all(isinstance(value, str) for value in values):
-        del kept["enum"]
-        choice = "One of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in values) + "."
-        kept["description"] = f"{kept.get('description', '')} {choice}".strip()
-    if "pattern" in kept and not is_portable(kept["pattern"]):
-        del kept["pattern"]
-    return kept
-
-
-def _require_listed(view: Shape) -> None:
-    """Leave out of `required` what is not among the properties: some clients look each of them up."""
-    required = [name for name in view.get("required", ()) if name in view.get("properties", {})]
-    if required:
-        view["required"] = required
-    else:
-        view.pop("required", None)
-
-
-def _join_choices(view: Shape) -> None:
-    """Put the alternatives of a choice inside a choice into the outer one: some clients look only one level deep."""
-    words, joined = [view.get("description", "")], []
-    for branch in view.get("anyOf", ()):
-        is_choice = "anyOf" in branch and branch.keys() <= {"anyOf", "description", "default"}
-        if is_choice and (not words[0] or _is_stub(branch)):
-            words.append(branch.get("description", ""))
-        joined += [each for each in (branch["anyOf"] if is_choice else [branch]) if each not in joined]
-    if joined:
-        view["anyOf"] = joined
-    if any(words):
-        view["description"] = " ".join(filter(None, words))
-
-
 def _has(name: str, shape: Shape) -> bool:
     return name in shape.get("properties", {})
-
-
-def _is_stub(view: Shape) -> bool:
-    return str(view.get("description", "")).endswith("]") and "[expandSchema /" in view["description"]
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -29,6 +29,7 @@ from portkey_bridge.serve.builtin_tools import (
     SearchTools,
     hints,
 )
+from portkey_bridge.serve.callers import BridgeOf, bridges_of
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
@@ -57,10 +58,12 @@ def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
     )
 
 
-async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+async def _run_operation(
+    bridge_of: BridgeOf, tool: Tool, arguments: dict[str, Any], context: CallContext
+) -> ToolResult:
     if tool.is_confirmed and (answer := await context.ask(tool, arguments)):
         return answer
-    return await bridge.call(tool, arguments, context.report, context.caller)
+    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller)
 
 
 async def _run_builtin(
@@ -69,8 +72,11 @@ async def _run_builtin(
     return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
 
 
-def catalogue_of(services: Sequence[Service]) -> Catalogue:
-    """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError."""
+def catalogue_of(services: Sequence[Service], pass_header: str | None = None) -> Catalogue:
+    """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
+
+    With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
+    """
     settings = services[0].settings
     tools = [tool for service in services for tool in service.tools]
     owners = {tool.name: service for service in services for tool in service.tools}
@@ -83,7 +89,8 @@ def catalogue_of(services: Sequence[Service]) -> Catalogue:
     )
     renderers = [service.bridge.renderer for service in services]
     reading: list[BuiltinTool] = [ExpandResult(renderers), *chain.from_iterable(map(_information, services))]
-    runs: dict[str, Run] = {tool.name: partial(_run_operation, owners[tool.name].bridge, tool) for tool in tools}
+    bridges = {id(service): bridges_of(service.bridge, pass_header) for service in services}
+    runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
@@ -106,9 +113,9 @@ def catalogue_of(services: Sequence[Service]) -> Catalogue:
     )
 
 
-def build_server(services: Sequence[Service]) -> StdioServer:
+def build_server(services: Sequence[Service], pass_header: str | None = None) -> StdioServer:
     """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError."""
-    return StdioServer(title_of(services), __version__, catalogue_of(services))
+    return StdioServer(title_of(services), __version__, catalogue_of(services, pass_header))
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:

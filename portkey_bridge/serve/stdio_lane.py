@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import pydantic_core
 from mcp.shared.dispatcher import coerce_request_id
-from mcp_types import CONNECTION_CLOSED, PROTOCOL_VERSION_META_KEY
+from mcp_types import PROTOCOL_VERSION_META_KEY
 
 from portkey_bridge.serve.bridge import CallContext, no_report
-from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, error, is_token, progress
+from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, is_token, progress
 
 Lines = AsyncIterable[str]
 
@@ -39,12 +39,15 @@ class StdioLane:
         self._opened = False  # the SDK has received a request
         self._modern: bool | None = None  # the era of the session, once it is established
         self._handshake: Any = None  # the id of a handshake that the SDK has yet to answer
-        self._running: dict[int | str, asyncio.Task[None]] = {}
+        self._initialized = False  # the client has finished the handshake
+        self._running: dict[int | str, asyncio.Task[None]] = {}  # by id: calls that can be cancelled
+        self._unanswered: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        """Yield the lines that are not taken. At the end, calls that still run are answered as the SDK answers its."""
+        """Yield the lines that are not taken. The end is reached when the calls that still run are answered."""
         async for line in self._lines:
+            self._initialized = self._initialized or '"notifications/initialized"' in line
             if self._modern is None:
                 self._open(line)
                 yield line
@@ -56,8 +59,8 @@ class StdioLane:
             if '"notifications/cancelled"' in line:
                 self._cancel(line)
             yield line
-        for task in [*self._running.values()]:
-            task.cancel("closed")
+        if self._unanswered:
+            await asyncio.wait(self._unanswered)
 
     async def write(self, text: str) -> None:
         """Write a message of the SDK."""
@@ -66,6 +69,11 @@ class StdioLane:
             if message.get("id") == self._handshake and "result" in message:
                 self._modern, self._handshake = False, None
         await self._write(text)
+
+    async def tools_changed(self) -> None:
+        """Tell a client of a session with a handshake that the list of tools has changed."""
+        if self._modern is False and self._initialized:
+            await self._write('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n')
 
     async def flush(self) -> None:
         """Do nothing: `write` has written everything."""
@@ -90,19 +98,17 @@ class StdioLane:
     def _start(self, call: PlainCall) -> None:
         task = self._tasks.create_task(self._run(call))
         self._running[coerce_request_id(call.id)] = task
+        self._unanswered.add(task)
+        task.add_done_callback(self._unanswered.discard)
 
     async def _run(self, call: PlainCall) -> None:
-        """Run and answer a call. A call that the client cancelled is not answered."""
+        """Run and answer a call. One that the client cancels while it runs is not answered."""
         report = no_report if call.progress_token is None else partial(self._report, call)
+        key, task = coerce_request_id(call.id), asyncio.current_task()
         try:
             answer = await self._lane.answer(call, CallContext(report=report))
-        except asyncio.CancelledError as cancelled:
-            if cancelled.args != ("closed",):
-                raise
-            answer = error(call, CONNECTION_CLOSED, "Connection closed")
         finally:
-            key = coerce_request_id(call.id)
-            if self._running.get(key) is asyncio.current_task():
+            if self._running.get(key) is task:
                 del self._running[key]
         await self._write(f"{answer.decode()}\n")
 
