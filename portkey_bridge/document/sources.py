@@ -43,6 +43,11 @@ def portkey_document() -> Path:
     return packaged if packaged.exists() else packaged.parents[1] / "specs" / "portkey.yaml"
 
 
+def is_shipped(uri: str) -> bool:
+    """Check whether a URI is that of the Portkey API's document."""
+    return uri == portkey_document().as_uri()
+
+
 def is_url(source: str) -> bool:
     """Check whether a source or URI is one of http or https."""
     return urlsplit(source).scheme in ("http", "https") if "://" in source[:8] else False

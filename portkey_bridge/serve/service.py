@@ -14,7 +14,7 @@ from functools import cached_property, partial
 
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded
 from portkey_bridge.credentials.withheld import is_withheld
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
@@ -159,7 +159,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
             redact=redact,
         ),
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        provider=EnvironmentCredentials(secrets),
+        provider=EnvironmentCredentials(secrets, [name for name in names if is_unexpanded(name, settings)]),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
