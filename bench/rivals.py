@@ -38,15 +38,11 @@ def constant(_: str) -> FastMCP[Any]:
 
 def direct(_: str) -> FastMCP[Any]:
     """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
-    from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
+    from portkey_bridge.serve.catalogue import Catalogue
+    from portkey_bridge.serve.fastmcp_seam import StdioServer
 
-    tools = [_constant_tool()]
-    runs = {tool.name: tool.run for tool in tools}
-    server = StdioServer(
-        "direct", providers=[LazyTools(lambda: tools)], middleware=[DirectCalls(runs)], dereference_schemas=False
-    )
-    server.open_lane(runs)
-    return server
+    tool = _constant_tool()
+    return StdioServer("direct", "1", Catalogue({tool.name: tool.run}, lambda: [tool]))
 
 
 def _constant_tool() -> _Constant:

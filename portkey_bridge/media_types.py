@@ -29,5 +29,13 @@ TEXT = _family(
     r"|rtf|sparql-(?:query|update)|n-(?:triples|quads)|trig|xml-dtd|jsonpath|linkset|edn|[^;]+\+(?:yaml|jwt))"
 )
 
+#: Families whose bodies are text.
+OF_TEXT = (TEXT, JSON, JSON_LINES, JSON_SEQUENCE, XML, FORM)
+
 #: Ranges that reveal nothing about a body.
 ANY = _family(r"(?:\*|application)?/?\*")
+
+
+def is_text(name: str) -> bool:
+    """Check whether the bodies of a media type are text."""
+    return any(family.match(name) for family in OF_TEXT)

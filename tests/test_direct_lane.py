@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mcp_types import JSONRPCRequest, jsonrpc_message_adapter
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.server import build_server
@@ -269,7 +270,7 @@ JSON = st.recursive(
 @examples(max_examples=50, deadline=None)
 def test_arguments_are_read_as_they_are_written(value: Any) -> None:
     """Whatever value an argument has, the lane reads that value."""
-    lane = DirectLane({"tool": lambda *_: None}, {})  # type: ignore[dict-item]
+    lane = DirectLane(lambda: Catalogue({"tool": Slow().run}), {})
     plain = lane.read(json.dumps(call(1, "tool", {"value": value})))
     assert plain
     assert repr(plain.arguments) == repr({"value": value})
@@ -294,7 +295,7 @@ class Slow:
 async def test_a_cancelled_call_stops_and_is_not_answered(recorder: Recorder, identity: Any, era: str) -> None:
     """`notifications/cancelled` ends the call; nothing more is written for it, and others go on."""
     server, wire, slow = server_for(recorder), Wire(), Slow()
-    server.open_lane({"slow": slow.run})
+    server.catalogue = Catalogue({"slow": slow.run})
     serving = asyncio.create_task(server.serve_lines(wire, wire))
     wrap = with_envelope if era == MODERN else lambda message: message
     for message in handshake(era) if era != MODERN else [wrap(request(0, "server/discover"))]:
@@ -319,7 +320,7 @@ async def test_a_call_that_runs_at_the_end_is_answered(recorder: Recorder) -> No
         await going_on.wait()
         return ToolResult(content="late")
 
-    server.open_lane({"slow": run})
+    server.catalogue = Catalogue({"slow": run})
     serving = asyncio.create_task(server.serve_lines(wire, wire))
     await wire.ask(handshake("2025-06-18")[0], 0)
     wire.send(call(1, "slow"))

@@ -18,7 +18,8 @@ from fastmcp.server.providers import Provider
 from fastmcp.tools.base import Tool, ToolResult
 from mcp.server.stdio import stdio_server
 
-from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls, StdioServer
 from tests.conftest import BARE
 
 #: What FastMCP's own method calls. If this changes, `StdioServer.run_stdio_async` must follow.
@@ -31,7 +32,7 @@ CALLS = {
 SERVER = """
 import sys
 from fastmcp import FastMCP
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls, StdioServer
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings import Settings
@@ -98,7 +99,7 @@ def test_the_replaced_method_does_what_it_did() -> None:
 @pytest.mark.parametrize("method", ["_list_tools", "_get_tool"])
 def test_providers_are_asked_by_the_same_methods(method: str) -> None:
     """The methods that a provider overrides exist in FastMCP, with the parameters that ours take."""
-    ours, theirs = (inspect.signature(getattr(each, method)) for each in (LazyTools, Provider))
+    ours, theirs = (inspect.signature(getattr(each, method)) for each in (CurrentTools, Provider))
     assert ours.parameters.keys() == theirs.parameters.keys()
 
 
@@ -122,7 +123,7 @@ async def test_a_direct_call_has_the_result_of_a_looked_up_one(kind: str) -> Non
     """Running a tool at once changes nothing in its result."""
     tool = Answering(name="tool", parameters={"type": "object"})
     found = []
-    direct: list[Middleware] = [DirectCalls({"tool": tool.run})]
+    direct: list[Middleware] = [DirectCalls(lambda: Catalogue({"tool": tool.run}))]
     for middleware in ([], direct):
         server: FastMCP[Any] = FastMCP("test", tools=[tool], middleware=middleware)
         async with Client(server) as client:

@@ -41,9 +41,8 @@ HEADERS = {
 
 
 def api(url: str, **fields: Any) -> Json:
-    paths = {
-        f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in ("thing", "large", "stream", "slow")
-    }
+    names = ("thing", "large", "stream", "slow")
+    paths: Json = {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in names}
     return document(paths, servers=[{"url": url}], components={"securitySchemes": {"key": KEY}}, **fields)
 
 
@@ -53,7 +52,9 @@ def serving(folder: Path, root: Json, *arguments: str, env: Mapping[str, str] = 
     (folder / "api.json").write_text(json.dumps(root))
     environ = {**BARE, **env}
     command = program("serve", "--http", "127.0.0.1:0", "--spec", "api.json", *arguments, env=environ)
-    with subprocess.Popen(command, env=environ, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stderr
             lines = iter(process.stderr.readline, "")
@@ -396,3 +397,28 @@ def test_other_addresses_are_refused(text: str) -> None:
     """Anything else is an error that shows the form."""
     with pytest.raises(SettingsError, match="HOST:PORT"):
         address_of(text)
+
+
+async def test_metrics_and_audit_tell_what_happened(recorder: Recorder, tmp_path: Path) -> None:
+    """Each call is counted, and written as one line of JSON, with the caller's name, without arguments and secrets."""
+    root = api(recorder.url, security=[{"key": []}])
+    root["paths"]["/thing"]["get"]["parameters"] = [{"name": "q", "in": "query", "schema": {"type": "string"}}]
+    arguments = ("--tokens", TOKENS, "--audit")
+    with serving(tmp_path, root, *arguments, env={"X_KEY": MARKER}) as (url, process):
+        async with httpx.AsyncClient(headers={**HEADERS, "authorization": f"Bearer {ALICE}"}) as http:
+            await http.post(url, json=call("thing", {"q": "an-argument"}))
+            await http.post(url, json=call("thing", {"unknown": "an-argument"}))
+            shown = (await http.get(url.replace("/mcp", "/metrics"))).text
+        async with httpx.AsyncClient(headers=HEADERS) as stranger:
+            assert (await stranger.get(url.replace("/mcp", "/metrics"))).status_code == 401
+        process.terminate()
+        written = process.stdout.read()
+    common = 'api="Test",caller="token"'
+    assert f'portkey_bridge_calls_total{{{common},status="200",tool="thing"}} 1.0' in shown
+    assert f'portkey_bridge_calls_total{{{common},status="none",tool="thing"}} 1.0' in shown
+    lines = [json.loads(line) for line in written.splitlines()]
+    known = {"caller": "token alice", "api": "Test", "tool": "thing", "method": "GET", "path": "/thing"}
+    assert [{name: line[name] for name in known} for line in lines] == [known, known]
+    assert [(line["status"], line["bytes"]) for line in lines] == [(200, 12), (None, 0)]
+    for text in (shown, written):
+        assert not any(secret in text for secret in (ALICE, MARKER, "an-argument"))

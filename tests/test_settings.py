@@ -46,6 +46,7 @@ def test_the_defaults_are_those_of_the_help() -> None:
         "timeouts": "10,300,900",
         "retries": "2",
         "concurrency": "16",
+        "http_limits": "64,256,10",
     }
     assert read_settings(stated, {}) == Settings()
 

@@ -92,15 +92,16 @@ def _object(text: str, source: str) -> dict[str, Any]:
 
 
 def _value(name: str, text: str, tool: Tool) -> Any:
-    """Parse a value as JSON, or return it unchanged if the argument takes text."""
+    """Parse a value as JSON, or return it unchanged if the argument takes text, but no object or array."""
     try:
         value = json.loads(text)
     except ValueError:
         return text
-    as_text: list[str] = []
     with suppress(OutOfTime), within(PATIENT):
-        as_text.extend(violation.pointer for violation in tool.arguments.violations({name: text}))
-    return value if f"/{name}" in as_text or isinstance(value, dict | list) else text
+        if isinstance(value, dict | list) and tool.arguments.takes(name, value):
+            return value
+        return text if tool.arguments.takes(name, text) else value
+    return value
 
 
 def _print(result: ToolResult) -> int:
@@ -130,10 +131,10 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     """Print the request as HTTP text and as a curl command, with variables of these names instead of secrets."""
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
-        validate_patiently(tool, arguments)
+        bound = tool.bind(validate_patiently(tool, arguments))
         url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
         sent = credentials(tool.operation.security, stand_ins)
-        written = write_request(tool.name, tool.operation, tool.bind(arguments), sent, url, bridge.sources)
+        written = write_request(tool.name, tool.operation, bound, sent, url, bridge.sources)
         shown, pasted = as_http(written), as_curl(written)
     except CallError as error:
         print(error, file=sys.stderr)

@@ -132,6 +132,21 @@ COMMANDS = (
         examples=("", "--spec petstore.yaml --base-url http://localhost:8080"),
     ),
     Command(
+        "diff",
+        "show how two versions of a document differ as tools",
+        "portkey_bridge.cli.diff:print_difference",
+        (
+            Argument("old", {"metavar": "OLD", "help": "path or URL of the old document"}),
+            Argument("new", {"metavar": "NEW", "help": "path or URL of the new document"}),
+            Argument("--json", {"action": "store_true", "help": "print a JSON array"}),
+            Argument(
+                "--fail-on",
+                {"choices": ("breaking", "any"), "help": "exit with 1 if there is a breaking change, or any"},
+            ),
+        ),
+        ("old.yaml new.yaml", "old.yaml new.yaml --fail-on breaking"),
+    ),
+    Command(
         "config",
         "check the settings file, print its JSON Schema, or write one",
         "portkey_bridge.cli.config:run",

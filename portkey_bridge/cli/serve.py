@@ -14,6 +14,7 @@ from portkey_bridge.config import config_path, refers
 from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.observed import Metrics, Observe, audit_to
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import Service
 from portkey_bridge.switches import DOTENV
@@ -50,11 +51,15 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
     with permanent():
         services = load_services(invocation.apis)
         http_server.refuse_unsafe(address, settings, services)
-        app = http_server.http_app(build_server(services, settings.pass_header), settings)
+        metrics = Metrics()
+        observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
+        server = build_server(services, settings.pass_header, observers)
+        has_metrics = address.is_loopback or settings.tokens or settings.jwt
+        app = http_server.http_app(server, settings, metrics if has_metrics else None)
     with http_server.listening(address) as listener:
         address = address._replace(port=listener.getsockname()[1])
-        titles = ", ".join(service.api.title for service in services)
-        print(f"portkey-bridge {__version__} serves {printable(titles)} at {address.url}", file=sys.stderr, flush=True)
+        what = printable(server.name)
+        print(f"portkey-bridge {__version__} serves {what} at {address.url}", file=sys.stderr, flush=True)
         http_server.run(app, [listener])
     return 0
 
@@ -65,7 +70,8 @@ def _serve_stdio(invocation: Invocation) -> int:
         raise SettingsError("standard input carries the client's messages. Use a file or a URL with --spec.")
     with permanent():
         services = load_services(invocation.apis)
-        server = build_server(services)
+        audit = [audit_to(sys.stderr)] if invocation.apis[0].audit else []
+        server = build_server(services, observers=audit)
     server.warm_start = invocation.warm_start
     if invocation.warm_start and (files := _files_of(invocation, services)):
         invocation.warm_start.recorder.record(files)

@@ -69,12 +69,12 @@ class Redactor:
             if written in body:
                 body = body.replace(written, shown)
         for encoding in WIDE if b"\0" in body else ():
-            for form, mask in self._masks.items():
+            for form, masked in self._masks.items():
                 if (wide := form.encode(encoding, "surrogatepass")) in body:
-                    body = body.replace(wide, mask.encode(encoding))
+                    body = body.replace(wide, masked.encode(encoding))
         if self._escaped and ESCAPED.search(body):
-            for pattern, mask in self._escaped:
-                body = pattern.sub(mask.encode(), body)
+            for pattern, name in self._escaped:
+                body = pattern.sub(name.encode(), body)
         return body
 
 

@@ -11,7 +11,7 @@ from portkey_bridge import media_types
 from portkey_bridge.credentials.schemes import places, stands_in
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody, Schema
 from portkey_bridge.request.arguments import Alternatives, Arguments, Binding
-from portkey_bridge.request.binary_values import file_forms
+from portkey_bridge.request.binary_values import body_forms, file_forms
 from portkey_bridge.request.bodies import sends_file
 from portkey_bridge.request.uploads import FORMS
 from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
@@ -194,10 +194,12 @@ class _Reader:
     def as_file(self, schema: Schema, media_type: MediaType) -> Schema:
         """Return the schema of a whole body: that of a file where the media type says no more than bytes."""
         shape = self.shapes(schema)
-        forms = FORMS if sends_file(media_type, self.shapes) else file_forms(schema, media_type.name, self.shapes)
+        is_file = sends_file(media_type, self.shapes)
+        forms = FORMS if is_file else body_forms(schema, media_type.name, self.shapes)
         if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
             return schema
-        return self.file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, forms)
+        implied = {"type": "string"} | ({"format": "binary"} if is_file else {})
+        return self.file_argument({**implied, **(schema if isinstance(schema, dict) else {})}, forms)
 
     def file_argument(self, schema: Schema, forms: str | None) -> Schema:
         """Return the schema with the forms that a file takes, if it is one."""

@@ -26,7 +26,8 @@ class Check:
         return fast_check(self._schema, self._shapes)
 
     @cached_property
-    def _validation(self) -> Validation:
+    def validation(self) -> Validation:
+        """The thorough check."""
         from portkey_bridge.schema.validation import Validation
 
         return Validation(self._schema, self._shapes)
@@ -34,4 +35,4 @@ class Check:
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
         """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
         if self._is_valid is None or not self._is_valid(value):
-            yield from self._validation.violations(value, place)
+            yield from self.validation.violations(value, place)

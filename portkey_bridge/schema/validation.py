@@ -53,6 +53,19 @@ class Validation:
         except RecursionError:
             yield Violation(place([]), "is nested too deeply to be checked")
 
+    def errors(self, value: Any, schema: Schema | None = None) -> list[ValidationError]:
+        """Return the errors of `value`, under another schema of the document if one is named.
+
+        Raises RecursionError for a value that is nested too deeply, and OutOfTime.
+        """
+        self._thread.results.clear()
+        validator = self._validator if schema is None else self._validator.evolve(schema=schema)
+        return list(validator.iter_errors(value))
+
+    def is_type(self, value: Any, kind: str) -> bool:
+        """Check whether a value has a type of JSON Schema."""
+        return bool(self._validator.is_type(value, kind))
+
     def _keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
         """Return the keywords whose meaning differs from JSON Schema.
 
@@ -266,11 +279,8 @@ def _shown(value: Any) -> str:
 
 
 def _types(error: ValidationError) -> str:
-    types = error.validator_value
-    expected = " or ".join(types) if isinstance(types, list) else str(types)
-    if isinstance(error.instance, str) and expected in ("object", "array") and error.instance[:1] in "{[":
-        return f"expected {expected} itself, not its JSON text in a string"
-    return f"expected {expected}"
+    types: Any = error.validator_value
+    return f"expected {' or '.join(types) if isinstance(types, list) else types}"
 
 
 def _alternatives(error: ValidationError) -> str:

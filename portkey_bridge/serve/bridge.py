@@ -9,7 +9,6 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
@@ -60,11 +59,36 @@ async def no_report(number: int, added: str | None) -> None:
     """Do nothing."""
 
 
+async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
+    """Refuse a call that needs the confirmation of a person, where there is no way to ask for it."""
+    return error_result(
+        f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
+        f"Whoever runs this server can take {tool.name} out of `confirm` in the settings."
+    )
+
+
 class CallContext(NamedTuple):
-    """Who calls a tool, and what is told about each event of a streamed response."""
+    """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
+
+    `ask` returns None once the person has confirmed a call, else the result of the call.
+    """
 
     caller: Caller = LOCAL
     report: Report = no_report
+    ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What happened in a call: no status if no response came. `size` is in bytes; the path is a template."""
+
+    caller: Caller
+    tool: str
+    method: str
+    path: str
+    status: int | None = None
+    size: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +96,7 @@ class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
+    `observe` takes the record of each call.
     """
 
     transport: Transport
@@ -83,6 +108,7 @@ class Bridge:
     sources: Sources
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
+    observe: Callable[[CallRecord], None] | None = None
 
     async def call(
         self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report, caller: Caller = LOCAL
@@ -91,7 +117,14 @@ class Bridge:
 
         `report` is called for each event of a streamed response; `caller` decides which credentials are used.
         """
-        return await self.guarded(tool.name, self._call(tool, arguments, report, caller))
+        record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
+        began = time.perf_counter()
+        try:
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record))
+        finally:
+            record.seconds = time.perf_counter() - began
+            if self.observe is not None:
+                self.observe(record)
 
     async def guarded(self, name: str, running: Awaitable[ToolResult]) -> ToolResult:
         """Await the result of a tool. An exception becomes a result with `isError`.
@@ -111,12 +144,13 @@ class Bridge:
                 "traceback that --verbose logs."
             )
 
-    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller) -> ToolResult:
-        await _validate(tool, arguments)
-        bound = tool.bind(arguments)
+    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, record: CallRecord) -> ToolResult:
+        caller = record.caller
+        bound = tool.bind(await _validated(tool, arguments))
         answer = await self._answer(tool, bound, report, caller)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
             answer = await self._answer(tool, bound, report, caller)
+        record.status, record.size = answer.status, len(answer.body)
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller))
 
     async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> Answer:
@@ -216,22 +250,27 @@ class Bridge:
         return findings(tool.operation, answer, self.sources.shapes.root)
 
 
-async def _validate(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Check arguments: the usual ones at once, others in a thread, so that other calls are answered meanwhile.
+async def _validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return valid arguments: the usual ones are checked at once, others in a thread, to answer calls meanwhile.
 
     What cannot be checked in time is left to the API. Raises ArgumentsError.
     """
     try:
         with within(QUICK):
-            tool.validate(arguments)
+            return tool.validate(arguments)
     except OutOfTime:
-        await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
+        return await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
 
 
-def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Check arguments for as long as it may take. Raises ArgumentsError."""
-    with suppress(OutOfTime), within(PATIENT):
-        tool.validate(arguments)
+def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return valid arguments, which are checked for as long as it may take. Raises ArgumentsError."""
+    try:
+        with within(PATIENT):
+            return tool.validate(arguments)
+    except OutOfTime as error:
+        if error.__cause__ is not None:  # what was found by then
+            raise error.__cause__ from None
+        return arguments
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:

@@ -17,6 +17,7 @@ from portkey_bridge.response.json_views import expand
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import ForgottenResult, beside
 from portkey_bridge.schema.prose import shorten
+from portkey_bridge.schema.readings import is_unset, json_text
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, Tool, closest
 
@@ -97,6 +98,16 @@ def _read_only_entry(
     )
 
 
+def _read(value: Any, unset: Any = None) -> Any:
+    """Return an object or array as models send it: itself, its JSON text, or what says that there is none."""
+    if is_unset(value):
+        return unset
+    try:
+        return json_text(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 class ExpandSchema:
     """Expands the stubs in the schemas of `tools`."""
 
@@ -112,7 +123,7 @@ class ExpandSchema:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        name, pointers = arguments.get("toolName"), arguments.get("jsonPointers")
+        name, pointers = arguments.get("toolName"), _read(arguments.get("jsonPointers"))
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         tool = self._tools.get(str(name))
@@ -147,7 +158,7 @@ class ExpandResult:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        result_id, pointers = arguments.get("resultId"), arguments.get("jsonPointers")
+        result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         try:
@@ -254,7 +265,7 @@ class CallTool:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Call the tool with the arguments, as a direct call would."""
-        name, given = arguments.get("toolName"), arguments.get("arguments", {})
+        name, given = arguments.get("toolName"), _read(arguments.get("arguments"), {})
         run = self._runs.get(str(name))
         if run is None:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._runs)}")

@@ -8,7 +8,7 @@ which the SDK uses, so that numbers and texts cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from typing_extensions import TypeIs
 
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
+from portkey_bridge.serve.catalogue import Catalogue
 
 #: The members of a request (JSON-RPC 2.0 section 4), and those of the parameters of a plain call.
 MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
@@ -45,16 +46,20 @@ class PlainCall:
 
     id: int | str
     name: str
+    run: Run
     arguments: dict[str, Any]
     progress_token: int | str | None
     version: str | None
 
 
 class DirectLane:
-    """Reads, runs and answers plain calls of the tools in `runs`. `server_info` is what each modern result names."""
+    """Reads, runs and answers plain calls of the tools of the `current` catalogue.
 
-    def __init__(self, runs: Mapping[str, Run], server_info: Mapping[str, Any]) -> None:
-        self._runs = runs
+    Tools that may ask the person are left to the server. `server_info` is what each modern result names.
+    """
+
+    def __init__(self, current: Callable[[], Catalogue], server_info: Mapping[str, Any]) -> None:
+        self._current = current
         self._server_info = server_info
         self._envelope: Mapping[str, Any] = {}  # the last one that is known to be valid
 
@@ -72,7 +77,11 @@ class DirectLane:
         if not isinstance(params, dict) or not params.keys() <= PARAMS:
             return None
         name, arguments, meta = params.get("name"), params.get("arguments", {}), params.get("_meta", {})
-        if not isinstance(name, str) or name not in self._runs:
+        if not isinstance(name, str):
+            return None
+        catalogue = self._current()
+        run = catalogue.runs.get(name)
+        if run is None or name in catalogue.asking:
             return None
         if not isinstance(arguments, dict) or not isinstance(meta, dict):
             return None
@@ -82,7 +91,7 @@ class DirectLane:
         envelope = {key: value for key, value in meta.items() if key.startswith(RESERVED)}
         if envelope and not self._is_valid(envelope, params):
             return None
-        return PlainCall(request["id"], name, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY))
+        return PlainCall(request["id"], name, run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY))
 
     def _is_valid(self, envelope: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
         """Check whether the server accepts an envelope; that of a client is the same in each of its requests."""
@@ -104,7 +113,7 @@ class DirectLane:
 
     async def answer(self, call: PlainCall, context: CallContext) -> bytes:
         """Run a call, and return the message that answers it."""
-        result = await self._runs[call.name](call.arguments, context)
+        result = await call.run(call.arguments, context)
         try:
             return pydantic_core.to_json({"jsonrpc": "2.0", "id": call.id, "result": self._result(call, result)})
         except pydantic_core.PydanticSerializationError:  # half of a surrogate pair, out of the document

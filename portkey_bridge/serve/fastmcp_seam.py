@@ -9,8 +9,9 @@ replaced.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastmcp import FastMCP
@@ -27,33 +28,28 @@ from mcp_types import CallToolRequestParams
 
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.callers import CALLER
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.confirmation import unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane, is_traced
-from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed
 from portkey_bridge.serve.stdio_lane import Lines, LineWriter, StdioLane
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
 
-class LazyTools(Provider):
-    """The tools as they are listed, made when a client first asks: if the list came from the cache, none does."""
+class CurrentTools(Provider):
+    """The tools of the catalogue that is served now."""
 
-    def __init__(self, make: Callable[[], Iterable[McpTool]]) -> None:
+    def __init__(self, current: Callable[[], Catalogue]) -> None:
         super().__init__()
-        self._make = make
-
-    @cached_property
-    def _tools(self) -> dict[str, McpTool]:
-        with permanent():
-            return {tool.name: tool for tool in self._make()}
+        self._current = current
 
     async def _list_tools(self) -> Sequence[McpTool]:
-        return list(self._tools.values())
+        return list(self._current().listing.values())
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> McpTool | None:
-        return self._tools.get(name)
+        return self._current().listing.get(name)
 
 
 class DirectCalls(Middleware):
@@ -63,8 +59,8 @@ class DirectCalls(Middleware):
     one provider, and no transforms or rules.
     """
 
-    def __init__(self, runs: Mapping[str, Run]) -> None:
-        self._runs = runs
+    def __init__(self, current: Callable[[], Catalogue]) -> None:
+        self._current = current
 
     async def on_call_tool(
         self,
@@ -72,19 +68,23 @@ class DirectCalls(Middleware):
         call_next: CallNext[CallToolRequestParams, ToolResult],
     ) -> ToolResult:
         """Run the tool. A name that no tool has is an error that names the closest ones."""
-        name = context.message.name
-        run = self._runs.get(name)
+        name, runs = context.message.name, self._current().runs
+        run = runs.get(name)
         if run is None:
-            return error_result(f"Unknown tool: {name!r}; {closest(name, self._runs)}")
-        report = get_context().report_progress
+            return error_result(f"Unknown tool: {name!r}; {closest(name, runs)}")
+        fastmcp = get_context()
         return await run(
             context.message.arguments or {},
-            CallContext(CALLER.get(), lambda number, added: report(number, message=added)),
+            CallContext(
+                caller=CALLER.get(),
+                report=lambda number, added: fastmcp.report_progress(number, message=added),
+                ask=partial(unconfirmed, fastmcp),
+            ),
         )
 
 
 class StdioServer(FastMCP[Any]):
-    """FastMCP's server; if stdin and stdout are pipes, it serves them without worker threads.
+    """FastMCP's server of a catalogue; if stdin and stdout are pipes, it serves them without worker threads.
 
     `warm_start` may have answered the first lines already, and records the answers to others like them.
     """
@@ -92,10 +92,27 @@ class StdioServer(FastMCP[Any]):
     warm_start: WarmStart | None = None
     lane: DirectLane | None = None
 
-    def open_lane(self, runs: Mapping[str, Run]) -> None:
-        """Let plain calls of these tools take the direct lane, unless each request is traced."""
-        if not is_traced():
-            self.lane = DirectLane(runs, self._mcp_server.server_info_stamp)
+    def __init__(self, name: str, version: str, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+        @asynccontextmanager
+        async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                await self.catalogue.aclose()
+
+        super().__init__(
+            name=name,
+            version=version,
+            instructions=catalogue.instructions,
+            providers=[CurrentTools(lambda: self.catalogue)],
+            middleware=[DirectCalls(lambda: self.catalogue)],
+            dereference_schemas=False,
+            lifespan=lifespan,
+        )
+        if not is_traced():  # OpenTelemetry wants to see each request
+            self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
 
     async def run_stdio_async(
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False

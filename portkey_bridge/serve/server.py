@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from fastmcp import FastMCP
-from fastmcp.server.dependencies import get_context
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge, CallContext
+from portkey_bridge.serve.bridge import Bridge, CallContext, CallRecord
 from portkey_bridge.serve.builtin_tools import (
     DISCOVERY,
     EXPANDING,
@@ -32,9 +30,10 @@ from portkey_bridge.serve.builtin_tools import (
     hints,
 )
 from portkey_bridge.serve.callers import BridgeOf, bridges_of
-from portkey_bridge.serve.confirmation import unconfirmed
-from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
+from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.service import Service
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import (
@@ -64,8 +63,7 @@ def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
 async def _run_operation(
     bridge_of: BridgeOf, tool: Tool, arguments: dict[str, Any], context: CallContext
 ) -> ToolResult:
-    """Call an operation, after a person has confirmed it if that is wanted: only FastMCP's context can ask."""
-    if tool.is_confirmed and (answer := await unconfirmed(get_context(), tool, arguments)):
+    if tool.is_confirmed and (answer := await context.ask(tool, arguments)):
         return answer
     return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller)
 
@@ -76,10 +74,13 @@ async def _run_builtin(
     return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
 
 
-def build_server(services: Sequence[Service], pass_header: str | None = None) -> StdioServer:
-    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
+def catalogue_of(
+    services: Sequence[Service], pass_header: str | None = None, observers: Sequence[Observe] = ()
+) -> Catalogue:
+    """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
 
     With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
+    Each observer takes the record of each call.
     """
     settings = services[0].settings
     tools = [tool for service in services for tool in service.tools]
@@ -93,41 +94,49 @@ def build_server(services: Sequence[Service], pass_header: str | None = None) ->
     )
     renderers = [service.bridge.renderer for service in services]
     reading: list[BuiltinTool] = [ExpandResult(renderers), *chain.from_iterable(map(_information, services))]
-    bridges = {id(service): bridges_of(service.bridge, pass_header) for service in services}
+    bridges = {id(service): bridges_of(_observed(service, observers), pass_header) for service in services}
     runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
     if settings.discover:
-        showing += [SearchTools(tools, _title(services)), CallTool(runs)]
+        showing += [SearchTools(tools, title_of(services)), CallTool(runs)]
 
     def listed() -> Iterable[McpTool]:
         if settings.discover:
             return [tool.entry for tool in showing]
         return [*(tool.entry for tool in (*showing, *reading)), *_operations(services, len(tools))]
 
-    @asynccontextmanager
-    async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            for service in services:
-                await service.bridge.transport.aclose()
-
     shown = {tool.entry.name: partial(guarded, tool) for tool in showing}
-    server = StdioServer(
-        name=_title(services),
-        version=__version__,
-        instructions=_instructions(services, legend),
-        providers=[LazyTools(listed)],
-        middleware=[DirectCalls({**runs, **shown})],
-        dereference_schemas=False,
-        lifespan=lifespan,
-    )
     asking = {tool.name for tool in tools if tool.is_confirmed}
-    asking |= {CALL_TOOL} if asking else set()  # it may call them
-    server.open_lane({name: run for name, run in (runs | shown).items() if name not in asking})
-    return server
+    return Catalogue(
+        runs={**runs, **shown},
+        make_listing=listed,
+        asking=frozenset({*asking, CALL_TOOL} if asking else ()),
+        instructions=_instructions(services, legend),
+        services=services,
+    )
+
+
+def _observed(service: Service, observers: Sequence[Observe]) -> Bridge:
+    """Return the bridge of a service, which has all observers take the record of each call."""
+    name = service.settings.name or service.api.title
+
+    def observe(record: CallRecord) -> None:
+        for each in observers:
+            each(name, record)
+
+    return replace(service.bridge, observe=observe) if observers else service.bridge
+
+
+def build_server(
+    services: Sequence[Service], pass_header: str | None = None, observers: Sequence[Observe] = ()
+) -> StdioServer:
+    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
+
+    `pass_header` and `observers` are as `catalogue_of` takes them.
+    """
+    return StdioServer(title_of(services), __version__, catalogue_of(services, pass_header, observers))
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
@@ -139,7 +148,8 @@ def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
             yield _operation(tool, views, budget)
 
 
-def _title(services: Sequence[Service]) -> str:
+def title_of(services: Sequence[Service]) -> str:
+    """Return the titles of the APIs."""
     return ", ".join(service.api.title for service in services)
 
 

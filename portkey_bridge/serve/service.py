@@ -58,7 +58,7 @@ class Service:
         """
         listed, full = self._views
         if self.settings.discover and not pointer:
-            return listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget))
+            return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
         return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
 
 

@@ -99,25 +99,49 @@ class Tool:
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Return the view of the input schema that clients list."""
-        view = views.expand(self.arguments.each, "", budget)
+        view = self.with_choices(views.expand(self.arguments.each, "", budget))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
+
+    def with_choices(self, view: Shape) -> Shape:
+        """Return the view of the input schema with the values of what decides which arguments there are."""
+        shown = view.get("properties", {})
+        bare = {
+            name: choice for name, choice in self.arguments.choices.items() if "enum" not in shown.get(name, choice)
+        }
+        return {**view, "properties": {**shown, **bare}} if bare else view
 
     def has_tag(self, tags: Collection[str]) -> bool:
         """Check whether the operation has one of the tags, which are in lower case."""
         return any(tag.lower() in tags for tag in self.operation.tags)
 
-    def validate(self, arguments: Mapping[str, Any]) -> None:
-        """Check the arguments against the full schema. Raises ArgumentsError with every violation, and OutOfTime."""
+    def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return valid arguments: those that the full schema refuses are read in the only possible way.
+
+        Raises ArgumentsError with every violation, and OutOfTime, whose cause is the ArgumentsError of those that were
+        found by then.
+        """
+        violations = self._violations(arguments)
+        if not violations:
+            return arguments
+        try:
+            read = self.arguments.read(arguments)
+        except OutOfTime as error:
+            raise error from ArgumentsError(self.name, violations)
+        if violations := self._violations(read):
+            raise ArgumentsError(self.name, violations)
+        return read
+
+    def _violations(self, arguments: Mapping[str, Any]) -> list[Violation]:
         violations: list[Violation] = []
         try:
             for violation in self.arguments.violations(arguments):
                 violations.append(violation)
-        except OutOfTime:
-            if not violations:
-                raise
-        if violations:
-            raise ArgumentsError(self.name, violations)
+        except OutOfTime as error:
+            if violations:
+                raise error from ArgumentsError(self.name, violations)
+            raise
+        return violations
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
         """Put valid arguments into their places in the request."""

@@ -127,6 +127,26 @@ class CuratedArguments(Arguments):
         for violation in self.original.violations(self._original(arguments)):
             yield replace(violation, pointer=self._offered_pointer(violation.pointer))
 
+    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with everything that is refused read in the only possible way. Raises OutOfTime."""
+        read = self.original.read(self._original(arguments))
+        withdrawn = {name: value for name, value in arguments.items() if self._is_withdrawn(name)}
+        return withdrawn | {self.names.get(name, name): value for name, value in read.items() if name not in self.fixed}
+
+    @property
+    def choices(self) -> Mapping[str, Shape]:
+        """What a listing shows of arguments that decide which others there are, whatever its budget."""
+        return {
+            self.names.get(name, name): choice
+            for name, choice in self.original.choices.items()
+            if name not in self.hidden
+        }
+
+    def takes(self, argument: str, value: Any) -> bool:
+        """Check whether a value is valid for one argument, whatever else is given."""
+        back = {offered: name for name, offered in self.names.items()}
+        return self.original.takes(back.get(argument, argument), value)
+
     def _original(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         back = {offered: name for name, offered in self.names.items()}
         offered = {name: value for name, value in arguments.items() if not self._is_withdrawn(name)}
