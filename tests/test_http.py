@@ -6,9 +6,7 @@ import asyncio
 import hashlib
 import json
 import signal
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,14 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
 from fastmcp.client.transports import StreamableHttpTransport
+from fastmcp.server.auth.providers.jwt import RSAKeyPair
+from joserfc.jwk import RSAKey
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.admission import Admission, Overloaded
 from portkey_bridge.serve.http_server import address_of
-from tests.conftest import BARE, Recorder, Run, program, text_of
-from tests.support import document
+from tests.conftest import Recorder, Run, text_of
+from tests.support import document, serving
 
 Json = dict[str, Any]
 
@@ -44,23 +44,6 @@ def api(url: str, **fields: Any) -> Json:
     names = ("thing", "large", "stream", "slow")
     paths: Json = {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in names}
     return document(paths, servers=[{"url": url}], components={"securitySchemes": {"key": KEY}}, **fields)
-
-
-@contextmanager
-def serving(folder: Path, root: Json, *arguments: str, env: Mapping[str, str] = {}) -> Iterator[tuple[str, Any]]:
-    """Run the server on a free port, and return the URL of its endpoint and its process."""
-    (folder / "api.json").write_text(json.dumps(root))
-    environ = {**BARE, **env}
-    command = program("serve", "--http", "127.0.0.1:0", "--spec", "api.json", *arguments, env=environ)
-    with subprocess.Popen(
-        command, env=environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stderr
-            lines = iter(process.stderr.readline, "")
-            yield next(line for line in lines if " at http" in line).rpartition(" at ")[2].strip(), process
-        finally:
-            process.terminate()
 
 
 def call(name: str, arguments: Json | None = None, number: int = 1, **params: Any) -> Json:
@@ -188,6 +171,29 @@ async def test_tokens_tell_callers_apart(recorder: Recorder, tmp_path: Path) -> 
             asked = {"resultId": ids[0], "jsonPointers": ["/a/3"]}
             assert "x" * 50 in text_of(await alice.call_tool("expandResult", asked))
             assert "is not available" in text_of(await bob.call_tool("expandResult", asked, raise_on_error=False))
+
+
+async def test_json_web_tokens_are_verified(recorder: Recorder, tmp_path: Path) -> None:
+    """A token of the issuer for this audience is accepted, and no other; `--tokens` may be used besides."""
+    keys, foreign = RSAKeyPair.generate(), RSAKeyPair.generate()
+    public = RSAKey.import_key(keys.public_key).as_dict()
+    recorder.answers["/keys"] = (200, JSON, json.dumps({"keys": [{**public, "kid": "1"}]}).encode())
+    issuer = "https://issuer.example"
+    right: Json = {"issuer": issuer, "audience": "me", "subject": "carol", "kid": "1"}
+    tokens = {
+        keys.create_token(**right): 200,
+        ALICE: 200,
+        keys.create_token(**{**right, "issuer": "https://other.example"}): 401,
+        keys.create_token(**{**right, "audience": "you"}): 401,
+        keys.create_token(**right, expires_in_seconds=-3600): 401,
+        foreign.create_token(**right): 401,
+    }
+    arguments = ("--jwt", f"{recorder.url}/keys,{issuer},me", "--tokens", TOKENS)
+    with serving(tmp_path, api(recorder.url), *arguments) as (url, _):
+        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as http:
+            for token, status in tokens.items():
+                answer = await http.post(url, json=call("thing"), headers={"authorization": f"Bearer {token}"})
+                assert answer.status_code == status
 
 
 async def test_a_forwarded_request_with_a_token_is_served(
