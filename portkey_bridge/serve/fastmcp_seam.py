@@ -9,7 +9,7 @@ replaced.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -24,7 +24,8 @@ from fastmcp.tools.base import ToolResult
 from fastmcp.utilities.logging import temporary_log_level
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server.stdio import stdio_server
-from mcp_types import CallToolRequestParams
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp_types import CallToolRequestParams, SubscriptionsListenRequestParams
 
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
@@ -76,7 +77,7 @@ class DirectCalls(Middleware):
         return await run(
             context.message.arguments or {},
             CallContext(
-                caller=CALLER.get(),
+                CALLER.get(),
                 report=lambda number, added: fastmcp.report_progress(number, message=added),
                 ask=partial(unconfirmed, fastmcp),
             ),
@@ -91,15 +92,20 @@ class StdioServer(FastMCP[Any]):
 
     warm_start: WarmStart | None = None
     lane: DirectLane | None = None
+    background: Callable[[], Awaitable[None]] | None = None
+    _stdio: StdioLane | None = None
 
     def __init__(self, name: str, version: str, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
 
         @asynccontextmanager
         async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
+            running = asyncio.ensure_future(self.background()) if self.background else None
             try:
                 yield
             finally:
+                if running:
+                    running.cancel()
                 await self.catalogue.aclose()
 
         super().__init__(
@@ -111,8 +117,21 @@ class StdioServer(FastMCP[Any]):
             dereference_schemas=False,
             lifespan=lifespan,
         )
+        self._events = InMemorySubscriptionBus()
+        self._mcp_server.add_request_handler(
+            "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
+        )
         if not is_traced():  # OpenTelemetry wants to see each request
             self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+
+    async def swap(self, catalogue: Catalogue) -> None:
+        """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
+        self.catalogue = catalogue
+        if self.warm_start:
+            self.warm_start.recorder.stop()
+        await self._events.publish(ToolsListChanged())
+        if self._stdio:
+            await self._stdio.tools_changed()
 
     async def run_stdio_async(
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
@@ -135,7 +154,7 @@ class StdioServer(FastMCP[Any]):
         token = set_transport("stdio")
         try:
             async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
-                shared = StdioLane(self.lane, lines, writer, tasks) if self.lane else None
+                shared = self._stdio = StdioLane(self.lane, lines, writer, tasks) if self.lane else None
                 streams: Any = (shared or lines, shared or writer)
                 async with stdio_server(*streams) as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -130,13 +130,13 @@ def _observed(service: Service, observers: Sequence[Observe]) -> Bridge:
 
 
 def build_server(
-    services: Sequence[Service], pass_header: str | None = None, observers: Sequence[Observe] = ()
+    services: Sequence[Service], catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of
 ) -> StdioServer:
     """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
 
-    `pass_header` and `observers` are as `catalogue_of` takes them.
+    `catalogue` makes what is served out of the services.
     """
-    return StdioServer(title_of(services), __version__, catalogue_of(services, pass_header, observers))
+    return StdioServer(title_of(services), __version__, catalogue(services))
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:

@@ -39,6 +39,7 @@ class StdioLane:
         self._opened = False  # the SDK has received a request
         self._modern: bool | None = None  # the era of the session, once it is established
         self._handshake: Any = None  # the id of a handshake that the SDK has yet to answer
+        self._initialized = False  # the client has finished the handshake
         self._running: dict[int | str, asyncio.Task[None]] = {}  # by id: calls that can be cancelled
         self._unanswered: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
@@ -46,6 +47,7 @@ class StdioLane:
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield the lines that are not taken. The end is reached when the calls that still run are answered."""
         async for line in self._lines:
+            self._initialized = self._initialized or '"notifications/initialized"' in line
             if self._modern is None:
                 self._open(line)
                 yield line
@@ -67,6 +69,11 @@ class StdioLane:
             if message.get("id") == self._handshake and "result" in message:
                 self._modern, self._handshake = False, None
         await self._write(text)
+
+    async def tools_changed(self) -> None:
+        """Tell a client of a session with a handshake that the list of tools has changed."""
+        if self._modern is False and self._initialized:
+            await self._write('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n')
 
     async def flush(self) -> None:
         """Do nothing: `write` has written everything."""

@@ -246,18 +246,21 @@ def tool_names(
 ) -> list[str]:
     """Return the name of each operation's tool, unique and independent of the order of operations.
 
-    The prefix, then the name that was `chosen`, else the `operationId`, else `METHOD PATH`, in lower case, every run
-    of other characters than a-z and 0-9 one `_`. Where clients would refuse that, or two would share it, a hash of
-    method and path is added.
+    The prefix, then the name that was `chosen`, else the `operationId`, else `METHOD PATH` (also where no letter or
+    digit of it can be kept), in lower case, every run of other characters than a-z and 0-9 one `_`. Where clients would
+    refuse that, or two would share it, a hash of method and path is added.
     """
     named = chosen or [None] * len(operations)
     return unique_names(
-        [
-            prefix + slug(name or operation.operation_id or f"{operation.method} {operation.path}")
-            for operation, name in zip(operations, named, strict=True)
-        ],
+        [prefix + _plain_name(operation, name) for operation, name in zip(operations, named, strict=True)],
         [f"{operation.method} {operation.path}" for operation in operations],
     )
+
+
+def _plain_name(operation: Operation, chosen: str | None) -> str:
+    """Return the name as chosen, else of the `operationId`; METHOD PATH where that leaves no character of a name."""
+    name = slug(chosen or operation.operation_id or "")
+    return name if name.strip("_") else slug(f"{operation.method} {operation.path}")
 
 
 def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
@@ -276,7 +279,7 @@ def slug(text: str) -> str:
 
 
 def _hashed(name: str, origin: str) -> str:
-    digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()[:8]
     return f"{name if TOOL_NAME.match(name) else '_' + name}"[:55] + f"_{digest}"
 
 
