@@ -74,7 +74,25 @@ def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
         for keyword in taken:
             value.pop(keyword, None)
         value.update(given)
+    for place, field in walk.followed:
+        if _contains(place.value[field], place.value):
+            place.value[field] = type(place.value[field])()
+            repairs.add(f"{field} is a $ref that leads back to itself; it is left out", f"#{place.pointer}")
     return walk.found
+
+
+def _contains(whole: Any, part: Any) -> bool:
+    """Check whether a value holds another, by identity, at any depth."""
+    seen: set[int] = set()
+    waiting = [whole]
+    while waiting:
+        value = waiting.pop()
+        if value is part:
+            return True
+        if isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+    return False
 
 
 def _readings(reference: str) -> Iterator[str]:
@@ -113,6 +131,8 @@ def _schemas_around(place: DocumentNode) -> Iterator[DocumentNode]:
 class _Walk:
     """`found` grows while it is read. `changes` are objects, what is taken from them, and what they are given.
 
+    `followed` are the fields that were given what their reference leads to.
+
     `ends` has mere references that others lead to, by their identities, each with the place at which it ends.
     """
 
@@ -125,6 +145,7 @@ class _Walk:
         self.seen: set[tuple[str, int]] = set()
         self.ends: dict[int, DocumentNode] = {}
         self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
+        self.followed: list[tuple[DocumentNode, str]] = []
 
     def meet(self, kind: str, place: DocumentNode) -> None:
         if isinstance(place.value, dict) and (kind, id(place.value)) not in self.seen:
@@ -160,6 +181,7 @@ class _Walk:
             followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
             self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", f"#{place.pointer}")
             self.changes.append((place.value, (), {field: followed}))
+            self.followed.append((place, field))
             for kind_below, tokens, child in children(kind, {field: target.value}):
                 if isinstance(child, dict):
                     self.meet(kind_below, target.below(tokens[1:], child))

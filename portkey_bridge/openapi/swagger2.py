@@ -208,7 +208,7 @@ def _overridden(inherited: list[Object], own: list[Object]) -> list[Object]:
     """Return the body parameters that count: an operation has one body, and its own parameters go before the path's."""
     if any(value["in"] == "body" for value in own):
         return own
-    names = {value.get("name") for value in own}
+    names = [value.get("name") for value in own]
     kept = [value for value in inherited if value.get("name") not in names and not (own and value["in"] == "body")]
     return kept + own
 
@@ -268,7 +268,7 @@ def _of_lists(schema: Object) -> Object:
 
 def _style(value: Object, location: str) -> Object:
     """Return style and `explode`. In paths and headers nothing can be repeated, and commas are `simple`."""
-    style, explode = COLLECTION_FORMATS.get(value.get("collectionFormat"), COLLECTION_FORMATS["csv"])
+    style, explode = COLLECTION_FORMATS.get(str(value.get("collectionFormat")), COLLECTION_FORMATS["csv"])
     if location in ("path", "header"):
         return {"style": "simple" if style == "form" else style, "explode": False}
     return {"style": style, "explode": explode}
