@@ -21,8 +21,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from portkey_bridge.clients.entries import entries_in
 from portkey_bridge.clients.files import ClientFile, with_entry, without_entry
-from portkey_bridge.clients.registry import CLIENTS, Client, entries_in
+from portkey_bridge.clients.registry import CLIENTS, Client
 from portkey_bridge.clients.spans import Unreadable
 from portkey_bridge.document.content import Content
 from portkey_bridge.document.parse import document_of

@@ -101,7 +101,8 @@ def read_config(
     path = _found(alone)
     if path is None:
         return (alone,)
-    file = _File(path, *_parsed(path), {**env_file_values(env_file), **environ})
+    named = env_file_values(env_file) if env_file else {}  # nobody vouches for the `.env` of the working directory
+    file = _File(path, *_parsed(path), {**named, **environ})
     sections = list(_sections(file))
     if len(sections) > 1:
         _refuse_options_of_one_api(flags, file)

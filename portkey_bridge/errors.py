@@ -107,14 +107,26 @@ class ArgumentsError(CallError):
 
 
 class CredentialsError(CallError):
-    """The operation needs a credential, and none of its environment variables is set."""
+    """The operation needs a credential, and none of its environment variables is set.
 
-    def __init__(self, operation: str, alternatives: Sequence[Sequence[str]], configuration: str) -> None:
+    Those in `unexpanded` are set to a reference like `${NAME}`, which the client has not replaced.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        alternatives: Sequence[Sequence[str]],
+        configuration: str,
+        unexpanded: Sequence[str] = (),
+    ) -> None:
         self.operation = operation
         self.alternatives = tuple(map(tuple, alternatives))
         ways = "\n".join(f"- {' and '.join(variables)}" for variables in self.alternatives)
+        literal = (
+            f"{' and '.join(unexpanded)} has a reference like ${{NAME}} that nothing replaced. " if unexpanded else ""
+        )
         super().__init__(
-            f"Nothing was sent: {operation} needs a credential and none is set. "
+            f"Nothing was sent: {operation} needs a credential and none is set. {literal}"
             f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
             f"For example, in the client's configuration:\n{configuration}"
         )

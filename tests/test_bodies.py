@@ -449,3 +449,60 @@ def test_any_object_comes_back_from_brackets(value: Json) -> None:
     tool = tool_of(FORM, prop(OBJECT), encoding={"a": {"style": "deepObject"}})
     request = request_of(tool, {"a": value}, [], "http://api.test", SOURCES).to_httpx()
     assert parse_qsl(request.content.decode(), keep_blank_values=True) == list(pairs_below(value, "a"))
+
+
+IMAGES = ["image/*", "IMAGE/*", "image/* "]
+OF_RANGES = [
+    pytest.param(BINARY, {"body": PNG}, "image/png", b"\x89PNG\r\n\x1a\n", id="kept"),
+    pytest.param(BINARY, {"body": "data:;base64,iVBORw0KGgo="}, "image/png", b"\x89PNG\r\n\x1a\n", id="signature"),
+    pytest.param(BINARY, {"body": "data:,hi", "contentType": "image/x-mine"}, "image/x-mine", b"hi", id="named"),
+    pytest.param(BYTES, {"body": PNG}, "image/png", b"iVBORw0KGgo=", id="base64-of-a-file"),
+    pytest.param(BYTES, {"body": "iVBORw0KGgo="}, "image/png", b"iVBORw0KGgo=", id="base64"),
+    pytest.param(BYTES, {"body": "aGk=", "contentType": "image/gif"}, "image/gif", b"aGk=", id="base64-named"),
+]
+
+
+@pytest.mark.parametrize(("schema", "arguments", "content_type", "content"), OF_RANGES)
+@pytest.mark.parametrize("media_range", IMAGES)
+async def test_media_type_range(
+    recorder: Recorder, media_range: str, schema: Json, arguments: Json, content_type: str, content: bytes
+) -> None:
+    """`Content-Type` is never a range: it is the file's own, or as its bytes begin, or named."""
+    request = await sent(recorder, body(media_range, schema), arguments)
+    assert (request.header("content-type"), request.body) == (content_type, content)
+
+
+@pytest.mark.parametrize("schema", [BINARY, BYTES])
+@pytest.mark.parametrize("arguments", [{"body": "data:,hi"}, {"body": "data:text/plain;base64,aGk="}])
+async def test_media_type_range_kept(recorder: Recorder, schema: Json, arguments: Json) -> None:
+    """A type outside of the range is not sent; the refusal names `contentType`, which takes one within it."""
+    assert "give it as contentType" in await refused(recorder, body("image/*", schema), arguments)
+    outside = {**arguments, "contentType": "text/plain"}
+    assert "/contentType: expected one of image/*" in await refused(recorder, body("image/*", schema), outside)
+
+
+async def test_media_type_range_beside_another(recorder: Recorder) -> None:
+    """A range of files beside JSON can be sent when a type within it is named."""
+    content = {"application/json": {"schema": prop(TEXT)}, "image/*": {"schema": BINARY}}
+    root = json.dumps(operation(requestBody={"content": content}))
+    assert (await sent(recorder, json.loads(root), {"a": "x"})).header("content-type") == "application/json"
+    recorder.requests.clear()
+    request = await sent(recorder, json.loads(root), {"contentType": "image/png", "body": PNG})
+    assert request.header("content-type") == "image/png"
+
+
+async def test_file_in_oneof_multipart(recorder: Recorder) -> None:
+    """A file in a branch of a union says which forms it takes, and is sent as a file."""
+    branches = [
+        {"type": "object", "required": ["kind"], "properties": {"kind": {"const": kind}, "photo": BINARY, own: TEXT}}
+        for kind, own in (("drink", "volume"), ("cake", "calories"))
+    ]
+    root = json.dumps(body(MULTIPART, {"oneOf": branches}))
+    (tool,) = build_tools(api_of(json.loads(root)))
+    described = [
+        branch["properties"]["photo"]["description"] for branch in tool.arguments.each["properties"]["body"]["anyOf"]
+    ]
+    assert all(words.startswith("A file: a data: URI") for words in described)
+    assert len(described) == 2
+    _, files = form_of(await sent(recorder, json.loads(root), {"body": {"kind": "cake", "photo": PNG}}))
+    assert files["photo"] == [PNG_FILE]

@@ -20,11 +20,12 @@ import httpx
 from portkey_bridge import __version__
 from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.listing import state, variables_of
+from portkey_bridge.cli.listing import UNEXPANDED, state, variables_of
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.terminal import print_hanging, waiting
+from portkey_bridge.clients.entries import command_line, literals_in, variables_in
 from portkey_bridge.clients.files import is_readable_by_others
-from portkey_bridge.clients.registry import literals_in, this_system, variables_in
+from portkey_bridge.clients.places import this_system
 from portkey_bridge.credentials.schemes import needs_credential
 from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.document import cache
@@ -121,6 +122,8 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
             yield Finding(
                 WARNING, f"{name} is {condition}", f"To let the document use it, set OPEN_MCP_CREDENTIALS={name}."
             )
+        if condition == UNEXPANDED:
+            yield Finding(WARNING, f"{name} is {condition}", "Set the variable that it refers to, or write the value.")
     closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
     usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
@@ -203,7 +206,7 @@ def _entry(found: FoundEntry, name: str, path: str) -> Finding:
     client, entry = found.client, found.entries[name]
     handed = ", ".join(variables_in(client, entry)) or "no variable"
     told = f"{client.title} starts it as {name} with {handed}"
-    command = str(entry.get(client.key("command")))
+    command = next(iter(command_line(client, entry)), "")
     again = f"portkey-bridge add {client.name} --name {name}, with its options and variables"
     if not shutil.which(command, path=path):
         return Finding(WARNING, f"{told}, but there is no command {command}", f"Write the entry again: {again}.")

@@ -14,7 +14,7 @@ from typing import Any
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
-from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded
 from portkey_bridge.credentials.withheld import is_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
@@ -28,6 +28,9 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 
 UNTAGGED = "(no tag)"
+
+#: The state of a variable that counts as unset although it has a value.
+UNEXPANDED = "not set: it has a reference like ${NAME} that nothing replaced"
 
 #: Longest summary in a table, in characters.
 SUMMARY = 80
@@ -164,6 +167,8 @@ def state(name: str, settings: Settings, document_uri: str) -> str:
         return "set in .env" if name in settings.from_dotenv else "set"
     if is_withheld(name, settings, document_uri):
         return f"set, but withheld until OPEN_MCP_CREDENTIALS={name}"
+    if is_unexpanded(name, settings):
+        return UNEXPANDED
     return "not set"
 
 

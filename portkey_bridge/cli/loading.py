@@ -46,10 +46,10 @@ def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     return api, select_tools(build_tools(api, settings=settings), settings)
 
 
-def load_services(apis: Sequence[Settings]) -> list[Service]:
+def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load each API, and print what was repaired in its document. Raises SetupError."""
     with _announced(apis[0].spec):
-        services = service.load_services(apis)
+        services = service.load_services(apis, from_copies=from_copies)
     for each in services:
         warn((*each.api.repairs, *_summed_up(each.api.skipped)))
     return services

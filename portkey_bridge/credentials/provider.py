@@ -36,16 +36,20 @@ class Provider(Protocol):
 
 @dataclass(frozen=True)
 class EnvironmentCredentials:
-    """Credentials from environment variables: `secrets` are the values of those that are set, the same for all."""
+    """Credentials from environment variables: `secrets` are the values of those that are set, the same for all.
+
+    `unexpanded` are those that are not, because their values are references that nothing replaced.
+    """
 
     secrets: Mapping[str, str] = field(repr=False)
+    unexpanded: Collection[str] = ()
 
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> tuple[Credential, ...]:
         """Return every credential that is set and that the operation names. Raises CredentialsError, CallError."""
         if needs_credential(operation.security, self.secrets, filled):
-            raise _missing(operation)
+            raise _missing(operation, self.unexpanded)
         return credentials(operation.security, self.secrets)
 
     async def rejected(self, operation: Operation, caller: Caller) -> bool:
@@ -65,8 +69,11 @@ class EnvironmentCredentials:
         ]
 
 
-def _missing(operation: Operation) -> CredentialsError:
+def _missing(operation: Operation, unexpanded: Collection[str]) -> CredentialsError:
     alternatives = [[name for scheme in each if (name := variable(scheme))] for each in operation.security]
     return CredentialsError(
-        f"{operation.method} {operation.path}", alternatives, example_configuration(alternatives[0])
+        f"{operation.method} {operation.path}",
+        alternatives,
+        example_configuration(alternatives[0]),
+        [name for name in variables(operation.security) if name in unexpanded],
     )

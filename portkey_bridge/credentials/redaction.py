@@ -65,9 +65,9 @@ class Redactor:
 
     def body(self, body: bytes) -> bytes:
         """Return the body without secrets; the same object if it contains none."""
-        for written, mask in self._written:
+        for written, shown in self._written:
             if written in body:
-                body = body.replace(written, mask)
+                body = body.replace(written, shown)
         for encoding in WIDE if b"\0" in body else ():
             for form, masked in self._masks.items():
                 if (wide := form.encode(encoding, "surrogatepass")) in body:

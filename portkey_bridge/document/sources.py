@@ -43,6 +43,11 @@ def portkey_document() -> Path:
     return packaged if packaged.exists() else packaged.parents[1] / "specs" / "portkey.yaml"
 
 
+def is_shipped(uri: str) -> bool:
+    """Check whether a URI is that of the Portkey API's document."""
+    return uri == portkey_document().as_uri()
+
+
 def is_url(source: str) -> bool:
     """Check whether a source or URI is one of http or https."""
     return urlsplit(source).scheme in ("http", "https") if "://" in source[:8] else False
@@ -58,12 +63,15 @@ def path_of(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def read(source: str) -> Content:
-    """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError."""
+def read(source: str, *, from_copy: bool = False) -> Content:
+    """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError.
+
+    With `from_copy`, nothing is asked for a URL of which there is a copy.
+    """
     if is_url(source):
         from portkey_bridge.document.fetch import fetch
 
-        return fetch(source)
+        return fetch(source, from_copy=from_copy)
     if source == STDIN:
         if sys.stdin is None:
             raise DocumentError("standard input", "is closed", FILE_REMEDY)
@@ -72,7 +80,7 @@ def read(source: str) -> Content:
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
 
-def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
+def others_of(uri: str, allowed: Collection[str] = (), *, from_copy: bool = False) -> Read:
     """Return what reads the other resources of the document at `uri`.
 
     For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
@@ -83,7 +91,7 @@ def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
 
     def read_other(other: str) -> Content:
         if is_url(other):
-            return _url(other, uri, allowed)
+            return _url(other, uri, allowed, from_copy)
         if folder is None or not is_file(other):
             raise DocumentError(
                 other, "a document from a URL can only refer to URLs", "Publish it beside the document."
@@ -96,7 +104,7 @@ def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
     return read_other
 
 
-def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
+def _url(other: str, uri: str, allowed: Collection[str], from_copy: bool) -> Content:
     from portkey_bridge.document.fetch import fetch
 
     def refuse_foreign(url: str) -> None:
@@ -106,7 +114,7 @@ def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
             host = parts.hostname or url
             raise DocumentError(shown_url(url), "is on another host", f"Start with --allow-refs {host} to allow it.")
 
-    return fetch(other, refuse_foreign)
+    return fetch(other, refuse_foreign, from_copy=from_copy)
 
 
 def _refuse_foreign(name: str, path: Path, folder: Path) -> None:

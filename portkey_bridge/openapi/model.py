@@ -159,7 +159,8 @@ class Api:
     """The whole document: what it is called, its operations in its order, and what had to be left out.
 
     `repairs` has a sentence for each repair. `webhooks` and `callbacks` count what the API itself calls.
-    `resources` are the URIs of all that it was read from, where that is known.
+    `resources` are the URIs of all that it was read from, where that is known; `from_copy` says that one of them is a
+    copy that may be old.
     """
 
     title: str
@@ -175,3 +176,4 @@ class Api:
     webhooks: int = 0
     callbacks: int = 0
     resources: tuple[str, ...] = ()
+    from_copy: bool = False

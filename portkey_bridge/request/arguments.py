@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from functools import cached_property
 from typing import Any
 
@@ -17,19 +18,21 @@ from portkey_bridge.errors import Violation, likely
 from portkey_bridge.openapi.model import MediaType, Parameter, Place, Schema
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.text_places import is_text_in_body, is_text_in_parameter
+from portkey_bridge.request.uploads import MEDIA_TYPE
 from portkey_bridge.schema.checks import Check
 from portkey_bridge.schema.readings import Path, Reader, is_unset
 from portkey_bridge.schema.shapes import Shape, Shapes
 
 #: Keywords that an object without properties may violate.
-NEVER_EMPTY = frozenset({"properties", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
+NEVER_EMPTY = frozenset({"required", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
     """Where an argument goes: `location` is a parameter's or `body`, `name` the wire name.
 
-    `parameter` is None in the body; `name` is None where the argument is the whole body.
+    `parameter` is None in the body; `name` is None where the argument is the whole body. `default` is sent where a
+    required parameter is missing.
     """
 
     argument: str
@@ -38,6 +41,7 @@ class Binding:
     schema: Schema = field(repr=False)
     required: bool
     parameter: Parameter | None = field(default=None, repr=False)
+    default: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,13 @@ class Arguments:
         return {**self.each, **self.patterns, "if": there, "then": self.together}
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
-        """Put the arguments into their places. A missing argument is absent, an explicit null is a value."""
+        """Put the arguments into their places. An explicit null is a value; a missing argument is absent, unless it is
+        required and has a default.
+        """
         parameters = tuple(
-            (binding, arguments[name])
+            (binding, arguments.get(name, binding.default))
             for name, binding in self.bindings.items()
-            if binding.parameter is not None and name in arguments
+            if binding.parameter is not None and (name in arguments or binding.default is not None)
         )
         if self._whole_body is not None:
             body = arguments.get(self._whole_body, {} if self._is_empty_object else None)
@@ -157,10 +163,15 @@ class Arguments:
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
-            if name in self._arguments_of_body and name not in self.bindings:
-                yield Violation(pointer_to([name]), f"is called {self._arguments_of_body[name]} here")
+            if name in self._other_names and name not in self.bindings:
+                yield Violation(pointer_to([name]), f"is called {self._other_names[name]} here")
             elif name not in self.bindings and self.further is False:
                 yield Violation(pointer_to([name]), f"there is no such argument; {likely(name, self.bindings)}")
+
+    @cached_property
+    def _other_names(self) -> dict[str, str]:
+        """The arguments by the names that the API has for them."""
+        return {str(binding.name): argument for argument, binding in self.bindings.items() if binding.name != argument}
 
     def _whole(self, bound: Bound) -> dict[str, Any]:
         """Return the arguments that are a parameter or the whole body."""
@@ -191,10 +202,11 @@ class Arguments:
     @cached_property
     def _is_empty_object(self) -> bool:
         """Whether the body is required and can only be left out as an object without properties."""
-        if not self.body_required or self.media_type is None or not media_types.JSON.match(self.media_type.name):
+        if not self.body_required or self.media_type is None or not _of_members(self.media_type.name):
             return False
         shape = self.shapes(self.media_type.schema)
-        return shape.get("type") == "object" and shape.keys().isdisjoint(NEVER_EMPTY)
+        is_object = "properties" in shape or shape.get("type") == "object"
+        return is_object and not shape.get("properties") and shape.keys().isdisjoint(NEVER_EMPTY)
 
     @cached_property
     def _arguments_of_body(self) -> dict[str, str]:
@@ -240,7 +252,11 @@ class Alternatives(Arguments):
     @property
     def choices(self) -> Mapping[str, Shape]:
         """The media types: without them nobody could send what only one of them takes."""
-        return {self.choice: {"type": "string", "enum": list(self.kinds)}}
+        return {
+            self.choice: {
+                key: value for key, value in self.bindings[self.choice].schema.items() if key != "description"
+            }
+        }
 
     @cached_property
     def schema(self) -> Shape:
@@ -264,7 +280,7 @@ class Alternatives(Arguments):
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments for the chosen media type."""
         name = arguments.get(self.choice, next(iter(self.kinds)))
-        if not isinstance(name, str) or name not in self.kinds:
+        if self._kind(name) is None:
             yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
         chosen, rest = self._chosen(arguments)
@@ -279,7 +295,20 @@ class Alternatives(Arguments):
 
     def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments, dict[str, Any]]:
         name = arguments.get(self.choice, next(iter(self.kinds)))
-        return self.kinds[name], {key: value for key, value in arguments.items() if key != self.choice}
+        chosen = self._kind(name) or next(iter(self.kinds.values()))
+        return chosen, {key: value for key, value in arguments.items() if key != self.choice}
+
+    def _kind(self, name: Any) -> Arguments | None:
+        """Return the arguments of a media type, which may be within a range of files; None for anything else."""
+        if not isinstance(name, str):
+            return None
+        if name in self.kinds:
+            return self.kinds[name]
+        within = (kind for declared, kind in self.kinds.items() if _is_file_within(name, declared))
+        kind = next(within, None)
+        if kind is None or kind.media_type is None:
+            return None
+        return replace(kind, media_type=replace(kind.media_type, name=name))
 
     def takes(self, argument: str, value: Any) -> bool:
         """Check whether a value is valid for one argument with any media type."""
@@ -292,7 +321,7 @@ class Alternatives(Arguments):
         """
         chosen = arguments.get(self.choice)
         if not is_unset(chosen):
-            kind = self.kinds.get(chosen) if isinstance(chosen, str) else None
+            kind = self._kind(chosen)
             return dict(arguments) if kind is None else {**self._read_as(kind, arguments), self.choice: chosen}
         preferred, *others = self.kinds
         read = {name: self._read_as(kind, arguments) for name, kind in self.kinds.items()}
@@ -308,5 +337,18 @@ class Alternatives(Arguments):
         return kind.read({name: arguments[name] for name in arguments if name not in left_out | {self.choice}})
 
 
+def _of_members(media_type: str) -> bool:
+    """Check whether a body of a media type is written from the members of an object, and may have none."""
+    families = (media_types.JSON, media_types.FORM, media_types.MULTIPART)
+    return any(family.match(media_type) for family in families)
+
+
+def _is_file_within(name: str, declared: str) -> bool:
+    """Check whether a media type is a concrete one within a range of files."""
+    is_concrete = MEDIA_TYPE.fullmatch(name) is not None and "*" not in name
+    return is_concrete and media_types.FILES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
+
+
 def _is_chosen(choice: str, name: str) -> Shape:
-    return {"required": [choice], "properties": {choice: {"enum": [name]}}}
+    own = {"pattern": f"^{name.removesuffix('*')}"} if media_types.FILES.match(name) else {"enum": [name]}
+    return {"required": [choice], "properties": {choice: own}}

@@ -86,6 +86,22 @@ def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     return BASE64_FORMS if any(map(alphabet, strings)) or any(map(_is_binary_text, strings)) else None
 
 
+def with_forms_of_files(schema: Schema, media_type: str, shapes: Shapes) -> Schema:
+    """Return the schema of a body that is one argument, with words for properties that are files, also in a union."""
+    shape = shapes(schema)
+    changed: Shape = {}
+    for name, value in shape.get("properties", {}).items():
+        if forms := file_forms(value, media_type, shapes):
+            words = f"{shapes(value).get('description', '')} {forms}".strip()
+            changed.setdefault("properties", dict(shape["properties"]))[name] = {**value, "description": words}
+    for keyword in ("anyOf", "allOf"):
+        branches = shape.get(keyword, [])
+        described = [with_forms_of_files(branch, media_type, shapes) for branch in branches]
+        if any(one is not other for one, other in zip(branches, described, strict=True)):
+            changed[keyword] = described
+    return {**shape, **changed} if changed else schema
+
+
 def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) -> Any:
     """Put the base64 of a file where the schema wants bytes and a file is named; all else stays."""
     if isinstance(value, str):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any
 from urllib.parse import quote_plus
@@ -29,6 +29,7 @@ from portkey_bridge.request.binary_values import (
     with_files,
 )
 from portkey_bridge.request.multipart import Part, pieces
+from portkey_bridge.request.signatures import media_type_of_bytes
 from portkey_bridge.request.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
 from portkey_bridge.request.uploads import OCTETS, Upload
 from portkey_bridge.schema.shapes import Shapes
@@ -59,8 +60,28 @@ class Body:
 
 
 def encode_body(value: Any, media_type: MediaType, sources: Sources) -> Body:
-    """Encode a body by its media type. Raises Unwritable."""
-    return _encoder(media_type.name)(value, media_type, sources)
+    """Encode a body by its media type, which is sent as a concrete one if it is a range. Raises Unwritable."""
+    body = _encoder(media_type.name)(value, media_type, sources)
+    return _within(body, media_type.name) if "*" in media_type.name else body
+
+
+def _within(body: Body, media_range: str) -> Body:
+    """Return the body with a media type within a range (RFC 9110 section 12.5.1): its own, else as its bytes begin."""
+    if "*" not in body.content_type and _is_within(body.content_type, media_range):
+        return body
+    of_bytes = None if isinstance(body.content, tuple) else media_type_of_bytes(body.content)
+    for media_type in (of_bytes, OCTETS):
+        if media_type and _is_within(media_type, media_range):
+            return replace(body, content_type=media_type)
+    problem = f"it is not clear which media type within {media_range} this is; give it as contentType"
+    raise Unwritable((), f"{problem}, or in a data: URI")
+
+
+def _is_within(media_type: str, media_range: str) -> bool:
+    """Check whether a media type is within a range. Any JSON is taken for one of JSON."""
+    name, within = (text.partition(";")[0].strip().lower() for text in (media_type, media_range))
+    are_json = media_types.JSON.match(media_type) and media_types.JSON.match(media_range)
+    return within == "*" or bool(are_json) or fnmatch(name, within)
 
 
 def content_text(value: Any, media_type: MediaType, sources: Sources) -> str:
@@ -295,7 +316,9 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
     if sends_decoded(media_type, sources.shapes):
         return Body(media_type.name, sources.upload(value) if names_file(value) else sources.decoded(value))
     if base64_of(media_type.schema, sources.shapes):
-        return Body(media_type.name, str(with_files(value, media_type.schema, sources)).encode())
+        own = sources.upload(value).media_type if names_file(value) else media_type.name
+        text = str(with_files(value, media_type.schema, sources))
+        return Body(_concrete(media_type.name, own), text.encode())
     if media_types.ANY.match(media_type.name) and not binary and not names_file(value):
         return encode_text(value, MediaType("text/plain", {}, {}), sources)
     upload = sources.upload(value)

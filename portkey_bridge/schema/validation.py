@@ -29,6 +29,9 @@ from portkey_bridge.schema.shapes import Shapes
 #: Characters of a given value that a violation repeats.
 SHOWN = 80
 
+#: Keywords whose schemas speak of the same value, and hold together.
+IN_PLACE = frozenset({"allOf", "then", "else"})
+
 #: How many errors are told again where a second way leads to the same schema and value.
 TOLD_AGAIN = 8
 
@@ -180,7 +183,8 @@ def _exactly(number: float) -> Fraction:
 
 def _is_of_additional(error: ValidationError) -> bool:
     """Check whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
-    inside = next((part for part in error.relative_schema_path if part != "allOf" and isinstance(part, str)), None)
+    names = (part for part in error.relative_schema_path if isinstance(part, str) and part not in IN_PLACE)
+    inside = next(names, None)
     return inside == "additionalProperties" and len(error.relative_path) > 0
 
 

@@ -1,8 +1,8 @@
 """A direct lane for `tools/call`: plain calls of known tools are read, run and answered without the SDK's models.
 
 The models cost more than the call itself (docs/performance.md has the figures). The law of the lane: it answers exactly
-what FastMCP's server would, byte for byte apart from the order of members, and hands over every message that is not
-plainly such a call, untouched and in order. Messages are read and written by the parser and the serializer of pydantic,
+what FastMCP's server would, byte for byte, and hands over every message that is not plainly such a call, untouched and
+in order. Messages are read and written by the parser and the serializer of pydantic,
 which the SDK uses, so that numbers and texts cannot differ.
 """
 
@@ -45,6 +45,7 @@ class PlainCall:
     """A call of a known tool. `version` is that of the request's own envelope, None in the era of handshakes."""
 
     id: int | str
+    name: str
     run: Run
     arguments: dict[str, Any]
     progress_token: int | str | None
@@ -90,7 +91,7 @@ class DirectLane:
         envelope = {key: value for key, value in meta.items() if key.startswith(RESERVED)}
         if envelope and not self._is_valid(envelope, params):
             return None
-        return PlainCall(request["id"], run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY))
+        return PlainCall(request["id"], name, run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY))
 
     def _is_valid(self, envelope: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
         """Check whether the server accepts an envelope; that of a client is the same in each of its requests."""
@@ -120,14 +121,15 @@ class DirectLane:
 
     def _result(self, call: PlainCall, result: ToolResult) -> dict[str, Any]:
         """Return a CallToolResult (Model Context Protocol, section "Tool Result") as the protocol version has it."""
-        content = [_block(block) for block in result.content]
-        written: dict[str, Any] = {"content": content, "isError": result.is_error}
+        written: dict[str, Any] = {} if result.meta is None else {"_meta": result.meta}
+        written["content"] = [_block(block) for block in result.content]
+        written["isError"] = result.is_error
+        if call.version is not None:
+            written["resultType"] = "complete"
+            written["_meta"] = {**(result.meta or {}), SERVER_INFO_META_KEY: self._server_info}
         if result.structured_content is not None:
             written["structuredContent"] = result.structured_content
-        if call.version is None:
-            return {**written, "_meta": result.meta} if result.meta is not None else written
-        meta = {**(result.meta or {}), SERVER_INFO_META_KEY: self._server_info}
-        return {**written, "_meta": meta, "resultType": "complete"}
+        return written
 
 
 def error(call: PlainCall, code: int, message: str) -> bytes:
@@ -137,7 +139,7 @@ def error(call: PlainCall, code: int, message: str) -> bytes:
 
 def progress(call: PlainCall, number: int, added: str | None) -> bytes:
     """Return a notification about the progress of a call that asked for it."""
-    params = {"progressToken": call.progress_token, "progress": number, "message": added}
+    params = {"progressToken": call.progress_token, "progress": float(number), "message": added}
     given = {name: value for name, value in params.items() if value is not None}
     return pydantic_core.to_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": given})
 
@@ -154,5 +156,11 @@ def is_token(value: object) -> TypeIs[int | str]:
 
 def _block(block: ContentBlock) -> dict[str, Any]:
     if isinstance(block, TextContent) and block.annotations is None and block.meta is None:
-        return {"type": "text", "text": block.text}
-    return block.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return {"text": block.text, "type": "text"}
+    written: dict[str, Any] = _sorted(block.model_dump(by_alias=True, mode="json", exclude_none=True))
+    return written
+
+
+def _sorted(value: Any) -> Any:
+    """Return an object with its members in the order of the SDK."""
+    return {name: _sorted(value[name]) for name in sorted(value)} if isinstance(value, dict) else value

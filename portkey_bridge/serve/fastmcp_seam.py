@@ -9,7 +9,7 @@ version of FastMCP changes what is replaced.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -23,10 +23,12 @@ from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 from fastmcp.utilities.logging import temporary_log_level
 from fastmcp.utilities.versions import VersionSpec
-from mcp_types import CallToolRequestParams, ServerCapabilities
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp_types import CallToolRequestParams, ServerCapabilities, SubscriptionsListenRequestParams
 
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.confirmation import unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane, is_traced
@@ -75,6 +77,7 @@ class DirectCalls(Middleware):
         return await run(
             context.message.arguments or {},
             CallContext(
+                CALLER.get(),
                 report=lambda number, added: fastmcp.report_progress(number, message=added),
                 ask=partial(unconfirmed, fastmcp),
             ),
@@ -91,15 +94,20 @@ class StdioServer(FastMCP[Any]):
 
     warm_start: WarmStart | None = None
     lane: DirectLane | None = None
+    background: Callable[[], Awaitable[None]] | None = None
+    _stdio: StdioLane | None = None
 
     def __init__(self, name: str, version: str, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
 
         @asynccontextmanager
         async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
+            running = asyncio.ensure_future(self.background()) if self.background else None
             try:
                 yield
             finally:
+                if running:
+                    running.cancel()
                 await self.catalogue.aclose()
 
         super().__init__(
@@ -112,8 +120,21 @@ class StdioServer(FastMCP[Any]):
             lifespan=lifespan,
         )
         self._announce(resources=any(service.settings.files for service in catalogue.services))
+        self._events = InMemorySubscriptionBus()
+        self._mcp_server.add_request_handler(
+            "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
+        )
         if not is_traced():  # OpenTelemetry wants to see each request
             self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+
+    async def swap(self, catalogue: Catalogue) -> None:
+        """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
+        self.catalogue = catalogue
+        if self.warm_start:
+            self.warm_start.recorder.stop()
+        await self._events.publish(ToolsListChanged())
+        if self._stdio:
+            await self._stdio.tools_changed()
 
     def _announce(self, *, resources: bool) -> None:
         """Announce no prompts, and resources only where results link to some: clients ask for what is announced."""
@@ -150,7 +171,7 @@ class StdioServer(FastMCP[Any]):
         token = set_transport("stdio")
         try:
             async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
-                lane = StdioLane(self.lane, lines, writer, tasks, is_gone) if self.lane else None
+                lane = self._stdio = StdioLane(self.lane, lines, writer, tasks, is_gone) if self.lane else None
                 messages = Messages(lane or lines, lane or writer, is_gone)
                 async with messages.streams() as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())

@@ -11,6 +11,7 @@ from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
+from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, CallContext
@@ -28,11 +29,11 @@ from portkey_bridge.serve.builtin_tools import (
     SearchTools,
     hints,
 )
+from portkey_bridge.serve.callers import BridgeOf, bridges_of
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.service import Service
-from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import (
     CALL_TOOL,
     MANY,
@@ -57,10 +58,12 @@ def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
     )
 
 
-async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+async def _run_operation(
+    bridge_of: BridgeOf, tool: Tool, arguments: dict[str, Any], context: CallContext
+) -> ToolResult:
     if tool.is_confirmed and (answer := await context.ask(tool, arguments)):
         return answer
-    return await bridge.call(tool, arguments, context.report, context.caller)
+    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller)
 
 
 async def _run_builtin(
@@ -69,26 +72,31 @@ async def _run_builtin(
     return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
 
 
-def catalogue_of(services: Sequence[Service]) -> Catalogue:
-    """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError."""
+def catalogue_of(services: Sequence[Service], pass_header: str | None = None) -> Catalogue:
+    """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
+
+    With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
+    """
     settings = services[0].settings
     tools = [tool for service in services for tool in service.tools]
     owners = {tool.name: service for service in services for tool in service.tools}
     for service in services:
         warn(_questionable_selection(service))
-    warn(_questionable_number(len(tools), settings))
+    warn(_questionable_number(services))
     legend = DISCOVERY if settings.discover else LISTING
     expand_schema = ExpandSchema(
         tools, lambda tool, pointer: owners[tool.name].expand(tool, pointer), EXPANDING[legend]
     )
     renderers = [service.bridge.renderer for service in services]
     reading: list[BuiltinTool] = [ExpandResult(renderers), *chain.from_iterable(map(_information, services))]
-    runs: dict[str, Run] = {tool.name: partial(_run_operation, owners[tool.name].bridge, tool) for tool in tools}
+    bridges = {id(service): bridges_of(service.bridge, pass_header) for service in services}
+    runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
     if settings.discover:
-        showing += [SearchTools(tools, title_of(services)), CallTool(runs)]
+        of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
+        showing += [SearchTools(tools, title_of(services), of_apis if len(services) > 1 else {}), CallTool(runs)]
 
     def listed() -> Iterable[McpTool]:
         if settings.discover:
@@ -106,9 +114,9 @@ def catalogue_of(services: Sequence[Service]) -> Catalogue:
     )
 
 
-def build_server(services: Sequence[Service]) -> StdioServer:
+def build_server(services: Sequence[Service], pass_header: str | None = None) -> StdioServer:
     """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError."""
-    return StdioServer(title_of(services), __version__, catalogue_of(services))
+    return StdioServer(title_of(services), __version__, catalogue_of(services, pass_header))
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
@@ -156,10 +164,12 @@ def _questionable_selection(service: Service) -> Iterable[str]:
         yield f"none of {len(service.every)} tools is selected; change --tools, --exclude, --tag or --read-only"
 
 
-def _questionable_number(count: int, settings: Settings) -> Iterable[str]:
-    """Warn about a listing so long that it fills a model's context."""
-    if count > MANY and not settings.discover:
+def _questionable_number(services: Sequence[Service]) -> Iterable[str]:
+    """Warn about a listing that some clients do not take, and that fills a model's context."""
+    count = sum(len(service.tools) for service in services)
+    is_expected = services[0].settings.discover or all(is_shipped(service.api.uri) for service in services)
+    if count > MANY and not is_expected:
         yield (
-            f"listing {count} tools costs tokens in every conversation; --discover lists three, "
-            "--tag and --tools select some"
+            f"listing {count} tools costs tokens in every conversation, and some clients take at most {MANY}; "
+            "--discover lists three, --tag and --tools select some"
         )

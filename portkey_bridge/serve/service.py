@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded
 from portkey_bridge.credentials.withheld import is_withheld
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
@@ -73,28 +73,34 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
     return Service(settings, api, shapes, tools, select_tools(tools, settings))
 
 
-def load_services(apis: Sequence[Settings]) -> list[Service]:
+def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load the document of each API at the same time, and return their services. Raises SetupError.
 
-    One of several that cannot be loaded is left out with a warning.
+    One of several that cannot be loaded is left out with a warning. With `from_copies`, a document from a URL is the
+    last good copy if there is one.
     """
     if len(apis) == 1:
-        return [service_of(load_api(apis[0]), apis[0])]
+        return compose([(load_api(apis[0], from_copy=from_copies), apis[0])])
     with ThreadPoolExecutor(len(apis)) as pool:
-        loaded = [*pool.map(_loaded, apis)]
-    usable = [(api, settings) for settings, api in zip(apis, loaded, strict=True) if isinstance(api, Api)]
+        loaded = [*pool.map(partial(_loaded, from_copy=from_copies), apis)]
     warn(f"{settings.name}: {api}" for settings, api in zip(apis, loaded, strict=True) if not isinstance(api, Api))
+    usable = [(api, settings) for settings, api in zip(apis, loaded, strict=True) if isinstance(api, Api)]
     if not usable:
         raise SettingsError("none of the APIs in the settings file can be served. Correct what is reported above.")
-    among = sum(len(api.operations) for api, _ in usable)
-    services = [service_of(api, settings, among) for api, settings in usable]
+    return compose(usable)
+
+
+def compose(apis: Sequence[tuple[Api, Settings]]) -> list[Service]:
+    """Return the services of APIs that are served together. Raises SettingsError if two tools have the same name."""
+    among = sum(len(api.operations) for api, _ in apis) if len(apis) > 1 else 0
+    services = [service_of(api, settings, among) for api, settings in apis]
     _refuse_clashes(services)
     return uncontested(services)
 
 
-def _loaded(settings: Settings) -> Api | SetupError:
+def _loaded(settings: Settings, *, from_copy: bool) -> Api | SetupError:
     try:
-        return load_api(settings)
+        return load_api(settings, from_copy=from_copy)
     except SetupError as error:
         return error
 
@@ -153,7 +159,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
             redact=redact,
         ),
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        provider=EnvironmentCredentials(secrets),
+        provider=EnvironmentCredentials(secrets, [name for name in names if is_unexpanded(name, settings)]),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,

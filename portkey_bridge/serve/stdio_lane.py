@@ -36,12 +36,15 @@ class StdioLane:
         self._opened = False  # the SDK has received a request
         self._modern: bool | None = None  # the era of the session, once it is established
         self._handshake: Any = None  # the id of a handshake that the SDK has yet to answer
-        self._running: dict[int | str, asyncio.Task[None]] = {}
+        self._initialized = False  # the client has finished the handshake
+        self._running: dict[int | str, asyncio.Task[None]] = {}  # by id: calls that can be cancelled
+        self._unanswered: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield the lines that are not taken. At the end, calls that still run are waited for and answered."""
         async for line in self._lines:
+            self._initialized = self._initialized or '"notifications/initialized"' in line
             if self._modern is None:
                 self._open(line)
                 yield line
@@ -53,9 +56,9 @@ class StdioLane:
             if '"notifications/cancelled"' in line:
                 self._cancel(line)
             yield line
-        while self._running and not self._is_gone():
-            await asyncio.wait(self._running.values(), timeout=LOOK)
-        for task in self._running.values():
+        while self._unanswered and not self._is_gone():
+            await asyncio.wait(self._unanswered, timeout=LOOK)
+        for task in self._unanswered:
             task.cancel()
 
     async def write(self, text: str) -> None:
@@ -65,6 +68,11 @@ class StdioLane:
             if message.get("id") == self._handshake and "result" in message:
                 self._modern, self._handshake = False, None
         await self._write(text)
+
+    async def tools_changed(self) -> None:
+        """Tell a client of a session with a handshake that the list of tools has changed."""
+        if self._modern is False and self._initialized:
+            await self._write('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n')
 
     async def flush(self) -> None:
         """Do nothing: `write` has written everything."""
@@ -90,17 +98,19 @@ class StdioLane:
     def _start(self, call: PlainCall) -> None:
         task = self._tasks.create_task(self._run(call))
         self._running[coerce_request_id(call.id)] = task
+        self._unanswered.add(task)
+        task.add_done_callback(self._unanswered.discard)
 
     async def _run(self, call: PlainCall) -> None:
-        """Run and answer a call. A call that the client cancelled is not answered."""
+        """Run and answer a call. One that the client cancels while it runs is not answered."""
         report = no_report if call.progress_token is None else partial(self._report, call)
+        key, task = coerce_request_id(call.id), asyncio.current_task()
         try:
             answer = await self._lane.answer(call, CallContext(report=report))
-            await self._write(f"{answer.decode()}\n")
         finally:
-            key = coerce_request_id(call.id)
-            if self._running.get(key) is asyncio.current_task():
+            if self._running.get(key) is task:
                 del self._running[key]
+        await self._write(f"{answer.decode()}\n")
 
     async def _report(self, call: PlainCall, number: int, added: str | None) -> None:
         await self._write(f"{progress(call, number, added).decode()}\n")
