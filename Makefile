@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check coverage bench reference pictures dist clean
+.PHONY: demo test check coverage bench fuzz reference pictures dist clean
 
 demo: .venv/installed
 	$(BIN)/portkey-bridge demo
@@ -23,6 +23,11 @@ coverage: .venv/installed
 # What the program costs in tokens, time and memory; a few minutes, best on a machine that does nothing else.
 bench: .venv/installed
 	$(BIN)/python -m bench docs/performance.md
+
+# Hostile documents, arguments, messages and client files, made at random, for half a minute each (SECONDS=600 for more).
+# Seeds that fail are kept in tests/data/fuzz-seeds.json.
+fuzz: .venv/installed
+	$(BIN)/python -m bench.fuzz $(or $(SECONDS),30)
 
 # The reference of the shipped document; a test holds it to the document.
 reference: .venv/installed
