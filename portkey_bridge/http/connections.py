@@ -124,6 +124,11 @@ def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     return {"happy_eyeballs_delay": ANOTHER_ADDRESS} if isinstance(loop, asyncio.BaseEventLoop) else {}
 
 
+def _end(waiting: asyncio.Future[None], too_long: httpx.TimeoutException) -> None:
+    if not waiting.done():
+        waiting.set_exception(too_long)
+
+
 def _can_be_read(descriptor: int) -> bool:
     """Check whether something has arrived: with `poll` where the system has it, as `select` takes few descriptors."""
     if hasattr(select, "poll"):
@@ -260,13 +265,13 @@ class _Connection(asyncio.Protocol):
             raise httpx.WriteError("the connection is lost") from self._error
 
     async def _wait(self, too_long: httpx.TimeoutException) -> None:
-        self._waiting = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting = loop.create_future()
+        ending = loop.call_later(self._patience, _end, waiting, too_long)
         try:
-            async with asyncio.timeout(self._patience):
-                await self._waiting
-        except TimeoutError as error:
-            raise too_long from error
+            await waiting
         finally:
+            ending.cancel()
             self._waiting = None
 
     def _wake(self) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import collapse_rfc2231_value
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import cast
 
@@ -28,12 +28,17 @@ class Answer:
     stream: bool = False
     remark: str = ""
 
-    @property
+    @cached_property
     def media_type(self) -> str:
         """The declared type in lower case and without parameters, or an empty text."""
         return "application/json" if self.stream else _content_type(self.headers.get("content-type", ""))[0]
 
-    @property
+    @cached_property
+    def shown_headers(self) -> tuple[tuple[str, str], ...]:
+        """Each header with its values, the names in lower case. They are read several times, and decoding is slow."""
+        return tuple(self.headers.items())
+
+    @cached_property
     def charset(self) -> str | None:
         """The declared charset."""
         return None if self.stream else _content_type(self.headers.get("content-type", ""))[1]
