@@ -30,6 +30,21 @@ RESULT_LIMIT = 40_000
 #: Prefix of the variables that set the server variables of a document.
 SERVER = "OPEN_MCP_SERVER_"
 
+#: Which operations carry credentials: those that the document says, all of them, or none.
+AUTHENTICATE = ("declared", "all", "none")
+
+#: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750).
+SCHEMES = ("basic", "bearer")
+
+#: Names of environment variables, of header fields and cookies (RFC 9110 section 5.6.2), and of query parameters.
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+QUERY_NAME = re.compile(r"[^\x00-\x1f=]+")
+#: Names of headers that may carry a credential: all but those of the connection and the body.
+HEADER_NAME = re.compile(
+    rf"(?!(?:host|content-.*|transfer-encoding|connection|upgrade|te|trailer)$){TOKEN.pattern}", re.I
+)
+
 
 @dataclass(frozen=True)
 class Timeouts:
@@ -60,7 +75,8 @@ class Option:
     """One option of the command line and its variable. Both are named after its field in Settings.
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
-    `decides_origin` marks an option that decides where credentials go.
+    `decides_origin` marks an option that decides where credentials go. One that is `repeatable` is named in the
+    singular on the command line; the variable separates its values with commas.
     """
 
     field: str
@@ -69,11 +85,13 @@ class Option:
     metavar: str | None
     text: str
     decides_origin: bool = False
+    repeatable: bool = False
 
     @property
     def flag(self) -> str:
         """The command-line option; it turns off a switch that is on by default."""
-        return f"--{'no-' if self.default is True else ''}{self.field.replace('_', '-')}"
+        name = self.field.removesuffix("s") if self.repeatable else self.field
+        return f"--{'no-' if self.default is True else ''}{name.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
@@ -87,10 +105,16 @@ class Option:
 
 
 def _option(
-    default: T, read: Callable[[str, str], T], metavar: str | None, text: str, *, decides_origin: bool = False
+    default: T,
+    read: Callable[[str, str], T],
+    metavar: str | None,
+    text: str,
+    *,
+    decides_origin: bool = False,
+    repeatable: bool = False,
 ) -> T:
     """Declare the option of a field of Settings."""
-    return field(default=default, metadata={"option": (default, read, metavar, text, decides_origin)})
+    return field(default=default, metadata={"option": (default, read, metavar, text, decides_origin, repeatable)})
 
 
 def _text(text: str, _: str) -> str:
@@ -103,6 +127,33 @@ def _names(text: str, _: str) -> tuple[str, ...]:
 
 def _set_of_names(text: str, variable: str) -> frozenset[str]:
     return frozenset(_names(text, variable))
+
+
+def _places(text: str, variable: str, name: re.Pattern[str]) -> tuple[tuple[str, str], ...]:
+    """Parse `NAME=VARIABLE,…`: where a credential goes, and the variable of its value. No message repeats a text."""
+    parts = (each.rpartition("=") for each in _names(text, variable))
+    pairs = tuple((place.strip(), value.strip()) for place, _, value in parts)
+    for place, value in pairs:
+        if not name.fullmatch(place) or not VARIABLE.fullmatch(value):
+            raise SettingsError(
+                f"{variable}: expected NAME=VARIABLE, with the name that the API expects and the environment variable "
+                "that contains the value, such as X-API-Key=MY_KEY. The value itself belongs in the variable."
+            )
+    return pairs
+
+
+def _scheme(text: str, variable: str) -> tuple[str, str] | None:
+    kind, _, name = text.partition("=")
+    if kind.lower() not in SCHEMES or not VARIABLE.fullmatch(name):
+        ways = " or ".join(f"{each}=VARIABLE" for each in SCHEMES)
+        raise SettingsError(f"{variable}: expected {ways}, with the environment variable that contains the credential.")
+    return kind.lower(), name
+
+
+def _authenticate(text: str, variable: str) -> str:
+    if text.lower() not in AUTHENTICATE:
+        raise SettingsError(f"{variable}: expected one of {', '.join(AUTHENTICATE)}, got {text!r}.")
+    return text.lower()
 
 
 def _folders(text: str, _: str) -> tuple[Path, ...]:
@@ -184,7 +235,7 @@ class Settings:
 
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
-    from the `.env` of the working directory.
+    from the `.env` of the working directory. `texts` are the options that are set, as they were typed, by field.
     """
 
     spec: str | None = _option(
@@ -245,6 +296,43 @@ class Settings:
         "variables that the document may use as credentials although they look like another product's; for a "
         "document from a URL, the only ones",
     )
+    headers: tuple[tuple[str, str], ...] = _option(
+        (),
+        partial(_places, name=HEADER_NAME),
+        "NAME=VARIABLE",
+        "send this header with every request to the API, with the value of the variable; repeatable",
+        decides_origin=True,
+        repeatable=True,
+    )
+    query: tuple[tuple[str, str], ...] = _option(
+        (),
+        partial(_places, name=QUERY_NAME),
+        "NAME=VARIABLE",
+        "the same for a query parameter; repeatable",
+        decides_origin=True,
+        repeatable=True,
+    )
+    cookies: tuple[tuple[str, str], ...] = _option(
+        (),
+        partial(_places, name=TOKEN),
+        "NAME=VARIABLE",
+        "the same for a cookie; repeatable",
+        decides_origin=True,
+        repeatable=True,
+    )
+    scheme: tuple[str, str] | None = _option(
+        None,
+        _scheme,
+        "SCHEME=VARIABLE",
+        "authenticate every request with basic=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        decides_origin=True,
+    )
+    authenticate: str = _option(
+        "declared",
+        _authenticate,
+        "|".join(AUTHENTICATE),
+        "which operations carry credentials: those that the document says, all, or none because the API needs none",
+    )
     result_limit: int = _option(
         RESULT_LIMIT,
         partial(_number, least=1000),
@@ -287,6 +375,13 @@ class Settings:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
     origin_from_dotenv: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The variables that a person named as credentials, whatever the document is."""
+        pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
+        return self.credentials.union(variable for _, variable in pairs)
 
 
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
@@ -308,6 +403,7 @@ def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file
         },
         server_variables={name: value for name, value in merged.items() if name.startswith(SERVER) and value},
         environ=merged,
+        texts={option.field: text for option, text in texts.items() if text is not None},
         from_dotenv=from_dotenv,
         origin_from_dotenv=(
             *(

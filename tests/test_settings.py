@@ -64,6 +64,11 @@ VALUES = [
     ("OPEN_MCP_SCHEMA_BUDGET", "full", "schema_budget", float("inf")),
     ("OPEN_MCP_SCHEMA_BUDGET", "", "schema_budget", None),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
+    ("OPEN_MCP_HEADERS", "X-A=MINE, X-B=YOURS", "headers", (("X-A", "MINE"), ("X-B", "YOURS"))),
+    ("OPEN_MCP_QUERY", "api key=MINE", "query", (("api key", "MINE"),)),
+    ("OPEN_MCP_COOKIES", "a=MINE,b=YOURS", "cookies", (("a", "MINE"), ("b", "YOURS"))),
+    ("OPEN_MCP_SCHEME", "Bearer=MINE", "scheme", ("bearer", "MINE")),
+    ("OPEN_MCP_AUTHENTICATE", "ALL", "authenticate", "all"),
 ]
 
 
@@ -90,6 +95,9 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "concurrency": ["1", "2", "3"],
         "validate_responses": ["0", "1", "0"],
         "verbose": ["0", "1", "0"],
+        **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
+        "scheme": ["basic=A", "bearer=B", "basic=C"],
+        "authenticate": ["all", "none", "declared"],
         "cache": ["0", "1", "0"],
     }.get(option.field, ["a", "b", "c"])
     filed, real, flag = texts

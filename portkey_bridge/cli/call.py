@@ -19,8 +19,9 @@ from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_tools
+from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.schemes import credentials
-from portkey_bridge.credentials.variables import collect_secrets, variable
+from portkey_bridge.credentials.variables import variable
 from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.request.bodies import Body
 from portkey_bridge.request.multipart import Part
@@ -46,8 +47,9 @@ def call(invocation: Invocation) -> int:
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     bridge = build_bridge(api, invocation.settings, [tool])
     if invocation.options.get("dry_run"):
-        secrets = collect_secrets(tool.variables, invocation.settings, api.uri)
-        return _show(bridge, tool, arguments, [*secrets] or _first_alternative(tool))
+        secrets = read_environment(api, invocation.settings).secrets
+        names = [name for name in tool.variables if name in secrets]
+        return _show(bridge, tool, arguments, names or _first_alternative(tool))
     return _print(asyncio.run(_call(bridge, tool, arguments)))
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
-from portkey_bridge.credentials.variables import collect_secrets
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.environment import Environment, read_environment, shared_variables
+from portkey_bridge.credentials.withheld import with_names
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.pointers import PointerToNowhere
@@ -135,13 +135,18 @@ def _full(tool: Tool, api: Api, pointer: str | None) -> Any:
 
 def print_env(invocation: Invocation) -> int:
     """List the variables of the credentials, never their values. Raises SetupError."""
-    api, tools = load_tools(invocation.settings)
-    opens = variables_of(tools)
-    rows = [(name, state(name, invocation.settings, api.uri), names) for name, names in opens.items()]
+    settings = invocation.settings
+    api, tools = load_tools(settings)
+    opens, environment = variables_of(tools), read_environment(api, settings)
+    rows = [(name, state(name, settings, environment), names) for name, names in opens.items()]
     opened = (lambda names: _some(names, len(tools))) if is_terminal() else ",".join
     print_table(("variable", "state", "opens"), [("", [(*row, opened(names)) for *row, names in rows])])
     free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
     print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
+    for name, instead in shared_variables(api).items():
+        if name not in opens:
+            took = ", ".join(instead)
+            print(f"{name} is not used: several schemes would share it, and take {took}", file=sys.stderr)
     return 0
 
 
@@ -151,13 +156,12 @@ def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
     return {name: [tool.name for tool in tools if name in tool.variables] for name, _ in uses.most_common()}
 
 
-def state(name: str, settings: Settings, document_uri: str) -> str:
-    """Return whether the variable of a credential is set, and whether the document may use it. Raises SettingsError."""
-    if name in collect_secrets([name], settings, document_uri):
+def state(name: str, settings: Settings, environment: Environment) -> str:
+    """Return whether the variable of a credential is set, and whether the document may use it."""
+    if name in environment.secrets:
         return "set in .env" if name in settings.from_dotenv else "set"
-    if is_withheld(name, settings, document_uri):
-        return f"set, but withheld until OPEN_MCP_CREDENTIALS={name}"
-    return "not set"
+    withheld = f"set, but withheld until OPEN_MCP_CREDENTIALS={with_names(settings, [name])}"
+    return withheld if name in environment.withheld else "not set"
 
 
 def _some(names: Sequence[str], total: int) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings import Settings, as_variable
@@ -28,6 +28,11 @@ VARIABLES = {
 
 def variable(scheme: SecurityScheme) -> str | None:
     """Return the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
+    return scheme.variable or usual_variable(scheme)
+
+
+def usual_variable(scheme: SecurityScheme) -> str | None:
+    """Return the variable of a security scheme that shares it with no other."""
     if scheme.type == "apiKey":
         return as_variable(scheme.name) or None
     if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
@@ -48,15 +53,9 @@ def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str)
     secrets = {}
     for name in names:
         value = settings.environ.get(name, "").strip()
-        if not value or is_withheld(name, settings, document_uri):
+        if not value or why_withheld(name, settings, document_uri):
             continue
         if not value.isprintable():
             raise SettingsError(f"{name} contains a line break or control character. Set it to the bare credential.")
         secrets[name] = value
     return secrets
-
-
-def example_configuration(names: Iterable[str]) -> str:
-    """Return the lines of a client's configuration that set these variables."""
-    lines = ", ".join(f'"{name}": "…"' for name in names)
-    return f'"portkey-bridge": {{"command": "uvx", "args": ["portkey-bridge"], "env": {{{lines}}}}}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from portkey_bridge.document.sources import is_url
@@ -23,12 +24,31 @@ NOT_FOR_DOCUMENTS = (
 )
 
 
-def is_withheld(name: str, settings: Settings, document_uri: str) -> bool:
-    """Check whether a variable is set and the document must not have it, unless OPEN_MCP_CREDENTIALS names it.
+def needs_naming(name: str, settings: Settings, document_uri: str) -> str | None:
+    """Return why the document gets a variable only if a person names it, or None if it may have it.
 
     A document on disk may have what is not somebody else's. What a URL answers may change any day, and could ask for
     whatever is set.
     """
-    if name in settings.credentials or not settings.environ.get(name, "").strip():
-        return False
-    return is_url(document_uri) or any(fnmatchcase(name, pattern) for pattern in NOT_FOR_DOCUMENTS)
+    if name in settings.named:
+        return None
+    if is_url(document_uri):
+        return "a document from a URL gets only credentials that are named"
+    if any(fnmatchcase(name, pattern) for pattern in NOT_FOR_DOCUMENTS):
+        return "it looks like another product's"
+    return None
+
+
+def why_withheld(name: str, settings: Settings, document_uri: str) -> str | None:
+    """Return why a variable that is set is withheld from the document, and the option that changes it; else None."""
+    reason = needs_naming(name, settings, document_uri)
+    if reason is None or not settings.environ.get(name, "").strip():
+        return None
+    names = with_names(settings, [name])
+    allow = f"to allow it, use --credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
+    return f"set, but withheld, because {reason}; {allow}"
+
+
+def with_names(settings: Settings, names: Iterable[str]) -> str:
+    """Return the value of OPEN_MCP_CREDENTIALS that names these variables, too."""
+    return ",".join(dict.fromkeys((*sorted(settings.credentials), *names)))

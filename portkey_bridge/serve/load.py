@@ -15,12 +15,14 @@ from typing import Any
 
 import msgspec
 
+from portkey_bridge.credentials.configuration import configure
 from portkey_bridge.document import cache
 from portkey_bridge.document.content import Content
 from portkey_bridge.document.sources import Read, others_of, portkey_document, read
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.request.servers import server_url
 from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
 
@@ -37,12 +39,17 @@ class CachedDocument(msgspec.Struct):
 
 
 def load_api(settings: Settings) -> Api:
-    """Read the document that the settings name. Raises DocumentError."""
+    """Read the document that the settings name, with the security that they ask for. Raises SetupError."""
     content = read(settings.spec or str(portkey_document()))
     form = normalized(content, settings.allow_refs)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables)
     repairs = (*content.notes, *form.repairs, *api.repairs)
-    return replace(api, repairs=repairs, resources=(content.uri, *form.others))
+    return configured(replace(api, repairs=repairs, resources=(content.uri, *form.others)), settings)
+
+
+def configured(api: Api, settings: Settings) -> Api:
+    """Return the API with the security that the settings ask for."""
+    return configure(api, settings, lambda servers: settings.base_url or server_url(servers, api.uri))
 
 
 def normalized(content: Content, allowed: Collection[str]) -> CachedDocument:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -14,10 +14,10 @@ from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
+from portkey_bridge.credentials.configuration import own_schemes
+from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.variables import collect_secrets
-from portkey_bridge.credentials.withheld import is_withheld
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Api, Schema
 from portkey_bridge.request.binary_values import Sources
@@ -156,11 +156,16 @@ def _information(api: Api, settings: Settings, tools: Iterable[Tool]) -> list[In
 
 def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Shapes | None = None) -> Bridge:
     """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
+    environment = read_environment(api, settings)
     names = {name for tool in tools for name in tool.variables}
-    secrets = collect_secrets(names, settings, api.uri)
-    refuse_lured_credentials(settings, secrets)
-    warn(_unusable(api, settings, names))
-    redact = Redactor(secrets, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
+    refuse_lured_credentials(settings, names.intersection(environment.secrets))
+    warn(_unusable(api, settings, environment, names))
+    redact = Redactor(
+        environment.secrets,
+        {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
+        environment.certain,
+        environment.logins,
+    )
     return Bridge(
         transport=Transport(
             timeouts=settings.timeouts,
@@ -170,7 +175,11 @@ def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Sh
             redact=redact,
         ),
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        provider=EnvironmentCredentials(secrets),
+        provider=EnvironmentCredentials(
+            environment,
+            settings.authenticate,
+            lambda wanted: example_configuration(wanted, settings, api.uri),
+        ),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
@@ -195,10 +204,12 @@ def _questionable_selection(selected: Sequence[Tool], tools: Sequence[Tool], set
         )
 
 
-def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
-    for name in sorted(names):
-        if is_withheld(name, settings, api.uri):
-            yield f"the document asks for {name}, which is withheld; to allow it, set OPEN_MCP_CREDENTIALS={name}"
+def _unusable(api: Api, settings: Settings, environment: Environment, names: Collection[str]) -> Iterable[str]:
+    """Warn about credentials that are not used, and operations that nothing can be sent to."""
+    yield from environment.reasons(names)
+    for scheme in own_schemes(settings):
+        if scheme.variable not in environment.secrets:
+            yield f"{scheme.variable} is not set, which {scheme.key} is sent from"
     nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
     if nowhere:
         yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
