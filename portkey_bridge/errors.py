@@ -97,13 +97,13 @@ class Violation:
 
 
 class ArgumentsError(CallError):
-    """The arguments break the operation's schema. Nothing was sent."""
+    """The arguments break the operation's schema. Nothing was sent; `advice` is added behind them."""
 
-    def __init__(self, tool: str, violations: Sequence[Violation]) -> None:
+    def __init__(self, tool: str, violations: Sequence[Violation], advice: str = "") -> None:
         self.tool = tool
         self.violations = tuple(violations)
         lines = "\n".join(f"- {violation}" for violation in self.violations)
-        super().__init__(f"Nothing was sent: {tool} does not take these arguments.\n{lines}")
+        super().__init__(f"Nothing was sent: {tool} does not take these arguments.\n{lines} {advice}".rstrip())
 
 
 class CredentialsError(CallError):

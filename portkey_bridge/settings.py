@@ -333,6 +333,12 @@ class Settings:
         "|".join(AUTHENTICATE),
         "which operations carry credentials: those that the document says, all, or none because the API needs none",
     )
+    lenient: bool = _option(
+        False,
+        _switch,
+        None,
+        "send arguments that the document does not allow, and report them in the result",
+    )
     result_limit: int = _option(
         RESULT_LIMIT,
         partial(_number, least=1000),

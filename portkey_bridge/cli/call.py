@@ -22,7 +22,8 @@ from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.schemes import credentials
 from portkey_bridge.credentials.variables import variable
-from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.errors import ArgumentsError, CallError, SettingsError
+from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.bodies import Body
 from portkey_bridge.request.multipart import Part
 from portkey_bridge.request.servers import base_url
@@ -133,10 +134,10 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     """Print the request as HTTP text and as a curl command, with variables of these names instead of secrets."""
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
-        validate_patiently(tool, arguments)
+        bound = _bound(bridge, tool, arguments)
         url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
         sent = credentials(tool.operation.security, stand_ins)
-        written = write_request(tool.name, tool.operation, tool.bind(arguments), sent, url, bridge.sources)
+        written = write_request(tool.name, tool.operation, bound, sent, url, bridge.sources)
         shown, pasted = as_http(written), as_curl(written)
     except CallError as error:
         print(error, file=sys.stderr)
@@ -150,6 +151,17 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     login = httpx.URL(url).userinfo.decode()
     print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
     return 0
+
+
+def _bound(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> Bound:
+    """Return the arguments in their places. Raises ArgumentsError for those that would not be sent."""
+    try:
+        validate_patiently(tool, arguments)
+    except ArgumentsError as error:
+        if not bridge.lenience.is_on:
+            raise
+        return bridge.lenience.bound(tool, arguments, error, bridge.sources)
+    return tool.bind(arguments)
 
 
 def _first_alternative(tool: Tool) -> list[str]:

@@ -22,6 +22,7 @@ from portkey_bridge.document.sources import Read, others_of, portkey_document, r
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
@@ -48,7 +49,9 @@ def load_api(settings: Settings) -> Api:
 
 
 def configured(api: Api, settings: Settings) -> Api:
-    """Return the API with the security that the settings ask for."""
+    """Return the API with the security that the settings ask for, and where they are lenient, undeclared bodies."""
+    if settings.lenient:
+        api = replace(api, operations=tuple(map(with_undeclared_body, api.operations)))
     return configure(api, settings, lambda servers: settings.base_url or server_url(servers, api.uri))
 
 

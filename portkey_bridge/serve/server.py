@@ -28,7 +28,7 @@ from portkey_bridge.response.results import Results
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.builtin_tools import (
     DISCOVERY,
     EXPANDING,
@@ -184,6 +184,7 @@ def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Sh
         base_url=settings.base_url,
         document_uri=api.uri,
         sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
+        lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
     )
