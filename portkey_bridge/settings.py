@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -76,7 +76,8 @@ class Option:
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
     `decides_origin` marks an option that decides where credentials go. One that is `repeatable` is named in the
-    singular on the command line; the variable separates its values with commas.
+    singular on the command line; the variable separates its values with commas. `table` is the table of the settings
+    file that it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
     """
 
     field: str
@@ -86,6 +87,7 @@ class Option:
     text: str
     decides_origin: bool = False
     repeatable: bool = False
+    table: str = "api"
 
     @property
     def flag(self) -> str:
@@ -97,6 +99,16 @@ class Option:
     def variable(self) -> str:
         """The environment variable."""
         return f"OPEN_MCP_{self.field.upper()}"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list."""
+        return isinstance(self.default, tuple | frozenset)
+
+    @property
+    def separator(self) -> str:
+        """What separates the items of a list in its text."""
+        return os.pathsep if self.metavar == "DIR" else ","
 
     @property
     def help(self) -> str:
@@ -112,9 +124,11 @@ def _option(
     *,
     decides_origin: bool = False,
     repeatable: bool = False,
+    table: str = "api",
 ) -> T:
     """Declare the option of a field of Settings."""
-    return field(default=default, metadata={"option": (default, read, metavar, text, decides_origin, repeatable)})
+    details = (default, read, metavar, text, decides_origin, repeatable, table)
+    return field(default=default, metadata={"option": details})
 
 
 def _text(text: str, _: str) -> str:
@@ -129,10 +143,20 @@ def _set_of_names(text: str, variable: str) -> frozenset[str]:
     return frozenset(_names(text, variable))
 
 
-def _places(text: str, variable: str, name: re.Pattern[str]) -> tuple[tuple[str, str], ...]:
+class Assigned(NamedTuple):
+    """What a credential is for, such as the name of a header, and the variable that contains its value."""
+
+    name: str
+    variable: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.variable}"
+
+
+def _places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
     """Parse `NAME=VARIABLE,…`: where a credential goes, and the variable of its value. No message repeats a text."""
     parts = (each.rpartition("=") for each in _names(text, variable))
-    pairs = tuple((place.strip(), value.strip()) for place, _, value in parts)
+    pairs = tuple(Assigned(place.strip(), value.strip()) for place, _, value in parts)
     for place, value in pairs:
         if not name.fullmatch(place) or not VARIABLE.fullmatch(value):
             raise SettingsError(
@@ -142,12 +166,12 @@ def _places(text: str, variable: str, name: re.Pattern[str]) -> tuple[tuple[str,
     return pairs
 
 
-def _scheme(text: str, variable: str) -> tuple[str, str] | None:
+def _scheme(text: str, variable: str) -> Assigned | None:
     kind, _, name = text.partition("=")
     if kind.lower() not in SCHEMES or not VARIABLE.fullmatch(name):
         ways = " or ".join(f"{each}=VARIABLE" for each in SCHEMES)
         raise SettingsError(f"{variable}: expected {ways}, with the environment variable that contains the credential.")
-    return kind.lower(), name
+    return Assigned(kind.lower(), name)
 
 
 def _authenticate(text: str, variable: str) -> str:
@@ -162,6 +186,10 @@ def _folders(text: str, _: str) -> tuple[Path, ...]:
         if not folder.is_dir():
             raise SettingsError(f"{folder}: no such folder. Correct --files or OPEN_MCP_FILES.")
     return folders
+
+
+def _files(text: str, _: str) -> tuple[Path, ...]:
+    return tuple(Path(name).expanduser() for name in text.split(",") if name)
 
 
 def _switch(text: str, variable: str) -> bool:
@@ -231,8 +259,10 @@ def _base_url(value: str, _: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for: one row for each option, then values from the environment and `.env`.
+    """What the user asked for: one row for each option, then values from the settings file, the environment and `.env`.
 
+    `name` and `prefix` are those of an API in the settings file, `assigned` the variables that the file assigns to it,
+    `operations` what it says about single tools, each with its place in the file.
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory. `texts` are the options that are set, as they were typed, by field.
@@ -243,6 +273,13 @@ class Settings:
         _text,
         "FILE|URL",
         "path or URL of the OpenAPI document to serve (default: the Portkey API)",
+        decides_origin=True,
+    )
+    overlays: tuple[Path, ...] = _option(
+        (),
+        _files,
+        "FILE,…",
+        "OpenAPI Overlay documents to apply to the document, in this order",
         decides_origin=True,
     )
     allow_refs: tuple[str, ...] = _option(
@@ -267,12 +304,16 @@ class Settings:
         "TAG,…",
         "serve only tools with one of these tags, ignoring case; * matches any characters",
     )
+    confirm: tuple[str, ...] = _option(
+        (), _names, "NAME,…", "ask the person before each call of these tools; * matches any characters"
+    )
     read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
     discover: bool = _option(
         False,
         _switch,
         None,
         "list three tools that search, show schemas and call, instead of all tools",
+        table="serve",
     )
     path_item_tools: bool = _option(False, _switch, None, "add the informational servers_… and parameters_… tools")
     schema_budget: float | None = _option(
@@ -296,7 +337,7 @@ class Settings:
         "variables that the document may use as credentials although they look like another product's; for a "
         "document from a URL, the only ones",
     )
-    headers: tuple[tuple[str, str], ...] = _option(
+    headers: tuple[Assigned, ...] = _option(
         (),
         partial(_places, name=HEADER_NAME),
         "NAME=VARIABLE",
@@ -304,7 +345,7 @@ class Settings:
         decides_origin=True,
         repeatable=True,
     )
-    query: tuple[tuple[str, str], ...] = _option(
+    query: tuple[Assigned, ...] = _option(
         (),
         partial(_places, name=QUERY_NAME),
         "NAME=VARIABLE",
@@ -312,7 +353,7 @@ class Settings:
         decides_origin=True,
         repeatable=True,
     )
-    cookies: tuple[tuple[str, str], ...] = _option(
+    cookies: tuple[Assigned, ...] = _option(
         (),
         partial(_places, name=TOKEN),
         "NAME=VARIABLE",
@@ -320,7 +361,7 @@ class Settings:
         decides_origin=True,
         repeatable=True,
     )
-    scheme: tuple[str, str] | None = _option(
+    scheme: Assigned | None = _option(  # noqa: RUF009  # declares a field
         None,
         _scheme,
         "SCHEME=VARIABLE",
@@ -375,8 +416,22 @@ class Settings:
         None,
         "report in the result where a response differs from the document",
     )
-    verbose: bool = _option(False, _switch, None, "log each call to stderr")
-    cache: bool = _option(True, _switch, None, "do not read or write the cache folder; each start takes longer")
+    verbose: bool = _option(False, _switch, None, "log each call to stderr", table="serve")
+    cache: bool = _option(
+        True, _switch, None, "do not read or write the cache folder; each start takes longer", table="serve"
+    )
+    config: str | None = _option(
+        None,
+        _text,
+        "FILE",
+        "settings file with one or several APIs (default: portkey-bridge.toml in the user's configuration folder)",
+        decides_origin=True,
+        table="",
+    )
+    name: str = ""
+    prefix: str = ""
+    assigned: frozenset[str] = frozenset()
+    operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict, repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
@@ -393,24 +448,42 @@ class Settings:
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
 
 
-def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file: str | None = None) -> Settings:
-    """Combine the command line's `flags` (by field), the environment, and `.env` or the named file.
+@dataclass(frozen=True)
+class Section:
+    """What a settings file says of one API: the text and the place of each option by its field, and its variables."""
+
+    name: str = ""
+    prefix: str = ""
+    texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    server_variables: Mapping[str, str] = field(default_factory=dict)
+    operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+
+
+def read_settings(
+    flags: Mapping[str, str], environ: Mapping[str, str], env_file: str | None = None, section: Section | None = None
+) -> Settings:
+    """Combine the command line's `flags` (by field), the environment, `.env` or the named file, and the settings file.
 
     Raises SettingsError for a value that cannot be used.
     """
-    filed = _env_file(env_file)
+    section = section or Section()
+    filed = env_file_values(env_file)
     merged = {**filed, **environ}
     from_dotenv = frozenset() if env_file else frozenset(filed.keys() - environ.keys())
-    texts = {option: flags.get(option.field, merged.get(option.variable) or None) for option in OPTIONS}
     return Settings(
-        **{
-            option.field: option.default if text is None else option.read(text, option.variable)
-            for option, text in texts.items()
+        **{option.field: _value(option, flags, merged, section) for option in OPTIONS},
+        name=section.name,
+        prefix=section.prefix,
+        assigned=frozenset(section.environ),
+        operations=section.operations,
+        server_variables={
+            **{name: value for name, value in merged.items() if name.startswith(SERVER) and value},
+            **section.server_variables,
         },
-        server_variables={name: value for name, value in merged.items() if name.startswith(SERVER) and value},
-        environ=merged,
-        texts={option.field: text for option, text in texts.items() if text is not None},
-        from_dotenv=from_dotenv,
+        environ={**merged, **section.environ},
+        texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, merged)) is not None},
+        from_dotenv=from_dotenv - section.environ.keys(),
         origin_from_dotenv=(
             *(
                 option.variable
@@ -420,6 +493,20 @@ def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file
             *sorted(name for name in from_dotenv if name.startswith(SERVER)),
         ),
     )
+
+
+def _value(option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section) -> Any:
+    """Return the value of an option: of the command line, else the environment, else the settings file."""
+    text = _text_of(option, flags, environ)
+    if text is not None:
+        return option.read(text, option.variable)
+    if option.field in section.texts:
+        return option.read(*section.texts[option.field])
+    return option.default
+
+
+def _text_of(option: Option, flags: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    return flags.get(option.field, environ.get(option.variable) or None)
 
 
 def as_variable(name: str) -> str:
@@ -442,7 +529,8 @@ def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> No
         )
 
 
-def _env_file(path: str | None) -> dict[str, str]:
+def env_file_values(path: str | None) -> dict[str, str]:
+    """Return the variables of the named file, else of `.env`. Raises SettingsError."""
     try:
         values = dotenv_values(path or DOTENV)
     except (OSError, UnicodeDecodeError) as error:

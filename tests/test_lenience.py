@@ -22,7 +22,9 @@ PARAMETERS = [
     {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}},
     {"name": "page", "in": "query", "schema": {"type": "integer", "maximum": 9}},
 ]
-SECURITY: dict[str, Any] = {"components": {"securitySchemes": {"key": {"type": "apiKey", "in": "query", "name": "key"}}}}
+SECURITY: dict[str, Any] = {
+    "components": {"securitySchemes": {"key": {"type": "apiKey", "in": "query", "name": "key"}}}
+}
 
 
 def narrow() -> dict[str, Any]:
