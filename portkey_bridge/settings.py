@@ -20,7 +20,7 @@ from dotenv import dotenv_values
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.switches import DOTENV, OFF, ON
-from portkey_bridge.text import shown_url
+from portkey_bridge.text import origin_of, shown_url
 
 T = TypeVar("T")
 
@@ -139,8 +139,19 @@ def _names(text: str, _: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _set_of_names(text: str, variable: str) -> frozenset[str]:
-    return frozenset(_names(text, variable))
+def _credentials(text: str, variable: str) -> frozenset[str]:
+    """Parse `NAME,NAME@ORIGIN,…`."""
+    return frozenset(_credential(each, variable) for each in _names(text, variable))
+
+
+def _credential(text: str, variable: str) -> str:
+    name, at, url = text.partition("@")
+    origin = origin_of(url)
+    if at and (origin is None or not name):
+        raise SettingsError(
+            f"{variable}: expected NAME or NAME@ORIGIN such as API_KEY@https://api.example.com, not {shown_url(text)!r}"
+        )
+    return f"{name}@{origin}" if at else name
 
 
 class Assigned(NamedTuple):
@@ -332,10 +343,10 @@ class Settings:
     )
     credentials: frozenset[str] = _option(
         frozenset(),
-        _set_of_names,
+        _credentials,
         "NAME,…",
         "variables that the document may use as credentials although they look like another product's; for a "
-        "document from a URL, the only ones",
+        "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
     )
     headers: tuple[Assigned, ...] = _option(
         (),
@@ -442,7 +453,14 @@ class Settings:
     def named(self) -> frozenset[str]:
         """The variables that a person named as credentials, whatever the document is."""
         pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
-        return self.credentials.union(variable for _, variable in pairs)
+        names = (each.partition("@")[0] for each in self.credentials)
+        return frozenset((*names, *(variable for _, variable in pairs)))
+
+    @property
+    def bound(self) -> dict[str, frozenset[str]]:
+        """The origins that credentials are bound to, by their variables."""
+        pairs = [(name, origin) for name, at, origin in (each.partition("@") for each in self.credentials) if at]
+        return {name: frozenset(origin for each, origin in pairs if each == name) for name, _ in pairs}
 
 
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)

@@ -40,7 +40,7 @@ from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.settings import Timeouts
-from portkey_bridge.text import printable
+from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
 
 #: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
@@ -181,7 +181,9 @@ class Bridge:
     async def _exchange(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
         try:
             async with self.transport.exchange(request) as response:
-                return await self._read(response, report)
+                origin = origin_of(str(response.url)) or ""
+                there = "" if origin == origin_of(str(request.url)) else origin
+                return replace(await self._read(response, report), redirected_to=there)
         except FAILURES as error:
             problem = _explained(error, request, self.transport.timeouts)
             doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
@@ -229,6 +231,8 @@ class Bridge:
             return self._findings(tool, answer)
         declared = declared_error(tool.operation, answer.status)
         hints = self.provider.hints(tool.operation, answer.status, caller)
+        if hints and answer.redirected_to:
+            hints = [f"{answer.redirected_to} answered, which the API redirected to and which gets no credentials."]
         return [declared, *hints, *self._findings(tool, answer)]
 
     def _findings(self, tool: Tool, answer: Answer) -> list[str]:

@@ -14,8 +14,10 @@ from functools import cached_property
 
 from portkey_bridge.credentials.configuration import configure, own_schemes
 from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
+from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Api, Schema
@@ -30,6 +32,7 @@ from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.text import origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 
 
@@ -169,6 +172,8 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         provider=EnvironmentCredentials(
             environment,
             settings.authenticate,
+            lambda operation: settings.base_url or server_url(operation.servers, api.uri),
+            _origins(api, settings),
             lambda wanted: example_configuration(wanted, settings, api.uri),
         ),
         redact=redact,
@@ -179,6 +184,14 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
     )
+
+
+def _origins(api: Api, settings: Settings) -> Origins:
+    """Return where credentials may go. What a person sends everything to needs no memory."""
+    if settings.base_url is not None or not (settings.spec and is_url(settings.spec)):
+        return Origins(settings.bound)
+    urls = (server_url(operation.servers, api.uri) for operation in api.operations)
+    return Origins(settings.bound, Memory(settings.spec), frozenset(filter(None, map(origin_of, dict.fromkeys(urls)))))
 
 
 def _log(line: str) -> None:
