@@ -203,6 +203,13 @@ def _files(text: str, _: str) -> tuple[Path, ...]:
     return tuple(Path(name).expanduser() for name in text.split(",") if name)
 
 
+def _file(text: str, variable: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such file. Correct {variable} or its option.")
+    return path
+
+
 def _switch(text: str, variable: str) -> bool:
     if text.lower() not in ON | OFF:
         raise SettingsError(f"{variable}: expected 1 or 0, got {text!r}.")
@@ -384,6 +391,22 @@ class Settings:
         _authenticate,
         "|".join(AUTHENTICATE),
         "which operations carry credentials: those that the document says, all, or none because the API needs none",
+    )
+    client_cert: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "present this certificate (PEM) to the API, which may contain its key, too"
+    )
+    client_key: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "private key (PEM) of --client-cert"
+    )
+    ca_bundle: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "also trust the certificate authorities in this file (PEM)", decides_origin=True
+    )
+    insecure: tuple[str, ...] = _option(
+        (),
+        _names,
+        "HOST,…",
+        "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
+        decides_origin=True,
     )
     lenient: bool = _option(
         False,

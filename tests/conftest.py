@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -190,8 +191,8 @@ class Recorder:
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
-    """Return a real HTTP server on the loopback interface that records what arrives."""
+def recording(tls: ssl.SSLContext | None = None) -> Iterator[Recorder]:
+    """Return a real HTTP server on the loopback interface that records what arrives, by TLS if there is a context."""
     record = Recorder()
 
     class Handler(BaseHTTPRequestHandler):
@@ -221,9 +222,11 @@ def recording() -> Iterator[Recorder]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    record.url = f"http://127.0.0.1:{server.server_port}"
+    record.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     yield record
     server.shutdown()
     server.server_close()

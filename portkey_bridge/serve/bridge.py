@@ -22,7 +22,7 @@ from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
-from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
+from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
@@ -280,6 +280,6 @@ def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts)
     except RuntimeError:  # the error has no request
         failed = request.url
     if (failed.host, failed.port) == (request.url.host, request.url.port):
-        return explain(error, failed.host, timeouts)
+        return explain(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
     place = failed.netloc.decode("ascii")
     return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"

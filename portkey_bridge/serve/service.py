@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from urllib.parse import urlsplit
 
 from portkey_bridge.credentials.configuration import configure, own_schemes
 from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
@@ -20,7 +21,8 @@ from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.openapi.model import Api, Schema
+from portkey_bridge.http.trust import Trust
+from portkey_bridge.openapi.model import Api, Operation, Schema
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
@@ -34,6 +36,9 @@ from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+
+#: What is said of a host whose certificate is not verified.
+UNVERIFIED = "the TLS certificate of {} is not verified: anybody on the way can read and change what is sent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +158,8 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     names = {name for tool in tools for name in tool.variables}
     refuse_lured_credentials(settings, names.intersection(environment.secrets))
     warn(_unusable(api, settings, environment, names))
+    trust = trust_of(settings, map(partial(destination, api, settings), api.operations))
+    warn(f"{UNVERIFIED.format(host)} (--insecure)" for host in settings.insecure)
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
     redact = Redactor(
         {**fixed, **environment.secrets},
@@ -167,12 +174,13 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
             concurrency=settings.concurrency,
             limit=settings.kept_results.bytes,
             redact=redact,
+            trust=trust,
         ),
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
         provider=EnvironmentCredentials(
             environment,
             settings.authenticate,
-            lambda operation: settings.base_url or server_url(operation.servers, api.uri),
+            partial(destination, api, settings),
             _origins(api, settings),
             lambda wanted: example_configuration(wanted, settings, api.uri),
         ),
@@ -192,6 +200,21 @@ def _origins(api: Api, settings: Settings) -> Origins:
         return Origins(settings.bound)
     urls = (server_url(operation.servers, api.uri) for operation in api.operations)
     return Origins(settings.bound, Memory(settings.spec), frozenset(filter(None, map(origin_of, dict.fromkeys(urls)))))
+
+
+def destination(api: Api, settings: Settings, operation: Operation) -> str | None:
+    """Return the URL that an operation's path is appended to, or None."""
+    return settings.base_url or server_url(operation.servers, api.uri)
+
+
+def trust_of(settings: Settings, urls: Iterable[str | None]) -> Trust:
+    """Return what the settings say about TLS; these URLs are the API's own. Raises SettingsError."""
+    hosts = frozenset(urlsplit(url).hostname or "" for url in dict.fromkeys(urls) if url)
+    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
+    if settings.client_cert or settings.ca_bundle:
+        for host in sorted(hosts):
+            trust.of(host).context()  # says at once what cannot be used
+    return trust
 
 
 def _log(line: str) -> None:
