@@ -33,8 +33,11 @@ SERVER = "OPEN_MCP_SERVER_"
 #: Which operations carry credentials: those that the document says, all of them, or none.
 AUTHENTICATE = ("declared", "all", "none")
 
-#: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750).
-SCHEMES = ("basic", "bearer")
+#: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750, RFC 7616).
+SCHEMES = ("basic", "bearer", "digest")
+
+#: The variable of the secret that requests to AWS are signed with.
+AWS_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  # its name
 
 #: Names of environment variables, of header fields and cookies (RFC 9110 section 5.6.2), and of query parameters.
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -183,6 +186,23 @@ def _scheme(text: str, variable: str) -> Assigned | None:
         ways = " or ".join(f"{each}=VARIABLE" for each in SCHEMES)
         raise SettingsError(f"{variable}: expected {ways}, with the environment variable that contains the credential.")
     return Assigned(kind.lower(), name)
+
+
+class AwsTarget(NamedTuple):
+    """The region and the service that requests are signed for."""
+
+    region: str
+    service: str
+
+    def __str__(self) -> str:
+        return f"{self.region}/{self.service}"
+
+
+def _aws(text: str, variable: str) -> AwsTarget | None:
+    region, _, service = text.partition("/")
+    if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", text):
+        raise SettingsError(f"{variable}: expected REGION/SERVICE such as us-east-1/execute-api, got {text!r}.")
+    return AwsTarget(region, service)
 
 
 def _authenticate(text: str, variable: str) -> str:
@@ -383,7 +403,14 @@ class Settings:
         None,
         _scheme,
         "SCHEME=VARIABLE",
-        "authenticate every request with basic=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        decides_origin=True,
+    )
+    aws_sigv4: AwsTarget | None = _option(  # noqa: RUF009  # declares a field
+        None,
+        _aws,
+        "REGION/SERVICE",
+        "sign every request with AWS Signature Version 4, by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         decides_origin=True,
     )
     authenticate: str = _option(
@@ -477,7 +504,8 @@ class Settings:
         """The variables that a person named as credentials, whatever the document is."""
         pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
         names = (each.partition("@")[0] for each in self.credentials)
-        return frozenset((*names, *(variable for _, variable in pairs)))
+        signing = (AWS_SECRET,) if self.aws_sigv4 else ()
+        return frozenset((*names, *signing, *(variable for _, variable in pairs)))
 
     @property
     def bound(self) -> dict[str, frozenset[str]]:

@@ -147,8 +147,11 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     for encoded, name in basic.items():
         shown = shown.replace(encoded, f"base64(${name})")
         pasted = pasted.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
+    signed = "".join(
+        f"\n\n(signed with ${each.variable} by {each.signing}, when it is sent)" for each in sent if each.signing
+    )
     login = httpx.URL(url).userinfo.decode()
-    print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
+    print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}{signed}"))
     return 0
 
 

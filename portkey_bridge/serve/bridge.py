@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -21,6 +21,7 @@ from fastmcp.tools.base import ToolResult
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.credentials.signing import AwsAccount, signer_of
 from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
 from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
@@ -59,6 +60,12 @@ LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 
 UNAUTHORIZED = 401
 
 
+AuthFlow = Generator[httpx.Request, httpx.Response, None]
+
+
+"""What an authentication of httpx makes of a request and the answers to it."""
+
+
 async def no_report(number: int, added: str | None) -> None:
     """Do nothing."""
 
@@ -88,7 +95,8 @@ class Lenience:
 
 @dataclass(frozen=True)
 class Bridge:
-    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers.
+    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
+    is what requests are signed with.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     """
@@ -100,6 +108,7 @@ class Bridge:
     base_url: str | None
     document_uri: str
     sources: Sources
+    aws: AwsAccount | None = None
     lenience: Lenience = field(default_factory=lambda: Lenience(False))
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
@@ -152,7 +161,7 @@ class Bridge:
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
-        return await self._logged(operation, request, report)
+        return await self._logged(operation, request, signer_of(sent, self.aws), report)
 
     def _rendered(self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation]) -> ToolResult:
         answer = self._redacted(answer)
@@ -160,11 +169,13 @@ class Bridge:
         hints = (*self._hints(tool, answer, caller), sent if violations else "")
         return self.renderer.render(tool.operation, answer, hints)
 
-    async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+    async def _logged(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
-            answer = await self._exchange(operation, request, report)
+            answer = await self._exchange(operation, request, signer, report)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
@@ -178,16 +189,28 @@ class Bridge:
                 milliseconds = (time.perf_counter() - began) * 1000
                 self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
 
-    async def _exchange(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+    async def _exchange(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
         try:
-            async with self.transport.exchange(request) as response:
-                origin = origin_of(str(response.url)) or ""
-                there = "" if origin == origin_of(str(request.url)) else origin
-                return replace(await self._read(response, report), redirected_to=there)
+            if signer is not None and signer.requires_request_body:
+                await request.aread()
+            flow = (signer or httpx.Auth()).auth_flow(request)
+            return await self._answered(next(flow), flow, report)
         except FAILURES as error:
             problem = _explained(error, request, self.transport.timeouts)
             doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
+
+    async def _answered(self, request: httpx.Request, flow: AuthFlow, report: Report) -> Answer:
+        """Send a request, and those that its authentication makes of the answers; read the last answer."""
+        async with self.transport.exchange(request) as response:
+            following = _following(flow, response)
+            if following is None:
+                origin = origin_of(str(response.url)) or ""
+                there = "" if origin == origin_of(str(request.url)) else origin
+                return replace(await self._read(response, report), redirected_to=there)
+        return await self._answered(following, flow, report)
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
@@ -259,6 +282,14 @@ def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> None:
     """Check arguments for as long as it may take. Raises ArgumentsError."""
     with suppress(OutOfTime), within(PATIENT):
         tool.validate(arguments)
+
+
+def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None:
+    """Return the request that authentication makes of an answer, or None if the answer is the last one."""
+    try:
+        return flow.send(response)
+    except StopIteration:
+        return None
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:

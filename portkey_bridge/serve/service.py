@@ -18,6 +18,7 @@ from portkey_bridge.credentials.environment import Environment, example_configur
 from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
@@ -167,6 +168,9 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         environment.certain,
         environment.logins,
     )
+    account = aws_account(settings)
+    if account is not None:
+        redact.learn(AWS_TOKEN, account.token)
     return Bridge(
         transport=Transport(
             timeouts=settings.timeouts,
@@ -188,6 +192,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         base_url=settings.base_url,
         document_uri=api.uri,
         sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
+        aws=account,
         lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
