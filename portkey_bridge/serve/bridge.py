@@ -9,10 +9,10 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import anyio
 import httpx
@@ -93,6 +93,25 @@ class Lenience:
         return bound
 
 
+async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
+    """Refuse a call that needs the confirmation of a person, where there is no way to ask for it."""
+    return error_result(
+        f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
+        f"Whoever runs this server can take {tool.name} out of `confirm` in the settings."
+    )
+
+
+class CallContext(NamedTuple):
+    """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
+
+    `ask` returns None once the person has confirmed a call, else the result of the call.
+    """
+
+    caller: Caller = LOCAL
+    report: Report = no_report
+    ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
+
+
 @dataclass(frozen=True)
 class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
@@ -150,10 +169,9 @@ class Bridge:
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
         """Return the arguments in their places, and how they violate the document, which only lenience permits."""
         try:
-            await _validate(tool, arguments)
+            return tool.bind(await _validated(tool, arguments)), ()
         except ArgumentsError as error:
             return self.lenience.bound(tool, arguments, error, self.sources), error.violations
-        return tool.bind(arguments), ()
 
     async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> Answer:
         """Write the request with the caller's credentials, send it, and return the answer."""
@@ -240,13 +258,19 @@ class Bridge:
         )
 
     def _redacted(self, answer: Answer) -> Answer:
-        headers = httpx.Headers(
-            [(self.redact(name).encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
-        )
-        answer = replace(
-            answer, phrase=self.redact(answer.phrase), headers=headers, problem=self.redact(answer.problem)
-        )
-        return redacted_text(replace(answer, body=self.redact.body(answer.body)), self.redact)
+        """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
+        whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.headers.multi_items())))
+        if self.redact(whole) != whole:
+            headers = [(self.redact(name), self.redact(value)) for name, value in answer.headers.multi_items()]
+            answer = replace(
+                answer,
+                phrase=self.redact(answer.phrase),
+                headers=httpx.Headers([(name.encode(), value.encode()) for name, value in headers]),
+                problem=self.redact(answer.problem),
+            )
+        if (body := self.redact.body(answer.body)) is not answer.body:
+            answer = replace(answer, body=body)
+        return redacted_text(answer, self.redact)
 
     def _hints(self, tool: Tool, answer: Answer, caller: Caller) -> list[str]:
         """Return hints: what the status means in the document, and what the credentials have to do with it."""
@@ -266,22 +290,27 @@ class Bridge:
         return findings(tool.operation, answer, self.sources.shapes.root)
 
 
-async def _validate(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Check arguments: the usual ones at once, others in a thread, so that other calls are answered meanwhile.
+async def _validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return valid arguments: the usual ones are checked at once, others in a thread, to answer calls meanwhile.
 
     What cannot be checked in time is left to the API. Raises ArgumentsError.
     """
     try:
         with within(QUICK):
-            tool.validate(arguments)
+            return tool.validate(arguments)
     except OutOfTime:
-        await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
+        return await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
 
 
-def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Check arguments for as long as it may take. Raises ArgumentsError."""
-    with suppress(OutOfTime), within(PATIENT):
-        tool.validate(arguments)
+def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return valid arguments, which are checked for as long as it may take. Raises ArgumentsError."""
+    try:
+        with within(PATIENT):
+            return tool.validate(arguments)
+    except OutOfTime as error:
+        if error.__cause__ is not None:  # what was found by then
+            raise error.__cause__ from None
+        return arguments
 
 
 def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None:

@@ -68,7 +68,7 @@ class Service:
         """
         listed, full = self._views
         if self.settings.discover and not pointer:
-            return listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget))
+            return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
         return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
 
 
@@ -90,28 +90,34 @@ def configured(api: Api, settings: Settings) -> Api:
     return configure(api, settings, lambda servers: settings.base_url or server_url(servers, api.uri))
 
 
-def load_services(apis: Sequence[Settings]) -> list[Service]:
+def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load the document of each API at the same time, and return their services. Raises SetupError.
 
-    One of several that cannot be loaded is left out with a warning.
+    One of several that cannot be loaded is left out with a warning. With `from_copies`, a document from a URL is the
+    last good copy if there is one.
     """
     if len(apis) == 1:
-        return [service_of(load_api(apis[0]), apis[0])]
+        return compose([(load_api(apis[0], from_copy=from_copies), apis[0])])
     with ThreadPoolExecutor(len(apis)) as pool:
-        loaded = [*pool.map(_loaded, apis)]
-    usable = [(api, settings) for settings, api in zip(apis, loaded, strict=True) if isinstance(api, Api)]
+        loaded = [*pool.map(partial(_loaded, from_copy=from_copies), apis)]
     warn(f"{settings.name}: {api}" for settings, api in zip(apis, loaded, strict=True) if not isinstance(api, Api))
+    usable = [(api, settings) for settings, api in zip(apis, loaded, strict=True) if isinstance(api, Api)]
     if not usable:
         raise SettingsError("none of the APIs in the settings file can be served. Correct what is reported above.")
-    among = sum(len(api.operations) for api, _ in usable)
-    services = [service_of(api, settings, among) for api, settings in usable]
+    return compose(usable)
+
+
+def compose(apis: Sequence[tuple[Api, Settings]]) -> list[Service]:
+    """Return the services of APIs that are served together. Raises SettingsError if two tools have the same name."""
+    among = sum(len(api.operations) for api, _ in apis) if len(apis) > 1 else 0
+    services = [service_of(api, settings, among) for api, settings in apis]
     _refuse_clashes(services)
     return uncontested(services)
 
 
-def _loaded(settings: Settings) -> Api | SetupError:
+def _loaded(settings: Settings, *, from_copy: bool) -> Api | SetupError:
     try:
-        return load_api(settings)
+        return load_api(settings, from_copy=from_copy)
     except SetupError as error:
         return error
 
