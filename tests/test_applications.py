@@ -57,7 +57,7 @@ def etcd_document() -> dict[str, Any]:
         for path, properties in bodies.items()
     }
     schemes = {"ApiKey": {"type": "apiKey", "in": "header", "name": "Authorization"}}
-    return document(paths, security=[{"ApiKey": []}], components={"securitySchemes": schemes})  # type: ignore[arg-type]
+    return document(paths, security=[{"ApiKey": []}], components={"securitySchemes": schemes})
 
 
 @pytest.fixture
@@ -168,13 +168,11 @@ def kinto(tmp_path: Path) -> Iterator[str]:
         "127.0.0.1",
     ]
     subprocess.run(init, cwd=folder, check=True, capture_output=True, timeout=60)
-    text = (folder / "kinto.ini").read_text()
-    added = "\nkinto.includes = kinto.plugins.openapi kinto.plugins.accounts\nmultiauth.policies = account\n"
-    added += "multiauth.policy.account.use = kinto.plugins.accounts.authentication.AccountsAuthenticationPolicy\n"
-    added += "kinto.account_create_principals = system.Everyone\n"
-    lines = [line for line in text.splitlines() if not line.startswith(("multiauth", "kinto.includes"))]
-    at = lines.index("[app:main]") + 1
-    (folder / "kinto.ini").write_text("\n".join([*lines[:at], added, *lines[at:]]))
+    file = folder / "kinto.ini"
+    left_out = ("kinto.plugins.admin", "kinto.bucket_create_principals")
+    lines = [line for line in file.read_text().splitlines() if not line.strip().startswith(left_out)]
+    lines.insert(lines.index("[app:main]") + 1, "kinto.bucket_create_principals = system.Authenticated")
+    file.write_text("\n".join(lines))
     started = [command, "start", "--ini", "kinto.ini", "--port", str(port)]
     with running(started, f"http://127.0.0.1:{port}/v1/", folder) as url:
         yield url
@@ -202,7 +200,7 @@ def jupyter(tmp_path: Path) -> Iterator[str]:
     options = {"port": port, "ip": "127.0.0.1", "open_browser": False, "root_dir": str(folder / "files")}
     words = [f"--ServerApp.{name}={value}" for name, value in options.items()]
     command = [found("jupyter-server", "jupyter"), "--allow-root", *words, f"--IdentityProvider.token={SECRET}"]
-    with running(command, f"http://127.0.0.1:{port}/api", folder) as url:
+    with running(command, f"http://127.0.0.1:{port}", folder) as url:
         yield url
 
 
