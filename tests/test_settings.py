@@ -74,6 +74,11 @@ VALUES = [
     ),
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
+    ("OPEN_MCP_HEADERS", "X-A=MINE, X-B=YOURS", "headers", (("X-A", "MINE"), ("X-B", "YOURS"))),
+    ("OPEN_MCP_QUERY", "api key=MINE", "query", (("api key", "MINE"),)),
+    ("OPEN_MCP_COOKIES", "a=MINE,b=YOURS", "cookies", (("a", "MINE"), ("b", "YOURS"))),
+    ("OPEN_MCP_SCHEME", "Bearer=MINE", "scheme", ("bearer", "MINE")),
+    ("OPEN_MCP_AUTHENTICATE", "ALL", "authenticate", "all"),
 ]
 
 
@@ -98,6 +103,14 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "tokens": [f"{name}={'0' * 64}" for name in "abc"],
         "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
         "http_limits": ["1,1,1", "2,2,2", "3,3,3"],
+        **{
+            field: [str(ROOT / name) for name in ("README.md", "LICENSE", "Makefile")]
+            for field in ("client_cert", "client_key", "ca_bundle")
+        },
+        **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
+        "scheme": ["basic=A", "bearer=B", "basic=C"],
+        "aws_sigv4": ["a/b", "c/d", "e/f"],
+        "authenticate": ["all", "none", "declared"],
     }.get(option.field, ["0", "1", "0"] if option.metavar is None else ["a", "b", "c"])
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
