@@ -46,6 +46,7 @@ def test_the_defaults_are_those_of_the_help() -> None:
         "timeouts": "10,300,900",
         "retries": "2",
         "concurrency": "16",
+        "http_limits": "64,256,10",
     }
     assert read_settings(stated, {}) == Settings()
 
@@ -63,6 +64,15 @@ VALUES = [
     ("OPEN_MCP_SCHEMA_BUDGET", "900", "schema_budget", 900),
     ("OPEN_MCP_SCHEMA_BUDGET", "full", "schema_budget", float("inf")),
     ("OPEN_MCP_SCHEMA_BUDGET", "", "schema_budget", None),
+    ("OPEN_MCP_PASS_HEADER", "X-Key", "pass_header", "x-key"),
+    ("OPEN_MCP_TOKENS", f"alice={'a' * 64}", "tokens", (("alice", "a" * 64),)),
+    (
+        "OPEN_MCP_JWT",
+        "https://k.example, https://i.example, me",
+        "jwt",
+        ("https://k.example", "https://i.example", "me"),
+    ),
+    ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
     ("OPEN_MCP_HEADERS", "X-A=MINE, X-B=YOURS", "headers", (("X-A", "MINE"), ("X-B", "YOURS"))),
     ("OPEN_MCP_QUERY", "api key=MINE", "query", (("api key", "MINE"),)),
@@ -83,10 +93,6 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
     """The command line wins over the environment, the environment over `.env`."""
     texts = {
         "base_url": ["http://a", "http://b", "http://c"],
-        "path_item_tools": ["0", "1", "0"],
-        "read_only": ["0", "1", "0"],
-        "deprecated": ["0", "1", "0"],
-        "discover": ["0", "1", "0"],
         "schema_budget": ["1", "2", "3"],
         "files": [".", "..", "/"],
         "result_limit": ["1000", "2000", "3000"],
@@ -94,9 +100,6 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
         "retries": ["1", "2", "3"],
         "concurrency": ["1", "2", "3"],
-        "validate_responses": ["0", "1", "0"],
-        "verbose": ["0", "1", "0"],
-        "lenient": ["0", "1", "0"],
         **{
             field: [str(ROOT / name) for name in ("README.md", "LICENSE", "Makefile")]
             for field in ("client_cert", "client_key", "ca_bundle")
@@ -105,8 +108,10 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "scheme": ["basic=A", "bearer=B", "basic=C"],
         "aws_sigv4": ["a/b", "c/d", "e/f"],
         "authenticate": ["all", "none", "declared"],
-        "cache": ["0", "1", "0"],
-    }.get(option.field, ["a", "b", "c"])
+        "tokens": [f"{name}={'0' * 64}" for name in "abc"],
+        "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
+        "http_limits": ["1,1,1", "2,2,2", "3,3,3"],
+    }.get(option.field, ["0", "1", "0"] if option.metavar is None else ["a", "b", "c"])
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
     by_file = read_settings({}, {})

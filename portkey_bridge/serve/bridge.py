@@ -117,12 +117,26 @@ class CallContext(NamedTuple):
     ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
 
 
+@dataclass(slots=True)
+class CallRecord:
+    """What happened in a call: no status if no response came. `size` is in bytes; the path is a template."""
+
+    caller: Caller
+    tool: str
+    method: str
+    path: str
+    status: int | None = None
+    size: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
     is what requests are signed with.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
+    `observe` takes the record of each call.
     """
 
     transport: Transport
@@ -136,6 +150,7 @@ class Bridge:
     lenience: Lenience = field(default_factory=lambda: Lenience(False))
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
+    observe: Callable[[CallRecord], None] | None = None
 
     async def call(
         self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report, caller: Caller = LOCAL
@@ -144,7 +159,14 @@ class Bridge:
 
         `report` is called for each event of a streamed response; `caller` decides which credentials are used.
         """
-        return await self.guarded(tool.name, self._call(tool, arguments, report, caller))
+        record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
+        began = time.perf_counter()
+        try:
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record))
+        finally:
+            record.seconds = time.perf_counter() - began
+            if self.observe is not None:
+                self.observe(record)
 
     async def guarded(self, name: str, running: Awaitable[ToolResult]) -> ToolResult:
         """Await the result of a tool. An exception becomes a result with `isError`.
@@ -164,11 +186,13 @@ class Bridge:
                 "traceback that --verbose logs."
             )
 
-    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller) -> ToolResult:
+    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, record: CallRecord) -> ToolResult:
+        caller = record.caller
         bound, violations = await self._bound(tool, arguments)
         answer = await self._answer(tool, bound, report, caller)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
             answer = await self._answer(tool, bound, report, caller)
+        record.status, record.size = answer.status, len(answer.body)
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller, violations))
 
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
