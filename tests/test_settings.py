@@ -100,9 +100,6 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
         "retries": ["1", "2", "3"],
         "concurrency": ["1", "2", "3"],
-        "tokens": [f"{name}={'0' * 64}" for name in "abc"],
-        "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
-        "http_limits": ["1,1,1", "2,2,2", "3,3,3"],
         **{
             field: [str(ROOT / name) for name in ("README.md", "LICENSE", "Makefile")]
             for field in ("client_cert", "client_key", "ca_bundle")
@@ -111,6 +108,9 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "scheme": ["basic=A", "bearer=B", "basic=C"],
         "aws_sigv4": ["a/b", "c/d", "e/f"],
         "authenticate": ["all", "none", "declared"],
+        "tokens": [f"{name}={'0' * 64}" for name in "abc"],
+        "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
+        "http_limits": ["1,1,1", "2,2,2", "3,3,3"],
     }.get(option.field, ["0", "1", "0"] if option.metavar is None else ["a", "b", "c"])
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")

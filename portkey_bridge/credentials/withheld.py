@@ -38,6 +38,8 @@ NOT_FOR_DOCUMENTS = (
         "NETRC",
         "RESTIC_*",
         "BORG_*",
+        "BW_*",
+        "*_BROKER_URL",
     ),
 )
 
