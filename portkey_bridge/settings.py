@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.switches import DOTENV, OFF, ON
-from portkey_bridge.text import shown_url
+from portkey_bridge.switches import OFF, ON, distrusted, env_file_values
+from portkey_bridge.text import origin_of, shown_url
 
 T = TypeVar("T")
 
@@ -29,6 +27,24 @@ RESULT_LIMIT = 40_000
 
 #: Prefix of the variables that set the server variables of a document.
 SERVER = "OPEN_MCP_SERVER_"
+
+#: Which operations carry credentials: those that the document says, all of them, or none.
+AUTHENTICATE = ("declared", "all", "none")
+
+#: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750, RFC 7616).
+SCHEMES = ("basic", "bearer", "digest")
+
+#: The variable of the secret that requests to AWS are signed with.
+AWS_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  # its name
+
+#: Names of environment variables, of header fields and cookies (RFC 9110 section 5.6.2), and of query parameters.
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+QUERY_NAME = re.compile(r"[^\x00-\x1f=]+")
+#: Names of headers that may carry a credential: all but those of the connection and the body.
+HEADER_NAME = re.compile(
+    rf"(?!(?:host|content-.*|transfer-encoding|connection|upgrade|te|trailer)$){TOKEN.pattern}", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -74,13 +90,22 @@ class Jwt(NamedTuple):
     audience: str
 
 
+Dotenv = Literal["refused", "apart", "harmless"]
+"""What the `.env` of the working directory may do with an option, since anybody may have written that file.
+
+`harmless` options send, name and open nothing. Those that decide where credentials go, or which ones, are kept `apart`
+from the real environment: they may only be combined with credentials of the same file. All others are `refused`.
+"""
+
+
 @dataclass(frozen=True)
 class Option:
     """One option of the command line and its variable. Both are named after its field in Settings.
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
-    `decides_origin` marks an option that decides where credentials go. `table` is the table of the settings file that
-    it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
+    `dotenv` is what the `.env` of the working directory may do with it. One that is `repeatable` is named in the
+    singular on the command line; the variable separates its values with commas. `table` is the table of the settings
+    file that it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
     """
 
     field: str
@@ -88,13 +113,15 @@ class Option:
     read: Callable[[str, str], Any]
     metavar: str | None
     text: str
-    decides_origin: bool = False
+    dotenv: Dotenv = "refused"
+    repeatable: bool = False
     table: str = "api"
 
     @property
     def flag(self) -> str:
         """The command-line option; it turns off a switch that is on by default."""
-        return f"--{'no-' if self.default is True else ''}{self.field.replace('_', '-')}"
+        name = self.field.removesuffix("s") if self.repeatable else self.field
+        return f"--{'no-' if self.default is True else ''}{name.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
@@ -123,11 +150,12 @@ def _option(
     metavar: str | None,
     text: str,
     *,
-    decides_origin: bool = False,
+    dotenv: Dotenv = "refused",
+    repeatable: bool = False,
     table: str = "api",
 ) -> T:
-    """Declare the option of a field of Settings."""
-    return field(default=default, metadata={"option": (default, read, metavar, text, decides_origin, table)})
+    """Declare the option of a field of Settings. What `.env` must not set is the default, so that no row forgets it."""
+    return field(default=default, metadata={"option": (default, read, metavar, text, dotenv, repeatable, table)})
 
 
 def _text(text: str, _: str) -> str:
@@ -138,8 +166,73 @@ def _names(text: str, _: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _set_of_names(text: str, variable: str) -> frozenset[str]:
-    return frozenset(_names(text, variable))
+def _credentials(text: str, variable: str) -> frozenset[str]:
+    """Parse `NAME,NAME@ORIGIN,…`."""
+    return frozenset(_credential(each, variable) for each in _names(text, variable))
+
+
+def _credential(text: str, variable: str) -> str:
+    name, at, url = text.partition("@")
+    origin = origin_of(url)
+    if at and (origin is None or not name):
+        raise SettingsError(
+            f"{variable}: expected NAME or NAME@ORIGIN such as API_KEY@https://api.example.com, not {shown_url(text)!r}"
+        )
+    return f"{name}@{origin}" if at else name
+
+
+class Assigned(NamedTuple):
+    """What a credential is for, such as the name of a header, and the variable that contains its value."""
+
+    name: str
+    variable: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.variable}"
+
+
+def _places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
+    """Parse `NAME=VARIABLE,…`: where a credential goes, and the variable of its value. No message repeats a text."""
+    parts = (each.rpartition("=") for each in _names(text, variable))
+    pairs = tuple(Assigned(place.strip(), value.strip()) for place, _, value in parts)
+    for place, value in pairs:
+        if not name.fullmatch(place) or not VARIABLE.fullmatch(value):
+            raise SettingsError(
+                f"{variable}: expected NAME=VARIABLE, with the name that the API expects and the environment variable "
+                "that contains the value, such as X-API-Key=MY_KEY. The value itself belongs in the variable."
+            )
+    return pairs
+
+
+def _scheme(text: str, variable: str) -> Assigned | None:
+    kind, _, name = text.partition("=")
+    if kind.lower() not in SCHEMES or not VARIABLE.fullmatch(name):
+        ways = " or ".join(f"{each}=VARIABLE" for each in SCHEMES)
+        raise SettingsError(f"{variable}: expected {ways}, with the environment variable that contains the credential.")
+    return Assigned(kind.lower(), name)
+
+
+class AwsTarget(NamedTuple):
+    """The region and the service that requests are signed for."""
+
+    region: str
+    service: str
+
+    def __str__(self) -> str:
+        return f"{self.region}/{self.service}"
+
+
+def _aws(text: str, variable: str) -> AwsTarget | None:
+    region, _, service = text.partition("/")
+    if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", text):
+        raise SettingsError(f"{variable}: expected REGION/SERVICE such as us-east-1/execute-api, got {text!r}.")
+    return AwsTarget(region, service)
+
+
+def _authenticate(text: str, variable: str) -> str:
+    if text.lower() not in AUTHENTICATE:
+        raise SettingsError(f"{variable}: expected one of {', '.join(AUTHENTICATE)}, got {text!r}.")
+    return text.lower()
 
 
 def _folders(text: str, _: str) -> tuple[Path, ...]:
@@ -152,6 +245,13 @@ def _folders(text: str, _: str) -> tuple[Path, ...]:
 
 def _files(text: str, _: str) -> tuple[Path, ...]:
     return tuple(Path(name).expanduser() for name in text.split(",") if name)
+
+
+def _file(text: str, variable: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such file. Correct {variable} or its option.")
+    return path
 
 
 def _switch(text: str, variable: str) -> bool:
@@ -255,7 +355,8 @@ class Settings:
     `operations` what it says about single tools, each with its place in the file.
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
-    from the `.env` of the working directory.
+    from the `.env` of the working directory, `apart` and `refused` those of options that it may not set freely.
+    `texts` are the options that are set, as they were typed, by field.
     """
 
     spec: str | None = _option(
@@ -263,109 +364,211 @@ class Settings:
         _text,
         "FILE|URL",
         "path or URL of the OpenAPI document to serve (default: the Portkey API)",
-        decides_origin=True,
+        dotenv="apart",
     )
     overlays: tuple[Path, ...] = _option(
         (),
         _files,
         "FILE,…",
         "OpenAPI Overlay documents to apply to the document, in this order",
-        decides_origin=True,
+        dotenv="apart",
     )
     allow_refs: tuple[str, ...] = _option(
         (),
         _names,
         "HOST,…",
         "also allow references to documents on these hosts",
-        decides_origin=True,
+        dotenv="apart",
     )
     base_url: str | None = _option(
         None,
         _base_url,
         "URL",
         "send all requests to this URL instead of the document's servers, for example a self-hosted gateway",
-        decides_origin=True,
+        dotenv="apart",
     )
-    tools: tuple[str, ...] = _option((), _names, "NAME,…", "serve only these tools; * matches any characters")
-    exclude: tuple[str, ...] = _option((), _names, "NAME,…", "do not serve these tools; * matches any characters")
+    tools: tuple[str, ...] = _option(
+        (), _names, "NAME,…", "serve only these tools; * matches any characters", dotenv="harmless"
+    )
+    exclude: tuple[str, ...] = _option(
+        (), _names, "NAME,…", "do not serve these tools; * matches any characters", dotenv="harmless"
+    )
     tag: tuple[str, ...] = _option(
         (),
         _names,
         "TAG,…",
         "serve only tools with one of these tags, ignoring case; * matches any characters",
+        dotenv="harmless",
     )
     confirm: tuple[str, ...] = _option(
-        (), _names, "NAME,…", "ask the person before each call of these tools; * matches any characters"
+        (),
+        _names,
+        "NAME,…",
+        "ask the person before each call of these tools; * matches any characters",
+        dotenv="harmless",
     )
-    read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
+    read_only: bool = _option(
+        False, _switch, None, "serve only tools that change nothing, such as every GET", dotenv="harmless"
+    )
+    pin: bool = _option(
+        False,
+        _switch,
+        None,
+        "serve a changed document only after a person has accepted what models would read",
+        dotenv="harmless",
+    )
+    deprecated: bool = _option(True, _switch, None, "leave out deprecated operations and arguments", dotenv="harmless")
     discover: bool = _option(
         False,
         _switch,
         None,
         "list three tools that search, show schemas and call, instead of all tools",
         table="serve",
+        dotenv="harmless",
     )
-    path_item_tools: bool = _option(False, _switch, None, "add the informational servers_… and parameters_… tools")
+    path_item_tools: bool = _option(
+        False, _switch, None, "add the informational servers_… and parameters_… tools", dotenv="harmless"
+    )
     schema_budget: float | None = _option(
         None,
         _budget,
         "N|full",
         "characters of schema listed for each tool before the rest becomes stubs (default: shared among the tools, so "
         "fewer tools get more each)",
+        dotenv="harmless",
     )
     files: tuple[Path, ...] = _option(
         (),
         _folders,
         "DIR",
         f"let calls send files from DIR, and write large answers to it; {os.pathsep!r} separates several",
-        decides_origin=True,
     )
     credentials: frozenset[str] = _option(
         frozenset(),
-        _set_of_names,
+        _credentials,
         "NAME,…",
         "variables that the document may use as credentials although they look like another product's; for a "
-        "document from a URL, the only ones",
+        "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
+        dotenv="apart",
+    )
+    headers: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=HEADER_NAME),
+        "NAME=VARIABLE",
+        "send this header with every request to the API, with the value of the variable; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    query: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=QUERY_NAME),
+        "NAME=VARIABLE",
+        "the same for a query parameter; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    cookies: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=TOKEN),
+        "NAME=VARIABLE",
+        "the same for a cookie; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    scheme: Assigned | None = _option(  # noqa: RUF009  # declares a field
+        None,
+        _scheme,
+        "SCHEME=VARIABLE",
+        "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        dotenv="apart",
+    )
+    aws_sigv4: AwsTarget | None = _option(  # noqa: RUF009  # declares a field
+        None,
+        _aws,
+        "REGION/SERVICE",
+        "sign every request with AWS Signature Version 4, by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        dotenv="apart",
+    )
+    authenticate: str = _option(
+        "declared",
+        _authenticate,
+        "|".join(AUTHENTICATE),
+        "which operations carry credentials: those that the document says, all, or none because the API needs none",
+        dotenv="apart",
+    )
+    client_cert: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "present this certificate (PEM) to the API, which may contain its key, too"
+    )
+    client_key: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "private key (PEM) of --client-cert"
+    )
+    ca_bundle: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "also trust the certificate authorities in this file (PEM)", dotenv="apart"
+    )
+    insecure: tuple[str, ...] = _option(
+        (),
+        _names,
+        "HOST,…",
+        "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
+        dotenv="apart",
+    )
+    lenient: bool = _option(
+        False,
+        _switch,
+        None,
+        "send arguments that the document does not allow, and report them in the result",
+        dotenv="apart",
     )
     result_limit: int = _option(
         RESULT_LIMIT,
         partial(_number, least=1000),
         "N",
         "longest result in characters; larger ones are shown as a view with more on request (default {default})",
+        dotenv="harmless",
     )
     kept_results: Bounds = _option(  # noqa: RUF009  # declares a field
         Bounds(),
         _bounds,
         "N,MB,MIN",
         "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
+        dotenv="harmless",
     )
     timeouts: Timeouts = _option(  # noqa: RUF009  # declares a field
         Timeouts(),
         _timeouts,
         "S,S,S",
         "seconds for connecting, for each read and for the whole call (default {default})",
+        dotenv="harmless",
     )
     retries: int = _option(
         2,
         partial(_number, least=0),
         "N",
         "how often a call is retried if that is safe (default {default})",
+        dotenv="harmless",
     )
     concurrency: int = _option(
         16,
         partial(_number, least=1),
         "N",
         "concurrent calls (default {default}); further ones wait",
+        dotenv="harmless",
     )
     validate_responses: bool = _option(
         False,
         _switch,
         None,
         "report in the result where a response differs from the document",
+        dotenv="harmless",
     )
-    verbose: bool = _option(False, _switch, None, "log each call to stderr", table="serve")
+    verbose: bool = _option(False, _switch, None, "log each call to stderr", table="serve", dotenv="harmless")
     cache: bool = _option(
-        True, _switch, None, "do not read or write the cache folder; each start takes longer", table="serve"
+        True,
+        _switch,
+        None,
+        "do not read or write the cache folder; each start takes longer",
+        table="serve",
+        dotenv="harmless",
     )
     allowed_hosts: tuple[str, ...] = _option(
         (),
@@ -400,7 +603,6 @@ class Settings:
         _header_name,
         "NAME",
         "over HTTP: send this header of a caller's request to the API as the credential, and no other",
-        decides_origin=True,
         table="serve",
     )
     http_limits: HttpLimits = _option(  # noqa: RUF009  # declares a field
@@ -422,7 +624,6 @@ class Settings:
         _text,
         "FILE",
         "settings file with one or several APIs (default: portkey-bridge.toml in the user's configuration folder)",
-        decides_origin=True,
         table="",
     )
     name: str = ""
@@ -432,7 +633,23 @@ class Settings:
     server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
-    origin_from_dotenv: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The variables that a person named as credentials, whatever the document is."""
+        pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
+        names = (each.partition("@")[0] for each in self.credentials)
+        signing = (AWS_SECRET,) if self.aws_sigv4 else ()
+        return frozenset((*names, *signing, *(variable for _, variable in pairs)))
+
+    @property
+    def bound(self) -> dict[str, frozenset[str]]:
+        """The origins that credentials are bound to, by their variables."""
+        pairs = [(name, origin) for name, at, origin in (each.partition("@") for each in self.credentials) if at]
+        return {name: frozenset(origin for each, origin in pairs if each == name) for name, _ in pairs}
 
 
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
@@ -461,8 +678,11 @@ def read_settings(
     filed = env_file_values(env_file)
     merged = {**filed, **environ}
     from_dotenv = frozenset() if env_file else frozenset(filed.keys() - environ.keys())
+    dotenv = {name: filed[name] for name in from_dotenv}
+    overridden = flags.keys() | section.texts.keys()
+    set_there = [each for each in OPTIONS if dotenv.get(each.variable) and each.field not in overridden]
     return Settings(
-        **{option.field: _value(option, flags, merged, section) for option in OPTIONS},
+        **{option.field: _value(option, flags, environ if dotenv else merged, section, dotenv) for option in OPTIONS},
         name=section.name,
         prefix=section.prefix,
         assigned=frozenset(section.environ),
@@ -472,26 +692,31 @@ def read_settings(
             **section.server_variables,
         },
         environ={**merged, **section.environ},
+        texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, merged)) is not None},
         from_dotenv=from_dotenv - section.environ.keys(),
-        origin_from_dotenv=(
-            *(
-                option.variable
-                for option in OPTIONS
-                if option.decides_origin and option.field not in flags and option.variable in from_dotenv
-            ),
+        apart=(
+            *(option.variable for option in set_there if option.dotenv == "apart"),
             *sorted(name for name in from_dotenv if name.startswith(SERVER)),
         ),
+        refused=tuple(option.variable for option in set_there if option.dotenv == "refused"),
     )
 
 
-def _value(option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section) -> Any:
-    """Return the value of an option: of the command line, else the environment, else the settings file."""
-    text = flags.get(option.field, environ.get(option.variable) or None)
+def _value(
+    option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section, dotenv: Mapping[str, str]
+) -> Any:
+    """Return the value of an option: of the command line, else the environment, the settings file, or else `.env`."""
+    text = _text_of(option, flags, environ)
     if text is not None:
         return option.read(text, option.variable)
     if option.field in section.texts:
         return option.read(*section.texts[option.field])
-    return option.default
+    text = dotenv.get(option.variable) or None
+    return option.default if text is None else option.read(text, option.variable)
+
+
+def _text_of(option: Option, flags: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    return flags.get(option.field, environ.get(option.variable) or None)
 
 
 @lru_cache(maxsize=256)  # each call asks for those of its operation
@@ -501,26 +726,20 @@ def as_variable(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()
 
 
+def refuse_untrusted(settings: Settings) -> None:
+    """Refuse options that the `.env` of the working directory must not set, before anything is read or sent.
+
+    Raises SettingsError.
+    """
+    if settings.refused:
+        raise distrusted(settings.refused, "could open this machine to whoever wrote the file")
+
+
 def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> None:
     """Refuse to let a `.env` of the working directory decide where the real environment's credentials go.
 
     `variables` are the credentials that would be sent. Raises SettingsError.
     """
     real = sorted(name for name in variables if name not in settings.from_dotenv)
-    if settings.origin_from_dotenv and real:
-        decides = " and ".join(settings.origin_from_dotenv)
-        raise SettingsError(
-            f"{decides} in {Path(DOTENV).resolve()} would redirect credentials of the environment: {', '.join(real)}. "
-            f"If you want that, start with --env-file {DOTENV}; if not, remove {decides} from that file."
-        )
-
-
-def env_file_values(path: str | None) -> dict[str, str]:
-    """Return the variables of the named file, else of `.env`. Raises SettingsError."""
-    try:
-        values = dotenv_values(path or DOTENV)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path or DOTENV}: cannot be read ({error}). Correct the file or its mode.") from error
-    if path and (not Path(path).exists() or Path(path).is_dir()):
-        raise SettingsError(f"{path}: no such file. Correct --env-file.")
-    return {name: value for name, value in values.items() if value is not None}
+    if settings.apart and real:
+        raise distrusted(settings.apart, f"would redirect credentials of the environment: {', '.join(real)}")

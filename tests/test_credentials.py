@@ -138,7 +138,7 @@ SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "X-Token"},
     "unset": {"type": "apiKey", "in": "header", "name": "X-Unset"},
     "bearer": {"type": "http", "scheme": "bearer"},
-    "bearer_in_capitals": {"type": "http", "scheme": "Bearer"},
+    "other": {"type": "http", "scheme": "Bearer"},
     "basic": {"type": "http", "scheme": "basic"},
     "oauth2": {"type": "oauth2", "flows": {}},
     "openid": {"type": "openIdConnect", "openIdConnectUrl": "https://example.com"},
@@ -148,7 +148,8 @@ SMALL_ENV = {
     "APP_KEY": f"{MARKER} b&c",
     "SID": MARKER,
     "X_TOKEN": f"tok-{MARKER}",
-    "API_KEY": f"bear-{MARKER}",
+    "API_KEY_BEARER": f"bear-{MARKER}",
+    "API_KEY_OTHER": f"other-{MARKER}",
     "BASIC_AUTH": f"jo:pä:{MARKER}",
     "OAUTH_TOKEN": f"oauth-{MARKER}",
     "OPENID_TOKEN": f"openid-{MARKER}",
@@ -159,24 +160,24 @@ SECURED: dict[str, tuple[list[Any], list[str], dict[str, str | None]]] = {
     "query": ([{"query": []}], ["APP_KEY"], {"target": f"/query?appKey={MARKER}%20b%26c"}),
     "cookie": ([{"cookie": []}], ["SID"], {"cookie": f"sid={MARKER}"}),
     "header": ([{"header": []}], ["X_TOKEN"], {"x-token": f"tok-{MARKER}"}),
-    "bearer": ([{"bearer": []}], ["API_KEY"], {"authorization": f"Bearer bear-{MARKER}"}),
-    "capitals": ([{"bearer_in_capitals": []}], ["API_KEY"], {"authorization": f"Bearer bear-{MARKER}"}),
+    "bearer": ([{"bearer": []}], ["API_KEY_BEARER"], {"authorization": f"Bearer bear-{MARKER}"}),
+    "other": ([{"other": []}], ["API_KEY_OTHER"], {"authorization": f"Bearer other-{MARKER}"}),
     "basic": ([{"basic": []}], ["BASIC_AUTH"], {"authorization": basic(f"jo:pä:{MARKER}")}),
     "oauth2": ([{"oauth2": []}], ["OAUTH_TOKEN"], {"authorization": f"Bearer oauth-{MARKER}"}),
     "openid": ([{"openid": []}], ["OPENID_TOKEN"], {"authorization": f"Bearer openid-{MARKER}"}),
     "together": (
         [{"bearer": [], "header": []}],
-        ["API_KEY", "X_TOKEN"],
+        ["API_KEY_BEARER", "X_TOKEN"],
         {"authorization": f"Bearer bear-{MARKER}", "x-token": f"tok-{MARKER}"},
     ),
     "first": (
         [{"basic": []}, {"bearer": []}],
-        ["API_KEY", "BASIC_AUTH"],
+        ["API_KEY_BEARER", "BASIC_AUTH"],
         {"authorization": basic(f"jo:pä:{MARKER}")},
     ),
     "first_satisfied": (
         [{"basic": [], "unset": []}, {"bearer": []}],
-        ["API_KEY", "BASIC_AUTH", "X_UNSET"],
+        ["API_KEY_BEARER", "BASIC_AUTH", "X_UNSET"],
         {"authorization": f"Bearer bear-{MARKER}", "x-unset": None},
     ),
     "optional": ([{"unset": []}, {}], ["X_UNSET"], {"x-unset": None, "authorization": None, "cookie": None}),
@@ -227,6 +228,19 @@ async def test_without_a_credential_nothing_is_sent(bare: Session, api: Recorder
     assert configuration["command"]
     assert "X_PORTKEY_API_KEY" in configuration["env"]
     assert api.requests == []
+
+
+@pytest.mark.parametrize("value", ["${KEY}", "${env:KEY}", "${{ secrets.KEY }}", "{env:KEY}", "me:${KEY}"])
+def test_a_reference_that_nothing_replaced_is_no_credential(value: str, run: Run, api: Recorder) -> None:
+    """A client that cannot resolve a reference passes it on: it is not sent, and every place that is asked says so."""
+    env = {"X_PORTKEY_API_KEY": value, "OPEN_MCP_BASE_URL": api.url}
+    refused = run("call", "listmodels", env=env)
+    assert refused.returncode == 1
+    assert "X_PORTKEY_API_KEY has a reference like ${NAME} that nothing replaced" in refused.stdout + refused.stderr
+    assert api.requests == []
+    told = run("env", env=env).stdout
+    assert "X_PORTKEY_API_KEY\tnot set: it has a reference like ${NAME} that nothing replaced\t" in told
+    assert "X_PORTKEY_API_KEY is not set: it has a reference" in run("doctor", env=env).stdout
 
 
 async def test_wrong_arguments_are_told_before_a_missing_credential(bare: Session, api: Recorder) -> None:

@@ -74,6 +74,11 @@ VALUES = [
     ),
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
+    ("OPEN_MCP_HEADERS", "X-A=MINE, X-B=YOURS", "headers", (("X-A", "MINE"), ("X-B", "YOURS"))),
+    ("OPEN_MCP_QUERY", "api key=MINE", "query", (("api key", "MINE"),)),
+    ("OPEN_MCP_COOKIES", "a=MINE,b=YOURS", "cookies", (("a", "MINE"), ("b", "YOURS"))),
+    ("OPEN_MCP_SCHEME", "Bearer=MINE", "scheme", ("bearer", "MINE")),
+    ("OPEN_MCP_AUTHENTICATE", "ALL", "authenticate", "all"),
 ]
 
 
@@ -88,9 +93,6 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
     """The command line wins over the environment, the environment over `.env`."""
     texts = {
         "base_url": ["http://a", "http://b", "http://c"],
-        "path_item_tools": ["0", "1", "0"],
-        "read_only": ["0", "1", "0"],
-        "discover": ["0", "1", "0"],
         "schema_budget": ["1", "2", "3"],
         "files": [".", "..", "/"],
         "result_limit": ["1000", "2000", "3000"],
@@ -98,14 +100,18 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
         "retries": ["1", "2", "3"],
         "concurrency": ["1", "2", "3"],
-        "validate_responses": ["0", "1", "0"],
-        "verbose": ["0", "1", "0"],
-        "audit": ["0", "1", "0"],
         "tokens": [f"{name}={'0' * 64}" for name in "abc"],
         "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
         "http_limits": ["1,1,1", "2,2,2", "3,3,3"],
-        "cache": ["0", "1", "0"],
-    }.get(option.field, ["a", "b", "c"])
+        **{
+            field: [str(ROOT / name) for name in ("README.md", "LICENSE", "Makefile")]
+            for field in ("client_cert", "client_key", "ca_bundle")
+        },
+        **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
+        "scheme": ["basic=A", "bearer=B", "basic=C"],
+        "aws_sigv4": ["a/b", "c/d", "e/f"],
+        "authenticate": ["all", "none", "declared"],
+    }.get(option.field, ["0", "1", "0"] if option.metavar is None else ["a", "b", "c"])
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
     by_file = read_settings({}, {})
@@ -133,7 +139,7 @@ def test_a_variable_in_both_places_is_not_lured(empty_folder: Path) -> None:
     """What the real environment says as well does not come from the file, so nothing is refused."""
     (empty_folder / ".env").write_text("OPEN_MCP_BASE_URL=http://a\n")
     settings = read_settings({}, {"OPEN_MCP_BASE_URL": "http://a", "API_KEY": "k"})
-    assert settings.origin_from_dotenv == ()
+    assert settings.apart == ()
     refuse_lured_credentials(settings, ["API_KEY"])
     with pytest.raises(SettingsError, match="OPEN_MCP_BASE_URL"):
         refuse_lured_credentials(read_settings({}, {"API_KEY": "k"}), ["API_KEY"])

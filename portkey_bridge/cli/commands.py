@@ -39,7 +39,7 @@ class Command:
 
 _CLIENT = (
     Argument("client", {"metavar": "CLIENT", "help": "name of a client (see list), or path of its file"}),
-    Argument("--name", {"metavar": "NAME", "help": "name of the entry (default: portkey-bridge)"}),
+    Argument("--name", {"metavar": "NAME", "help": "name of the entry (default: short name of the API)"}),
     Argument("--dry-run", {"action": "store_true", "help": "print the change as a diff instead of making it"}),
 )
 
@@ -147,6 +147,16 @@ COMMANDS = (
         ("old.yaml new.yaml", "old.yaml new.yaml --fail-on breaking"),
     ),
     Command(
+        "accept",
+        "show what has changed since a document was accepted, and accept it (see --pin)",
+        "portkey_bridge.cli.diff:accept_document",
+        (
+            Argument("api", {"nargs": "?", "metavar": "API", "help": "name of the API in the settings file"}),
+            Argument("--dry-run", {"action": "store_true", "help": "only show what has changed"}),
+        ),
+        ("petstore --config team.toml", "--spec petstore.yaml --dry-run"),
+    ),
+    Command(
         "config",
         "check the settings file, print its JSON Schema, or write one",
         "portkey_bridge.cli.config:run",
@@ -220,7 +230,7 @@ COMMANDS = (
         (
             "cursor --env X_PORTKEY_API_KEY",
             "claude-desktop --env X_PORTKEY_API_KEY=… --dry-run",
-            "./mcp.json --name petstore --spec petstore.yaml",
+            "vscode-project --name petstore --spec petstore.yaml",
         ),
     ),
     Command(

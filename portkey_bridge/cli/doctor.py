@@ -23,14 +23,17 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.terminal import print_hanging, waiting
+from portkey_bridge.clients.entries import command_line, literals_in, variables_in
 from portkey_bridge.clients.files import is_readable_by_others
-from portkey_bridge.clients.registry import literals_in, this_system, variables_in
+from portkey_bridge.clients.places import this_system
+from portkey_bridge.credentials.environment import read_environment, shared_variables
 from portkey_bridge.credentials.schemes import needs_credential
-from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
+from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
+from portkey_bridge.serve.service import UNVERIFIED, trust_of
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
@@ -112,15 +115,17 @@ def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Itera
 
 def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Report which variables are set and how many tools can be called. Raises SettingsError."""
-    opens = variables_of(tools)
-    secrets = collect_secrets(opens, settings, api.uri)
+    opens, environment = variables_of(tools), read_environment(api, settings)
+    secrets = {name: environment.secrets[name] for name in opens if name in environment.secrets}
     refuse_lured_credentials(settings, secrets)
-    for name in opens:
-        condition = state(name, settings, api.uri)
-        if "withheld" in condition:
-            yield Finding(
-                WARNING, f"{name} is {condition}", f"To let the document use it, set OPEN_MCP_CREDENTIALS={name}."
-            )
+    literal = [name for name in opens if name in environment.unexpanded]
+    yield from (Finding(WARNING, reason) for reason in environment.reasons(opens.keys() - {*literal}))
+    for name in literal:
+        condition = state(name, settings, environment)
+        yield Finding(WARNING, f"{name} is {condition}", "Set the variable that it refers to, or write the value.")
+    for name, instead in shared_variables(api).items():
+        if name not in environment.replaced and name not in opens:
+            yield Finding(OK, f"{name} is not used: several schemes would share it, and take {', '.join(instead)}")
     closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
     usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
@@ -146,16 +151,19 @@ def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterat
             f"{nowhere} of {len(tools)} tools have no server to send to",
             "Set OPEN_MCP_BASE_URL to the URL of the API.",
         )
-    with httpx.Client(timeout=PATIENCE, follow_redirects=False) as client:
-        yield from (_ask(client, httpx.URL(url)) for url, _ in urls.most_common(SERVERS) if url is not None)
+    trust = trust_of(settings, urls)
+    yield from (Finding(WARNING, UNVERIFIED.format(host), "Use --ca-bundle instead.") for host in settings.insecure)
+    yield from (_ask(httpx.URL(url), trust) for url, _ in urls.most_common(SERVERS) if url is not None)
 
 
-def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
+def _ask(url: httpx.URL, trust: Trust) -> Finding:
     shown = shown_url(str(url))
     started = time.monotonic()
     try:
         with waiting(f"asking {shown}"):
-            status = client.get(url.copy_with(userinfo=b"", query=None)).status_code
+            status = httpx.get(
+                url.copy_with(userinfo=b"", query=None), timeout=PATIENCE, verify=trust.of(url.host).context()
+            ).status_code
     except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
         remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
@@ -203,7 +211,7 @@ def _entry(found: FoundEntry, name: str, path: str) -> Finding:
     client, entry = found.client, found.entries[name]
     handed = ", ".join(variables_in(client, entry)) or "no variable"
     told = f"{client.title} starts it as {name} with {handed}"
-    command = str(entry.get(client.key("command")))
+    command = next(iter(command_line(client, entry)), "")
     again = f"portkey-bridge add {client.name} --name {name}, with its options and variables"
     if not shutil.which(command, path=path):
         return Finding(WARNING, f"{told}, but there is no command {command}", f"Write the entry again: {again}.")
@@ -235,7 +243,7 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"nothing can be stored in {folder}, so each start takes longer",
-            "Make it a folder that you own and can write to, or choose another one with XDG_CACHE_HOME.",
+            "Make it a folder that you own and only you can write to, or choose another one with XDG_CACHE_HOME.",
         )
         return
     sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]

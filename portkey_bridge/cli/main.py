@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from portkey_bridge import __version__
@@ -22,7 +23,7 @@ from portkey_bridge.cli.commands import COMMANDS, SERVE
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.config import read_config
 from portkey_bridge.document import cache
-from portkey_bridge.errors import SetupError
+from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings import OPTIONS
 from portkey_bridge.text import printable
@@ -64,6 +65,7 @@ class _Parser(argparse.ArgumentParser):
 def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
     """Run the command line and return the exit code. `warm_start` answers a client until the command takes over."""
     try:
+        _refuse_unusable_process()
         status = _run(typed, warm_start)
         sys.stdout.flush()
     except SetupError as error:
@@ -74,11 +76,26 @@ def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
         _close_output()
         return 141
+    except UnicodeEncodeError as error:
+        _close_output()
+        problem = f"{error.object[error.start]!a} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8"
+        print(f"portkey-bridge: {problem}", file=sys.stderr)
+        return 2
     except OSError as error:
         _close_output()
         print(f"portkey-bridge: cannot write output: {error}", file=sys.stderr)
         return 2
     return status
+
+
+def _refuse_unusable_process() -> None:
+    """Raise SettingsError if stdout is closed or the working directory was deleted."""
+    if sys.stdout is None:
+        raise SettingsError("standard output is closed. Redirect it to /dev/null if you do not need it.")
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise SettingsError(f"the working directory cannot be used ({error.strerror}). Start in another.") from error
 
 
 def _close_output() -> None:
@@ -120,6 +137,17 @@ def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str
         if flag not in known:
             near = [f"{flag}=VALUE"] if flag.isupper() else difflib.get_close_matches(flag, known, n=1)
             parser.error(f"unknown option {flag}" + (f", did you mean {near[0]}?" if near else ""))
+
+
+class _Joined(argparse.Action):
+    """Joins the values of a repeated option with commas, as its variable has them."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Add a value."""
+        before = getattr(namespace, self.dest, "")
+        setattr(namespace, self.dest, f"{before},{values}" if before else values)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -165,5 +193,6 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             value = "0" if option.default else "1"
             group.add_argument(option.flag, dest=option.field, action="store_const", const=value, help=text)
         else:
-            group.add_argument(option.flag, dest=option.field, metavar=option.metavar, help=text)
+            action = _Joined if option.repeatable else "store"
+            group.add_argument(option.flag, dest=option.field, metavar=option.metavar, action=action, help=text)
     group.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings import Settings, as_variable
@@ -25,9 +25,17 @@ VARIABLES = {
     ("openIdConnect", "bearer"): "OPENID_TOKEN",
 }
 
+#: A reference to a variable, in the syntax of a client that should have replaced it with the variable's value.
+REFERENCE = re.compile(r"\$\{\{?\s*(?:env:|secrets\.|input:)?[A-Za-z_]\w*\s*\}|\{env:[A-Za-z_]\w*\}")
+
 
 def variable(scheme: SecurityScheme) -> str | None:
     """Return the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
+    return scheme.variable or usual_variable(scheme)
+
+
+def usual_variable(scheme: SecurityScheme) -> str | None:
+    """Return the variable of a security scheme that shares it with no other."""
     if scheme.type == "apiKey":
         return as_variable(scheme.name) or None
     if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
@@ -43,12 +51,13 @@ def variables(security: Security) -> tuple[str, ...]:
 def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str) -> dict[str, str]:
     """Return the values of those variables that are set and that the document may have.
 
-    Raises SettingsError for a value that a header cannot contain.
+    A value with a reference that nothing replaced is not a credential. Raises SettingsError for a value that a header
+    cannot contain.
     """
     secrets = {}
     for name in names:
         value = settings.environ.get(name, "").strip()
-        if not value or is_withheld(name, settings, document_uri):
+        if not value or is_unexpanded(name, settings) or why_withheld(name, settings, document_uri):
             continue
         if not value.isprintable():
             raise SettingsError(f"{name} contains a line break or control character. Set it to the bare credential.")
@@ -56,7 +65,6 @@ def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str)
     return secrets
 
 
-def example_configuration(names: Iterable[str]) -> str:
-    """Return the lines of a client's configuration that set these variables."""
-    lines = ", ".join(f'"{name}": "…"' for name in names)
-    return f'"portkey-bridge": {{"command": "uvx", "args": ["portkey-bridge"], "env": {{{lines}}}}}'
+def is_unexpanded(name: str, settings: Settings) -> bool:
+    """Check whether the value of a variable contains a reference that a client passed on as it is."""
+    return REFERENCE.search(settings.environ.get(name, "")) is not None

@@ -82,13 +82,19 @@ class RequestBody:
 
 @dataclass(frozen=True, slots=True)
 class SecurityScheme:
-    """A Security Scheme Object: `location` and `name` are where the credential goes, `scheme` how it is written."""
+    """A Security Scheme Object: `location` and `name` are where the credential goes, `scheme` how it is written.
+
+    `variable` is the environment variable of the credential, where it is not the usual one. A scheme that is `added`
+    comes from a person, not from the document.
+    """
 
     key: str
     type: str
     location: str
     name: str
     scheme: str
+    variable: str = ""
+    added: bool = False
 
     @property
     def place(self) -> Place:
@@ -146,16 +152,21 @@ class Skipped(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.method} {summarize(self.path, 200)} is not served: {self.reason}"
+        return f"{self.name} is not served: {self.reason}"
+
+    @property
+    def name(self) -> str:
+        """Method and path, shortened."""
+        return f"{self.method} {summarize(self.path, 200)}"
 
 
 @dataclass(frozen=True)
 class Api:
     """The whole document: what it is called, its operations in its order, and what had to be left out.
 
-    `repairs` has a sentence for each repair. `webhooks` and `callbacks` count what the API itself calls.
-    `resources` are the URIs of all that it was read from, where that is known; `from_copy` says that one of them is a
-    copy that may be old.
+    `schemes` are all that the document declares, used or not. `repairs` has a sentence for each repair. `webhooks` and
+    `callbacks` count what the API itself calls. `resources` are the URIs of all that it was read from, where that is
+    known; `from_copy` says that one of them is a copy that may be old.
     """
 
     title: str
@@ -166,6 +177,7 @@ class Api:
     operations: tuple[Operation, ...] = field(repr=False)
     servers: tuple[Server, ...]
     security: tuple[tuple[SecurityScheme, ...], ...]
+    schemes: tuple[SecurityScheme, ...]
     skipped: tuple[Skipped, ...]
     repairs: tuple[str, ...] = ()
     webhooks: int = 0

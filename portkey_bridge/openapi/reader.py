@@ -113,6 +113,7 @@ def read_api(
         operations=operations,
         servers=reader.root_servers,
         security=reader.root_security,
+        schemes=_Reader(root, uri, Repairs(), {}, False).declared_schemes(),
         skipped=tuple(reader.skipped),
         repairs=reader.repairs.sentences(),
         webhooks=len(mapping(root.get("webhooks"))),
@@ -391,6 +392,10 @@ class _Reader:
             self.repairs.add(f"{problem}; calls are sent without it", at)
             return None
         return SecurityScheme(key, kind, location, name, written)
+
+    def declared_schemes(self) -> tuple[SecurityScheme, ...]:
+        declared = mapping(mapping(self.root.get("components")).get("securitySchemes"))
+        return tuple(scheme for key in declared if (scheme := self.security_scheme(key, "")))
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
         return tuple(server for value in as_list(owner.get("servers")) if (server := self.server(value, where)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
@@ -21,25 +21,27 @@ from fastmcp.tools.base import ToolResult
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.errors import CallError, TransportError
-from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
+from portkey_bridge.credentials.signing import AwsAccount, signer_of
+from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
+from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.charset import redacted_text
-from portkey_bridge.response.events import is_event_stream, reader_of, server_sent_events
+from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
-from portkey_bridge.response.streams import Report, Stream
+from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.settings import Timeouts
-from portkey_bridge.text import printable
+from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
 
 #: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
@@ -51,12 +53,49 @@ FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
 #: Media types that some APIs declare for their streams.
 UNDECLARED_STREAMS = ("", "application/json")
 
+#: What is said once about arguments that could be sent.
+LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
+#: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
+TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
+STILL_OPEN = (
+    "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
+)
+
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
 
 
+AuthFlow = Generator[httpx.Request, httpx.Response, None]
+
+
+"""What an authentication of httpx makes of a request and the answers to it."""
+
+
 async def no_report(number: int, added: str | None) -> None:
     """Do nothing."""
+
+
+class Lenience:
+    """Decides about arguments that the document does not allow: whether they are sent, and what is said if not."""
+
+    def __init__(self, is_on: bool) -> None:
+        self.is_on = is_on
+        self._is_mentioned = False
+
+    def bound(self, tool: Tool, arguments: Mapping[str, Any], error: ArgumentsError, sources: Sources) -> Bound:
+        """Return the arguments in their places if they are to be sent. Raises ArgumentsError if not.
+
+        The first error of arguments that could be sent mentions the option.
+        """
+        if not self.is_on and self._is_mentioned:
+            raise error
+        bound = bind_anyway(tool.name, tool.operation, tool.arguments, arguments, sources)
+        if bound is None:
+            raise error
+        if not self.is_on:
+            self._is_mentioned = True
+            raise ArgumentsError(error.tool, error.violations, LENIENT)
+        return bound
 
 
 async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
@@ -93,7 +132,8 @@ class CallRecord:
 
 @dataclass(frozen=True)
 class Bridge:
-    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers.
+    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
+    is what requests are signed with.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     `observe` takes the record of each call.
@@ -106,6 +146,8 @@ class Bridge:
     base_url: str | None
     document_uri: str
     sources: Sources
+    aws: AwsAccount | None = None
+    lenience: Lenience = field(default_factory=lambda: Lenience(False))
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
     observe: Callable[[CallRecord], None] | None = None
@@ -146,12 +188,19 @@ class Bridge:
 
     async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, record: CallRecord) -> ToolResult:
         caller = record.caller
-        bound = tool.bind(await _validated(tool, arguments))
+        bound, violations = await self._bound(tool, arguments)
         answer = await self._answer(tool, bound, report, caller)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
             answer = await self._answer(tool, bound, report, caller)
         record.status, record.size = answer.status, len(answer.body)
-        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller))
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller, violations))
+
+    async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
+        """Return the arguments in their places, and how they violate the document, which only lenience permits."""
+        try:
+            return tool.bind(await _validated(tool, arguments)), ()
+        except ArgumentsError as error:
+            return self.lenience.bound(tool, arguments, error, self.sources), error.violations
 
     async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> Answer:
         """Write the request with the caller's credentials, send it, and return the answer."""
@@ -159,17 +208,21 @@ class Bridge:
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
-        return await self._logged(operation, request, report)
+        return await self._logged(operation, request, signer_of(sent, self.aws), report)
 
-    def _rendered(self, tool: Tool, answer: Answer, caller: Caller) -> ToolResult:
+    def _rendered(self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation]) -> ToolResult:
         answer = self._redacted(answer)
-        return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
+        sent = "\n".join(("Sent although the document does not allow it:", *(f"- {each}" for each in violations)))
+        hints = (*self._hints(tool, answer, caller), sent if violations else "")
+        return self.renderer.render(tool.operation, answer, hints)
 
-    async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+    async def _logged(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
-            answer = await self._exchange(operation, request, report)
+            answer = await self._exchange(operation, request, signer, report)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
@@ -183,41 +236,67 @@ class Bridge:
                 milliseconds = (time.perf_counter() - began) * 1000
                 self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
 
-    async def _exchange(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+    async def _exchange(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
         try:
-            async with self.transport.exchange(request) as response:
-                return await self._read(response, report)
+            if signer is not None and signer.requires_request_body:
+                await request.aread()
+            flow = (signer or httpx.Auth()).auth_flow(request)
+            return await self._answered(next(flow), flow, report)
         except FAILURES as error:
             problem = _explained(error, request, self.transport.timeouts)
             doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
+
+    async def _answered(self, request: httpx.Request, flow: AuthFlow, report: Report) -> Answer:
+        """Send a request, and those that its authentication makes of the answers; read the last answer."""
+        async with self.transport.exchange(request) as response:
+            following = _following(flow, response)
+            if following is None:
+                origin = origin_of(str(response.url)) or ""
+                there = "" if origin == origin_of(str(request.url)) else origin
+                return replace(await self._read(response, report), redirected_to=there)
+        return await self._answered(following, flow, report)
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
         answer = Answer(response.status_code, response.reason_phrase, response.headers, b"")
         body, stream = BytesIO(), Stream()
         reader = reader_of(answer.media_type) if response.is_success else None
-        problem = ""
+        problem, is_open = "", False
         try:
             if reader is not None:
                 await stream.read(reader(_kept(response.aiter_raw(), body, stream)), report, self.redact)
             else:
-                async for chunk in response.aiter_raw():
+                async for chunk in watched(response.aiter_raw(), report, self.redact):
                     body.write(chunk)
         except FAILURES as error:
             problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
+            is_open = isinstance(error, TIME_IS_UP)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
         answer = replace(answer, body=body.getvalue(), problem=problem)
-        is_stream = is_event_stream(answer.body)
-        if reader is None and is_stream and response.is_success and answer.media_type in UNDECLARED_STREAMS:
-            await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
-        if not stream.count and not (reader and is_stream):
+        if reader is None:
+            await self._read_undeclared(answer, stream, report, is_open)
+        if not stream.count and not (reader and is_event_stream(answer.body)):
             return answer  # declared as a stream, but something else
+        if is_open and not stream.lacks_end:
+            remark = STILL_OPEN.format(self.transport.timeouts)
+            answer = replace(answer, problem="", remark=remark)
         return await beside(
             stream.size,
-            lambda: replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True),
+            lambda: replace(answer, body=stream.merged(), problem=answer.problem or stream.complaint, stream=True),
         )
+
+    async def _read_undeclared(self, answer: Answer, stream: Stream, report: Report, is_open: bool) -> None:
+        """Read the events of a body that is a stream although it is not declared as one, or as a watch that is open."""
+        if not 200 <= answer.status < 300 or answer.media_type not in UNDECLARED_STREAMS:
+            return
+        if is_event_stream(answer.body):
+            await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
+        elif is_open and is_cut_watch(answer.body):
+            await stream.read(json_lines(_once(answer.body)), no_report, self.redact)
 
     def _redacted(self, answer: Answer) -> Answer:
         """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
@@ -240,6 +319,8 @@ class Bridge:
             return self._findings(tool, answer)
         declared = declared_error(tool.operation, answer.status)
         hints = self.provider.hints(tool.operation, answer.status, caller)
+        if hints and answer.redirected_to:
+            hints = [f"{answer.redirected_to} answered, which the API redirected to and which gets no credentials."]
         return [declared, *hints, *self._findings(tool, answer)]
 
     def _findings(self, tool: Tool, answer: Answer) -> list[str]:
@@ -273,6 +354,14 @@ def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str,
         return arguments
 
 
+def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None:
+    """Return the request that authentication makes of an answer, or None if the answer is the last one."""
+    try:
+        return flow.send(response)
+    except StopIteration:
+        return None
+
+
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
     """Yield the chunks, and keep them until the first event: a body without events may not be a stream."""
     async for chunk in chunks:
@@ -292,6 +381,6 @@ def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts)
     except RuntimeError:  # the error has no request
         failed = request.url
     if (failed.host, failed.port) == (request.url.host, request.url.port):
-        return explain(error, failed.host, timeouts)
+        return explain(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
     place = failed.netloc.decode("ascii")
     return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"

@@ -94,9 +94,11 @@ def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Servi
 def _holds_credentials(service: Service, settings: Settings) -> bool:
     """Check whether requests would carry something that their callers do not have."""
     provider = service.bridge.provider
-    none = settings.pass_header or (isinstance(provider, EnvironmentCredentials) and not provider.secrets)
+    none = settings.pass_header or (isinstance(provider, EnvironmentCredentials) and not provider.environment.secrets)
     login = urlsplit(service.settings.base_url or "")
-    return not none or bool(login.username or login.query) or any(tool.fixed_secrets for tool in service.tools)
+    in_url = bool(login.username or login.query)
+    certified = service.settings.client_cert is not None
+    return not none or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
 
 
 def http_app(server: StdioServer, settings: Settings, metrics: Metrics | None = None) -> ASGIApp:

@@ -16,7 +16,7 @@ from portkey_bridge.credentials.variables import variables
 from portkey_bridge.errors import ArgumentsError, SettingsError, Violation
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.argument_reader import read_arguments
-from portkey_bridge.request.arguments import Arguments, Bound
+from portkey_bridge.request.arguments import Arguments, Binding, Bound
 from portkey_bridge.schema.deadline import OutOfTime
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes
@@ -38,6 +38,12 @@ RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEA
 #: Tool names that every client accepts.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 
+#: Characters of the longest name of a tool. Clients put up to 15 before it, `mcp__petstore__`, and models take 64.
+LONGEST_NAME = 49
+
+#: Characters of a hash that makes a name unique, with the `_` before it.
+HASH = 9
+
 #: Characters of a title that a listing shows.
 TITLE = 60
 
@@ -48,10 +54,11 @@ DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
 SCHEMAS, SCHEMA = 25_000, (100, 1500)
 
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
-FOUND = 2_600
+FOUND = 2_500
 
-#: Tools from which on a warning is due: with their shares they take about 50,000 tokens in each conversation.
-MANY = 400
+#: Most tools that are listed without a warning: some clients send no more to a model, and each conversation pays for
+#: all of them.
+MANY = 128
 
 #: Effects of a call by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
@@ -75,11 +82,15 @@ class Tool:
     shapes: Shapes = field(repr=False)
     curation: Curation = field(default_factory=Curation, repr=False)
     fixed_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    offers_deprecated: bool = True
 
     @cached_property
     def arguments(self) -> Arguments:
         """What a call takes. Read when it is wanted: where the listing is kept, a session wants that of few tools."""
-        return curated(read_arguments(self.operation, self.shapes), self.curation.arguments, self.name)
+        whole = read_arguments(self.operation, self.shapes)
+        left_out = () if self.offers_deprecated else filter(self._is_deprecated, whole.bindings.values())
+        hidden = {binding.argument: {"hidden": True} for binding in left_out}
+        return curated(whole, {**hidden, **self.curation.arguments}, self.name)
 
     @property
     def effect(self) -> tuple[bool, bool, bool]:
@@ -102,6 +113,11 @@ class Tool:
         view = self.with_choices(views.expand(self.arguments.each, "", budget))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
+
+    def _is_deprecated(self, binding: Binding) -> bool:
+        """Check whether an argument is deprecated (OpenAPI 3.2, Parameter and Schema Object) and can be left out."""
+        says_so = binding.parameter is not None and binding.parameter.deprecated
+        return not binding.required and (says_so or self.shapes(binding.schema).get("deprecated") is True)
 
     def with_choices(self, view: Shape) -> Shape:
         """Return the view of the input schema with the values of what decides which arguments there are."""
@@ -176,6 +192,7 @@ def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Sh
         shapes,
         curation,
         secrets,
+        settings.deprecated,
     )
     if curation.arguments:
         tool.arguments  # noqa: B018  # read now, so that a mistake is reported at the start
@@ -213,6 +230,7 @@ def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
         if not wanted.isdisjoint(names := {tool.name, tool.name.removeprefix(settings.prefix)})
         and excluded.isdisjoint(names)
         and (not settings.tag or tool.has_tag(tags))
+        and (settings.deprecated or not tool.operation.deprecated)
         and (tool.effect[0] or not settings.read_only)
     ]
 
@@ -263,13 +281,23 @@ def _plain_name(operation: Operation, chosen: str | None) -> str:
     return name if name.strip("_") else slug(f"{operation.method} {operation.path}")
 
 
-def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
-    """Return each name unchanged if clients accept it and it is unique, else with a hash of its origin."""
+def unique_names(
+    plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = (), longest: int = LONGEST_NAME
+) -> list[str]:
+    """Return each name unchanged if clients accept it and it is unique, else with a hash of its origin.
+
+    None has more than `longest` characters.
+    """
     shared = Counter(plain)
     refused = RESERVED.union(taken)
+
+    def is_usable(name: str) -> bool:
+        return (
+            shared[name] == 1 and len(name) <= longest and TOOL_NAME.fullmatch(name) is not None and name not in refused
+        )
+
     return [
-        name if shared[name] == 1 and TOOL_NAME.fullmatch(name) and name not in refused else _hashed(name, origin)
-        for name, origin in zip(plain, origins, strict=True)
+        name if is_usable(name) else _hashed(name, origin, longest) for name, origin in zip(plain, origins, strict=True)
     ]
 
 
@@ -278,9 +306,9 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower())
 
 
-def _hashed(name: str, origin: str) -> str:
-    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()[:8]
-    return f"{name if TOOL_NAME.match(name) else '_' + name}"[:55] + f"_{digest}"
+def _hashed(name: str, origin: str, longest: int) -> str:
+    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()
+    return (name if TOOL_NAME.match(name) else f"_{name}")[: longest - HASH] + f"_{digest}"[:HASH]
 
 
 def _title(operation: Operation) -> str:
