@@ -81,14 +81,32 @@ class RequestBody:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """An OAuth Flow Object: its name in the document, and its URLs as the document has them, "" where it has none."""
+
+    name: str
+    authorization_url: str = ""
+    device_authorization_url: str = ""
+    token_url: str = ""
+    refresh_url: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SecurityScheme:
-    """A Security Scheme Object: `location` and `name` are where the credential goes, `scheme` how it is written."""
+    """A Security Scheme Object: `location` and `name` are where the credential goes, `scheme` how it is written.
+
+    `scopes` are those that a requirement asks for; `flows` and `openid_connect_url` are where tokens are obtained.
+    """
 
     key: str
     type: str
     location: str
     name: str
     scheme: str
+    scopes: tuple[str, ...] = ()
+    flows: tuple[Flow, ...] = field(default=(), repr=False)
+    openid_connect_url: str = ""
 
     @property
     def place(self) -> Place:

@@ -13,6 +13,7 @@ from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
 from portkey_bridge.openapi.model import (
     VARIABLE,
     Api,
+    Flow,
     MediaType,
     Operation,
     Parameter,
@@ -337,7 +338,11 @@ class _Reader:
 
     def security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
         return tuple(
-            tuple(scheme for key in _keys(alternative) if (scheme := self.security_scheme(key, where)))
+            tuple(
+                replace(scheme, scopes=scopes)
+                for key, scopes in _requirement(alternative)
+                if (scheme := self.security_scheme(key, where))
+            )
             for alternative in as_list(requirements)
         )
 
@@ -361,7 +366,9 @@ class _Reader:
             at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
             self.repairs.add(f"{problem}; calls are sent without it", at)
             return None
-        return SecurityScheme(key, kind, location, name, written)
+        return SecurityScheme(
+            key, kind, location, name, written, (), _flows(scheme), text(scheme.get("openIdConnectUrl"))
+        )
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
         return tuple(server for value in as_list(owner.get("servers")) if (server := self.server(value, where)))
@@ -427,5 +434,25 @@ def _schema(owner: dict[str, Any]) -> Schema:
     return schema if isinstance(schema, dict | bool) else {}
 
 
-def _keys(alternative: Any) -> Iterable[str]:
-    return (alternative,) if isinstance(alternative, str) else mapping(alternative)
+def _requirement(alternative: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the schemes of a Security Requirement Object, each with the scopes that are needed."""
+    if isinstance(alternative, str):
+        yield alternative, ()
+    for key, scopes in mapping(alternative).items():
+        yield key, tuple(scope for scope in as_list(scopes) if isinstance(scope, str))
+
+
+def _flows(scheme: Mapping[str, Any]) -> tuple[Flow, ...]:
+    """Return the flows of an OAuth 2 scheme in the document's order."""
+    return tuple(
+        Flow(
+            name,
+            text(flow.get("authorizationUrl")),
+            text(flow.get("deviceAuthorizationUrl")),
+            text(flow.get("tokenUrl")),
+            text(flow.get("refreshUrl")),
+            tuple(mapping(flow.get("scopes"))),
+        )
+        for name, value in mapping(scheme.get("flows")).items()
+        if (flow := mapping(value))
+    )
