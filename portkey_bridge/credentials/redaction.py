@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from portkey_bridge.credentials.schemes import _base64
-from portkey_bridge.credentials.variables import VARIABLES
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, VARIABLES
 
 #: Characters from which on a value is redacted: one that is certainly a credential, and one that may be an ordinary
 #: word, such as a provider's name used as an API key.
@@ -76,7 +76,8 @@ class Redactor:
 
 def _secrets_in(name: str, value: str) -> Iterator[str]:
     """Yield what is secret in the value of a variable: all of it, and the password of `user:password` alone."""
-    is_certain = name in VARIABLES.values() or name.endswith("_AUTH") or any(map(str.isdigit, value))
+    is_known = name in VARIABLES.values() or name in OAUTH_SECRETS or name.endswith("_AUTH")
+    is_certain = is_known or any(map(str.isdigit, value))
     if len(value) >= (SECRET_LENGTH if is_certain else WORD_LENGTH):
         yield value
     password = value.partition(":")[2] if name == VARIABLES["http", "basic"] else ""

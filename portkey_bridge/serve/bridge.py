@@ -21,6 +21,7 @@ from fastmcp.tools.base import ToolResult
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.errors import CallError, TransportError
 from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
@@ -53,6 +54,12 @@ UNDECLARED_STREAMS = ("", "application/json")
 
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
+
+
+Sent = tuple[Credential, ...]
+
+
+"""The credentials that a request carried."""
 
 
 async def no_report(number: int, added: str | None) -> None:
@@ -106,18 +113,18 @@ class Bridge:
     async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller) -> ToolResult:
         await _validate(tool, arguments)
         bound = tool.bind(arguments)
-        answer = await self._answer(tool, bound, report, caller)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
-            answer = await self._answer(tool, bound, report, caller)
+        answer, sent = await self._answer(tool, bound, report, caller)
+        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
+            answer, _ = await self._answer(tool, bound, report, caller)
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller))
 
-    async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> Answer:
-        """Write the request with the caller's credentials, send it, and return the answer."""
+    async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> tuple[Answer, Sent]:
+        """Write the request with the caller's credentials, send it, and return the answer and the credentials."""
         operation = tool.operation
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
-        return await self._logged(operation, request, report)
+        return await self._logged(operation, request, report), sent
 
     def _rendered(self, tool: Tool, answer: Answer, caller: Caller) -> ToolResult:
         answer = self._redacted(answer)

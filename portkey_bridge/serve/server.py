@@ -14,9 +14,11 @@ from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
+from portkey_bridge.credentials.oauth import OAuthCredentials
+from portkey_bridge.credentials.oauth_grants import wanted_scopes
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, collect_oauth, collect_secrets
 from portkey_bridge.credentials.withheld import is_withheld
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Api, Schema
@@ -154,23 +156,34 @@ def _information(api: Api, settings: Settings, tools: Iterable[Tool]) -> list[In
     return [Information(tool) for tool in build_path_item_tools(api, settings.base_url, budget, taken)]
 
 
-def build_bridge(api: Api, settings: Settings, tools: Iterable[Tool], shapes: Shapes | None = None) -> Bridge:
+def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Shapes | None = None) -> Bridge:
     """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     names = {name for tool in tools for name in tool.variables}
     secrets = collect_secrets(names, settings, api.uri)
-    refuse_lured_credentials(settings, secrets)
+    oauth = collect_oauth(settings, api.uri)
+    hidden = {**secrets, **{name: oauth[name] for name in OAUTH_SECRETS if name in oauth}}
+    refuse_lured_credentials(settings, hidden)
     warn(_unusable(api, settings, names))
-    redact = Redactor(secrets, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
+    redact = Redactor(hidden, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
+    transport = Transport(
+        timeouts=settings.timeouts,
+        retries=settings.retries,
+        concurrency=settings.concurrency,
+        limit=settings.kept_results.bytes,
+        redact=redact,
+    )
     return Bridge(
-        transport=Transport(
-            timeouts=settings.timeouts,
-            retries=settings.retries,
-            concurrency=settings.concurrency,
-            limit=settings.kept_results.bytes,
-            redact=redact,
-        ),
+        transport=transport,
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        provider=EnvironmentCredentials(secrets),
+        provider=OAuthCredentials(
+            EnvironmentCredentials(secrets),
+            settings,
+            oauth,
+            wanted_scopes(tool.operation for tool in tools),
+            lambda operation: settings.base_url or server_url(operation.servers, api.uri),
+            transport,
+            redact,
+        ),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,

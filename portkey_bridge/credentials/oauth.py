@@ -1,0 +1,147 @@
+"""Credentials that are OAuth 2 tokens: obtained on first use, shared by all calls, and renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+
+from portkey_bridge.credentials.caller import Caller
+from portkey_bridge.credentials.oauth_grants import (
+    TOKEN_TYPES,
+    is_for_people,
+    missing_scopes,
+    variables_of_grants,
+)
+from portkey_bridge.credentials.oauth_tokens import TokenSource
+from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, EnvironmentCredentials
+from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.credentials.renewal import Expiring, Renewed
+from portkey_bridge.credentials.schemes import Credential, stands_in
+from portkey_bridge.credentials.variables import variable
+from portkey_bridge.errors import CredentialsError, TokenError
+from portkey_bridge.http.policy import origin
+from portkey_bridge.http.transport import Transport
+from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
+from portkey_bridge.settings import Settings
+
+
+@dataclass(frozen=True)
+class OAuthCredentials:
+    """The credentials of `environment`, and tokens for the schemes whose variable is not set.
+
+    `values` are those of OAUTH_VARIABLES, `wanted` the scopes to request by the scheme's key. `base_url_of` returns the
+    URL that an operation is sent to; a token is obtained for its origin, and used for no other.
+    """
+
+    environment: EnvironmentCredentials
+    settings: Settings
+    values: Mapping[str, str] = field(repr=False)
+    wanted: Mapping[str, tuple[str, ...]]
+    base_url_of: Callable[[Operation], str | None]
+    transport: Transport
+    redact: Redactor
+    _tokens: dict[tuple[str, object], Renewed] = field(default_factory=dict, repr=False)
+
+    async def credentials(
+        self, operation: Operation, filled: Collection[Place], caller: Caller
+    ) -> tuple[Credential, ...]:
+        """Return the credentials of a call, with tokens that are valid. Raises CredentialsError, CallError."""
+        tokens = await self._obtained(operation, filled)
+        values = {variable(scheme) or "": token.value for scheme, token in tokens.items()}
+        secrets = {**self.environment.secrets, **values}
+        self._require_scopes(operation, tokens, secrets)
+        try:
+            return await replace(self.environment, secrets=secrets).credentials(operation, filled, caller)
+        except CredentialsError as error:
+            raise self._with_grants(operation, error) from None
+
+    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
+        """Replace the tokens that were sent and rejected; return whether there is another one now."""
+        values = {credential.value.rpartition(" ")[2] for credential in sent}
+        try:
+            replaced = [await token.replace(values) for _, token in self._kept(operation) if token.current]
+        except TokenError:
+            return False  # the API's own answer is shown
+        return any(replaced)
+
+    def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
+        """Return what an answer of this status lets a person check about the credentials."""
+        tokens = [token.current for _, token in self._kept(operation) if token.current]
+        if status not in CREDENTIAL_STATUSES or not tokens:
+            return self.environment.hints(operation, status, caller)
+        scopes = sorted(frozenset[str]().union(*(token.scopes or () for token in tokens)))
+        known = f"the scopes {' '.join(scopes)}" if scopes else "no scopes that are known"
+        return [f"The request carried a token that portkey-bridge obtained, with {known}: check what it permits."]
+
+    def _kept(self, operation: Operation) -> list[tuple[SecurityScheme, Renewed]]:
+        """Return the schemes of an operation whose tokens are obtained, each once, and what keeps the token."""
+        base_url = self.base_url_of(operation)
+        if base_url is None:
+            return []
+        schemes = {scheme.key: scheme for scheme in chain(*operation.security) if self._takes_token(scheme)}
+        return [(scheme, self._token(scheme, base_url)) for scheme in schemes.values()]
+
+    def _takes_token(self, scheme: SecurityScheme) -> bool:
+        return scheme.type in TOKEN_TYPES and variable(scheme) not in self.environment.secrets
+
+    def _token(self, scheme: SecurityScheme, base_url: str) -> Renewed:
+        key = (scheme.key, origin(base_url))
+        if key not in self._tokens:
+            learn = partial(self.redact.learn, variable(scheme) or "")
+            scopes = self.settings.oauth_scopes or self.wanted.get(scheme.key, ())
+            source = TokenSource(scheme, base_url, scopes, self.settings, self.values, self.transport, learn)
+            self._tokens[key] = Renewed(source.obtain)
+        return self._tokens[key]
+
+    async def _obtained(self, operation: Operation, filled: Collection[Place]) -> dict[SecurityScheme, Expiring]:
+        """Return the tokens for an operation. Raises TokenError if none can be obtained and one is needed."""
+        environment = self.environment.secrets
+        if any(each and all(variable(scheme) in environment for scheme in each) for each in operation.security):
+            return {}
+        tokens, problems = {}, []
+        for scheme, kept in self._kept(operation):
+            if any(stands_in(each, scheme.place) for each in filled):
+                continue
+            try:
+                if token := await kept.get():
+                    tokens[scheme] = token
+            except TokenError as error:
+                problems.append(error)
+        if problems and not tokens:
+            raise problems[0]
+        return tokens
+
+    def _require_scopes(
+        self, operation: Operation, tokens: Mapping[SecurityScheme, Expiring], secrets: Mapping[str, str]
+    ) -> None:
+        """Check that the tokens have the scopes of an alternative, where that is known. Raises TokenError."""
+        granted = {scheme.key: token.scopes for scheme, token in tokens.items()}
+        lacking = [
+            [scope for scheme in each for scope in missing_scopes(scheme, granted.get(scheme.key))]
+            for each in operation.security
+            if all(variable(scheme) in secrets for scheme in each)
+        ]
+        if not lacking or not all(lacking):
+            return
+        missing = min(lacking, key=len)
+        has = sorted(frozenset[str]().union(*(scopes or () for scopes in granted.values())))
+        unasked = self.settings.oauth_scopes and not set(missing) <= set(self.settings.oauth_scopes)
+        remedy = (
+            f"Add {' '.join(missing)} to --oauth-scopes."
+            if unasked
+            else "The authorization server did not grant it: have it granted to the client or the person, and log in "
+            "again if this is a login."
+        )
+        raise TokenError(
+            f"Nothing was sent: {operation.method} {operation.path} needs the scope {' '.join(missing)}, and the token "
+            f"has {' '.join(has) or 'none'}. {remedy}"
+        )
+
+    def _with_grants(self, operation: Operation, error: CredentialsError) -> CredentialsError:
+        """Add to a refusal how a token can be obtained instead."""
+        schemes = [scheme for scheme, _ in self._kept(operation)]
+        ways = dict.fromkeys(names for scheme in schemes for names in variables_of_grants(scheme, self.settings))
+        people = any(is_for_people(scheme, self.settings) for scheme in schemes)
+        return error.also([*ways], "Or log in: `portkey-bridge login`." if people else "")

@@ -1,0 +1,81 @@
+"""Secrets that expire: obtained when first needed, once for all who wait, and again before or after they expire."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+
+#: A secret is renewed this many seconds before it expires, or earlier by this part of its lifetime if it is short.
+LEEWAY, LEEWAY_PART = 60.0, 0.1
+
+
+@dataclass(frozen=True)
+class Expiring:
+    """A secret that was obtained. `expires` is in seconds since the epoch, None where nobody said when.
+
+    `scopes` are those that it was granted (RFC 6749 section 3.3), None where that is unknown. `refresh` obtains the
+    next one.
+    """
+
+    value: str = field(repr=False)
+    expires: float | None = None
+    renew_at: float | None = None
+    scopes: frozenset[str] | None = None
+    refresh: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, value: str, seconds: float | None, scopes: frozenset[str] | None = None, refresh: str = "") -> Expiring:
+        """Return a secret that was obtained now and is valid for so many seconds."""
+        if seconds is None:
+            return cls(value, scopes=scopes, refresh=refresh)
+        now = time.time()
+        return cls(value, now + seconds, now + seconds - min(LEEWAY, seconds * LEEWAY_PART), scopes, refresh)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it should be renewed before it is used again."""
+        return self.renew_at is not None and time.time() >= self.renew_at
+
+
+class Renewed:
+    """Keeps a secret that `obtain` returns; its argument is the one that is to be replaced, if there is one.
+
+    Calls that need it at the same time share one attempt to obtain it, and its failure.
+    """
+
+    def __init__(self, obtain: Callable[[Expiring | None], Awaitable[Expiring | None]]) -> None:
+        self._obtain = obtain
+        self._obtaining: asyncio.Task[Expiring | None] | None = None
+        self.current: Expiring | None = None
+
+    async def get(self) -> Expiring | None:
+        """Return the secret, obtained or renewed if necessary; None if there is none. Raises CallError."""
+        if self.current is not None and not self.current.is_due:
+            return self.current
+        return await self._shared(self.current)
+
+    async def replace(self, rejected: Collection[str]) -> bool:
+        """Replace the secret if its value was rejected; return whether it is another one now. Raises CallError.
+
+        Nothing is obtained if another call has replaced it since.
+        """
+        if self.current is not None and self.current.value in rejected:
+            await self._shared(self.current)
+        return self.current is not None and self.current.value not in rejected
+
+    async def _shared(self, previous: Expiring | None) -> Expiring | None:
+        if self._obtaining is None:
+            self._obtaining = asyncio.ensure_future(self._renew(previous))
+            self._obtaining.add_done_callback(self._done)
+        return await asyncio.shield(self._obtaining)  # a cancelled call does not cancel it for the others
+
+    async def _renew(self, previous: Expiring | None) -> Expiring | None:
+        self.current = await self._obtain(previous)
+        return self.current
+
+    def _done(self, task: asyncio.Task[Expiring | None]) -> None:
+        self._obtaining = None
+        if not task.cancelled():
+            task.exception()  # is retrieved even if all who waited were cancelled
