@@ -38,8 +38,8 @@ REMEDIES = {
     "expired_token": "The code has expired: start again.",
 }
 
-#: The algorithm that signs with a key of each type (RFC 7518 section 3.1), or with each curve of an EC key.
-ALGORITHMS = {"RSA": "RS256", "OKP": "EdDSA", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+#: The algorithm that signs with a key of each type or curve (RFC 7518 section 3.1).
+ALGORITHMS = {"RSA": "RS256", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class Client:
             with suppress(OSError, ValueError):
                 text = Path(text).expanduser().read_text(encoding="utf-8")
         key = next(_keys(text), None)
-        if key is None or not key.is_private:
+        if key is None or not key.is_private or (key.get("crv") or key.key_type) not in ALGORITHMS:
             raise TokenError(
-                "Nothing was sent: OAUTH_PRIVATE_KEY does not contain a private key. Set it to a key in PEM, to a JWK, "
-                "or to the path of a file with one."
+                "Nothing was sent: OAUTH_PRIVATE_KEY is not a private key of RSA or an elliptic curve. Set it to a key "
+                "in PEM, to a JWK, or to the path of a file with one."
             )
         return key
 
@@ -83,7 +83,7 @@ def _keys(text: str) -> Iterator[Any]:
     with suppress(ValueError, TypeError, JoseError):
         if text.lstrip().startswith("{"):
             yield import_key(json.loads(text))
-    for key_type in ("RSA", "EC", "OKP"):
+    for key_type in ("RSA", "EC"):
         with suppress(ValueError, TypeError, JoseError):
             yield import_key(text, key_type)
 
@@ -144,7 +144,7 @@ class AuthorizationServer:
             return url, headers, body
         if method == "private_key_jwt":
             key = client.key
-            algorithm = key.get("alg") or ALGORITHMS[key.get("crv") if key.key_type == "EC" else key.key_type]
+            algorithm = key.get("alg") or ALGORITHMS[key.get("crv") or key.key_type]
             header = {"kid": key.kid} if key.kid else {}
             from authlib.oauth2.rfc7523 import PrivateKeyJWT
 

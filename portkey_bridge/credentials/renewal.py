@@ -7,8 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
+from portkey_bridge.errors import CallError
+
 #: A secret is renewed this many seconds before it expires, or earlier by this part of its lifetime if it is short.
 LEEWAY, LEEWAY_PART = 60.0, 0.1
+
+#: Seconds for which a failure to obtain a secret is the answer to further calls: many attempts could lock an account.
+FAILED_FOR = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,14 @@ class Expiring:
 class Renewed:
     """Keeps a secret that `obtain` returns; its argument is the one that is to be replaced, if there is one.
 
-    Calls that need it at the same time share one attempt to obtain it, and its failure.
+    Calls that need it at the same time share one attempt to obtain it, and its failure for a few seconds.
     """
 
     def __init__(self, obtain: Callable[[Expiring | None], Awaitable[Expiring | None]]) -> None:
         self._obtain = obtain
         self._obtaining: asyncio.Task[Expiring | None] | None = None
+        self._failed_at = -FAILED_FOR
+        self._failure: CallError | None = None
         self.current: Expiring | None = None
 
     async def get(self) -> Expiring | None:
@@ -66,13 +73,20 @@ class Renewed:
         return self.current is not None and self.current.value not in rejected
 
     async def _shared(self, previous: Expiring | None) -> Expiring | None:
+        if self._failure is not None and time.monotonic() - self._failed_at < FAILED_FOR:
+            raise self._failure
         if self._obtaining is None:
             self._obtaining = asyncio.ensure_future(self._renew(previous))
             self._obtaining.add_done_callback(self._done)
         return await asyncio.shield(self._obtaining)  # a cancelled call does not cancel it for the others
 
     async def _renew(self, previous: Expiring | None) -> Expiring | None:
-        self.current = await self._obtain(previous)
+        try:
+            self.current = await self._obtain(previous)
+        except CallError as error:
+            self._failure, self._failed_at = error, time.monotonic()
+            raise
+        self._failure = None
         return self.current
 
     def _done(self, task: asyncio.Task[Expiring | None]) -> None:
