@@ -60,7 +60,8 @@ class Option:
     """One option of the command line and its variable. Both are named after its field in Settings.
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
-    `decides_origin` marks an option that decides where credentials go.
+    `decides_origin` marks an option that decides where credentials go. `table` is the table of the settings file that
+    it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
     """
 
     field: str
@@ -69,6 +70,7 @@ class Option:
     metavar: str | None
     text: str
     decides_origin: bool = False
+    table: str = "api"
 
     @property
     def flag(self) -> str:
@@ -81,16 +83,32 @@ class Option:
         return f"OPEN_MCP_{self.field.upper()}"
 
     @property
+    def is_list(self) -> bool:
+        """Whether the value is a list."""
+        return isinstance(self.default, tuple | frozenset)
+
+    @property
+    def separator(self) -> str:
+        """What separates the items of a list in its text."""
+        return os.pathsep if self.metavar == "DIR" else ","
+
+    @property
     def help(self) -> str:
         """The text of `--help`, with the default filled in."""
         return self.text.replace("{default}", str(self.default))
 
 
 def _option(
-    default: T, read: Callable[[str, str], T], metavar: str | None, text: str, *, decides_origin: bool = False
+    default: T,
+    read: Callable[[str, str], T],
+    metavar: str | None,
+    text: str,
+    *,
+    decides_origin: bool = False,
+    table: str = "api",
 ) -> T:
     """Declare the option of a field of Settings."""
-    return field(default=default, metadata={"option": (default, read, metavar, text, decides_origin)})
+    return field(default=default, metadata={"option": (default, read, metavar, text, decides_origin, table)})
 
 
 def _text(text: str, _: str) -> str:
@@ -193,8 +211,9 @@ def _scopes(text: str, _: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for: one row for each option, then values from the environment and `.env`.
+    """What the user asked for: one row for each option, then values from the settings file, the environment and `.env`.
 
+    `name` and `prefix` are those of an API in the settings file, `assigned` the variables that the file assigns to it.
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory.
@@ -235,6 +254,7 @@ class Settings:
         _switch,
         None,
         "list three tools that search, show schemas and call, instead of all tools",
+        table="serve",
     )
     path_item_tools: bool = _option(False, _switch, None, "add the informational servers_… and parameters_… tools")
     schema_budget: float | None = _option(
@@ -335,8 +355,21 @@ class Settings:
         None,
         "report in the result where a response differs from the document",
     )
-    verbose: bool = _option(False, _switch, None, "log each call to stderr")
-    cache: bool = _option(True, _switch, None, "do not read or write the cache folder; each start takes longer")
+    verbose: bool = _option(False, _switch, None, "log each call to stderr", table="serve")
+    cache: bool = _option(
+        True, _switch, None, "do not read or write the cache folder; each start takes longer", table="serve"
+    )
+    config: str | None = _option(
+        None,
+        _text,
+        "FILE",
+        "settings file with one or several APIs (default: portkey-bridge.toml in the user's configuration folder)",
+        decides_origin=True,
+        table="",
+    )
+    name: str = ""
+    prefix: str = ""
+    assigned: frozenset[str] = frozenset()
     server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
@@ -346,23 +379,39 @@ class Settings:
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
 
 
-def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file: str | None = None) -> Settings:
-    """Combine the command line's `flags` (by field), the environment, and `.env` or the named file.
+@dataclass(frozen=True)
+class Section:
+    """What a settings file says of one API: the text and the place of each option by its field, and its variables."""
+
+    name: str = ""
+    prefix: str = ""
+    texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    server_variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_settings(
+    flags: Mapping[str, str], environ: Mapping[str, str], env_file: str | None = None, section: Section | None = None
+) -> Settings:
+    """Combine the command line's `flags` (by field), the environment, `.env` or the named file, and the settings file.
 
     Raises SettingsError for a value that cannot be used.
     """
-    filed = _env_file(env_file)
+    section = section or Section()
+    filed = env_file_values(env_file)
     merged = {**filed, **environ}
     from_dotenv = frozenset() if env_file else frozenset(filed.keys() - environ.keys())
-    texts = {option: flags.get(option.field, merged.get(option.variable) or None) for option in OPTIONS}
     return Settings(
-        **{
-            option.field: option.default if text is None else option.read(text, option.variable)
-            for option, text in texts.items()
+        **{option.field: _value(option, flags, merged, section) for option in OPTIONS},
+        name=section.name,
+        prefix=section.prefix,
+        assigned=frozenset(section.environ),
+        server_variables={
+            **{name: value for name, value in merged.items() if name.startswith(SERVER) and value},
+            **section.server_variables,
         },
-        server_variables={name: value for name, value in merged.items() if name.startswith(SERVER) and value},
-        environ=merged,
-        from_dotenv=from_dotenv,
+        environ={**merged, **section.environ},
+        from_dotenv=from_dotenv - section.environ.keys(),
         origin_from_dotenv=(
             *(
                 option.variable
@@ -372,6 +421,16 @@ def read_settings(flags: Mapping[str, str], environ: Mapping[str, str], env_file
             *sorted(name for name in from_dotenv if name.startswith(SERVER)),
         ),
     )
+
+
+def _value(option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section) -> Any:
+    """Return the value of an option: of the command line, else the environment, else the settings file."""
+    text = flags.get(option.field, environ.get(option.variable) or None)
+    if text is not None:
+        return option.read(text, option.variable)
+    if option.field in section.texts:
+        return option.read(*section.texts[option.field])
+    return option.default
 
 
 def as_variable(name: str) -> str:
@@ -394,7 +453,8 @@ def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> No
         )
 
 
-def _env_file(path: str | None) -> dict[str, str]:
+def env_file_values(path: str | None) -> dict[str, str]:
+    """Return the variables of the named file, else of `.env`. Raises SettingsError."""
     try:
         values = dotenv_values(path or DOTENV)
     except (OSError, UnicodeDecodeError) as error:

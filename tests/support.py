@@ -22,6 +22,7 @@ from portkey_bridge.request.uploads import Files
 from portkey_bridge.request.writer import Written, write_request
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool
 from tests.conftest import Recorded, Recorder, text_of
@@ -46,7 +47,7 @@ def api_of(root: dict[str, Any]) -> Api:
 @asynccontextmanager
 async def served(root: dict[str, Any], settings: Settings) -> AsyncIterator[Client[FastMCPTransport]]:
     """Return an MCP client of the document's server, in memory."""
-    async with Client(build_server(api_of(root), settings)) as client:
+    async with Client(build_server([service_of(api_of(root), settings)])) as client:
         yield client
 
 

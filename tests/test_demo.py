@@ -213,7 +213,7 @@ def test_the_server_gets_no_real_credential(tmp_path: Path, written: Any) -> Non
     real = {"GITHUB_TOKEN": "a-real-token", "AWS_SECRET_ACCESS_KEY": "another", "API_KEY": "a-key"}
     settings = Settings(spec=str(spec), environ={**real, "OPEN_MCP_RETRIES": "7"})
     _, tools = load_tools(settings)
-    invocation = Invocation(settings, {"spec": str(spec)}, ["demo"])
+    invocation = Invocation([settings], {"spec": str(spec)}, ["demo"])
     server = server_process(invocation, "http://127.0.0.1:1", tools, tmp_path / "log")
     assert server.env is not None
     assert server.env["OPEN_MCP_SPEC"] == str(spec)

@@ -15,6 +15,7 @@ from bench.tokens import compact, count, listing
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import build_tools
 from portkey_bridge.tools.search import Index
@@ -204,7 +205,7 @@ def test_a_number_of_tools_that_nobody_means_is_said(
 ) -> None:
     """A person is told of more tools than a conversation bears, and of a choice that leaves none."""
     paths = {f"/x{at}": {"servers": [{"url": "http://127.0.0.1:9"}], "get": {"responses": {}}} for at in range(number)}
-    build_server(api_of(document(paths)), settings)
+    build_server([service_of(api_of(document(paths)), settings)])
     told = capsys.readouterr().err
     assert said in told
     assert bool(said) == bool(told)

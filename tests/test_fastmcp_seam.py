@@ -33,12 +33,13 @@ import sys
 from fastmcp import FastMCP
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings import Settings
 from tests.support import api_of, document
 if sys.argv[1] == "own":
     StdioServer.run_stdio_async = FastMCP.run_stdio_async
 paths = {"/x": {"get": {"summary": "X", "servers": [{"url": "http://127.0.0.1:9"}], "responses": {}}}}
-build_server(api_of(document(paths)), Settings()).run("stdio", show_banner=False, log_level="WARNING")
+build_server([service_of(api_of(document(paths)), Settings())]).run("stdio", show_banner=False, log_level="WARNING")
 """
 
 

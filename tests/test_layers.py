@@ -18,6 +18,7 @@ LAYERS = (
         "switches",
         "media_types",
         "settings",
+        "config",
         "http",
         "document",
         "openapi",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,7 +13,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings import Settings, read_settings
 from tests.conftest import Connect, Recorder, recording, text_of
 from tests.oauth_app import CLIENT, MARKER, PERSON, Application, running
 from tests.support import served
@@ -200,7 +199,8 @@ async def test_another_origin_gets_no_secret_unless_it_was_named(recorder: Recor
         assert f"--oauth-token-url {other.url}/token" in text
         assert other.requests == recorder.requests == []
         named = {"oauth_token_url": f"{other.url}/token", "oauth_issuer": other.url}[option]
-        async with served(root, replace(Settings(environ=ENVIRON), **{option: named})) as client:
+        settings = read_settings({option: named}, ENVIRON)
+        async with served(root, settings) as client:
             await client.call_tool("op", {})
         assert other.last.target == "/token"
         assert recorder.last.header("authorization") == "Bearer tok-12345678"

@@ -63,6 +63,12 @@ VALUES = [
     ("OPEN_MCP_SCHEMA_BUDGET", "900", "schema_budget", 900),
     ("OPEN_MCP_SCHEMA_BUDGET", "full", "schema_budget", float("inf")),
     ("OPEN_MCP_SCHEMA_BUDGET", "", "schema_budget", None),
+    ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
+    ("OPEN_MCP_OAUTH_TOKEN_URL", "https://login.test/token", "oauth_token_url", "https://login.test/token"),
+    ("OPEN_MCP_OAUTH_AUTHORIZATION_URL", "http://a.test/x", "oauth_authorization_url", "http://a.test/x"),
+    ("OPEN_MCP_OAUTH_DEVICE_URL", "http://a.test/d", "oauth_device_url", "http://a.test/d"),
+    ("OPEN_MCP_OAUTH_SCOPES", "read, write admin", "oauth_scopes", ("read", "write", "admin")),
+    ("OPEN_MCP_OAUTH_AUDIENCE", "https://api.test", "oauth_audience", "https://api.test"),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
 ]
 
@@ -77,7 +83,6 @@ def test_a_variable_sets_its_field(variable: str, text: str, field: str, value: 
 def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option, empty_folder: Path) -> None:
     """The command line wins over the environment, the environment over `.env`."""
     texts = {
-        "base_url": ["http://a", "http://b", "http://c"],
         "path_item_tools": ["0", "1", "0"],
         "read_only": ["0", "1", "0"],
         "discover": ["0", "1", "0"],
@@ -91,7 +96,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "validate_responses": ["0", "1", "0"],
         "verbose": ["0", "1", "0"],
         "cache": ["0", "1", "0"],
-    }.get(option.field, ["a", "b", "c"])
+    }.get(option.field, ["http://a", "http://b", "http://c"] if option.metavar == "URL" else ["a", "b", "c"])
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
     by_file = read_settings({}, {})

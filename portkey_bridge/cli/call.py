@@ -18,7 +18,7 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent, TextContent
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.loading import load_tools
+from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.credentials.schemes import credentials
 from portkey_bridge.credentials.variables import collect_secrets, variable
 from portkey_bridge.errors import CallError, SettingsError
@@ -29,8 +29,8 @@ from portkey_bridge.request.uploads import Upload
 from portkey_bridge.request.writer import Written, write_request
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.serve.bridge import PATIENT, Bridge, validate_patiently
-from portkey_bridge.serve.server import build_bridge
-from portkey_bridge.tools.catalog import Tool, find_tool
+from portkey_bridge.serve.service import build_bridge
+from portkey_bridge.tools.catalog import Tool
 
 #: Placeholder of a secret in a request that is only shown. URLs do not escape it, and a shell quotes it.
 STAND_IN = "STANDS-IN-FOR-{}~"
@@ -41,12 +41,11 @@ BEFORE_CREDENTIAL = re.compile(rf"[?&](?=[^?&=]*={STAND_IN.partition('{')[0]})")
 
 def call(invocation: Invocation) -> int:
     """Call a tool and print its result, or show its request. Return 1 if the call failed. Raises SettingsError."""
-    api, tools = load_tools(invocation.settings)
-    tool = find_tool(tools, invocation.options["tool"])
+    owner, tool = find_in(load_services(invocation.apis), invocation.options["tool"])
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
-    bridge = build_bridge(api, invocation.settings, [tool])
+    bridge = build_bridge(owner.api, owner.settings, [tool], owner.shapes)
     if invocation.options.get("dry_run"):
-        secrets = collect_secrets(tool.variables, invocation.settings, api.uri)
+        secrets = collect_secrets(tool.variables, owner.settings, owner.api.uri)
         return _show(bridge, tool, arguments, [*secrets] or _first_alternative(tool))
     return _print(asyncio.run(_call(bridge, tool, arguments)))
 

@@ -121,6 +121,23 @@ COMMANDS = (
         examples=("", "--spec petstore.yaml --base-url http://localhost:8080"),
     ),
     Command(
+        "config",
+        "check the settings file, print its JSON Schema, or write one",
+        "portkey_bridge.cli.config:run",
+        (
+            Argument("action", {"choices": ("check", "schema", "init"), "help": "what to do"}),
+            Argument(
+                "file",
+                {
+                    "nargs": "?",
+                    "metavar": "FILE",
+                    "help": "file that init writes (default: the user's own, which is found by itself)",
+                },
+            ),
+        ),
+        ("check --config team.toml", "schema", "init team.toml"),
+    ),
+    Command(
         "check",
         "report what a document offers, and what was left out or repaired, and where",
         "portkey_bridge.cli.check:print_report",

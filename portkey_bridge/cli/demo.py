@@ -91,7 +91,7 @@ def run_demo(invocation: Invocation) -> int:
             asyncio.run(_show([_listing, _stub, _calls, _stream, _refusal], invocation, log, numbers))
             if invocation.settings.spec is None:
                 gallery.write_text(json.dumps(GALLERY), encoding="utf-8")
-                second = Invocation(Settings(spec=str(gallery)), {"spec": str(gallery)}, ())
+                second = Invocation([Settings(spec=str(gallery))], {"spec": str(gallery)}, ())
                 asyncio.run(_show([_gallery], second, log, numbers))
         except (SetupError, BrokenPipeError):
             raise

@@ -21,7 +21,7 @@ from portkey_bridge import __version__
 from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
-from portkey_bridge.cli.loading import load_tools
+from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.files import is_readable_by_others
 from portkey_bridge.clients.registry import literals_in, this_system, variables_in
@@ -58,25 +58,27 @@ class Finding:
 def print_checks(invocation: Invocation) -> int:
     """Check everything and print the findings. The exit code is 1 if there is a problem."""
     status = 0
-    for subject, finding in examine_setup(invocation.settings):
+    for subject, finding in examine_setup(invocation.apis):
         print_hanging((f"{finding.level:<8}", STYLES[finding.level]), f"{subject:<12}", finding.found, finding.remedy)
         if finding.level == PROBLEM:
             status = 1
     return status
 
 
-def examine_setup(settings: Settings) -> Iterator[tuple[str, Finding]]:
+def examine_setup(apis: Sequence[Settings]) -> Iterator[tuple[str, Finding]]:
     """Yield every finding with its subject. The machine is checked even without a document."""
     yield from (("version", finding) for finding in check_version())
     try:
-        api, tools = load_tools(settings)
+        services = load_services(apis)
     except SetupError as error:
         yield "document", Finding(PROBLEM, str(error))
     else:
-        for subject, check in OF_DOCUMENT:
-            yield from ((subject, finding) for finding in _found(check(settings, api, tools)))
+        for service in services:
+            for subject, check in OF_DOCUMENT:
+                found = _found(check(service.settings, service.api, service.tools))
+                yield from ((f"{subject} {service.settings.name}".strip(), finding) for finding in found)
     for subject, look in OF_MACHINE:
-        yield from ((subject, finding) for finding in look(settings))
+        yield from ((subject, finding) for finding in look(apis[0]))
 
 
 def _found(findings: Iterable[Finding]) -> Iterator[Finding]:

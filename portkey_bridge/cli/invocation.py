@@ -6,18 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings import Settings
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """The arguments of a command: the settings, its own options by name, and the whole command line.
+    """The arguments of a command: the settings of each API, its own options by name, and the whole command line.
 
     `warm_start` answers a client until the command does.
     """
 
-    settings: Settings
+    apis: Sequence[Settings]
     options: Mapping[str, Any]
     typed: Sequence[str]
     warm_start: WarmStart | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, for a command about one API. Raises SettingsError if the settings file has several."""
+        if len(self.apis) > 1:
+            names = ", ".join(settings.name for settings in self.apis)
+            raise SettingsError(
+                f"this command is about one API, and the settings file has several: {names}. Name a document with "
+                "--spec."
+            )
+        return self.apis[0]

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.loading import load_tools
+from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
 from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.credentials.withheld import is_withheld
@@ -23,8 +23,9 @@ from portkey_bridge.schema.bundle import self_contained
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
+from portkey_bridge.serve.service import Service
 from portkey_bridge.settings import Settings
-from portkey_bridge.tools.catalog import Tool, expansion_budget, find_tool, schema_budget
+from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 
 UNTAGGED = "(no tag)"
 
@@ -53,22 +54,25 @@ class Row:
 
 def print_tools(invocation: Invocation) -> int:
     """List the tools that are served. The exit code is 1 if there are none. Raises SetupError."""
-    api, tools = load_tools(invocation.settings)
+    services = load_services(invocation.apis)
     options = invocation.options
-    views = Views(Shapes(api.root), portable=True)
-    found = [tool for tool in tools if _mentions(tool, options.get("grep"))]
-    budget = schema_budget(invocation.settings.schema_budget, len(tools))
+    count = sum(len(service.tools) for service in services)
     with waiting("measuring the tools"):
-        rows = [_row(tool, views, budget) for tool in found]
+        rows = [row for service in services for row in _rows(service, options.get("grep"), count)]
     if options.get("json"):
         print_json([asdict(row) for row in rows])
     else:
         columns = ("name", "method", "path", "summary", "tokens")
         print_table(columns, _by_tag(rows), spare=("path", "method", "summary"))
-    print(
-        f"{len(rows)} of {len(tools)} tools, about {sum(row.tokens for row in rows):,} tokens to list", file=sys.stderr
-    )
+    print(f"{len(rows)} of {count} tools, about {sum(row.tokens for row in rows):,} tokens to list", file=sys.stderr)
     return 0 if rows else 1
+
+
+def _rows(service: Service, pattern: str | None, count: int) -> Iterator[Row]:
+    """Yield a row for each tool of an API that the pattern matches; `count` tools share the room for schemas."""
+    views = Views(service.shapes, portable=True)
+    budget = schema_budget(service.settings.schema_budget, count)
+    yield from (_row(tool, views, budget) for tool in service.tools if _mentions(tool, pattern))
 
 
 def _row(tool: Tool, views: Views, budget: float) -> Row:
@@ -110,18 +114,17 @@ def _first_tag(row: Row) -> str:
 
 def print_schema(invocation: Invocation) -> int:
     """Print the input schema of one tool, as listed, expanded at a pointer, or in full. Raises SetupError."""
-    api, tools = load_tools(invocation.settings)
-    options = invocation.options
-    tool = find_tool(tools, options["tool"])
-    pointer, asked = options.get("pointer"), invocation.settings.schema_budget
+    services, options = load_services(invocation.apis), invocation.options
+    service, tool = find_in(services, options["tool"])
+    pointer, asked = options.get("pointer"), service.settings.schema_budget
+    count = sum(len(service.tools) for service in services)
     try:
         if options.get("full"):
-            print_json(_full(tool, api, pointer))
+            print_json(_full(tool, service.api, pointer))
         elif pointer is None:
-            view = Views(Shapes(api.root), portable=True)
-            print_json(tool.listed_schema(view, schema_budget(asked, len(tools))))
+            print_json(tool.listed_schema(Views(service.shapes, portable=True), schema_budget(asked, count)))
         else:
-            print_json(Views(Shapes(api.root), portable=False).expand(tool.schema, pointer, expansion_budget(asked)))
+            print_json(Views(service.shapes, portable=False).expand(tool.schema, pointer, expansion_budget(asked)))
     except PointerToNowhere as error:
         raise SettingsError(str(error)) from error
     return 0
@@ -135,14 +138,18 @@ def _full(tool: Tool, api: Api, pointer: str | None) -> Any:
 
 def print_env(invocation: Invocation) -> int:
     """List the variables of the credentials, never their values. Raises SetupError."""
-    api, tools = load_tools(invocation.settings)
-    opens = variables_of(tools)
-    rows = [(name, state(name, invocation.settings, api.uri), names) for name, names in opens.items()]
-    opened = (lambda names: _some(names, len(tools))) if is_terminal() else ",".join
-    print_table(("variable", "state", "opens"), [("", [(*row, opened(names)) for *row, names in rows])])
+    services = load_services(invocation.apis)
+    print_table(("variable", "state", "opens"), [(each.settings.name, _variable_rows(each)) for each in services])
+    tools = [tool for service in services for tool in service.tools]
     free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
     print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
     return 0
+
+
+def _variable_rows(service: Service) -> list[tuple[object, ...]]:
+    opened = (lambda names: _some(names, len(service.tools))) if is_terminal() else ",".join
+    opens = variables_of(service.tools)
+    return [(name, state(name, service.settings, service.api.uri), opened(names)) for name, names in opens.items()]
 
 
 def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:

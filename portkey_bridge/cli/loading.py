@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from portkey_bridge.cli.terminal import if_it_lasts, waiting
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.serve import load
+from portkey_bridge.serve import load, service
 from portkey_bridge.serve.load import warn
+from portkey_bridge.serve.service import Service
 from portkey_bridge.settings import Settings
 from portkey_bridge.text import shown_url
-from portkey_bridge.tools.catalog import Tool, build_tools, select_tools
+from portkey_bridge.tools.catalog import Tool, build_tools, find_tool, select_tools
 
 
 def load_api(settings: Settings) -> Api:
@@ -26,7 +28,22 @@ def load_api(settings: Settings) -> Api:
 def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     """Load the document and the tools that the settings select. Raises DocumentError and SettingsError."""
     api = load_api(settings)
-    return api, select_tools(build_tools(api), settings)
+    return api, select_tools(build_tools(api, prefix=settings.prefix), settings)
+
+
+def load_services(apis: Sequence[Settings]) -> list[Service]:
+    """Load each API, and print what was repaired in its document. Raises SetupError."""
+    with _announced(apis[0].spec):
+        services = service.load_services(apis)
+    for each in services:
+        warn((*each.api.repairs, *map(str, each.api.skipped)))
+    return services
+
+
+def find_in(services: Sequence[Service], name: str) -> tuple[Service, Tool]:
+    """Return the tool of this name with its API. Raises SettingsError if there is none."""
+    tool = find_tool([tool for service in services for tool in service.tools], name)
+    return next(service for service in services if tool in service.tools), tool
 
 
 def _announced(spec: str | None) -> AbstractContextManager[None]:

@@ -20,10 +20,11 @@ from typing import Any, NoReturn
 from portkey_bridge import __version__
 from portkey_bridge.cli.commands import COMMANDS, SERVE
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.config import read_config
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
 from portkey_bridge.serve.warm_start import WarmStart
-from portkey_bridge.settings import OPTIONS, read_settings
+from portkey_bridge.settings import OPTIONS
 from portkey_bridge.text import printable
 
 DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, served over stdio."
@@ -92,15 +93,15 @@ def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
     options = vars(parser.parse_args(words))
     name = options.pop("command", None) or SERVE.name
     command = next(command for command in COMMANDS if command.name == name)
-    settings = read_settings(options, os.environ, options.get("env_file"))
-    cache.set_enabled(settings.cache)
+    apis = read_config(options, os.environ, options.get("env_file"))
+    cache.set_enabled(apis[0].cache)
     if command is not SERVE:
         gc.enable()
     module, _, function = command.run.partition(":")
     run: Callable[[Invocation], int] = getattr(import_module(module), function)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by `__main__` for the imports
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return run(Invocation(settings, options, typed, warm_start))
+    return run(Invocation(apis, options, typed, warm_start))
 
 
 def _spelled_out(typed: Sequence[str]) -> Sequence[str]:

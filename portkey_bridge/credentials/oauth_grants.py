@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
+from portkey_bridge.credentials.variables import Security
 from portkey_bridge.openapi.model import Operation, SecurityScheme
 from portkey_bridge.settings import Settings
 
@@ -32,6 +33,11 @@ class Grant:
     type: str
     flow: str
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def takes_token(security: Security) -> bool:
+    """Check whether any of the alternatives has a scheme whose token can be obtained."""
+    return any(scheme.type in TOKEN_TYPES for scheme in chain(*security))
 
 
 def grant_of(scheme: SecurityScheme, values: Mapping[str, str], settings: Settings) -> Grant | None:

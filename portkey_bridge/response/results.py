@@ -57,6 +57,11 @@ class Results:
             self._forget()
         return result_id
 
+    def __contains__(self, result_id: str) -> bool:
+        """Check whether a result was kept, even if it is about to be forgotten."""
+        with self._lock:
+            return result_id in self._kept
+
     def __getitem__(self, result_id: str) -> bytes:
         """Return a result that was kept. Raises ForgottenResult."""
         with self._lock:

@@ -128,10 +128,10 @@ class ExpandSchema:
 
 
 class ExpandResult:
-    """Returns further parts of the large results that `renderer` has kept."""
+    """Returns further parts of the large results that the renderers have kept, each those of its API."""
 
-    def __init__(self, renderer: Renderer) -> None:
-        self._renderer = renderer
+    def __init__(self, renderers: Sequence[Renderer]) -> None:
+        self._renderers = renderers
         pointers = {
             "type": "array",
             "items": {"type": "string"},
@@ -150,12 +150,16 @@ class ExpandResult:
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         try:
-            body = self._renderer.results[str(result_id)]
+            renderer = self._keeper(str(result_id))
+            body = renderer.results[str(result_id)]
         except ForgottenResult as error:
             return error_result(str(error))
-        room = self._renderer.limit // max(len(pointers), 1)
+        room = renderer.limit // max(len(pointers), 1)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
         return ToolResult(content=[text(f"[{','.join(expanded)}]")])
+
+    def _keeper(self, result_id: str) -> Renderer:
+        return next((each for each in self._renderers if result_id in each.results), self._renderers[0])
 
 
 def _expanded(body: bytes, pointer: str, room: int) -> str:

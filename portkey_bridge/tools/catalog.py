@@ -113,29 +113,34 @@ class Tool:
         return self.arguments.bind(arguments)
 
 
-def build_tools(api: Api, shapes: Shapes | None = None) -> list[Tool]:
+def build_tools(api: Api, shapes: Shapes | None = None, prefix: str = "", among: int = 0) -> list[Tool]:
     """Return every operation as a tool, in the document's order.
 
-    `shapes` are those of the document, for those who read them, too: each is made once.
+    `shapes` are those of the document, for those who read them, too: each is made once. `among` is the number of tools
+    that share the room for descriptions, if other APIs have some.
     """
     shapes = shapes or Shapes(api.root)
-    room = _share(DESCRIPTIONS, DESCRIPTION, len(api.operations))
+    room = _share(DESCRIPTIONS, DESCRIPTION, among or len(api.operations))
     return [
         Tool(name, _title(operation), _listed_words(operation, room), operation, variables(operation.security), shapes)
-        for operation, name in zip(api.operations, tool_names(api.operations), strict=True)
+        for operation, name in zip(api.operations, tool_names(api.operations, prefix), strict=True)
     ]
 
 
 def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
-    """Return the tools that the settings choose. Raises SettingsError for a name or pattern that no tool has."""
-    known = {tool.name for tool in tools}
+    """Return the tools that the settings choose, by names with or without the API's prefix.
+
+    Raises SettingsError for a name or pattern that no tool has.
+    """
+    known = {name for tool in tools for name in (tool.name, tool.name.removeprefix(settings.prefix))}
     wanted = _matching("--tools", settings.tools, known) if settings.tools else known
-    chosen = wanted - _matching("--exclude", settings.exclude, known)
+    excluded = _matching("--exclude", settings.exclude, known)
     tags = _matching("--tag", settings.tag, {tag.lower() for tool in tools for tag in tool.operation.tags}, "tag")
     return [
         tool
         for tool in tools
-        if tool.name in chosen
+        if not wanted.isdisjoint(names := {tool.name, tool.name.removeprefix(settings.prefix)})
+        and excluded.isdisjoint(names)
         and (not settings.tag or tool.has_tag(tags))
         and (tool.effect[0] or not settings.read_only)
     ]
@@ -165,14 +170,14 @@ def closest(name: str, known: Collection[str]) -> str:
     return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, and no name is similar"
 
 
-def tool_names(operations: Sequence[Operation]) -> list[str]:
-    """Return each operation its tool's name, unique and independent of the order of operations.
+def tool_names(operations: Sequence[Operation], prefix: str = "") -> list[str]:
+    """Return the name of each operation's tool, unique and independent of the order of operations.
 
-    The `operationId`, else `METHOD PATH`, in lower case, every run of other characters than a-z and 0-9 one `_`. Where
-    clients would refuse that, or two would share it, a hash of method and path is added.
+    The prefix, then the `operationId`, else `METHOD PATH`, in lower case, every run of other characters than a-z and
+    0-9 one `_`. Where clients would refuse that, or two would share it, a hash of method and path is added.
     """
     return unique_names(
-        [slug(operation.operation_id or f"{operation.method} {operation.path}") for operation in operations],
+        [prefix + slug(operation.operation_id or f"{operation.method} {operation.path}") for operation in operations],
         [f"{operation.method} {operation.path}" for operation in operations],
     )
 

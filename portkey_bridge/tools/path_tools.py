@@ -26,7 +26,7 @@ class PathItemTool:
 
 
 def build_path_item_tools(
-    api: Api, base_url: str | None, budget: float, taken: Collection[str] = ()
+    api: Api, base_url: str | None, budget: float, taken: Collection[str] = (), prefix: str = ""
 ) -> list[PathItemTool]:
     """Return a `servers_…` tool for each path that declares servers, and a `parameters_…` tool for shared parameters.
 
@@ -34,7 +34,7 @@ def build_path_item_tools(
     """
     views = Views(Shapes(api.root), portable=False)
     tools = list(_tools(api, base_url, views, budget))
-    names = unique_names([slug(tool.name) for tool in tools], [tool.name for tool in tools], taken)
+    names = unique_names([prefix + slug(tool.name) for tool in tools], [tool.name for tool in tools], taken)
     return [replace(tool, name=name) for tool, name in zip(tools, names, strict=True)]
 
 

@@ -1,0 +1,62 @@
+"""The command `config`: checks the settings file, prints its JSON Schema, or writes one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.listing import state
+from portkey_bridge.cli.loading import load_services
+from portkey_bridge.cli.terminal import print_json, print_table
+from portkey_bridge.config import config_path, default_path, json_schema, template
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.serve.service import Service
+from portkey_bridge.text import printable, shown_url
+
+
+def run(invocation: Invocation) -> int:
+    """Do what the command line says. Return 1 if an API cannot be served. Raises SetupError."""
+    return ACTIONS[invocation.options["action"]](invocation)
+
+
+def _check(invocation: Invocation) -> int:
+    """Print what results from the settings file."""
+    services = load_services(invocation.apis)
+    columns = ("api", "document", "tools", "names", "base URL", "variables")
+    print_table(columns, [("", [_row(service) for service in services])], spare=("base URL", "document"))
+    path, count = printable(str(config_path(invocation.apis[0]))), len(invocation.apis)
+    print(f"{path}: {len(services)} of {count} APIs can be served", file=sys.stderr)
+    return 0 if len(services) == count else 1
+
+
+def _row(service: Service) -> tuple[object, ...]:
+    settings = service.settings
+    names = sorted({name for tool in service.tools for name in tool.variables})
+    variables = ", ".join(f"{name} ({state(name, settings, service.api.uri)})" for name in names)
+    base = shown_url(settings.base_url) if settings.base_url else "of the document"
+    count = f"{len(service.tools)} of {len(service.every)}"
+    return settings.name or "(one)", service.api.title, count, f"{settings.prefix}…", base, variables or "none"
+
+
+def _schema(_: Invocation) -> int:
+    print_json(json_schema())
+    return 0
+
+
+def _init(invocation: Invocation) -> int:
+    """Write a settings file from the options of this command line and environment. Never replaces one."""
+    path = Path(invocation.options.get("file") or default_path()).expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template(invocation.settings))
+    except FileExistsError as error:
+        raise SettingsError(f"{path} exists. Edit it, or name another file.") from error
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error.strerror}). Name another file.") from error
+    print(f"wrote {printable(str(path))}", file=sys.stderr)
+    return 0
+
+
+ACTIONS = {"check": _check, "schema": _schema, "init": _init}

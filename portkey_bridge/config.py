@@ -1,0 +1,324 @@
+"""The settings file: several APIs, each with the options of the command line, and the options of the whole server.
+
+It is TOML. `[api.NAME]` holds what the command line says about one API, `[serve]` what it says about the server. Paths
+are relative to the file, and a text `$NAME` is the value of that variable.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_config_path
+
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.settings import (
+    OPTIONS,
+    SERVER,
+    Option,
+    Section,
+    Settings,
+    as_variable,
+    env_file_values,
+    read_settings,
+)
+
+#: The name of a file that is found by itself, in the user's configuration folder.
+FILE_NAME = "portkey-bridge.toml"
+
+#: Names of APIs, each of which begins the names of its tools.
+API_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+#: A text that stands for the value of a variable.
+REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+
+#: JSON Schemas of options. A text is also a list of numbers where the command line separates them with commas.
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "boolean": {"type": "boolean"},
+    "list": {"type": ["array", "string"], "items": {"type": "string"}},
+    "integer": {"type": ["integer", "string"], "pattern": REFERENCE.pattern},
+    "text": {"type": ["string", "number", "array"], "items": {"type": "number"}},
+}
+
+#: Keys of an API that are no options of the command line, and what they hold.
+KEYS = {
+    "prefix": "begins the names of the API's tools (default: the API's name and _)",
+    "env": 'the API\'s variables, for example API_KEY = "$PETSTORE_KEY"; no other API gets them',
+    "server_variables": "variables of the document's server URLs by their names",
+}
+
+#: The options that stand in each kind of table, by their keys.
+OF_TABLE = {table: {option.field: option for option in OPTIONS if option.table == table} for table in ("api", "serve")}
+
+
+@dataclass(frozen=True)
+class _File:
+    """The text of a settings file with its values, and the variables that it may refer to."""
+
+    path: Path
+    text: str
+    values: Mapping[str, Any]
+    environ: Mapping[str, str]
+
+    def place(self, *keys: str) -> str:
+        """Return the file with the line of a key, by the names of the tables around it."""
+        return f"{self.path}, line {line_of(self.text, keys)}"
+
+
+def default_path() -> Path:
+    """Return the file that is read if no other is named, and that need not exist."""
+    return user_config_path("portkey-bridge") / FILE_NAME
+
+
+def config_path(settings: Settings) -> Path:
+    """Return the settings file, the named one or the user's own, which need not exist."""
+    return Path(settings.config).expanduser() if settings.config else default_path()
+
+
+def _found(settings: Settings) -> Path | None:
+    """Return the settings file that is read: the named one, else the user's own unless a document is named."""
+    path = config_path(settings)
+    return path if settings.config or (settings.spec is None and path.is_file()) else None
+
+
+def read_config(
+    flags: Mapping[str, str], environ: Mapping[str, str], env_file: str | None = None
+) -> tuple[Settings, ...]:
+    """Return the settings of each API: one without a settings file, else each of the file, in its order.
+
+    `flags` are options of the command line by field. Raises SettingsError.
+    """
+    alone = read_settings(flags, environ, env_file)
+    path = _found(alone)
+    if path is None:
+        return (alone,)
+    file = _File(path, *_parsed(path), {**env_file_values(env_file), **environ})
+    sections = list(_sections(file))
+    if len(sections) > 1:
+        _refuse_options_of_one_api(flags, file)
+    return tuple(read_settings(flags, environ, env_file, section) for section in sections)
+
+
+def refers(settings: Settings) -> bool:
+    """Check whether an option in the settings file takes its value from a variable."""
+    path = _found(settings)
+    tables = (_parsed(path)[1] if path else {}).get("api", {}).values()
+    texts = [value for table in tables for value in table.values()]
+    flat = [each for value in texts for each in (value if isinstance(value, list) else [value])]
+    return any(isinstance(each, str) and REFERENCE.fullmatch(each) for each in flat)
+
+
+def line_of(text: str, keys: tuple[str, ...]) -> int:
+    """Return the number of the line where a key of a TOML text is set, or else the table around it; 1 if neither."""
+    table: list[str] = []
+    best, depth = 1, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
+        key = re.match(r"\s*([A-Za-z0-9_.\"'-]+?)\s*=", line)
+        if header:
+            table = _names(header[1])
+        path = tuple(table) if header else (*table, *_names(key[1])) if key else ()
+        if len(path) > depth and path == keys[: len(path)]:
+            best, depth = number, len(path)
+    return best
+
+
+def _names(dotted: str) -> list[str]:
+    return [name.strip().strip("\"'") for name in dotted.split(".")]
+
+
+def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"{path}: cannot be read ({reason}). Correct --config or OPEN_MCP_CONFIG.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}. portkey-bridge config init writes an example.") from error
+
+
+def _sections(file: _File) -> Iterator[Section]:
+    _refuse_unknown(file, (), file.values, ("api", "serve"))
+    serve = _table(file, ("serve",))
+    _refuse_unknown(file, ("serve",), serve, OF_TABLE["serve"])
+    shared = dict(_texts(file, ("serve",), serve, OF_TABLE["serve"]))
+    names = _table(file, ("api",))
+    for name in names:
+        yield _section(file, name, shared)
+    if not names:
+        yield Section(texts=shared)
+
+
+def _section(file: _File, name: str, shared: Mapping[str, tuple[str, str]]) -> Section:
+    keys = ("api", name)
+    if not API_NAME.fullmatch(name):
+        raise SettingsError(f"{file.place(*keys)}: the name {name!r} must match {API_NAME.pattern}.")
+    table = _table(file, keys)
+    _refuse_unknown(file, keys, table, (*OF_TABLE["api"], *KEYS))
+    prefix = _resolved(file, (*keys, "prefix"), table.get("prefix", f"{name}_"))
+    if not re.fullmatch(r"([a-z][a-z0-9_]*)?", prefix):
+        raise SettingsError(f"{file.place(*keys, 'prefix')}: the prefix {prefix!r} must match {API_NAME.pattern}.")
+    server_variables = _variables(file, (*keys, "server_variables"))
+    return Section(
+        name=name,
+        prefix=prefix,
+        texts={**shared, **dict(_texts(file, keys, table, OF_TABLE["api"]))},
+        environ=_variables(file, (*keys, "env")),
+        server_variables={f"{SERVER}{as_variable(key)}": value for key, value in server_variables.items()},
+    )
+
+
+def _table(file: _File, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    table: Mapping[str, Any] = file.values
+    for key in keys:
+        value = table.get(key, {})
+        if not isinstance(value, dict):
+            raise SettingsError(f"{file.place(*keys)}: {'.'.join(keys)} must be a table.")
+        table = value
+    return table
+
+
+def _refuse_unknown(file: _File, keys: tuple[str, ...], table: Iterable[str], known: Iterable[str]) -> None:
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+            raise SettingsError(f"{file.place(*keys, key)}: unknown key {key!r}; {hint}")
+
+
+def _texts(
+    file: _File, keys: tuple[str, ...], table: Mapping[str, Any], options: Mapping[str, Option]
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield each option of a table by its field: its text, as the command line would have it, and its place."""
+    for key, value in table.items():
+        if key in options:
+            place = (*keys, key)
+            values = value if isinstance(value, list) else [value]
+            texts = [_path(file, options[key], _resolved(file, place, each)) for each in values]
+            yield key, (options[key].separator.join(texts), file.place(*place))
+
+
+def _variables(file: _File, keys: tuple[str, ...]) -> dict[str, str]:
+    """Return the values of a table of texts. One that refers to a variable that is not set is left out."""
+    table = _table(file, keys)
+    set_here = {key: value for key, value in table.items() if not _is_unset(file, value)}
+    return {key: _resolved(file, (*keys, key), value) for key, value in set_here.items()}
+
+
+def _is_unset(file: _File, value: object) -> bool:
+    reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return reference is not None and not file.environ.get(reference[1])
+
+
+def _resolved(file: _File, keys: tuple[str, ...], value: Any) -> str:
+    """Return the text of a value: of a variable if it refers to one, else its own as an option has it."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if not isinstance(value, str | int | float):
+        raise SettingsError(f"{file.place(*keys)}: {keys[-1]} must be a text, a number, true or false.")
+    if _is_unset(file, value):
+        raise SettingsError(f"{file.place(*keys)}: {keys[-1]} refers to {value}, which is not set.")
+    reference = REFERENCE.fullmatch(str(value))
+    return file.environ[reference[1]] if reference else str(value)
+
+
+def _path(file: _File, option: Option, text: str) -> str:
+    """Return the text of an option, a path as one that is relative to the file."""
+    return text if not _is_path(option) or "://" in text else str(file.path.parent / Path(text).expanduser())
+
+
+def _is_path(option: Option) -> bool:
+    return option.metavar is not None and option.metavar.partition("|")[0] in ("FILE", "DIR")
+
+
+def _refuse_options_of_one_api(flags: Mapping[str, str], file: _File) -> None:
+    outside = [option.flag for option in OF_TABLE["api"].values() if option.field in flags]
+    outside += [option.variable for option in OF_TABLE["api"].values() if file.environ.get(option.variable)]
+    if outside:
+        raise SettingsError(
+            f"{file.path} has several APIs, and {' and '.join(outside)} would apply to each of them. Set it in the "
+            "table of the API that is meant."
+        )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the settings file, for editors."""
+    api: dict[str, Any] = {key: _schema_of(option) for key, option in OF_TABLE["api"].items()}
+    texts = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+    api["prefix"] = {"type": "string", "pattern": "^([a-z][a-z0-9_]*)?$", "description": KEYS["prefix"]}
+    api |= {key: {**texts, "description": KEYS[key]} for key in ("env", "server_variables")}
+    of_api = {"type": "object", "properties": api, "additionalProperties": False}
+    serve = {key: _schema_of(option) for key, option in OF_TABLE["serve"].items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Settings of portkey-bridge",
+        "type": "object",
+        "properties": {
+            "api": {
+                "type": "object",
+                "patternProperties": {f"^{API_NAME.pattern}$": of_api},
+                "additionalProperties": False,
+            },
+            "serve": {"type": "object", "properties": serve, "additionalProperties": False},
+        },
+        "additionalProperties": False,
+    }
+
+
+def _schema_of(option: Option) -> dict[str, Any]:
+    types = {"boolean": option.metavar is None, "list": option.is_list, "integer": isinstance(option.default, int)}
+    kind = next((kind for kind, applies in types.items() if applies), "text")
+    return {**SCHEMAS[kind], "description": option.help}
+
+
+def template(settings: Settings) -> str:
+    """Return a settings file with the options that are set, and all others commented out with their help."""
+    lines = [
+        "# Settings of portkey-bridge. Paths are relative to this file; a text $NAME is the value of that variable.",
+        "",
+        "[serve]",
+        *(line for option in OF_TABLE["serve"].values() for line in _written(option, settings)),
+        "",
+        "# One table for each API. Its name and _ begin the names of its tools, unless prefix says otherwise.",
+        "[api.main]",
+        'prefix = ""',
+        *(line for option in OF_TABLE["api"].values() for line in _written(option, settings)),
+        *(f"\n# {key}: {text}" for key, text in KEYS.items() if key != "prefix"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _written(option: Option, settings: Settings) -> Iterator[str]:
+    value = getattr(settings, option.field)
+    yield ""
+    yield f"# {option.help}"
+    if value == option.default:
+        yield f"# {option.field} = {_example(option)}"
+    else:
+        yield f"{option.field} = {_toml(option, value)}"
+
+
+def _example(option: Option) -> str:
+    if option.metavar is None:
+        return json.dumps(not option.default)
+    if option.default is None or option.is_list:
+        return json.dumps([option.metavar] if option.is_list else option.metavar, ensure_ascii=False)
+    return _toml(option, option.default)
+
+
+def _toml(option: Option, value: Any) -> str:
+    """Write a value as TOML, paths as absolute ones: the file may be in another folder."""
+    if isinstance(value, bool | int):
+        return json.dumps(value)
+    texts = [str(each) for each in (sorted(value) if option.is_list else [value])]
+    if _is_path(option):
+        texts = [text if "://" in text else str(Path(text).absolute()) for text in texts]
+    texts = ["full" if text == "inf" else text for text in texts]
+    return json.dumps(texts if option.is_list else texts[0], ensure_ascii=False)

@@ -1,0 +1,189 @@
+"""One API as it is served: its tools, the bridge that calls them, and the views of their schemas.
+
+With several APIs nothing is shared between them, and a variable that two of them would take goes to neither.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from portkey_bridge.credentials.oauth import OAuthCredentials
+from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
+from portkey_bridge.credentials.provider import EnvironmentCredentials
+from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth, collect_secrets
+from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.errors import SettingsError, SetupError
+from portkey_bridge.http.transport import Transport
+from portkey_bridge.openapi.model import Api, Schema
+from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.uploads import Files
+from portkey_bridge.response.render import Renderer
+from portkey_bridge.response.results import Results
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.views import Views
+from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.serve.load import load_api, warn
+from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """An API with its settings: `every` tool of it, and those of them that the settings select."""
+
+    settings: Settings
+    api: Api
+    shapes: Shapes
+    every: Sequence[Tool]
+    tools: Sequence[Tool]
+
+    @cached_property
+    def bridge(self) -> Bridge:
+        """The bridge that calls the tools with this API's credentials, made when first wanted. Raises SettingsError."""
+        return build_bridge(self.api, self.settings, self.tools, self.shapes)
+
+    @cached_property
+    def _views(self) -> tuple[Views, Views]:
+        return Views(self.shapes, portable=True), Views(self.shapes, portable=False)
+
+    def expand(self, tool: Tool, pointer: str) -> Schema:
+        """Return the view of a tool's input schema at a pointer. Raises PointerToNowhere.
+
+        In discovery, the whole is shown as a listing shows it.
+        """
+        listed, full = self._views
+        if self.settings.discover and not pointer:
+            return listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget))
+        return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+
+
+def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
+    """Return the service of an API. Raises SettingsError for a selection of tools that do not exist.
+
+    `among` is the number of operations of all APIs, if there are several.
+    """
+    shapes = Shapes(api.root)
+    tools = build_tools(api, shapes, settings.prefix, among)
+    return Service(settings, api, shapes, tools, select_tools(tools, settings))
+
+
+def load_services(apis: Sequence[Settings]) -> list[Service]:
+    """Load the document of each API at the same time, and return their services. Raises SetupError.
+
+    One of several that cannot be loaded is left out with a warning.
+    """
+    if len(apis) == 1:
+        return [service_of(load_api(apis[0]), apis[0])]
+    with ThreadPoolExecutor(len(apis)) as pool:
+        loaded = [*pool.map(_loaded, apis)]
+    usable = [(api, settings) for settings, api in zip(apis, loaded, strict=True) if isinstance(api, Api)]
+    warn(f"{settings.name}: {api}" for settings, api in zip(apis, loaded, strict=True) if not isinstance(api, Api))
+    if not usable:
+        raise SettingsError("none of the APIs in the settings file can be served. Correct what is reported above.")
+    among = sum(len(api.operations) for api, _ in usable)
+    services = [service_of(api, settings, among) for api, settings in usable]
+    _refuse_clashes(services)
+    return uncontested(services)
+
+
+def _loaded(settings: Settings) -> Api | SetupError:
+    try:
+        return load_api(settings)
+    except SetupError as error:
+        return error
+
+
+def _refuse_clashes(services: Sequence[Service]) -> None:
+    owners: dict[str, str] = {}
+    for service in services:
+        for tool in service.tools:
+            other = owners.setdefault(tool.name, service.settings.name)
+            if other != service.settings.name:
+                raise SettingsError(
+                    f"two APIs have a tool {tool.name}: {other} and {service.settings.name}. Set another prefix in "
+                    f"[api.{service.settings.name}]."
+                )
+
+
+def uncontested(services: Sequence[Service]) -> list[Service]:
+    """Withhold each variable that several APIs would take, unless the settings file assigns it to one; warn of it."""
+    takers = Counter(name for service in services for name in _unassigned(service))
+    contested = {name for name, count in takers.items() if count > 1}
+    warn(
+        f"{name} is set, and {takers[name]} APIs would take it, so none gets it; assign it in the settings file, as in "
+        f'[api.{services[0].settings.name}.env] {name} = "${name}"'
+        for name in sorted(contested)
+    )
+    return [_without(service, contested & _unassigned(service)) for service in services]
+
+
+def _unassigned(service: Service) -> set[str]:
+    """Return the variables that are set, and that an API would take without being told so."""
+    settings = service.settings
+    named = settings.assigned | settings.credentials
+    wanted = {name for tool in service.tools for name in tool.variables}
+    if any(takes_token(tool.operation.security) for tool in service.tools):
+        wanted |= set(OAUTH_VARIABLES)
+    return {name for name in wanted - named if settings.environ.get(name, "").strip()}
+
+
+def _without(service: Service, names: set[str]) -> Service:
+    environ = {name: value for name, value in service.settings.environ.items() if name not in names}
+    return replace(service, settings=replace(service.settings, environ=environ)) if names else service
+
+
+def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Shapes | None = None) -> Bridge:
+    """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
+    names = {name for tool in tools for name in tool.variables}
+    secrets = collect_secrets(names, settings, api.uri)
+    oauth = collect_oauth(settings, api.uri)
+    hidden = {**secrets, **{name: oauth[name] for name in OAUTH_SECRETS if name in oauth}}
+    refuse_lured_credentials(settings, hidden)
+    warn(_unusable(api, settings, names))
+    redact = Redactor(hidden, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
+    transport = Transport(
+        timeouts=settings.timeouts,
+        retries=settings.retries,
+        concurrency=settings.concurrency,
+        limit=settings.kept_results.bytes,
+        redact=redact,
+    )
+    return Bridge(
+        transport=transport,
+        renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
+        provider=OAuthCredentials(
+            EnvironmentCredentials(secrets),
+            settings,
+            oauth,
+            wanted_scopes(tool.operation for tool in tools),
+            lambda operation: settings.base_url or server_url(operation.servers, api.uri),
+            transport,
+            redact,
+        ),
+        redact=redact,
+        base_url=settings.base_url,
+        document_uri=api.uri,
+        sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
+        log=_log if settings.verbose else None,
+        validate_responses=settings.validate_responses,
+    )
+
+
+def _log(line: str) -> None:
+    print(f"portkey-bridge: {line}", file=sys.stderr, flush=True)
+
+
+def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
+    for name in sorted(names):
+        if is_withheld(name, settings, api.uri):
+            yield f"the document asks for {name}, which is withheld; to allow it, set OPEN_MCP_CREDENTIALS={name}"
+    nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
+    if nowhere:
+        yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"

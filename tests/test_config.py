@@ -1,0 +1,209 @@
+"""The settings file: several APIs in one server, each with its own options, variables and tools."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from portkey_bridge.settings import OPTIONS
+from tests.conftest import Connect, Recorder, Run, recording, run_in, text_of
+from tests.support import document
+
+KEY = {"type": "apiKey", "in": "header", "name": "X-Key"}
+
+
+def api(folder: Path, name: str, url: str, **fields: Any) -> str:
+    """Write a document with one operation that takes X-Key, and return the name of its file."""
+    paths = {f"/{name}": {"get": {"operationId": "list", "summary": f"List {name}", "security": [{"key": []}]}}}
+    root = document(
+        paths,
+        info={"title": name.title(), "version": "1"},
+        servers=[{"url": url}],
+        **fields,
+        components={"securitySchemes": {"key": KEY}},
+    )
+    (folder / f"{name}.json").write_text(json.dumps(root), encoding="utf-8")
+    return f"{name}.json"
+
+
+@pytest.fixture
+def two(tmp_path: Path, recorder: Recorder) -> Any:
+    """Return a settings file with two APIs, each on a server of its own."""
+    with recording() as other:
+        cats, dogs = api(tmp_path, "cats", recorder.url), api(tmp_path, "dogs", other.url)
+        file = tmp_path / "team.toml"
+        file.write_text(
+            f'[api.cats]\nspec = "{cats}"\nenv = {{X_KEY = "$CAT_KEY"}}\n\n[api.dogs]\nspec = "{dogs}"\n'
+            '[api.dogs.env]\nX_KEY = "$DOG_KEY"\n',
+            encoding="utf-8",
+        )
+        yield file, recorder, other
+
+
+async def test_each_api_gets_its_own_tools_and_only_its_own_credential(two: Any, connect: Connect) -> None:
+    """Two APIs that ask for the same variable each get what the file assigns, and nothing of the other's."""
+    file, cats, dogs = two
+    env = {"CAT_KEY": "marker-of-cats-1234", "DOG_KEY": "marker-of-dogs-5678", "X_KEY": "marker-of-all-9999"}
+    async with connect("--config", str(file), env=env) as client:
+        names = {tool.name for tool in await client.list_tools()}
+        answers = [text_of(await client.call_tool(name)) for name in ("cats_list", "dogs_list")]
+    assert names == {"cats_list", "dogs_list", "expandSchema", "expandResult"}
+    assert [cats.last.header("x-key"), dogs.last.header("x-key")] == ["marker-of-cats-1234", "marker-of-dogs-5678"]
+    assert len(cats.requests) == len(dogs.requests) == 1
+    assert "marker" not in "".join(answers)
+
+
+async def test_a_variable_that_two_apis_would_take_goes_to_neither(two: Any, connect: Connect, tmp_path: Path) -> None:
+    """Until the file assigns it, and the warning and the refusal say so."""
+    file, cats, dogs = two
+    file.write_text('[api.cats]\nspec = "cats.json"\n[api.dogs]\nspec = "dogs.json"\n', encoding="utf-8")
+    log = tmp_path / "log"
+    async with connect("--config", str(file), env={"X_KEY": "marker-of-all-9999"}, log_file=log) as client:
+        result = await client.call_tool("cats_list", raise_on_error=False)
+    assert result.is_error
+    assert not cats.requests
+    assert not dogs.requests
+    assert 'assign it in the settings file, as in [api.cats.env] X_KEY = "$X_KEY"' in log.read_text(encoding="utf-8")
+
+
+async def test_one_search_covers_all_apis(two: Any, connect: Connect) -> None:
+    """With --discover, three tools find, show and call the operations of every API."""
+    file, _, dogs = two
+    async with connect("--config", str(file), "--discover", env={"DOG_KEY": "marker-of-dogs-5678"}) as client:
+        found = text_of(await client.call_tool("searchTools", {"query": "list dogs"}))
+        shown = text_of(await client.call_tool("expandSchema", {"toolName": "dogs_list", "jsonPointers": [""]}))
+        await client.call_tool("callTool", {"toolName": "dogs_list", "arguments": {}})
+    assert found.startswith("dogs_list() · GET /dogs · ")
+    assert json.loads(shown)[0]["schema"]["type"] == "object"
+    assert dogs.last.target == "/dogs"
+
+
+async def test_a_broken_document_costs_only_its_api(two: Any, connect: Connect, tmp_path: Path) -> None:
+    """The others are served, and a warning names the API that is not."""
+    file, log = two[0], tmp_path / "log"
+    (tmp_path / "cats.json").write_text("{", encoding="utf-8")
+    async with connect("--config", str(file), log_file=log) as client:
+        names = {tool.name for tool in await client.list_tools()}
+    assert names == {"dogs_list", "expandSchema", "expandResult"}
+    assert "portkey-bridge: cats: " in log.read_text(encoding="utf-8")
+
+
+REFUSED = {
+    "an unknown key": (
+        '[api.a]\nspec = "a.json"\ntag = ["x"]\nexlude = ["y"]',
+        "line 4: unknown key 'exlude'; did you mean exclude?",
+    ),
+    "a key in the wrong table": ("[serve]\ntag = ['x']", "line 2: unknown key 'tag'"),
+    "no TOML": ("[api", "not TOML"),
+    "a name with capitals": ("[api.Team]\n", "line 1: the name 'Team' must match [a-z][a-z0-9_]*"),
+    "a wrong value": ("[api.a]\nretries = 'many'", "line 2: expected an integer of at least 0"),
+    "a table for a text": ("[api.a.spec]\nx = 1", "spec must be a text"),
+    "a variable that is not set": ("[api.a]\nbase_url = '$NOWHERE'", "line 2: base_url refers to $NOWHERE"),
+    "two tools of one name": (
+        "[api.a]\nspec = 'a.json'\nprefix = ''\n[api.b]\nspec = 'a.json'\nprefix = ''",
+        "two APIs have a tool list: a and b. Set another prefix in [api.b]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_wrong_is_named_with_its_line(text: str, message: str, tmp_path: Path, run: Run) -> None:
+    """A mistake in the file is one line on stderr with exit status 2."""
+    api(tmp_path, "a", "http://127.0.0.1:9")
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    ended = run("tools", "--config", "s.toml")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_options_of_one_api_outside_of_the_file_are_refused_if_there_are_several(two: Any, run: Run) -> None:
+    """Nobody can say which API a --tag or a variable such as OPEN_MCP_BASE_URL is meant for."""
+    file = two[0]
+    by_option = run("tools", "--config", str(file), "--tag", "x")
+    by_variable = run("tools", "--config", str(file), env={"OPEN_MCP_BASE_URL": "http://127.0.0.1:9"})
+    assert by_option.returncode == by_variable.returncode == 2
+    assert "--tag would apply to each" in by_option.stderr
+    assert "OPEN_MCP_BASE_URL would apply to each" in by_variable.stderr
+
+
+def test_an_option_overrides_the_file_of_one_api(tmp_path: Path, run: Run) -> None:
+    """As it overrides a variable."""
+    api(tmp_path, "cats", "http://127.0.0.1:9")
+    (tmp_path / "s.toml").write_text('[api.cats]\nspec = "cats.json"\nexclude = ["list"]\n', encoding="utf-8")
+    assert "cats_list" not in run("tools", "--config", "s.toml").stdout
+    assert "cats_list" in run("tools", "--config", "s.toml", "--exclude", "").stdout
+
+
+def _found_in(home: Path, *arguments: str) -> Any:
+    """Run the command line with a configuration folder of its own."""
+    env = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")}
+    return run_in(home, *arguments, env=env)
+
+
+def test_only_the_users_own_file_is_found_by_itself(tmp_path: Path) -> None:
+    """One in the working directory never is, and --spec ignores the user's own."""
+    api(tmp_path, "cats", "http://127.0.0.1:9")
+    text = f'[api.cats]\nspec = "{tmp_path}/cats.json"\n'
+    (tmp_path / "portkey-bridge.toml").write_text(text, encoding="utf-8")
+    assert "listmodels" in _found_in(tmp_path, "tools").stdout
+    folder = tmp_path / "config" / "portkey-bridge"
+    folder.mkdir(parents=True)
+    (folder / "portkey-bridge.toml").write_text(text, encoding="utf-8")
+    assert _found_in(tmp_path, "tools").stdout.startswith("cats_list\t")
+    assert _found_in(tmp_path, "tools", "--spec", "cats.json").stdout.startswith("list\t")
+
+
+def test_a_changed_file_is_served_at_the_next_start(two: Any, run: Run) -> None:
+    """Answers that were kept from an earlier session do not survive a change of the settings file."""
+    file = two[0]
+    assert "dogs_list" in run("tools", "--config", str(file)).stdout
+    file.write_text('[api.cats]\nspec = "cats.json"\nprefix = ""\n', encoding="utf-8")
+    assert run("tools", "--config", str(file)).stdout.startswith("list\t")
+
+
+def _checked(file: Mapping[str, Any], run: Run) -> None:
+    jsonschema.validate(file, json.loads(run("config", "schema").stdout))
+
+
+def test_the_schema_takes_what_the_program_takes(two: Any, run: Run) -> None:
+    """`config schema` prints a JSON Schema in which every option is described, and unknown keys are refused."""
+    schema = json.loads(run("config", "schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    (of_api,) = schema["properties"]["api"]["patternProperties"].values()
+    known = of_api["properties"].keys() | schema["properties"]["serve"]["properties"].keys()
+    assert known >= {option.field for option in OPTIONS} - {"config"}
+    jsonschema.validate(tomllib.loads(two[0].read_text(encoding="utf-8")), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"api": {"a": {"exlude": []}}}, schema)
+
+
+def test_a_written_file_serves_the_same_tools(tmp_path: Path, run: Run) -> None:
+    """`config init` writes the options of today, so that the file serves the same tools, and never replaces a file."""
+    api(tmp_path, "cats", "http://127.0.0.1:9")
+    options = ("--spec", "cats.json", "--timeouts", "1,2,3", "--schema-budget", "full", "--tools", "li*,list")
+    (tmp_path / "sub").mkdir()
+    assert run("config", "init", "sub/s.toml", *options).returncode == 0
+    _checked(tomllib.loads((tmp_path / "sub" / "s.toml").read_text(encoding="utf-8")), run)
+    assert run("tools", "--json", "--config", "sub/s.toml").stdout == run("tools", "--json", *options).stdout
+    assert run("config", "init", "sub/s.toml").returncode == 2
+
+
+def test_config_check_shows_what_results(two: Any, run: Run, tmp_path: Path) -> None:
+    """One line for each API with its document, tools and variables; the exit status says whether all can be served."""
+    ended = run("config", "check", "--config", str(two[0]), env={"CAT_KEY": "marker-of-cats-1234"})
+    assert ended.returncode == 0
+    assert [line.split("\t")[:3] for line in ended.stdout.splitlines()] == [
+        ["cats", "Cats", "1 of 1"],
+        ["dogs", "Dogs", "1 of 1"],
+    ]
+    assert "X_KEY (set)" in ended.stdout
+    assert "marker" not in ended.stdout + ended.stderr
+    (tmp_path / "dogs.json").unlink()
+    assert run("config", "check", "--config", str(two[0])).returncode == 1
