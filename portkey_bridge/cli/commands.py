@@ -115,6 +115,29 @@ COMMANDS = (
         ("> reference.md", "--html > reference.html", "--html --spec petstore.yaml > petstore.html"),
     ),
     Command(
+        "login",
+        "log in to an API with OAuth 2, in the browser or with a code, and keep the tokens",
+        "portkey_bridge.cli.login:login",
+        (
+            Argument("--device", {"action": "store_true", "help": "print a code to enter on any device"}),
+            Argument(
+                "--redirect",
+                {
+                    "metavar": "URL",
+                    "help": "redirect URI that the client is registered with, on the loopback interface (default: "
+                    "http://127.0.0.1:PORT/callback with a free port)",
+                },
+            ),
+        ),
+        ("--spec petstore.yaml", "--spec petstore.yaml --device"),
+    ),
+    Command(
+        "logout",
+        "forget the login to an API",
+        "portkey_bridge.cli.login:logout",
+        examples=("--spec petstore.yaml",),
+    ),
+    Command(
         "doctor",
         "diagnose problems and suggest fixes",
         "portkey_bridge.cli.doctor:print_checks",

@@ -22,15 +22,17 @@ from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
 from portkey_bridge.cli.loading import load_services
+from portkey_bridge.cli.login import people_sources, until
 from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.files import is_readable_by_others
 from portkey_bridge.clients.registry import literals_in, this_system, variables_in
 from portkey_bridge.credentials.schemes import needs_credential
-from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.credentials.variables import collect_secrets, variable
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
+from portkey_bridge.serve.service import token_sources
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
@@ -121,7 +123,9 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
             yield Finding(
                 WARNING, f"{name} is {condition}", f"To let the document use it, set OPEN_MCP_CREDENTIALS={name}."
             )
-    closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
+    sources = token_sources(api, settings, tools).every(tool.operation for tool in tools)
+    tokens = {variable(source.scheme) or "": "" for source in sources if source.is_configured}
+    closed = [tool for tool in tools if needs_credential(tool.operation.security, {**tokens, **secrets}, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
     usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
     if not closed:
@@ -134,6 +138,20 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
     nothing = len(closed) == len(tools) or not secrets
     remedy = f"Set {best}, here or for a client: portkey-bridge add CLIENT --env {best}=…"
     yield Finding(PROBLEM if nothing and not elsewhere else WARNING, usable, remedy)
+
+
+def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
+    """Report who is logged in and until when, for each login that the API offers to people. Raises SettingsError."""
+    for source in people_sources(api, settings, tools):
+        login = source.login()
+        if login is None:
+            yield Finding(OK, f"nobody is logged in to {shown_url(source.base_url)}", "To log in: portkey-bridge login")
+        elif login.token.is_due and not login.token.refresh:
+            yield Finding(
+                WARNING, f"the login to {shown_url(source.base_url)} has expired", "Run portkey-bridge login."
+            )
+        else:
+            yield Finding(OK, f"{login.who or 'somebody'} is logged in {until(login)}")
 
 
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
@@ -245,6 +263,7 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
 OF_DOCUMENT: tuple[tuple[str, Callable[[Settings, Api, Sequence[Tool]], Iterable[Finding]]], ...] = (
     ("document", check_document),
     ("credentials", check_credentials),
+    ("login", check_logins),
     ("server", check_servers),
 )
 OF_MACHINE: tuple[tuple[str, Callable[[Settings], Iterable[Finding]]], ...] = (

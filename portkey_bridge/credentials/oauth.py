@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -28,21 +28,50 @@ from portkey_bridge.settings import Settings
 
 
 @dataclass(frozen=True)
-class OAuthCredentials:
-    """The credentials of `environment`, and tokens for the schemes whose variable is not set.
+class TokenSources:
+    """The sources of tokens for the schemes of an API: one for each scheme and origin, kept with its token.
 
     `values` are those of OAUTH_VARIABLES, `wanted` the scopes to request by the scheme's key. `base_url_of` returns the
     URL that an operation is sent to; a token is obtained for its origin, and used for no other.
     """
 
-    environment: EnvironmentCredentials
     settings: Settings
     values: Mapping[str, str] = field(repr=False)
     wanted: Mapping[str, tuple[str, ...]]
     base_url_of: Callable[[Operation], str | None]
     transport: Transport
     redact: Redactor
-    _tokens: dict[tuple[str, object], Renewed] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[str, object], tuple[TokenSource, Renewed]] = field(default_factory=dict, repr=False)
+
+    def of(self, operation: Operation) -> list[tuple[TokenSource, Renewed]]:
+        """Return the source and the kept token of each scheme of an operation whose tokens can be obtained."""
+        base_url = self.base_url_of(operation)
+        if base_url is None:
+            return []
+        schemes = {scheme.key: scheme for scheme in chain(*operation.security) if scheme.type in TOKEN_TYPES}
+        return [self._of_scheme(scheme, base_url) for scheme in schemes.values()]
+
+    def every(self, operations: Iterable[Operation]) -> list[TokenSource]:
+        """Return the sources of all these operations, each once."""
+        found = {id(source): source for operation in operations for source, _ in self.of(operation)}
+        return [*found.values()]
+
+    def _of_scheme(self, scheme: SecurityScheme, base_url: str) -> tuple[TokenSource, Renewed]:
+        key = (scheme.key, origin(base_url))
+        if key not in self._kept:
+            learn = partial(self.redact.learn, variable(scheme) or "")
+            scopes = self.settings.oauth_scopes or self.wanted.get(scheme.key, ())
+            source = TokenSource(scheme, base_url, scopes, self.settings, self.values, self.transport, learn)
+            self._kept[key] = (source, Renewed(source.obtain))
+        return self._kept[key]
+
+
+@dataclass(frozen=True)
+class OAuthCredentials:
+    """The credentials of `environment`, and tokens from `sources` for the schemes whose variable is not set."""
+
+    environment: EnvironmentCredentials
+    sources: TokenSources
 
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller
@@ -76,24 +105,9 @@ class OAuthCredentials:
         return [f"The request carried a token that portkey-bridge obtained, with {known}: check what it permits."]
 
     def _kept(self, operation: Operation) -> list[tuple[SecurityScheme, Renewed]]:
-        """Return the schemes of an operation whose tokens are obtained, each once, and what keeps the token."""
-        base_url = self.base_url_of(operation)
-        if base_url is None:
-            return []
-        schemes = {scheme.key: scheme for scheme in chain(*operation.security) if self._takes_token(scheme)}
-        return [(scheme, self._token(scheme, base_url)) for scheme in schemes.values()]
-
-    def _takes_token(self, scheme: SecurityScheme) -> bool:
-        return scheme.type in TOKEN_TYPES and variable(scheme) not in self.environment.secrets
-
-    def _token(self, scheme: SecurityScheme, base_url: str) -> Renewed:
-        key = (scheme.key, origin(base_url))
-        if key not in self._tokens:
-            learn = partial(self.redact.learn, variable(scheme) or "")
-            scopes = self.settings.oauth_scopes or self.wanted.get(scheme.key, ())
-            source = TokenSource(scheme, base_url, scopes, self.settings, self.values, self.transport, learn)
-            self._tokens[key] = Renewed(source.obtain)
-        return self._tokens[key]
+        """Return the schemes of an operation whose tokens are obtained, and what keeps the token."""
+        pairs = ((source.scheme, kept) for source, kept in self.sources.of(operation))
+        return [(scheme, kept) for scheme, kept in pairs if variable(scheme) not in self.environment.secrets]
 
     async def _obtained(self, operation: Operation, filled: Collection[Place]) -> dict[SecurityScheme, Expiring]:
         """Return the tokens for an operation. Raises TokenError if none can be obtained and one is needed."""
@@ -127,10 +141,10 @@ class OAuthCredentials:
             return
         missing = min(lacking, key=len)
         has = sorted(frozenset[str]().union(*(scopes or () for scopes in granted.values())))
-        unasked = self.settings.oauth_scopes and not set(missing) <= set(self.settings.oauth_scopes)
+        asked = self.sources.settings.oauth_scopes
         remedy = (
             f"Add {' '.join(missing)} to --oauth-scopes."
-            if unasked
+            if asked and not set(missing) <= set(asked)
             else "The authorization server did not grant it: have it granted to the client or the person, and log in "
             "again if this is a login."
         )
@@ -141,7 +155,7 @@ class OAuthCredentials:
 
     def _with_grants(self, operation: Operation, error: CredentialsError) -> CredentialsError:
         """Add to a refusal how a token can be obtained instead."""
-        schemes = [scheme for scheme, _ in self._kept(operation)]
-        ways = dict.fromkeys(names for scheme in schemes for names in variables_of_grants(scheme, self.settings))
-        people = any(is_for_people(scheme, self.settings) for scheme in schemes)
+        schemes, settings = [scheme for scheme, _ in self._kept(operation)], self.sources.settings
+        ways = dict.fromkeys(names for scheme in schemes for names in variables_of_grants(scheme, settings))
+        people = any(is_for_people(scheme, settings) for scheme in schemes)
         return error.also([*ways], "Or log in: `portkey-bridge login`." if people else "")

@@ -103,11 +103,11 @@ class AuthorizationServer:
         endpoint.require_trust(self.base_url)
         return await self._ask(endpoint.url, grant, "access_token")
 
-    async def device_code(self, scope: str) -> dict[str, Any]:
+    async def device_code(self, wanted: Mapping[str, str | None]) -> dict[str, Any]:
         """Return the answer to a device authorization request (RFC 8628 section 3.2). Raises TokenError."""
         endpoint = self.endpoints["device"]
         endpoint.require_trust(self.base_url)
-        return await self._ask(endpoint.url, {"scope": scope}, "device_code")
+        return await self._ask(endpoint.url, wanted, "device_code")
 
     async def revoke(self, token: str) -> None:
         """Revoke a token (RFC 7009), where the server can. Raises TokenError."""

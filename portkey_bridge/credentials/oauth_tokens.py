@@ -51,6 +51,19 @@ class TokenSource:
         """Return the endpoints that are known without asking; where flows differ, those of `flow`."""
         return known_endpoints(self.scheme, flow, self.base_url, self.settings)
 
+    def login(self) -> Login | None:
+        """Return the login of the local user for the origin of the API, if there is one."""
+        endpoints = self.endpoints("authorizationCode")
+        if not is_for_people(self.scheme, self.settings) or not endpoints.of_kind.keys() & {"token", "metadata"}:
+            return None
+        login = logins.load(login_name(self.base_url, endpoints))
+        return login if login is not None and self.client.id in ("", login.client_id) else None
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether a token can be obtained: variables are set, or the local user is logged in."""
+        return grant_of(self.scheme, self.values, self.settings) is not None or self.login() is not None
+
     async def server(self, flow: str, client_id: str = "") -> AuthorizationServer:
         """Return the authorization server, with what its metadata says. Raises TokenError."""
         endpoints = self.endpoints(flow)
@@ -94,11 +107,8 @@ class TokenSource:
 
     async def _of_login(self, previous: Expiring | None) -> Expiring | None:
         """Return the token of the person who is logged in, refreshed if necessary; None if nobody is."""
-        if not is_for_people(self.scheme, self.settings):
-            return None
-        name = login_name(self.base_url, self.endpoints("authorizationCode"))
-        login = await self._loaded(name)
-        if login is None or self.client.id not in ("", login.client_id):
+        login = await self._loaded()
+        if login is None:
             return None
         if self._is_new(login.token, previous):
             return login.token
@@ -108,16 +118,17 @@ class TokenSource:
             server = await self.server("authorizationCode", login.client_id)
             token = await self._refreshed(server, login.token)
         except TokenError as error:
-            other = await self._loaded(name)  # another process may have renewed it meanwhile
+            other = await self._loaded()  # another process may have renewed it meanwhile
             if other is not None and self._is_new(other.token, login.token):
                 return other.token
             problem = "the login has expired and cannot be renewed. Run `portkey-bridge login` again"
             raise TokenError(f"Nothing was sent: {problem}. ({error})") from error
+        name = login_name(self.base_url, self.endpoints("authorizationCode"))
         await asyncio.to_thread(logins.save, name, replace(login, token=token))
         return token
 
-    async def _loaded(self, name: str) -> Login | None:
-        login = await asyncio.to_thread(logins.load, name)
+    async def _loaded(self) -> Login | None:
+        login = await asyncio.to_thread(self.login)
         if login is not None:
             self.learn(login.token.value)
             self.learn(login.token.refresh)

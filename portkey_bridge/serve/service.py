@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from portkey_bridge.credentials.oauth import OAuthCredentials
+from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
 from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
@@ -143,10 +143,30 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     names = {name for tool in tools for name in tool.variables}
     secrets = collect_secrets(names, settings, api.uri)
-    oauth = collect_oauth(settings, api.uri)
-    hidden = {**secrets, **{name: oauth[name] for name in OAUTH_SECRETS if name in oauth}}
-    refuse_lured_credentials(settings, hidden)
+    sources = token_sources(api, settings, tools, secrets)
     warn(_unusable(api, settings, names))
+    transport, redact = sources.transport, sources.redact
+    return Bridge(
+        transport=transport,
+        renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
+        provider=OAuthCredentials(EnvironmentCredentials(secrets), sources),
+        redact=redact,
+        base_url=settings.base_url,
+        document_uri=api.uri,
+        sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
+        log=_log if settings.verbose else None,
+        validate_responses=settings.validate_responses,
+    )
+
+
+def token_sources(api: Api, settings: Settings, tools: Sequence[Tool], secrets: Mapping[str, str] = {}) -> TokenSources:
+    """Return where the tools' tokens are obtained from, with the HTTP client, and what hides these and other `secrets`.
+
+    Raises SettingsError.
+    """
+    values = collect_oauth(settings, api.uri)
+    hidden = {**secrets, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
+    refuse_lured_credentials(settings, hidden)
     redact = Redactor(hidden, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
     transport = Transport(
         timeouts=settings.timeouts,
@@ -155,24 +175,13 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         limit=settings.kept_results.bytes,
         redact=redact,
     )
-    return Bridge(
-        transport=transport,
-        renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        provider=OAuthCredentials(
-            EnvironmentCredentials(secrets),
-            settings,
-            oauth,
-            wanted_scopes(tool.operation for tool in tools),
-            lambda operation: settings.base_url or server_url(operation.servers, api.uri),
-            transport,
-            redact,
-        ),
-        redact=redact,
-        base_url=settings.base_url,
-        document_uri=api.uri,
-        sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
-        log=_log if settings.verbose else None,
-        validate_responses=settings.validate_responses,
+    return TokenSources(
+        settings,
+        values,
+        wanted_scopes(tool.operation for tool in tools),
+        lambda operation: settings.base_url or server_url(operation.servers, api.uri),
+        transport,
+        redact,
     )
 
 
