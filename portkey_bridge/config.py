@@ -51,6 +51,7 @@ KEYS = {
     "prefix": "begins the names of the API's tools (default: the API's name and _)",
     "env": 'the API\'s variables, for example API_KEY = "$PETSTORE_KEY"; no other API gets them',
     "server_variables": "variables of the document's server URLs by their names",
+    "operations": "what x-mcp may hold for single tools, by their names: true, false, or name, description and others",
 }
 
 #: The options that stand in each kind of table, by their keys.
@@ -171,6 +172,10 @@ def _section(file: _File, name: str, shared: Mapping[str, tuple[str, str]]) -> S
         prefix=prefix,
         texts={**shared, **dict(_texts(file, keys, table, OF_TABLE["api"]))},
         environ=_variables(file, (*keys, "env")),
+        operations={
+            tool: (said, file.place(*keys, "operations", tool))
+            for tool, said in _table(file, (*keys, "operations")).items()
+        },
         server_variables={f"{SERVER}{as_variable(key)}": value for key, value in server_variables.items()},
     )
 
@@ -235,7 +240,7 @@ def _path(file: _File, option: Option, text: str) -> str:
 
 
 def _is_path(option: Option) -> bool:
-    return option.metavar is not None and option.metavar.partition("|")[0] in ("FILE", "DIR")
+    return option.metavar is not None and re.split("[|,]", option.metavar)[0] in ("FILE", "DIR")
 
 
 def _refuse_options_of_one_api(flags: Mapping[str, str], file: _File) -> None:
@@ -254,6 +259,7 @@ def json_schema() -> dict[str, Any]:
     texts = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
     api["prefix"] = {"type": "string", "pattern": "^([a-z][a-z0-9_]*)?$", "description": KEYS["prefix"]}
     api |= {key: {**texts, "description": KEYS[key]} for key in ("env", "server_variables")}
+    api["operations"] = {"type": "object", "description": KEYS["operations"]}
     of_api = {"type": "object", "properties": api, "additionalProperties": False}
     serve = {key: _schema_of(option) for key, option in OF_TABLE["serve"].items()}
     return {

@@ -131,6 +131,10 @@ def _folders(text: str, _: str) -> tuple[Path, ...]:
     return folders
 
 
+def _files(text: str, _: str) -> tuple[Path, ...]:
+    return tuple(Path(name).expanduser() for name in text.split(",") if name)
+
+
 def _switch(text: str, variable: str) -> bool:
     if text.lower() not in ON | OFF:
         raise SettingsError(f"{variable}: expected 1 or 0, got {text!r}.")
@@ -213,7 +217,8 @@ def _scopes(text: str, _: str) -> tuple[str, ...]:
 class Settings:
     """What the user asked for: one row for each option, then values from the settings file, the environment and `.env`.
 
-    `name` and `prefix` are those of an API in the settings file, `assigned` the variables that the file assigns to it.
+    `name` and `prefix` are those of an API in the settings file, `assigned` the variables that the file assigns to it,
+    `operations` what it says about single tools, each with its place in the file.
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory.
@@ -224,6 +229,13 @@ class Settings:
         _text,
         "FILE|URL",
         "path or URL of the OpenAPI document to serve (default: the Portkey API)",
+        decides_origin=True,
+    )
+    overlays: tuple[Path, ...] = _option(
+        (),
+        _files,
+        "FILE,…",
+        "OpenAPI Overlay documents to apply to the document, in this order",
         decides_origin=True,
     )
     allow_refs: tuple[str, ...] = _option(
@@ -247,6 +259,9 @@ class Settings:
         _names,
         "TAG,…",
         "serve only tools with one of these tags, ignoring case; * matches any characters",
+    )
+    confirm: tuple[str, ...] = _option(
+        (), _names, "NAME,…", "ask the person before each call of these tools; * matches any characters"
     )
     read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
     discover: bool = _option(
@@ -370,6 +385,7 @@ class Settings:
     name: str = ""
     prefix: str = ""
     assigned: frozenset[str] = frozenset()
+    operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict, repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
@@ -388,6 +404,7 @@ class Section:
     texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict)
+    operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
 
 
 def read_settings(
@@ -406,6 +423,7 @@ def read_settings(
         name=section.name,
         prefix=section.prefix,
         assigned=frozenset(section.environ),
+        operations=section.operations,
         server_variables={
             **{name: value for name, value in merged.items() if name.startswith(SERVER) and value},
             **section.server_variables,

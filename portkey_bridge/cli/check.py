@@ -27,6 +27,7 @@ from portkey_bridge.document.sources import Read, others_of, portkey_document, r
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.openapi.overlay import overlaid
 from portkey_bridge.openapi.pointers import decode, encode
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.openapi.resources import OTHERS
@@ -123,7 +124,8 @@ def examine_document(settings: Settings) -> DocumentReport:
     """Examine the configured document as its owner wrote it. Raises DocumentError."""
     content = read(settings.spec or str(portkey_document()))
     read_other = cache(others_of(content.uri, settings.allow_refs))
-    document = document_of(content)
+    overlays = [read(str(path)) for path in settings.overlays]
+    document = overlaid(document_of(content), overlays)
     repairs = Repairs(KEPT)
     others: set[str] = set()
 
@@ -132,11 +134,11 @@ def examine_document(settings: Settings) -> DocumentReport:
         others.add(uri)
         return parsed
 
-    root, sentences = normalize(document_of(content), retrieve, repairs)  # modifies its argument
+    root, sentences = normalize(overlaid(document_of(content), overlays), retrieve, repairs)  # modifies its argument
     with waiting("running the validator"):
         advice, incomplete = advise(document, {uri: resource_of(read_other(uri)).root for uri in others})
-    api = read_api(root, document.uri, repairs, settings.server_variables)
-    tools = build_tools(api)
+    api = read_api(root, document.uri, repairs, settings.server_variables, is_curated=bool(overlays))
+    tools = build_tools(api, settings=settings)
     where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))
     sizes = _sizes(tools, api, settings)
     notes = set(sentences) - set(repairs.sentences())

@@ -28,7 +28,7 @@ def load_api(settings: Settings) -> Api:
 def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     """Load the document and the tools that the settings select. Raises DocumentError and SettingsError."""
     api = load_api(settings)
-    return api, select_tools(build_tools(api, prefix=settings.prefix), settings)
+    return api, select_tools(build_tools(api, settings=settings), settings)
 
 
 def load_services(apis: Sequence[Settings]) -> list[Service]:

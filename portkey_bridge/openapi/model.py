@@ -129,13 +129,15 @@ class PathItem:
     path: str
     servers: tuple[Server, ...]
     parameters: tuple[Parameter, ...]
+    curations: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation. `security` holds alternatives: the schemes of one are used together, an empty one means none.
 
-    `servers` are those that count for the operation: its own, else the path's, else the document's.
+    `servers` are those that count for the operation: its own, else the path's, else the document's. `curations` are the
+    values of `x-mcp` from the document's to its own.
     """
 
     method: str
@@ -151,6 +153,7 @@ class Operation:
     security: tuple[tuple[SecurityScheme, ...], ...]
     servers: tuple[Server, ...]
     path_item: PathItem = field(repr=False)
+    curations: tuple[Any, ...] = ()
 
 
 class Skipped(NamedTuple):

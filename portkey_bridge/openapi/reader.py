@@ -25,6 +25,7 @@ from portkey_bridge.openapi.model import (
     Server,
     Skipped,
 )
+from portkey_bridge.openapi.overlay import CURATION, tightened
 from portkey_bridge.openapi.path_templates import PathTemplate, read_template
 from portkey_bridge.openapi.pointers import encode, follow
 from portkey_bridge.openapi.spec_tables import METHODS
@@ -78,16 +79,22 @@ MAX_PARAMETERS = 1_000
 
 
 def read_api(
-    root: dict[str, Any], uri: str, repairs: Repairs | None = None, server_variables: Mapping[str, str] = {}
+    root: dict[str, Any],
+    uri: str,
+    repairs: Repairs | None = None,
+    server_variables: Mapping[str, str] = {},
+    *,
+    is_curated: bool = False,
 ) -> Api:
     """Read a normalized document. An operation that is broken costs that operation and is listed as skipped.
 
     `repairs` collects the repairs with their places. `server_variables` override the defaults, by
-    the names that `server_variable` gives. Raises DocumentError for a document with too many operations, and
+    the names that `server_variable` gives. The `x-mcp` of a document that is not `is_curated` is nobody's but its own,
+    and can only make tools stricter. Raises DocumentError for a document with too many operations, and
     SettingsError for a server variable that the document does not allow.
     """
     info = mapping(root.get("info"))
-    reader = _Reader(root, Repairs() if repairs is None else repairs, server_variables)
+    reader = _Reader(root, Repairs() if repairs is None else repairs, server_variables, is_curated)
     operations = tuple(reader.operations())
     return Api(
         title=text(info.get("title")) or "API",
@@ -108,8 +115,11 @@ def read_api(
 class _Reader:
     """Reads the values of one document; collects broken parts in `skipped` and repairs in `repairs`."""
 
-    def __init__(self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str], is_curated: bool
+    ) -> None:
         self.root = root
+        self.is_curated = is_curated
         self.server_variables = server_variables
         self.skipped: list[Skipped] = []
         self.repairs = repairs
@@ -158,7 +168,8 @@ class _Reader:
         return target if target is value else {**target, **{key: value[key] for key in value if key != "$ref"}}
 
     def path_item(self, path: str, item: dict[str, Any]) -> Iterator[Operation]:
-        shared = PathItem(path, self.servers(item, path), self.parameters(item, f"all of {path}"))
+        said = (*self.curation(self.root), *self.curation(item))
+        shared = PathItem(path, self.servers(item, path), self.parameters(item, f"all of {path}"), said)
         methods = {method.upper(): item[method] for method in item if method in METHODS and item[method] is not None}
         for method, operation in {**methods, **mapping(item.get("additionalOperations"))}.items():
             try:
@@ -186,7 +197,14 @@ class _Reader:
             security=self.operation_security(operation.get("security"), where),
             servers=self.servers(operation, where) or item.servers or self.root_servers or DEFAULT_SERVERS,
             path_item=item,
+            curations=(*item.curations, *self.curation(operation)),
         )
+
+    def curation(self, value: dict[str, Any]) -> tuple[Any, ...]:
+        """Return what the `x-mcp` of a root, a path or an operation says, if it has one."""
+        if CURATION not in value:
+            return ()
+        return (value[CURATION] if self.is_curated else tightened(value[CURATION]),)
 
     def all_parameters(
         self, item: PathItem, operation: dict[str, Any], where: str

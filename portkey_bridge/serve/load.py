@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache as memoized
 from typing import Any
@@ -39,30 +39,33 @@ class CachedDocument(msgspec.Struct):
 def load_api(settings: Settings) -> Api:
     """Read the document that the settings name. Raises DocumentError."""
     content = read(settings.spec or str(portkey_document()))
-    form = normalized(content, settings.allow_refs)
-    api = read_api(form.root, content.uri, server_variables=settings.server_variables)
+    overlays = [read(str(path)) for path in settings.overlays]
+    form = normalized(content, settings.allow_refs, overlays)
+    api = read_api(form.root, content.uri, server_variables=settings.server_variables, is_curated=bool(overlays))
     repairs = (*content.notes, *form.repairs, *api.repairs)
-    return replace(api, repairs=repairs, resources=(content.uri, *form.others))
+    return replace(api, repairs=repairs, resources=(content.uri, *(each.uri for each in overlays), *form.others))
 
 
-def normalized(content: Content, allowed: Collection[str]) -> CachedDocument:
-    """Return the normalized document, from the cache if nothing has changed. Raises DocumentError.
+def normalized(content: Content, allowed: Collection[str], overlays: Sequence[Content] = ()) -> CachedDocument:
+    """Return the normalized document after its overlays, from the cache if nothing has changed. Raises DocumentError.
 
     The document may refer to other resources on the `allowed` hosts.
     """
-    name = cache.name_of("form", (*cache.program(), content.source.encode(), content.uri.encode(), content.data))
+    read_from = [part for each in (content, *overlays) for part in (each.source.encode(), each.uri.encode(), each.data)]
+    name = cache.name_of("form", (*cache.program(), *read_from))
     read_other = memoized(others_of(content.uri, allowed))
     form = _load(name)
     if form and all(_is_unchanged(read_other, uri, state) for uri, state in form.others.items()):
         return form
-    form = _normalize(content, read_other)
+    form = _normalize(content, read_other, overlays)
     _save(name, form)
     return form
 
 
-def _normalize(content: Content, read_other: Read) -> CachedDocument:
+def _normalize(content: Content, read_other: Read, overlays: Sequence[Content]) -> CachedDocument:
     from portkey_bridge.document.parse import Document, document_of, resource_of
     from portkey_bridge.openapi.normalize import normalize
+    from portkey_bridge.openapi.overlay import overlaid, tighten
 
     others: dict[str, str] = {}
 
@@ -74,9 +77,11 @@ def _normalize(content: Content, read_other: Read) -> CachedDocument:
             raise
         others[uri] = _state(other)
         document = resource_of(other)
+        if overlays:
+            tighten(document.root)
         return replace(document, repairs=(*other.notes, *document.repairs))
 
-    root, repairs = normalize(document_of(content), retrieve)
+    root, repairs = normalize(overlaid(document_of(content), overlays), retrieve)
     return CachedDocument(root, list(repairs), others)
 
 

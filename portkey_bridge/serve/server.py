@@ -31,6 +31,7 @@ from portkey_bridge.serve.builtin_tools import (
     SearchTools,
     hints,
 )
+from portkey_bridge.serve.confirmation import unconfirmed
 from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.service import Service
@@ -61,6 +62,8 @@ def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
 async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any]) -> ToolResult:
     """Call an operation, and report the progress of a streamed response to the client."""
     context = get_context()
+    if tool.is_confirmed and (answer := await unconfirmed(context, tool, arguments)):
+        return answer
 
     async def report(number: int, added: str | None) -> None:
         await context.report_progress(number, message=added)

@@ -70,7 +70,7 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
     `among` is the number of operations of all APIs, if there are several.
     """
     shapes = Shapes(api.root)
-    tools = build_tools(api, shapes, settings.prefix, among)
+    tools = build_tools(api, shapes, settings, among)
     return Service(settings, api, shapes, tools, select_tools(tools, settings))
 
 
@@ -143,7 +143,8 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     names = {name for tool in tools for name in tool.variables}
     secrets = collect_secrets(names, settings, api.uri)
-    sources = token_sources(api, settings, tools, secrets)
+    fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
+    sources = token_sources(api, settings, tools, secrets, fixed)
     warn(_unusable(api, settings, names))
     transport, redact = sources.transport, sources.redact
     return Bridge(
@@ -159,15 +160,21 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     )
 
 
-def token_sources(api: Api, settings: Settings, tools: Sequence[Tool], secrets: Mapping[str, str] = {}) -> TokenSources:
-    """Return where the tools' tokens are obtained from, with the HTTP client, and what hides these and other `secrets`.
+def token_sources(
+    api: Api,
+    settings: Settings,
+    tools: Sequence[Tool],
+    secrets: Mapping[str, str] = {},
+    fixed: Mapping[str, str] = {},
+) -> TokenSources:
+    """Return where the tools' tokens are obtained from, with the HTTP client, and what hides secrets.
 
-    Raises SettingsError.
+    `secrets` are the values of credentials, `fixed` those of arguments. Raises SettingsError.
     """
     values = collect_oauth(settings, api.uri)
-    hidden = {**secrets, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
-    refuse_lured_credentials(settings, hidden)
-    redact = Redactor(hidden, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
+    secrets = {**secrets, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
+    refuse_lured_credentials(settings, secrets)
+    redact = Redactor({**fixed, **secrets}, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
     transport = Transport(
         timeouts=settings.timeouts,
         retries=settings.retries,

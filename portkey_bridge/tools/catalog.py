@@ -7,8 +7,8 @@ import fnmatch
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,11 +22,15 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings import Settings
+from portkey_bridge.tools.curation import Curation, curated, curation_of, resolved
 
 EXPAND_SCHEMA = "expandSchema"
 EXPAND_RESULT = "expandResult"
 SEARCH_TOOLS = "searchTools"
 CALL_TOOL = "callTool"
+
+#: The settings of someone who changes nothing.
+UNCHANGED = Settings()
 
 #: Names that no operation may take, in the lower case that operations' names have.
 RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL))
@@ -69,21 +73,28 @@ class Tool:
     operation: Operation
     variables: tuple[str, ...]
     shapes: Shapes = field(repr=False)
+    curation: Curation = field(default_factory=Curation, repr=False)
+    fixed_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def arguments(self) -> Arguments:
         """What a call takes. Read when it is wanted: where the listing is kept, a session wants that of few tools."""
-        return read_arguments(self.operation, self.shapes)
+        return curated(read_arguments(self.operation, self.shapes), self.curation.arguments, self.name)
 
     @property
     def effect(self) -> tuple[bool, bool, bool]:
         """Whether a call is read only, destructive, idempotent."""
-        return EFFECTS.get(self.operation.method, (False, True, False))
+        return self.curation.effect(EFFECTS.get(self.operation.method, (False, True, False)))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a person is asked before each call."""
+        return bool(self.curation.confirm)
 
     @cached_property
     def schema(self) -> Shape:
         """The full input schema; it carries the description where a listing has to cut it."""
-        whole = _words(self.operation)
+        whole = self.curation.description or _words(self.operation)
         return {**({"description": whole} if plain(whole) != self.description else {}), **self.arguments.schema}
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
@@ -113,18 +124,54 @@ class Tool:
         return self.arguments.bind(arguments)
 
 
-def build_tools(api: Api, shapes: Shapes | None = None, prefix: str = "", among: int = 0) -> list[Tool]:
-    """Return every operation as a tool, in the document's order.
+def build_tools(api: Api, shapes: Shapes | None = None, settings: Settings = UNCHANGED, among: int = 0) -> list[Tool]:
+    """Return every operation as a tool, in the document's order, without those that `x-mcp` excludes.
 
     `shapes` are those of the document, for those who read them, too: each is made once. `among` is the number of tools
-    that share the room for descriptions, if other APIs have some.
+    that share the room for descriptions, if other APIs have some. Raises SettingsError for `x-mcp` that means nothing.
     """
     shapes = shapes or Shapes(api.root)
     room = _share(DESCRIPTIONS, DESCRIPTION, among or len(api.operations))
+    curations = list(_curations(api, settings))
+    names = tool_names(api.operations, settings.prefix, [curation.name for curation in curations])
     return [
-        Tool(name, _title(operation), _listed_words(operation, room), operation, variables(operation.security), shapes)
-        for operation, name in zip(api.operations, tool_names(api.operations, prefix), strict=True)
+        _tool(name, operation, curation, room, shapes, settings)
+        for operation, curation, name in zip(api.operations, curations, names, strict=True)
+        if curation.include
     ]
+
+
+def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Shapes, settings: Settings) -> Tool:
+    curation, secrets = resolved(said, settings.environ)
+    tool = Tool(
+        name,
+        curation.title or _title(operation),
+        _listed_words(curation.description or _words(operation), room),
+        operation,
+        variables(operation.security),
+        shapes,
+        curation,
+        secrets,
+    )
+    if curation.arguments:
+        tool.arguments  # noqa: B018  # read now, so that a mistake is reported at the start
+    return tool
+
+
+def _curations(api: Api, settings: Settings) -> Iterator[Curation]:
+    """Yield what is said about each operation: in the document and its overlays, then in the settings file."""
+    usual = tool_names(api.operations)
+    for name in settings.operations:
+        if name not in usual:
+            raise SettingsError(f"{settings.operations[name][1]}: there is no tool {name!r}; {closest(name, usual)}.")
+    for name, operation in zip(usual, api.operations, strict=True):
+        filed, place = settings.operations.get(name, (None, ""))
+        said = curation_of((*operation.curations, filed), place or f"x-mcp of {operation.method} {operation.path}")
+        yield replace(said, confirm=True) if _is_named(name, settings.confirm) else said
+
+
+def _is_named(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern.lower()) for pattern in patterns)
 
 
 def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
@@ -170,14 +217,21 @@ def closest(name: str, known: Collection[str]) -> str:
     return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, and no name is similar"
 
 
-def tool_names(operations: Sequence[Operation], prefix: str = "") -> list[str]:
+def tool_names(
+    operations: Sequence[Operation], prefix: str = "", chosen: Sequence[str | None] | None = None
+) -> list[str]:
     """Return the name of each operation's tool, unique and independent of the order of operations.
 
-    The prefix, then the `operationId`, else `METHOD PATH`, in lower case, every run of other characters than a-z and
-    0-9 one `_`. Where clients would refuse that, or two would share it, a hash of method and path is added.
+    The prefix, then the name that was `chosen`, else the `operationId`, else `METHOD PATH`, in lower case, every run
+    of other characters than a-z and 0-9 one `_`. Where clients would refuse that, or two would share it, a hash of
+    method and path is added.
     """
+    named = chosen or [None] * len(operations)
     return unique_names(
-        [prefix + slug(operation.operation_id or f"{operation.method} {operation.path}") for operation in operations],
+        [
+            prefix + slug(name or operation.operation_id or f"{operation.method} {operation.path}")
+            for operation, name in zip(operations, named, strict=True)
+        ],
         [f"{operation.method} {operation.path}" for operation in operations],
     )
 
@@ -220,8 +274,8 @@ def _words(operation: Operation) -> str:
     return f"Deprecated. {words}" if operation.deprecated else words
 
 
-def _listed_words(operation: Operation, room: int) -> str:
-    words = plain(_words(operation))
+def _listed_words(text: str, room: int) -> str:
+    words = plain(text)
     return words if len(words) <= room else f"{shorten(words, room).removesuffix('…')} …"
 
 

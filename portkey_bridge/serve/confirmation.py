@@ -1,0 +1,85 @@
+"""Asks the person before a call that the settings or the document want to be confirmed.
+
+Up to protocol version 2025-11-25 the server asks the client during the call (elicitation). From 2026-07-28 on the
+answer is a request for input, and the client repeats the call with the person's decision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastmcp.server.context import Context
+from fastmcp.tools.base import InputRequiredToolResult, ToolResult
+from mcp_types import (
+    ClientCapabilities,
+    ElicitationCapability,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from portkey_bridge.response.render import error_result
+from portkey_bridge.tools.catalog import Tool
+
+#: The key of the question among the requests for input, and of the decision in its answer.
+QUESTION, DECISION = "confirm", "confirmed"
+
+#: What the person is asked for.
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {DECISION: {"type": "boolean", "title": "Carry it out", "default": False}},
+    "required": [DECISION],
+}
+
+#: Longest arguments that a question shows, in characters.
+SHOWN = 600
+
+
+async def unconfirmed(context: Context, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
+    """Return None once a person has confirmed the call, else the result that asks for that or refuses the call."""
+    request = context.request_context
+    is_modern = request is not None and request.protocol_version in MODERN_PROTOCOL_VERSIONS
+    if not _can_ask(context):
+        return error_result(
+            f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
+            f"Whoever runs this server can take {tool.name} out of `confirm` in the settings."
+        )
+    params = ElicitRequestFormParams(message=_question(tool, arguments), requested_schema=SCHEMA)
+    if not is_modern:
+        answer = await context.session.elicit(
+            message=params.message, requested_schema=SCHEMA, related_request_id=context.request_id
+        )
+        return _decided(tool, answer)
+    state = _state(tool, arguments)
+    given = (context.input_responses or {}).get(QUESTION)
+    if isinstance(given, ElicitResult) and context.request_state == state:
+        return _decided(tool, given)
+    asked = InputRequiredResult(input_requests={QUESTION: ElicitRequest(params=params)}, request_state=state)
+    return InputRequiredToolResult(asked)
+
+
+def _can_ask(context: Context) -> bool:
+    return context.session.check_client_capability(ClientCapabilities(elicitation=ElicitationCapability()))
+
+
+def _decided(tool: Tool, answer: ElicitResult) -> ToolResult | None:
+    if answer.action == "accept" and (answer.content or {}).get(DECISION) is True:
+        return None
+    return error_result(f"The person did not confirm {tool.name}. Nothing was sent.")
+
+
+def _question(tool: Tool, arguments: Mapping[str, Any]) -> str:
+    shown = json.dumps(arguments, ensure_ascii=False)
+    cut = f"{shown[:SHOWN]} … ({len(shown):,} characters)" if len(shown) > SHOWN else shown
+    return f"Call {tool.name} ({tool.operation.method} {tool.operation.path}) with {cut}?"
+
+
+def _state(tool: Tool, arguments: Mapping[str, Any]) -> str:
+    """Return what binds a decision to this call: a repetition with other arguments is asked about again."""
+    call = json.dumps([tool.name, arguments], sort_keys=True)
+    return hashlib.sha256(call.encode("utf-8", "surrogatepass")).hexdigest()
