@@ -98,34 +98,46 @@ class Violation:
 
 
 class ArgumentsError(CallError):
-    """The arguments break the operation's schema. Nothing was sent."""
+    """The arguments break the operation's schema. Nothing was sent; `advice` is added behind them."""
 
-    def __init__(self, tool: str, violations: Sequence[Violation]) -> None:
+    def __init__(self, tool: str, violations: Sequence[Violation], advice: str = "") -> None:
         self.tool = tool
         self.violations = tuple(violations)
         lines = "\n".join(f"- {violation}" for violation in self.violations)
-        super().__init__(f"Nothing was sent: {tool} does not take these arguments.\n{lines}")
+        super().__init__(f"Nothing was sent: {tool} does not take these arguments.\n{lines} {advice}".rstrip())
 
 
 class CredentialsError(CallError):
-    """The operation needs a credential, and none of its environment variables is set."""
+    """The operation needs a credential, and none can be used.
+
+    `alternatives` are the variables that are taken together, `reasons` say which are set and still not used.
+    """
 
     def __init__(
-        self, operation: str, alternatives: Sequence[Sequence[str]], configuration: str, note: str = ""
+        self,
+        operation: str,
+        alternatives: Sequence[Sequence[str]],
+        reasons: Sequence[str],
+        configuration: str,
+        note: str = "",
     ) -> None:
         self.operation = operation
         self.alternatives = tuple(map(tuple, alternatives))
+        self.reasons = tuple(reasons)
         self.configuration = configuration
         ways = "\n".join(f"- {' and '.join(variables)}" for variables in self.alternatives)
+        unused = "".join(f"- {reason}.\n" for reason in reasons)
         super().__init__(
-            f"Nothing was sent: {operation} needs a credential and none is set. "
-            f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
+            f"Nothing was sent: {operation} needs a credential and "
+            + (f"none can be used.\n{unused}" if unused else "none is set. ")
+            + f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
             f"For example, in the client's configuration:\n{configuration}\n{note}".rstrip()
         )
 
-    def also(self, alternatives: Sequence[Sequence[str]], note: str) -> CredentialsError:
-        """Return the error with more alternatives, and a note below."""
-        return CredentialsError(self.operation, [*self.alternatives, *alternatives], self.configuration, note)
+    def also(self, alternatives: Sequence[Sequence[str]], reasons: Sequence[str], note: str) -> CredentialsError:
+        """Return the error with more alternatives and reasons, and a note below."""
+        ways, why = [*self.alternatives, *alternatives], [*self.reasons, *reasons]
+        return CredentialsError(self.operation, ways, why, self.configuration, note)
 
 
 class TokenError(CallError):

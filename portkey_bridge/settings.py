@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -29,6 +29,21 @@ RESULT_LIMIT = 40_000
 
 #: Prefix of the variables that set the server variables of a document.
 SERVER = "OPEN_MCP_SERVER_"
+
+#: Which operations carry credentials: those that the document says, all of them, or none.
+AUTHENTICATE = ("declared", "all", "none")
+
+#: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750).
+SCHEMES = ("basic", "bearer")
+
+#: Names of environment variables, of header fields and cookies (RFC 9110 section 5.6.2), and of query parameters.
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+QUERY_NAME = re.compile(r"[^\x00-\x1f=]+")
+#: Names of headers that may carry a credential: all but those of the connection and the body.
+HEADER_NAME = re.compile(
+    rf"(?!(?:host|content-.*|transfer-encoding|connection|upgrade|te|trailer)$){TOKEN.pattern}", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +75,9 @@ class Option:
     """One option of the command line and its variable. Both are named after its field in Settings.
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
-    `decides_origin` marks an option that decides where credentials go. `table` is the table of the settings file that
-    it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
+    `decides_origin` marks an option that decides where credentials go. One that is `repeatable` is named in the
+    singular on the command line; the variable separates its values with commas. `table` is the table of the settings
+    file that it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
     """
 
     field: str
@@ -70,12 +86,14 @@ class Option:
     metavar: str | None
     text: str
     decides_origin: bool = False
+    repeatable: bool = False
     table: str = "api"
 
     @property
     def flag(self) -> str:
         """The command-line option; it turns off a switch that is on by default."""
-        return f"--{'no-' if self.default is True else ''}{self.field.replace('_', '-')}"
+        name = self.field.removesuffix("s") if self.repeatable else self.field
+        return f"--{'no-' if self.default is True else ''}{name.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
@@ -105,10 +123,12 @@ def _option(
     text: str,
     *,
     decides_origin: bool = False,
+    repeatable: bool = False,
     table: str = "api",
 ) -> T:
     """Declare the option of a field of Settings."""
-    return field(default=default, metadata={"option": (default, read, metavar, text, decides_origin, table)})
+    details = (default, read, metavar, text, decides_origin, repeatable, table)
+    return field(default=default, metadata={"option": details})
 
 
 def _text(text: str, _: str) -> str:
@@ -121,6 +141,43 @@ def _names(text: str, _: str) -> tuple[str, ...]:
 
 def _set_of_names(text: str, variable: str) -> frozenset[str]:
     return frozenset(_names(text, variable))
+
+
+class Assigned(NamedTuple):
+    """What a credential is for, such as the name of a header, and the variable that contains its value."""
+
+    name: str
+    variable: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.variable}"
+
+
+def _places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
+    """Parse `NAME=VARIABLE,…`: where a credential goes, and the variable of its value. No message repeats a text."""
+    parts = (each.rpartition("=") for each in _names(text, variable))
+    pairs = tuple(Assigned(place.strip(), value.strip()) for place, _, value in parts)
+    for place, value in pairs:
+        if not name.fullmatch(place) or not VARIABLE.fullmatch(value):
+            raise SettingsError(
+                f"{variable}: expected NAME=VARIABLE, with the name that the API expects and the environment variable "
+                "that contains the value, such as X-API-Key=MY_KEY. The value itself belongs in the variable."
+            )
+    return pairs
+
+
+def _scheme(text: str, variable: str) -> Assigned | None:
+    kind, _, name = text.partition("=")
+    if kind.lower() not in SCHEMES or not VARIABLE.fullmatch(name):
+        ways = " or ".join(f"{each}=VARIABLE" for each in SCHEMES)
+        raise SettingsError(f"{variable}: expected {ways}, with the environment variable that contains the credential.")
+    return Assigned(kind.lower(), name)
+
+
+def _authenticate(text: str, variable: str) -> str:
+    if text.lower() not in AUTHENTICATE:
+        raise SettingsError(f"{variable}: expected one of {', '.join(AUTHENTICATE)}, got {text!r}.")
+    return text.lower()
 
 
 def _folders(text: str, _: str) -> tuple[Path, ...]:
@@ -221,7 +278,7 @@ class Settings:
     `operations` what it says about single tools, each with its place in the file.
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
-    from the `.env` of the working directory.
+    from the `.env` of the working directory. `texts` are the options that are set, as they were typed, by field.
     """
 
     spec: str | None = _option(
@@ -334,6 +391,49 @@ class Settings:
         "TEXT",
         "audience to request tokens for, where the authorization server asks for one",
     )
+    headers: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=HEADER_NAME),
+        "NAME=VARIABLE",
+        "send this header with every request to the API, with the value of the variable; repeatable",
+        decides_origin=True,
+        repeatable=True,
+    )
+    query: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=QUERY_NAME),
+        "NAME=VARIABLE",
+        "the same for a query parameter; repeatable",
+        decides_origin=True,
+        repeatable=True,
+    )
+    cookies: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=TOKEN),
+        "NAME=VARIABLE",
+        "the same for a cookie; repeatable",
+        decides_origin=True,
+        repeatable=True,
+    )
+    scheme: Assigned | None = _option(  # noqa: RUF009  # declares a field
+        None,
+        _scheme,
+        "SCHEME=VARIABLE",
+        "authenticate every request with basic=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        decides_origin=True,
+    )
+    authenticate: str = _option(
+        "declared",
+        _authenticate,
+        "|".join(AUTHENTICATE),
+        "which operations carry credentials: those that the document says, all, or none because the API needs none",
+    )
+    lenient: bool = _option(
+        False,
+        _switch,
+        None,
+        "send arguments that the document does not allow, and report them in the result",
+    )
     result_limit: int = _option(
         RESULT_LIMIT,
         partial(_number, least=1000),
@@ -390,6 +490,13 @@ class Settings:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
     origin_from_dotenv: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The variables that a person named as credentials, whatever the document is."""
+        pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
+        return self.credentials.union(variable for _, variable in pairs)
 
 
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
@@ -429,6 +536,7 @@ def read_settings(
             **section.server_variables,
         },
         environ={**merged, **section.environ},
+        texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, merged)) is not None},
         from_dotenv=from_dotenv - section.environ.keys(),
         origin_from_dotenv=(
             *(
@@ -443,12 +551,16 @@ def read_settings(
 
 def _value(option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section) -> Any:
     """Return the value of an option: of the command line, else the environment, else the settings file."""
-    text = flags.get(option.field, environ.get(option.variable) or None)
+    text = _text_of(option, flags, environ)
     if text is not None:
         return option.read(text, option.variable)
     if option.field in section.texts:
         return option.read(*section.texts[option.field])
     return option.default
+
+
+def _text_of(option: Option, flags: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    return flags.get(option.field, environ.get(option.variable) or None)
 
 
 def as_variable(name: str) -> str:

@@ -70,6 +70,11 @@ VALUES = [
     ("OPEN_MCP_OAUTH_SCOPES", "read, write admin", "oauth_scopes", ("read", "write", "admin")),
     ("OPEN_MCP_OAUTH_AUDIENCE", "https://api.test", "oauth_audience", "https://api.test"),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
+    ("OPEN_MCP_HEADERS", "X-A=MINE, X-B=YOURS", "headers", (("X-A", "MINE"), ("X-B", "YOURS"))),
+    ("OPEN_MCP_QUERY", "api key=MINE", "query", (("api key", "MINE"),)),
+    ("OPEN_MCP_COOKIES", "a=MINE,b=YOURS", "cookies", (("a", "MINE"), ("b", "YOURS"))),
+    ("OPEN_MCP_SCHEME", "Bearer=MINE", "scheme", ("bearer", "MINE")),
+    ("OPEN_MCP_AUTHENTICATE", "ALL", "authenticate", "all"),
 ]
 
 
@@ -95,6 +100,10 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "concurrency": ["1", "2", "3"],
         "validate_responses": ["0", "1", "0"],
         "verbose": ["0", "1", "0"],
+        "lenient": ["0", "1", "0"],
+        **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
+        "scheme": ["basic=A", "bearer=B", "basic=C"],
+        "authenticate": ["all", "none", "declared"],
         "cache": ["0", "1", "0"],
     }.get(option.field, ["http://a", "http://b", "http://c"] if option.metavar == "URL" else ["a", "b", "c"])
     filed, real, flag = texts

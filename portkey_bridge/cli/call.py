@@ -19,9 +19,11 @@ from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
+from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.schemes import credentials
-from portkey_bridge.credentials.variables import collect_secrets, variable
-from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.credentials.variables import variable
+from portkey_bridge.errors import ArgumentsError, CallError, SettingsError
+from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.bodies import Body
 from portkey_bridge.request.multipart import Part
 from portkey_bridge.request.servers import base_url
@@ -45,8 +47,9 @@ def call(invocation: Invocation) -> int:
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     bridge = build_bridge(owner.api, owner.settings, [tool], owner.shapes)
     if invocation.options.get("dry_run"):
-        secrets = collect_secrets(tool.variables, owner.settings, owner.api.uri)
-        return _show(bridge, tool, arguments, [*secrets] or _first_alternative(tool))
+        secrets = read_environment(owner.api, owner.settings).secrets
+        names = [name for name in tool.variables if name in secrets]
+        return _show(bridge, tool, arguments, names or _first_alternative(tool))
     return _print(asyncio.run(_call(bridge, tool, arguments)))
 
 
@@ -130,10 +133,10 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     """Print the request as HTTP text and as a curl command, with variables of these names instead of secrets."""
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
-        validate_patiently(tool, arguments)
+        bound = _bound(bridge, tool, arguments)
         url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
         sent = credentials(tool.operation.security, stand_ins)
-        written = write_request(tool.name, tool.operation, tool.bind(arguments), sent, url, bridge.sources)
+        written = write_request(tool.name, tool.operation, bound, sent, url, bridge.sources)
         shown, pasted = as_http(written), as_curl(written)
     except CallError as error:
         print(error, file=sys.stderr)
@@ -147,6 +150,17 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     login = httpx.URL(url).userinfo.decode()
     print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
     return 0
+
+
+def _bound(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> Bound:
+    """Return the arguments in their places. Raises ArgumentsError for those that would not be sent."""
+    try:
+        validate_patiently(tool, arguments)
+    except ArgumentsError as error:
+        if not bridge.lenience.is_on:
+            raise
+        return bridge.lenience.bound(tool, arguments, error, bridge.sources)
+    return tool.bind(arguments)
 
 
 def _first_alternative(tool: Tool) -> list[str]:

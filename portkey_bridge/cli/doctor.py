@@ -20,14 +20,15 @@ import httpx
 from portkey_bridge import __version__
 from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.listing import state, variables_of
+from portkey_bridge.cli.listing import variables_of
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.login import people_sources, until
 from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.files import is_readable_by_others
 from portkey_bridge.clients.registry import literals_in, this_system, variables_in
+from portkey_bridge.credentials.environment import read_environment, shared_variables
 from portkey_bridge.credentials.schemes import needs_credential
-from portkey_bridge.credentials.variables import collect_secrets, variable
+from portkey_bridge.credentials.variables import variable
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
 from portkey_bridge.openapi.model import Api
@@ -114,16 +115,14 @@ def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Itera
 
 def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Report which variables are set and how many tools can be called. Raises SettingsError."""
-    opens = variables_of(tools)
-    secrets = collect_secrets(opens, settings, api.uri)
+    opens, environment = variables_of(tools), read_environment(api, settings)
+    secrets = {name: environment.secrets[name] for name in opens if name in environment.secrets}
     refuse_lured_credentials(settings, secrets)
-    for name in opens:
-        condition = state(name, settings, api.uri)
-        if "withheld" in condition:
-            yield Finding(
-                WARNING, f"{name} is {condition}", f"To let the document use it, set OPEN_MCP_CREDENTIALS={name}."
-            )
-    sources = token_sources(api, settings, tools).every(tool.operation for tool in tools)
+    yield from (Finding(WARNING, reason) for reason in environment.reasons(opens))
+    for name, instead in shared_variables(api).items():
+        if name not in environment.replaced and name not in opens:
+            yield Finding(OK, f"{name} is not used: several schemes would share it, and take {', '.join(instead)}")
+    sources = token_sources(api, settings, tools, environment).every(tool.operation for tool in tools)
     tokens = {variable(source.scheme) or "": "" for source in sources if source.is_configured}
     closed = [tool for tool in tools if needs_credential(tool.operation.security, {**tokens, **secrets}, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"

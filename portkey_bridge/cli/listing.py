@@ -14,8 +14,8 @@ from typing import Any
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
-from portkey_bridge.credentials.variables import collect_secrets
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.environment import Environment, read_environment, shared_variables
+from portkey_bridge.credentials.withheld import with_names
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.pointers import PointerToNowhere
@@ -143,13 +143,19 @@ def print_env(invocation: Invocation) -> int:
     tools = [tool for service in services for tool in service.tools]
     free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
     print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
+    for service in services:
+        for name, instead in shared_variables(service.api).items():
+            if name not in variables_of(service.tools):
+                took = ", ".join(instead)
+                print(f"{name} is not used: several schemes would share it, and take {took}", file=sys.stderr)
     return 0
 
 
 def _variable_rows(service: Service) -> list[tuple[object, ...]]:
     opened = (lambda names: _some(names, len(service.tools))) if is_terminal() else ",".join
+    environment = read_environment(service.api, service.settings)
     opens = variables_of(service.tools)
-    return [(name, state(name, service.settings, service.api.uri), opened(names)) for name, names in opens.items()]
+    return [(name, state(name, service.settings, environment), opened(names)) for name, names in opens.items()]
 
 
 def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
@@ -158,13 +164,12 @@ def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
     return {name: [tool.name for tool in tools if name in tool.variables] for name, _ in uses.most_common()}
 
 
-def state(name: str, settings: Settings, document_uri: str) -> str:
-    """Return whether the variable of a credential is set, and whether the document may use it. Raises SettingsError."""
-    if name in collect_secrets([name], settings, document_uri):
+def state(name: str, settings: Settings, environment: Environment) -> str:
+    """Return whether the variable of a credential is set, and whether the document may use it."""
+    if name in environment.secrets:
         return "set in .env" if name in settings.from_dotenv else "set"
-    if is_withheld(name, settings, document_uri):
-        return f"set, but withheld until OPEN_MCP_CREDENTIALS={name}"
-    return "not set"
+    withheld = f"set, but withheld until OPEN_MCP_CREDENTIALS={with_names(settings, [name])}"
+    return withheld if name in environment.withheld else "not set"
 
 
 def _some(names: Sequence[str], total: int) -> str:

@@ -27,6 +27,7 @@ from portkey_bridge.credentials.authorization import (
     redeem,
     wanted,
 )
+from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.oauth_grants import is_for_people
 from portkey_bridge.credentials.oauth_tokens import TokenSource
@@ -94,7 +95,8 @@ def _source(settings: Settings) -> TokenSource:
 
 def people_sources(api: Api, settings: Settings, tools: Sequence[Tool]) -> list[TokenSource]:
     """Return where the tokens of the tools that a person can log in to come from. Raises SettingsError."""
-    every = token_sources(api, settings, tools).every(tool.operation for tool in tools)
+    sources = token_sources(api, settings, tools, read_environment(api, settings))
+    every = sources.every(tool.operation for tool in tools)
     return [source for source in every if is_for_people(source.scheme, settings)]
 
 

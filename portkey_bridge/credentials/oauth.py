@@ -20,6 +20,7 @@ from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.renewal import Expiring, Renewed
 from portkey_bridge.credentials.schemes import Credential, stands_in
 from portkey_bridge.credentials.variables import variable
+from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import CredentialsError, TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.http.transport import Transport
@@ -38,6 +39,7 @@ class TokenSources:
     settings: Settings
     values: Mapping[str, str] = field(repr=False)
     wanted: Mapping[str, tuple[str, ...]]
+    document_uri: str
     base_url_of: Callable[[Operation], str | None]
     transport: Transport
     redact: Redactor
@@ -73,16 +75,21 @@ class OAuthCredentials:
     environment: EnvironmentCredentials
     sources: TokenSources
 
+    @property
+    def _secrets(self) -> Mapping[str, str]:
+        return self.environment.environment.secrets
+
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> tuple[Credential, ...]:
         """Return the credentials of a call, with tokens that are valid. Raises CredentialsError, CallError."""
         tokens = await self._obtained(operation, filled)
         values = {variable(scheme) or "": token.value for scheme, token in tokens.items()}
-        secrets = {**self.environment.secrets, **values}
+        secrets = {**self._secrets, **values}
         self._require_scopes(operation, tokens, secrets)
         try:
-            return await replace(self.environment, secrets=secrets).credentials(operation, filled, caller)
+            with_tokens = replace(self.environment.environment, secrets=secrets)
+            return await replace(self.environment, environment=with_tokens).credentials(operation, filled, caller)
         except CredentialsError as error:
             raise self._with_grants(operation, error) from None
 
@@ -107,11 +114,11 @@ class OAuthCredentials:
     def _kept(self, operation: Operation) -> list[tuple[SecurityScheme, Renewed]]:
         """Return the schemes of an operation whose tokens are obtained, and what keeps the token."""
         pairs = ((source.scheme, kept) for source, kept in self.sources.of(operation))
-        return [(scheme, kept) for scheme, kept in pairs if variable(scheme) not in self.environment.secrets]
+        return [(scheme, kept) for scheme, kept in pairs if variable(scheme) not in self._secrets]
 
     async def _obtained(self, operation: Operation, filled: Collection[Place]) -> dict[SecurityScheme, Expiring]:
         """Return the tokens for an operation. Raises TokenError if none can be obtained and one is needed."""
-        environment = self.environment.secrets
+        environment = self._secrets
         if any(each and all(variable(scheme) in environment for scheme in each) for each in operation.security):
             return {}
         tokens, problems = {}, []
@@ -158,4 +165,7 @@ class OAuthCredentials:
         schemes, settings = [scheme for scheme, _ in self._kept(operation)], self.sources.settings
         ways = dict.fromkeys(names for scheme in schemes for names in variables_of_grants(scheme, settings))
         people = any(is_for_people(scheme, settings) for scheme in schemes)
-        return error.also([*ways], "Or log in: `portkey-bridge login`." if people else "")
+        names = dict.fromkeys(chain(*ways))
+        uri = self.sources.document_uri
+        withheld = [f"{name} is {reason}" for name in names if (reason := why_withheld(name, settings, uri))]
+        return error.also([*ways], withheld, "Or log in: `portkey-bridge login`." if people else "")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from portkey_bridge.credentials.schemes import _base64
@@ -31,11 +32,23 @@ ESCAPED = re.compile(rb"\\u00[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
 class Redactor:
     """Replaces each secret with the name of its variable, in every form that it may be written in.
 
-    The logins and query values of `urls`, which are named by their variables, are secrets, too.
+    The logins and query values of `urls`, which are named by their variables, are secrets, too. `certain` are variables
+    whose values are secrets for sure, `logins` those that contain `user:password`.
     """
 
-    def __init__(self, secrets: Mapping[str, str], urls: Mapping[str, str | None] = {}) -> None:
-        named = [(name, secret) for name, value in sorted(secrets.items()) for secret in _secrets_in(name, value)]
+    def __init__(
+        self,
+        secrets: Mapping[str, str],
+        urls: Mapping[str, str | None] = {},
+        certain: Collection[str] = (),
+        logins: Collection[str] = (VARIABLES["http", "basic"],),
+    ) -> None:
+        certain = {*VARIABLES.values(), *OAUTH_SECRETS, *certain, *logins}
+        named = [
+            (name, secret)
+            for name, value in sorted(secrets.items())
+            for secret in _secrets_in(name, value, name in certain, name in logins)
+        ]
         named += [(name, secret) for name, url in urls.items() for secret in _secrets_of_url(url or "")]
         self._named = named
         self._learned: deque[tuple[str, str]] = deque(maxlen=LEARNED)
@@ -74,15 +87,25 @@ class Redactor:
         return body
 
 
-def _secrets_in(name: str, value: str) -> Iterator[str]:
-    """Yield what is secret in the value of a variable: all of it, and the password of `user:password` alone."""
-    is_known = name in VARIABLES.values() or name in OAUTH_SECRETS or name.endswith("_AUTH")
-    is_certain = is_known or any(map(str.isdigit, value))
-    if len(value) >= (SECRET_LENGTH if is_certain else WORD_LENGTH):
-        yield value
-    password = value.partition(":")[2] if name == VARIABLES["http", "basic"] else ""
-    if len(password) >= SECRET_LENGTH:
-        yield password
+def _secrets_in(name: str, value: str, is_certain: bool, is_login: bool) -> Iterator[str]:
+    """Yield what is secret in the value of a variable: all of it, and the password of `user:password` alone.
+
+    Of a whole `Authorization` header, what follows the scheme is secret on its own, too.
+    """
+    is_certain = is_certain or name.endswith("_AUTH") or any(map(str.isdigit, value))
+    scheme, _, token = value.partition(" ")
+    login = value if is_login else _decoded(token) if scheme.lower() == "basic" else ""
+    for secret in (value, token if scheme.isalpha() else "", login.partition(":")[2]):
+        if len(secret) >= (SECRET_LENGTH if is_certain or secret != value else WORD_LENGTH):
+            yield secret
+
+
+def _decoded(text: str) -> str:
+    """Return what base64 encodes, or nothing if it is something else."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _secrets_of_url(url: str) -> Iterator[str]:

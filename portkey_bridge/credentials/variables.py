@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings import Settings, as_variable
@@ -39,6 +39,11 @@ OAUTH_SECRETS = ("OAUTH_CLIENT_SECRET", "OAUTH_PASSWORD", "OAUTH_REFRESH_TOKEN")
 
 def variable(scheme: SecurityScheme) -> str | None:
     """Return the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
+    return scheme.variable or usual_variable(scheme)
+
+
+def usual_variable(scheme: SecurityScheme) -> str | None:
+    """Return the variable of a security scheme that shares it with no other."""
     if scheme.type == "apiKey":
         return as_variable(scheme.name) or None
     if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
@@ -59,7 +64,7 @@ def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str)
     secrets = {}
     for name in names:
         value = settings.environ.get(name, "").strip()
-        if not value or is_withheld(name, settings, document_uri):
+        if not value or why_withheld(name, settings, document_uri):
             continue
         if not value.isprintable():
             raise SettingsError(f"{name} contains a line break or control character. Set it to the bare credential.")
@@ -74,10 +79,4 @@ def collect_oauth(settings: Settings, document_uri: str) -> dict[str, str]:
     """
     values = collect_secrets((name for name in OAUTH_VARIABLES if name != PRIVATE_KEY), settings, document_uri)
     key = settings.environ.get(PRIVATE_KEY, "").strip()  # has lines
-    return {**values, PRIVATE_KEY: key} if key and not is_withheld(PRIVATE_KEY, settings, document_uri) else values
-
-
-def example_configuration(names: Iterable[str]) -> str:
-    """Return the lines of a client's configuration that set these variables."""
-    lines = ", ".join(f'"{name}": "…"' for name in names)
-    return f'"portkey-bridge": {{"command": "uvx", "args": ["portkey-bridge"], "env": {{{lines}}}}}'
+    return {**values, PRIVATE_KEY: key} if key and not why_withheld(PRIVATE_KEY, settings, document_uri) else values

@@ -105,6 +105,7 @@ def read_api(
         operations=operations,
         servers=reader.root_servers,
         security=reader.root_security,
+        schemes=_Reader(root, Repairs(), {}, False).declared_schemes(),
         skipped=tuple(reader.skipped),
         repairs=reader.repairs.sentences(),
         webhooks=len(mapping(root.get("webhooks"))),
@@ -385,8 +386,18 @@ class _Reader:
             self.repairs.add(f"{problem}; calls are sent without it", at)
             return None
         return SecurityScheme(
-            key, kind, location, name, written, (), _flows(scheme), text(scheme.get("openIdConnectUrl"))
+            key,
+            kind,
+            location,
+            name,
+            written,
+            flows=_flows(scheme),
+            openid_connect_url=text(scheme.get("openIdConnectUrl")),
         )
+
+    def declared_schemes(self) -> tuple[SecurityScheme, ...]:
+        declared = mapping(mapping(self.root.get("components")).get("securitySchemes"))
+        return tuple(scheme for key in declared if (scheme := self.security_scheme(key, "")))
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
         return tuple(server for value in as_list(owner.get("servers")) if (server := self.server(value, where)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -22,13 +22,14 @@ from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import Credential
-from portkey_bridge.errors import CallError, TransportError
+from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
 from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
@@ -52,6 +53,9 @@ FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
 #: Media types that some APIs declare for their streams.
 UNDECLARED_STREAMS = ("", "application/json")
 
+#: What is said once about arguments that could be sent.
+LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
+
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
 
@@ -64,6 +68,29 @@ Sent = tuple[Credential, ...]
 
 async def no_report(number: int, added: str | None) -> None:
     """Do nothing."""
+
+
+class Lenience:
+    """Decides about arguments that the document does not allow: whether they are sent, and what is said if not."""
+
+    def __init__(self, is_on: bool) -> None:
+        self.is_on = is_on
+        self._is_mentioned = False
+
+    def bound(self, tool: Tool, arguments: Mapping[str, Any], error: ArgumentsError, sources: Sources) -> Bound:
+        """Return the arguments in their places if they are to be sent. Raises ArgumentsError if not.
+
+        The first error of arguments that could be sent mentions the option.
+        """
+        if not self.is_on and self._is_mentioned:
+            raise error
+        bound = bind_anyway(tool.name, tool.operation, tool.arguments, arguments, sources)
+        if bound is None:
+            raise error
+        if not self.is_on:
+            self._is_mentioned = True
+            raise ArgumentsError(error.tool, error.violations, LENIENT)
+        return bound
 
 
 @dataclass(frozen=True)
@@ -80,6 +107,7 @@ class Bridge:
     base_url: str | None
     document_uri: str
     sources: Sources
+    lenience: Lenience = field(default_factory=lambda: Lenience(False))
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
 
@@ -111,12 +139,19 @@ class Bridge:
             )
 
     async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller) -> ToolResult:
-        await _validate(tool, arguments)
-        bound = tool.bind(arguments)
+        bound, violations = await self._bound(tool, arguments)
         answer, sent = await self._answer(tool, bound, report, caller)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
             answer, _ = await self._answer(tool, bound, report, caller)
-        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller))
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller, violations))
+
+    async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
+        """Return the arguments in their places, and how they violate the document, which only lenience permits."""
+        try:
+            await _validate(tool, arguments)
+        except ArgumentsError as error:
+            return self.lenience.bound(tool, arguments, error, self.sources), error.violations
+        return tool.bind(arguments), ()
 
     async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> tuple[Answer, Sent]:
         """Write the request with the caller's credentials, send it, and return the answer and the credentials."""
@@ -126,9 +161,11 @@ class Bridge:
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
         return await self._logged(operation, request, report), sent
 
-    def _rendered(self, tool: Tool, answer: Answer, caller: Caller) -> ToolResult:
+    def _rendered(self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation]) -> ToolResult:
         answer = self._redacted(answer)
-        return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
+        sent = "\n".join(("Sent although the document does not allow it:", *(f"- {each}" for each in violations)))
+        hints = (*self._hints(tool, answer, caller), sent if violations else "")
+        return self.renderer.render(tool.operation, answer, hints)
 
     async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""

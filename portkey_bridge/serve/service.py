@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from portkey_bridge.credentials.configuration import configure, own_schemes
+from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
 from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
 from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth, collect_secrets
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Api, Schema
 from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.request.uploads import Files
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
@@ -69,9 +71,17 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
 
     `among` is the number of operations of all APIs, if there are several.
     """
+    api = configured(api, settings)
     shapes = Shapes(api.root)
     tools = build_tools(api, shapes, settings, among)
     return Service(settings, api, shapes, tools, select_tools(tools, settings))
+
+
+def configured(api: Api, settings: Settings) -> Api:
+    """Return the API with the security that the settings ask for, and where they are lenient, undeclared bodies."""
+    if settings.lenient:
+        api = replace(api, operations=tuple(map(with_undeclared_body, api.operations)))
+    return configure(api, settings, lambda servers: settings.base_url or server_url(servers, api.uri))
 
 
 def load_services(apis: Sequence[Settings]) -> list[Service]:
@@ -127,7 +137,7 @@ def uncontested(services: Sequence[Service]) -> list[Service]:
 def _unassigned(service: Service) -> set[str]:
     """Return the variables that are set, and that an API would take without being told so."""
     settings = service.settings
-    named = settings.assigned | settings.credentials
+    named = settings.assigned | settings.named
     wanted = {name for tool in service.tools for name in tool.variables}
     if any(takes_token(tool.operation.security) for tool in service.tools):
         wanted |= set(OAUTH_VARIABLES)
@@ -141,40 +151,48 @@ def _without(service: Service, names: set[str]) -> Service:
 
 def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Shapes | None = None) -> Bridge:
     """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
+    environment = read_environment(api, settings)
     names = {name for tool in tools for name in tool.variables}
-    secrets = collect_secrets(names, settings, api.uri)
-    fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
-    sources = token_sources(api, settings, tools, secrets, fixed)
-    warn(_unusable(api, settings, names))
+    warn(_unusable(api, settings, environment, names))
+    sources = token_sources(api, settings, tools, environment)
     transport, redact = sources.transport, sources.redact
     return Bridge(
         transport=transport,
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        provider=OAuthCredentials(EnvironmentCredentials(secrets), sources),
+        provider=OAuthCredentials(
+            EnvironmentCredentials(
+                environment,
+                settings.authenticate,
+                lambda wanted: example_configuration(wanted, settings, api.uri),
+            ),
+            sources,
+        ),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
         sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
+        lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
     )
 
 
-def token_sources(
-    api: Api,
-    settings: Settings,
-    tools: Sequence[Tool],
-    secrets: Mapping[str, str] = {},
-    fixed: Mapping[str, str] = {},
-) -> TokenSources:
-    """Return where the tools' tokens are obtained from, with the HTTP client, and what hides secrets.
+def token_sources(api: Api, settings: Settings, tools: Sequence[Tool], environment: Environment) -> TokenSources:
+    """Return where the tools' tokens are obtained from, with the HTTP client, and what hides all secrets.
 
-    `secrets` are the values of credentials, `fixed` those of arguments. Raises SettingsError.
+    Raises SettingsError.
     """
     values = collect_oauth(settings, api.uri)
-    secrets = {**secrets, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
-    refuse_lured_credentials(settings, secrets)
-    redact = Redactor({**fixed, **secrets}, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
+    secrets = {name: values[name] for name in OAUTH_SECRETS if name in values}
+    names = {name for tool in tools for name in tool.variables}
+    refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
+    fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
+    redact = Redactor(
+        {**fixed, **environment.secrets, **secrets},
+        {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
+        environment.certain,
+        environment.logins,
+    )
     transport = Transport(
         timeouts=settings.timeouts,
         retries=settings.retries,
@@ -186,6 +204,7 @@ def token_sources(
         settings,
         values,
         wanted_scopes(tool.operation for tool in tools),
+        api.uri,
         lambda operation: settings.base_url or server_url(operation.servers, api.uri),
         transport,
         redact,
@@ -196,10 +215,12 @@ def _log(line: str) -> None:
     print(f"portkey-bridge: {line}", file=sys.stderr, flush=True)
 
 
-def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
-    for name in sorted(names):
-        if is_withheld(name, settings, api.uri):
-            yield f"the document asks for {name}, which is withheld; to allow it, set OPEN_MCP_CREDENTIALS={name}"
+def _unusable(api: Api, settings: Settings, environment: Environment, names: Collection[str]) -> Iterable[str]:
+    """Warn about credentials that are not used, and operations that nothing can be sent to."""
+    yield from environment.reasons(names)
+    for scheme in own_schemes(settings):
+        if scheme.variable not in environment.secrets:
+            yield f"{scheme.variable} is not set, which {scheme.key} is sent from"
     nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
     if nowhere:
         yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
