@@ -110,6 +110,19 @@ def secured(url: str, **scheme: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("declared", [{}, {"it": {"type": "http", "scheme": "bearer"}}])
+async def test_a_document_that_is_silent(recorder: Recorder, declared: dict[str, Any]) -> None:
+    """Where the document has no OAuth scheme, --oauth-token-url makes every request carry a token."""
+    root = secured(recorder.url)
+    root["components"]["securitySchemes"] = declared
+    root["paths"]["/x"]["get"]["security"] = [{name: []} for name in declared]
+    recorder.answers["/token"] = (200, {"content-type": "application/json"}, b'{"access_token": "tok-12345678"}')
+    settings = Settings(environ=ENVIRON, oauth_token_url=f"{recorder.url}/token")
+    async with served(root, settings) as client:
+        await client.call_tool("op", {})
+    assert [request.header("authorization") for request in recorder.requests][1:] == ["Bearer tok-12345678"]
+
+
 # Sharing and renewing
 
 
@@ -235,7 +248,7 @@ async def test_a_document_from_a_url_gets_no_secret_unasked(connect: Connect, ma
     """A document from a URL gets the client's secret only where --credentials names it."""
     async with connect("--spec", f"{machine.url}/openapi.json", env=ENVIRON) as client:
         text = text_of(await client.call_tool("list_items", {}, raise_on_error=False))
-    assert "Nothing was sent" in text
+    assert "OAUTH_CLIENT_SECRET is set, but withheld" in text
     assert machine.forms == []
     named = ["--credentials", ",".join(ENVIRON)]
     async with connect("--spec", f"{machine.url}/openapi.json", *named, env=ENVIRON) as client:

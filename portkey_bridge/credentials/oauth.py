@@ -9,7 +9,6 @@ from itertools import chain
 
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.oauth_grants import (
-    TOKEN_TYPES,
     is_for_people,
     missing_scopes,
     variables_of_grants,
@@ -19,7 +18,7 @@ from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, Environment
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.renewal import Expiring, Renewed
 from portkey_bridge.credentials.schemes import Credential, stands_in
-from portkey_bridge.credentials.variables import variable
+from portkey_bridge.credentials.variables import TOKEN_TYPES, variable
 from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import CredentialsError, TokenError
 from portkey_bridge.http.policy import origin

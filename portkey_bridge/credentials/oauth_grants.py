@@ -6,12 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from portkey_bridge.credentials.variables import Security
+from portkey_bridge.credentials.variables import TOKEN_TYPES, Security
 from portkey_bridge.openapi.model import Operation, SecurityScheme
 from portkey_bridge.settings import Settings
-
-#: Types of security schemes whose credential is a token that can be obtained.
-TOKEN_TYPES = ("oauth2", "openIdConnect")
 
 #: Grants (RFC 6749 sections 4 and 6), the first that can be used first: the type, the flow of the document that has its
 #: endpoint, the variables that must be set, and the parameters that they become.

@@ -26,6 +26,9 @@ VARIABLES = {
 }
 
 
+#: Types of security schemes whose credential is a token that can be obtained.
+TOKEN_TYPES = ("oauth2", "openIdConnect")
+
 #: Variables that tokens of OAuth 2 are obtained with.
 PRIVATE_KEY = "OAUTH_PRIVATE_KEY"
 OAUTH_VARIABLES = (
