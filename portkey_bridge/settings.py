@@ -350,6 +350,13 @@ class Settings:
         "variables that the document may use as credentials although they look like another product's; for a "
         "document from a URL, the only ones",
     )
+    login: str | None = _option(
+        None,
+        _text,
+        "FILE",
+        "recipe in TOML that says how to log in to the API for a session",
+        decides_origin=True,
+    )
     oauth_issuer: str | None = _option(
         None,
         _endpoint,

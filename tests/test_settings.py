@@ -63,6 +63,7 @@ VALUES = [
     ("OPEN_MCP_SCHEMA_BUDGET", "900", "schema_budget", 900),
     ("OPEN_MCP_SCHEMA_BUDGET", "full", "schema_budget", float("inf")),
     ("OPEN_MCP_SCHEMA_BUDGET", "", "schema_budget", None),
+    ("OPEN_MCP_LOGIN", "login.toml", "login", "login.toml"),
     ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
     ("OPEN_MCP_OAUTH_TOKEN_URL", "https://login.test/token", "oauth_token_url", "https://login.test/token"),
     ("OPEN_MCP_OAUTH_AUTHORIZATION_URL", "http://a.test/x", "oauth_authorization_url", "http://a.test/x"),

@@ -42,9 +42,9 @@ class TokenSources:
     base_url_of: Callable[[Operation], str | None]
     transport: Transport
     redact: Redactor
-    _kept: dict[tuple[str, object], tuple[TokenSource, Renewed]] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[str, object], tuple[TokenSource, Renewed[Expiring]]] = field(default_factory=dict, repr=False)
 
-    def of(self, operation: Operation) -> list[tuple[TokenSource, Renewed]]:
+    def of(self, operation: Operation) -> list[tuple[TokenSource, Renewed[Expiring]]]:
         """Return the source and the kept token of each scheme of an operation whose tokens can be obtained."""
         base_url = self.base_url_of(operation)
         if base_url is None:
@@ -57,7 +57,7 @@ class TokenSources:
         found = {id(source): source for operation in operations for source, _ in self.of(operation)}
         return [*found.values()]
 
-    def _of_scheme(self, scheme: SecurityScheme, base_url: str) -> tuple[TokenSource, Renewed]:
+    def _of_scheme(self, scheme: SecurityScheme, base_url: str) -> tuple[TokenSource, Renewed[Expiring]]:
         key = (scheme.key, origin(base_url))
         if key not in self._kept:
             learn = partial(self.redact.learn, variable(scheme) or "")
@@ -96,7 +96,11 @@ class OAuthCredentials:
         """Replace the tokens that were sent and rejected; return whether there is another one now."""
         values = {credential.value.rpartition(" ")[2] for credential in sent}
         try:
-            replaced = [await token.replace(values) for _, token in self._kept(operation) if token.current]
+            replaced = [
+                await token.replace(lambda kept: kept.value in values)
+                for _, token in self._kept(operation)
+                if token.current
+            ]
         except TokenError:
             return False  # the API's own answer is shown
         return any(replaced)
@@ -110,7 +114,7 @@ class OAuthCredentials:
         known = f"the scopes {' '.join(scopes)}" if scopes else "no scopes that are known"
         return [f"The request carried a token that portkey-bridge obtained, with {known}: check what it permits."]
 
-    def _kept(self, operation: Operation) -> list[tuple[SecurityScheme, Renewed]]:
+    def _kept(self, operation: Operation) -> list[tuple[SecurityScheme, Renewed[Expiring]]]:
         """Return the schemes of an operation whose tokens are obtained, and what keeps the token."""
         pairs = ((source.scheme, kept) for source, kept in self.sources.of(operation))
         return [(scheme, kept) for scheme, kept in pairs if variable(scheme) not in self._secrets]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from portkey_bridge.errors import CallError
 
@@ -44,35 +45,46 @@ class Expiring:
         return self.renew_at is not None and time.time() >= self.renew_at
 
 
-class Renewed:
+class Renewable(Protocol):
+    """Something that expires."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it should be renewed before it is used again."""
+
+
+T = TypeVar("T", bound=Renewable)
+
+
+class Renewed(Generic[T]):
     """Keeps a secret that `obtain` returns; its argument is the one that is to be replaced, if there is one.
 
     Calls that need it at the same time share one attempt to obtain it, and its failure for a few seconds.
     """
 
-    def __init__(self, obtain: Callable[[Expiring | None], Awaitable[Expiring | None]]) -> None:
+    def __init__(self, obtain: Callable[[T | None], Awaitable[T | None]]) -> None:
         self._obtain = obtain
-        self._obtaining: asyncio.Task[Expiring | None] | None = None
+        self._obtaining: asyncio.Task[T | None] | None = None
         self._failed_at = -FAILED_FOR
         self._failure: CallError | None = None
-        self.current: Expiring | None = None
+        self.current: T | None = None
 
-    async def get(self) -> Expiring | None:
+    async def get(self) -> T | None:
         """Return the secret, obtained or renewed if necessary; None if there is none. Raises CallError."""
         if self.current is not None and not self.current.is_due:
             return self.current
         return await self._shared(self.current)
 
-    async def replace(self, rejected: Collection[str]) -> bool:
-        """Replace the secret if its value was rejected; return whether it is another one now. Raises CallError.
+    async def replace(self, is_rejected: Callable[[T], bool]) -> bool:
+        """Replace the secret if it was rejected; return whether it is another one now. Raises CallError.
 
         Nothing is obtained if another call has replaced it since.
         """
-        if self.current is not None and self.current.value in rejected:
+        if self.current is not None and is_rejected(self.current):
             await self._shared(self.current)
-        return self.current is not None and self.current.value not in rejected
+        return self.current is not None and not is_rejected(self.current)
 
-    async def _shared(self, previous: Expiring | None) -> Expiring | None:
+    async def _shared(self, previous: T | None) -> T | None:
         if self._failure is not None and time.monotonic() - self._failed_at < FAILED_FOR:
             raise self._failure
         if self._obtaining is None:
@@ -80,7 +92,7 @@ class Renewed:
             self._obtaining.add_done_callback(self._done)
         return await asyncio.shield(self._obtaining)  # a cancelled call does not cancel it for the others
 
-    async def _renew(self, previous: Expiring | None) -> Expiring | None:
+    async def _renew(self, previous: T | None) -> T | None:
         try:
             self.current = await self._obtain(previous)
         except CallError as error:
@@ -89,7 +101,7 @@ class Renewed:
         self._failure = None
         return self.current
 
-    def _done(self, task: asyncio.Task[Expiring | None]) -> None:
+    def _done(self, task: asyncio.Task[T | None]) -> None:
         self._obtaining = None
         if not task.cancelled():
             task.exception()  # is retrieved even if all who waited were cancelled

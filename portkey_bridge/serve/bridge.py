@@ -145,6 +145,12 @@ class Bridge:
             answer, _ = await self._answer(tool, bound, report, caller)
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller, violations))
 
+    async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
+        """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
+        bound, _ = await self._bound(tool, arguments)
+        answer, _ = await self._answer(tool, bound, no_report, LOCAL)
+        return answer
+
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
         """Return the arguments in their places, and how they violate the document, which only lenience permits."""
         try:

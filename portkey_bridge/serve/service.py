@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +17,7 @@ from portkey_bridge.credentials.environment import Environment, example_configur
 from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
 from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.provider import EnvironmentCredentials
+from portkey_bridge.credentials.recipe import read_recipe
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
 from portkey_bridge.errors import SettingsError, SetupError
@@ -32,6 +33,7 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
+from portkey_bridge.serve.session_login import with_session
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 
@@ -154,9 +156,10 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     environment = read_environment(api, settings)
     names = {name for tool in tools for name in tool.variables}
     warn(_unusable(api, settings, environment, names))
-    sources = token_sources(api, settings, tools, environment)
+    recipe, secrets = read_recipe(settings) if settings.login else (None, {})
+    sources = token_sources(api, settings, tools, environment, secrets)
     transport, redact = sources.transport, sources.redact
-    return Bridge(
+    bridge = Bridge(
         transport=transport,
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
         provider=OAuthCredentials(
@@ -175,22 +178,25 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
     )
+    return with_session(bridge, api, settings, recipe, secrets) if recipe else bridge
 
 
-def token_sources(api: Api, settings: Settings, tools: Sequence[Tool], environment: Environment) -> TokenSources:
+def token_sources(
+    api: Api, settings: Settings, tools: Sequence[Tool], environment: Environment, further: Mapping[str, str] = {}
+) -> TokenSources:
     """Return where the tools' tokens are obtained from, with the HTTP client, and what hides all secrets.
 
-    Raises SettingsError.
+    `further` secrets are those of a login recipe. Raises SettingsError.
     """
     values = collect_oauth(settings, api.uri)
-    secrets = {name: values[name] for name in OAUTH_SECRETS if name in values}
+    secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
     names = {name for tool in tools for name in tool.variables}
     refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
     redact = Redactor(
         {**fixed, **environment.secrets, **secrets},
         {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain,
+        environment.certain.union(secrets),
         environment.logins,
     )
     transport = Transport(
