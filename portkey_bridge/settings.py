@@ -20,7 +20,7 @@ from dotenv import dotenv_values
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.switches import DOTENV, OFF, ON
-from portkey_bridge.text import shown_url
+from portkey_bridge.text import origin_of, shown_url
 
 T = TypeVar("T")
 
@@ -139,8 +139,19 @@ def _names(text: str, _: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _set_of_names(text: str, variable: str) -> frozenset[str]:
-    return frozenset(_names(text, variable))
+def _credentials(text: str, variable: str) -> frozenset[str]:
+    """Parse `NAME,NAME@ORIGIN,…`."""
+    return frozenset(_credential(each, variable) for each in _names(text, variable))
+
+
+def _credential(text: str, variable: str) -> str:
+    name, at, url = text.partition("@")
+    origin = origin_of(url)
+    if at and (origin is None or not name):
+        raise SettingsError(
+            f"{variable}: expected NAME or NAME@ORIGIN such as API_KEY@https://api.example.com, not {shown_url(text)!r}"
+        )
+    return f"{name}@{origin}" if at else name
 
 
 class Assigned(NamedTuple):
@@ -190,6 +201,13 @@ def _folders(text: str, _: str) -> tuple[Path, ...]:
 
 def _files(text: str, _: str) -> tuple[Path, ...]:
     return tuple(Path(name).expanduser() for name in text.split(",") if name)
+
+
+def _file(text: str, variable: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such file. Correct {variable} or its option.")
+    return path
 
 
 def _switch(text: str, variable: str) -> bool:
@@ -345,10 +363,10 @@ class Settings:
     )
     credentials: frozenset[str] = _option(
         frozenset(),
-        _set_of_names,
+        _credentials,
         "NAME,…",
         "variables that the document may use as credentials although they look like another product's; for a "
-        "document from a URL, the only ones",
+        "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
     )
     login: str | None = _option(
         None,
@@ -435,6 +453,22 @@ class Settings:
         "|".join(AUTHENTICATE),
         "which operations carry credentials: those that the document says, all, or none because the API needs none",
     )
+    client_cert: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "present this certificate (PEM) to the API, which may contain its key, too"
+    )
+    client_key: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "private key (PEM) of --client-cert"
+    )
+    ca_bundle: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "also trust the certificate authorities in this file (PEM)", decides_origin=True
+    )
+    insecure: tuple[str, ...] = _option(
+        (),
+        _names,
+        "HOST,…",
+        "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
+        decides_origin=True,
+    )
     lenient: bool = _option(
         False,
         _switch,
@@ -503,7 +537,14 @@ class Settings:
     def named(self) -> frozenset[str]:
         """The variables that a person named as credentials, whatever the document is."""
         pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
-        return self.credentials.union(variable for _, variable in pairs)
+        names = (each.partition("@")[0] for each in self.credentials)
+        return frozenset((*names, *(variable for _, variable in pairs)))
+
+    @property
+    def bound(self) -> dict[str, frozenset[str]]:
+        """The origins that credentials are bound to, by their variables."""
+        pairs = [(name, origin) for name, at, origin in (each.partition("@") for each in self.credentials) if at]
+        return {name: frozenset(origin for each, origin in pairs if each == name) for name, _ in pairs}
 
 
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)

@@ -102,6 +102,10 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "validate_responses": ["0", "1", "0"],
         "verbose": ["0", "1", "0"],
         "lenient": ["0", "1", "0"],
+        **{
+            field: [str(ROOT / name) for name in ("README.md", "LICENSE", "Makefile")]
+            for field in ("client_cert", "client_key", "ca_bundle")
+        },
         **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
         "scheme": ["basic=A", "bearer=B", "basic=C"],
         "authenticate": ["all", "none", "declared"],

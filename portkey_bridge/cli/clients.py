@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import print_table
 from portkey_bridge.clients.files import (
     ClientFile,
@@ -38,9 +39,10 @@ from portkey_bridge.clients.registry import (
     this_system,
 )
 from portkey_bridge.document.sources import is_url
-from portkey_bridge.errors import ClientFileError, SettingsError
-from portkey_bridge.settings import OPTIONS
-from portkey_bridge.text import with_shown_urls
+from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
+from portkey_bridge.request.servers import server_url
+from portkey_bridge.settings import OPTIONS, Settings
+from portkey_bridge.text import origin_of, with_shown_urls
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -61,6 +63,8 @@ def add(invocation: Invocation) -> int:
     client, path = client_for(options["client"], system)
     name = options.get("name", PROGRAM)
     variables = _variables(options.get("env", ()))
+    if "credentials" in options:
+        options = {**options, "credentials": _bound(invocation.settings)}
     command, *arguments = [*_launch(client, system), *_arguments(options, system)]
     entry = entry_for(client, name, command, arguments, variables)
     file = read_client_file(client, path)
@@ -171,12 +175,30 @@ def _arguments(options: Mapping[str, Any], system: System) -> list[str]:
     return arguments
 
 
+def _bound(settings: Settings) -> str:
+    """Return OPEN_MCP_CREDENTIALS with each name bound to the origins that the document sends it to now."""
+    unbound = settings.named - settings.bound.keys()
+    origins: dict[str, set[str]] = {}
+    try:
+        api, tools = load_tools(settings)
+    except SetupError as error:
+        _say(f"The credentials are not bound to an origin, because the document cannot be read: {error}")
+        return ",".join(sorted(settings.credentials))
+    for tool in tools:
+        origin = origin_of(settings.base_url or server_url(tool.operation.servers, api.uri))
+        for name in unbound.intersection(tool.variables) if origin else ():
+            origins.setdefault(name, set()).add(str(origin))
+    bound = [f"{name}@{origin}" for name, found in origins.items() for origin in found]
+    return ",".join(sorted({*(name for name in settings.credentials if name not in origins), *bound}))
+
+
 def _absolute(value: str, folder: Path) -> str:
     return str((folder / Path(value).expanduser()).resolve())
 
 
 #: How to make the paths in an option absolute, by its field.
 ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
+    **dict.fromkeys(("client_cert", "client_key", "ca_bundle"), _absolute),
     "spec": lambda value, folder: value if is_url(value) else _absolute(value, folder),
     "files": lambda value, folder: os.pathsep.join(_absolute(each, folder) for each in value.split(os.pathsep) if each),
 }

@@ -31,9 +31,10 @@ from portkey_bridge.credentials.schemes import needs_credential
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
+from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
-from portkey_bridge.serve.service import token_sources
+from portkey_bridge.serve.service import UNVERIFIED, token_sources, trust_of
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
@@ -163,16 +164,19 @@ def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterat
             f"{nowhere} of {len(tools)} tools have no server to send to",
             "Set OPEN_MCP_BASE_URL to the URL of the API.",
         )
-    with httpx.Client(timeout=PATIENCE, follow_redirects=False) as client:
-        yield from (_ask(client, httpx.URL(url)) for url, _ in urls.most_common(SERVERS) if url is not None)
+    trust = trust_of(settings, urls)
+    yield from (Finding(WARNING, UNVERIFIED.format(host), "Use --ca-bundle instead.") for host in settings.insecure)
+    yield from (_ask(httpx.URL(url), trust) for url, _ in urls.most_common(SERVERS) if url is not None)
 
 
-def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
+def _ask(url: httpx.URL, trust: Trust) -> Finding:
     shown = shown_url(str(url))
     started = time.monotonic()
     try:
         with waiting(f"asking {shown}"):
-            status = client.get(url.copy_with(userinfo=b"", query=None)).status_code
+            status = httpx.get(
+                url.copy_with(userinfo=b"", query=None), timeout=PATIENCE, verify=trust.of(url.host).context()
+            ).status_code
     except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
         remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)

@@ -14,6 +14,7 @@ from portkey_bridge.credentials.oauth_grants import (
     variables_of_grants,
 )
 from portkey_bridge.credentials.oauth_tokens import TokenSource
+from portkey_bridge.credentials.origins import Origins
 from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.renewal import Expiring, Renewed
@@ -40,6 +41,7 @@ class TokenSources:
     wanted: Mapping[str, tuple[str, ...]]
     document_uri: str
     base_url_of: Callable[[Operation], str | None]
+    origins: Origins
     transport: Transport
     redact: Redactor
     _kept: dict[tuple[str, object], tuple[TokenSource, Renewed[Expiring]]] = field(default_factory=dict, repr=False)
@@ -62,7 +64,9 @@ class TokenSources:
         if key not in self._kept:
             learn = partial(self.redact.learn, variable(scheme) or "")
             scopes = self.settings.oauth_scopes or self.wanted.get(scheme.key, ())
-            source = TokenSource(scheme, base_url, scopes, self.settings, self.values, self.transport, learn)
+            source = TokenSource(
+                scheme, base_url, scopes, self.settings, self.values, self.origins, self.transport, learn
+            )
             self._kept[key] = (source, Renewed(source.obtain))
         return self._kept[key]
 

@@ -17,13 +17,16 @@ from portkey_bridge.credentials.oauth_client import (
     discover,
     secrets_of,
 )
-from portkey_bridge.credentials.oauth_endpoints import Endpoints, known_endpoints
+from portkey_bridge.credentials.oauth_endpoints import Endpoint, Endpoints, known_endpoints
 from portkey_bridge.credentials.oauth_grants import grant_of, is_for_people
+from portkey_bridge.credentials.origins import Origins
 from portkey_bridge.credentials.renewal import Expiring
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, PRIVATE_KEY
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings import Settings
+from portkey_bridge.text import origin_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class TokenSource:
     scopes: tuple[str, ...]
     settings: Settings
     values: Mapping[str, str] = field(repr=False)
+    origins: Origins
     transport: Transport
     learn: Callable[[str], None]
 
@@ -81,6 +85,7 @@ class TokenSource:
         if grant is None:
             return None
         server = await self.server(grant.flow)
+        self._require_origins(server.endpoints["token"])
         if previous is not None and previous.refresh:
             try:
                 return await self._refreshed(server, previous)
@@ -89,6 +94,15 @@ class TokenSource:
         scopes = {} if grant.type == "refresh_token" else self.requested()
         answer = await server.token({"grant_type": grant.type, **grant.parameters, **scopes})
         return self.accept(answer, frozenset(self.scopes))
+
+    def _require_origins(self, endpoint: Endpoint) -> None:
+        """Check that the secrets may go to the origin of an endpoint that nobody named. Raises TokenError."""
+        secrets = [name for name in self.values if name in (*OAUTH_SECRETS, PRIVATE_KEY)]
+        for name in secrets:
+            refusal = None if endpoint.is_named else self.origins.refusal(name, origin_of(endpoint.url) or "")
+            if refusal is not None:
+                raise TokenError(f"Nothing was sent: {refusal}.")
+        self.origins.used(secrets)
 
     def requested(self, *more: str) -> dict[str, str | None]:
         """Return the parameters of a request that say which token is wanted."""

@@ -9,10 +9,12 @@ from typing import Protocol
 
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.environment import Environment
+from portkey_bridge.credentials.origins import Origins
 from portkey_bridge.credentials.schemes import Credential, credentials, needs_credential
 from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
+from portkey_bridge.text import origin_of
 
 #: Statuses about credentials (RFC 9110 section 15.5.2 and 15.5.4).
 CREDENTIAL_STATUSES = (401, 403)
@@ -47,23 +49,36 @@ class Provider(Protocol):
 class EnvironmentCredentials:
     """Credentials from environment variables: the same ones for every caller.
 
-    `authenticate` is the setting of that name. `sample` returns a client's configuration that sets variables.
+    `url_of` returns where an operation is sent, and `origins` decides whether a credential may go there. `authenticate`
+    is the setting of that name. `sample` returns a client's configuration that sets variables.
     """
 
     environment: Environment
-    authenticate: str = "declared"
-    sample: Callable[[Sequence[str]], str] = ", ".join
+    authenticate: str
+    url_of: Callable[[Operation], str | None]
+    origins: Origins
+    sample: Callable[[Sequence[str]], str]
 
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> tuple[Credential, ...]:
         """Return every credential that is set and that the operation names. Raises CredentialsError, CallError."""
-        secrets = self.environment.secrets
+        secrets, _ = self._allowed(operation)
         added = {variable(scheme) for scheme in chain(*operation.security) if scheme.added}
         is_incomplete = all(operation.security) and not added.issubset(secrets)
         if is_incomplete or needs_credential(operation.security, secrets, filled):
             raise self._missing(operation)
-        return credentials(operation.security, secrets)
+        sent = credentials(operation.security, secrets)
+        self.origins.used([credential.variable for credential in sent])
+        return sent
+
+    def _allowed(self, operation: Operation) -> tuple[dict[str, str], list[str]]:
+        """Return the secrets that may go where the operation is sent, and why the others may not."""
+        origin = origin_of(self.url_of(operation))
+        names = [name for name in variables(operation.security) if name in self.environment.secrets]
+        refusals = {name: why for name in names if origin and (why := self.origins.refusal(name, origin))}
+        secrets = {name: self.environment.secrets[name] for name in names if name not in refusals}
+        return secrets, [*refusals.values()]
 
     async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
         """Return False: a variable does not change while the program runs."""
@@ -74,15 +89,15 @@ class EnvironmentCredentials:
         return [*self._hints(operation)] if status in CREDENTIAL_STATUSES else []
 
     def _hints(self, operation: Operation) -> Iterator[str]:
-        names, secrets, withheld = variables(operation.security), self.environment.secrets, self.environment.withheld
-        sent = [name for name in names if name in secrets]
-        missing = [name for name in names if name not in secrets and name not in withheld]
+        names, secrets = variables(operation.security), self.environment.secrets
+        sent, refusals = self._allowed(operation)
+        missing = [name for name in names if name not in secrets and name not in self.environment.withheld]
         others = [name for name in secrets if name not in names]
         if sent:
             yield f"The request carried {' and '.join(sent)}: check the value, and what it permits."
         if missing:
             yield f"Not set, and also taken: {', '.join(missing)}."
-        yield from (f"{reason}." for reason in self.environment.reasons(names))
+        yield from (f"{reason}." for reason in (*self.environment.reasons(names), *refusals))
         if self.authenticate == "none":
             yield "--authenticate none keeps the document's credentials from being sent."
         elif others:
@@ -98,6 +113,6 @@ class EnvironmentCredentials:
         return CredentialsError(
             f"{operation.method} {operation.path}",
             alternatives,
-            self.environment.reasons(names),
+            [*self.environment.reasons(names), *self._allowed(operation)[1]],
             self.sample(withheld or alternatives[0]),
         )

@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from portkey_bridge.document.content import MAX_BYTES, Content, _bounded
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.text import shown_url
+
+if TYPE_CHECKING:
+    from portkey_bridge.document.access import Access
 
 #: Suffixes of other files, and how many folders above the document they may be: `../common.yaml` is usual.
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
@@ -58,19 +62,22 @@ def path_of(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def read(source: str) -> Content:
-    """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError."""
+def read(source: str, access: Access | None = None) -> Content:
+    """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError.
+
+    `access` has the credentials for a URL.
+    """
     if is_url(source):
         from portkey_bridge.document.fetch import fetch
 
-        return fetch(source)
+        return fetch(source, access=access)
     if source == STDIN:
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
         return Content("standard input", (Path.cwd() / "standard-input").as_uri(), _bounded("standard input", data))
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
 
-def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
+def others_of(uri: str, allowed: Collection[str] = (), access: Access | None = None) -> Read:
     """Return what reads the other resources of the document at `uri`.
 
     For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
@@ -81,7 +88,7 @@ def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
 
     def read_other(other: str) -> Content:
         if is_url(other):
-            return _url(other, uri, allowed)
+            return _url(other, uri, allowed, access)
         if folder is None or not is_file(other):
             raise DocumentError(
                 other, "a document from a URL can only refer to URLs", "Publish it beside the document."
@@ -94,7 +101,7 @@ def others_of(uri: str, allowed: Collection[str] = ()) -> Read:
     return read_other
 
 
-def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
+def _url(other: str, uri: str, allowed: Collection[str], access: Access | None) -> Content:
     from portkey_bridge.document.fetch import fetch
 
     def refuse_foreign(url: str) -> None:
@@ -104,7 +111,7 @@ def _url(other: str, uri: str, allowed: Collection[str]) -> Content:
             host = parts.hostname or url
             raise DocumentError(shown_url(url), "is on another host", f"Start with --allow-refs {host} to allow it.")
 
-    return fetch(other, refuse_foreign)
+    return fetch(other, refuse_foreign, access)
 
 
 def _refuse_foreign(name: str, path: Path, folder: Path) -> None:

@@ -23,7 +23,7 @@ from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
-from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
+from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
@@ -41,7 +41,7 @@ from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.settings import Timeouts
-from portkey_bridge.text import printable
+from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
 
 #: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
@@ -194,7 +194,9 @@ class Bridge:
     async def _exchange(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
         try:
             async with self.transport.exchange(request) as response:
-                return await self._read(response, report)
+                origin = origin_of(str(response.url)) or ""
+                there = "" if origin == origin_of(str(request.url)) else origin
+                return replace(await self._read(response, report), redirected_to=there)
         except FAILURES as error:
             problem = _explained(error, request, self.transport.timeouts)
             doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
@@ -242,6 +244,8 @@ class Bridge:
             return self._findings(tool, answer)
         declared = declared_error(tool.operation, answer.status)
         hints = self.provider.hints(tool.operation, answer.status, caller)
+        if hints and answer.redirected_to:
+            hints = [f"{answer.redirected_to} answered, which the API redirected to and which gets no credentials."]
         return [declared, *hints, *self._findings(tool, answer)]
 
     def _findings(self, tool: Tool, answer: Answer) -> list[str]:
@@ -289,6 +293,6 @@ def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts)
     except RuntimeError:  # the error has no request
         failed = request.url
     if (failed.host, failed.port) == (request.url.host, request.url.port):
-        return explain(error, failed.host, timeouts)
+        return explain(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
     place = failed.netloc.decode("ascii")
     return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"

@@ -10,19 +10,23 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from urllib.parse import urlsplit
 
 from portkey_bridge.credentials.configuration import configure, own_schemes
 from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
 from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
 from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
+from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.recipe import read_recipe
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
+from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.openapi.model import Api, Schema
+from portkey_bridge.http.trust import Trust
+from portkey_bridge.openapi.model import Api, Operation, Schema
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
@@ -35,7 +39,11 @@ from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.serve.session_login import with_session
 from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.text import origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+
+#: What is said of a host whose certificate is not verified.
+UNVERIFIED = "the TLS certificate of {} is not verified: anybody on the way can read and change what is sent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +164,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     environment = read_environment(api, settings)
     names = {name for tool in tools for name in tool.variables}
     warn(_unusable(api, settings, environment, names))
+    warn(f"{UNVERIFIED.format(host)} (--insecure)" for host in settings.insecure)
     recipe, secrets = read_recipe(settings) if settings.login else (None, {})
     sources = token_sources(api, settings, tools, environment, secrets)
     transport, redact = sources.transport, sources.redact
@@ -166,6 +175,8 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
             EnvironmentCredentials(
                 environment,
                 settings.authenticate,
+                partial(destination, api, settings),
+                sources.origins,
                 lambda wanted: example_configuration(wanted, settings, api.uri),
             ),
             sources,
@@ -205,16 +216,41 @@ def token_sources(
         concurrency=settings.concurrency,
         limit=settings.kept_results.bytes,
         redact=redact,
+        trust=trust_of(settings, map(partial(destination, api, settings), api.operations)),
     )
     return TokenSources(
         settings,
         values,
         wanted_scopes(tool.operation for tool in tools),
         api.uri,
-        lambda operation: settings.base_url or server_url(operation.servers, api.uri),
+        partial(destination, api, settings),
+        _origins(api, settings),
         transport,
         redact,
     )
+
+
+def _origins(api: Api, settings: Settings) -> Origins:
+    """Return where credentials may go. What a person sends everything to needs no memory."""
+    if settings.base_url is not None or not (settings.spec and is_url(settings.spec)):
+        return Origins(settings.bound)
+    urls = (server_url(operation.servers, api.uri) for operation in api.operations)
+    return Origins(settings.bound, Memory(settings.spec), frozenset(filter(None, map(origin_of, dict.fromkeys(urls)))))
+
+
+def destination(api: Api, settings: Settings, operation: Operation) -> str | None:
+    """Return the URL that an operation's path is appended to, or None."""
+    return settings.base_url or server_url(operation.servers, api.uri)
+
+
+def trust_of(settings: Settings, urls: Iterable[str | None]) -> Trust:
+    """Return what the settings say about TLS; these URLs are the API's own. Raises SettingsError."""
+    hosts = frozenset(urlsplit(url).hostname or "" for url in dict.fromkeys(urls) if url)
+    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
+    if settings.client_cert or settings.ca_bundle:
+        for host in sorted(hosts):
+            trust.of(host).context()  # says at once what cannot be used
+    return trust
 
 
 def _log(line: str) -> None:
