@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -82,7 +83,6 @@ def openid(provider_url: str, tmp_path: Path) -> OpenId:
     env = {
         "BROWSER": f"{sys.executable} {ROOT / 'tests' / 'browser.py'} %s",
         "XDG_DATA_HOME": str(tmp_path / "data"),
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
         "OPEN_MCP_SPEC": str(document),
     }
     return OpenId(provider_url, document, env)
@@ -114,6 +114,30 @@ def test_a_machine_uses_client_credentials(run: Run, openid: OpenId, method: str
 
 
 PERSON = {"OAUTH_CLIENT_ID": "person"}
+
+#: A keyring that is a file.
+RING = """
+import json, os
+from pathlib import Path
+from keyring.backend import KeyringBackend
+
+class Ring(KeyringBackend):
+    priority = 1
+    name = "a ring"
+    path = Path(os.environ["RING"])
+
+    def _read(self):
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def get_password(self, service, username):
+        return self._read().get(username)
+
+    def set_password(self, service, username, password):
+        self.path.write_text(json.dumps({**self._read(), username: password}))
+
+    def delete_password(self, service, username):
+        self.path.write_text(json.dumps({name: each for name, each in self._read().items() if name != username}))
+"""
 
 
 def test_a_person_logs_in_with_a_browser(run: Run, openid: OpenId) -> None:
@@ -176,6 +200,19 @@ def test_a_login_belongs_to_an_origin(run: Run, openid: OpenId, tmp_path: Path) 
     openid.document.write_text(json.dumps(root))
     done = run("call", "items", env=openid.env)
     assert (done.returncode, "Nothing was sent" in done.stderr) == (1, True)
+
+
+def test_a_login_is_kept_in_a_keyring(run: Run, openid: OpenId, tmp_path: Path) -> None:
+    """Where there is a keyring, the login is kept there, and in no file."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "ring.py").write_text(RING)
+    env = {**openid.env, **PERSON, "PYTHON_KEYRING_BACKEND": "ring.Ring", "RING": str(tmp_path / "ring.json")}
+    env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{tmp_path / 'modules'}"
+    assert "kept in the keyring (a ring)" in run("login", env=env).stdout
+    assert openid.logins == []
+    assert json.loads(run("call", "items", env=env).stdout)["subject"] == "ada"
+    assert run("logout", env=env).stdout == "Logged out.\n"
+    assert json.loads((tmp_path / "ring.json").read_text()) == {}
 
 
 def test_a_login_needs_a_client(run: Run, openid: OpenId) -> None:

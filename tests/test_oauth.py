@@ -255,6 +255,23 @@ async def test_a_document_from_a_url_gets_no_secret_unasked(connect: Connect, ma
         assert text_of(await client.call_tool("list_items", {})) == '["one"]'
 
 
+async def test_a_document_that_moves_gets_no_secret(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
+    """A document from a URL that later names another server does not get the secret there: the first is remembered."""
+    env = {**ENVIRON, "XDG_STATE_HOME": str(tmp_path)}
+    options = ("--no-cache", "--spec", f"{recorder.url}/openapi.json", "--credentials", ",".join(ENVIRON))
+    json_type = {"content-type": "application/json"}
+    with recording() as other:
+        for server in (recorder, other):
+            root = secured(server.url, flows={"clientCredentials": {"tokenUrl": "/token", "scopes": {}}})
+            server.answers["/token"] = (200, json_type, b'{"access_token": "tok-12345678"}')
+            recorder.answers["/openapi.json"] = (200, json_type, json.dumps(root).encode())
+            async with connect(*options, env=env) as client:
+                text = text_of(await client.call_tool("op", {}, raise_on_error=False))
+        assert other.requests == []
+    assert [request.target for request in recorder.requests if request.method == "POST"] == ["/token"]
+    assert "OAUTH_CLIENT_SECRET was first used for" in text
+
+
 async def test_no_secret_is_shown(connect: Connect, machine: Application, tmp_path: Path) -> None:
     """No token and no secret is in any result or log, even if an API or a token endpoint repeats it."""
     document = tmp_path / "items.json"
