@@ -13,10 +13,18 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from portkey_bridge.credentials import logins
+from portkey_bridge.credentials.authorization import name_of
+from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.credentials.logins import Login
+from portkey_bridge.credentials.renewal import Expiring
+from portkey_bridge.errors import CredentialsError
+from portkey_bridge.serve.service import build_bridge
 from portkey_bridge.settings import Settings, read_settings
-from tests.conftest import Connect, Recorder, recording, text_of
+from portkey_bridge.tools.catalog import build_tools
+from tests.conftest import Connect, Recorder, Run, recording, text_of
 from tests.oauth_app import CLIENT, MARKER, PERSON, Application, running
-from tests.support import served
+from tests.support import api_of, served
 
 ENVIRON = {"OAUTH_CLIENT_ID": CLIENT[0], "OAUTH_CLIENT_SECRET": CLIENT[1]}
 #: A key of each type, and the algorithm that it signs with.
@@ -193,6 +201,16 @@ async def test_a_token_in_the_environment_is_used_as_it_is(machine: Application)
     assert machine.forms == []
 
 
+def test_env_shows_how_a_token_is_obtained(run: Run, machine: Application, tmp_path: Path) -> None:
+    """`env` names the variables of the document's flows, and whether one of them is in use; `doctor` counts it."""
+    document = tmp_path / "items.json"
+    document.write_text(json.dumps(machine.document))
+    ways = "OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET, or OAUTH_CLIENT_ID and OAUTH_PRIVATE_KEY"
+    assert f"OAUTH_TOKEN can be obtained: OAUTH_REFRESH_TOKEN, or {ways}" in run("env", "--spec", str(document)).stderr
+    assert "OAUTH_TOKEN is obtained by itself" in run("env", "--spec", str(document), env=ENVIRON).stderr
+    assert "2 of 2 tools can be called" in run("doctor", "--spec", str(document), env=ENVIRON).stdout
+
+
 # Where secrets go
 
 
@@ -322,6 +340,22 @@ async def test_the_audience_is_requested(machine: Application) -> None:
     """--oauth-audience is sent to the token endpoint."""
     await called(machine, Settings(environ=ENVIRON, oauth_audience="https://items.example"), "list_items")
     assert machine.forms[0]["audience"] == "https://items.example"
+
+
+async def test_a_login_is_not_used_for_other_callers(machine: Application) -> None:
+    """Another caller than the local user shares the program's token, and never the person's own."""
+    flow = {"tokenUrl": "token", "authorizationUrl": "authorize", "scopes": {}}
+    root = secured(machine.url, flows={"authorizationCode": flow})
+    api = api_of(root)
+    (tool,) = build_tools(api)
+    bridge = build_bridge(api, Settings(), [tool])
+    (source,) = bridge.provider.sources.every([tool.operation])  # type: ignore[attr-defined]
+    logins.save(name_of(source), Login(Expiring(f"mine-{MARKER}-1234")))
+    (mine,) = await bridge.provider.credentials(tool.operation, (), LOCAL)
+    assert mine.value == f"Bearer mine-{MARKER}-1234"
+    with pytest.raises(CredentialsError):
+        await bridge.provider.credentials(tool.operation, (), Caller("somebody"))
+    await bridge.transport.aclose()
 
 
 # What is missing

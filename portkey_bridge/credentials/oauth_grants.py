@@ -81,7 +81,9 @@ def missing_scopes(scheme: SecurityScheme, granted: frozenset[str] | None) -> tu
 
     A granted scope that the document does not know may imply any other, so then nothing is certain.
     """
+    if granted is None:
+        return ()
     known = OPENID_SCOPES.union(scheme.scopes, *(flow.scopes for flow in scheme.flows))
-    if granted is None or not granted <= known:
+    if not granted <= known:
         return ()
     return tuple(scope for scope in scheme.scopes if scope not in granted)

@@ -33,7 +33,7 @@ from portkey_bridge.text import origin_of
 class TokenSource:
     """Obtains tokens of a scheme. `values` are those of OAUTH_VARIABLES, `learn` is told each secret that is obtained.
 
-    `scopes` are requested, and `base_url` is the URL of the API.
+    `scopes` are requested, and `base_url` is the URL of the API. `is_local` is whether they are for the local user.
     """
 
     scheme: SecurityScheme
@@ -44,6 +44,7 @@ class TokenSource:
     origins: Origins
     transport: Transport
     learn: Callable[[str], None]
+    is_local: bool = True
 
     @property
     def client(self) -> Client:
@@ -58,7 +59,11 @@ class TokenSource:
     def login(self) -> Login | None:
         """Return the login of the local user for the origin of the API, if there is one."""
         endpoints = self.endpoints("authorizationCode")
-        if not is_for_people(self.scheme, self.settings) or not endpoints.of_kind.keys() & {"token", "metadata"}:
+        if (
+            not self.is_local
+            or not is_for_people(self.scheme, self.settings)
+            or not endpoints.of_kind.keys() & {"token", "metadata"}
+        ):
             return None
         login = logins.load(login_name(self.base_url, endpoints))
         return login if login is not None and self.client.id in ("", login.client_id) else None
