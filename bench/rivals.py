@@ -23,7 +23,7 @@ from bench.loopback import THING
 class _Constant(Tool):
     """A tool that does nothing."""
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: object = None) -> ToolResult:
         return ToolResult(
             content=[TextContent(type="text", text=THING.decode())],
             structured_content=json.loads(THING),
@@ -38,18 +38,14 @@ def constant(_: str) -> FastMCP[Any]:
 
 def direct(_: str) -> FastMCP[Any]:
     """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
-    from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
+    from portkey_bridge.serve.catalogue import Catalogue
+    from portkey_bridge.serve.fastmcp_seam import StdioServer
 
-    tools = [_constant_tool()]
-    return StdioServer(
-        "direct",
-        providers=[LazyTools(lambda: tools)],
-        middleware=[DirectCalls({tool.name: tool.run for tool in tools})],
-        dereference_schemas=False,
-    )
+    tool = _constant_tool()
+    return StdioServer("direct", "1", Catalogue({tool.name: tool.run}, lambda: [tool]))
 
 
-def _constant_tool() -> Tool:
+def _constant_tool() -> _Constant:
     schema = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
     return _Constant(name=TOOL, description="Give a thing.", parameters=schema)
 

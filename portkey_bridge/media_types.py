@@ -12,7 +12,7 @@ def _family(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"\s*(?:{pattern})\s*(?:;|$)", re.IGNORECASE)
 
 
-JSON = _family(r"[^;]*[/+]json")
+JSON = _family(r"[^;]*[/+](?:x-)?json")
 
 #: JSON texts one after the other: each on its own line, or each preceded by a separator (RFC 7464).
 JSON_LINES = _family(r"application/(?:x-)?(?:ndjson|jsonl|jsonlines|json-lines|stream\+json)")
@@ -29,5 +29,16 @@ TEXT = _family(
     r"|rtf|sparql-(?:query|update)|n-(?:triples|quads)|trig|xml-dtd|jsonpath|linkset|edn|[^;]+\+(?:yaml|jwt))"
 )
 
+#: Ranges of files (RFC 9110 section 12.5.1): which type it is, the file says.
+FILES = _family(r"(?:audio|font|image|model|video)/\*")
+
+#: Families whose bodies are text.
+OF_TEXT = (TEXT, JSON, JSON_LINES, JSON_SEQUENCE, XML, FORM)
+
 #: Ranges that reveal nothing about a body.
 ANY = _family(r"(?:\*|application)?/?\*")
+
+
+def is_text(name: str) -> bool:
+    """Check whether the bodies of a media type are text."""
+    return any(family.match(name) for family in OF_TEXT)

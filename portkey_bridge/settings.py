@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -33,8 +33,11 @@ SERVER = "OPEN_MCP_SERVER_"
 #: Which operations carry credentials: those that the document says, all of them, or none.
 AUTHENTICATE = ("declared", "all", "none")
 
-#: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750).
-SCHEMES = ("basic", "bearer")
+#: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750, RFC 7616).
+SCHEMES = ("basic", "bearer", "digest")
+
+#: The variable of the secret that requests to AWS are signed with.
+AWS_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  # its name
 
 #: Names of environment variables, of header fields and cookies (RFC 9110 section 5.6.2), and of query parameters.
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -68,6 +71,25 @@ class Bounds:
 
     def __str__(self) -> str:
         return f"{self.count},{self.bytes / 1_000_000:g},{self.seconds / 60:g}"
+
+
+class HttpLimits(NamedTuple):
+    """Requests of one caller at the same time, requests that wait, and bytes of the body of one."""
+
+    calls: int = 64
+    waiting: int = 256
+    bytes: int = 10_000_000
+
+    def __str__(self) -> str:
+        return f"{self.calls},{self.waiting},{self.bytes / 1_000_000:g}"
+
+
+class Jwt(NamedTuple):
+    """The JSON Web Tokens that are accepted: where their keys are, who issues them, and for which audience."""
+
+    keys: str
+    issuer: str
+    audience: str
 
 
 @dataclass(frozen=True)
@@ -185,6 +207,23 @@ def _scheme(text: str, variable: str) -> Assigned | None:
     return Assigned(kind.lower(), name)
 
 
+class AwsTarget(NamedTuple):
+    """The region and the service that requests are signed for."""
+
+    region: str
+    service: str
+
+    def __str__(self) -> str:
+        return f"{self.region}/{self.service}"
+
+
+def _aws(text: str, variable: str) -> AwsTarget | None:
+    region, _, service = text.partition("/")
+    if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", text):
+        raise SettingsError(f"{variable}: expected REGION/SERVICE such as us-east-1/execute-api, got {text!r}.")
+    return AwsTarget(region, service)
+
+
 def _authenticate(text: str, variable: str) -> str:
     if text.lower() not in AUTHENTICATE:
         raise SettingsError(f"{variable}: expected one of {', '.join(AUTHENTICATE)}, got {text!r}.")
@@ -247,6 +286,34 @@ def _timeouts(value: str, variable: str) -> Timeouts:
 def _bounds(value: str, variable: str) -> Bounds:
     count, megabytes, minutes = _numbers(value, variable, Bounds())
     return Bounds(int(max(count, 1)), int(megabytes * 1_000_000), minutes * 60)
+
+
+def _http_limits(value: str, variable: str) -> HttpLimits:
+    calls, waiting, megabytes = _numbers(value, variable, HttpLimits())
+    return HttpLimits(int(max(calls, 1)), int(waiting), int(megabytes * 1_000_000))
+
+
+def _tokens(value: str, variable: str) -> tuple[tuple[str, str], ...]:
+    pairs = [item.partition("=") for item in _names(value, variable)]
+    if not all(name and re.fullmatch(r"[0-9a-f]{64}", digest) for name, _, digest in pairs):
+        raise SettingsError(
+            f"{variable}: expected NAME=DIGEST with the SHA-256 digest of each token in 64 hexadecimal digits, as "
+            "sha256sum prints it. The tokens themselves do not belong there."
+        )
+    return tuple((name.strip(), digest) for name, _, digest in pairs)
+
+
+def _jwt(value: str, variable: str) -> Jwt:
+    parts = _names(value, variable)
+    if len(parts) != 3 or not parts[0].startswith(("https://", "http://")):
+        raise SettingsError(f"{variable}: expected the URL of the keys, the issuer and the audience, got {value!r}.")
+    return Jwt(*parts)
+
+
+def _header_name(value: str, variable: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", value):
+        raise SettingsError(f"{variable}: expected the name of a header such as x-portkey-api-key, got {value!r}.")
+    return value.lower()
 
 
 def is_sendable(url: str) -> bool:
@@ -444,7 +511,14 @@ class Settings:
         None,
         _scheme,
         "SCHEME=VARIABLE",
-        "authenticate every request with basic=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        decides_origin=True,
+    )
+    aws_sigv4: AwsTarget | None = _option(  # noqa: RUF009  # declares a field
+        None,
+        _aws,
+        "REGION/SERVICE",
+        "sign every request with AWS Signature Version 4, by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         decides_origin=True,
     )
     authenticate: str = _option(
@@ -515,6 +589,56 @@ class Settings:
     cache: bool = _option(
         True, _switch, None, "do not read or write the cache folder; each start takes longer", table="serve"
     )
+    allowed_hosts: tuple[str, ...] = _option(
+        (),
+        _names,
+        "HOST,…",
+        "over HTTP: names that clients reach this server by; needed unless it listens on loopback",
+        table="serve",
+    )
+    allowed_origins: tuple[str, ...] = _option(
+        (),
+        _names,
+        "URL,…",
+        "over HTTP: origins of web pages that may send requests, besides the server's own",
+        table="serve",
+    )
+    tokens: tuple[tuple[str, str], ...] = _option(
+        (),
+        _tokens,
+        "NAME=SHA256,…",
+        "over HTTP: callers, each with the SHA-256 digest (hexadecimal) of the bearer token that is required of them",
+        table="serve",
+    )
+    jwt: Jwt | None = _option(  # noqa: RUF009  # declares a field
+        None,
+        _jwt,
+        "JWKS,ISSUER,AUDIENCE",
+        "over HTTP: require JSON Web Tokens of this issuer for this audience; JWKS is the URL of its keys",
+        table="serve",
+    )
+    pass_header: str | None = _option(
+        None,
+        _header_name,
+        "NAME",
+        "over HTTP: send this header of a caller's request to the API as the credential, and no other",
+        decides_origin=True,
+        table="serve",
+    )
+    http_limits: HttpLimits = _option(  # noqa: RUF009  # declares a field
+        HttpLimits(),
+        _http_limits,
+        "N,N,MB",
+        "over HTTP: concurrent requests of a caller, waiting requests, megabytes of one (default {default})",
+        table="serve",
+    )
+    audit: bool = _option(
+        False,
+        _switch,
+        None,
+        "write one JSON line per call, to stdout over HTTP and to stderr over stdio",
+        table="serve",
+    )
     config: str | None = _option(
         None,
         _text,
@@ -538,7 +662,8 @@ class Settings:
         """The variables that a person named as credentials, whatever the document is."""
         pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
         names = (each.partition("@")[0] for each in self.credentials)
-        return frozenset((*names, *(variable for _, variable in pairs)))
+        signing = (AWS_SECRET,) if self.aws_sigv4 else ()
+        return frozenset((*names, *signing, *(variable for _, variable in pairs)))
 
     @property
     def bound(self) -> dict[str, frozenset[str]]:
@@ -611,6 +736,7 @@ def _text_of(option: Option, flags: Mapping[str, str], environ: Mapping[str, str
     return flags.get(option.field, environ.get(option.variable) or None)
 
 
+@lru_cache(maxsize=256)  # each call asks for those of its operation
 def as_variable(name: str) -> str:
     """Return a name from the document in upper snake case: `apiVersion` becomes API_VERSION."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.uploads import Files
 from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
-from tests.conftest import Recorded, Recorder
-from tests.support import api_of, body, form_of, operation, refused, request_of, sent
+from tests.conftest import Recorded, Recorder, text_of
+from tests.support import api_of, body, form_of, operation, refused, request_of, sent, served
 
 Json = dict[str, Any]
 
@@ -38,6 +39,11 @@ PNG_FILE = ("d.png", "image/png", b"\x89PNG\r\n\x1a\n")
 def prop(schema: Json, name: str = "a") -> Json:
     """Return the schema of an object with one property."""
     return {"type": "object", "properties": {name: schema}}
+
+
+def of_type(media_type: str) -> Json:
+    """Return the schema of a string that contains this media type."""
+    return {"type": "string", "contentMediaType": media_type}
 
 
 #: (schema of the property `a`, its encoding, value, what Werkzeug reads)
@@ -97,6 +103,18 @@ PART_CASES = [
     pytest.param(BINARY, {"contentType": "image/*"}, PNG, [PNG_FILE], b"", id="file-of-a-range"),
     pytest.param(BINARY, {"contentType": "a/b"}, PNG, [("d.png", "a/b", PNG_FILE[2])], b"", id="file-of-another-type"),
     pytest.param(TEXT, {"contentType": "text/csv"}, "x,y", ["x,y"], b"text/csv", id="text-of-a-type"),
+    pytest.param(of_type("application/json"), {}, '{"b":1}', ['{"b":1}'], b"application/json", id="text-of-JSON"),
+    pytest.param(
+        of_type("a/b+json"),
+        {"contentType": "a/b+json"},
+        '{"b":1}',
+        ['{"b":1}'],
+        b"a/b+json",
+        id="text-of-JSON-of-that-type",
+    ),
+    pytest.param(of_type("text/markdown"), {}, "data:,# x", ["data:,# x"], b"text/markdown", id="text-of-markdown"),
+    pytest.param(of_type("application/octet-stream"), {}, PNG, [PNG_FILE], b"", id="file-by-its-content"),
+    pytest.param(of_type("text/csv") | BINARY, {}, PNG, [PNG_FILE], b"", id="file-of-text"),
     pytest.param(TEXT, {"headers": None}, "x", ["x"], b"x", id="headers-of-nothing"),
     pytest.param(TEXT, {"contentType": "application/json"}, "x", ['"x"'], b"application/json", id="text-as-JSON"),
     pytest.param(ARRAY, {"explode": False}, ["x", "y z"], ["x,y z"], b"", id="comma"),
@@ -145,6 +163,18 @@ RAW_CASES = [
     pytest.param("*/*", TEXT, {"body": PNG}, "image/png", PNG_FILE[2], id="any-file"),
     pytest.param("image/png", BYTES, {"body": "iVBORw=="}, None, b"iVBORw==", id="base64-as-a-body"),
     pytest.param("application/octet-stream", {}, {"body": "data:,"}, None, b"", id="empty-file"),
+    pytest.param("application/octet-stream", BYTES, {"body": "data:,plain"}, None, b"plain", id="bytes-of-a-file"),
+    pytest.param("application/octet-stream", BYTES, {"body": "cGxh\naW4"}, None, b"plain", id="bytes-of-base64"),
+    pytest.param("application/octet-stream", URL_SAFE, {"body": "data:,+/8"}, None, b"Ky84", id="base64-on-the-wire"),
+    pytest.param("text/csv", BINARY, {"body": "ü,b"}, "text/csv; charset=utf-8", "ü,b".encode(), id="text-as-it-is"),
+    pytest.param("text/csv", BINARY, {"body": "data:;base64,/wA="}, None, b"\xff\x00", id="text-of-a-file"),
+    pytest.param("application/yaml", BINARY, {"body": "data:,a:%201"}, None, b"a: 1", id="YAML-of-a-file"),
+    pytest.param("application/xml", BINARY, {"body": "data:,<a/>"}, None, b"<a/>", id="XML-of-a-file"),
+    pytest.param(FORM, BINARY, {"body": "data:,a=1"}, None, b"a=1", id="form-of-a-file"),
+    pytest.param("text/plain", TEXT, {"body": "data:,a"}, "text/plain; charset=utf-8", b"data:,a", id="no-file"),
+    pytest.param(
+        "text/plain", BYTES, {"body": "data:,plain"}, "text/plain; charset=utf-8", b"cGxhaW4=", id="base64-as-text"
+    ),
     pytest.param("*/*", BINARY, {"body": "data:a/b;charset=x,y"}, "a/b;charset=x", b"y", id="charset-of-a-file"),
 ]
 
@@ -156,6 +186,75 @@ async def test_raw_bodies(
     """What else has a body arrives to the byte, under the media type that is declared or meant."""
     request = await sent(recorder, body(media_type, schema), arguments)
     assert (request.header("content-type"), request.body) == (content_type or media_type, expected)
+
+
+async def test_text_that_is_not_base64_is_refused(recorder: Recorder) -> None:
+    """Octets that are declared as base64 are decoded, and what does not decode is not sent."""
+    said = await refused(recorder, body("application/octet-stream", BYTES), {"body": "plain text"})
+    assert "/body: expected base64 or a data: URI" in said
+
+
+#: Media type and schema of an optional body, and what a listing with room for nothing says of it.
+LISTED = [
+    pytest.param(MULTIPART, prop(BINARY), "a", BINARY, id="file"),
+    pytest.param(MULTIPART, prop({"type": "array", "items": BINARY}), "a", {"type": "array", "items": BINARY}, id="s"),
+    pytest.param(MULTIPART, prop(of_type("application/pdf")), "a", BINARY, id="file-by-its-content"),
+    pytest.param(MULTIPART, prop({"contentMediaType": "image/png"}), "a", BINARY, id="file-of-no-type"),
+    pytest.param("application/json", prop(BYTES), "a", BYTES, id="base64"),
+    pytest.param("application/json", prop(URL_SAFE), "a", BYTES, id="base64-by-its-encoding"),
+    pytest.param("application/octet-stream", {}, "body", BINARY, id="body-of-no-schema"),
+    pytest.param("image/png", BINARY, "body", BINARY, id="body"),
+    pytest.param("text/csv", BINARY, "body", BINARY, id="text"),
+    pytest.param(MULTIPART, prop(of_type("text/markdown")), "a", TEXT, id="text-by-its-content"),
+]
+
+
+@pytest.mark.parametrize(("media_type", "schema", "argument", "shown"), LISTED)
+async def test_a_small_listing_says_what_stands_for_bytes(
+    recorder: Recorder, media_type: str, schema: Json, argument: str, shown: Json
+) -> None:
+    """An optional argument whose description has no room keeps the format that tells bytes from text."""
+    root = body(media_type, schema, required=False)
+    async with served(root, Settings(base_url=recorder.url, schema_budget=0)) as client:
+        tools = {tool.name: tool.input_schema for tool in await client.list_tools()}
+    assert tools["op"]["properties"] == {argument: shown}
+
+
+@pytest.mark.parametrize("discover", [False, True])
+async def test_a_small_listing_says_which_media_types_there_are(recorder: Recorder, discover: bool) -> None:
+    """The choice between media types is listed with its values, however little room there is."""
+    root = body("application/json", prop(TEXT), required=False)
+    content = root["paths"]["/x"]["post"]["requestBody"]["content"]
+    content[MULTIPART] = {"schema": {"type": "object", "properties": {"f": BINARY}}}
+    async with served(root, Settings(base_url=recorder.url, schema_budget=0, discover=discover)) as client:
+        tools = {tool.name: tool.input_schema for tool in await client.list_tools()}
+        given = {"toolName": "op", "jsonPointers": [""]}
+        expanded = json.loads(text_of(await client.call_tool("expandSchema", given)))[0]["schema"]
+    shown = expanded if discover else tools["op"]
+    assert shown["properties"]["contentType"]["enum"] == ["application/json", MULTIPART]
+    assert shown["properties"]["f"]["format"] == "binary"
+
+
+#: Media type and schema of a body, and how its description begins.
+DESCRIBED = [
+    pytest.param("text/csv", BINARY, "Text, or a file: a data: URI", id="text"),
+    pytest.param("application/xml", BINARY, "Text, or a file: a data: URI", id="XML"),
+    pytest.param("text/plain", BYTES, "Base64, or a file: a data: URI", id="base64"),
+    pytest.param("application/octet-stream", BYTES, "Base64, or a file: a data: URI", id="octets"),
+    pytest.param("application/octet-stream", {}, "A file: a data: URI", id="file"),
+    pytest.param("text/plain", TEXT, "", id="text-alone"),
+]
+
+
+@pytest.mark.parametrize(("media_type", "schema", "said"), DESCRIBED)
+async def test_a_description_says_what_a_body_takes(
+    recorder: Recorder, media_type: str, schema: Json, said: str
+) -> None:
+    """The argument says whether it is text, base64 or a file."""
+    async with served(body(media_type, schema), Settings(base_url=recorder.url)) as client:
+        tools = {tool.name: tool.input_schema for tool in await client.list_tools()}
+    description = tools["op"]["properties"]["body"].get("description", "")
+    assert description[: len(said) or None] == said
 
 
 @pytest.mark.parametrize("media_type", [MULTIPART, "multipart/*"])
@@ -350,3 +449,60 @@ def test_any_object_comes_back_from_brackets(value: Json) -> None:
     tool = tool_of(FORM, prop(OBJECT), encoding={"a": {"style": "deepObject"}})
     request = request_of(tool, {"a": value}, [], "http://api.test", SOURCES).to_httpx()
     assert parse_qsl(request.content.decode(), keep_blank_values=True) == list(pairs_below(value, "a"))
+
+
+IMAGES = ["image/*", "IMAGE/*", "image/* "]
+OF_RANGES = [
+    pytest.param(BINARY, {"body": PNG}, "image/png", b"\x89PNG\r\n\x1a\n", id="kept"),
+    pytest.param(BINARY, {"body": "data:;base64,iVBORw0KGgo="}, "image/png", b"\x89PNG\r\n\x1a\n", id="signature"),
+    pytest.param(BINARY, {"body": "data:,hi", "contentType": "image/x-mine"}, "image/x-mine", b"hi", id="named"),
+    pytest.param(BYTES, {"body": PNG}, "image/png", b"iVBORw0KGgo=", id="base64-of-a-file"),
+    pytest.param(BYTES, {"body": "iVBORw0KGgo="}, "image/png", b"iVBORw0KGgo=", id="base64"),
+    pytest.param(BYTES, {"body": "aGk=", "contentType": "image/gif"}, "image/gif", b"aGk=", id="base64-named"),
+]
+
+
+@pytest.mark.parametrize(("schema", "arguments", "content_type", "content"), OF_RANGES)
+@pytest.mark.parametrize("media_range", IMAGES)
+async def test_media_type_range(
+    recorder: Recorder, media_range: str, schema: Json, arguments: Json, content_type: str, content: bytes
+) -> None:
+    """`Content-Type` is never a range: it is the file's own, or as its bytes begin, or named."""
+    request = await sent(recorder, body(media_range, schema), arguments)
+    assert (request.header("content-type"), request.body) == (content_type, content)
+
+
+@pytest.mark.parametrize("schema", [BINARY, BYTES])
+@pytest.mark.parametrize("arguments", [{"body": "data:,hi"}, {"body": "data:text/plain;base64,aGk="}])
+async def test_media_type_range_kept(recorder: Recorder, schema: Json, arguments: Json) -> None:
+    """A type outside of the range is not sent; the refusal names `contentType`, which takes one within it."""
+    assert "give it as contentType" in await refused(recorder, body("image/*", schema), arguments)
+    outside = {**arguments, "contentType": "text/plain"}
+    assert "/contentType: expected one of image/*" in await refused(recorder, body("image/*", schema), outside)
+
+
+async def test_media_type_range_beside_another(recorder: Recorder) -> None:
+    """A range of files beside JSON can be sent when a type within it is named."""
+    content = {"application/json": {"schema": prop(TEXT)}, "image/*": {"schema": BINARY}}
+    root = json.dumps(operation(requestBody={"content": content}))
+    assert (await sent(recorder, json.loads(root), {"a": "x"})).header("content-type") == "application/json"
+    recorder.requests.clear()
+    request = await sent(recorder, json.loads(root), {"contentType": "image/png", "body": PNG})
+    assert request.header("content-type") == "image/png"
+
+
+async def test_file_in_oneof_multipart(recorder: Recorder) -> None:
+    """A file in a branch of a union says which forms it takes, and is sent as a file."""
+    branches = [
+        {"type": "object", "required": ["kind"], "properties": {"kind": {"const": kind}, "photo": BINARY, own: TEXT}}
+        for kind, own in (("drink", "volume"), ("cake", "calories"))
+    ]
+    root = json.dumps(body(MULTIPART, {"oneOf": branches}))
+    (tool,) = build_tools(api_of(json.loads(root)))
+    described = [
+        branch["properties"]["photo"]["description"] for branch in tool.arguments.each["properties"]["body"]["anyOf"]
+    ]
+    assert all(words.startswith("A file: a data: URI") for words in described)
+    assert len(described) == 2
+    _, files = form_of(await sent(recorder, json.loads(root), {"body": {"kind": "cake", "photo": PNG}}))
+    assert files["photo"] == [PNG_FILE]

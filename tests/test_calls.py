@@ -354,7 +354,7 @@ REFUSED = [
     ),
     pytest.param("createchatcompletion", {**CHAT, "temperature": 3}, ["/temperature: ", "at most 2", "3"], id="bound"),
     pytest.param("get_admin_users", {"role": "boss"}, ["/role: ", '"admin"', '"owner"', '"boss"'], id="enum"),
-    pytest.param("get_admin_users", {"pageSize": "50"}, ["/pageSize: ", "integer", '"50"'], id="type in a query"),
+    pytest.param("get_admin_users", {"pageSize": "050"}, ["/pageSize: ", "integer", '"050"'], id="type in a query"),
     pytest.param("get_admin_users", {"pageSize": True}, ["/pageSize: ", "integer", "true"], id="boolean for integer"),
     pytest.param(
         "createchatcompletion",
@@ -388,9 +388,9 @@ REFUSED = [
     ),
     pytest.param(
         "createchatcompletion",
-        {"model": "m", "messages": json.dumps(CHAT["messages"])},
-        ["/messages: ", "array", "JSON text"],
-        id="JSON in a string",
+        {"model": "m", "messages": json.dumps(CHAT["messages"])[:-1]},
+        ["/messages: ", "expected array, not "],
+        id="half a JSON text",
     ),
     pytest.param(
         "createchatcompletion",

@@ -257,7 +257,7 @@ async def test_a_tool_is_what_the_overlay_says_and_the_request_what_the_document
     assert json.loads(request.body) == {"channel": "support", "amount": 5}
     assert request.header("x-tenant") == "marker-tenant-1234"
     assert len(recorder.requests) == 1
-    assert all(f"/{name}: " in text_of(wrong) for name in ("id", "channel", "amount", "order"))
+    assert [name for name in ("id", "channel", "amount", "order") if f"/{name}: " not in text_of(wrong)] == []
     assert "marker" not in listing + text_of(result) + text_of(wrong)
 
 
@@ -394,3 +394,20 @@ def load_api_of(paths: dict[str, Any]) -> Any:
     from tests.support import api_of
 
     return api_of(document(copy.deepcopy(paths)))
+
+
+async def test_curated_arguments_are_read_as_others_are(recorder: Recorder) -> None:
+    """A renamed argument has the readings of its schema, and so has the text of a variable that fixes another."""
+    parameters = [
+        {"name": name, "in": "query", "schema": {"type": "integer"}, "required": True} for name in ("page", "size")
+    ]
+    said = {"arguments": {"page": {"name": "from"}, "size": {"value": "$PAGE_SIZE"}}}
+    root = document({"/x": {"get": {"operationId": "op", "parameters": parameters, **OK}}})
+    settings = Settings(base_url=recorder.url, operations={"op": (said, "file")}, environ={"PAGE_SIZE": "20"})
+    async with served(root, settings) as client:
+        assert not (await client.call_tool("op", {"from": "5"}, raise_on_error=False)).is_error
+        refused = await client.call_tool("op", {"from": None}, raise_on_error=False)
+        withdrawn = await client.call_tool("op", {"from": 1, "page": None}, raise_on_error=False)
+    assert [request.target for request in recorder.requests] == ["/x?page=5&size=20"]
+    assert "/from: expected integer, not null" in text_of(refused)
+    assert "/page: there is no such argument" in text_of(withdrawn)

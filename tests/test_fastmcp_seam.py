@@ -18,7 +18,8 @@ from fastmcp.server.providers import Provider
 from fastmcp.tools.base import Tool, ToolResult
 from mcp.server.stdio import stdio_server
 
-from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls, StdioServer
 from tests.conftest import BARE
 
 #: What FastMCP's own method calls. If this changes, `StdioServer.run_stdio_async` must follow.
@@ -31,7 +32,7 @@ CALLS = {
 SERVER = """
 import sys
 from fastmcp import FastMCP
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls, StdioServer
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings import Settings
@@ -59,7 +60,7 @@ SESSION = [
 ]
 
 
-def answers(way: str, folder: Path) -> list[bytes]:
+def answers(way: str, folder: Path) -> list[Any]:
     """Play the session with a server and return its answers."""
     command = [sys.executable, "-c", SERVER, way]
     pipe = subprocess.PIPE
@@ -71,15 +72,15 @@ def answers(way: str, folder: Path) -> list[bytes]:
             process.stdin.write(json.dumps(message).encode() + b"\n")
             process.stdin.flush()
             if "id" in message:
-                found.append(process.stdout.readline())
+                found.append(json.loads(process.stdout.readline()))
         process.stdin.close()
     return found
 
 
 def test_both_ways_of_stdio_give_the_same_answers(tmp_path: Path) -> None:
-    """A session over FastMCP's own stdio and one over ours have the same bytes."""
+    """A session over FastMCP's own stdio and one over ours have the same messages."""
     ours = answers("ours", tmp_path)
-    assert [json.loads(line)["id"] for line in ours] == [1, 2, 3, 4, 5, 6, 7]
+    assert [message["id"] for message in ours] == [1, 2, 3, 4, 5, 6, 7]
     assert answers("own", tmp_path) == ours
 
 
@@ -98,14 +99,14 @@ def test_the_replaced_method_does_what_it_did() -> None:
 @pytest.mark.parametrize("method", ["_list_tools", "_get_tool"])
 def test_providers_are_asked_by_the_same_methods(method: str) -> None:
     """The methods that a provider overrides exist in FastMCP, with the parameters that ours take."""
-    ours, theirs = (inspect.signature(getattr(each, method)) for each in (LazyTools, Provider))
+    ours, theirs = (inspect.signature(getattr(each, method)) for each in (CurrentTools, Provider))
     assert ours.parameters.keys() == theirs.parameters.keys()
 
 
 class Answering(Tool):
     """A tool that FastMCP finds and runs by itself."""
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: Any = None) -> ToolResult:
         """Return a result of each kind."""
         return RESULTS[arguments["kind"]]
 
@@ -122,7 +123,7 @@ async def test_a_direct_call_has_the_result_of_a_looked_up_one(kind: str) -> Non
     """Running a tool at once changes nothing in its result."""
     tool = Answering(name="tool", parameters={"type": "object"})
     found = []
-    direct: list[Middleware] = [DirectCalls({"tool": tool.run})]
+    direct: list[Middleware] = [DirectCalls(lambda: Catalogue({"tool": tool.run}))]
     for middleware in ([], direct):
         server: FastMCP[Any] = FastMCP("test", tools=[tool], middleware=middleware)
         async with Client(server) as client:

@@ -292,7 +292,7 @@ def test_mapping_of_a_discriminator_leads_to_schemas() -> None:
         )
     )
 
-    assert root["components"]["schemas"]["Pet"]["discriminator"]["mapping"] == {
+    assert root["x-families"]["Pet"]["discriminator"]["mapping"] == {
         "cat": "#/components/schemas/Cat",
         "dog": "#/components/schemas/Dog",
     }

@@ -108,6 +108,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         },
         **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
         "scheme": ["basic=A", "bearer=B", "basic=C"],
+        "aws_sigv4": ["a/b", "c/d", "e/f"],
         "authenticate": ["all", "none", "declared"],
         "cache": ["0", "1", "0"],
     }.get(option.field, ["http://a", "http://b", "http://c"] if option.metavar == "URL" else ["a", "b", "c"])

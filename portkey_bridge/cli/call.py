@@ -95,15 +95,16 @@ def _object(text: str, source: str) -> dict[str, Any]:
 
 
 def _value(name: str, text: str, tool: Tool) -> Any:
-    """Parse a value as JSON, or return it unchanged if the argument takes text."""
+    """Parse a value as JSON, or return it unchanged if the argument takes text, but no object or array."""
     try:
         value = json.loads(text)
     except ValueError:
         return text
-    as_text: list[str] = []
     with suppress(OutOfTime), within(PATIENT):
-        as_text.extend(violation.pointer for violation in tool.arguments.violations({name: text}))
-    return value if f"/{name}" in as_text or isinstance(value, dict | list) else text
+        if isinstance(value, dict | list) and tool.arguments.takes(name, value):
+            return value
+        return text if tool.arguments.takes(name, text) else value
+    return value
 
 
 def _print(result: ToolResult) -> int:
@@ -147,20 +148,22 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     for encoded, name in basic.items():
         shown = shown.replace(encoded, f"base64(${name})")
         pasted = pasted.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
+    signed = "".join(
+        f"\n\n(signed with ${each.variable} by {each.signing}, when it is sent)" for each in sent if each.signing
+    )
     login = httpx.URL(url).userinfo.decode()
-    print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
+    print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}{signed}"))
     return 0
 
 
 def _bound(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> Bound:
     """Return the arguments in their places. Raises ArgumentsError for those that would not be sent."""
     try:
-        validate_patiently(tool, arguments)
+        return tool.bind(validate_patiently(tool, arguments))
     except ArgumentsError as error:
         if not bridge.lenience.is_on:
             raise
         return bridge.lenience.bound(tool, arguments, error, bridge.sources)
-    return tool.bind(arguments)
 
 
 def _first_alternative(tool: Tool) -> list[str]:

@@ -46,9 +46,20 @@ _CLIENT = (
 
 SERVE = Command(
     "serve",
-    "serve over stdio (default)",
-    "portkey_bridge.cli.serve:serve_stdio",
-    examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion"),
+    "serve over stdio (default), or over HTTP",
+    "portkey_bridge.cli.serve:serve",
+    (
+        Argument(
+            "--http",
+            {
+                "nargs": "?",
+                "const": "",
+                "metavar": "HOST:PORT",
+                "help": "serve over HTTP at /mcp instead of stdio (default: 127.0.0.1:8000)",
+            },
+        ),
+    ),
+    examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion", "--http 127.0.0.1:8000"),
 )
 
 
@@ -142,6 +153,21 @@ COMMANDS = (
         "diagnose problems and suggest fixes",
         "portkey_bridge.cli.doctor:print_checks",
         examples=("", "--spec petstore.yaml --base-url http://localhost:8080"),
+    ),
+    Command(
+        "diff",
+        "show how two versions of a document differ as tools",
+        "portkey_bridge.cli.diff:print_difference",
+        (
+            Argument("old", {"metavar": "OLD", "help": "path or URL of the old document"}),
+            Argument("new", {"metavar": "NEW", "help": "path or URL of the new document"}),
+            Argument("--json", {"action": "store_true", "help": "print a JSON array"}),
+            Argument(
+                "--fail-on",
+                {"choices": ("breaking", "any"), "help": "exit with 1 if there is a breaking change, or any"},
+            ),
+        ),
+        ("old.yaml new.yaml", "old.yaml new.yaml --fail-on breaking"),
     ),
     Command(
         "config",

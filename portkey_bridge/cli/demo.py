@@ -32,7 +32,7 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import about_tokens
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import print_styled
-from portkey_bridge.errors import SetupError
+from portkey_bridge.errors import ArgumentsError, SetupError
 from portkey_bridge.mock.app import mock_running
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
@@ -249,12 +249,20 @@ async def _stream(demo: _Demo) -> None:
 async def _refusal(demo: _Demo) -> None:
     for tool, arguments in demo.with_arguments(sorted(demo.tools, key=_has_json_body, reverse=True)):
         wrong = EXAMPLES.get(tool.name, (arguments, {**{name: {} for name in arguments}, "surprise": True}))[1]
-        if any(tool.arguments.violations(wrong)):
+        if _is_refused(tool, wrong):
             demo.part(
                 "A refused call", "Arguments are checked before anything is sent. The error explains the problem:"
             )
             await demo.call(tool.name, wrong, refused=True)
             return
+
+
+def _is_refused(tool: Tool, arguments: Mapping[str, Any]) -> bool:
+    try:
+        tool.validate(arguments)
+    except ArgumentsError:
+        return True
+    return False
 
 
 async def _gallery(demo: _Demo) -> None:

@@ -31,10 +31,10 @@ def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     return service.api, [*service.tools]
 
 
-def load_services(apis: Sequence[Settings]) -> list[Service]:
+def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load each API, and print what was repaired in its document. Raises SetupError."""
     with _announced(apis[0].spec):
-        services = service.load_services(apis)
+        services = service.load_services(apis, from_copies=from_copies)
     for each in services:
         warn((*each.api.repairs, *map(str, each.api.skipped)))
     return services

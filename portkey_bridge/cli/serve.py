@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from portkey_bridge import __version__
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.config import config_path, refers
-from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
+from portkey_bridge.document.fetch import copy_path
+from portkey_bridge.document.sources import STDIN, is_file, is_url, path_of, portkey_document
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.watch import watch
 from portkey_bridge.switches import DOTENV
 from portkey_bridge.text import printable
 
@@ -28,21 +31,54 @@ def _files_of(invocation: Invocation, services: Sequence[Service]) -> list[Path]
     configures = os.environ["FASTMCP_ENV_FILE"] != os.devnull
     lured = any(settings.origin_from_dotenv for settings in invocation.apis)
     failed = len(services) < len(invocation.apis)
-    resources = [uri for service in services for uri in service.api.resources]
-    if lured or failed or interpolates or configures or not all(map(is_file, resources)):
+    if lured or failed or interpolates or configures:
         return None
-    documents = [Path(settings.spec or portkey_document()) for settings in invocation.apis]
+    resources = [uri for service in services for uri in service.api.resources]
+    documents = [settings.spec or str(portkey_document()) for settings in invocation.apis]
     folders = [folder for settings in invocation.apis for folder in settings.files]
-    return [config_path(invocation.apis[0]), *documents, *map(path_of, resources), env_file, *folders]
+    return [config_path(invocation.apis[0]), *map(_file_of, (*documents, *resources)), env_file, *folders]
 
 
-def serve_stdio(invocation: Invocation) -> int:
-    """Serve over stdin and stdout until stdin ends. Raises SetupError before the first message."""
+def _file_of(source: str) -> Path:
+    """Return the file that a document is read from at the start: of a URL, the last good copy."""
+    if is_url(source):
+        return copy_path(source)
+    return path_of(source) if is_file(source) else Path(source)
+
+
+def serve(invocation: Invocation) -> int:
+    """Serve over stdio, or over HTTP if that is asked for. Raises SetupError before the first message."""
+    listen = invocation.options.get("http")
+    return _serve_stdio(invocation) if listen is None else _serve_http(invocation, listen)
+
+
+def _serve_http(invocation: Invocation, listen: str) -> int:
+    from portkey_bridge.serve import http_server
+
+    settings = invocation.apis[0]
+    address = http_server.address_of(listen)
+    with permanent():
+        services = load_services(invocation.apis, from_copies=True)
+        http_server.refuse_unsafe(address, settings, services)
+        server = build_server(services, settings.pass_header)
+    server.background = partial(watch, invocation.apis, services, server.swap, settings.pass_header)
+    app = http_server.http_app(server, settings)
+    with http_server.listening(address) as listener:
+        address = address._replace(port=listener.getsockname()[1])
+        titles = ", ".join(service.api.title for service in services)
+        print(f"portkey-bridge {__version__} serves {printable(titles)} at {address.url}", file=sys.stderr, flush=True)
+        http_server.run(app, [listener])
+    return 0
+
+
+def _serve_stdio(invocation: Invocation) -> int:
+    """Serve over stdin and stdout until stdin ends."""
     if any(settings.spec == STDIN for settings in invocation.apis):
         raise SettingsError("standard input carries the client's messages. Use a file or a URL with --spec.")
     with permanent():
-        services = load_services(invocation.apis)
+        services = load_services(invocation.apis, from_copies=True)
         server = build_server(services)
+    server.background = partial(watch, invocation.apis, services, server.swap)
     server.warm_start = invocation.warm_start
     if invocation.warm_start and (files := _files_of(invocation, services)):
         invocation.warm_start.recorder.record(files)

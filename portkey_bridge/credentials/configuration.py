@@ -14,11 +14,11 @@ from itertools import chain, combinations
 from typing import Any
 from urllib.parse import urlsplit
 
-from portkey_bridge.credentials.schemes import stands_in
+from portkey_bridge.credentials.schemes import AWS, stands_in
 from portkey_bridge.credentials.variables import TOKEN_TYPES, VARIABLES, Security, usual_variable
 from portkey_bridge.openapi.coercion import mapping, text
 from portkey_bridge.openapi.model import Api, Operation, SecurityScheme, Server
-from portkey_bridge.settings import Settings, as_variable
+from portkey_bridge.settings import AWS_SECRET, Assigned, Settings, as_variable
 from portkey_bridge.text import origin_of
 
 #: The end of the path, or the first words of the operationId, of operations that obtain a credential.
@@ -65,10 +65,15 @@ def own_schemes(settings: Settings) -> tuple[SecurityScheme, ...]:
         for location, pairs in places.items()
         for name, variable in pairs
     ]
-    if settings.scheme is None:
-        return tuple(keys)
-    kind, variable = settings.scheme
-    return (*keys, SecurityScheme(kind, "http", "header", "Authorization", kind, variable, added=True))
+    schemes = [settings.scheme] if settings.scheme else []
+    schemes += [Assigned(AWS, AWS_SECRET)] if settings.aws_sigv4 else []
+    return (
+        *keys,
+        *(
+            SecurityScheme(kind, "http", "header", "Authorization", kind, variable, added=True)
+            for kind, variable in schemes
+        ),
+    )
 
 
 def _token_scheme(api: Api, settings: Settings) -> tuple[SecurityScheme, ...]:

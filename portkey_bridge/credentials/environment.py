@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from portkey_bridge.credentials.schemes import DIGEST
 from portkey_bridge.credentials.variables import collect_secrets, usual_variable, variable
 from portkey_bridge.credentials.withheld import needs_naming, why_withheld, with_names
 from portkey_bridge.document.sources import STDIN, is_url
@@ -55,7 +56,7 @@ def read_environment(api: Api, settings: Settings) -> Environment:
             if name not in names and settings.environ.get(name, "").strip()
         },
         frozenset(name for scheme, name in schemes.items() if scheme.variable),
-        frozenset(name for scheme, name in schemes.items() if scheme.scheme == "basic"),
+        frozenset(name for scheme, name in schemes.items() if scheme.scheme in ("basic", DIGEST)),
     )
 
 

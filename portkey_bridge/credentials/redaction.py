@@ -68,6 +68,7 @@ class Redactor:
         # Of equal secrets the first name counts. The longest come first: one secret may be a part of another.
         masks = {form: f"[{name}]" for name, secret in reversed(named) for form in _forms(secret)}
         self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
+        self._written = [(form.encode("utf-8", "surrogatepass"), mask.encode()) for form, mask in self._masks.items()]
         known = {secret: f"[{name}]" for name, secret in reversed(named)}
         self._escaped = [(_escaped(secret), known[secret]) for secret in sorted(known, key=len, reverse=True)]
 
@@ -77,13 +78,16 @@ class Redactor:
 
     def body(self, body: bytes) -> bytes:
         """Return the body without secrets; the same object if it contains none."""
-        for encoding in ("utf-8", *(WIDE if b"\0" in body else ())):
-            for form, mask in self._masks.items():
-                if (written := form.encode(encoding, "surrogatepass")) in body:
-                    body = body.replace(written, mask.encode(encoding))
+        for written, shown in self._written:
+            if written in body:
+                body = body.replace(written, shown)
+        for encoding in WIDE if b"\0" in body else ():
+            for form, masked in self._masks.items():
+                if (wide := form.encode(encoding, "surrogatepass")) in body:
+                    body = body.replace(wide, masked.encode(encoding))
         if self._escaped and ESCAPED.search(body):
-            for pattern, mask in self._escaped:
-                body = pattern.sub(mask.encode(), body)
+            for pattern, name in self._escaped:
+                body = pattern.sub(name.encode(), body)
         return body
 
 

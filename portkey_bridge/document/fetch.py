@@ -10,6 +10,7 @@ import json
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -78,24 +79,38 @@ class _Away(Exception):
     """The document cannot be had now; the message says why."""
 
 
-def fetch(url: str, refuse: Callable[[str], None] = lambda _: None, access: Access | None = None) -> Content:
-    """Fetch the document at `url`, or give the last good copy with a note. Raises DocumentError.
+def fetch(
+    url: str,
+    refuse: Callable[[str], None] = lambda _: None,
+    access: Access | None = None,
+    *,
+    from_copy: bool = False,
+) -> Content:
+    """Fetch the document at `url`, or return the last good copy with a note. Raises DocumentError.
 
     `refuse` raises DocumentError for a URL that must not be asked, and is asked about each redirect, too. `access` has
-    the credentials for it.
+    the credentials for it. With `from_copy`, nothing is asked if there is a copy.
     """
     source, name = shown_url(url), cache.name_of("document", [url.encode()])
     refuse(url)
     kept = _kept(name)
+    if kept is not None and from_copy:
+        refuse(kept.uri)
+        return Content(source, kept.uri, kept.data)
     try:
         copy = _ask(url, kept, refuse, access or Access())
     except _Away as error:
         if kept is None:
             raise DocumentError(source, f"cannot be fetched: {error}", "Check the URL and the network.") from error
         return Content(source, kept.uri, kept.data, (f"{source}: {error}. Using the copy of {kept.fetched}.",))
-    if copy is not kept:
+    if kept is None or (kept.uri, kept.conditions, kept.data) != (copy.uri, copy.conditions, copy.data):
         cache.write(name, _head(copy) + b"\n" + copy.data)
     return Content(source, copy.uri, copy.data)
+
+
+def copy_path(url: str) -> Path:
+    """Return the file of the last good copy of a URL, which need not exist."""
+    return cache.folder() / cache.name_of("document", [url.encode()])
 
 
 def _kept(name: str) -> _Copy | None:

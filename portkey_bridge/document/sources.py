@@ -62,22 +62,24 @@ def path_of(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def read(source: str, access: Access | None = None) -> Content:
+def read(source: str, access: Access | None = None, *, from_copy: bool = False) -> Content:
     """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError.
 
-    `access` has the credentials for a URL.
+    `access` has the credentials for a URL. With `from_copy`, nothing is asked for one of which there is a copy.
     """
     if is_url(source):
         from portkey_bridge.document.fetch import fetch
 
-        return fetch(source, access=access)
+        return fetch(source, access=access, from_copy=from_copy)
     if source == STDIN:
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
         return Content("standard input", (Path.cwd() / "standard-input").as_uri(), _bounded("standard input", data))
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
 
-def others_of(uri: str, allowed: Collection[str] = (), access: Access | None = None) -> Read:
+def others_of(
+    uri: str, allowed: Collection[str] = (), access: Access | None = None, *, from_copy: bool = False
+) -> Read:
     """Return what reads the other resources of the document at `uri`.
 
     For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
@@ -88,7 +90,7 @@ def others_of(uri: str, allowed: Collection[str] = (), access: Access | None = N
 
     def read_other(other: str) -> Content:
         if is_url(other):
-            return _url(other, uri, allowed, access)
+            return _url(other, uri, allowed, access, from_copy)
         if folder is None or not is_file(other):
             raise DocumentError(
                 other, "a document from a URL can only refer to URLs", "Publish it beside the document."
@@ -101,7 +103,7 @@ def others_of(uri: str, allowed: Collection[str] = (), access: Access | None = N
     return read_other
 
 
-def _url(other: str, uri: str, allowed: Collection[str], access: Access | None) -> Content:
+def _url(other: str, uri: str, allowed: Collection[str], access: Access | None, from_copy: bool) -> Content:
     from portkey_bridge.document.fetch import fetch
 
     def refuse_foreign(url: str) -> None:
@@ -111,7 +113,7 @@ def _url(other: str, uri: str, allowed: Collection[str], access: Access | None) 
             host = parts.hostname or url
             raise DocumentError(shown_url(url), "is on another host", f"Start with --allow-refs {host} to allow it.")
 
-    return fetch(other, refuse_foreign, access)
+    return fetch(other, refuse_foreign, access, from_copy=from_copy)
 
 
 def _refuse_foreign(name: str, path: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ request, refuses an answer with more bytes than announced, and has no time limit
 from __future__ import annotations
 
 import asyncio
-import selectors
+import select
 import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
@@ -28,9 +28,6 @@ KEPT = 5.0
 
 #: Seconds after which another address of a host is tried, too (RFC 8305 section 5).
 ANOTHER_ADDRESS = 0.25
-
-#: Takes any descriptor where the system has `poll`; `select` refuses those from 1,024 on.
-_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 HIGHEST_PORT = 65_535
 
@@ -127,6 +124,15 @@ def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     return {"happy_eyeballs_delay": ANOTHER_ADDRESS} if isinstance(loop, asyncio.BaseEventLoop) else {}
 
 
+def _can_be_read(descriptor: int) -> bool:
+    """Check whether something has arrived: with `poll` where the system has it, as `select` takes few descriptors."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
 def _origin(url: httpx.URL) -> Origin:
     port = url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
     return url.scheme, url.raw_host.decode("ascii"), port
@@ -185,9 +191,7 @@ class _Connection(asyncio.Protocol):
         """Whether another request may be sent: nothing has come unasked, the end included, and it is not long ago."""
         if self._arrived or self._lost or _now() - self._idle_since > KEPT:
             return False
-        with _Selector() as selector:  # the loop may not have seen yet what came
-            selector.register(self._transport.get_extra_info("socket").fileno(), selectors.EVENT_READ)
-            return not selector.select(0)
+        return not _can_be_read(self._transport.get_extra_info("socket").fileno())  # the loop may not have seen it yet
 
     async def exchange(self, request: httpx.Request) -> h11.Response | h11.InformationalResponse:
         """Send the request, and give the head of its answer. Raises httpx.TransportError."""
@@ -204,10 +208,11 @@ class _Connection(asyncio.Protocol):
     async def _send(self, request: httpx.Request) -> None:
         try:
             head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-            await self._write(self._protocol.send(head))
+            written = self._protocol.send(head) or b""
             async for chunk in cast(httpx.AsyncByteStream, request.stream):
-                await self._write(self._protocol.send(h11.Data(data=chunk)))
-            await self._write(self._protocol.send(h11.EndOfMessage()))
+                await self._write(written + (self._protocol.send(h11.Data(data=chunk)) or b""))
+                written = b""
+            await self._write(written + (self._protocol.send(h11.EndOfMessage()) or b""))
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
 

@@ -71,8 +71,11 @@ class Transport:
         """
         deadline = _now() + self.timeouts.whole
         request.headers.setdefault("accept-encoding", "gzip, deflate")
-        async with asyncio.timeout_at(deadline):
-            await self._slots.acquire()
+        if self._slots.locked():
+            async with asyncio.timeout_at(deadline):
+                await self._slots.acquire()
+        else:
+            await self._slots.acquire()  # does not wait
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._send(request, deadline)

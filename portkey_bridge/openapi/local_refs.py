@@ -13,6 +13,7 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference
+from portkey_bridge.openapi.object_cycles import break_object_cycles
 from portkey_bridge.openapi.pointers import is_reference
 from portkey_bridge.openapi.resources import DocumentNode, Resources
 from portkey_bridge.openapi.spec_tables import FIELDS, LIST, ONE, children
@@ -74,6 +75,8 @@ def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
         for keyword in taken:
             value.pop(keyword, None)
         value.update(given)
+    if walk.followed:
+        break_object_cycles([resources.main.value, resources.others], repairs)
     return walk.found
 
 
@@ -125,6 +128,7 @@ class _Walk:
         self.seen: set[tuple[str, int]] = set()
         self.ends: dict[int, DocumentNode] = {}
         self.changes: list[tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = []
+        self.followed = False
 
     def meet(self, kind: str, place: DocumentNode) -> None:
         if isinstance(place.value, dict) and (kind, id(place.value)) not in self.seen:
@@ -160,6 +164,7 @@ class _Walk:
             followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
             self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", f"#{place.pointer}")
             self.changes.append((place.value, (), {field: followed}))
+            self.followed = True
             for kind_below, tokens, child in children(kind, {field: target.value}):
                 if isinstance(child, dict):
                     self.meet(kind_below, target.below(tokens[1:], child))
@@ -208,13 +213,10 @@ class _Walk:
 
     def target(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode | None:
         try:
-            found = self.resources.resolve(reference, place.base)
-            if kind == "schema" and _is_document(found.value):
-                raise DanglingReference(reference, "it names the whole document")
-            return found
+            return self.resolved(kind, place, reference)
         except DanglingReference as error:
             intended = self.enclosed(place, reference) if kind == "schema" else None
-            if (intended := intended or self.meant(place, reference)) is not None:
+            if (intended := intended or self.meant(kind, place, reference)) is not None:
                 return intended
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
@@ -222,6 +224,15 @@ class _Walk:
                 problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
+
+    def resolved(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode:
+        """Return the place that a reference names. Raises DanglingReference, also for a schema's that is none."""
+        found = self.resources.resolve(reference, place.base)
+        if kind == "schema" and _is_document(found.value):
+            raise DanglingReference(reference, "it names the whole document")
+        if kind == "schema" and not isinstance(self.end(found).value, dict | bool):
+            raise DanglingReference(reference, "it names something that is not a schema")
+        return found
 
     def enclosed(self, place: DocumentNode, reference: str) -> DocumentNode | None:
         """Return what a reference names in a schema around it, as generators embed whole JSON Schemas.
@@ -239,7 +250,8 @@ class _Walk:
         for start in starts:
             with suppress(DanglingReference):
                 found = self.resources.descend(start, fragment, reference)
-                if found.value is not place.value and not _is_document(found.value):
+                is_schema = isinstance(found.value, dict | bool) and not _is_document(found.value)
+                if found.value is not place.value and is_schema:
                     self.repairs.add("a $ref is relative to the schema around it", f"#{place.pointer}")
                     return found
         return None
@@ -258,11 +270,11 @@ class _Walk:
         self.ends.update(dict.fromkeys(passed, place))
         return place
 
-    def meant(self, place: DocumentNode, reference: str) -> DocumentNode | None:
+    def meant(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode | None:
         """Return what a reference means that leads nowhere as it is written."""
         for other in _readings(reference):
             with suppress(DanglingReference):
-                target = self.resources.resolve(other, place.base)
+                target = self.resolved(kind, place, other)
                 self.repairs.add(
                     "a $ref is malformed; interpreted as the only target that it can mean", f"#{place.pointer}"
                 )

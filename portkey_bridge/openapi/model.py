@@ -177,7 +177,7 @@ class Api:
 
     `schemes` are all that the document declares, used or not. `repairs` has a sentence for each repair. `webhooks` and
     `callbacks` count what the API itself calls. `resources` are the URIs of all that it was read from, where that is
-    known.
+    known; `from_copy` says that one of them is a copy that may be old.
     """
 
     title: str
@@ -194,3 +194,4 @@ class Api:
     webhooks: int = 0
     callbacks: int = 0
     resources: tuple[str, ...] = ()
+    from_copy: bool = False

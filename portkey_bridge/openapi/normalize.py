@@ -1,27 +1,29 @@
 """One form for everyone downstream: an OpenAPI 3 document in one root, whose schemas are JSON Schema 2020-12.
 
 First everything that the document refers to comes into one root, then Swagger 2.0 becomes OpenAPI 3, then each object
-is repaired and each schema becomes JSON Schema.
+is repaired and each schema becomes JSON Schema. At the end, children of discriminated parents join these.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from portkey_bridge.document.parse import Document, Retrieve, others_of_document
 from portkey_bridge.document.repairs import Repairs, Say, summarize
-from portkey_bridge.errors import DocumentError
+from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.openapi.composition_cycles import break_cycles
+from portkey_bridge.openapi.inheritance import join_families
 from portkey_bridge.openapi.local_refs import localize
-from portkey_bridge.openapi.pointers import encode
+from portkey_bridge.openapi.pointers import encode, follow
 from portkey_bridge.openapi.resources import OTHERS, DocumentNode, Resources
 from portkey_bridge.openapi.schema_dialects import DROPPED, FORMS, modernize
 from portkey_bridge.openapi.spec_tables import METHODS
-from portkey_bridge.openapi.swagger2 import from_swagger, is_body, parameter_schema, request_body
+from portkey_bridge.openapi.swagger2 import from_swagger, is_body, overridden, parameter_schema, request_body
 
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
 KEYWORDS = (FORMS.keys() | DROPPED | {"type", "const"}) - {"definitions"}
@@ -67,9 +69,13 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
         root = from_swagger(root, _scheme(document.uri), repairs)
         found = localize(Resources(Document(document.source, document.uri, root), _nothing_more), repairs)
     for kind, place in found:
+        if kind in WITH_PARAMETERS:
+            _inline_bodies(place.value, root)
         if kind in REPAIRERS:
             REPAIRERS[kind](place.value, version, partial(_say, repairs, place))
-    break_cycles(root, [place for kind, place in found if kind == "schema"], repairs)
+    schemas = [place for kind, place in found if kind == "schema"]
+    join_families(root, schemas, repairs)
+    break_cycles(root, schemas, repairs)
     return Normalized(root, (*document.repairs, *resources.repairs, *repairs.sentences()))
 
 
@@ -132,19 +138,47 @@ def _repair_location(parameter: dict[str, Any], say: Say) -> None:
         say(f"a parameter is in {summarize(location)}; interpreted as {meant}")
 
 
+def _inline_bodies(owner: dict[str, Any], root: dict[str, Any]) -> None:
+    """Replace references to parameters that are a body, and to the schemas of these, by what they lead to."""
+    listed = owner.get("parameters")
+    listed = listed if isinstance(listed, list) else []
+    for at, value in enumerate(listed):
+        with suppress(DanglingReference):
+            target = follow(root, value)
+            if is_body(target):
+                schema = target.get("schema")
+                listed[at] = (
+                    {**target, "schema": follow(root, schema)} if target["in"] == "formData" and schema else target
+                )
+
+
 def _repair_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
-    """Read methods in any case (OpenAPI 3.2 section 4.9.1 has them in lower case)."""
+    """Read methods in any case (OpenAPI 3.2 section 4.9.1 has them in lower case), and hand bodies on to them."""
     for field in [field for field in item if field.lower() in METHODS and field not in METHODS]:
         if field.lower() not in item:
             say(f"the method {field} is written in capitals")
             item[field.lower()] = item.pop(field)
+    listed = item.get("parameters")
+    bodies = [value for value in listed if is_body(value)] if isinstance(listed, list) else []
+    if isinstance(listed, list) and bodies:
+        item["parameters"] = [value for value in listed if not is_body(value)]
+        for operation in (item[method] for method in METHODS if isinstance(item.get(method), dict)):
+            own = operation.get("parameters")
+            own = own if isinstance(own, list) else []
+            rest = [value for value in own if not is_body(value)]
+            operation["parameters"] = rest + overridden(bodies, [value for value in own if is_body(value)])
 
 
 def _repair_operation(operation: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
     """Read parameters that are the body, as in Swagger 2.0, as the body that they are."""
     listed = operation.get("parameters")
     bodies = [value for value in listed if is_body(value)] if isinstance(listed, list) else []
-    if not isinstance(listed, list) or not bodies or "requestBody" in operation:
+    if not isinstance(listed, list) or not bodies:
+        return
+    if isinstance(operation.get("requestBody"), dict):
+        names = ", ".join(summarize(value.get("name")) for value in bodies)
+        say(f"a parameter is a body, as in Swagger 2.0, beside requestBody; {names} is left out")
+        operation["parameters"] = [value for value in listed if not is_body(value)]
         return
     say("a parameter is the body, as in Swagger 2.0; interpreted as requestBody")
     consumes = operation.get("consumes")
@@ -173,6 +207,9 @@ def _repair_media_type(media_type: dict[str, Any], version: tuple[int, ...], say
     if "itemSchema" in media_type and "schema" not in media_type:
         media_type["schema"] = {"type": "array", "items": media_type["itemSchema"]}
 
+
+#: Objects that have parameters.
+WITH_PARAMETERS = frozenset({"path-item", "operation"})
 
 #: In-place repairs by kind of object.
 REPAIRERS: dict[str, Callable[[dict[str, Any], tuple[int, ...], Say], None]] = {

@@ -19,8 +19,14 @@ _AROUND = "+*#/;&?. "
 #: Styles that an operator of RFC 6570 stands for (section 3.2.5 and 3.2.7; OpenAPI 3.2 section 4.12.3).
 _STYLES = {".": "label", ";": "matrix"}
 
-#: Variables of routers that need no braces.
-_BARE = re.compile(r"(?<=/):(?P<colon>\w+)|<(?:\w+:)?(?P<angle>\w+)>")
+#: Variables of routers that need no braces: of a regular expression, in other brackets, behind a mark.
+_BARE = re.compile(
+    r"\(\?P?<(?P<group>\w+)>(?:[^()]|\([^()]*\))*\)"
+    r"|<(?:(?P<before>\w+):)?(?P<angle>\w+)>|\[+(?:\.{3})?(?P<square>\w+)\]+|(?<=/)[:$](?P<mark>\w+)"
+)
+
+#: Braces that are percent-encoded.
+_ENCODED = re.compile(r"%7B([^%/{}]+)%7D", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class PathTemplate:
 
 def read_template(path: str, declared: Collection[str]) -> PathTemplate:
     """Read a path whose path parameters are `declared` by these names."""
-    pieces = list(_pieces(path))
+    pieces = list(_pieces(_ENCODED.sub(lambda match: _if_declared(match, declared), path)))
     expressions = [text for text, is_expression in pieces if is_expression]
     paired = _pairs(expressions, declared)
     bare = {name for name in declared if name not in paired.values()}
@@ -51,11 +57,14 @@ def read_template(path: str, declared: Collection[str]) -> PathTemplate:
             written.append(_BARE.sub(lambda match: _braced(match, bare), text))
         elif text[:1] in ("?", "&") and text not in paired:
             query.extend(_listed(text))
+        elif text[:1] == "#" and text not in paired:
+            continue  # a fragment (RFC 6570 section 3.2.4), which is never sent
         else:
             name = _safe(paired.get(text) or _undeclared(text, declared))
             if text not in declared and text[:1] in _STYLES:
                 styles[name] = _STYLES[text[0]]
-            written.append(f"{{{name}}}")
+            segment = "/" if text[:1] == "/" and text not in declared else ""  # RFC 6570 section 3.2.6
+            written.append(f"{segment}{{{name}}}")
     names = {name: _safe(name) for name in (*paired.values(), *bare)}
     return PathTemplate("".join(written), names, styles, tuple(query))
 
@@ -90,8 +99,15 @@ def _pairs(expressions: list[str], declared: Collection[str]) -> dict[str, str]:
 
 
 def _is_reading(text: str, name: str) -> bool:
-    bare = text.strip(_AROUND)
-    return name.strip("{} ") in (bare, bare.partition(":")[0].strip(_AROUND), bare.partition(":")[2].strip(_AROUND))
+    bare = text.strip("{}" + _AROUND) if text.startswith("{") else text.strip(_AROUND)
+    before, _, behind = bare.partition(":")
+    wanted = name.strip("{} ")
+    return wanted in (bare, before.strip(_AROUND), behind.strip(_AROUND)) or _letters(wanted) == _letters(bare) != ""
+
+
+def _letters(name: str) -> str:
+    """Return the letters and digits of a name, which other conventions join differently: `userId`, `user_id`."""
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def _undeclared(text: str, declared: Collection[str]) -> str:
@@ -108,8 +124,12 @@ def _listed(text: str) -> Iterator[str]:
 
 
 def _braced(match: re.Match[str], names: Collection[str]) -> str:
-    name = match["colon"] or match["angle"]
-    return f"{{{name}}}" if name in names else match[0]
+    named = [name for name in match.groups() if name in names]
+    return f"{{{named[0]}}}" if len(named) == 1 else match[0]
+
+
+def _if_declared(match: re.Match[str], declared: Collection[str]) -> str:
+    return f"{{{match[1]}}}" if match[1] in declared else match[0]
 
 
 def _safe(name: str) -> str:

@@ -61,7 +61,7 @@ def encode(token: str) -> str:
     """Write a token of a pointer for a URI fragment (RFC 6901 section 6)."""
     if token.isalnum() and token.isascii():
         return token
-    return quote(escape(token), safe="~!$&'()*+,;=:@")
+    return quote(escape(token), safe="~!$&'()*+,;=:@", errors="replace")
 
 
 def decode(token: str) -> str:

@@ -63,12 +63,21 @@ CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-#: A bare host, which is formally a relative URL; and hosts that are reached without TLS: loopback and private ones.
+#: A bare host, which is formally a relative URL; a document from disk, which has no host of its own, may write
+#: `localhost` alone. And hosts that are reached without TLS: loopback and private ones.
 BARE_HOST = re.compile(r"(([\w-]+\.)+[A-Za-z]{2,}|(\d{1,3}\.){3}\d{1,3}|localhost(?=:\d))(:\d+)?(/|$)")
+BARE_HOST_FROM_DISK = re.compile(rf"{BARE_HOST.pattern}|localhost(/|$)")
 LOCAL_HOST = re.compile(r"localhost\b|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
 
 #: Names that are not media types, and those that they can only mean.
-MEDIA_TYPES = {"": "application/json", "json": "application/json", "xml": "application/xml", "text": "text/plain"}
+MEDIA_TYPES = {
+    **dict.fromkeys(("", "json", "application.json", "application\\json", "application json"), "application/json"),
+    **dict.fromkeys(("form", "urlencoded", "x-www-form-urlencoded"), "application/x-www-form-urlencoded"),
+    **dict.fromkeys(("form-data", "multipart", "multipart-form-data", "formdata"), "multipart/form-data"),
+    **dict.fromkeys(("text", "plain", "txt"), "text/plain"),
+    **dict.fromkeys(("binary", "octet-stream", "file"), "application/octet-stream"),
+    **{"xml": "application/xml", "yaml": "application/yaml", "html": "text/html", "csv": "text/csv"},
+}
 
 
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
@@ -94,7 +103,7 @@ def read_api(
     SettingsError for a server variable that the document does not allow.
     """
     info = mapping(root.get("info"))
-    reader = _Reader(root, Repairs() if repairs is None else repairs, server_variables, is_curated)
+    reader = _Reader(root, uri, Repairs() if repairs is None else repairs, server_variables, is_curated)
     operations = tuple(reader.operations())
     return Api(
         title=text(info.get("title")) or "API",
@@ -105,7 +114,7 @@ def read_api(
         operations=operations,
         servers=reader.root_servers,
         security=reader.root_security,
-        schemes=_Reader(root, Repairs(), {}, False).declared_schemes(),
+        schemes=_Reader(root, uri, Repairs(), {}, False).declared_schemes(),
         skipped=tuple(reader.skipped),
         repairs=reader.repairs.sentences(),
         webhooks=len(mapping(root.get("webhooks"))),
@@ -117,9 +126,10 @@ class _Reader:
     """Reads the values of one document; collects broken parts in `skipped` and repairs in `repairs`."""
 
     def __init__(
-        self, root: dict[str, Any], repairs: Repairs, server_variables: Mapping[str, str], is_curated: bool
+        self, root: dict[str, Any], uri: str, repairs: Repairs, server_variables: Mapping[str, str], is_curated: bool
     ) -> None:
         self.root = root
+        self.bare_host = BARE_HOST if uri.lower().startswith(("http:", "https:")) else BARE_HOST_FROM_DISK
         self.is_curated = is_curated
         self.server_variables = server_variables
         self.skipped: list[Skipped] = []
@@ -332,7 +342,8 @@ class _Reader:
             yield media_type_of(self.media_type_name(name.strip(), where), _schema(media_type), media_type)
 
     def media_type_name(self, name: str, where: str) -> str:
-        intended = MEDIA_TYPES.get(name.lower(), name)
+        first = name.partition(",")[0].strip() if "," in name and ";" not in name else name
+        intended = MEDIA_TYPES.get(first.lower(), first)
         if intended != name:
             self.repairs.add(f"{summarize(name) or 'an empty text'} is not a media type; {intended} is assumed", where)
         return intended
@@ -414,7 +425,7 @@ class _Reader:
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
-        if BARE_HOST.match(url):
+        if self.bare_host.match(url):
             scheme = "http" if LOCAL_HOST.match(url) else "https"
             self.repairs.add(f"the URL of a server has no scheme; {scheme} is assumed", where)
             url = f"{scheme}://{url}"

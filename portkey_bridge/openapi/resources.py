@@ -139,7 +139,7 @@ class Resources:
         return place
 
     def _file(self, uri: str) -> DocumentNode | None:
-        uri = quote(unquote(uri), safe="/:@!$&'()*+,;=~") if uri.startswith("file:") else uri
+        uri = quote(unquote(uri), safe="/:@!$&'()*+,;=~", errors="replace") if uri.startswith("file:") else uri
         if uri not in self._files:
             self._files[uri] = None
             try:

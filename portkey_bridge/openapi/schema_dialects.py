@@ -330,7 +330,8 @@ def _unique(values: list[Any]) -> list[Any]:
     """Return each value once: clients refuse an `enum` that repeats one."""
     known: dict[str, Any] = {}
     for value in values:
-        known.setdefault(json.dumps(value, sort_keys=True), value)
+        is_whole = isinstance(value, float) and value.is_integer()
+        known.setdefault(json.dumps(int(value) if is_whole else value, sort_keys=True), value)
     return list(known.values())
 
 

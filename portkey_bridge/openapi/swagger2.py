@@ -162,7 +162,7 @@ class _Upgrade:
         own = self.followed(operation.get("parameters"))
         upgraded = {key: value for key, value in operation.items() if key not in MOVED}
         upgraded["parameters"] = [self.parameter(value) for value in own if not is_body(value)]
-        bodies = _overridden(inherited, [value for value in own if is_body(value)])
+        bodies = overridden(inherited, [value for value in own if is_body(value)])
         consumes = self.media_types(operation, "consumes")
         if bodies:
             upgraded["requestBody"] = request_body(bodies, consumes, lambda problem: self.repairs.add(problem, where))
@@ -204,12 +204,12 @@ def is_body(parameter: Any) -> bool:
     return isinstance(parameter, dict) and parameter.get("in") in ("body", "formData")
 
 
-def _overridden(inherited: list[Object], own: list[Object]) -> list[Object]:
+def overridden(inherited: list[Object], own: list[Object]) -> list[Object]:
     """Return the body parameters that count: an operation has one body, and its own parameters go before the path's."""
     if any(value["in"] == "body" for value in own):
         return own
-    names = {value.get("name") for value in own}
-    kept = [value for value in inherited if value.get("name") not in names and not (own and value["in"] == "body")]
+    names = {str(value.get("name")) for value in own}
+    kept = [value for value in inherited if str(value.get("name")) not in names and not (own and value["in"] == "body")]
     return kept + own
 
 
@@ -217,7 +217,7 @@ def request_body(parameters: list[Object], consumes: list[str], say: Say) -> Obj
     """Return the Request Body Object of the body parameter, or of the form parameters where there is none."""
     body = next((value for value in parameters if value["in"] == "body"), None)
     if body is None:
-        return _form_body(parameters, consumes)
+        return _form_body(list(_with_names(parameters, say)), consumes)
     if len(parameters) > 1:
         others = [summarize(value.get("name")) for value in parameters if value is not body]
         say(f"an operation has one body, and {', '.join(others)} beside {summarize(body.get('name'))} is left out")
@@ -226,10 +226,18 @@ def request_body(parameters: list[Object], consumes: list[str], say: Say) -> Obj
     return {**described, "content": dict.fromkeys(consumes or ["application/json"], media_type)}
 
 
+def _with_names(parameters: list[Object], say: Say) -> Iterator[Object]:
+    for value in parameters:
+        if isinstance(value.get("name"), str | int | float):
+            yield value
+        else:
+            say(f"a form parameter has the name {summarize(value.get('name'))}, and is left out")
+
+
 def _form_body(parameters: list[Object], consumes: list[str]) -> Object:
     """Return the body of form parameters. A file needs `multipart/form-data` (2.0, Parameter Object, `type`)."""
     declared = [name for name in consumes if name.partition(";")[0].strip().lower() in FORMS]
-    if any(value.get("type") == "file" for value in parameters):
+    if any(_is_file(_own_schema(value)) for value in parameters):
         declared = [name for name in declared if not name.lower().startswith(FORMS[0])] or [FORMS[1]]
     named = {str(value.get("name")): value for value in parameters}
     required = [name for name, value in named.items() if value.get("required") is True]
@@ -245,8 +253,20 @@ def _form_body(parameters: list[Object], consumes: list[str]) -> Object:
 
 def _property(parameter: Object) -> Any:
     described = {"description": parameter["description"]} if "description" in parameter else {}
-    file = {"type": "string", "format": "binary"} if parameter.get("type") == "file" else {}
-    return {**parameter_schema(parameter), **file, **described}
+    schema = _own_schema(parameter)
+    file = {"type": "string", "format": "binary"} if schema.get("type") == "file" else {}
+    return {**schema, **file, **described}
+
+
+def _own_schema(parameter: Object) -> Object:
+    """Return the schema of a form parameter: beside its name, or, against the rules of 2.0, in `schema`."""
+    return _object(parameter.get("schema")) or parameter_schema(parameter)
+
+
+def _is_file(schema: Object) -> bool:
+    """Check whether a form parameter is a file, or a list of files."""
+    of_items = _object(schema.get("items"))
+    return any(each.get("type") == "file" or each.get("format") == "binary" for each in (schema, of_items))
 
 
 def _parameter(value: Object) -> Object:
@@ -268,7 +288,7 @@ def _of_lists(schema: Object) -> Object:
 
 def _style(value: Object, location: str) -> Object:
     """Return style and `explode`. In paths and headers nothing can be repeated, and commas are `simple`."""
-    style, explode = COLLECTION_FORMATS.get(value.get("collectionFormat"), COLLECTION_FORMATS["csv"])
+    style, explode = COLLECTION_FORMATS.get(str(value.get("collectionFormat")), COLLECTION_FORMATS["csv"])
     if location in ("path", "header"):
         return {"style": "simple" if style == "form" else style, "explode": False}
     return {"style": style, "explode": explode}

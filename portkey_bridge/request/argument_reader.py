@@ -10,9 +10,11 @@ from dataclasses import replace
 from portkey_bridge import media_types
 from portkey_bridge.credentials.schemes import places, stands_in
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody, Schema
+from portkey_bridge.request.any_child import any_of, with_children
 from portkey_bridge.request.arguments import Alternatives, Arguments, Binding
-from portkey_bridge.request.binary_values import file_forms
+from portkey_bridge.request.binary_values import body_forms, file_forms, with_forms_of_files
 from portkey_bridge.request.bodies import sends_file
+from portkey_bridge.request.body_rules import rules_together
 from portkey_bridge.request.uploads import FORMS
 from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
 
@@ -36,13 +38,6 @@ OF_PROPERTIES = (media_types.JSON, media_types.XML, media_types.FORM, media_type
 
 #: Keywords about an object other than a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
-
-
-#: Keywords about several properties of a body, which the input schema repeats if there are no other arguments.
-TOGETHER = (
-    *("anyOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
-    *("propertyNames", "minProperties", "maxProperties"),
-)
 
 
 #: The argument that names a media type where several say different things, and how many are offered.
@@ -72,7 +67,7 @@ class _Reader:
     def arguments(self) -> Arguments:
         body = self.operation.request_body
         kinds = {kind.name: self.of_media_type(kind) for kind in self.worth_choosing(body.content if body else ())}
-        if len(kinds) > 1:
+        if len(kinds) > 1 or any(map(media_types.FILES.match, kinds)):
             return _alternatives(kinds)
         return next(iter(kinds.values()), None) or self.of_media_type(None)
 
@@ -100,11 +95,11 @@ class _Reader:
         wanted = [self.of_parameter(parameter) for parameter in self.operation.parameters]
         if media_type is not None and body is not None:
             wanted.extend(self.of_body(body, media_type, shape))
-        named = _with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
+        named = self.with_names(sorted(wanted, key=lambda binding: PRECEDENCE.index(binding.location)))
         listed = sorted(named, key=lambda binding: LISTED_ORDER.index(binding.location))
         return Arguments(
             patterns=_patterns(shape) if shape is not None and all(map(_is_as_in_body, listed)) else {},
-            together={} if body is None or shape is None else self.together(shape, body.required, listed),
+            together={} if body is None or shape is None else rules_together(shape, body.required, listed, self.shapes),
             bindings={binding.argument: binding for binding in listed},
             media_type=media_type,
             body_required=body is not None and body.required,
@@ -116,7 +111,7 @@ class _Reader:
         """Return the shape of a body whose properties become arguments; None for one that is an argument as a whole."""
         if media_type is None or not _is_of_properties(media_type):
             return None
-        shape = self.beside_null(self.shapes(media_type.schema))
+        shape = with_children(self.beside_null(self.shapes(media_type.schema)), media_type.schema, self.shapes)
         properties = shape.get("properties")
         if not properties or shape.get("type", "object") != "object":
             return None
@@ -132,42 +127,23 @@ class _Reader:
         branches = [branch for branch in map(self.shapes, shape.get("anyOf", ())) if branch.get("type") != "null"]
         return branches[0] if len(branches) == 1 and shape.keys().isdisjoint(BESIDE_CHOICE) else shape
 
-    def together(self, shape: Shape, body_required: bool, bindings: list[Binding]) -> Shape:
-        """Return what a body requires of its properties together: unions, and what an optional body needs if present.
-
-        These are keywords that a listing leaves out. What speaks of more than named properties is left to the check of
-        the body, where parameters are beside them.
-        """
-        names = {binding.name: binding.argument for binding in bindings if binding.location == "body"}
-        beside = [binding.argument for binding in bindings if binding.location != "body"]
-        is_renamed = any(wire != argument for wire, argument in names.items())
-        required = [] if body_required else [names[name] for name in shape.get("required", ()) if name in names]
-        if beside or is_renamed:
-            said = self.of_names(shape, beside, is_renamed)
-        else:
-            said = {keyword: shape[keyword] for keyword in TOGETHER if keyword in shape}
-        return said | ({"required": required} if required else {})
-
-    def of_names(self, shape: Shape, beside: list[str], is_renamed: bool) -> Shape:
-        """Return what a shape says of its named properties, and that there are any `beside` the other arguments."""
-        said: Shape = {"not": {"propertyNames": {"enum": beside}}} if beside and shape.get("minProperties") else {}
-        if is_renamed:
-            return said
-        if "dependentRequired" in shape:
-            said["dependentRequired"] = shape["dependentRequired"]
-        branches = shape.get("anyOf", ())
-        if branches and all(map(_speaks_of_names, map(self.shapes, branches))):
-            said["anyOf"] = branches
-        return said
-
     def of_parameter(self, parameter: Parameter) -> Binding:
         is_replaced = any(stands_in(parameter.place, each) for each in self.credential_places)
         required = parameter.required and not is_replaced
+        default = self.shapes(parameter.schema).get("default") if required else None
         schema = self.writable(parameter.schema)
         if parameter.allow_empty_value:
             schema = self.or_empty(schema)
         described = _described(schema, parameter.description)
-        return Binding(parameter.name, parameter.location, parameter.name, described, required, parameter)
+        return Binding(
+            parameter.name,
+            parameter.location,
+            parameter.name,
+            described,
+            required and default is None,
+            parameter,
+            default,
+        )
 
     def writable(self, schema: Schema) -> Schema:
         """Return the schema without `readOnly`, which means something for properties only (OpenAPI 3.0.4, 4.7.24.2)."""
@@ -181,9 +157,27 @@ class _Reader:
         takes_any_text = shape.get("type") == "string" and shape.keys() <= {"type", "title", "description", "default"}
         return schema if takes_any_text or not shape else {"anyOf": [schema, {"type": "string", "enum": [""]}]}
 
+    def with_names(self, bindings: list[Binding]) -> Iterator[Binding]:
+        """Yield every binding with a name of its own that clients accept; the first to claim a name keeps it."""
+        taken: set[str] = set()
+        for binding in bindings:
+            name = next(name for name in _names(binding) if name not in taken)
+            taken.add(name)
+            yield binding if name == binding.argument else self.renamed(binding, name)
+
+    def renamed(self, binding: Binding, name: str) -> Binding:
+        """Return the binding under another name; its description says how the API calls it, where the name does not."""
+        if ARGUMENT_NAME.fullmatch(binding.argument):
+            return replace(binding, argument=name)
+        schema = binding.schema if isinstance(binding.schema, dict) else {}
+        own = self.shapes(schema).get("description", "")
+        called = f"{binding.name} in the API. {own}".strip()
+        return replace(binding, argument=name, schema=_described(schema, called))
+
     def of_body(self, body: RequestBody, media_type: MediaType, shape: Shape | None) -> Iterator[Binding]:
         if shape is None:
-            schema = _described(self.writable(media_type.schema), body.description)
+            schema = with_forms_of_files(self.writable(media_type.schema), media_type.name, self.shapes)
+            schema = _described(schema, body.description)
             yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
             return
         required = frozenset(shape.get("required", ()) if body.required else ())
@@ -194,10 +188,12 @@ class _Reader:
     def as_file(self, schema: Schema, media_type: MediaType) -> Schema:
         """Return the schema of a whole body: that of a file where the media type says no more than bytes."""
         shape = self.shapes(schema)
-        forms = FORMS if sends_file(media_type, self.shapes) else file_forms(schema, media_type.name, self.shapes)
+        is_file = sends_file(media_type, self.shapes)
+        forms = FORMS if is_file else body_forms(schema, media_type.name, self.shapes)
         if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
             return schema
-        return self.file_argument({"type": "string", **(schema if isinstance(schema, dict) else {})}, forms)
+        implied = {"type": "string"} | ({"format": "binary"} if is_file else {})
+        return self.file_argument({**implied, **(schema if isinstance(schema, dict) else {})}, forms)
 
     def file_argument(self, schema: Schema, forms: str | None) -> Schema:
         """Return the schema with the forms that a file takes, if it is one."""
@@ -207,6 +203,8 @@ class _Reader:
 
 def _says_something(media_type: MediaType) -> bool:
     """Check whether a media type is one that a caller could mean, and not another spelling of an object."""
+    if media_types.FILES.match(media_type.name):
+        return True
     if "*" in media_type.name or media_types.XML.match(media_type.name):
         return False
     return not _is_of_properties(media_type) or media_type.schema not in ({}, True)
@@ -226,11 +224,11 @@ def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
     preferred = next(iter(kinds.values()))
     names = dict.fromkeys(name for kind in kinds.values() for name in kind.bindings)
     choice = next(name for name in map(CHOICE.__add__, ("", *map(str, range(1, len(names) + 2)))) if name not in names)
-    described = {
-        "type": "string",
-        "enum": list(kinds),
-        "description": f"Media type of the body (default {next(iter(kinds))}).",
-    }
+    described: Shape = {"type": "string", "description": f"Media type of the body (default {next(iter(kinds))})."}
+    if any(map(media_types.FILES.match, kinds)):
+        described["description"] = f"Media type of the body, one of {', '.join(kinds)}; by default the file's own."
+    else:
+        described = {**described, "enum": list(kinds)}
     bindings = {name: _common([kind.bindings.get(name) for kind in kinds.values()]) for name in names}
     return Alternatives(
         bindings={**bindings, choice: Binding(choice, "header", "Content-Type", described, False)},
@@ -246,10 +244,9 @@ def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
 def _common(bindings: Sequence[Binding | None]) -> Binding:
     """Return one binding for those of a name: any of their schemas, and required where each media type has it so."""
     there = [binding for binding in bindings if binding is not None]
-    schemas = [there[0].schema, *(binding.schema for binding in there[1:] if binding.schema != there[0].schema)]
     return replace(
         there[0],
-        schema=schemas[0] if len(schemas) == 1 else {"anyOf": schemas},
+        schema=any_of([binding.schema for binding in there]),
         required=len(there) == len(bindings) and all(binding.required for binding in there),
     )
 
@@ -282,22 +279,9 @@ def _patterns(shape: Shape) -> Shape:
     return {keyword: shape[keyword] for keyword in keywords if keyword in shape}
 
 
-def _speaks_of_names(branch: Shape) -> bool:
-    return branch.keys() <= {"type", "title", "description", "required", "properties"}
-
-
 def _described(schema: Schema, description: str) -> Schema:
     """Return the schema with the description of what it is the schema of, which says more than its own."""
     return {**schema, "description": description} if description and isinstance(schema, dict) else schema
-
-
-def _with_names(bindings: list[Binding]) -> Iterator[Binding]:
-    """Return every binding a name of its own that clients accept; the first to claim a name keeps it."""
-    taken: set[str] = set()
-    for binding in bindings:
-        name = next(name for name in _names(binding) if name not in taken)
-        taken.add(name)
-        yield binding if name == binding.argument else replace(binding, argument=name)
 
 
 def _names(binding: Binding) -> Iterator[str]:
@@ -317,4 +301,4 @@ def _safe(name: str, origin: str) -> str:
 
 
 def _hashed(name: str, origin: str) -> str:
-    return f"{name[:55]}_{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
+    return f"{name[:55]}_{hashlib.sha256(origin.encode(errors='replace')).hexdigest()[:8]}"

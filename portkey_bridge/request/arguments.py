@@ -6,30 +6,33 @@ exact. The full input schema is made of the document's own schemas, and argument
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Violation, likely
 from portkey_bridge.openapi.model import MediaType, Parameter, Place, Schema
 from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.request.text_places import is_text_in_body, is_text_in_parameter
+from portkey_bridge.request.uploads import MEDIA_TYPE
+from portkey_bridge.schema.checks import Check
+from portkey_bridge.schema.readings import Path, Reader, is_unset
 from portkey_bridge.schema.shapes import Shape, Shapes
 
-if TYPE_CHECKING:
-    from portkey_bridge.schema.validation import Validation
-
-
 #: Keywords that an object without properties may violate.
-NEVER_EMPTY = frozenset({"properties", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
+NEVER_EMPTY = frozenset({"required", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
     """Where an argument goes: `location` is a parameter's or `body`, `name` the wire name.
 
-    `parameter` is None in the body; `name` is None where the argument is the whole body.
+    `parameter` is None in the body; `name` is None where the argument is the whole body. `default` is sent where a
+    required parameter is missing.
     """
 
     argument: str
@@ -38,6 +41,7 @@ class Binding:
     schema: Schema = field(repr=False)
     required: bool
     parameter: Parameter | None = field(default=None, repr=False)
+    default: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,11 @@ class Arguments:
             "additionalProperties": self.further,
         }
 
+    @property
+    def choices(self) -> Mapping[str, Shape]:
+        """What a listing shows of arguments that decide which others there are, whatever its budget."""
+        return {}
+
     @cached_property
     def schema(self) -> Shape:
         """The full input schema (JSON Schema 2020-12), with references into the document."""
@@ -95,11 +104,13 @@ class Arguments:
         return {**self.each, **self.patterns, "if": there, "then": self.together}
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
-        """Put the arguments into their places. A missing argument is absent, an explicit null is a value."""
+        """Put the arguments into their places. An explicit null is a value; a missing argument is absent, unless it is
+        required and has a default.
+        """
         parameters = tuple(
-            (binding, arguments[name])
+            (binding, arguments.get(name, binding.default))
             for name, binding in self.bindings.items()
-            if binding.parameter is not None and name in arguments
+            if binding.parameter is not None and (name in arguments or binding.default is not None)
         )
         if self._whole_body is not None:
             body = arguments.get(self._whole_body, {} if self._is_empty_object else None)
@@ -110,40 +121,75 @@ class Arguments:
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments, with pointers into them."""
         yield from self._unknown(arguments)
-        known = {name: value for name, value in arguments.items() if self._is_parameter(name)}
-        yield from self._parameters_validation.violations(known, pointer_to)
         bound = self.bind(arguments)
-        if bound.has_body and self._body_validation is not None:
-            yield from self._body_validation.violations(bound.body, self.place_in_body)
-        elif self._whole_body is not None and not bound.has_body and self.body_required:
-            yield Violation(pointer_to([self._whole_body]), "is required but missing")
+        yield from self._whole_check.violations(self._whole(bound), pointer_to)
+        if self._whole_body is None and bound.has_body:
+            yield from self._body_check.violations(bound.body, self.place_in_body)
+
+    def takes(self, argument: str, value: Any) -> bool:
+        """Check whether a value is valid for one argument, whatever else is given."""
+        pointer = pointer_to([argument])
+        violations = (violation.pointer for violation in self.violations({argument: value}))
+        return not any(each == pointer or each.startswith(f"{pointer}/") for each in violations)
+
+    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with everything that is refused read in the only possible way (`schema/readings`).
+
+        Raises OutOfTime.
+        """
+        whole = self._whole(self.bind(arguments))
+        read = Reader(self._whole_check.validation, self._is_text).read(whole)
+        others = {name: value for name, value in arguments.items() if name not in whole}
+        is_flat = self.media_type is not None and self._whole_body is None
+        return {**read, **(self._read_body(others) if others and is_flat else others)}
+
+    def _is_text(self, path: Path) -> bool:
+        parameter = self.bindings[str(path[0])].parameter
+        if parameter is not None:
+            return is_text_in_parameter(parameter, path[1:])
+        return self._is_text_in_body(path[1:])
+
+    def _is_text_in_body(self, path: Path) -> bool:
+        return self.media_type is not None and is_text_in_body(self.media_type, path)
+
+    def _read_body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the properties of the body. One that is optional, and has nothing but unset ones, is left out."""
+        names = {self._wire_name(name): name for name in given}
+        body = {wire: given[name] for wire, name in names.items()}
+        read = Reader(self._body_check.validation, self._is_text_in_body).read(body)
+        if not self.body_required and all(map(is_unset, body.values())) and self._body_check.validation.errors(read):
+            return {}
+        return {names.get(wire) or self._arguments_of_body.get(wire, wire): value for wire, value in read.items()}
 
     def _unknown(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         for name in arguments:
-            if name in self._arguments_of_body and name not in self.bindings:
-                yield Violation(pointer_to([name]), f"is called {self._arguments_of_body[name]} here")
+            if name in self._other_names and name not in self.bindings:
+                yield Violation(pointer_to([name]), f"is called {self._other_names[name]} here")
             elif name not in self.bindings and self.further is False:
                 yield Violation(pointer_to([name]), f"there is no such argument; {likely(name, self.bindings)}")
 
     @cached_property
-    def _parameters_validation(self) -> Validation:
-        from portkey_bridge.schema.validation import Validation
+    def _other_names(self) -> dict[str, str]:
+        """The arguments by the names that the API has for them."""
+        return {str(binding.name): argument for argument, binding in self.bindings.items() if binding.name != argument}
 
-        parameters = [binding for binding in self.bindings.values() if binding.parameter is not None]
-        return Validation(
-            {
-                "type": "object",
-                "properties": {binding.argument: binding.schema for binding in parameters},
-                "required": [binding.argument for binding in parameters if binding.required],
-            },
-            self.shapes,
-        )
+    def _whole(self, bound: Bound) -> dict[str, Any]:
+        """Return the arguments that are a parameter or the whole body."""
+        parameters = {binding.argument: value for binding, value in bound.parameters}
+        body = {} if self._whole_body is None or not bound.has_body else {self._whole_body: bound.body}
+        return parameters | body
 
     @cached_property
-    def _body_validation(self) -> Validation | None:
-        from portkey_bridge.schema.validation import Validation
+    def _whole_check(self) -> Check:
+        schemas = {name: binding.schema for name, binding in self.bindings.items() if binding.parameter is not None}
+        if self._whole_body is not None and self.media_type is not None:
+            schemas[self._whole_body] = self.media_type.schema
+        required = [name for name in schemas if self.bindings[name].required]
+        return Check({"type": "object", "properties": schemas, "required": required}, self.shapes)
 
-        return Validation(self.media_type.schema, self.shapes) if self.media_type is not None else None
+    @cached_property
+    def _body_check(self) -> Check:
+        return Check(self.media_type.schema if self.media_type is not None else True, self.shapes)
 
     @cached_property
     def _whole_body(self) -> str | None:
@@ -161,10 +207,11 @@ class Arguments:
     @cached_property
     def _is_empty_object(self) -> bool:
         """Whether the body is required and can only be left out as an object without properties."""
-        if not self.body_required or self.media_type is None or not media_types.JSON.match(self.media_type.name):
+        if not self.body_required or self.media_type is None or not _of_members(self.media_type.name):
             return False
         shape = self.shapes(self.media_type.schema)
-        return shape.get("type") == "object" and shape.keys().isdisjoint(NEVER_EMPTY)
+        is_object = "properties" in shape or shape.get("type") == "object"
+        return is_object and not shape.get("properties") and shape.keys().isdisjoint(NEVER_EMPTY)
 
     @cached_property
     def _arguments_of_body(self) -> dict[str, str]:
@@ -207,6 +254,15 @@ class Alternatives(Arguments):
         """The input schema without what it says of several arguments together: what a listing can show."""
         return {keyword: value for keyword, value in super().each.items() if keyword != "additionalProperties"}
 
+    @property
+    def choices(self) -> Mapping[str, Shape]:
+        """The media types: without them nobody could send what only one of them takes."""
+        return {
+            self.choice: {
+                key: value for key, value in self.bindings[self.choice].schema.items() if key != "description"
+            }
+        }
+
     @cached_property
     def schema(self) -> Shape:
         """The full input schema: what any kind takes, and what each takes for itself under `if`, `then` and `else`."""
@@ -229,16 +285,75 @@ class Alternatives(Arguments):
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments for the chosen media type."""
         name = arguments.get(self.choice, next(iter(self.kinds)))
-        if not isinstance(name, str) or name not in self.kinds:
+        if self._kind(name) is None:
             yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
         chosen, rest = self._chosen(arguments)
-        yield from chosen.violations(rest)
+        elsewhere = {pointer_to([argument]): argument for argument in self.bindings.keys() - chosen.bindings.keys()}
+        for violation in chosen.violations(rest):
+            argument = elsewhere.get(violation.pointer)
+            yield violation if argument is None else Violation(violation.pointer, self._goes_with(argument))
+
+    def _goes_with(self, argument: str) -> str:
+        kinds = [json.dumps(name) for name, kind in self.kinds.items() if argument in kind.bindings]
+        return f"can be sent only with {self.choice} {' or '.join(kinds)}"
 
     def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments, dict[str, Any]]:
         name = arguments.get(self.choice, next(iter(self.kinds)))
-        return self.kinds[name], {key: value for key, value in arguments.items() if key != self.choice}
+        chosen = self._kind(name) or next(iter(self.kinds.values()))
+        return chosen, {key: value for key, value in arguments.items() if key != self.choice}
+
+    def _kind(self, name: Any) -> Arguments | None:
+        """Return the arguments of a media type, which may be within a range of files; None for anything else."""
+        if not isinstance(name, str):
+            return None
+        if name in self.kinds:
+            return self.kinds[name]
+        within = (kind for declared, kind in self.kinds.items() if _is_file_within(name, declared))
+        kind = next(within, None)
+        if kind is None or kind.media_type is None:
+            return None
+        return replace(kind, media_type=replace(kind.media_type, name=name))
+
+    def takes(self, argument: str, value: Any) -> bool:
+        """Check whether a value is valid for one argument with any media type."""
+        return any(kind.takes(argument, value) for kind in self.kinds.values())
+
+    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as the chosen media type reads them; where none is chosen, as the only one that can.
+
+        Raises OutOfTime.
+        """
+        chosen = arguments.get(self.choice)
+        if not is_unset(chosen):
+            kind = self._kind(chosen)
+            return dict(arguments) if kind is None else {**self._read_as(kind, arguments), self.choice: chosen}
+        preferred, *others = self.kinds
+        read = {name: self._read_as(kind, arguments) for name, kind in self.kinds.items()}
+        if not any(self.kinds[preferred].violations(read[preferred])):
+            return read[preferred]
+        possible = [name for name in others if not any(self.kinds[name].violations(read[name]))]
+        return {**read[possible[0]], self.choice: possible[0]} if len(possible) == 1 else read[preferred]
+
+    def _read_as(self, kind: Arguments, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the arguments for one media type, without unset ones of others."""
+        others = self.bindings.keys() - kind.bindings.keys()
+        left_out = {name for name, value in arguments.items() if name in others and is_unset(value)}
+        return kind.read({name: arguments[name] for name in arguments if name not in left_out | {self.choice}})
+
+
+def _of_members(media_type: str) -> bool:
+    """Check whether a body of a media type is written from the members of an object, and may have none."""
+    families = (media_types.JSON, media_types.FORM, media_types.MULTIPART)
+    return any(family.match(media_type) for family in families)
+
+
+def _is_file_within(name: str, declared: str) -> bool:
+    """Check whether a media type is a concrete one within a range of files."""
+    is_concrete = MEDIA_TYPE.fullmatch(name) is not None and "*" not in name
+    return is_concrete and media_types.FILES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
 
 
 def _is_chosen(choice: str, name: str) -> Shape:
-    return {"required": [choice], "properties": {choice: {"enum": [name]}}}
+    own = {"pattern": f"^{name.removesuffix('*')}"} if media_types.FILES.match(name) else {"enum": [name]}
+    return {"required": [choice], "properties": {choice: own}}

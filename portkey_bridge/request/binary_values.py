@@ -13,7 +13,8 @@ from typing import Any
 from portkey_bridge import media_types
 from portkey_bridge.errors import Unwritable
 from portkey_bridge.openapi.model import Schema
-from portkey_bridge.request.uploads import FORMS, FileRefused, Files, Upload
+from portkey_bridge.request.uploads import FORMS, FileRefused, Files, Upload, from_base64
+from portkey_bridge.schema.byte_strings import OF_BYTES, alphabet, is_bytes
 from portkey_bridge.schema.shapes import Shape, Shapes
 
 Path = tuple[str | int, ...]
@@ -21,8 +22,8 @@ Path = tuple[str | int, ...]
 #: Description of a string that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
-#: Keywords without which no string represents bytes.
-OF_BYTES = frozenset({"format", "contentEncoding", "contentMediaType"})
+#: Description of a text that may also be the bytes of a file.
+TEXT_FORMS = "Text, or a file: a data: URI, or a file:// URI below a folder that the server allows."
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class Sources:
         except FileRefused as error:
             raise Unwritable(path, str(error)) from error
 
+    def decoded(self, text: str) -> bytes:
+        """Return the bytes of base64. Raises Unwritable."""
+        try:
+            return from_base64(text.encode())
+        except FileRefused as error:
+            raise Unwritable((), f"expected base64 or a data: URI; {error}") from error
+
 
 def names_file(value: Any) -> bool:
     """Check whether a value can be nothing but a file: a `data:` or `file:` URI."""
@@ -47,21 +55,24 @@ def names_file(value: Any) -> bool:
 
 def is_binary(schema: Schema, shapes: Shapes) -> bool:
     """Check whether a schema describes bytes (OpenAPI 3.0.4 section 4.7.14.2, 3.1.1 section 4.8.14.3)."""
-    return any(map(_is_bytes, _strings(schema, shapes)))
+    return any(map(is_bytes, _strings(schema, shapes)))
 
 
-def _is_bytes(string: Shape) -> bool:
-    return string.get("format") == "binary" or ("contentMediaType" in string and "contentEncoding" not in string)
+def text_type_of(schema: Schema, shapes: Shapes) -> str | None:
+    """Return the media type of the text that a string contains by its schema, if there is one."""
+    named = (string["contentMediaType"] for string in _strings(schema, shapes) if "contentMediaType" in string)
+    return next(filter(media_types.is_text, named), None)
 
 
 def base64_of(schema: Schema, shapes: Shapes) -> str | None:
     """Return the alphabet that a schema of base64 wants, `base64` or `base64url` (RFC 4648); None for any other."""
-    return next(filter(None, map(_alphabet, _strings(schema, shapes))), None)
+    return next(filter(None, map(alphabet, _strings(schema, shapes))), None)
 
 
-def _alphabet(string: Shape) -> str | None:
-    encoding = str(string.get("contentEncoding", "base64" if string.get("format") == "byte" else "")).lower()
-    return encoding if encoding in ("base64", "base64url") else None
+def body_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
+    """Return the words for the forms that a whole body takes which is written as text, if it may be a file."""
+    is_text = media_types.is_text(media_type) and not media_types.JSON.match(media_type)
+    return TEXT_FORMS if is_text and is_binary(schema, shapes) else file_forms(schema, media_type, shapes)
 
 
 def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
@@ -70,16 +81,32 @@ def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
     if any("items" in branch for branch in branches):
         branches += shapes.alternatives(shapes.of_items(schema))
     strings = [branch for branch in branches if not OF_BYTES.isdisjoint(branch) and _is_string(branch)]
-    if media_types.MULTIPART.match(media_type) and any(map(_is_bytes, strings)):
+    if media_types.MULTIPART.match(media_type) and any(map(is_bytes, strings)):
         return FORMS
-    return BASE64_FORMS if any(map(_alphabet, strings)) or any(map(_is_binary_text, strings)) else None
+    return BASE64_FORMS if any(map(alphabet, strings)) or any(map(_is_binary_text, strings)) else None
+
+
+def with_forms_of_files(schema: Schema, media_type: str, shapes: Shapes) -> Schema:
+    """Return the schema of a body that is one argument, with words for properties that are files, also in a union."""
+    shape = shapes(schema)
+    changed: Shape = {}
+    for name, value in shape.get("properties", {}).items():
+        if forms := file_forms(value, media_type, shapes):
+            words = f"{shapes(value).get('description', '')} {forms}".strip()
+            changed.setdefault("properties", dict(shape["properties"]))[name] = {**value, "description": words}
+    for keyword in ("anyOf", "allOf"):
+        branches = shape.get(keyword, [])
+        described = [with_forms_of_files(branch, media_type, shapes) for branch in branches]
+        if any(one is not other for one, other in zip(branches, described, strict=True)):
+            changed[keyword] = described
+    return {**shape, **changed} if changed else schema
 
 
 def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) -> Any:
     """Put the base64 of a file where the schema wants bytes and a file is named; all else stays."""
     if isinstance(value, str):
-        alphabet = _text_of_bytes(schema, sources.shapes) if names_file(value) else None
-        return value if alphabet is None else _base64(sources.upload(value, path), alphabet)
+        encoding = _text_of_bytes(schema, sources.shapes) if names_file(value) else None
+        return value if encoding is None else _base64(sources.upload(value, path), encoding)
     if isinstance(value, list):
         items = sources.shapes.of_items(schema)
         return [with_files(item, items, sources, (*path, index)) for index, item in enumerate(value)]
@@ -95,15 +122,15 @@ def _text_of_bytes(schema: Schema, shapes: Shapes) -> str | None:
     """Return the alphabet for bytes in a body of text, where `format: binary` can mean nothing but base64."""
     strings = list(_strings(schema, shapes))
     binary = "base64" if any(map(_is_binary_text, strings)) else None
-    return next(filter(None, map(_alphabet, strings)), binary)
+    return next(filter(None, map(alphabet, strings)), binary)
 
 
 def _is_binary_text(string: Shape) -> bool:
     return string.get("format") == "binary"
 
 
-def _base64(upload: Upload, alphabet: str) -> str:
-    encode = base64.urlsafe_b64encode if alphabet == "base64url" else base64.b64encode
+def _base64(upload: Upload, encoding: str) -> str:
+    encode = base64.urlsafe_b64encode if encoding == "base64url" else base64.b64encode
     return encode(upload.read()).decode()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any
 from urllib.parse import quote_plus
@@ -19,8 +19,17 @@ from portkey_bridge.errors import DanglingReference, Unwritable
 from portkey_bridge.openapi.model import MediaType, Schema
 from portkey_bridge.openapi.pointers import follow
 from portkey_bridge.openapi.reader import TOKEN, media_type_of
-from portkey_bridge.request.binary_values import Path, Sources, base64_of, is_binary, names_file, with_files
+from portkey_bridge.request.binary_values import (
+    Path,
+    Sources,
+    base64_of,
+    is_binary,
+    names_file,
+    text_type_of,
+    with_files,
+)
 from portkey_bridge.request.multipart import Part, pieces
+from portkey_bridge.request.signatures import media_type_of_bytes
 from portkey_bridge.request.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
 from portkey_bridge.request.uploads import OCTETS, Upload
 from portkey_bridge.schema.shapes import Shapes
@@ -51,8 +60,28 @@ class Body:
 
 
 def encode_body(value: Any, media_type: MediaType, sources: Sources) -> Body:
-    """Encode a body by its media type. Raises Unwritable."""
-    return _encoder(media_type.name)(value, media_type, sources)
+    """Encode a body by its media type, which is sent as a concrete one if it is a range. Raises Unwritable."""
+    body = _encoder(media_type.name)(value, media_type, sources)
+    return _within(body, media_type.name) if "*" in media_type.name else body
+
+
+def _within(body: Body, media_range: str) -> Body:
+    """Return the body with a media type within a range (RFC 9110 section 12.5.1): its own, else as its bytes begin."""
+    if "*" not in body.content_type and _is_within(body.content_type, media_range):
+        return body
+    of_bytes = None if isinstance(body.content, tuple) else media_type_of_bytes(body.content)
+    for media_type in (of_bytes, OCTETS):
+        if media_type and _is_within(media_type, media_range):
+            return replace(body, content_type=media_type)
+    problem = f"it is not clear which media type within {media_range} this is; give it as contentType"
+    raise Unwritable((), f"{problem}, or in a data: URI")
+
+
+def _is_within(media_type: str, media_range: str) -> bool:
+    """Check whether a media type is within a range. Any JSON is taken for one of JSON."""
+    name, within = (text.partition(";")[0].strip().lower() for text in (media_type, media_range))
+    are_json = media_types.JSON.match(media_type) and media_types.JSON.match(media_range)
+    return within == "*" or bool(are_json) or fnmatch(name, within)
 
 
 def content_text(value: Any, media_type: MediaType, sources: Sources) -> str:
@@ -83,7 +112,7 @@ def encode_json_lines(value: Any, media_type: MediaType, sources: Sources) -> Bo
 def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode `application/x-www-form-urlencoded` (OpenAPI 3.2 section 4.15). Text is a form already."""
     if isinstance(value, str):
-        return Body(media_type.name, value.encode())
+        return _text_or_file(value, media_type.name, media_type, sources)
     if not isinstance(value, dict):
         raise Unwritable((), "expected an object, which a form is written from")
     written = with_files(value, media_type.schema, sources)
@@ -93,12 +122,12 @@ def encode_form(value: Any, media_type: MediaType, sources: Sources) -> Body:
 
 def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Pair]:
     """A property with a `style` is written like a query parameter, any other by its content type."""
-    encoding = _encoding(media_type, name)
+    encoding = encoding_of(media_type, name)
     if encoding.keys() & STYLED:
         allow_reserved = encoding.get("allowReserved") is True
         pairs = _styled(name, value, encoding, escape_of("query", True) if allow_reserved else quote_plus)
         yield from ((quote_plus(key), text) for key, text in pairs)
-    elif (declared := _one_type(encoding)) and (media_types.JSON.match(declared) or media_types.XML.match(declared)):
+    elif (declared := one_type(encoding)) and (media_types.JSON.match(declared) or media_types.XML.match(declared)):
         schema = sources.shapes.of_property(media_type.schema, name)
         body = encode_body(value, MediaType(declared, schema, {}), sources)
         yield quote_plus(name), quote_plus(body.read())
@@ -116,7 +145,8 @@ def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) 
         raise Unwritable((name, *error.path), error.problem) from error
 
 
-def _encoding(media_type: MediaType, name: str) -> Mapping[str, Any]:
+def encoding_of(media_type: MediaType, name: str) -> Mapping[str, Any]:
+    """Return the Encoding Object of a property; empty if there is none."""
     encoding = media_type.encoding.get(name)
     return encoding if isinstance(encoding, dict) else {}
 
@@ -141,7 +171,7 @@ def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Bod
 
 def _parts(name: str, value: Any, media_type: MediaType, sources: Sources) -> Iterator[Part]:
     """Yield the parts of a property. Nothing is percent-encoded in them (OpenAPI 3.2 appendix E)."""
-    schema, encoding = sources.shapes.of_property(media_type.schema, name), _encoding(media_type, name)
+    schema, encoding = sources.shapes.of_property(media_type.schema, name), encoding_of(media_type, name)
     kinds = (schema, sources.shapes.of_items(schema))
     if encoding.keys() & STYLED and not any(is_binary(kind, sources.shapes) for kind in kinds):
         yield from (Part(key, text.encode()) for key, text in _styled(name, value, encoding, str))
@@ -176,22 +206,23 @@ def _part(
     name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
 ) -> Iterator[Part]:
     """Yield the part of one value; nothing for null, which no part can say."""
-    declared, headers = _one_type(encoding), tuple(_fixed_headers(encoding, sources.shapes))
+    declared, headers = one_type(encoding), tuple(_fixed_headers(encoding, sources.shapes))
     if value is None:
         return
+    held = text_type_of(schema, sources.shapes) if isinstance(value, str) else None
     if isinstance(value, str) and _is_file(value, schema, encoding, sources.shapes):
         upload = sources.upload(value, path)
         yield Part(name, upload, _type_of_file(upload, encoding), headers)
     elif isinstance(value, dict | list) or (
-        declared and not media_types.TEXT.match(declared) and not _takes_bytes(declared)
+        declared and not held and not media_types.TEXT.match(declared) and not _takes_bytes(declared)
     ):
         inside = media_type_of(declared or DEFAULT, schema, encoding)
         body = encode_body(with_files(value, schema, sources, path), inside, sources)
         yield Part(name, body.read(), body.content_type if body.boundary else declared or DEFAULT, headers)
     else:
-        default = OCTETS if base64_of(schema, sources.shapes) else None
+        default = OCTETS if base64_of(schema, sources.shapes) else held
         written = with_files(value, schema, sources, path)
-        text = encode_text(written, MediaType(declared or "text/plain", {}, {}), sources)
+        text = encode_text(written, MediaType(declared or held or "text/plain", {}, {}), sources)
         yield Part(name, text.read(), declared or default, headers)
 
 
@@ -201,7 +232,7 @@ def _types(encoding: Mapping[str, Any]) -> list[str]:
     return [name for each in content_type.split(",") if (name := each.strip())] if isinstance(content_type, str) else []
 
 
-def _one_type(encoding: Mapping[str, Any]) -> str | None:
+def one_type(encoding: Mapping[str, Any]) -> str | None:
     """Return the media type that an `encoding` fixes; a list or a wildcard leaves it to the value."""
     types = _types(encoding)
     return types[0] if len(types) == 1 and "*" not in types[0] else None
@@ -252,8 +283,17 @@ def encode_text(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode text in the charset that the media type names, else in UTF-8."""
     charset = re.search(r"charset=\"?([\w.:-]+)", media_type.name, re.IGNORECASE)
     content_type = media_type.name if charset else f"{_concrete(media_type.name, 'text/plain')}; charset=utf-8"
+    return _text_or_file(literal(value), content_type, media_type, sources, charset[1] if charset else "utf-8")
+
+
+def _text_or_file(
+    text: str, content_type: str, media_type: MediaType, sources: Sources, charset: str = "utf-8"
+) -> Body:
+    """Write the text of a body, or the bytes of a file where the schema allows one and the text names it."""
+    if names_file(text) and is_binary(media_type.schema, sources.shapes):
+        return Body(_concrete(media_type.name, "text/plain"), sources.upload(text))
     try:
-        return Body(content_type, literal(value).encode(charset[1] if charset else "utf-8"))
+        return Body(content_type, str(with_files(text, media_type.schema, sources)).encode(charset))
     except (LookupError, UnicodeEncodeError) as error:
         raise Unwritable((), f"cannot be written in the charset of {media_type.name}") from error
 
@@ -273,12 +313,29 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
     binary = is_binary(media_type.schema, sources.shapes)
     if not isinstance(value, str):
         return encode_json(value, MediaType(_concrete(media_type.name, DEFAULT), {}, {}), sources)
+    if sends_decoded(media_type, sources.shapes):
+        return Body(media_type.name, sources.upload(value) if names_file(value) else sources.decoded(value))
     if base64_of(media_type.schema, sources.shapes):
-        return Body(media_type.name, str(with_files(value, media_type.schema, sources)).encode())
+        own = sources.upload(value).media_type if names_file(value) else media_type.name
+        text = str(with_files(value, media_type.schema, sources))
+        return Body(_concrete(media_type.name, own), text.encode())
     if media_types.ANY.match(media_type.name) and not binary and not names_file(value):
         return encode_text(value, MediaType("text/plain", {}, {}), sources)
     upload = sources.upload(value)
     return Body(_concrete(media_type.name, upload.media_type), upload)
+
+
+def sends_decoded(media_type: MediaType, shapes: Shapes) -> bool:
+    """Check whether the bytes of a string of `format: byte` are sent themselves, not their base64.
+
+    OpenAPI 3.0 has base64 in bodies of all types, but servers that take octets mean the octets.
+    """
+    is_of_octets = media_type.name.partition(";")[0].strip().lower() == OCTETS
+    return (
+        is_of_octets
+        and "contentEncoding" not in shapes(media_type.schema)
+        and base64_of(media_type.schema, shapes) is not None
+    )
 
 
 def _concrete(name: str, otherwise: str) -> str:

@@ -34,7 +34,7 @@ def bind_anyway(
 ) -> Bound | None:
     """Put arguments that violate the schema into their places, or return None if no request can be made of them."""
     try:
-        bound = _bound(operation, arguments, given)
+        bound = _bound(operation, arguments, arguments.read(given))
         missing = {each.place for each in operation.parameters if each.location == "path"} - bound.places
         if missing:
             return None

@@ -158,15 +158,18 @@ def _from_data_uri(text: str) -> Upload:
         media_type, charset = ("text/plain", charset) if not media_type else (OCTETS, "")
     content = unquote_to_bytes(data)
     if "base64" in (parameter.lower() for parameter in parameters):
-        content = _from_base64(content)
+        content = from_base64(content)
     name = unquote(names[0]) if names else f"file{mimetypes.guess_extension(media_type) or ''}"
     return Upload(Path(name).name, media_type + charset, len(content), content=content)
 
 
-def _from_base64(text: bytes) -> bytes:
-    """Decode base64 (RFC 4648), also the URL-safe alphabet, without padding and over several lines."""
+def from_base64(text: bytes) -> bytes:
+    """Decode base64 (RFC 4648), also the URL-safe alphabet, without padding and over several lines.
+
+    Raises FileRefused.
+    """
     compact = b"".join(text.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     try:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error as error:
-        raise FileRefused(f"the base64 of the data: URI does not decode: {error}") from error
+        raise FileRefused(f"the base64 does not decode: {error}") from error

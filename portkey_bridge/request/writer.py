@@ -70,13 +70,18 @@ class Written:
     def _to_httpx(self) -> httpx.Request:
         headers = [(name.encode(), value) for name, value in self.headers]
         if self.body is None:
-            return httpx.Request(self.method, self.url, headers=headers)
+            return httpx.Request(self.method, _parsed(self.url), headers=headers)
         pieces = [in_memory(piece) for piece in self.body.pieces]
         headers.append((b"content-type", self.body.content_type.encode()))
         headers.append((b"content-length", str(sum(map(size_of, pieces))).encode()))
         there = [piece for piece in pieces if isinstance(piece, bytes)]
         content = b"".join(there) if len(there) == len(pieces) else PieceStream(pieces)
-        return httpx.Request(self.method, self.url, headers=headers, content=content)
+        return httpx.Request(self.method, _parsed(self.url), headers=headers, content=content)
+
+
+@lru_cache(maxsize=256)  # parsing is slow, and many operations have only one URL
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 def write_request(
@@ -214,22 +219,40 @@ class _Writer:
 
     def pairs(self, location: str) -> Iterator[str]:
         """Yield the parameters of a location as `name=value`."""
+        owners: dict[Place, Parameter] = {}
         for argument, parameter, value in self.values(location):
             with self.writing(argument):
                 for name, text in self.of_parameter(parameter, value):
                     self.keep_out(location, parameter, name)
+                    if owners.setdefault(place(location, name), parameter) is not parameter:
+                        raise Unwritable((), f"{name!r} in it would be taken for that in another {location} parameter")
                     yield f"{name if parameter.style == 'cookie' else escape(name)}={text}"
 
     @cached_property
     def taken(self) -> frozenset[Place]:
-        """The places of all parameters and credentials."""
-        declared = (parameter.place for parameter in self.operation.parameters)
+        """The places of all credentials, and of the parameters that are sent under their own names."""
+        declared = (parameter.place for parameter in self.operation.parameters if not self.has_other_keys(parameter))
         return frozenset(declared).union(*(credential.places for credential in self.credentials))
+
+    def has_other_keys(self, parameter: Parameter) -> bool:
+        """Check whether the keys of a parameter are never its name: those of an object, one by one."""
+        if parameter.content is not None:
+            return False
+        is_exploded = parameter.style == "form" and parameter.explode
+        is_object = self.sources.shapes(parameter.schema).get("type") == "object"
+        return parameter.style == "deepObject" or (is_exploded and is_object)
+
+    @cached_property
+    def deep(self) -> tuple[tuple[Place, str], ...]:
+        """The parameters of style `deepObject`, with what each of their keys begins with."""
+        deep = (parameter for parameter in self.operation.parameters if parameter.style == "deepObject")
+        return tuple((parameter.place, f"{parameter.name}[") for parameter in deep)
 
     def keep_out(self, location: str, parameter: Parameter, name: str) -> None:
         """Keep a member of an object, which has a name of its own, out of the place of anything else."""
         there = place(location, name)
-        if there in self.taken and there != parameter.place:
+        is_deep = any(name.startswith(start) for other, start in self.deep if other != parameter.place)
+        if (there in self.taken or (location == "query" and is_deep)) and there != parameter.place:
             raise Unwritable((), f"{name!r} in it would be taken for the {location} parameter of that name")
 
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
@@ -251,7 +274,7 @@ class _Writer:
                 if text is not None and parameter.place != COOKIES:
                     yield parameter.name, _header_value(text)
         for credential in self.credentials:
-            if credential.location == "header" and credential.place != COOKIES:
+            if credential.location == "header" and credential.place != COOKIES and not credential.signing:
                 yield credential.name, credential.value.encode()
         if cookies := "; ".join(self.cookies()):
             yield "cookie", cookies.encode()

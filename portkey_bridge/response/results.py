@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
 from threading import Lock
 from typing import TypeVar
 
@@ -41,17 +43,30 @@ class ForgottenResult(CallError):
 
 
 class Results:
-    """The results that were too large to be shown whole, for threads that keep some at once. `clock` gives seconds."""
+    """The results that were too large to be shown whole, for threads that keep some at once. `clock` gives seconds.
+
+    Each belongs to the caller who produced it, by default the local user. All share the bounds.
+    """
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
         self._bounds = bounds
         self._clock = clock
-        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str | None, str], tuple[float, bytes]] = OrderedDict()
         self._lock = Lock()
+        self._owner: str | None = None
+
+    def of(self, owner: str | None) -> Results:
+        """Return the results of a caller: nobody reads what another one has kept."""
+        theirs = copy(self)
+        theirs._owner = owner
+        return theirs
 
     def keep(self, body: bytes) -> str:
-        """Keep a JSON text, and forget what exceeds the bounds. Gives its id, which follows from the text."""
-        result_id = hashlib.sha256(body).hexdigest()[:16]
+        """Keep a JSON text, and forget what exceeds the bounds. Return its id.
+
+        The local user's ids follow from the text; nobody can guess those of others.
+        """
+        result_id = hashlib.sha256(body).hexdigest()[:16] if self._owner is None else secrets.token_urlsafe(16)
         with self._lock:
             self._touch(result_id, body)
             self._forget()
@@ -60,21 +75,21 @@ class Results:
     def __contains__(self, result_id: str) -> bool:
         """Check whether a result was kept, even if it is about to be forgotten."""
         with self._lock:
-            return result_id in self._kept
+            return (self._owner, result_id) in self._kept
 
     def __getitem__(self, result_id: str) -> bytes:
         """Return a result that was kept. Raises ForgottenResult."""
         with self._lock:
             self._forget()
-            if result_id not in self._kept:
+            if (self._owner, result_id) not in self._kept:
                 raise ForgottenResult(result_id)
-            body = self._kept[result_id][1]
+            body = self._kept[self._owner, result_id][1]
             self._touch(result_id, body)
         return body
 
     def _touch(self, result_id: str, body: bytes) -> None:
-        self._kept[result_id] = self._clock(), body
-        self._kept.move_to_end(result_id)
+        self._kept[self._owner, result_id] = self._clock(), body
+        self._kept.move_to_end((self._owner, result_id))
 
     def _forget(self) -> None:
         while self._kept and self._exceeds():

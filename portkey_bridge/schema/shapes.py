@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from portkey_bridge.openapi.inheritance import CHILDREN, FAMILIES, PARENT
 from portkey_bridge.openapi.model import Schema
 from portkey_bridge.openapi.pointers import decode, lookup
 from portkey_bridge.openapi.spec_tables import APPLICATORS
@@ -104,6 +105,8 @@ class Shapes:
         self._by_schema: dict[int, tuple[Schema, Shape]] = {}
         self._by_conjuncts: dict[tuple[int, ...], tuple[list[Shape], Shape]] = {}
         self._discriminated: dict[int, tuple[Shape, Shape]] = {}
+        self._families = {id(family): family for family in root.get(FAMILIES, {}).values()}
+        self._unions: dict[int, tuple[Schema, Shape]] = {}
 
     def __call__(self, schema: Schema) -> Shape:
         """Return the shape of `schema`. It is shared: do not change it.
@@ -159,6 +162,9 @@ class Shapes:
         named = [conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ())]
         if named:
             return any(map(self.is_hidden, named))
+        children = [child for _, union in self._unions_among(conjuncts) for child in union["anyOf"]]
+        if any(name in self(child).get("properties", ()) for child in children):
+            return False
         return any(
             conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
             for conjunct in conjuncts
@@ -230,6 +236,39 @@ class Shapes:
         values = [[schema["const"]] if "const" in schema else schema.get("enum", []) for schema in schemas]
         return min(filter(None, values), key=len, default=[])
 
+    def discriminator(self, schema: Schema) -> tuple[str, list[Schema]] | None:
+        """Return the property that tells which child of a discriminated parent is meant, and the children."""
+        family, union = next(self._unions_among(self._conjuncts(schema)), (None, ANYTHING))
+        if family is None:
+            return None
+        return family["discriminator"]["propertyName"], union["anyOf"][: len(family[CHILDREN])]
+
+    def _unions_among(self, conjuncts: list[Shape]) -> Iterator[tuple[Schema, Shape]]:
+        """Yield the families that are among the schemas that all hold, each with its union."""
+        known = {id(union): family for family, union in self._unions.values()}
+        return ((known[id(conjunct)], conjunct) for conjunct in conjuncts if id(conjunct) in known)
+
+    def _union(self, family: Schema) -> Shape:
+        """Return the union of a parent's children, and of what may be none of them. It is made once."""
+        if id(family) not in self._unions:
+            discriminator = family["discriminator"]
+            union: Shape = {"anyOf": [ANYTHING]}
+            self._unions[id(family)] = (family, union)
+            told = [self._narrowed(child, family) for child in family[CHILDREN]]
+            allowed = self._allowed(family[PARENT], discriminator["propertyName"])
+            is_complete = allowed and discriminator["mapping"].keys() >= {*map(str, allowed)}
+            otherwise = {"type": "object", "description": f"{discriminator['propertyName']} is anything else."}
+            union["anyOf"] = told if is_complete else [*told, otherwise]
+        return self._unions[id(family)][1]
+
+    def _narrowed(self, child: Schema, family: Schema) -> Schema:
+        """Return a child that says its values of the discriminator, in words and, if they are texts, as an `enum`."""
+        told = self._with_value(child, family["discriminator"])
+        name = family["discriminator"]["propertyName"]
+        values = [value for value, mapped in family["discriminator"]["mapping"].items() if mapped == child["$ref"]]
+        is_text = self(self.of_property(family[PARENT], name)).get("type", "string") == "string"
+        return {**told, "properties": {name: {"enum": values}}} if values and is_text else told
+
     def is_hidden(self, schema: Schema) -> bool:
         """Check whether a property of this schema is left out."""
         return any(conjunct.get(self._hidden) is True for conjunct in self._conjuncts(schema))
@@ -239,7 +278,7 @@ class Shapes:
 
         One that comes again, through a circle or a second way, adds nothing.
         """
-        if isinstance(schema, dict) and schema and COMPOSING.isdisjoint(schema):
+        if isinstance(schema, dict) and schema and COMPOSING.isdisjoint(schema) and id(schema) not in self._families:
             return [schema]
         conjuncts: list[Shape] = []
         seen: set[int] = set()
@@ -251,6 +290,10 @@ class Shapes:
             if not isinstance(schema, dict) or id(schema) in seen:
                 continue
             seen.add(id(schema))
+            if id(schema) in self._families:
+                conjuncts.append(self._union(schema))
+                waiting.append(schema[PARENT])
+                continue
             if not schema.keys() <= COMPOSING:
                 conjuncts.append(schema)
             waiting.extend(reversed(schema.get("allOf", ())))

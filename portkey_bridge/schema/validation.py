@@ -29,6 +29,9 @@ from portkey_bridge.schema.shapes import Shapes
 #: Characters of a given value that a violation repeats.
 SHOWN = 80
 
+#: Keywords whose schemas speak of the same value, and hold together.
+IN_PLACE = frozenset({"allOf", "then", "else"})
+
 #: How many errors are told again where a second way leads to the same schema and value.
 TOLD_AGAIN = 8
 
@@ -52,6 +55,19 @@ class Validation:
                 yield from explain(error, place)
         except RecursionError:
             yield Violation(place([]), "is nested too deeply to be checked")
+
+    def errors(self, value: Any, schema: Schema | None = None) -> list[ValidationError]:
+        """Return the errors of `value`, under another schema of the document if one is named.
+
+        Raises RecursionError for a value that is nested too deeply, and OutOfTime.
+        """
+        self._thread.results.clear()
+        validator = self._validator if schema is None else self._validator.evolve(schema=schema)
+        return list(validator.iter_errors(value))
+
+    def is_type(self, value: Any, kind: str) -> bool:
+        """Check whether a value has a type of JSON Schema."""
+        return bool(self._validator.is_type(value, kind))
 
     def _keywords(self) -> dict[str, Callable[[Any, Any, Any, Any], Iterable[ValidationError]]]:
         """Return the keywords whose meaning differs from JSON Schema.
@@ -165,7 +181,8 @@ def _exactly(number: float) -> Fraction:
 
 def _is_of_additional(error: ValidationError) -> bool:
     """Check whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
-    inside = next((part for part in error.relative_schema_path if part != "allOf" and isinstance(part, str)), None)
+    names = (part for part in error.relative_schema_path if isinstance(part, str) and part not in IN_PLACE)
+    inside = next(names, None)
     return inside == "additionalProperties" and len(error.relative_path) > 0
 
 
@@ -266,11 +283,8 @@ def _shown(value: Any) -> str:
 
 
 def _types(error: ValidationError) -> str:
-    types = error.validator_value
-    expected = " or ".join(types) if isinstance(types, list) else str(types)
-    if isinstance(error.instance, str) and expected in ("object", "array") and error.instance[:1] in "{[":
-        return f"expected {expected} itself, not its JSON text in a string"
-    return f"expected {expected}"
+    types: Any = error.validator_value
+    return f"expected {' or '.join(types) if isinstance(types, list) else types}"
 
 
 def _alternatives(error: ValidationError) -> str:

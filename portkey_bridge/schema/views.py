@@ -22,6 +22,7 @@ from jsonpointer import unescape
 from portkey_bridge.openapi.model import Schema
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 from portkey_bridge.openapi.spec_tables import APPLICATORS
+from portkey_bridge.schema.byte_strings import byte_format
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
 
@@ -338,7 +339,9 @@ class Views:
         }
 
     def _skeleton(self, node: _Node, depth: int) -> _Shown:
-        """Return the types alone: of the schema, of its items, of its alternatives."""
+        """Return the types alone: of the schema, of its items, of its alternatives. Of bytes it says that they are."""
+        if (form := byte_format(node.shape)) is not None and node.shape.get("type", "string") == "string":
+            return _of_bytes(form)
         kind = node.shape.get("type", "array")
         if kind != "array":
             return _of_type(kind)
@@ -431,7 +434,7 @@ def _compiles(pattern: str) -> bool:
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             re.compile(pattern)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return False
     return True
 
@@ -454,6 +457,11 @@ def _sized(view: Shape) -> _Shown:
 @cache
 def _of_type(kind: str) -> _Shown:
     return _sized({"type": kind})
+
+
+@cache
+def _of_bytes(form: str) -> _Shown:
+    return _sized({"type": "string", "format": form})
 
 
 def _size(value: Mapping[str, Any]) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import anyio
 import httpx
@@ -22,6 +22,7 @@ from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import Credential
+from portkey_bridge.credentials.signing import AwsAccount, signer_of
 from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
 from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened
@@ -64,6 +65,10 @@ Sent = tuple[Credential, ...]
 
 
 """The credentials that a request carried."""
+AuthFlow = Generator[httpx.Request, httpx.Response, None]
+
+
+"""What an authentication of httpx makes of a request and the answers to it."""
 
 
 async def no_report(number: int, added: str | None) -> None:
@@ -93,9 +98,29 @@ class Lenience:
         return bound
 
 
+async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
+    """Refuse a call that needs the confirmation of a person, where there is no way to ask for it."""
+    return error_result(
+        f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
+        f"Whoever runs this server can take {tool.name} out of `confirm` in the settings."
+    )
+
+
+class CallContext(NamedTuple):
+    """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
+
+    `ask` returns None once the person has confirmed a call, else the result of the call.
+    """
+
+    caller: Caller = LOCAL
+    report: Report = no_report
+    ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
+
+
 @dataclass(frozen=True)
 class Bridge:
-    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers.
+    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
+    is what requests are signed with.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     """
@@ -107,6 +132,7 @@ class Bridge:
     base_url: str | None
     document_uri: str
     sources: Sources
+    aws: AwsAccount | None = None
     lenience: Lenience = field(default_factory=lambda: Lenience(False))
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
@@ -154,10 +180,9 @@ class Bridge:
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
         """Return the arguments in their places, and how they violate the document, which only lenience permits."""
         try:
-            await _validate(tool, arguments)
+            return tool.bind(await _validated(tool, arguments)), ()
         except ArgumentsError as error:
             return self.lenience.bound(tool, arguments, error, self.sources), error.violations
-        return tool.bind(arguments), ()
 
     async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> tuple[Answer, Sent]:
         """Write the request with the caller's credentials, send it, and return the answer and the credentials."""
@@ -165,7 +190,7 @@ class Bridge:
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
-        return await self._logged(operation, request, report), sent
+        return await self._logged(operation, request, signer_of(sent, self.aws), report), sent
 
     def _rendered(self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation]) -> ToolResult:
         answer = self._redacted(answer)
@@ -173,11 +198,13 @@ class Bridge:
         hints = (*self._hints(tool, answer, caller), sent if violations else "")
         return self.renderer.render(tool.operation, answer, hints)
 
-    async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+    async def _logged(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
-            answer = await self._exchange(operation, request, report)
+            answer = await self._exchange(operation, request, signer, report)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
@@ -191,16 +218,28 @@ class Bridge:
                 milliseconds = (time.perf_counter() - began) * 1000
                 self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
 
-    async def _exchange(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+    async def _exchange(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
         try:
-            async with self.transport.exchange(request) as response:
-                origin = origin_of(str(response.url)) or ""
-                there = "" if origin == origin_of(str(request.url)) else origin
-                return replace(await self._read(response, report), redirected_to=there)
+            if signer is not None and signer.requires_request_body:
+                await request.aread()
+            flow = (signer or httpx.Auth()).auth_flow(request)
+            return await self._answered(next(flow), flow, report)
         except FAILURES as error:
             problem = _explained(error, request, self.transport.timeouts)
             doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
+
+    async def _answered(self, request: httpx.Request, flow: AuthFlow, report: Report) -> Answer:
+        """Send a request, and those that its authentication makes of the answers; read the last answer."""
+        async with self.transport.exchange(request) as response:
+            following = _following(flow, response)
+            if following is None:
+                origin = origin_of(str(response.url)) or ""
+                there = "" if origin == origin_of(str(request.url)) else origin
+                return replace(await self._read(response, report), redirected_to=there)
+        return await self._answered(following, flow, report)
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
@@ -230,13 +269,19 @@ class Bridge:
         )
 
     def _redacted(self, answer: Answer) -> Answer:
-        headers = httpx.Headers(
-            [(self.redact(name).encode(), self.redact(value).encode()) for name, value in answer.headers.multi_items()]
-        )
-        answer = replace(
-            answer, phrase=self.redact(answer.phrase), headers=headers, problem=self.redact(answer.problem)
-        )
-        return redacted_text(replace(answer, body=self.redact.body(answer.body)), self.redact)
+        """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
+        whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.headers.multi_items())))
+        if self.redact(whole) != whole:
+            headers = [(self.redact(name), self.redact(value)) for name, value in answer.headers.multi_items()]
+            answer = replace(
+                answer,
+                phrase=self.redact(answer.phrase),
+                headers=httpx.Headers([(name.encode(), value.encode()) for name, value in headers]),
+                problem=self.redact(answer.problem),
+            )
+        if (body := self.redact.body(answer.body)) is not answer.body:
+            answer = replace(answer, body=body)
+        return redacted_text(answer, self.redact)
 
     def _hints(self, tool: Tool, answer: Answer, caller: Caller) -> list[str]:
         """Return hints: what the status means in the document, and what the credentials have to do with it."""
@@ -256,22 +301,35 @@ class Bridge:
         return findings(tool.operation, answer, self.sources.shapes.root)
 
 
-async def _validate(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Check arguments: the usual ones at once, others in a thread, so that other calls are answered meanwhile.
+async def _validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return valid arguments: the usual ones are checked at once, others in a thread, to answer calls meanwhile.
 
     What cannot be checked in time is left to the API. Raises ArgumentsError.
     """
     try:
         with within(QUICK):
-            tool.validate(arguments)
+            return tool.validate(arguments)
     except OutOfTime:
-        await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
+        return await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
 
 
-def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Check arguments for as long as it may take. Raises ArgumentsError."""
-    with suppress(OutOfTime), within(PATIENT):
-        tool.validate(arguments)
+def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return valid arguments, which are checked for as long as it may take. Raises ArgumentsError."""
+    try:
+        with within(PATIENT):
+            return tool.validate(arguments)
+    except OutOfTime as error:
+        if error.__cause__ is not None:  # what was found by then
+            raise error.__cause__ from None
+        return arguments
+
+
+def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None:
+    """Return the request that authentication makes of an answer, or None if the answer is the last one."""
+    try:
+        return flow.send(response)
+    except StopIteration:
+        return None
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:

@@ -17,6 +17,8 @@ from portkey_bridge.response.json_views import expand
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import ForgottenResult, beside
 from portkey_bridge.schema.prose import shorten
+from portkey_bridge.schema.readings import is_unset, json_text
+from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, Tool, closest
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ EXPANDING = {
 #: Most tools in one search result, and most characters of tag names in the description of searchTools.
 HITS, AREAS = 8, 600
 
-Run = Callable[[dict[str, Any]], Awaitable[ToolResult]]
-"""Runs a tool with its arguments."""
+Run = Callable[[dict[str, Any], CallContext], Awaitable[ToolResult]]
+"""Runs a tool with its arguments, for the caller that the context names."""
 
 Expand = Callable[[Tool, str], Schema]
 """Returns the view of a tool's input schema at a pointer. Raises PointerToNowhere."""
@@ -63,7 +65,7 @@ class BuiltinTool(Protocol):
 
     entry: Listed
 
-    async def run(self, arguments: dict[str, Any], /) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: CallContext, /) -> ToolResult:
         """Run the tool with its arguments."""
         ...
 
@@ -96,6 +98,16 @@ def _read_only_entry(
     )
 
 
+def _read(value: Any, unset: Any = None) -> Any:
+    """Return an object or array as models send it: itself, its JSON text, or what says that there is none."""
+    if is_unset(value):
+        return unset
+    try:
+        return json_text(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 class ExpandSchema:
     """Expands the stubs in the schemas of `tools`."""
 
@@ -109,9 +121,9 @@ class ExpandSchema:
         arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
         self.entry = _read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        name, pointers = arguments.get("toolName"), arguments.get("jsonPointers")
+        name, pointers = arguments.get("toolName"), _read(arguments.get("jsonPointers"))
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         tool = self._tools.get(str(name))
@@ -144,22 +156,23 @@ class ExpandResult:
         )
         self.entry = _read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, [*arguments])
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        result_id, pointers = arguments.get("resultId"), arguments.get("jsonPointers")
+        result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         try:
-            renderer = self._keeper(str(result_id))
-            body = renderer.results[str(result_id)]
+            owner = context.caller.subject
+            renderer = self._keeper(str(result_id), owner)
+            body = renderer.results.of(owner)[str(result_id)]
         except ForgottenResult as error:
             return error_result(str(error))
         room = renderer.limit // max(len(pointers), 1)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
         return ToolResult(content=[text(f"[{','.join(expanded)}]")])
 
-    def _keeper(self, result_id: str) -> Renderer:
-        return next((each for each in self._renderers if result_id in each.results), self._renderers[0])
+    def _keeper(self, result_id: str, owner: str | None) -> Renderer:
+        return next((each for each in self._renderers if result_id in each.results.of(owner)), self._renderers[0])
 
 
 def _expanded(body: bytes, pointer: str, room: int) -> str:
@@ -177,7 +190,7 @@ class Information:
         self._answer = tool.answer
         self.entry = _read_only_entry(tool.name, tool.title, tool.description, {}, ())
 
-    async def run(self, _: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return the text, which was prepared at the start."""
         return ToolResult(content=[text(self._answer)])
 
@@ -197,7 +210,7 @@ class SearchTools:
         arguments = {"query": {"type": "string"}, "tag": area}
         self.entry = _read_only_entry(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a line for each matching tool, the best first."""
         query, tag = arguments.get("query", ""), arguments.get("tag")
         if not isinstance(query, str) or not isinstance(tag, str | None):
@@ -250,12 +263,12 @@ class CallTool:
             },
         )
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+    async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Call the tool with the arguments, as a direct call would."""
-        name, given = arguments.get("toolName"), arguments.get("arguments", {})
+        name, given = arguments.get("toolName"), _read(arguments.get("arguments"), {})
         run = self._runs.get(str(name))
         if run is None:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._runs)}")
         if not isinstance(given, dict):
             return error_result(f"/arguments: expected an object, not {json.dumps(given)[:80]}")
-        return await run(given)
+        return await run(given, context)

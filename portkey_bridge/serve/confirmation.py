@@ -24,6 +24,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from portkey_bridge.response.render import error_result
+from portkey_bridge.serve.bridge import cannot_ask
 from portkey_bridge.tools.catalog import Tool
 
 #: The key of the question among the requests for input, and of the decision in its answer.
@@ -45,10 +46,7 @@ async def unconfirmed(context: Context, tool: Tool, arguments: Mapping[str, Any]
     request = context.request_context
     is_modern = request is not None and request.protocol_version in MODERN_PROTOCOL_VERSIONS
     if not _can_ask(context):
-        return error_result(
-            f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
-            f"Whoever runs this server can take {tool.name} out of `confirm` in the settings."
-        )
+        return await cannot_ask(tool, arguments)
     params = ElicitRequestFormParams(message=_question(tool, arguments), requested_schema=SCHEMA)
     if not is_modern:
         answer = await context.session.elicit(

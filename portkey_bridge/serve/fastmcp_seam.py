@@ -8,12 +8,15 @@ replaced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastmcp import FastMCP
 from fastmcp.server.context import reset_transport, set_transport
+from fastmcp.server.dependencies import get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.providers import Provider
 from fastmcp.tools.base import Tool as McpTool
@@ -21,33 +24,33 @@ from fastmcp.tools.base import ToolResult
 from fastmcp.utilities.logging import temporary_log_level
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server.stdio import stdio_server
-from mcp_types import CallToolRequestParams
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp_types import CallToolRequestParams, SubscriptionsListenRequestParams
 
 from portkey_bridge.response.render import error_result
-from portkey_bridge.serve.builtin_tools import Run
-from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.callers import CALLER
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.confirmation import unconfirmed
+from portkey_bridge.serve.direct_lane import DirectLane, is_traced
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed
+from portkey_bridge.serve.stdio_lane import Lines, LineWriter, StdioLane
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
 
-class LazyTools(Provider):
-    """The tools as they are listed, made when a client first asks: if the list came from the cache, none does."""
+class CurrentTools(Provider):
+    """The tools of the catalogue that is served now."""
 
-    def __init__(self, make: Callable[[], Iterable[McpTool]]) -> None:
+    def __init__(self, current: Callable[[], Catalogue]) -> None:
         super().__init__()
-        self._make = make
-
-    @cached_property
-    def _tools(self) -> dict[str, McpTool]:
-        with permanent():
-            return {tool.name: tool for tool in self._make()}
+        self._current = current
 
     async def _list_tools(self) -> Sequence[McpTool]:
-        return list(self._tools.values())
+        return list(self._current().listing.values())
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> McpTool | None:
-        return self._tools.get(name)
+        return self._current().listing.get(name)
 
 
 class DirectCalls(Middleware):
@@ -57,8 +60,8 @@ class DirectCalls(Middleware):
     one provider, and no transforms or rules.
     """
 
-    def __init__(self, runs: Mapping[str, Run]) -> None:
-        self._runs = runs
+    def __init__(self, current: Callable[[], Catalogue]) -> None:
+        self._current = current
 
     async def on_call_tool(
         self,
@@ -66,20 +69,69 @@ class DirectCalls(Middleware):
         call_next: CallNext[CallToolRequestParams, ToolResult],
     ) -> ToolResult:
         """Run the tool. A name that no tool has is an error that names the closest ones."""
-        name = context.message.name
-        run = self._runs.get(name)
+        name, runs = context.message.name, self._current().runs
+        run = runs.get(name)
         if run is None:
-            return error_result(f"Unknown tool: {name!r}; {closest(name, self._runs)}")
-        return await run(context.message.arguments or {})
+            return error_result(f"Unknown tool: {name!r}; {closest(name, runs)}")
+        fastmcp = get_context()
+        return await run(
+            context.message.arguments or {},
+            CallContext(
+                CALLER.get(),
+                report=lambda number, added: fastmcp.report_progress(number, message=added),
+                ask=partial(unconfirmed, fastmcp),
+            ),
+        )
 
 
 class StdioServer(FastMCP[Any]):
-    """FastMCP's server; if stdin and stdout are pipes, it serves them without worker threads.
+    """FastMCP's server of a catalogue; if stdin and stdout are pipes, it serves them without worker threads.
 
     `warm_start` may have answered the first lines already, and records the answers to others like them.
     """
 
     warm_start: WarmStart | None = None
+    lane: DirectLane | None = None
+    background: Callable[[], Awaitable[None]] | None = None
+    _stdio: StdioLane | None = None
+
+    def __init__(self, name: str, version: str, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+        @asynccontextmanager
+        async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
+            running = asyncio.ensure_future(self.background()) if self.background else None
+            try:
+                yield
+            finally:
+                if running:
+                    running.cancel()
+                await self.catalogue.aclose()
+
+        super().__init__(
+            name=name,
+            version=version,
+            instructions=catalogue.instructions,
+            providers=[CurrentTools(lambda: self.catalogue)],
+            middleware=[DirectCalls(lambda: self.catalogue)],
+            dereference_schemas=False,
+            lifespan=lifespan,
+        )
+        self._events = InMemorySubscriptionBus()
+        self._mcp_server.add_request_handler(
+            "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
+        )
+        if not is_traced():  # OpenTelemetry wants to see each request
+            self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+
+    async def swap(self, catalogue: Catalogue) -> None:
+        """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
+        self.catalogue = catalogue
+        if self.warm_start:
+            self.warm_start.recorder.stop()
+        await self._events.publish(ToolsListChanged())
+        if self._stdio:
+            await self._stdio.tools_changed()
 
     async def run_stdio_async(
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
@@ -89,16 +141,22 @@ class StdioServer(FastMCP[Any]):
             return await super().run_stdio_async(show_banner, log_level, stateless)
         warm_start = self.warm_start
         begun = warm_start.hand_over() if warm_start else b""  # before stdin and stdout are moved
+        with temporary_log_level(log_level), claimed() as (stdin, stdout):
+            lines, writer = LineReader(stdin, begun), Writer(stdout)
+            if warm_start:
+                recorder = warm_start.recorder
+                lines, writer = LineReader(stdin, begun, recorder.received), Writer(stdout, recorder.should_send)
+            await self.serve_lines(lines, writer)
+        return None
+
+    async def serve_lines(self, lines: Lines, writer: LineWriter) -> None:
+        """Serve the messages in lines until they end, and write those of the server."""
         token = set_transport("stdio")
         try:
-            with temporary_log_level(log_level), claimed() as (stdin, stdout):
-                lines, writer = LineReader(stdin, begun), Writer(stdout)
-                if warm_start:
-                    recorder = warm_start.recorder
-                    lines, writer = LineReader(stdin, begun, recorder.received), Writer(stdout, recorder.should_send)
-                streams: Any = lines, writer
-                async with self._lifespan_manager(), stdio_server(*streams) as (reading, writing):
+            async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
+                shared = self._stdio = StdioLane(self.lane, lines, writer, tasks) if self.lane else None
+                streams: Any = (shared or lines, shared or writer)
+                async with stdio_server(*streams) as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
         finally:
             reset_transport(token)
-        return None

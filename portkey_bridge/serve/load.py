@@ -17,7 +17,7 @@ import msgspec
 
 from portkey_bridge.document import cache
 from portkey_bridge.document.content import Content
-from portkey_bridge.document.sources import Read, is_url, others_of, portkey_document, read
+from portkey_bridge.document.sources import Read, is_file, is_url, others_of, portkey_document, read
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
@@ -39,15 +39,17 @@ class CachedDocument(msgspec.Struct):
     others: dict[str, str]
 
 
-def load_api(settings: Settings) -> Api:
-    """Read the document that the settings name. Raises DocumentError."""
+def load_api(settings: Settings, *, from_copy: bool = False) -> Api:
+    """Read the document that the settings name, or the last good copy of one from a URL. Raises DocumentError."""
     access = access_to(settings)
-    content = read(settings.spec or str(portkey_document()), access)
+    content = read(settings.spec or str(portkey_document()), access, from_copy=from_copy)
     overlays = [read(str(path)) for path in settings.overlays]
-    form = normalized(content, settings.allow_refs, overlays, access)
+    form = normalized(content, settings.allow_refs, overlays, access, from_copy=from_copy)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables, is_curated=bool(overlays))
     repairs = (*content.notes, *form.repairs, *api.repairs)
-    return replace(api, repairs=repairs, resources=(content.uri, *(each.uri for each in overlays), *form.others))
+    resources = (content.uri, *(each.uri for each in overlays), *form.others)
+    is_copy = from_copy and not all(map(is_file, resources))
+    return replace(api, repairs=repairs, resources=resources, from_copy=is_copy)
 
 
 def access_to(settings: Settings) -> Access | None:
@@ -60,7 +62,12 @@ def access_to(settings: Settings) -> Access | None:
 
 
 def normalized(
-    content: Content, allowed: Collection[str], overlays: Sequence[Content] = (), access: Access | None = None
+    content: Content,
+    allowed: Collection[str],
+    overlays: Sequence[Content] = (),
+    access: Access | None = None,
+    *,
+    from_copy: bool = False,
 ) -> CachedDocument:
     """Return the normalized document after its overlays, from the cache if nothing has changed. Raises DocumentError.
 
@@ -68,7 +75,7 @@ def normalized(
     """
     read_from = [part for each in (content, *overlays) for part in (each.source.encode(), each.uri.encode(), each.data)]
     name = cache.name_of("form", (*cache.program(), *read_from))
-    read_other = memoized(others_of(content.uri, allowed, access))
+    read_other = memoized(others_of(content.uri, allowed, access, from_copy=from_copy))
     form = _load(name)
     if form and all(_is_unchanged(read_other, uri, state) for uri, state in form.others.items()):
         return form

@@ -41,6 +41,10 @@ class Recorder:
         if states != self._saved.files:
             self._saved = SavedAnswers(states, {})
 
+    def stop(self) -> None:
+        """Record nothing more: what is served is no longer what the files said at the start."""
+        self._records = False
+
     def skip(self, replayed: dict[str, str]) -> None:
         """Withhold the server's answers to these requests, by id: the client has already received them."""
         self._replayed.update(replayed)

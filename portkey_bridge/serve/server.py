@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from fastmcp import FastMCP
-from fastmcp.server.dependencies import get_context
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.serve.bridge import Bridge, CallContext
 from portkey_bridge.serve.builtin_tools import (
     DISCOVERY,
     EXPANDING,
@@ -31,12 +28,14 @@ from portkey_bridge.serve.builtin_tools import (
     SearchTools,
     hints,
 )
-from portkey_bridge.serve.confirmation import unconfirmed
-from portkey_bridge.serve.fastmcp_seam import DirectCalls, LazyTools, StdioServer
+from portkey_bridge.serve.callers import BridgeOf, bridges_of
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.service import Service
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import (
+    CALL_TOOL,
     MANY,
     Tool,
     expansion_budget,
@@ -59,24 +58,25 @@ def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
     )
 
 
-async def _run_operation(bridge: Bridge, tool: Tool, arguments: dict[str, Any]) -> ToolResult:
-    """Call an operation, and report the progress of a streamed response to the client."""
-    context = get_context()
-    if tool.is_confirmed and (answer := await unconfirmed(context, tool, arguments)):
+async def _run_operation(
+    bridge_of: BridgeOf, tool: Tool, arguments: dict[str, Any], context: CallContext
+) -> ToolResult:
+    if tool.is_confirmed and (answer := await context.ask(tool, arguments)):
         return answer
-
-    async def report(number: int, added: str | None) -> None:
-        await context.report_progress(number, message=added)
-
-    return await bridge.call(tool, arguments, report)
+    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller)
 
 
-async def _run_builtin(bridge: Bridge, tool: BuiltinTool, arguments: dict[str, Any]) -> ToolResult:
-    return await bridge.guarded(tool.entry.name, tool.run(arguments))
+async def _run_builtin(
+    bridge: Bridge, tool: BuiltinTool, arguments: dict[str, Any], context: CallContext
+) -> ToolResult:
+    return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
 
 
-def build_server(services: Sequence[Service]) -> StdioServer:
-    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError."""
+def catalogue_of(services: Sequence[Service], pass_header: str | None = None) -> Catalogue:
+    """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
+
+    With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
+    """
     settings = services[0].settings
     tools = [tool for service in services for tool in service.tools]
     owners = {tool.name: service for service in services for tool in service.tools}
@@ -89,36 +89,33 @@ def build_server(services: Sequence[Service]) -> StdioServer:
     )
     renderers = [service.bridge.renderer for service in services]
     reading: list[BuiltinTool] = [ExpandResult(renderers), *chain.from_iterable(map(_information, services))]
-    runs: dict[str, Run] = {tool.name: partial(_run_operation, owners[tool.name].bridge, tool) for tool in tools}
+    bridges = {id(service): bridges_of(service.bridge, pass_header) for service in services}
+    runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
     if settings.discover:
-        showing += [SearchTools(tools, _title(services)), CallTool(runs)]
+        showing += [SearchTools(tools, title_of(services)), CallTool(runs)]
 
     def listed() -> Iterable[McpTool]:
         if settings.discover:
             return [tool.entry for tool in showing]
         return [*(tool.entry for tool in (*showing, *reading)), *_operations(services, len(tools))]
 
-    @asynccontextmanager
-    async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            for service in services:
-                await service.bridge.transport.aclose()
-
     shown = {tool.entry.name: partial(guarded, tool) for tool in showing}
-    return StdioServer(
-        name=_title(services),
-        version=__version__,
+    asking = {tool.name for tool in tools if tool.is_confirmed}
+    return Catalogue(
+        runs={**runs, **shown},
+        make_listing=listed,
+        asking=frozenset({*asking, CALL_TOOL} if asking else ()),
         instructions=_instructions(services, legend),
-        providers=[LazyTools(listed)],
-        middleware=[DirectCalls({**runs, **shown})],
-        dereference_schemas=False,
-        lifespan=lifespan,
+        services=services,
     )
+
+
+def build_server(services: Sequence[Service], pass_header: str | None = None) -> StdioServer:
+    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError."""
+    return StdioServer(title_of(services), __version__, catalogue_of(services, pass_header))
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
@@ -130,7 +127,8 @@ def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
             yield _operation(tool, views, budget)
 
 
-def _title(services: Sequence[Service]) -> str:
+def title_of(services: Sequence[Service]) -> str:
+    """Return the titles of the APIs."""
     return ", ".join(service.api.title for service in services)
 
 

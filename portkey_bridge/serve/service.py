@@ -21,6 +21,7 @@ from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.recipe import read_recipe
 from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
@@ -72,7 +73,7 @@ class Service:
         """
         listed, full = self._views
         if self.settings.discover and not pointer:
-            return listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget))
+            return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
         return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
 
 
@@ -94,28 +95,34 @@ def configured(api: Api, settings: Settings) -> Api:
     return configure(api, settings, lambda servers: settings.base_url or server_url(servers, api.uri))
 
 
-def load_services(apis: Sequence[Settings]) -> list[Service]:
+def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load the document of each API at the same time, and return their services. Raises SetupError.
 
-    One of several that cannot be loaded is left out with a warning.
+    One of several that cannot be loaded is left out with a warning. With `from_copies`, a document from a URL is the
+    last good copy if there is one.
     """
     if len(apis) == 1:
-        return [service_of(load_api(apis[0]), apis[0])]
+        return compose([(load_api(apis[0], from_copy=from_copies), apis[0])])
     with ThreadPoolExecutor(len(apis)) as pool:
-        loaded = [*pool.map(_loaded, apis)]
-    usable = [(api, settings) for settings, api in zip(apis, loaded, strict=True) if isinstance(api, Api)]
+        loaded = [*pool.map(partial(_loaded, from_copy=from_copies), apis)]
     warn(f"{settings.name}: {api}" for settings, api in zip(apis, loaded, strict=True) if not isinstance(api, Api))
+    usable = [(api, settings) for settings, api in zip(apis, loaded, strict=True) if isinstance(api, Api)]
     if not usable:
         raise SettingsError("none of the APIs in the settings file can be served. Correct what is reported above.")
-    among = sum(len(api.operations) for api, _ in usable)
-    services = [service_of(api, settings, among) for api, settings in usable]
+    return compose(usable)
+
+
+def compose(apis: Sequence[tuple[Api, Settings]]) -> list[Service]:
+    """Return the services of APIs that are served together. Raises SettingsError if two tools have the same name."""
+    among = sum(len(api.operations) for api, _ in apis) if len(apis) > 1 else 0
+    services = [service_of(api, settings, among) for api, settings in apis]
     _refuse_clashes(services)
     return uncontested(services)
 
 
-def _loaded(settings: Settings) -> Api | SetupError:
+def _loaded(settings: Settings, *, from_copy: bool) -> Api | SetupError:
     try:
-        return load_api(settings)
+        return load_api(settings, from_copy=from_copy)
     except SetupError as error:
         return error
 
@@ -168,6 +175,9 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     recipe, secrets = read_recipe(settings) if settings.login else (None, {})
     sources = token_sources(api, settings, tools, environment, secrets)
     transport, redact = sources.transport, sources.redact
+    account = aws_account(settings)
+    if account is not None:
+        redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
         transport=transport,
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
@@ -185,6 +195,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         base_url=settings.base_url,
         document_uri=api.uri,
         sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
+        aws=account,
         lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,

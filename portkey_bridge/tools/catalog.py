@@ -99,25 +99,49 @@ class Tool:
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Return the view of the input schema that clients list."""
-        view = views.expand(self.arguments.each, "", budget)
+        view = self.with_choices(views.expand(self.arguments.each, "", budget))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
+
+    def with_choices(self, view: Shape) -> Shape:
+        """Return the view of the input schema with the values of what decides which arguments there are."""
+        shown = view.get("properties", {})
+        bare = {
+            name: choice for name, choice in self.arguments.choices.items() if "enum" not in shown.get(name, choice)
+        }
+        return {**view, "properties": {**shown, **bare}} if bare else view
 
     def has_tag(self, tags: Collection[str]) -> bool:
         """Check whether the operation has one of the tags, which are in lower case."""
         return any(tag.lower() in tags for tag in self.operation.tags)
 
-    def validate(self, arguments: Mapping[str, Any]) -> None:
-        """Check the arguments against the full schema. Raises ArgumentsError with every violation, and OutOfTime."""
+    def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return valid arguments: those that the full schema refuses are read in the only possible way.
+
+        Raises ArgumentsError with every violation, and OutOfTime, whose cause is the ArgumentsError of those that were
+        found by then.
+        """
+        violations = self._violations(arguments)
+        if not violations:
+            return arguments
+        try:
+            read = self.arguments.read(arguments)
+        except OutOfTime as error:
+            raise error from ArgumentsError(self.name, violations)
+        if violations := self._violations(read):
+            raise ArgumentsError(self.name, violations)
+        return read
+
+    def _violations(self, arguments: Mapping[str, Any]) -> list[Violation]:
         violations: list[Violation] = []
         try:
             for violation in self.arguments.violations(arguments):
                 violations.append(violation)
-        except OutOfTime:
-            if not violations:
-                raise
-        if violations:
-            raise ArgumentsError(self.name, violations)
+        except OutOfTime as error:
+            if violations:
+                raise error from ArgumentsError(self.name, violations)
+            raise
+        return violations
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
         """Put valid arguments into their places in the request."""
@@ -222,18 +246,21 @@ def tool_names(
 ) -> list[str]:
     """Return the name of each operation's tool, unique and independent of the order of operations.
 
-    The prefix, then the name that was `chosen`, else the `operationId`, else `METHOD PATH`, in lower case, every run
-    of other characters than a-z and 0-9 one `_`. Where clients would refuse that, or two would share it, a hash of
-    method and path is added.
+    The prefix, then the name that was `chosen`, else the `operationId`, else `METHOD PATH` (also where no letter or
+    digit of it can be kept), in lower case, every run of other characters than a-z and 0-9 one `_`. Where clients would
+    refuse that, or two would share it, a hash of method and path is added.
     """
     named = chosen or [None] * len(operations)
     return unique_names(
-        [
-            prefix + slug(name or operation.operation_id or f"{operation.method} {operation.path}")
-            for operation, name in zip(operations, named, strict=True)
-        ],
+        [prefix + _plain_name(operation, name) for operation, name in zip(operations, named, strict=True)],
         [f"{operation.method} {operation.path}" for operation in operations],
     )
+
+
+def _plain_name(operation: Operation, chosen: str | None) -> str:
+    """Return the name as chosen, else of the `operationId`; METHOD PATH where that leaves no character of a name."""
+    name = slug(chosen or operation.operation_id or "")
+    return name if name.strip("_") else slug(f"{operation.method} {operation.path}")
 
 
 def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
@@ -252,7 +279,7 @@ def slug(text: str) -> str:
 
 
 def _hashed(name: str, origin: str) -> str:
-    digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()[:8]
     return f"{name if TOOL_NAME.match(name) else '_' + name}"[:55] + f"_{digest}"
 
 

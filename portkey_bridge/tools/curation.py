@@ -127,10 +127,38 @@ class CuratedArguments(Arguments):
         for violation in self.original.violations(self._original(arguments)):
             yield replace(violation, pointer=self._offered_pointer(violation.pointer))
 
+    def takes(self, argument: str, value: Any) -> bool:
+        """Check whether a value is valid for one argument, whatever else is given."""
+        return self.original.takes(self._back.get(argument, argument), value)
+
+    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with everything that is refused read in the only possible way. Raises OutOfTime."""
+        withdrawn = {name: value for name, value in arguments.items() if self._is_withdrawn(name)}
+        read = self.original.read(self._original(arguments))
+        offered = {self.names.get(name, name): value for name, value in read.items() if name not in self.hidden}
+        return offered | withdrawn
+
+    @property
+    def choices(self) -> Mapping[str, Shape]:
+        """What a listing shows of arguments that decide which others there are, whatever its budget."""
+        choices = self.original.choices.items()
+        return {self.names.get(name, name): shape for name, shape in choices if name not in self.hidden}
+
+    @cached_property
+    def _back(self) -> dict[str, str]:
+        """The original names by the offered ones."""
+        return {offered: name for name, offered in self.names.items()}
+
+    @cached_property
+    def _fixed(self) -> dict[str, Any]:
+        """The fixed values as they are sent: those of variables are texts, whatever the argument is."""
+        read = self.original.read(self.fixed)
+        return {name: read.get(name, value) for name, value in self.fixed.items()}
+
     def _original(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        back = {offered: name for name, offered in self.names.items()}
         offered = {name: value for name, value in arguments.items() if not self._is_withdrawn(name)}
-        return {**{back.get(name, name): value for name, value in offered.items()}, **self.fixed}
+        fixed = self._fixed if self.fixed else {}
+        return {**{self._back.get(name, name): value for name, value in offered.items()}, **fixed}
 
     def _is_withdrawn(self, name: str) -> bool:
         """Check whether an argument is not offered under the name that the operation gives it."""

@@ -1,0 +1,64 @@
+"""What belongs to one caller of a server that many share: the credential, what is hidden, and the kept results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import lru_cache
+
+from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.credentials.pass_through import PassedThrough
+from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.serve.bridge import Bridge
+
+#: Who sends the request that is being answered. Over stdio it is the local user.
+CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)
+
+#: Callers whose redactors are remembered.
+REMEMBERED = 4096
+
+
+class _Both(Redactor):
+    """Hides the secrets of the server, and those of one caller besides."""
+
+    def __init__(self, servers: Redactor, callers: Redactor) -> None:
+        self._servers, self._callers = servers, callers
+
+    def body(self, body: bytes) -> bytes:
+        """Return the body without secrets; the same object if it contains none."""
+        return self._callers.body(self._servers.body(body))
+
+
+BridgeOf = Callable[[Caller], Bridge]
+"""Returns the bridge that calls for a caller."""
+
+
+def bridges_of(bridge: Bridge, pass_header: str | None) -> BridgeOf:
+    """Return a function that returns the bridge for a caller. Everybody's requests share its connections.
+
+    With `pass_header`, only that header of the caller's request is a credential.
+    """
+    passed = PassedThrough(pass_header) if pass_header else None
+    bridge = replace(bridge, provider=passed) if passed else bridge
+
+    @lru_cache(maxsize=REMEMBERED)
+    def of(subject: str | None, secret: str | None) -> Bridge:
+        redact = bridge.redact
+        if secret is not None and passed is not None:
+            name = passed.header.upper().replace("-", "_")
+            own = Redactor({f"{name}_AUTH": secret})  # a name that marks it as a credential, however it looks
+            return _for(bridge, subject, _Both(redact, own))
+        return _for(bridge, subject, redact)
+
+    def bridge_of(caller: Caller) -> Bridge:
+        if caller is LOCAL:
+            return bridge
+        return of(caller.subject, passed.secret(caller) if passed else None)
+
+    return bridge_of
+
+
+def _for(bridge: Bridge, subject: str | None, redact: Redactor) -> Bridge:
+    renderer = replace(bridge.renderer, results=bridge.renderer.results.of(subject))
+    return replace(bridge, renderer=renderer, redact=redact)

@@ -1,0 +1,41 @@
+"""What is served at one moment: an immutable snapshot, which is replaced as a whole when a document changes.
+
+A running call keeps the one that it began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from fastmcp.tools.base import Tool as McpTool
+
+from portkey_bridge.serve.builtin_tools import Run
+from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.service import Service
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The tools of some services: `runs` by their names, and the listing, which is made when a client first asks.
+
+    `asking` are the names of those that may ask the person before they do something.
+    """
+
+    runs: Mapping[str, Run]
+    make_listing: Callable[[], Iterable[McpTool]] = tuple
+    asking: frozenset[str] = frozenset()
+    instructions: str = ""
+    services: Sequence[Service] = ()
+
+    @cached_property
+    def listing(self) -> Mapping[str, McpTool]:
+        """The entries of the listing by their names: if the list came from the cache, none is ever made."""
+        with permanent():
+            return {tool.name: tool for tool in self.make_listing()}
+
+    async def aclose(self) -> None:
+        """Close the connections to the APIs."""
+        for service in self.services:
+            await service.bridge.transport.aclose()

@@ -1,0 +1,166 @@
+"""A direct lane for `tools/call`: plain calls of known tools are read, run and answered without the SDK's models.
+
+The models cost more than the call itself (docs/performance.md has the figures). The law of the lane: it answers exactly
+what FastMCP's server would, byte for byte, and hands over every message that is not plainly such a call, untouched and
+in order. Messages are read and written by the parser and the serializer of pydantic,
+which the SDK uses, so that numbers and texts cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic_core
+from fastmcp.tools.base import ToolResult
+from mcp_types import (
+    CLIENT_CAPABILITIES_META_KEY,
+    INTERNAL_ERROR,
+    PROTOCOL_VERSION_META_KEY,
+    SERVER_INFO_META_KEY,
+    ContentBlock,
+    TextContent,
+)
+from mcp_types.methods import validate_client_request
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
+from pydantic import ValidationError
+from typing_extensions import TypeIs
+
+from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.builtin_tools import Run
+from portkey_bridge.serve.catalogue import Catalogue
+
+#: The members of a request (JSON-RPC 2.0 section 4), and those of the parameters of a plain call.
+MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
+PARAMS = frozenset({"name", "arguments", "_meta"})
+
+#: What the names of the protocol's own metadata begin with, and the name that FastMCP reads besides.
+RESERVED, FASTMCP = "io.modelcontextprotocol/", "fastmcp"
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCall:
+    """A call of a known tool. `version` is that of the request's own envelope, None in the era of handshakes."""
+
+    id: int | str
+    name: str
+    run: Run
+    arguments: dict[str, Any]
+    progress_token: int | str | None
+    version: str | None
+
+
+class DirectLane:
+    """Reads, runs and answers plain calls of the tools of the `current` catalogue.
+
+    Tools that may ask the person are left to the server. `server_info` is what each modern result names.
+    """
+
+    def __init__(self, current: Callable[[], Catalogue], server_info: Mapping[str, Any]) -> None:
+        self._current = current
+        self._server_info = server_info
+        self._envelope: Mapping[str, Any] = {}  # the last one that is known to be valid
+
+    def read(self, message: str | bytes) -> PlainCall | None:
+        """Return the plain call that a message is, or None for every other message."""
+        try:
+            request = pydantic_core.from_json(message)
+        except ValueError:
+            return None
+        if not isinstance(request, dict) or request.keys() != MEMBERS:
+            return None
+        if request["jsonrpc"] != "2.0" or request["method"] != "tools/call" or not is_token(request["id"]):
+            return None
+        params = request["params"]
+        if not isinstance(params, dict) or not params.keys() <= PARAMS:
+            return None
+        name, arguments, meta = params.get("name"), params.get("arguments", {}), params.get("_meta", {})
+        if not isinstance(name, str):
+            return None
+        catalogue = self._current()
+        run = catalogue.runs.get(name)
+        if run is None or name in catalogue.asking:
+            return None
+        if not isinstance(arguments, dict) or not isinstance(meta, dict):
+            return None
+        token = meta.get("progressToken")
+        if FASTMCP in meta or (token is None and "progressToken" in meta) or not (token is None or is_token(token)):
+            return None
+        envelope = {key: value for key, value in meta.items() if key.startswith(RESERVED)}
+        if envelope and not self._is_valid(envelope, params):
+            return None
+        return PlainCall(request["id"], name, run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY))
+
+    def _is_valid(self, envelope: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+        """Check whether the server accepts an envelope; that of a client is the same in each of its requests."""
+        if envelope == self._envelope:
+            return True
+        version = envelope.get(PROTOCOL_VERSION_META_KEY)
+        if (
+            not isinstance(version, str)
+            or version not in MODERN_PROTOCOL_VERSIONS
+            or CLIENT_CAPABILITIES_META_KEY not in envelope
+        ):
+            return False
+        try:
+            validate_client_request("tools/call", version, params)
+        except ValidationError:
+            return False
+        self._envelope = envelope
+        return True
+
+    async def answer(self, call: PlainCall, context: CallContext) -> bytes:
+        """Run a call, and return the message that answers it."""
+        result = await call.run(call.arguments, context)
+        try:
+            return pydantic_core.to_json({"jsonrpc": "2.0", "id": call.id, "result": self._result(call, result)})
+        except pydantic_core.PydanticSerializationError:  # half of a surrogate pair, out of the document
+            return error(call, INTERNAL_ERROR, "Internal server error")
+
+    def _result(self, call: PlainCall, result: ToolResult) -> dict[str, Any]:
+        """Return a CallToolResult (Model Context Protocol, section "Tool Result") as the protocol version has it."""
+        written: dict[str, Any] = {} if result.meta is None else {"_meta": result.meta}
+        written["content"] = [_block(block) for block in result.content]
+        written["isError"] = result.is_error
+        if call.version is not None:
+            written["resultType"] = "complete"
+            written["_meta"] = {**(result.meta or {}), SERVER_INFO_META_KEY: self._server_info}
+        if result.structured_content is not None:
+            written["structuredContent"] = result.structured_content
+        return written
+
+
+def error(call: PlainCall, code: int, message: str) -> bytes:
+    """Return the message that answers a call with an error of the protocol."""
+    return pydantic_core.to_json({"jsonrpc": "2.0", "id": call.id, "error": {"code": code, "message": message}})
+
+
+def progress(call: PlainCall, number: int, added: str | None) -> bytes:
+    """Return a notification about the progress of a call that asked for it."""
+    params = {"progressToken": call.progress_token, "progress": float(number), "message": added}
+    given = {name: value for name, value in params.items() if value is not None}
+    return pydantic_core.to_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": given})
+
+
+def is_traced() -> bool:
+    """Check whether OpenTelemetry is set up: the SDK records a span for each request, which the lane does not."""
+    return not isinstance(get_tracer_provider(), ProxyTracerProvider)
+
+
+def is_token(value: object) -> TypeIs[int | str]:
+    """Check whether a value is an id or a progress token; true and false are no numbers here."""
+    return type(value) in (int, str)
+
+
+def _block(block: ContentBlock) -> dict[str, Any]:
+    if isinstance(block, TextContent) and block.annotations is None and block.meta is None:
+        return {"text": block.text, "type": "text"}
+    written: dict[str, Any] = _sorted(block.model_dump(by_alias=True, mode="json", exclude_none=True))
+    return written
+
+
+def _sorted(value: Any) -> Any:
+    """Return an object with its members in the order of the SDK."""
+    return {name: _sorted(value[name]) for name in sorted(value)} if isinstance(value, dict) else value

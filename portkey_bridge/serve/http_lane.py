@@ -1,0 +1,218 @@
+"""Requests over HTTP between FastMCP's authentication and its application: callers, limits, and the direct lane.
+
+FastMCP has checked Host, Origin and token when a request arrives here. A plain tool call with unambiguous headers is
+answered here, as JSON, or as a stream of events if its client wants progress; everything else is FastMCP's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.serve.admission import Admission, Overloaded
+from portkey_bridge.serve.bridge import CallContext, no_report
+from portkey_bridge.serve.callers import CALLER
+from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
+from portkey_bridge.serve.inbound import caller_of
+from portkey_bridge.settings import HttpLimits
+
+#: The endpoint of the protocol.
+ENDPOINT = "/mcp"
+
+#: Seconds in which a body has to arrive, after which a call looks for its client, and after which to come again.
+BODY_TIME, WATCHED_FROM, COME_AGAIN = 30.0, 0.05, 1
+
+#: What a client has to accept (Model Context Protocol, Streamable HTTP, "Sending Messages to the Server").
+ACCEPT = frozenset({b"application/json", b"text/event-stream"})
+
+#: Headers that a plain call has once, if at all. Others of the protocol are FastMCP's.
+PLAIN = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
+
+EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache, no-transform")]
+
+
+class CallerGate:
+    """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
+
+    `pass_header` is the header that is passed on as a credential; `is_proxied` whether requests may come from a proxy.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, lane: DirectLane | None, limits: HttpLimits, pass_header: str | None, is_proxied: bool
+    ) -> None:
+        self._app, self._lane, self._limits = app, lane, limits
+        self._pass_header, self._is_proxied = pass_header, is_proxied
+        self._admission = Admission(limits.calls, limits.waiting)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] != ENDPOINT or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        if "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser):
+            await self._app(scope, receive, send)  # which refuses it
+            return
+        headers = _Headers(scope["headers"])
+        if not self._is_proxied and headers.is_forwarded:
+            await _refusal(403, _PROXIED)(scope, receive, send)
+            return
+        try:
+            body = await _read(receive, self._limits.bytes)
+        except ValueError as error:
+            await _refusal(413, str(error))(scope, receive, send)
+            return
+        except TimeoutError:
+            await _refusal(408, "The body of the request did not arrive in time.")(scope, receive, send)
+            return
+        caller = self._caller(scope, headers)
+        CALLER.set(caller)  # for this request alone: each is a task of its own
+        try:
+            async with self._admission.admitted(caller.subject):
+                await self._admitted(scope, headers, body, receive, send, caller)
+        except Overloaded:
+            busy = f"Too many requests are waiting (OPEN_MCP_HTTP_LIMITS={self._limits}). Try again later."
+            await _refusal(429, busy, {"retry-after": str(COME_AGAIN)})(scope, receive, send)
+
+    def _caller(self, scope: Scope, headers: _Headers) -> Caller:
+        user = scope.get("user")
+        token: Any = user.access_token if isinstance(user, AuthenticatedUser) else None
+        value = headers.one(self._pass_header.encode()) if self._pass_header else None
+        if token is None and value is None:
+            return LOCAL if self._pass_header is None else Caller("anonymous")
+        passed = (self._pass_header, value.decode("latin-1")) if self._pass_header and value else None
+        return caller_of(token, passed)
+
+    async def _admitted(
+        self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
+    ) -> None:
+        call = self._lane.read(body) if self._lane and headers.are_plain else None
+        if self._lane and call and _agree(headers, call):
+            await _Exchange(call, receive, send).answer(self._lane, caller)
+        else:
+            await self._app(scope, _replayed(body, receive), send)
+
+
+_PROXIED = (
+    "This server accepts requests from this machine only, and the request came through a proxy. Whoever runs the "
+    "server can require tokens with --tokens or --jwt, or pass each caller's own credential on with --pass-header."
+)
+
+
+class _Headers:
+    """The headers of a request, as far as they decide who answers it."""
+
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+
+    def one(self, name: bytes) -> bytes | None:
+        """Return the only value of a header; None if it is missing or there are several."""
+        values = [value for key, value in self._headers if key == name]
+        return values[0] if len(values) == 1 else None
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether a proxy has passed the request on (RFC 7239 and its predecessors)."""
+        return any(name == b"forwarded" or name.startswith(b"x-forwarded-") for name, _ in self._headers)
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether nothing in them needs the attention of FastMCP."""
+        names = [name for name, _ in self._headers if name.startswith(b"mcp-")]
+        accepted = {part.strip() for part in (self.one(b"accept") or b"").split(b",")}
+        media_type = (self.one(b"content-type") or b"").partition(b";")[0].strip()
+        return PLAIN.issuperset(names) and accepted == ACCEPT and media_type == b"application/json"
+
+
+def _agree(headers: _Headers, call: PlainCall) -> bool:
+    """Check whether the headers repeat what a call says of itself, as its protocol version wants it."""
+    version = headers.one(b"mcp-protocol-version")
+    if call.version is None:
+        return version is None or version.decode("latin-1") in HANDSHAKE_PROTOCOL_VERSIONS
+    repeated = (call.version.encode(), b"tools/call", call.name.encode())
+    return (version, headers.one(b"mcp-method"), headers.one(b"mcp-name")) == repeated
+
+
+class _Exchange:
+    """The answer to one plain call."""
+
+    def __init__(self, call: PlainCall, receive: Receive, send: Send) -> None:
+        self._call, self._receive, self._send = call, receive, send
+        self._is_streaming = False
+        self._is_gone = False
+
+    async def answer(self, lane: DirectLane, caller: Caller) -> None:
+        """Run the call and send its result. It ends with the connection of the client."""
+        report = no_report if self._call.progress_token is None else self._report
+        watching: list[asyncio.Task[None]] = []
+        watch, loop = self._watch(asyncio.current_task()), asyncio.get_running_loop()
+        handle = loop.call_later(WATCHED_FROM, lambda: watching.append(loop.create_task(watch())))
+        try:
+            answer = await lane.answer(self._call, CallContext(caller, report))
+        except asyncio.CancelledError:
+            if not self._is_gone:
+                raise
+            return
+        finally:
+            handle.cancel()
+            for task in watching:
+                task.cancel()
+        if self._is_streaming:
+            await self._send_event(answer, is_last=True)
+            return
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": answer})
+
+    def _watch(self, running: asyncio.Task[Any] | None) -> Callable[[], Any]:
+        async def watch() -> None:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            self._is_gone = True
+            if running:
+                running.cancel()
+
+        return watch
+
+    async def _report(self, number: int, added: str | None) -> None:
+        if not self._is_streaming:
+            self._is_streaming = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+        await self._send_event(progress(self._call, number, added))
+
+    async def _send_event(self, message: bytes, *, is_last: bool = False) -> None:
+        body = b"event: message\r\ndata: " + message + b"\r\n\r\n"
+        await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    """Read the body of a request. Raises ValueError if it has more than `limit` bytes, TimeoutError."""
+    body = bytearray()
+    async with asyncio.timeout(BODY_TIME):
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise ValueError(f"The body of a request may have {limit:,} bytes (OPEN_MCP_HTTP_LIMITS).")
+            if not message.get("more_body"):
+                return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a function that receives the body again, and then whatever comes."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+def _refusal(status: int, words: str, headers: Mapping[str, str] | None = None) -> Response:
+    return PlainTextResponse(words, status, headers)

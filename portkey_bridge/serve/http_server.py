@@ -1,0 +1,165 @@
+"""Serves the tools over HTTP: FastMCP's application on uvicorn, with what a server that many share needs around it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from portkey_bridge.credentials.pass_through import AUTHORIZATION
+from portkey_bridge.credentials.provider import EnvironmentCredentials
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
+from portkey_bridge.serve.inbound import authentication
+from portkey_bridge.serve.service import Service
+from portkey_bridge.settings import Settings
+
+#: Where the server listens unless it is told otherwise.
+HOST, PORT = "127.0.0.1", 8000
+HIGHEST_PORT = 65_535
+
+#: Seconds that running requests get to end once the server is told to stop.
+DRAIN = 30
+
+#: What orchestrators ask: whether the process works, and whether it takes requests.
+PROBES = ("/healthz", "/readyz")
+
+#: Pending connections that the system keeps.
+BACKLOG = 2048
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def url(self) -> str:
+        """The URL of the endpoint there."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{ENDPOINT}"
+
+
+def address_of(text: str) -> Address:
+    """Read `HOST:PORT`, `HOST` or `PORT`; an IPv6 address is in brackets. Raises SettingsError."""
+    found = re.fullmatch(r"(?P<only>\d+)|(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)?(?::(?P<port>\d+))?", text)
+    port = int((found["only"] or found["port"] or PORT) if found else -1)
+    if not found or not 0 <= port <= HIGHEST_PORT:
+        raise SettingsError(f"--http: expected HOST:PORT such as {HOST}:{PORT}, got {text!r}.")
+    return Address((found["host"] or HOST).strip("[]"), port)
+
+
+def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Service]) -> None:
+    """Refuse to serve what strangers could misuse. Raises SettingsError, which explains the choices."""
+    requires_token = bool(settings.tokens or settings.jwt)
+    if settings.pass_header == AUTHORIZATION and requires_token:
+        raise SettingsError(
+            "--pass-header authorization: this header carries the token for this server, which no API may get. Pass "
+            "another header through."
+        )
+    if any(service.settings.files for service in services):
+        raise SettingsError("--files: over HTTP no caller reads or writes this machine's files. Leave the option out.")
+    if address.is_loopback:
+        return
+    if not requires_token and any(_holds_credentials(service, settings) for service in services):
+        raise SettingsError(
+            f"everybody who reaches {address.host} could use this server's credentials. Require tokens with --tokens "
+            "or --jwt, pass each caller's own credential on with --pass-header, or listen on 127.0.0.1."
+        )
+    if not settings.allowed_hosts:
+        raise SettingsError(
+            f"--allowed-hosts is needed to listen on {address.host}: the names that clients reach this server by, such "
+            "as mcp.example.com. It keeps web pages from reaching the server under names of their own."
+        )
+
+
+def _holds_credentials(service: Service, settings: Settings) -> bool:
+    """Check whether requests would carry something that their callers do not have."""
+    provider = service.bridge.provider
+    none = settings.pass_header or (isinstance(provider, EnvironmentCredentials) and not provider.environment.secrets)
+    login = urlsplit(service.settings.base_url or "")
+    in_url = bool(login.username or login.query)
+    certified = service.settings.client_cert is not None
+    return not none or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
+
+
+def http_app(server: StdioServer, settings: Settings) -> ASGIApp:
+    """Return the application that serves `server`."""
+    server.auth = authentication(settings)
+    gate = Middleware(
+        CallerGate,
+        lane=server.lane,
+        limits=settings.http_limits,
+        pass_header=settings.pass_header,
+        is_proxied=bool(server.auth or settings.pass_header),
+    )
+    application = server.http_app(
+        path=ENDPOINT,
+        stateless_http=True,
+        json_response=True,
+        host_origin_protection=True,
+        allowed_hosts=[*settings.allowed_hosts],
+        allowed_origins=[*settings.allowed_origins] or None,
+        middleware=[gate],
+    )
+    return _Probed(application)
+
+
+class _Probed:
+    """Answers probes, which come from an orchestrator under any host name, before the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        is_probe = scope["type"] == "http" and scope["path"] in PROBES
+        app = PlainTextResponse("ok\n") if is_probe else self._app
+        await app(scope, receive, send)
+
+
+def listening(address: Address) -> socket.socket:
+    """Return a socket that listens there. Raises SettingsError."""
+    try:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        listener = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        problem = f"cannot listen on {address.host}:{address.port}: {error.strerror or error}"
+        raise SettingsError(f"--http: {problem}. Use another address or port.") from error
+    # Accepted connections inherit it; without, an answer may wait for the acknowledgement of its own headers.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def run(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
+    """Serve until a signal stops the process; running requests get DRAIN seconds to end."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # a caller is known by a token, not by an address
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=DRAIN,
+    )
+    uvicorn.Server(config).run(sockets=[*sockets])

@@ -1,0 +1,332 @@
+"""The direct lane: it answers what FastMCP's server would, and hands over whatever is not plainly a call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastmcp.tools.base import ToolResult
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from mcp_types import JSONRPCRequest, jsonrpc_message_adapter
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.direct_lane import DirectLane
+from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.service import service_of
+from portkey_bridge.settings import Settings
+from tests.conftest import Recorder
+from tests.support import api_of, document
+
+Json = dict[str, Any]
+
+MODERN = "2026-07-28"
+NONE: Json = {}
+ENVELOPE: Json = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+}
+
+#: What the API answers, by the path that the document calls it.
+ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "/object": (200, {"content-type": "application/json", "x-request-id": "r1"}, b'{"a":[1,null,1e22],"b":{"c":null}}'),
+    "/array": (200, {"content-type": "application/json"}, '["é😀", 1.50, -0.0, 12345678901234567890]'.encode()),
+    "/text": (200, {"content-type": "text/plain"}, b"words \x7f\n"),
+    "/nothing": (204, {}, b""),
+    "/image": (200, {"content-type": "image/png"}, b"\x89PNG\r\n\x1a\n\0"),
+    "/bytes": (200, {"content-type": "application/octet-stream"}, b"\0\xff"),
+    "/wrong": (404, {"content-type": "application/json", "retry-after": "3"}, b'{"error":"no"}'),
+    "/stream": (200, {"content-type": "text/event-stream"}, b'data: {"n":1}\n\ndata: {"n":2}\n\n'),
+}
+
+
+class Wire:
+    """The two ends of a session in memory: lines for the server, and the messages that it wrote."""
+
+    def __init__(self) -> None:
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._arrived = asyncio.Event()
+        self.lines: list[str] = []
+        self.messages: list[Json] = []
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while (line := await self._lines.get()) is not None:
+            yield line
+
+    async def write(self, text: str) -> None:
+        self.lines.append(text)
+        self.messages.append(json.loads(text))
+        self._arrived.set()
+
+    async def flush(self) -> None:
+        pass
+
+    def send(self, message: Json | str) -> None:
+        self._lines.put_nowait((message if isinstance(message, str) else json.dumps(message)) + "\n")
+
+    async def ask(self, message: Json | str, answered: Any) -> None:
+        """Send a message, and wait for the answer to this id."""
+        before = len(self.messages)
+        self.send(message)
+        async with asyncio.timeout(20):
+            while not any(each.get("id") == answered and "method" not in each for each in self.messages[before:]):
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def close(self) -> None:
+        self._lines.put_nowait(None)
+
+
+def server_for(recorder: Recorder) -> StdioServer:
+    paths = {
+        path: {"get": {"operationId": path[1:], "servers": [{"url": recorder.url}], "responses": {}}}
+        for path in ANSWERS
+    }
+    number = {"name": "n", "in": "query", "required": True, "schema": {"type": "integer"}}
+    typed = {"operationId": "typed", "servers": [{"url": recorder.url}], "responses": {}, "parameters": [number]}
+    return build_server([service_of(api_of(document({**paths, "/typed": {"get": typed}})), Settings())])
+
+
+async def play(recorder: Recorder, opening: list[Json], messages: list[Json | str], *, direct: bool) -> list[str]:
+    """Play a session, one message after the other, and return everything that the server wrote."""
+    server, wire = server_for(recorder), Wire()
+    if not direct:
+        server.lane = None
+    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    for number, message in enumerate((*opening, *messages)):
+        answered = _id_of(message)
+        if answered is None:  # the next answer shows that the message has been read
+            wire.send(message)
+            message = request(f"end of {number}", "ping")
+            answered = message["id"]
+        await wire.ask(message, answered)
+    wire.close()
+    await serving
+    return wire.lines
+
+
+def _id_of(message: Json | str) -> Any:
+    """Return the id of a message that the SDK reads as a request, and so answers."""
+    line = message if isinstance(message, str) else json.dumps(message)
+    try:
+        read = jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValueError:
+        return None
+    return read.id if isinstance(read, JSONRPCRequest) else None
+
+
+def request(number: Any, method: str, **params: Any) -> Json:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
+def call(number: Any, name: Any, arguments: Any = NONE, **more: Any) -> Json:
+    return request(number, "tools/call", name=name, arguments=arguments, **more)
+
+
+def handshake(version: str) -> list[Json]:
+    client = {"name": "t", "version": "1"}
+    return [
+        request(0, "initialize", protocolVersion=version, capabilities={}, clientInfo=client),
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+    ]
+
+
+#: Calls of every kind of answer, and errors.
+CALLS: list[Json] = [
+    *(call(number, path[1:]) for number, path in enumerate(ANSWERS, 1)),
+    call("a text", "object"),
+    call("7", "object", _meta={"vendor/key": 1, "traceparent": "00-1-2-03"}),
+    call(20, "stream", _meta={"progressToken": "t"}),
+    call(21, "stream", _meta={"progressToken": 5}),
+    call(22, "typed", {"n": "no number"}),
+    call(23, "typed"),
+    call(24, "typed", {"n": 1, "unknown": 2}),
+    call(25, "expandSchema", {"toolName": "typed", "jsonPointers": ["", "/nowhere"]}),
+    call(26, "expandResult", {"resultId": "unknown"}),
+    call(27, "expandSchema", {"jsonPointers": 1}),
+    request(28, "tools/call", name="object"),
+    call(29, "typed", {"n": 10**30}),
+]
+
+#: Messages that the lane has to leave alone.
+ODD: list[Json | str] = [
+    call(40, "no_such_tool"),
+    call(41, "object", None),
+    call(42, "object", []),
+    call(43, "object", _meta=None),
+    call(44, "object", _meta=[]),
+    call(45, "object", _meta={"progressToken": None}),
+    call(46, "object", _meta={"progressToken": True}),
+    call(47, "object", _meta={"progressToken": 1.5}),
+    call(48, "object", _meta={"fastmcp": {"version": "9"}}),
+    call(49, "object", task={}),
+    call(50, "object", unknown=1),
+    call(51, "object", inputResponses={}),
+    call(52, 5),
+    call(53, ["object"]),
+    {**call(54, "object"), "unknown": 1},
+    {**call(55, "object"), "result": {}},
+    {**call(56, "object"), "jsonrpc": "1.0"},
+    {**call(57, "object"), "method": "tools/list"},
+    {"jsonrpc": "2.0", "id": 58, "method": "tools/call"},
+    {"jsonrpc": "2.0", "id": 59, "method": "tools/call", "params": []},
+    {"jsonrpc": "2.0", "id": 60, "method": "tools/call", "params": None},
+    {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "object"}},
+    call(None, "object"),
+    call(True, "object"),
+    call(1.5, "object"),
+    call(61, "object", _meta={**ENVELOPE, "io.modelcontextprotocol/protocolVersion": "1999-01-01"}),
+    call(62, "object", _meta={**ENVELOPE, "io.modelcontextprotocol/protocolVersion": 1}),
+    call(63, "object", _meta={**ENVELOPE, "io.modelcontextprotocol/clientInfo": 1}),
+    call(64, "object", _meta={**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": []}),
+    call(65, "object", _meta={"io.modelcontextprotocol/protocolVersion": MODERN}),
+    call(66, "object", _meta={**ENVELOPE, "io.modelcontextprotocol/logLevel": "loud"}),
+    call(67, "object", _meta={**ENVELOPE, "io.modelcontextprotocol/logLevel": "error"}),
+    request(68, "ping"),
+    request(69, "tools/call/more"),
+    request(70, "resources/read", uri="tools/call"),
+    {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "nobody"}},
+    {"jsonrpc": "2.0", "method": "notifications/cancelled"},
+    {"jsonrpc": "2.0", "id": 71, "method": "notifications/cancelled", "params": {"requestId": 1}},
+    json.dumps(call(72, "object")).replace("tools/call", "tools\\/call"),
+    json.dumps(call(73, "object")).replace('"name"', '"name": "array", "name"'),
+    json.dumps(call(74, "object")).replace('"id"', '"id": 1, "id"'),
+    json.dumps(call(75, "typed", {"n": 1})).replace('"n": 1', '"n": NaN'),
+    json.dumps(call(76, "typed", {"n": 1})).replace('"n": 1', '"n": 1e400'),
+    json.dumps(call(77, "typed", {"n": 1})).replace('"n": 1', '"n": 1, "n": 2'),
+    json.dumps(call(78, "typed", {"n": "x"})).replace('"x"', "[" * 150 + "]" * 150),
+    '{"jsonrpc":"2.0","id":79,"method":"tools/call","params":{"name":"object","arguments":{"a":"\\ud800"}}}',
+    '{"method":"tools/call"',
+    '"tools/call"',
+    "\ufffd",
+    "",
+]
+
+
+def with_envelope(message: Json | str) -> Json | str:
+    """Return a message with the envelope of a modern request, unless it has metadata of another shape."""
+    if isinstance(message, str):
+        return message.replace('"params": {', f'"params": {{"_meta": {json.dumps(ENVELOPE)}, ')
+    params = message.get("params")
+    if not isinstance(params, dict) or not isinstance(params.get("_meta", {}), dict):
+        return message
+    return {**message, "params": {**params, "_meta": {**ENVELOPE, **params.get("_meta", {})}}}
+
+
+@pytest.mark.parametrize("version", HANDSHAKE_PROTOCOL_VERSIONS)
+async def test_the_lane_answers_as_the_server_after_a_handshake(recorder: Recorder, version: str) -> None:
+    """In every version with a handshake, both ways write the same messages."""
+    recorder.answers = ANSWERS
+    both = [
+        await play(recorder, handshake(version), [*CALLS, *ODD, *map(with_envelope, CALLS[:2])], direct=direct)
+        for direct in (True, False)
+    ]
+    assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("version", MODERN_PROTOCOL_VERSIONS)
+async def test_the_lane_answers_as_the_server_with_envelopes(recorder: Recorder, version: str) -> None:
+    """Without a handshake, both ways write the same messages."""
+    recorder.answers = ANSWERS
+    assert version == MODERN
+    opening = [with_envelope(request(0, "server/discover"))]
+    messages = [*map(with_envelope, CALLS), *map(with_envelope, ODD), *CALLS[:2], *handshake("2025-11-25")[:1]]
+    both = [await play(recorder, opening, messages, direct=direct) for direct in (True, False)]  # type: ignore[arg-type]
+    assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("opening", [[], [request(0, "ping")], [call(0, "object")]], ids=["none", "ping", "call"])
+async def test_a_call_before_the_handshake_is_left_to_the_server(recorder: Recorder, opening: list[Json]) -> None:
+    """What is asked before a session is established is answered, or refused, as the server does."""
+    messages = [call(1, "object"), *handshake("2025-06-18"), call(2, "object")]
+    both = [await play(recorder, opening, messages, direct=direct) for direct in (True, False)]  # type: ignore[arg-type]
+    assert both[0] == both[1]
+
+
+def test_the_lane_takes_plain_calls_only(recorder: Recorder) -> None:
+    """Every call of a known tool is taken, in both eras, and nothing that is odd."""
+    lane = server_for(recorder).lane
+    assert lane
+    assert [lane.read(json.dumps(message)) is not None for message in CALLS] == [True] * len(CALLS)
+    assert all(lane.read(json.dumps(with_envelope(message))) for message in CALLS)
+    taken = [message for message in ODD if lane.read(message if isinstance(message, str) else json.dumps(message))]
+    assert [_id_of(message) for message in taken] == [67, 72, 73, 74, 75, 76, 77, 78]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON)
+@examples(max_examples=50, deadline=None)
+def test_arguments_are_read_as_they_are_written(value: Any) -> None:
+    """Whatever value an argument has, the lane reads that value."""
+    lane = DirectLane(lambda: Catalogue({"tool": Slow().run}), {})
+    plain = lane.read(json.dumps(call(1, "tool", {"value": value})))
+    assert plain
+    assert repr(plain.arguments) == repr({"value": value})
+
+
+class Slow:
+    """A tool that runs until it is cancelled."""
+
+    def __init__(self) -> None:
+        self.started, self.cancelled = asyncio.Event(), asyncio.Event()
+
+    async def run(self, *_: Any) -> Any:
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+
+@pytest.mark.parametrize("identity", [5, "5", "five"])
+@pytest.mark.parametrize("era", ["2025-06-18", MODERN])
+async def test_a_cancelled_call_stops_and_is_not_answered(recorder: Recorder, identity: Any, era: str) -> None:
+    """`notifications/cancelled` ends the call; nothing more is written for it, and others go on."""
+    server, wire, slow = server_for(recorder), Wire(), Slow()
+    server.catalogue = Catalogue({"slow": slow.run})
+    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    wrap = with_envelope if era == MODERN else lambda message: message
+    for message in handshake(era) if era != MODERN else [wrap(request(0, "server/discover"))]:
+        wire.send(message)
+    await wire.ask(wrap(request("first", "tools/list")), "first")
+    wire.send(wrap(call(identity, "slow")))
+    await slow.started.wait()
+    wire.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": identity}})
+    await slow.cancelled.wait()
+    await wire.ask(wrap(request("last", "tools/list")), "last")
+    wire.close()
+    await serving
+    assert [message["id"] for message in wire.messages] == [0, "first", "last"]
+
+
+async def test_a_call_that_runs_at_the_end_is_answered(recorder: Recorder) -> None:
+    """When the input ends, a call that still runs is carried on and answered."""
+    server, wire, going_on = server_for(recorder), Wire(), asyncio.Event()
+
+    async def run(*_: Any) -> ToolResult:
+        wire.close()
+        await going_on.wait()
+        return ToolResult(content="late")
+
+    server.catalogue = Catalogue({"slow": run})
+    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    await wire.ask(handshake("2025-06-18")[0], 0)
+    wire.send(call(1, "slow"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    going_on.set()
+    await serving
+    assert wire.messages[-1]["id"] == 1
+    assert wire.messages[-1]["result"]["content"][0]["text"] == "late"
