@@ -405,7 +405,11 @@ class Settings:
     confirm: tuple[str, ...] = _option(
         (), _names, "NAME,…", "ask the person before each call of these tools; * matches any characters"
     )
+    pin: bool = _option(
+        False, _switch, None, "serve a changed document only after a person has accepted what models would read"
+    )
     read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
+    deprecated: bool = _option(True, _switch, None, "leave out deprecated operations and arguments")
     discover: bool = _option(
         False,
         _switch,

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from bench.questions import QUESTIONS, Questions, within
+from bench.questions import QUESTIONS, Questions, recall
 from bench.tokens import compact, count, listing
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings import Settings
-from portkey_bridge.tools.catalog import build_tools
 from portkey_bridge.tools.search import Index
+from portkey_bridge.tools.vocabulary import Stems
 from tests.conftest import Connect, Recorder, Run, text_of
 from tests.node import missing
 from tests.support import api_of, document, served
@@ -26,25 +26,38 @@ from tests.support import api_of, document, served
 QUESTION = "ask a model to answer a conversation"
 
 
+#: The share of the needed operations that the first answers name at least.
+NAMED = {
+    "Docker": 0.9,
+    "Mastodon": 0.55,
+    "Netlify": 0.7,
+    "Superset": 0.6,
+    "Blockfrost": 0.7,
+    "Star Trek": 0.8,
+    "Portkey": 0.7,
+}
+
+
 @pytest.mark.parametrize("questions", QUESTIONS, ids=lambda questions: questions.api)
-def test_the_right_tool_is_found_for_a_question(questions: Questions) -> None:
-    """Over all documents the right tool is first for 85 of 100 questions, and among the first five for 97."""
+async def test_the_first_answer_names_what_a_task_needs(questions: Questions) -> None:
+    """Most operations that a task needs are in the first answer, which has at most 1,800 characters."""
     if questions.document and not questions.document.is_file():
-        missing(f"{questions.document.name} is not installed; npm install --prefix .ci does it")
-    places = questions.places()
-    first, five = {"Portkey": (55, 60), "GitHub": (19, 24), "ReadMe": (15, 15)}[questions.api]
-    assert (within(places, 1), within(places, 5)) >= (first, five)
+        missing(f"{questions.document.name} is not there; PUBLIC_DOCUMENTS or npm install --prefix .ci brings it")
+    answers = await questions.answers()
+    assert recall(answers) >= NAMED[questions.api]
+    assert max(answer.characters for answer in answers) <= 1800
 
 
 def test_there_are_a_hundred_questions() -> None:
     """No question is asked twice, and at least three documents are asked about."""
-    assert len(QUESTIONS) == 3
+    assert len(QUESTIONS) >= 3
     assert len({(each.api, question) for each in QUESTIONS for question, _ in each.pairs}) == 100
 
 
 def test_three_tools_are_listed_within_500_tokens() -> None:
-    """The listing is three tools, and the areas of the document stand in it."""
+    """The listing is three tools in 2,000 characters, and the areas of the document stand in it."""
     tools = listing(["--discover"])
+    assert len(compact(tools)) <= 2000
     assert [tool["name"] for tool in tools] == ["expandSchema", "searchTools", "callTool"]
     assert count(compact(tools)) <= 500
     assert re.search(r"Areas: .*\bChat\b.*\bAnalytics\b.*Secret-References", tools[1]["description"])
@@ -60,7 +73,7 @@ async def test_a_question_leads_to_a_call(connect: Connect, recorder: Recorder) 
         shown = text_of(await client.call_tool("expandSchema", asked))
         arguments = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
         result = await client.call_tool("callTool", {"toolName": "createchatcompletion", "arguments": arguments})
-    assert "createchatcompletion(messages, model) · POST /chat/completions · " in found
+    assert "createchatcompletion · POST /chat/completions · " in found
     schema = json.loads(shown)[0]["schema"]
     assert schema["required"] == ["messages", "model"]
     assert count(found) + count(shown) + count(compact(asked)) <= 1500
@@ -96,13 +109,13 @@ WAYS = [
 @pytest.fixture(scope="module")
 def portkey() -> Index:
     """The index of the Portkey API."""
-    return Index(load_tools(Settings())[1])
+    return Index(load_tools(Settings())[1], Stems())
 
 
 @pytest.mark.parametrize("query", WAYS)
 def test_a_tool_is_found_by_each_of_its_names(portkey: Index, query: str) -> None:
     """Whoever knows a name, however it is written, finds its tool first."""
-    assert portkey.search(query)[0].name == "createchatcompletion"
+    assert portkey.search(query).tools[0].name == "createchatcompletion"
 
 
 ODD = ['"', "'", "NEAR(", "a AND", "*", "^", "{name}: x", "-", "", " ", "\x00", "ünï", "聊天", "a" * 5000, "OR " * 500]
@@ -111,7 +124,7 @@ ODD = ['"', "'", "NEAR(", "a AND", "*", "^", "{name}: x", "-", "", " ", "\x00", 
 @pytest.mark.parametrize("query", ODD)
 def test_every_text_is_a_question(portkey: Index, query: str) -> None:
     """Marks that a search engine's own language has mean nothing here."""
-    assert isinstance(portkey.search(query), list)
+    assert isinstance(portkey.search(query).tools, list)
 
 
 PATHS: dict[str, Any] = {
@@ -140,15 +153,102 @@ SEARCHES = [
 
 @pytest.mark.parametrize(("arguments", "names"), SEARCHES)
 async def test_a_search_is_narrowed_to_an_area(arguments: dict[str, str], names: list[str]) -> None:
-    """An area stands for those within it, too; a line names the arguments that a tool cannot do without."""
+    """An area stands for those within it, too; what matches nothing leads to the areas."""
     async with served(document(PATHS), Settings(discover=True)) as client:
         found = text_of(await client.call_tool("searchTools", arguments))
-    assert sorted(re.findall(r"^(\w+)\(", found, re.M)) == names
-    assert ("deletecat(id) · DELETE /cats/{id} · Delete cat" in found) == ("deletecat" in names)
-    assert names or found == "No tool matches. Try other words, or pass an area as tag."
+    assert sorted(re.findall(r"^(\w+) · ", found, re.M)) == names
+    assert ("deletecat · DELETE /cats/{id} · Delete cat" in found) == ("deletecat" in names)
+    assert names or found.splitlines() == [
+        "No tool matches. Try other words, or pass an area as tag:",
+        "Animals (1): GET /cats",
+        "Animals > Cats (1): DELETE /cats/{id}",
+        "People (1): GET /owners",
+    ]
+
+
+async def test_several_queries_are_answered_together() -> None:
+    """`queries` are further questions in the same call: the best of each comes first, and no tool twice."""
+    async with served(document(PATHS), Settings(discover=True)) as client:
+        arguments = {"query": "list cats", "queries": ["owners", "delete a cat", "list cats"]}
+        found = text_of(await client.call_tool("searchTools", arguments))
+    assert re.findall(r"^(\w+) · ", found, re.M) == ["listcats", "listowners", "deletecat"]
+
+
+def _thing(name: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {"id": {"type": "string"}, name: {"type": "string"}}}
+
+
+def _answering(schema: dict[str, Any], **response: Any) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema}}
+    return {"responses": {"200": {"description": "OK", "content": content, **response}}}
+
+
+#: Which operation produces what `GET /shelves/{shelf_id}/dust` needs, and why that is known.
+LINK = {"links": {"dust": {"operationId": "getDust", "parameters": {"shelf_id": "$response.body#/id"}}}}
+PRODUCING = [
+    pytest.param("/shelves", {}, id="the path before"),
+    pytest.param("/find/shelf", {}, id="the path of a search"),
+    pytest.param("/rooms", _answering({"type": "array", "items": _thing("shelf_id")}), id="a field of the answer"),
+    pytest.param("/rooms", _answering({}, **LINK), id="a link"),
+]
+
+
+@pytest.mark.parametrize(("path", "operation"), PRODUCING)
+async def test_a_tool_brings_what_produces_the_identifier_that_it_needs(path: str, operation: dict[str, Any]) -> None:
+    """A task names what it wants, and rarely the call before it that finds out which one."""
+    parameters = [{"name": "shelf_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    paths = {
+        "/shelves/{shelf_id}/dust": {"get": {"operationId": "getDust", "parameters": parameters}},
+        path: {"get": {"operationId": "zzz", **operation}},
+        "/weather": {"get": {"operationId": "getWeather"}},
+    }
+    async with served(document(paths), Settings(discover=True)) as client:
+        found = text_of(await client.call_tool("searchTools", {"query": "dust"}))
+    assert re.findall(r"^(\w+) · ", found, re.M) == ["getdust", "zzz"]
+
+
+#: A word that the document has only there, and the operation that says so.
+PLACES = [
+    pytest.param(_answering(_thing("xylophone")), id="a field of the answer"),
+    pytest.param(_answering({"type": "string", "enum": ["xylophone"]}), id="a listed value"),
+    pytest.param(
+        {"parameters": [{"name": "n", "in": "query", "description": "Which xylophone.", "schema": {}}]},
+        id="the description of a parameter",
+    ),
+    pytest.param({"tags": ["Music"]}, id="the description of a tag"),
+]
+
+
+@pytest.mark.parametrize("operation", PLACES)
+async def test_a_word_is_found_wherever_the_document_has_it(operation: dict[str, Any]) -> None:
+    """Words of answers, values, parameters and tags lead to a tool, too."""
+    root = document({"/a": {"get": {"operationId": "one", **operation}}, "/b": {"get": {"operationId": "two"}}})
+    root["tags"] = [{"name": "Music", "description": "Everything with a xylophone."}]
+    async with served(root, Settings(discover=True)) as client:
+        found = text_of(await client.call_tool("searchTools", {"query": "xylophones"}))
+    assert re.findall(r"^(\w+) · ", found, re.M) == ["one"]
+
+
+async def test_a_query_that_fits_badly_leads_to_the_closest_areas() -> None:
+    """The hits are followed by areas and what else is in them, the closest first, within 1,800 characters."""
+    paths = {
+        f"/{area}/{number}": {"get": {"operationId": f"{area}{number}", "tags": [area], "summary": f"Read {area}"}}
+        for area in ("gardening", "weather", "music", "sport", "travel", "cooking")
+        for number in range(40)
+    }
+    async with served(document(paths), Settings(discover=True)) as client:
+        query = {"query": "weather, music, sport, travel or cooking"}
+        found = text_of(await client.call_tool("searchTools", query))
+    hits, heading, outline = found.partition("No tool fits this well. ")
+    assert heading
+    assert hits.startswith("weather0 · GET /weather/0 · ")
+    assert re.findall(r"^(\w+) \(40\): GET ", outline, re.M)[0] == "weather"
+    assert len(found) <= 1800
 
 
 MISTAKES = [
+    ("searchTools", {"query": "cats", "queries": "dogs"}, "/queries: expected an array of strings"),
+    ("searchTools", {"query": "0", "queries": [*"12345678"]}, "/queries: at most 8 queries in one call, not 9"),
     ("searchTools", {"query": "cats", "tag": "peopel"}, "/tag: there is no area 'peopel'; the closest are people"),
     ("callTool", {"toolName": "listcat"}, "/toolName: there is no tool 'listcat'; the closest are listcats"),
     ("callTool", {"toolName": "deletecat", "arguments": {}}, "/id"),
@@ -226,14 +326,51 @@ def test_an_sqlite_without_full_text_search_is_named(monkeypatch: pytest.MonkeyP
             raise sqlite3.OperationalError("no such module: fts5")
 
     monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: Lacking(":memory:"))
-    tools = build_tools(api_of(document(PATHS)))
     with pytest.raises(SettingsError, match="FTS5"):
-        Index(tools)
+        Stems()
 
 
-def test_a_document_without_tags_has_no_areas(run: Run, tmp_path: Path) -> None:
-    """Nothing is named where nothing is there, and the search works."""
+def test_the_areas_of_a_document_without_tags_are_those_of_its_paths(run: Run, tmp_path: Path) -> None:
+    """What all paths begin with is no area."""
     file = tmp_path / "a.json"
-    file.write_text(json.dumps(document({"/cats": {"get": {"summary": "List cats"}}})))
+    paths = {"/api/v1/cats/{id}": {"get": {"summary": "Get a cat"}}, "/api/v1/dogs": {"get": {"summary": "List dogs"}}}
+    file.write_text(json.dumps(document(paths)))
     (_, search, _) = listing(["--discover", "--spec", str(file)])
-    assert search["description"].endswith("Areas: none")
+    assert search["description"].endswith("Areas: cats, dogs")
+
+
+OUTDATED: dict[str, Any] = {
+    "/old": {"get": {"operationId": "old", "deprecated": True}},
+    "/new": {
+        "post": {
+            "operationId": "new",
+            "parameters": [
+                {"name": "was", "in": "query", "deprecated": True, "schema": {"type": "string"}},
+                {"name": "must", "in": "query", "deprecated": True, "required": True, "schema": {"type": "string"}},
+            ],
+            "requestBody": {
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "properties": {"is": {"type": "string"}, "went": {"type": "string", "deprecated": True}},
+                        }
+                    }
+                }
+            },
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("deprecated", "offered"),
+    [(True, {"old": set(), "new": {"was", "must", "is", "went"}}), (False, {"new": {"must", "is"}})],
+)
+async def test_what_is_deprecated_can_be_left_out(deprecated: bool, offered: dict[str, set[str]]) -> None:
+    """`--no-deprecated` serves neither deprecated operations nor deprecated arguments that are not required."""
+    async with served(document(OUTDATED), Settings(deprecated=deprecated)) as client:
+        listed = {tool.name: {*tool.input_schema["properties"]} for tool in await client.list_tools()}
+        refused = text_of(await client.call_tool("new", {"must": "x", "was": "y"}, raise_on_error=False))
+    assert {name: listed[name] for name in listed.keys() & {"old", "new"}} == offered
+    assert ("there is no such argument" in refused) is not deprecated

@@ -91,6 +91,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
     texts = {
         "path_item_tools": ["0", "1", "0"],
         "read_only": ["0", "1", "0"],
+        "deprecated": ["0", "1", "0"],
         "discover": ["0", "1", "0"],
         "schema_budget": ["1", "2", "3"],
         "files": [".", "..", "/"],

@@ -170,6 +170,16 @@ COMMANDS = (
         ("old.yaml new.yaml", "old.yaml new.yaml --fail-on breaking"),
     ),
     Command(
+        "accept",
+        "show what has changed since a document was accepted, and accept it (see --pin)",
+        "portkey_bridge.cli.diff:accept_document",
+        (
+            Argument("api", {"nargs": "?", "metavar": "API", "help": "name of the API in the settings file"}),
+            Argument("--dry-run", {"action": "store_true", "help": "only show what has changed"}),
+        ),
+        ("petstore --config team.toml", "--spec petstore.yaml --dry-run"),
+    ),
+    Command(
         "config",
         "check the settings file, print its JSON Schema, or write one",
         "portkey_bridge.cli.config:run",

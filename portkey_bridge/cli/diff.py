@@ -1,17 +1,22 @@
-"""The command `diff`: how two versions of a document differ as tools."""
+"""The commands `diff` and `accept`: how two versions of a document differ as tools."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_api
 from portkey_bridge.cli.terminal import print_json, print_table
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.serve.pin import accept, baseline, changes_since
 from portkey_bridge.settings import Settings
-from portkey_bridge.tools.catalog import build_tools, select_tools
-from portkey_bridge.tools.difference import Version, breaks, difference
+from portkey_bridge.text import printable
+from portkey_bridge.tools.catalog import build_tools, closest, select_tools
+from portkey_bridge.tools.difference import Change, Version, breaks, difference
 
 
 def print_difference(invocation: Invocation) -> int:
@@ -22,13 +27,41 @@ def print_difference(invocation: Invocation) -> int:
     if options.get("json"):
         print_json([asdict(change) for change in changes])
     else:
-        rows = [
-            (each.tool, "breaking" if each.breaking else "", each.kind, each.pointer, each.detail) for each in changes
-        ]
-        print_table(("tool", "", "change", "argument", "detail"), [("", rows)], spare=("",))
+        _print(changes)
     breaking = sum(change.breaking for change in changes)
     print(f"{len(changes)} changes, {breaking} of them breaking", file=sys.stderr)
     return 1 if breaks(changes, options.get("fail_on")) else 0
+
+
+def accept_document(invocation: Invocation) -> int:
+    """Print what has changed since the document was accepted, and accept it as it is now. Raises SetupError."""
+    settings = replace(_chosen(invocation), pin=False)
+    api = load_api(settings)
+    accepted = baseline(settings)
+    if accepted is not None:
+        old = read_api(accepted.root, accepted.uri, is_curated=bool(settings.overlays))
+        _print(changes_since(old, api, settings))
+    if invocation.options.get("dry_run"):
+        return 0
+    accept(settings, api)
+    print(f"accepted {printable(api.title)} {printable(api.version)}", file=sys.stderr)
+    return 0
+
+
+def _chosen(invocation: Invocation) -> Settings:
+    """Return the settings of the API that the command line names. Raises SettingsError."""
+    name = invocation.options.get("api")
+    if name is None:
+        return invocation.settings
+    for settings in invocation.apis:
+        if settings.name == name:
+            return settings
+    raise SettingsError(f"there is no API {name!r}; {closest(name, [each.name for each in invocation.apis])}.")
+
+
+def _print(changes: Sequence[Change]) -> None:
+    rows = [(each.tool, "breaking" if each.breaking else "", each.kind, each.pointer, each.detail) for each in changes]
+    print_table(("tool", "", "change", "argument", "detail"), [("", rows)], spare=("",))
 
 
 def _version(settings: Settings) -> Version:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastmcp.tools.base import Tool as McpTool
@@ -19,10 +21,12 @@ from portkey_bridge.response.results import ForgottenResult, beside
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.schema.readings import is_unset, json_text
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, Tool, closest
+from portkey_bridge.tools.areas import Areas, fill
+from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, TITLE, Tool, closest
 
 if TYPE_CHECKING:
     from portkey_bridge.tools.path_tools import PathItemTool
+    from portkey_bridge.tools.search import Index
 
 _STUBS = (
     "A description that ends in [expandSchema POINTER] marks a stub: its type is exact, the rest is left out. An "
@@ -42,8 +46,19 @@ EXPANDING = {
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
-#: Most tools in one search result, and most characters of tag names in the description of searchTools.
-HITS, AREAS = 8, 600
+#: Most queries in one search, and the characters of its answer: for one query, and for each further one.
+QUERIES, ROOM, FURTHER = 8, 1800, 900
+
+#: Characters of the API's title and the names of its areas: all of a listing has 2,000.
+AREAS = 530
+
+#: Most hits of a query, and the characters that an outline has at least where none fits well.
+HITS, OUTLINE = 20, 360
+
+#: What follows the hits: how many are left out, and the heading of an outline, after none and after others.
+MORE = "{} more match less well."
+NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
+NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
 
 Run = Callable[[dict[str, Any], CallContext], Awaitable[ToolResult]]
 """Runs a tool with its arguments, for the caller that the context names."""
@@ -199,49 +214,64 @@ class SearchTools:
     """Searches the `tools` of the API with this title. Raises SettingsError if SQLite has no full-text search."""
 
     def __init__(self, tools: Sequence[Tool], title: str) -> None:
-        from portkey_bridge.tools.search import Index
+        from portkey_bridge.tools.vocabulary import Stems
 
-        self._tools, self._index = tools, Index(tools)
+        self._tools, self._stems, self._areas = tools, Stems(), Areas(tools)
+        further = {"type": "array", "items": {"type": "string"}, "description": "Further ones."}
         area = {"type": "string", "description": "Search only this area."}
+        title = shorten(title, TITLE)
         description = (
-            f"Finds tools of the {title} by a question in plain words, by name, or by method and path. One line per "
-            f"tool, best first: name(required arguments) · method path · title. Areas: {_areas(tools)}"
+            f"Finds tools of the {title} for a task in plain words, by name, or by method and path. "
+            f"Answers best first: tool · METHOD /path · title. Areas: {self._areas.summary(AREAS - len(title))}"
         )
-        arguments = {"query": {"type": "string"}, "tag": area}
+        arguments = {"query": {"type": "string"}, "queries": further, "tag": area}
         self.entry = _read_only_entry(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
 
+    @cached_property
+    def _index(self) -> Index:
+        """Built at the first search: a start that needs none does not pay for it."""
+        from portkey_bridge.tools.search import Index
+
+        return Index(self._tools, self._stems)
+
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
-        """Return a line for each matching tool, the best first."""
-        query, tag = arguments.get("query", ""), arguments.get("tag")
+        """Return a line for each matching tool, the best of each query first."""
+        query, further, tag = arguments.get("query", ""), arguments.get("queries", []), arguments.get("tag")
         if not isinstance(query, str) or not isinstance(tag, str | None):
             return error_result("/query and /tag: expected strings")
-        found = self._index.search(query) if query.strip() else self._tools
-        fitting = [tool for tool in found if not tag or _is_in(tool, tag)]
-        if tag and not fitting and not any(_is_in(tool, tag) for tool in self._tools):
-            tags = {name.lower() for tool in self._tools for name in tool.operation.tags}
-            return error_result(f"/tag: there is no area {tag!r}; {closest(tag.lower(), tags)}")
-        lines = [_hit(tool) for tool in fitting[:HITS]] or ["No tool matches. Try other words, or pass an area as tag."]
-        more = [f"{len(fitting) - HITS} more match less well."] if len(fitting) > HITS else []
-        return ToolResult(content=[text("\n".join((*lines, *more)))])
+        if not isinstance(further, list) or not all(isinstance(text, str) for text in further):
+            return error_result(f"/queries: expected an array of strings, not {json.dumps(further)[:80]}")
+        if tag and not any(self._areas.has(tool, tag) for tool in self._tools):
+            near = closest(tag.lower(), {name.lower() for name in self._areas.names})
+            return error_result(f"/tag: there is no area {tag!r}; {near}")
+        asked = [text for text in dict.fromkeys((query, *further)) if text.strip()] or [""]
+        if len(asked) > QUERIES:
+            return error_result(f"/queries: at most {QUERIES} queries in one call, not {len(asked)}")
+        return ToolResult(content=[text("\n".join(self._answer(asked, tag)))])
+
+    def _answer(self, asked: Sequence[str], tag: str | None) -> Iterable[str]:
+        """Yield the lines of the answer: the hits, how many are left out, and an outline if none fits well."""
+        found = [self._index.search(question) for question in asked]
+        ranked = (tool for place in zip_longest(*(each.tools for each in found)) for tool in place if tool)
+        fitting = [tool for tool in dict.fromkeys(ranked) if not tag or self._areas.has(tool, tag)]
+        fits = bool(fitting) and all(each.fits for each in found)
+        room = ROOM + FURTHER * (len(found) - 1) - len(MORE.format(len(self._tools)))
+        hits = fill(map(_hit, fitting[: HITS * len(found)]), room if fits else room - OUTLINE)
+        yield from hits
+        if len(hits) < len(fitting):
+            yield MORE.format(len(fitting) - len(hits))
+        if not fits:
+            heading = NO_GOOD_HIT if hits else NO_HIT
+            yield heading
+            outline = self._areas.outline(fitting, fitting[: len(hits)])
+            yield from fill(outline, room - sum(len(line) + 1 for line in (heading, *hits)))
 
 
 def _hit(tool: Tool) -> str:
-    """Return one line from which a model can choose the tool; its required arguments are in parentheses."""
-    required = ", ".join(name for name, binding in tool.arguments.bindings.items() if binding.required)
-    return f"{tool.name}({required}) · {tool.operation.method} {tool.operation.path} · {tool.title}"
-
-
-def _is_in(tool: Tool, area: str) -> bool:
-    """Check whether a tool has a tag that equals the area or starts with it, as `Users > Roles` does with `Users`."""
-    return any(f"{tag} ".lower().startswith(f"{area} ".lower()) for tag in tool.operation.tags)
-
-
-def _areas(tools: Sequence[Tool]) -> str:
-    """Return the names of the tags in the document's order, shortened to AREAS characters."""
-    names = list(dict.fromkeys(tag for tool in tools for tag in tool.operation.tags))
-    outer = [name for name in names if not any(name.startswith(f"{other} ") for other in names)]
-    listed = names if len(", ".join(names)) <= AREAS else outer
-    return shorten(", ".join(listed), AREAS) or "none"
+    """Return one line from which a model can choose the tool: the start of the description where it has no title."""
+    place = f"{tool.operation.method} {tool.operation.path}"
+    title = tool.title if tool.title != place else shorten(tool.description, TITLE)
+    return f"{tool.name} · {place} · {title}"
 
 
 class CallTool:

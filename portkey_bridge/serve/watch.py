@@ -6,7 +6,6 @@ cannot be loaded any more leaves the tools as they are; one that never could be 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.serve.server import catalogue_of
 from portkey_bridge.serve.service import Service, compose
 from portkey_bridge.settings import Settings
-from portkey_bridge.tools.difference import Change, Version, difference
+from portkey_bridge.tools.difference import Version, difference, summary
 
 #: Seconds between two looks at the files, and between two requests for a URL.
 FILES, URLS = 2.0, 300.0
@@ -113,11 +112,3 @@ async def _has_changed(watched: _Watched) -> bool:
     changes = difference(Version(old.tools, old.shapes), Version(service.tools, service.shapes))
     warn([f"{watched.settings.name or 'the document'} has changed: {summary(changes)}"])
     return True
-
-
-def summary(changes: Sequence[Change]) -> str:
-    """Return the changes in a few words."""
-    counts = Counter(change.kind for change in changes)
-    breaking = sum(change.breaking for change in changes)
-    words = ", ".join(f"{count} × {kind}" for kind, count in counts.most_common())
-    return f"{words or 'nothing that concerns the tools'}" + (f" ({breaking} breaking)" if breaking else "")

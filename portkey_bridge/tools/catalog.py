@@ -16,7 +16,7 @@ from portkey_bridge.credentials.variables import variables
 from portkey_bridge.errors import ArgumentsError, SettingsError, Violation
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.argument_reader import read_arguments
-from portkey_bridge.request.arguments import Arguments, Bound
+from portkey_bridge.request.arguments import Arguments, Binding, Bound
 from portkey_bridge.schema.deadline import OutOfTime
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes
@@ -48,7 +48,7 @@ DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
 SCHEMAS, SCHEMA = 25_000, (100, 1500)
 
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
-FOUND = 2_600
+FOUND = 2_500
 
 #: Tools from which on a warning is due: with their shares they take about 50,000 tokens in each conversation.
 MANY = 400
@@ -75,11 +75,15 @@ class Tool:
     shapes: Shapes = field(repr=False)
     curation: Curation = field(default_factory=Curation, repr=False)
     fixed_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    offers_deprecated: bool = True
 
     @cached_property
     def arguments(self) -> Arguments:
         """What a call takes. Read when it is wanted: where the listing is kept, a session wants that of few tools."""
-        return curated(read_arguments(self.operation, self.shapes), self.curation.arguments, self.name)
+        whole = read_arguments(self.operation, self.shapes)
+        left_out = () if self.offers_deprecated else filter(self._is_deprecated, whole.bindings.values())
+        hidden = {binding.argument: {"hidden": True} for binding in left_out}
+        return curated(whole, {**hidden, **self.curation.arguments}, self.name)
 
     @property
     def effect(self) -> tuple[bool, bool, bool]:
@@ -102,6 +106,11 @@ class Tool:
         view = self.with_choices(views.expand(self.arguments.each, "", budget))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
+
+    def _is_deprecated(self, binding: Binding) -> bool:
+        """Check whether an argument is deprecated (OpenAPI 3.2, Parameter and Schema Object) and can be left out."""
+        says_so = binding.parameter is not None and binding.parameter.deprecated
+        return not binding.required and (says_so or self.shapes(binding.schema).get("deprecated") is True)
 
     def with_choices(self, view: Shape) -> Shape:
         """Return the view of the input schema with the values of what decides which arguments there are."""
@@ -176,6 +185,7 @@ def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Sh
         shapes,
         curation,
         secrets,
+        settings.deprecated,
     )
     if curation.arguments:
         tool.arguments  # noqa: B018  # read now, so that a mistake is reported at the start
@@ -213,6 +223,7 @@ def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
         if not wanted.isdisjoint(names := {tool.name, tool.name.removeprefix(settings.prefix)})
         and excluded.isdisjoint(names)
         and (not settings.tag or tool.has_tag(tags))
+        and (settings.deprecated or not tool.operation.deprecated)
         and (tool.effect[0] or not settings.read_only)
     ]
 

@@ -6,6 +6,7 @@ schema refuses values that the old one took.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,10 +89,10 @@ class _Comparison:
             breaking = bool(after) and not set(before) & set(after)
             yield self._change("security", "", f"{_shown(before)} → {_shown(after)}", breaking=breaking)
 
-    def _differing(self, kind: str, old: str, new: str) -> Iterator[Change]:
+    def _differing(self, kind: str, old: str, new: str, pointer: str = "") -> Iterator[Change]:
         if old != new:
             detail = f"{shorten(old, SHOWN) or 'none'} → {shorten(new, SHOWN) or 'none'}"
-            yield self._change(kind, "", detail, breaking=False)
+            yield self._change(kind, pointer, detail, breaking=False)
 
     def arguments(self, old: Tool, new: Tool) -> Iterator[Change]:
         """Yield what has changed in the arguments."""
@@ -103,6 +104,11 @@ class _Comparison:
             return
         self._seen.add((id(old), id(new)))
         before, after = self._shapes[0](old), self._shapes[1](new)
+        words = [
+            " ".join(plain(str(shape.get(name) or "")) for name in ("title", "description"))
+            for shape in (before, after)
+        ]
+        yield from self._differing("description", words[0].strip(), words[1].strip(), pointer)
         if "anyOf" in before or "anyOf" in after:
             yield from self._unions(before, after, pointer)
             return
@@ -239,3 +245,11 @@ def _shown(value: Any) -> str:
 def breaks(changes: Iterable[Change], policy: str | None) -> bool:
     """Check whether a policy, `breaking` or `any`, objects to the changes. Without one, nothing does."""
     return policy is not None and any(change.breaking or policy == "any" for change in changes)
+
+
+def summary(changes: Sequence[Change]) -> str:
+    """Return the changes in a few words."""
+    counts = Counter(change.kind for change in changes)
+    breaking = sum(change.breaking for change in changes)
+    words = ", ".join(f"{count} × {kind}" for kind, count in counts.most_common())
+    return f"{words or 'nothing that concerns the tools'}" + (f" ({breaking} breaking)" if breaking else "")

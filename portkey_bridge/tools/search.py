@@ -1,149 +1,131 @@
-"""Finds the tool for a question in plain words.
+"""Finds the tools for a question in plain words.
 
-SQLite's full-text index knows the words of each tool by their stems, and their columns. Two shares rank a
-tool: how much of the question it has, and how much of what it is about was asked for. In both a word counts the more,
-the fewer tools have it. BM25 alone is no help here: in an API of collections nearly every text has the word collection,
-and then it counts for nothing, even where it is half of a name.
+Two shares rank a tool: how much of the question it has, and how much of what it is about was asked for. In both a word
+counts the more, the fewer tools have it. A tool that needs an identifier lends its rank to those that produce it:
+a task needs them as well, and rarely names them.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
-import re
-import sqlite3
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import takewhile
+from operator import itemgetter
+from typing import NamedTuple
 
-from portkey_bridge.errors import SettingsError
 from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.producers import Producers, finds_by_words
+from portkey_bridge.tools.subjects import Reader, Words
+from portkey_bridge.tools.vocabulary import SILENT, VERBS, Stems, alike, compounds, joined, split
 
-#: Columns of the index, and the weight of a word in each.
-COLUMNS = {
-    "name": 1.0,
-    "title": 1.0,
-    "compounds": 0.9,
-    "path": 0.8,
-    "tags": 0.7,
-    "verbs": 0.7,
-    "description": 0.4,
-    "arguments": 0.3,
-}
-
-#: The words for what a method does to what the path names (RFC 9110 section 9.3).
-VERBS = {
-    "GET": "get list show view read fetch retrieve find see look which what how who browse search check compare",
-    "POST": "post create add new make register open store save insert upload invite start run send submit trigger "
-    "merge fork generate complete render request cancel",
-    "PUT": "put update change edit modify rename set replace",
-    "PATCH": "patch update change edit modify rename set",
-    "DELETE": "delete remove drop revoke",
-}
-
-#: Words that people use for the same thing when they speak of an API. What is found by one of them counts less.
-ALIKE = [
-    frozenset(words.split())
-    for words in (
-        "create add new make register open store save insert upload post",
-        "delete remove drop",
-        "update change edit modify rename set replace",
-        "list show all browse which",
-        "get show view fetch retrieve read see look",
-        "download content",
-        "run execute trigger dispatch start",
-        "repository repo",
-        "organization organisation org",
-        "configuration config setting",
-        "user member people person somebody account",
-        "invite invitation",
-        "answer respond response",
-        "image picture photo",
-        "chart graph",
-        "chat conversation dialogue",
-        "cost price pricing spend expense",
-        "history version",
-        "limit quota",
-    )
-]
-AS_GOOD = 0.5
-
-#: Words that say nothing of an operation.
-SILENT = frozenset(
-    """a all am an and any are as at be been by can could did do does for from give had has have how i if in into is it
-    its just let like me my need of on or our out please should so some tell that the their them there these this those
-    to up us using want was we were what when where which who will with would you your""".split()  # noqa: SIM905
-)
+#: The weight of a word in each part of what describes a tool, in descending order.
+NAME, COMPOUND, PATH, TAG, DESCRIPTION, FIELD, DETAIL = 1.0, 0.9, 0.8, 0.7, 0.4, 0.3, 0.15
 
 #: Factor of the score of a tool whose subject the question does not mention.
 UNASKED = 0.3
 
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
+#: The share of a question that the best tool has at least where it fits.
+FITTING = 0.3
+
+#: How good a word is that begins like the one that was asked for, and from how many letters on.
+AS_BEGUN, BEGINNING = 0.5, 5
+
+#: Tools that lend their rank to the producers of what they need, how much of it, and to how many for each identifier.
+LENDING, LENT, PRODUCERS = 20, 0.9, 2
+
+Part = tuple[float, list[str]]
+"""The weight and the words of a part of what describes a tool."""
+
+
+class Found(NamedTuple):
+    """The tools that have to do with a question, the best first, and whether the best of them fits it."""
+
+    tools: list[Tool]
+    fits: bool
 
 
 class Index:
-    """What describes each of the tools, ready to be searched. Raises SettingsError where SQLite cannot."""
+    """What describes each of the tools, ready to be searched."""
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
-        self._tools = tools
+    def __init__(self, tools: Sequence[Tool], stems: Stems) -> None:
+        self._tools, self._stems = tools, stems
         self._exact = {key: number for number, tool in enumerate(tools) for key in _names(tool)}
-        self._database = sqlite3.connect(":memory:", check_same_thread=False)
-        self._fill("tools", tuple(COLUMNS), map(_row, tools))
-        self._counts: dict[str, dict[int, float]] = defaultdict(dict)  # by stem and tool: as where it counts the most
-        about: dict[tuple[int, str], set[str]] = defaultdict(set)
-        for stem, number, column in self._database.execute("SELECT term, doc, col FROM tools_words"):
-            counts = self._counts[stem]
-            counts[number] = max(counts.get(number, 0.0), COLUMNS[column])
-            about[number, column].add(stem)
-        self._about = [(about[number, "name"], about[number, "title"]) for number in range(len(tools))]
+        operations = [tool.operation for tool in tools]
+        self._apis = [id(tool.shapes.root) for tool in tools]
+        readers = {id(tool.shapes.root): Reader(tool.shapes.root) for tool in tools}
+        reads = [readers[api] for api in self._apis]
+        replies = [read.schemas(read.answers(operation)) for read, operation in zip(reads, operations, strict=True)]
+        texts = [list(_texts(*each)) for each in zip(tools, replies, reads, strict=True)]
+        stems.learn({word for parts in texts for _, words in parts for word in words})
+        self._counts = _counted(texts, stems)
+        self._sorted = sorted(self._counts)
+        self._rarity = {stem: self._rare(sum(counts.values())) for stem, counts in self._counts.items()}
+        self._about = [[set(stems.of(words).values()) for _, words in parts[:2]] for parts in texts]
+        self._finders = [number for number, operation in enumerate(operations) if finds_by_words(operation)]
+        targets = [list(read.links(operation)) for read, operation in zip(reads, operations, strict=True)]
+        self._producers = Producers(operations, [reply.names for reply in replies], targets, stems)
 
-    def _fill(self, name: str, columns: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
-        """Make an index of rows, which are numbered from 0, and the table of its stems."""
-        listed = ", ".join(columns)
-        places = ", ".join("?" * (len(columns) + 1))
-        try:
-            self._database.execute(f"CREATE VIRTUAL TABLE {name} USING fts5({listed}, tokenize='porter unicode61')")
-        except sqlite3.OperationalError as error:
-            problem = "the SQLite of this Python lacks full-text search (FTS5), which --discover needs"
-            raise SettingsError(f"{problem}. Use another Python, or start without it.") from error
-        self._database.execute(f"CREATE VIRTUAL TABLE {name}_words USING fts5vocab({name}, 'instance')")
-        numbered = ((number, *row) for number, row in enumerate(rows))
-        self._database.executemany(f"INSERT INTO {name} (rowid, {listed}) VALUES ({places})", numbered)  # noqa: S608
-
-    def search(self, question: str) -> list[Tool]:
-        """Return the tools that have to do with a question, the best first. A name or `METHOD path` finds its own."""
-        ranked = self._ranked(question)
-        exact = self._exact.get(_joined(question))
+    def search(self, question: str) -> Found:
+        """Return the tools that fit a question; all for a blank one. A name or `METHOD path` finds its own."""
+        if not question.strip():
+            return Found(list(self._tools), fits=True)
+        scores, covered = self._scores(question)
+        scores = self._lend(scores)
+        exact = self._exact.get(joined(question))
         if exact is not None:
-            ranked = [exact, *(number for number in ranked if number != exact)]
-        return [self._tools[number] for number in ranked]
-
-    def _ranked(self, question: str) -> list[int]:
-        words = _words(question)
-        asked = list(dict.fromkeys(word for word in words if word not in SILENT)) or words
-        scores: dict[int, float] = defaultdict(float)
-        covered: dict[str, float] = {}
-        for stems in self._stems([*map(_alike, asked), *({word: 1.0} for word in _compounds(asked))]):
-            found = self._found(stems)
-            covered |= {stem: max(good, covered.get(stem, 0.0)) for stem, good in stems.items()}
-            for number, counts in found.items():
-                scores[number] += counts * self._rarity(len(found))
+            scores[exact] = math.inf
 
         def rank(number: int) -> tuple[float, int, int]:
-            share = max(self._share(about, covered) for about in self._about[number])
-            return -scores[number] * (UNASKED + share), self._tools[number].operation.path.count("/"), number
+            return -scores[number], self._tools[number].operation.path.count("/"), number
 
-        return sorted(scores, key=rank)
+        fits = exact is not None or covered >= FITTING
+        return Found([self._tools[number] for number in sorted(scores, key=rank)], fits)
 
-    def _stems(self, asked: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-        """Return the stems of words, each with how good it is; of two words with one stem the better one counts."""
-        words = [(place, word, good) for place, alike in enumerate(asked) for word, good in alike.items()]
-        self._fill("asked", ("word",), ((word,) for _, word, _ in words))
-        stems: list[dict[str, float]] = [{} for _ in asked]
-        for stem, number in self._database.execute("SELECT term, doc FROM asked_words"):
-            place, _, good = words[number]
-            stems[place][stem] = max(good, stems[place].get(stem, 0.0))
-        self._database.executescript("DROP TABLE asked_words; DROP TABLE asked")
-        return stems
+    def _scores(self, question: str) -> tuple[dict[int, float], float]:
+        """Return how well each tool fits that has any of the words, and what share of them the best one has."""
+        whole = 0.0
+        scores: dict[int, float] = defaultdict(float)
+        covered: dict[str, float] = {}
+        asked, pairs = self._asked(question)
+        for stems in (*asked, *pairs):
+            found = self._found(stems)
+            covered |= {stem: max(good, covered.get(stem, 0.0)) for stem, good in stems.items()}
+            rarity = self._rare(sum(found.values()))
+            whole += rarity if found else 0
+            for number, counts in found.items():
+                scores[number] += counts * rarity
+        best = max(scores.values(), default=0.0) / whole if whole else 0.0
+        if not all(self._counts.keys() & {stem for stem, good in stems.items() if good == 1} for stems in asked):
+            # A word that the document lacks is often the name of something that has to be found first.
+            for number in self._finders:
+                scores[number] += PATH * self._rare(len(self._finders))
+        return {number: score * (UNASKED + self._share(number, covered)) for number, score in scores.items()}, best
+
+    def _asked(self, question: str) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+        """Return the stems for each word of a question, and of each two neighbours, each with how good it is."""
+        words = split(question)
+        telling = list(dict.fromkeys(word for word in words if word not in SILENT)) or words
+        meant, pairs = [*map(alike, telling)], [{word: 1.0} for word in compounds(telling)]
+        stem_of = self._stems.of({word for each in (*meant, *pairs) for word in each})
+        return [self._widened(each, stem_of) for each in meant], [self._widened(each, stem_of) for each in pairs]
+
+    def _widened(self, words: Mapping[str, float], stem_of: Mapping[str, str]) -> dict[str, float]:
+        """Return the stems of words that mean the same, and those that begin alike, each with how good it is."""
+        stems: dict[str, float] = {}
+        for word, good in words.items():
+            if word in stem_of:
+                stems[stem_of[word]] = max(good, stems.get(stem_of[word], 0.0))
+        return {**{near: AS_BEGUN for stem, good in stems.items() if good == 1 for near in self._near(stem)}, **stems}
+
+    def _near(self, stem: str) -> Iterator[str]:
+        """Yield the stems in the document that begin with this one, and those that it begins with."""
+        if len(stem) < BEGINNING:
+            return
+        yield from takewhile(lambda other: other.startswith(stem), self._sorted[bisect_left(self._sorted, stem) :])
+        yield from (stem[:length] for length in range(BEGINNING, len(stem)) if stem[:length] in self._counts)
 
     def _found(self, stems: Mapping[str, float]) -> dict[int, float]:
         """Return the tools that have any of the stems, each with how much the best of them counts there."""
@@ -153,51 +135,69 @@ class Index:
                 found[number] = max(found.get(number, 0.0), good * counts)
         return found
 
-    def _rarity(self, having: int) -> float:
+    def _rare(self, having: float) -> float:
         """Return how much a word counts that so many tools have."""
-        return math.log1p(len(self._tools) / max(having, 1))
+        return math.log1p(len(self._tools) / max(having, 1.0))
 
-    def _share(self, about: Iterable[str], covered: Mapping[str, float]) -> float:
-        """Return how much of what a tool is about was asked for."""
-        rarity = {stem: self._rarity(len(self._counts[stem])) for stem in about}
-        whole = sum(rarity.values())
-        return sum(covered.get(stem, 0.0) * rare for stem, rare in rarity.items()) / whole if whole else 0.0
+    def _share(self, number: int, covered: Mapping[str, float]) -> float:
+        """Return how much of what a tool is about was asked for: of its name or of its title."""
+        best = 0.0
+        for about in self._about[number]:
+            whole = sum(self._rarity[stem] for stem in about)
+            asked = sum(covered[stem] * self._rarity[stem] for stem in about & covered.keys())
+            best = max(best, asked / whole if whole else 0.0)
+        return best
+
+    def _lend(self, scores: dict[int, float]) -> dict[int, float]:
+        """Return the scores with those of producers raised to nearly those of the tools that need them."""
+        raised = dict(scores)
+        for number in heapq.nlargest(LENDING, scores, key=scores.__getitem__):
+            for likely in self._producers.of(number):
+                fit = {
+                    other: share * (1 + scores.get(other, 0.0) / scores[number])
+                    for other, share in likely.items()
+                    if self._apis[other] == self._apis[number]
+                }
+                for producer in heapq.nsmallest(PRODUCERS, fit, key=lambda other: (-fit[other], other)):
+                    lent = LENT * likely[producer] * scores[number]
+                    raised[producer] = max(raised.get(producer, 0.0), lent)
+        return raised
 
 
-def _row(tool: Tool) -> Iterator[str]:
-    """Return the text of each of COLUMNS."""
+def _counted(texts: Iterable[Iterable[Part]], stems: Stems) -> dict[str, dict[int, float]]:
+    """Return where each stem is: by stem and tool the weight of the part where it counts the most."""
+    counted: dict[str, dict[int, float]] = defaultdict(dict)
+    for number, parts in enumerate(texts):
+        for weight, words in sorted(parts, key=itemgetter(0)):
+            for stem in stems.of(words).values():
+                counted[stem][number] = weight
+    return counted
+
+
+def _texts(tool: Tool, reply: Words, read: Reader) -> Iterator[Part]:
+    """Yield the words of each part of what describes a tool, and their weight; its name and its title first."""
     operation = tool.operation
-    name, path, title = _words(operation.operation_id or tool.name), _words(operation.path), _words(tool.title)
-    yield " ".join(word for word in name if word not in SILENT)
-    yield " ".join(word for word in title if word not in SILENT)
-    yield " ".join((*_compounds(name), *_compounds(path), *_compounds(title), tool.name, _joined(tool.name)))
-    yield " ".join((*path, *_words(operation.summary)))
-    yield " ".join(_words(" ".join(operation.tags)))
-    yield VERBS.get(operation.method, operation.method.lower())
-    yield " ".join(_words(operation.description or ""))
-    yield " ".join(_words(" ".join(tool.arguments.bindings)))
-
-
-def _words(text: str) -> list[str]:
-    """Return the words of a text in lower case; a name in camel case or with underscores has several."""
-    return [word.lower() for word in _WORD.findall(text)]
-
-
-def _alike(word: str) -> dict[str, float]:
-    """Return the words that mean the same, each with how good it is."""
-    groups = (group for group in ALIKE if word in group or word.removesuffix("s") in group)
-    return {**{alike: AS_GOOD for group in groups for alike in group}, word: 1.0}
-
-
-def _compounds(words: Sequence[str]) -> Iterator[str]:
-    """Return each two neighbours as one word: what one writes apart another writes together."""
-    return (first + second for first, second in pairwise(words))
+    own = operation.operation_id or tool.name
+    name, path, title = (
+        split(own if joined(own) == joined(tool.name) else tool.name),
+        split(operation.path),
+        split(tool.title),
+    )
+    body = read.schemas(
+        media_type.schema for media_type in (operation.request_body.content if operation.request_body else ())
+    )
+    taken = read.schemas(parameter.schema for parameter in operation.parameters)
+    yield NAME, [word for word in name if word not in SILENT]
+    yield NAME, [word for word in title if word not in SILENT]
+    yield COMPOUND, [*compounds(name), *compounds(path), *compounds(title), tool.name, joined(tool.name)]
+    yield PATH, [*path, *split(operation.summary)]
+    yield TAG, [*split(" ".join(operation.tags)), *split(VERBS.get(operation.method, operation.method))]
+    yield DESCRIPTION, split(f"{operation.description} {tool.curation.description or ''}")
+    yield FIELD, [*split(" ".join(parameter.name for parameter in operation.parameters)), *body.names, *reply.names]
+    described = (*(parameter.description for parameter in operation.parameters), *map(read.tags.get, operation.tags))
+    yield DETAIL, [*split(" ".join(filter(None, described))), *body.details, *taken.details, *reply.details]
 
 
 def _names(tool: Tool) -> Iterable[str]:
     operation = tool.operation
-    return map(_joined, (tool.name, operation.operation_id or tool.name, f"{operation.method} {operation.path}"))
-
-
-def _joined(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text.lower())
+    return map(joined, (tool.name, operation.operation_id or tool.name, f"{operation.method} {operation.path}"))

@@ -1,0 +1,78 @@
+"""The areas of an API: the tags of its operations, or the first parts of their paths where these have none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import takewhile
+
+from portkey_bridge.schema.prose import shorten
+from portkey_bridge.tools.catalog import Tool
+
+#: Characters of a name in an outline, and of its line.
+NAME, LINE = 60, 240
+
+
+class Areas:
+    """The areas of these tools, in the document's order."""
+
+    def __init__(self, tools: Sequence[Tool]) -> None:
+        self._tools = tools
+
+    @cached_property
+    def _shared(self) -> int:
+        """How many segments all paths begin with, as `/api/v1` does."""
+        segments = [tool.operation.path.strip("/").split("/")[:-1] for tool in self._tools]
+        return len([*takewhile(lambda column: len({*column}) == 1, zip(*segments, strict=False))])
+
+    def of(self, tool: Tool) -> tuple[str, ...]:
+        """Return the areas of a tool."""
+        if tool.operation.tags:
+            return tool.operation.tags
+        segments = tool.operation.path.strip("/").split("/")[self._shared :]
+        return tuple(segment for segment in segments if segment and not segment.startswith("{"))[:1]
+
+    def has(self, tool: Tool, area: str) -> bool:
+        """Check whether a tool is in an area or one that begins so, as `Users > Roles` does with `Users`."""
+        return any(f"{name} ".lower().startswith(f"{area} ".lower()) for name in self.of(tool))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all areas."""
+        return list(dict.fromkeys(name for tool in self._tools for name in self.of(tool)))
+
+    def summary(self, room: int) -> str:
+        """Return the names of the areas in `room` characters, without those inside others if need be."""
+        names = self.names
+        outer = [name for name in names if not any(name.startswith(f"{other} ") for other in names)]
+        listed = names if len(", ".join(names)) <= room else outer
+        return shorten(", ".join(listed), room) or "none"
+
+    def outline(self, near: Sequence[Tool], shown: Collection[Tool]) -> Iterator[str]:
+        """Yield a line for each area with tools that are not shown: the areas and the tools of `near` come first."""
+        ordered = list(dict.fromkeys((*near, *self._tools)))
+        for name in dict.fromkeys(area for tool in ordered for area in self.of(tool)[:1]):
+            inside = [tool for tool in ordered if name in self.of(tool)]
+            hidden = [f"{tool.operation.method} {tool.operation.path}" for tool in inside if tool not in shown]
+            if hidden:
+                yield _line(f"{shorten(name, NAME)} ({len(inside)})", hidden)
+
+
+def fill(lines: Iterable[str], room: int) -> list[str]:
+    """Return the first lines, as many as fit into `room` characters, and at least one."""
+    kept: list[str] = []
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0 and kept:
+            break
+        kept.append(line)
+    return kept
+
+
+def _line(line: str, operations: Sequence[str]) -> str:
+    """Return a line with as many of the operations as fit, and the number of the others."""
+    for number, operation in enumerate(operations):
+        if len(line) + len(operation) + 2 > LINE:
+            return f"{line}, {len(operations) - number} more"
+        line += f"{', ' if number else ': '}{operation}"
+    return line
