@@ -221,6 +221,17 @@ def test_a_login_needs_a_client(run: Run, openid: OpenId) -> None:
     assert (done.returncode, done.stderr.partition(".")[0]) == (1, "OAUTH_CLIENT_ID is not set")
 
 
+def test_a_person_logs_in_to_one_of_several_apis(run: Run, openid: OpenId, tmp_path: Path) -> None:
+    """With a settings file of several APIs, `login` takes the name of one."""
+    file = tmp_path / "apis.toml"
+    portkey = ROOT / "specs" / "portkey.yaml"
+    file.write_text(f"[api.first]\nspec = '{openid.document}'\n[api.other]\nspec = '{portkey}'\n")
+    env = {**openid.env, **PERSON, "OPEN_MCP_SPEC": "", "OPEN_MCP_CONFIG": str(file)}
+    assert "has several: first, other" in run("login", env=env).stderr
+    assert "did you mean first?" in run("login", "frist", env=env).stderr
+    assert "Logged in as ada, until" in run("login", "first", env=env).stdout
+
+
 def test_a_redirect_elsewhere_is_refused(run: Run, openid: OpenId) -> None:
     """The browser is redirected to the loopback interface only."""
     done = run("login", "--redirect", "http://example.com/callback", env={**openid.env, **PERSON})

@@ -44,6 +44,11 @@ _CLIENT = (
 )
 
 
+_API = Argument(
+    "api", {"nargs": "?", "metavar": "NAME", "help": "name of the API in the settings file, if it has several"}
+)
+
+
 SERVE = Command(
     "serve",
     "serve over stdio (default), or over HTTP",
@@ -130,6 +135,7 @@ COMMANDS = (
         "log in to an API with OAuth 2, in the browser or with a code, and keep the tokens",
         "portkey_bridge.cli.login:login",
         (
+            _API,
             Argument("--device", {"action": "store_true", "help": "print a code to enter on any device"}),
             Argument(
                 "--redirect",
@@ -146,6 +152,7 @@ COMMANDS = (
         "logout",
         "forget the login to an API",
         "portkey_bridge.cli.login:logout",
+        (_API,),
         examples=("--spec petstore.yaml",),
     ),
     Command(

@@ -7,6 +7,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from hmac import compare_digest
 from typing import Any
@@ -31,7 +32,7 @@ from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.oauth_grants import is_for_people
 from portkey_bridge.credentials.oauth_tokens import TokenSource
-from portkey_bridge.errors import SettingsError, TokenError
+from portkey_bridge.errors import SettingsError, TokenError, likely
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.serve.service import token_sources
 from portkey_bridge.settings import Settings
@@ -49,7 +50,7 @@ PATIENCE = 300
 
 def login(invocation: Invocation) -> int:
     """Log in, with a browser or a code, and keep the tokens. Return 1 if that fails. Raises SettingsError."""
-    source = _source(invocation.settings)
+    source = _source(invocation)
     flow = DEVICE if invocation.options.get("device") else CODE
     redirect = _loopback(invocation.options.get("redirect", REDIRECT))
     try:
@@ -64,7 +65,7 @@ def login(invocation: Invocation) -> int:
 
 def logout(invocation: Invocation) -> int:
     """Forget the login, and revoke its tokens where the server offers it. Raises SettingsError."""
-    source = _source(invocation.settings)
+    source = _source(invocation)
     try:
         existed = _run(source, lambda: forget(source))
     except TokenError as error:
@@ -82,7 +83,15 @@ def until(login: Login) -> str:
     return f"until {at}" + (", renewed by itself" if login.token.refresh else "")
 
 
-def _source(settings: Settings) -> TokenSource:
+def _source(invocation: Invocation) -> TokenSource:
+    """Return where the tokens of a person come from, for the API that is meant. Raises SetupError."""
+    name = str(invocation.options.get("api", ""))
+    apis = [each for each in invocation.apis if name in ("", each.name)]
+    if not apis:
+        raise SettingsError(
+            f"no API {name} in the settings file; {likely(name, [each.name for each in invocation.apis])}"
+        )
+    settings = replace(invocation, apis=apis).settings
     api, tools = load_tools(settings)
     source = next(iter(people_sources(api, settings, tools)), None)
     if source is None:

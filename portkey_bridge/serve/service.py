@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from portkey_bridge.credentials.configuration import configure, own_schemes
@@ -19,7 +20,6 @@ from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
 from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
-from portkey_bridge.credentials.recipe import read_recipe
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
@@ -38,10 +38,12 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
-from portkey_bridge.serve.session_login import with_session
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+
+if TYPE_CHECKING:
+    from portkey_bridge.credentials.recipe import Recipe
 
 #: What is said of a host whose certificate is not verified.
 UNVERIFIED = "the TLS certificate of {} is not verified: anybody on the way can read and change what is sent"
@@ -172,7 +174,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     names = {name for tool in tools for name in tool.variables}
     warn(_unusable(api, settings, environment, names))
     warn(f"{UNVERIFIED.format(host)} (--insecure)" for host in settings.insecure)
-    recipe, secrets = read_recipe(settings) if settings.login else (None, {})
+    recipe, secrets = _login_recipe(settings)
     sources = token_sources(api, settings, tools, environment, secrets)
     transport, redact = sources.transport, sources.redact
     account = aws_account(settings)
@@ -200,7 +202,20 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
     )
-    return with_session(bridge, api, settings, recipe, secrets) if recipe else bridge
+    if recipe is None:
+        return bridge
+    from portkey_bridge.serve.session_login import with_session
+
+    return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _login_recipe(settings: Settings) -> tuple[Recipe | None, dict[str, str]]:
+    """Return the login recipe, if one is set, and the values of its secrets by variable. Raises SettingsError."""
+    if settings.login is None:
+        return None, {}
+    from portkey_bridge.credentials.recipe import read_recipe
+
+    return read_recipe(settings)
 
 
 def token_sources(
