@@ -163,7 +163,7 @@ class Refused(TokenError):
     def __init__(self, url: str, status: int, answer: Mapping[str, Any]) -> None:
         self.code = str(answer.get("error") or "")
         words = " ".join(str(answer[key]) for key in ("error", "error_description") if answer.get(key))
-        words = printable(words)[:MAX_WORDS]
+        words = printable(words)[:MAX_WORDS] or "without a token" * (status < 400)
         problem = f"answered {status}{f' {words}' * bool(words)}"
         remedy = REMEDIES.get(self.code, "Check --oauth-token-url and the OAUTH_ variables.")
         super().__init__(f"Nothing was sent: no token was obtained, because {shown_url(url)} {problem}. {remedy}")
