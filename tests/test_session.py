@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings import Settings
-from tests.conftest import Connect, Recorder, text_of
+from tests.conftest import Connect, Recorder, Run, text_of
 from tests.support import served
 
 MARKER = "S3CRET"
@@ -254,6 +254,16 @@ async def test_no_secret_is_shown(connect: Connect, shop: Shop, tmp_path: Path) 
             texts.append(text_of(await client.call_tool("items", {}, raise_on_error=False)))
             texts.append(str(await client.list_tools()))
     assert MARKER not in "".join([*texts, log.read_text()])
+
+
+def test_doctor_reads_the_recipe(run: Run, shop: Shop, tmp_path: Path) -> None:
+    """`doctor` reports the recipe, and a variable of it that is not set is a problem."""
+    document = tmp_path / "shop.json"
+    document.write_text(json.dumps(shop.document))
+    options = ("doctor", "--spec", str(document), "--login", str(settings_of(tmp_path, BEARER).login))
+    assert "calls log in with login" in run(*options, env=ENVIRON).stdout
+    done = run(*options)
+    assert (done.returncode, "APP_USER is not set" in done.stdout) == (1, True)
 
 
 @pytest.mark.parametrize(

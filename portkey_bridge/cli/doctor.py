@@ -27,6 +27,7 @@ from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.files import is_readable_by_others
 from portkey_bridge.clients.registry import literals_in, this_system, variables_in
 from portkey_bridge.credentials.environment import read_environment, shared_variables
+from portkey_bridge.credentials.recipe import read_recipe
 from portkey_bridge.credentials.schemes import needs_credential
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.document import cache
@@ -123,6 +124,10 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
     for name, instead in shared_variables(api).items():
         if name not in environment.replaced and name not in opens:
             yield Finding(OK, f"{name} is not used: several schemes would share it, and take {', '.join(instead)}")
+    if settings.login is not None:
+        recipe, _ = read_recipe(settings)
+        yield Finding(OK, f"calls log in with {recipe.operation}, as {settings.login} says")
+        return
     sources = token_sources(api, settings, tools, environment).every(tool.operation for tool in tools)
     tokens = {variable(source.scheme) or "": "" for source in sources if source.is_configured}
     closed = [tool for tool in tools if needs_credential(tool.operation.security, {**tokens, **secrets}, ())]
