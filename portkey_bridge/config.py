@@ -25,9 +25,10 @@ from portkey_bridge.settings import (
     Section,
     Settings,
     as_variable,
-    env_file_values,
     read_settings,
+    refuse_untrusted,
 )
+from portkey_bridge.switches import env_file_values
 
 #: The name of a file that is found by itself, in the user's configuration folder.
 FILE_NAME = "portkey-bridge.toml"
@@ -96,10 +97,12 @@ def read_config(
     `flags` are options of the command line by field. Raises SettingsError.
     """
     alone = read_settings(flags, environ, env_file)
+    refuse_untrusted(alone)
     path = _found(alone)
     if path is None:
         return (alone,)
-    file = _File(path, *_parsed(path), {**env_file_values(env_file), **environ})
+    named = env_file_values(env_file) if env_file else {}  # nobody vouches for the `.env` of the working directory
+    file = _File(path, *_parsed(path), {**named, **environ})
     sections = list(_sections(file))
     if len(sections) > 1:
         _refuse_options_of_one_api(flags, file)

@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.switches import DOTENV, OFF, ON
+from portkey_bridge.switches import OFF, ON, distrusted, env_file_values
 from portkey_bridge.text import origin_of, shown_url
 
 T = TypeVar("T")
@@ -92,12 +90,20 @@ class Jwt(NamedTuple):
     audience: str
 
 
+Dotenv = Literal["refused", "apart", "harmless"]
+"""What the `.env` of the working directory may do with an option, since anybody may have written that file.
+
+`harmless` options send, name and open nothing. Those that decide where credentials go, or which ones, are kept `apart`
+from the real environment: they may only be combined with credentials of the same file. All others are `refused`.
+"""
+
+
 @dataclass(frozen=True)
 class Option:
     """One option of the command line and its variable. Both are named after its field in Settings.
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
-    `decides_origin` marks an option that decides where credentials go. One that is `repeatable` is named in the
+    `dotenv` is what the `.env` of the working directory may do with it. One that is `repeatable` is named in the
     singular on the command line; the variable separates its values with commas. `table` is the table of the settings
     file that it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
     """
@@ -107,7 +113,7 @@ class Option:
     read: Callable[[str, str], Any]
     metavar: str | None
     text: str
-    decides_origin: bool = False
+    dotenv: Dotenv = "refused"
     repeatable: bool = False
     table: str = "api"
 
@@ -144,13 +150,12 @@ def _option(
     metavar: str | None,
     text: str,
     *,
-    decides_origin: bool = False,
+    dotenv: Dotenv = "refused",
     repeatable: bool = False,
     table: str = "api",
 ) -> T:
-    """Declare the option of a field of Settings."""
-    details = (default, read, metavar, text, decides_origin, repeatable, table)
-    return field(default=default, metadata={"option": details})
+    """Declare the option of a field of Settings. What `.env` must not set is the default, so that no row forgets it."""
+    return field(default=default, metadata={"option": (default, read, metavar, text, dotenv, repeatable, table)})
 
 
 def _text(text: str, _: str) -> str:
@@ -363,7 +368,8 @@ class Settings:
     `operations` what it says about single tools, each with its place in the file.
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
-    from the `.env` of the working directory. `texts` are the options that are set, as they were typed, by field.
+    from the `.env` of the working directory, `apart` and `refused` those of options that it may not set freely.
+    `texts` are the options that are set, as they were typed, by field.
     """
 
     spec: str | None = _option(
@@ -371,66 +377,84 @@ class Settings:
         _text,
         "FILE|URL",
         "path or URL of the OpenAPI document to serve (default: the Portkey API)",
-        decides_origin=True,
+        dotenv="apart",
     )
     overlays: tuple[Path, ...] = _option(
         (),
         _files,
         "FILE,…",
         "OpenAPI Overlay documents to apply to the document, in this order",
-        decides_origin=True,
+        dotenv="apart",
     )
     allow_refs: tuple[str, ...] = _option(
         (),
         _names,
         "HOST,…",
         "also allow references to documents on these hosts",
-        decides_origin=True,
+        dotenv="apart",
     )
     base_url: str | None = _option(
         None,
         _base_url,
         "URL",
         "send all requests to this URL instead of the document's servers, for example a self-hosted gateway",
-        decides_origin=True,
+        dotenv="apart",
     )
-    tools: tuple[str, ...] = _option((), _names, "NAME,…", "serve only these tools; * matches any characters")
-    exclude: tuple[str, ...] = _option((), _names, "NAME,…", "do not serve these tools; * matches any characters")
+    tools: tuple[str, ...] = _option(
+        (), _names, "NAME,…", "serve only these tools; * matches any characters", dotenv="harmless"
+    )
+    exclude: tuple[str, ...] = _option(
+        (), _names, "NAME,…", "do not serve these tools; * matches any characters", dotenv="harmless"
+    )
     tag: tuple[str, ...] = _option(
         (),
         _names,
         "TAG,…",
         "serve only tools with one of these tags, ignoring case; * matches any characters",
+        dotenv="harmless",
     )
     confirm: tuple[str, ...] = _option(
-        (), _names, "NAME,…", "ask the person before each call of these tools; * matches any characters"
+        (),
+        _names,
+        "NAME,…",
+        "ask the person before each call of these tools; * matches any characters",
+        dotenv="harmless",
+    )
+    read_only: bool = _option(
+        False, _switch, None, "serve only tools that change nothing, such as every GET", dotenv="harmless"
     )
     pin: bool = _option(
-        False, _switch, None, "serve a changed document only after a person has accepted what models would read"
+        False,
+        _switch,
+        None,
+        "serve a changed document only after a person has accepted what models would read",
+        dotenv="harmless",
     )
-    read_only: bool = _option(False, _switch, None, "serve only tools that change nothing, such as every GET")
-    deprecated: bool = _option(True, _switch, None, "leave out deprecated operations and arguments")
+    deprecated: bool = _option(True, _switch, None, "leave out deprecated operations and arguments", dotenv="harmless")
     discover: bool = _option(
         False,
         _switch,
         None,
         "list three tools that search, show schemas and call, instead of all tools",
         table="serve",
+        dotenv="harmless",
     )
-    path_item_tools: bool = _option(False, _switch, None, "add the informational servers_… and parameters_… tools")
+    path_item_tools: bool = _option(
+        False, _switch, None, "add the informational servers_… and parameters_… tools", dotenv="harmless"
+    )
     schema_budget: float | None = _option(
         None,
         _budget,
         "N|full",
         "characters of schema listed for each tool before the rest becomes stubs (default: shared among the tools, so "
         "fewer tools get more each)",
+        dotenv="harmless",
     )
     files: tuple[Path, ...] = _option(
         (),
         _folders,
         "DIR",
         f"let calls send files from DIR, and write large answers to it; {os.pathsep!r} separates several",
-        decides_origin=True,
     )
     credentials: frozenset[str] = _option(
         frozenset(),
@@ -438,6 +462,7 @@ class Settings:
         "NAME,…",
         "variables that the document may use as credentials although they look like another product's; for a "
         "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
+        dotenv="apart",
     )
     login: str | None = _option(
         None,
@@ -492,7 +517,7 @@ class Settings:
         partial(_places, name=HEADER_NAME),
         "NAME=VARIABLE",
         "send this header with every request to the API, with the value of the variable; repeatable",
-        decides_origin=True,
+        dotenv="apart",
         repeatable=True,
     )
     query: tuple[Assigned, ...] = _option(
@@ -500,7 +525,7 @@ class Settings:
         partial(_places, name=QUERY_NAME),
         "NAME=VARIABLE",
         "the same for a query parameter; repeatable",
-        decides_origin=True,
+        dotenv="apart",
         repeatable=True,
     )
     cookies: tuple[Assigned, ...] = _option(
@@ -508,7 +533,7 @@ class Settings:
         partial(_places, name=TOKEN),
         "NAME=VARIABLE",
         "the same for a cookie; repeatable",
-        decides_origin=True,
+        dotenv="apart",
         repeatable=True,
     )
     scheme: Assigned | None = _option(  # noqa: RUF009  # declares a field
@@ -516,20 +541,21 @@ class Settings:
         _scheme,
         "SCHEME=VARIABLE",
         "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
-        decides_origin=True,
+        dotenv="apart",
     )
     aws_sigv4: AwsTarget | None = _option(  # noqa: RUF009  # declares a field
         None,
         _aws,
         "REGION/SERVICE",
         "sign every request with AWS Signature Version 4, by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        decides_origin=True,
+        dotenv="apart",
     )
     authenticate: str = _option(
         "declared",
         _authenticate,
         "|".join(AUTHENTICATE),
         "which operations carry credentials: those that the document says, all, or none because the API needs none",
+        dotenv="apart",
     )
     client_cert: Path | None = _option(  # noqa: RUF009  # declares a field
         None, _file, "FILE", "present this certificate (PEM) to the API, which may contain its key, too"
@@ -538,60 +564,72 @@ class Settings:
         None, _file, "FILE", "private key (PEM) of --client-cert"
     )
     ca_bundle: Path | None = _option(  # noqa: RUF009  # declares a field
-        None, _file, "FILE", "also trust the certificate authorities in this file (PEM)", decides_origin=True
+        None, _file, "FILE", "also trust the certificate authorities in this file (PEM)", dotenv="apart"
     )
     insecure: tuple[str, ...] = _option(
         (),
         _names,
         "HOST,…",
         "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
-        decides_origin=True,
+        dotenv="apart",
     )
     lenient: bool = _option(
         False,
         _switch,
         None,
         "send arguments that the document does not allow, and report them in the result",
+        dotenv="apart",
     )
     result_limit: int = _option(
         RESULT_LIMIT,
         partial(_number, least=1000),
         "N",
         "longest result in characters; larger ones are shown as a view with more on request (default {default})",
+        dotenv="harmless",
     )
     kept_results: Bounds = _option(  # noqa: RUF009  # declares a field
         Bounds(),
         _bounds,
         "N,MB,MIN",
         "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
+        dotenv="harmless",
     )
     timeouts: Timeouts = _option(  # noqa: RUF009  # declares a field
         Timeouts(),
         _timeouts,
         "S,S,S",
         "seconds for connecting, for each read and for the whole call (default {default})",
+        dotenv="harmless",
     )
     retries: int = _option(
         2,
         partial(_number, least=0),
         "N",
         "how often a call is retried if that is safe (default {default})",
+        dotenv="harmless",
     )
     concurrency: int = _option(
         16,
         partial(_number, least=1),
         "N",
         "concurrent calls (default {default}); further ones wait",
+        dotenv="harmless",
     )
     validate_responses: bool = _option(
         False,
         _switch,
         None,
         "report in the result where a response differs from the document",
+        dotenv="harmless",
     )
-    verbose: bool = _option(False, _switch, None, "log each call to stderr", table="serve")
+    verbose: bool = _option(False, _switch, None, "log each call to stderr", table="serve", dotenv="harmless")
     cache: bool = _option(
-        True, _switch, None, "do not read or write the cache folder; each start takes longer", table="serve"
+        True,
+        _switch,
+        None,
+        "do not read or write the cache folder; each start takes longer",
+        table="serve",
+        dotenv="harmless",
     )
     allowed_hosts: tuple[str, ...] = _option(
         (),
@@ -626,7 +664,6 @@ class Settings:
         _header_name,
         "NAME",
         "over HTTP: send this header of a caller's request to the API as the credential, and no other",
-        decides_origin=True,
         table="serve",
     )
     http_limits: HttpLimits = _option(  # noqa: RUF009  # declares a field
@@ -648,7 +685,6 @@ class Settings:
         _text,
         "FILE",
         "settings file with one or several APIs (default: portkey-bridge.toml in the user's configuration folder)",
-        decides_origin=True,
         table="",
     )
     name: str = ""
@@ -658,7 +694,8 @@ class Settings:
     server_variables: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
-    origin_from_dotenv: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -702,8 +739,11 @@ def read_settings(
     filed = env_file_values(env_file)
     merged = {**filed, **environ}
     from_dotenv = frozenset() if env_file else frozenset(filed.keys() - environ.keys())
+    dotenv = {name: filed[name] for name in from_dotenv}
+    overridden = flags.keys() | section.texts.keys()
+    set_there = [each for each in OPTIONS if dotenv.get(each.variable) and each.field not in overridden]
     return Settings(
-        **{option.field: _value(option, flags, merged, section) for option in OPTIONS},
+        **{option.field: _value(option, flags, environ if dotenv else merged, section, dotenv) for option in OPTIONS},
         name=section.name,
         prefix=section.prefix,
         assigned=frozenset(section.environ),
@@ -715,25 +755,25 @@ def read_settings(
         environ={**merged, **section.environ},
         texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, merged)) is not None},
         from_dotenv=from_dotenv - section.environ.keys(),
-        origin_from_dotenv=(
-            *(
-                option.variable
-                for option in OPTIONS
-                if option.decides_origin and option.field not in flags and option.variable in from_dotenv
-            ),
+        apart=(
+            *(option.variable for option in set_there if option.dotenv == "apart"),
             *sorted(name for name in from_dotenv if name.startswith(SERVER)),
         ),
+        refused=tuple(option.variable for option in set_there if option.dotenv == "refused"),
     )
 
 
-def _value(option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section) -> Any:
-    """Return the value of an option: of the command line, else the environment, else the settings file."""
+def _value(
+    option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section, dotenv: Mapping[str, str]
+) -> Any:
+    """Return the value of an option: of the command line, else the environment, the settings file, or else `.env`."""
     text = _text_of(option, flags, environ)
     if text is not None:
         return option.read(text, option.variable)
     if option.field in section.texts:
         return option.read(*section.texts[option.field])
-    return option.default
+    text = dotenv.get(option.variable) or None
+    return option.default if text is None else option.read(text, option.variable)
 
 
 def _text_of(option: Option, flags: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
@@ -747,26 +787,20 @@ def as_variable(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()
 
 
+def refuse_untrusted(settings: Settings) -> None:
+    """Refuse options that the `.env` of the working directory must not set, before anything is read or sent.
+
+    Raises SettingsError.
+    """
+    if settings.refused:
+        raise distrusted(settings.refused, "could open this machine to whoever wrote the file")
+
+
 def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> None:
     """Refuse to let a `.env` of the working directory decide where the real environment's credentials go.
 
     `variables` are the credentials that would be sent. Raises SettingsError.
     """
     real = sorted(name for name in variables if name not in settings.from_dotenv)
-    if settings.origin_from_dotenv and real:
-        decides = " and ".join(settings.origin_from_dotenv)
-        raise SettingsError(
-            f"{decides} in {Path(DOTENV).resolve()} would redirect credentials of the environment: {', '.join(real)}. "
-            f"If you want that, start with --env-file {DOTENV}; if not, remove {decides} from that file."
-        )
-
-
-def env_file_values(path: str | None) -> dict[str, str]:
-    """Return the variables of the named file, else of `.env`. Raises SettingsError."""
-    try:
-        values = dotenv_values(path or DOTENV)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path or DOTENV}: cannot be read ({error}). Correct the file or its mode.") from error
-    if path and (not Path(path).exists() or Path(path).is_dir()):
-        raise SettingsError(f"{path}: no such file. Correct --env-file.")
-    return {name: value for name, value in values.items() if value is not None}
+    if settings.apart and real:
+        raise distrusted(settings.apart, f"would redirect credentials of the environment: {', '.join(real)}")

@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
 from urllib.parse import urlsplit
+
+#: Characters that nobody sees, as a set of a regular expression: Default_Ignorable_Code_Point (Unicode Standard Annex
+#: 44) and annotations. Some hide text from people, others reorder what they see.
+_INVISIBLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+
+INVISIBLE = re.compile(f"[{_INVISIBLE}]")
+
+#: Those, and the selectors between text and emoji, of which one may be behind a visible character, which has two looks.
+HIDDEN = re.compile(rf"[{_INVISIBLE}]|(?:^|(?<=[{_INVISIBLE}\ufe0e\ufe0f]))[\ufe0e\ufe0f]")
+
+
+def without_invisible(text: str) -> str:
+    """Return the text without characters that nobody sees, for readers that see them: models."""
+    return HIDDEN.sub("", text)
+
+
+def escaped(text: str) -> str:
+    """Return the text with all characters that a terminal interprets or does not show as JSON escapes; lines stay."""
+    return "".join(
+        character if _is_shown(character) else json.dumps(character)[1:-1] for character in text.replace("\r\n", "\n")
+    )
+
+
+def _is_shown(character: str) -> bool:
+    is_blank = character in "\n\t" or unicodedata.category(character) == "Zs"
+    return is_blank or (character.isprintable() and not INVISIBLE.match(character))
 
 
 def printable(text: str) -> str:

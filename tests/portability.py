@@ -9,7 +9,10 @@ from typing import Any
 Json = dict[str, Any]
 
 ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
-NOT_PORTABLE = {"$ref", "$defs", "definitions", "oneOf", "const", "not", "if", "prefixItems", "patternProperties"}
+NOT_PORTABLE = {
+    *("$ref", "$defs", "definitions", "oneOf", "const", "not", "if", "prefixItems", "patternProperties"),
+    *("allOf", "uniqueItems", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"),
+}
 
 
 def subschemas(schema: Json, pointer: str = "") -> Iterator[tuple[str, Json]]:
@@ -34,6 +37,10 @@ def portability_problems(schema: Json) -> Iterator[str]:
         yield "an array without items"
     if not all(isinstance(value, str) for value in schema.get("enum", [])):
         yield "an enum that is not of strings"
-    if not schema.keys() & {"type", "anyOf", "allOf", "enum", "minLength"}:
+    if not schema.keys() & {"type", "anyOf"}:
         yield "no type"
+    if isinstance(schema.get("additionalProperties"), bool):
+        yield "a boolean for additionalProperties"
+    yield from (f"required {name}" for name in set(schema.get("required", ())) - schema.get("properties", {}).keys())
+    yield from ("a choice inside a choice" for branch in schema.get("anyOf", ()) if branch.keys() == {"anyOf"})
     yield from (f"property {name}" for name in schema.get("properties", {}) if not ARGUMENT_NAME.fullmatch(name))

@@ -82,3 +82,55 @@ def test_the_folder_has_64_entries_at_most(folder: Path) -> None:
     for number in range(66):
         cache.write(f"entry-{number}", b"")
     assert len(list(folder.iterdir())) == 64
+
+
+def test_an_entry_is_bound_to_its_name(folder: Path) -> None:
+    """An entry that was renamed is not taken for another."""
+    cache.write("entry", b"content")
+    (folder / "entry").rename(folder / "other")
+    assert cache.read("other") is None
+
+
+POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="wants POSIX")
+
+
+@POSIX
+def test_a_pipe_or_link_in_the_place_of_an_entry_is_none(folder: Path) -> None:
+    """A pipe that nobody writes to does not block, and a link is not followed."""
+    cache.write("entry", b"content")
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to(folder / "entry")
+    assert cache.read("pipe") is None
+    assert cache.read("link") is None
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_a_folder_that_others_may_write_to_is_ignored(folder: Path, mode: int) -> None:
+    """Nothing is read from a folder where others could have put it, and nothing is written there."""
+    cache.write("entry", b"content")
+    folder.chmod(mode)
+    assert cache.read("entry") is None
+    cache.write("another", b"content")
+    cache.forget("entry")
+    assert [path.name for path in folder.iterdir()] == ["entry"]
+    folder.chmod(0o700)
+    assert cache.read("entry") == b"content"
+
+
+@POSIX
+def test_only_entries_are_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is in the folder stays, and does not count."""
+    monkeypatch.setattr(cache, "ENTRIES", 2)
+    folder.mkdir(mode=0o700)
+    (folder / "letter").write_text("portkey-bridge")
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("nowhere")
+    for name in ("letter", "folder", "pipe"):
+        os.utime(folder / name, (0, 0))
+    for age, name in enumerate(["old", "newer", "newest"]):
+        cache.write(name, b"")
+        os.utime(folder / name, (age + 1, age + 1))
+    cache.write("last", b"")
+    assert sorted(path.name for path in folder.iterdir()) == ["folder", "last", "letter", "link", "newest", "pipe"]

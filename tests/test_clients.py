@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 from portkey_bridge.cli.main import main
 from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
+from portkey_bridge.clients.entries import command_line
 from portkey_bridge.clients.files import read_client_file, rewrite
-from portkey_bridge.clients.registry import CLIENTS, JSON, TOML, YAML, Client, System, client_for, locate
+from portkey_bridge.clients.places import System, client_for, locate
+from portkey_bridge.clients.registry import CLIENTS, FOLDERS, JSON, TOML, YAML, Client
 from portkey_bridge.errors import ClientFileError, SettingsError
 from tests.conftest import BARE, Run
 
@@ -33,17 +35,26 @@ BY_NAME = {client.name: client for client in CLIENTS}
 ENTRY = {"command": "uvx", "args": ["portkey-bridge", "--tools", "a,b"], "env": {"API_KEY": 'é "quoted" \\ \n'}}
 
 
+#: Stands for uvx: answers the first requests of a session, as a server that is started by it.
+UVX = """#!/bin/sh
+while read -r line; do
+  case $line in *tools/list*) echo '{"jsonrpc": "2.0", "id": "tools", "result": {}}';; esac
+done
+"""
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty home folder with a project in it, where this program runs, and a uvx on the PATH."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    (tools / "uvx").write_text("#!/bin/sh\n")
+    (tools / "uvx").write_text(UVX)
     (tools / "uvx").chmod(0o755)
     project = tmp_path / "home" / "project"
     project.mkdir(parents=True)
-    for variable in ("XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "CONTINUE_GLOBAL_DIR"):
-        monkeypatch.delenv(variable, raising=False)
+    for variable, _ in FOLDERS.values():
+        if variable:
+            monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(project.parent))
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.chdir(project)
@@ -165,7 +176,7 @@ def test_add_change_and_remove_touch_nothing_else(name: str, text: str | None, h
     added = path.read_bytes().decode()
     assert is_within(old, added) or is_within(re.sub(r"{} | {}|\[\]|\s", "", old), added)
     before, after = (entries(client, parsed(client, content)) for content in (old, added))
-    assert after.pop("portkey-bridge")[client.key("env")] == {"API_KEY": KEY}
+    assert after.pop("portkey")[client.key("env")] == {"API_KEY": KEY}
     assert after == before
     assert ("\r\n" in added) == ("\r\n" in old)
     assert added.count("\n") == added.count("\r\n") or "\r" not in added
@@ -175,8 +186,8 @@ def test_add_change_and_remove_touch_nothing_else(name: str, text: str | None, h
 
     assert main(["add", name, "--env", "API_KEY=2", "--tools", "listmodels", "--yes"]) == 0
     changed = path.read_bytes().decode()
-    entry = entries(client, parsed(client, changed))["portkey-bridge"]
-    assert entry[client.key("args")] == ["portkey-bridge", "--tools", "listmodels"]
+    entry = entries(client, parsed(client, changed))["portkey"]
+    assert command_line(client, entry)[1:] == ["portkey-bridge", "--tools", "listmodels"]
     assert entry[client.key("env")] == {"API_KEY": "2"}
 
     assert main(["add", name, f"--API_KEY={KEY}", "--yes"]) == 0
@@ -341,7 +352,13 @@ def test_a_toml_entry_is_found_in_every_shape(text: str, rest: str) -> None:
 
 SYSTEMS = {
     "linux": {},
-    "linux moved": {"XDG_CONFIG_HOME": "/cfg", "CODEX_HOME": "/codex", "CLAUDE_CONFIG_DIR": "/claude"},
+    "linux moved": {
+        "XDG_CONFIG_HOME": "/cfg",
+        "CODEX_HOME": "/codex",
+        "CLAUDE_CONFIG_DIR": "/claude",
+        "COPILOT_HOME": "/copilot",
+        "HERMES_HOME": "/hermes",
+    },
     "darwin": {},
     "win32": {"APPDATA": "/Roaming", "LOCALAPPDATA": "/Local"},
 }
@@ -349,6 +366,7 @@ _PROJECT = {
     "claude-code-project": "/p/.mcp.json",
     "cursor-project": "/p/.cursor/mcp.json",
     "vscode-project": "/p/.vscode/mcp.json",
+    "opencode-project": "/p/opencode.json",
 }
 _HOME = {
     **_PROJECT,
@@ -359,6 +377,15 @@ _HOME = {
     "gemini-cli": "/h/.gemini/settings.json",
     "codex": "/h/.codex/config.toml",
     "continue": "/h/.continue/config.yaml",
+    "qwen-code": "/h/.qwen/settings.json",
+    "copilot-cli": "/h/.copilot/mcp-config.json",
+    "droid": "/h/.factory/mcp.json",
+    "auggie": "/h/.augment/settings.json",
+    "openhands": "/h/.openhands/mcp.json",
+    "mcporter": "/h/.mcporter/mcporter.json",
+    "hermes": "/h/.hermes/config.yaml",
+    "opencode": "/h/.config/opencode/opencode.json",
+    "amp": "/h/.config/amp/settings.json",
 }
 _XDG = {
     "claude-desktop": "/h/.config/Claude/claude_desktop_config.json",
@@ -373,6 +400,10 @@ PATHS = {
         **{name: path.replace("/h/.config", "/cfg") for name, path in _XDG.items()},
         "codex": "/codex/config.toml",
         "claude-code": "/claude/.claude.json",
+        "copilot-cli": "/copilot/mcp-config.json",
+        "hermes": "/hermes/config.yaml",
+        "opencode": "/cfg/opencode/opencode.json",
+        "amp": "/cfg/amp/settings.json",
     },
     "darwin": {
         **_HOME,
@@ -417,16 +448,32 @@ def test_the_editor_keeps_clines_file_of_older_versions(tmp_path: Path) -> None:
 
 
 GIVEN_PATHS = [
-    ("no/folder.json", None, "mcpServers", None),
     ("sub/.vscode/mcp.json", "", "servers", "${env:NAME}"),
     ("sub/.cursor/mcp.json", "", "mcpServers", "${env:NAME}"),
     ("sub/.mcp.json", "", "mcpServers", "${NAME}"),
-    ("any.json", "", "mcpServers", None),
+    ("sub/opencode.json", "", "mcp", "{env:NAME}"),
+    ("sub/.factory/mcp.json", None, "mcpServers", None),
+    ("any.json", '{"mcpServers": {}}', "mcpServers", None),
     ("any.json", '{"servers": {}}', "servers", "${env:NAME}"),
+    ("any.json", '{"amp.mcpServers": {}}', "amp.mcpServers", "${NAME}"),
     ("any.jsonc", '// x\n{"context_servers": {}}', "context_servers", None),
-    ("any.toml", "", "mcp_servers", None),
+    ("any.toml", "[mcp_servers.x]", "mcp_servers", None),
     ("any.yaml", "extensions: {}", "extensions", None),
-    ("any.yml", "", "mcpServers", "${{ secrets.NAME }}"),
+    ("any.yaml", "mcp_servers: {}", "mcp_servers", "${NAME}"),
+    ("any.yml", "mcpServers: []", "mcpServers", "${{ secrets.NAME }}"),
+]
+
+#: Files of which nobody can tell which client reads them.
+UNCERTAIN = [
+    ("no/folder.json", None),
+    ("mcp.json", ""),
+    ("any.json", '{"theme": "dark"}'),
+    ("any.json", '{"mcpServers": {}, "servers": {}}'),
+    ("any.json", '{"servers": [{"url": "http://x"}]}'),
+    ("any.json", '{"mcp": {"other": {"type": "stdio"}}}'),
+    ("any.toml", "[[mcp_servers]]\nname = 'x'"),
+    ("any.yaml", "mcpServers: {}"),
+    ("any.yaml", None),
 ]
 
 
@@ -443,6 +490,19 @@ def test_a_path_tells_the_format(
     assert not client.desktop
 
 
+@pytest.mark.parametrize(("path", "text"), UNCERTAIN)
+def test_a_file_in_an_unknown_format_is_not_written(path: str, text: str | None, home: Path, run: Run) -> None:
+    """Where the form is not certain, nothing is written, and the message lists what can be said instead."""
+    file = home / "project" / path
+    if text is not None:
+        file.write_text(text)
+    result = run("add", str(file), env={"HOME": str(home), "PATH": os.environ["PATH"]})
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"portkey-bridge: {file}: its format is not known")
+    assert ("mcp_servers for" if file.suffix != ".json" else "mcpServers for") in result.stderr
+    assert (file.read_text() if file.exists() else None) == text
+
+
 def test_an_unknown_client_is_named_with_the_closest(tmp_path: Path) -> None:
     """A slip in a client's name is an error that says which are known."""
     with pytest.raises(SettingsError, match=r"cusor is not a supported client.* did you mean cursor\? .*zed"):
@@ -457,8 +517,14 @@ REFERENCES = {
     "vscode": "${env:API_KEY}",
     "vscode-project": "${env:API_KEY}",
     "windsurf": "${env:API_KEY}",
-    "cline": "${env:API_KEY}",
     "gemini-cli": "${API_KEY}",
+    "qwen-code": "${API_KEY}",
+    "copilot-cli": "${API_KEY}",
+    "amp": "${API_KEY}",
+    "mcporter": "${API_KEY}",
+    "hermes": "${API_KEY}",
+    "opencode": "{env:API_KEY}",
+    "opencode-project": "{env:API_KEY}",
     "continue": "${{ secrets.API_KEY }}",
 }
 FORWARDED = {"codex": "env_vars", "goose": "env_keys"}
@@ -474,7 +540,7 @@ def test_a_value_may_refer_to_the_environment(name: str, home: Path, capsys: pyt
         assert "--env API_KEY=VALUE" in capsys.readouterr().err
         assert not path.exists()
         return
-    entry = entries(client, parsed(client, path.read_text()))["portkey-bridge"]
+    entry = entries(client, parsed(client, path.read_text()))["portkey"]
     if name in FORWARDED:
         assert entry[FORWARDED[name]] == ["API_KEY"]
         assert client.key("env") not in entry
@@ -490,10 +556,10 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     (project / "my.env").touch()
     paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env"]
     assert main(["add", name, *paths, "--base-url", "http://x/v1", "--path-item-tools"]) == 0
-    entry = entries(client, parsed(client, file_of(name, home).read_text()))["portkey-bridge"]
-    command = entry[client.key("command")]
+    entry = entries(client, parsed(client, file_of(name, home).read_text()))["api"]
+    command, *arguments = command_line(client, entry)
     assert command == (str(home.parent / "tools" / "uvx") if client.desktop else "uvx")
-    assert entry[client.key("args")] == [
+    assert arguments == [
         "portkey-bridge",
         *("--spec", str(project / "api.yaml")),
         *("--base-url", "http://x/v1"),
@@ -553,6 +619,142 @@ def test_names_keep_apart(home: Path) -> None:
         assert main(["add", "codex", "--name", name]) == 0
     assert main(["remove", "codex", "--name", "petstore"]) == 0
     assert list(tomllib.loads(file_of("codex", home).read_text())["mcp_servers"]) == ["portkey-bridge"]
+
+
+FORMS: Mapping[str, Mapping[str, Any]] = {
+    "cline": {"command": "UVX", "args": ["portkey-bridge"], "env": {"A": "1"}, "timeout": 60},
+    "opencode": {"type": "local", "command": ["uvx", "portkey-bridge"], "environment": {"A": "1"}, "enabled": True},
+    "copilot-cli": {
+        "type": "local",
+        "command": "uvx",
+        "args": ["portkey-bridge"],
+        "env": {"A": "1"},
+        "tools": ["*"],
+    },
+    "amp": {"command": "uvx", "args": ["portkey-bridge"], "env": {"A": "1"}},
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_form_that_a_client_reads(name: str, home: Path) -> None:
+    """Each of these clients, asked with its real program, read an entry of this form and started it."""
+    assert main(["add", name, "--A=1"]) == 0
+    (entry,) = entries(BY_NAME[name], parsed(BY_NAME[name], file_of(name, home).read_text())).values()
+    uvx = str(home.parent / "tools" / "uvx")
+    assert entry == {key: uvx if value == "UVX" else value for key, value in FORMS[name].items()}
+
+
+def test_a_name_that_the_client_refuses_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Codex drops a server whose name has other characters, without a word."""
+    assert main(["add", "codex", "--name", "my api"]) == 2
+    assert "Codex ignores a server with the name 'my api'" in capsys.readouterr().err
+    assert not file_of("codex", home).exists()
+    assert main(["add", "cursor", "--name", "my api"]) == 0
+
+
+EXPANDED = [
+    ("gemini-cli", "pa$HOME", True),
+    ("gemini-cli", "pa$$word", True),
+    ("gemini-cli", "100$", False),
+    ("claude-code", "pa${HOME}", True),
+    ("claude-code", "pa$HOME", False),
+    ("qwen-code", "pa$HOME", True),
+    ("continue", "${{ x }}", True),
+    ("continue", "${x}", False),
+    ("opencode", "{env:x}", True),
+    ("opencode", "${x}", False),
+    ("codex", "${HOME}$HOME", False),
+    ("claude-desktop", "${HOME}", False),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "warned"), EXPANDED)
+def test_a_value_that_the_client_would_change_is_warned_of(
+    name: str, value: str, warned: bool, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A literal value that the client takes for a reference is stored, with a warning that does not repeat it."""
+    assert main(["add", name, f"--API_KEY={value}"]) == 0
+    told = capsys.readouterr().err
+    assert ("replaces references in API_KEY" in told) == warned
+    assert value not in told
+
+
+def test_vs_code_gets_a_listing_that_it_takes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """VS Code takes 128 tools: with more, `--discover` is added and announced; a selection is left as it is."""
+
+    def arguments(*words: str) -> Any:
+        assert main(["add", "vscode", "--yes", *words]) == 0
+        return json.loads(file_of("vscode", home).read_text())["servers"]["portkey"]["args"]
+
+    assert arguments() == ["portkey-bridge", "--discover"]
+    assert "takes at most 128 tools, and 233 are served" in capsys.readouterr().err
+    assert arguments("--tag", "prompts") == ["portkey-bridge", "--tag", "prompts"]
+    assert arguments("--discover", "--read-only") == ["portkey-bridge", "--read-only", "--discover"]
+    assert "at most" not in capsys.readouterr().err
+
+
+TITLES = [
+    ("Swagger Petstore - OpenAPI 3.0", "petstore"),
+    ("Redocly Museum API", "redocly"),
+    ("The Kubeflow Pipelines API v2", "kubeflow"),
+    ("Müller & Söhne", "muller-s"),
+    ("Pet Store", "pet-stor"),
+    ("API", "shop"),
+    ("宠物", "shop"),
+]
+
+
+@pytest.mark.parametrize(("title", "name"), TITLES)
+def test_an_entry_has_the_short_name_of_its_api(title: str, name: str, home: Path) -> None:
+    """The name comes from the title, else from the file, and `mcp__NAME__TOOL` stays within 64 characters."""
+    document = {"openapi": "3.1.0", "info": {"title": title, "version": "1"}, "paths": {}}
+    (home / "project" / "shop-openapi.json").write_text(json.dumps(document))
+    assert main(["add", "codex", "--spec", "shop-openapi.json"]) == 0
+    assert list(tomllib.loads(file_of("codex", home).read_text())["mcp_servers"]) == [name]
+    assert len(f"mcp__{name}__") <= 64 - 49
+    assert main(["remove", "codex"]) == 0
+    assert "shop" not in file_of("codex", home).read_text()
+
+
+def test_entries_of_earlier_versions_are_found(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An entry under the name of earlier versions is listed, updated for the same document, and removed."""
+    path = file_of("cursor", home)
+    path.parent.mkdir()
+    earlier = {"command": "uvx", "args": ["portkey-bridge"]}
+    path.write_text(json.dumps({"mcpServers": {"portkey-bridge": earlier}}))
+    assert main(["list"]) == 0
+    assert f"cursor\tportkey-bridge\t{path}" in capsys.readouterr().out
+    assert main(["add", "cursor", "--read-only", "--yes"]) == 0
+    assert list(json.loads(path.read_text())["mcpServers"]) == ["portkey-bridge"]
+    assert main(["add", "cursor", "--spec", "https://example.com/shop.yaml"]) == 0
+    assert list(json.loads(path.read_text())["mcpServers"]) == ["portkey-bridge", "shop"]
+    assert main(["remove", "cursor"]) == 0
+    assert list(json.loads(path.read_text())["mcpServers"]) == ["shop"]
+
+
+def test_remove_asks_which_of_several(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With several entries under other names, nothing is removed until one is named."""
+    for name in ("one", "two"):
+        assert main(["add", "codex", "--name", name]) == 0
+    assert main(["remove", "codex"]) == 2
+    assert "one, two" in capsys.readouterr().err
+    assert main(["remove", "codex", "--name", "one"]) == 0
+    assert main(["remove", "codex"]) == 0
+    assert "portkey-bridge" not in file_of("codex", home).read_text()
+
+
+def test_a_document_that_cannot_be_read_now_is_announced(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The entry is written although its document is missing, and the message says what is wrong."""
+    assert main(["add", "codex", "--spec", "later.yaml"]) == 0
+    assert "later.yaml" in capsys.readouterr().err
+    assert list(tomllib.loads(file_of("codex", home).read_text())["mcp_servers"]) == ["later"]
+
+
+def test_a_server_that_does_not_start_is_announced(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`add` starts the server once as the client will, and shows the last words of one that fails."""
+    (home.parent / "tools" / "uvx").write_text("#!/bin/sh\necho 'no network' >&2\nexit 1\n")
+    assert main(["add", "codex"]) == 0
+    assert "A first start of the server failed: no network" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["usual", "minified"])

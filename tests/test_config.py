@@ -77,9 +77,12 @@ async def test_one_search_covers_all_apis(two: Any, connect: Connect) -> None:
     file, _, dogs = two
     async with connect("--config", str(file), "--discover", env={"DOG_KEY": "marker-of-dogs-5678"}) as client:
         found = text_of(await client.call_tool("searchTools", {"query": "list dogs"}))
+        only = text_of(await client.call_tool("searchTools", {"query": "list", "api": "cats"}))
         shown = text_of(await client.call_tool("expandSchema", {"toolName": "dogs_list", "jsonPointers": [""]}))
         await client.call_tool("callTool", {"toolName": "dogs_list", "arguments": {}})
     assert found.startswith("dogs_list() · GET /dogs · ")
+    assert "cats_list" in only
+    assert "dogs_list" not in only
     assert json.loads(shown)[0]["schema"]["type"] == "object"
     assert dogs.last.target == "/dogs"
 

@@ -230,6 +230,19 @@ async def test_without_a_credential_nothing_is_sent(bare: Session, api: Recorder
     assert api.requests == []
 
 
+@pytest.mark.parametrize("value", ["${KEY}", "${env:KEY}", "${{ secrets.KEY }}", "{env:KEY}", "me:${KEY}"])
+def test_a_reference_that_nothing_replaced_is_no_credential(value: str, run: Run, api: Recorder) -> None:
+    """A client that cannot resolve a reference passes it on: it is not sent, and every place that is asked says so."""
+    env = {"X_PORTKEY_API_KEY": value, "OPEN_MCP_BASE_URL": api.url}
+    refused = run("call", "listmodels", env=env)
+    assert refused.returncode == 1
+    assert "X_PORTKEY_API_KEY has a reference like ${NAME} that nothing replaced" in refused.stdout + refused.stderr
+    assert api.requests == []
+    told = run("env", env=env).stdout
+    assert "X_PORTKEY_API_KEY\tnot set: it has a reference like ${NAME} that nothing replaced\t" in told
+    assert "X_PORTKEY_API_KEY is not set: it has a reference" in run("doctor", env=env).stdout
+
+
 async def test_wrong_arguments_are_told_before_a_missing_credential(bare: Session, api: Recorder) -> None:
     """Whoever has no key yet still learns what is wrong with the arguments."""
     result = await call(bare, "createchatcompletion", {"model": "m"})

@@ -292,9 +292,9 @@ async def test_every_tool_can_be_called_by_its_own_name(connect: Connect) -> Non
 
 
 NUMBERS = [
-    (400, Settings(), ""),
-    (401, Settings(), "--discover lists three"),
-    (401, Settings(discover=True), ""),
+    (128, Settings(), ""),
+    (129, Settings(), "--discover lists three"),
+    (129, Settings(discover=True), ""),
     (1, Settings(read_only=True, exclude=("get_*",)), "none of 1 tools is selected"),
 ]
 

@@ -23,7 +23,8 @@ from fastmcp.client.transports import StdioTransport
 from jsonschema import Draft202012Validator
 
 from portkey_bridge import __version__
-from portkey_bridge.clients.registry import CLIENTS, System, locate
+from portkey_bridge.clients.places import System, locate
+from portkey_bridge.clients.registry import CLIENTS
 from portkey_bridge.mock.app import mock_running
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings
@@ -207,7 +208,7 @@ async def test_a_newcomers_way(client: str, machine: dict[str, str]) -> None:
         done = subprocess.run(setup, env=machine, cwd=home, **QUIET)
         assert done.returncode == 0, done.stderr
         file = locate(BY_NAME[client], System("linux", {}, home, home))
-        command, args, env = map(read(file.read_text("utf-8"))[container]["portkey-bridge"].get, keys)
+        command, args, env = map(read(file.read_text("utf-8"))[container]["portkey"].get, keys)
         transport = StdioTransport(command, args, env=machine | env, cwd=str(home), keep_alive=False)
         async with Client(transport, init_timeout=300) as session:
             assert "listmodels" in {tool.name for tool in await session.list_tools()}

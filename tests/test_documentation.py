@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from portkey_bridge.cli.commands import COMMANDS
-from portkey_bridge.clients.registry import CLIENTS, System, locate
+from portkey_bridge.clients.places import System, locate
+from portkey_bridge.clients.registry import CLIENTS
 from portkey_bridge.mock.app import mock_running
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings import Settings

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import BARE, Run
+from tests.support import document
 
 #: Stands for npx: keeps what it was called with, and the session file, which is gone afterwards.
 NPX = """#!/bin/sh
@@ -18,6 +20,7 @@ printf '%s\\n' "$@" > {folder}/arguments
 for file do :; done
 cp "$file" {folder}/session.json
 stat -c %a "$(dirname "$file")" > {folder}/mode
+pwd > "{folder}/started in"
 exit 7
 """
 
@@ -99,3 +102,34 @@ def test_what_is_missing_is_named(run: Run, tmp_path: Path, present: dict[str, A
     assert words in done.stderr
     assert "Node 22.19 or newer" in done.stderr
     assert "Install" in done.stderr
+
+
+def leave_modules(folder: Path) -> None:
+    """Put modules into a folder that leave a file there if they are imported."""
+    for name in ("portkey_bridge", "httpx", "fastmcp", "openapi_spec_validator", "marshal", "json"):
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'imported')!r}, 'w')")
+
+
+def test_the_server_of_the_session_imports_nothing_from_its_folder(run: Run, tmp_path: Path) -> None:
+    """The inspector's server imports no module from its working directory, whatever PYTHONPATH says."""
+    run("inspect", env={"PATH": programs(tmp_path), "PYTHONPATH": f"{BARE['PYTHONPATH']}:"})
+    server = json.loads((tmp_path / "session.json").read_text(encoding="utf-8"))["mcpServers"]["portkey-bridge"]
+    leave_modules(tmp_path)
+    command = [server["command"], *server["args"]]
+    subprocess.run(command, env=server["env"], cwd=server["cwd"], input=b"", check=True, timeout=60)
+    assert not (tmp_path / "imported").exists()
+
+
+def test_the_validator_imports_nothing_from_its_folder(tmp_path: Path) -> None:
+    """The process of `check` that validates a document imports no module from the working directory."""
+    leave_modules(tmp_path)
+    (tmp_path / "api.json").write_text(json.dumps(document({})))
+    command = [sys.executable, "-P", "-m", "portkey_bridge", "check", "api.json"]
+    subprocess.run(command, env=BARE, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    assert not (tmp_path / "imported").exists()
+
+
+def test_the_inspector_itself_starts_elsewhere(run: Run, tmp_path: Path) -> None:
+    """npx, which prefers packages of the folder that it starts in, starts in an empty one."""
+    run("inspect", env={"PATH": programs(tmp_path)})
+    assert Path((tmp_path / "started in").read_text(encoding="utf-8").strip()) != tmp_path

@@ -428,3 +428,40 @@ def test_of_very_many_decisions_the_first_are_said(text: str) -> None:
 
     assert len(repairs) == 21
     assert repairs[-1] == "api.yaml: 980 more keys or tags like these."
+
+
+#: Text that only a model would read, and what is left of it. An emoji keeps the selector that gives it its look.
+HIDDEN = {
+    "tags": ("List\U000e0049\U000e0067 pets", "List pets"),
+    "zero-width": ("List\u200b\u200c\u200d\u2060\ufeff pets", "List pets"),
+    "bidi": ("List \u202epets\u202c\u2066\u2069", "List pets"),
+    "selectors": ("List\U000e0100\ufe00 pets", "List pets"),
+    "many selectors": ("⚠\ufe0f\ufe0f\ufe0e pets", "⚠\ufe0f pets"),
+    "nothing": ("⚠\ufe0f Zürich\n\tin 東京\u3000", "⚠\ufe0f Zürich\n\tin 東京\u3000"),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_descriptions_lose_what_nobody_sees(name: str) -> None:
+    """Titles, summaries and descriptions have no invisible characters, which is a repair; values keep them."""
+    hidden, shown = HIDDEN[name]
+    schema = {
+        "type": "object",
+        "description": hidden,
+        "properties": {"description": {"title": hidden, "enum": [hidden]}},
+    }
+    media_type = {"schema": schema, "example": {"description": hidden}}
+    described = {"summary": hidden, "requestBody": {"content": {"application/json": media_type}}, "responses": {}}
+    root = {
+        "openapi": "3.1.0",
+        "info": {"title": "T", "version": "1", "description": hidden},
+        "paths": {"/x": {"post": described}},
+    }
+    found = normalize(Document("test", "file:///test", root))
+    operation = found.root["paths"]["/x"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    inner = content["schema"]["properties"]["description"]
+    texts = [found.root["info"]["description"], operation["summary"], content["schema"]["description"], inner["title"]]
+    assert texts == [shown] * 4
+    assert (inner["enum"], content["example"]["description"]) == ([hidden], hidden)
+    assert any("nobody sees" in each for each in found.repairs) == (hidden != shown)

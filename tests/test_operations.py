@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from portkey_bridge.document.parse import Document
+from portkey_bridge.document.sources import portkey_document
 from portkey_bridge.openapi.model import Api, Server
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.request.servers import server_url
+from portkey_bridge.tools.catalog import build_tools
+from portkey_bridge.tools.path_tools import build_path_item_tools
 from tests.support import api_of, operation
 
 PET = "/pets/{id}"
@@ -289,3 +293,30 @@ def test_an_enum_has_each_value_once() -> None:
     values = ["b", "a", "b", 1, True, 1, None, {"x": 1}, {"x": 1}]
     api = api_of(operation(parameters=[{"name": "q", "in": "query", "schema": {"enum": values}}]))
     assert json.dumps(api.operations[0].parameters[0].schema["enum"]) == '["b", "a", 1, true, null, {"x": 1}]'
+
+
+NAMES = [
+    ("a" * 49, "a" * 49),
+    ("a" * 50, f"{'a' * 40}_"),
+    ("1" + "a" * 60, f"_1{'a' * 38}_"),
+    ("expandSchema", "expandschema_"),
+]
+
+
+@pytest.mark.parametrize(("operation_id", "start"), NAMES)
+def test_a_name_leaves_room_for_what_clients_put_before_it(operation_id: str, start: str) -> None:
+    """With `mcp__`, eight characters of the server's name and `__`, a tool's name has at most 64 characters."""
+    (tool,) = build_tools(read({"/x": {"get": {"operationId": operation_id, "responses": {}}}}))
+    assert tool.name.startswith(start)
+    assert len(tool.name) in (len(start), len(start) + 8)
+    assert len(f"mcp__12345678__{tool.name}") <= 64
+
+
+def test_informational_tools_leave_room_as_well() -> None:
+    """The name of a tool about a path is shortened, too, but not in the shipped document."""
+    path = {"servers": [{"url": "http://x"}], "get": {"responses": {}}}
+    api = read({f"/{'a' * 60}": path})
+    (tool,) = build_path_item_tools(api, None, 1000)
+    assert len(tool.name) == 49
+    (known,) = build_path_item_tools(replace(api, uri=portkey_document().as_uri()), None, 1000)
+    assert len(known.name) == 64

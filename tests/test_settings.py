@@ -140,7 +140,7 @@ def test_a_variable_in_both_places_is_not_lured(empty_folder: Path) -> None:
     """What the real environment says as well does not come from the file, so nothing is refused."""
     (empty_folder / ".env").write_text("OPEN_MCP_BASE_URL=http://a\n")
     settings = read_settings({}, {"OPEN_MCP_BASE_URL": "http://a", "API_KEY": "k"})
-    assert settings.origin_from_dotenv == ()
+    assert settings.apart == ()
     refuse_lured_credentials(settings, ["API_KEY"])
     with pytest.raises(SettingsError, match="OPEN_MCP_BASE_URL"):
         refuse_lured_credentials(read_settings({}, {"API_KEY": "k"}), ["API_KEY"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -14,8 +15,9 @@ import pytest
 
 from portkey_bridge.cli.commands import COMMANDS
 from portkey_bridge.cli.main import build_parser
-from tests.conftest import BARE, Run
+from tests.conftest import BARE, Recorder, Run, run_in
 from tests.pseudo_terminal import on_a_terminal
+from tests.support import document as document_of
 
 COLOUR = "\x1b["
 
@@ -69,6 +71,42 @@ def test_a_document_cannot_write_to_the_terminal(run: Run, document: str, tmp_pa
     assert "\x1b[2J" not in shown
     assert "\x07" not in shown
     assert COLOUR not in run(*command).stdout
+
+
+#: What may not reach a terminal: it clears the screen, reorders what is shown, or shows nothing.
+RAW = {"escape": "\x1b[2J", "C1 control": "\x9b2J", "bidi": "\u202e", "zero-width": "\u200b", "tag": "\U000e0041"}
+
+HIDING = "".join(RAW.values())
+
+
+@pytest.mark.parametrize(
+    "words", ["tools --json", "schema x", "schema x --full", "check", "check --json", "call x", "call x q=1 --dry-run"]
+)
+def test_no_raw_character_of_a_document_or_answer_reaches_a_terminal(
+    tmp_path: Path, recorder: Recorder, words: str
+) -> None:
+    """Names, values and answers are shown with escapes instead of what a terminal interprets or does not show."""
+    parameter = {"name": f"q{HIDING}", "in": "query", "schema": {"enum": ["1", HIDING], "default": HIDING}}
+    described = {"operationId": "x", "summary": HIDING, "parameters": [parameter], "responses": {"200": {}}}
+    servers = [{"url": recorder.url}]
+    root = document_of({"/x": {"get": described}, f"/{HIDING}": {"get": 5}}, servers=servers)
+    (tmp_path / "api.json").write_text(json.dumps(root))
+    recorder.answer = (200, {"content-type": "application/json"}, '{"a": "\x9b2J\u202e\u200b", "b": 1}'.encode())
+    shown = on_a_terminal(*words.split(), "--spec", "api.json", env=BARE, cwd=tmp_path)
+    assert [kind for kind, raw in RAW.items() if raw in shown] == []
+    if words == "call x":
+        assert r'{"a": "\u009b2J\u202e\u200b", "b": 1}' in shown
+
+
+def test_json_on_a_terminal_is_json(tmp_path: Path) -> None:
+    """What is escaped for a terminal has the same value, and a pipe gets every character."""
+    parameter = {"name": "q", "in": "query", "schema": {"default": f"é{HIDING}"}}
+    described = {"operationId": "x", "parameters": [parameter], "responses": {"200": {}}}
+    (tmp_path / "api.json").write_text(json.dumps(document_of({"/x": {"get": described}})))
+    words = ("schema", "x", "--full", "--spec", "api.json")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(*words, env=BARE, cwd=tmp_path))
+    piped = run_in(tmp_path, *words).stdout
+    assert json.loads(shown[shown.index("{") :]) == json.loads(piped)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
@@ -24,6 +26,8 @@ from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.tools.catalog import Tool, build_tools
+from tests.node import missing
+from tests.portability import portability_problems, subschemas
 from tests.schemas import LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref, sample
 
 BUDGETS = (0, 80, 250, 1000, math.inf)
@@ -161,23 +165,49 @@ def test_every_stub_of_the_portkey_api_expands(portkey: list[Tool]) -> None:
 def test_listed_views_are_portable(name: str) -> None:
     """A listing has nothing that a known client refuses."""
     for view in distinct_views(name, portable=True):
-        for node in nodes(view):
-            assert isinstance(node, dict)
-            assert node, "a bare {} says nothing"
-            assert not node.keys() & {
-                "$ref",
-                "$defs",
-                "const",
-                "oneOf",
-                "not",
-                "if",
-                "prefixItems",
-                "patternProperties",
-            }
-            assert not isinstance(node.get("type"), list)
-            assert node.get("type") != "array" or isinstance(node.get("items"), dict)
-            assert all(isinstance(value, str) for value in node.get("enum", ()))
-            assert node.get("anyOf", True)
+        problems = [problem for _, node in subschemas(view) for problem in portability_problems(node)]
+        assert [problem for problem in problems if not problem.startswith("property ")] == []  # arguments are renamed
+        assert all(node.get("anyOf", True) for node in nodes(view))
+
+
+#: Patterns, and whether all engines that read a listing take them and agree.
+PATTERNS = [
+    ("^[a-z0-9_-]{1,64}$", True),
+    (r"^\d{4}-\d{2}-\d{2}$", True),
+    (r"^(?:a|b)+?\.[^/\s]*$", True),
+    (r"^\/v1\/(x|y)$", True),
+    (r"^[\w.+-]+@[\w-]+\.\w{2,}$", True),
+    ("^(?!latest$)[a-z]+$", False),
+    ("(?<=x)y", False),
+    ("^(?<first>x)", False),
+    (r"(a)\1", False),
+    ("(?i)abc", False),
+    (r"\Aabc\Z", False),
+    (r"^[\w-.]+$", False),
+    (r"^\p{L}+$", False),
+    ("a*+", False),
+    ("x{", False),
+    ("[[:alpha:]]", False),
+    ("[a&&b]", False),
+    (r"\_", False),
+    ("(", False),
+    ("^[a-z]{1,100000}$", False),
+]
+
+
+@pytest.mark.parametrize(("pattern", "listed"), PATTERNS)
+def test_a_pattern_is_listed_if_every_engine_reads_it(pattern: str, listed: bool) -> None:
+    """One pattern that its engine refuses makes a client drop the whole server; the full check keeps it."""
+    view = views(portable=True).view({"type": "string", "pattern": pattern}, 1000)
+    assert ("pattern" in view) == listed
+
+
+def test_a_listed_pattern_is_one_of_ecmascript() -> None:
+    """ECMAScript's own engine, with the flag `u`, compiles every pattern that is listed."""
+    node = shutil.which("node") or missing("Node is not installed")
+    script = "for (const pattern of JSON.parse(process.argv[1])) new RegExp(pattern, 'u')"
+    listed = json.dumps([pattern for pattern, listed in PATTERNS if listed])
+    subprocess.run([node, "-e", script, listed], check=True)
 
 
 def test_a_pattern_of_ecmascript_is_shown_where_somebody_asked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -68,6 +69,7 @@ class Talk:
         self.env = {**BARE, "XDG_CACHE_HOME": str(folder / "cache")}
         self.stderr = ""
         self.spec = folder / "api.json"
+        self.named = "api.json"
         self.write("first")
 
     def write(self, summary: str) -> None:
@@ -88,7 +90,7 @@ class Talk:
     def start(self, *options: str, command: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start a command, or else the program."""
         pipe = subprocess.PIPE
-        words = [*(command or program(env=self.env)), "--spec", "api.json", *options]
+        words = [*(command or program(env=self.env)), "--spec", self.named, *options]
         return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, env=self.env, cwd=self.folder, bufsize=0)
 
     def say(self, messages: Sequence[Any], *options: str, command: Sequence[str] = ()) -> list[bytes]:
@@ -376,6 +378,54 @@ def test_nothing_old_is_taken_for_new(talk: Talk, change: Any) -> None:
     assert without_a_server(talk, OPENING) == []
     listed = talk.say(OPENING)
     assert without_a_server(talk, OPENING) == listed
+
+
+@pytest.mark.parametrize(
+    ("options", "env"),
+    [
+        (["--retries", "5"], {}),
+        (["--verbose", "--timeouts=1,2,3", "--concurrency", "1"], {}),
+        ([], {"OPEN_MCP_RETRIES": "1", "OPEN_MCP_VALIDATE_RESPONSES": "yes"}),
+    ],
+)
+def test_an_option_that_changes_no_answer_keeps_them(talk: Talk, options: list[str], env: dict[str, str]) -> None:
+    """What an option does not affect is still answered from the cache after it has changed."""
+    listed = talk.say(OPENING)
+    talk.env |= env
+    assert without_a_server(talk, OPENING, *options) == listed
+
+
+@pytest.mark.parametrize("options", [["--retries", "many"], ["--concurrency=0"], ["--timeouts", "1"]])
+def test_an_option_that_is_refused_is_not_answered(talk: Talk, options: list[str]) -> None:
+    """A value that the server refuses reaches it, so that the person learns of it."""
+    talk.say(OPENING)
+    assert without_a_server(talk, OPENING, *options) == []
+
+
+def test_every_client_gets_the_answers_of_another(talk: Talk) -> None:
+    """No answer depends on the name of a client or on what it can do, so the cache answers whoever comes first."""
+    opening = initialize(name="other")
+    about = {"name": "other", "version": "2", "title": "Other", "websiteUrl": "https://example.com"}
+    able = {"roots": {"listChanged": True}, "elicitation": {"form": {}}, "extensions": {"x/y": {"types": ["a"]}}}
+    opening["params"] |= {"clientInfo": about, "capabilities": able}
+    listed = talk.say(OPENING)
+    assert talk.say([opening, INITIALIZED, request("tools/list")], "--no-cache") == listed
+    assert without_a_server(talk, [opening, INITIALIZED, request("tools/list")]) == listed
+
+
+def test_the_folder_of_a_start_decides_only_if_something_depends_on_it(talk: Talk, tmp_path: Path) -> None:
+    """A client that starts the server in another folder gets the same answers, unless a `.env` is there."""
+    command = [shutil.which("portkey-bridge", path=str(Path(sys.executable).parent)) or ""]
+    talk.named = str(talk.spec)
+    listed = talk.say(OPENING, command=command)
+    entries = talk.entries()
+    talk.folder = tmp_path / "there"
+    talk.folder.mkdir()
+    assert talk.say(OPENING, command=command) == listed
+    assert [*(tmp_path / "cache").rglob("answers-*")] == entries
+    (talk.folder / ".env").write_text("OPEN_MCP_PATH_ITEM_TOOLS=1\n")
+    assert talk.say(OPENING, command=command) != listed
+    assert len([*(tmp_path / "cache").rglob("answers-*")]) == len(entries) + 1
 
 
 def test_an_edited_document_is_listed_as_it_is_now(talk: Talk) -> None:

@@ -19,6 +19,7 @@ from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
+from portkey_bridge.cli.terminal import print_text
 from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.schemes import credentials
 from portkey_bridge.credentials.variables import variable
@@ -64,7 +65,7 @@ def _arguments(words: Sequence[str], tool: Tool) -> Iterator[tuple[str, Any]]:
     for word in words:
         name, equals, text = word.partition("=")
         if word == "-":
-            yield from _object(sys.stdin.read(), "standard input").items()
+            yield from _object(sys.stdin.read() if sys.stdin else "", "standard input").items()
         elif word.startswith("@"):
             yield from _object(_read(word[1:]), word[1:]).items()
         elif word.lstrip().startswith("{"):
@@ -115,7 +116,7 @@ def _print(result: ToolResult) -> int:
 
 def _print_block(block: ContentBlock, stream: Any) -> None:
     if isinstance(block, TextContent):
-        print(block.text, file=stream)
+        print_text(block.text, stream)
         return
     data = base64.b64decode(_data(block))
     if sys.stdout.isatty():
@@ -140,7 +141,7 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
         written = write_request(tool.name, tool.operation, bound, sent, url, bridge.sources)
         shown, pasted = as_http(written), as_curl(written)
     except CallError as error:
-        print(error, file=sys.stderr)
+        print_text(error, sys.stderr)
         return 1
     basic = {base64.b64encode(stand_in.encode()).decode(): name for name, stand_in in stand_ins.items()}
     for name, stand_in in stand_ins.items():
@@ -152,7 +153,7 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
         f"\n\n(signed with ${each.variable} by {each.signing}, when it is sent)" for each in sent if each.signing
     )
     login = httpx.URL(url).userinfo.decode()
-    print(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}{signed}"))
+    print_text(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}{signed}"))
     return 0
 
 

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.launching import arguments_of, launcher, start_once
 from portkey_bridge.cli.loading import load_tools
-from portkey_bridge.cli.terminal import print_table
+from portkey_bridge.cli.terminal import print_table, print_text, waiting
+from portkey_bridge.clients.entries import (
+    check_name,
+    command_line,
+    entry_for,
+    expanded_in,
+    literals_in,
+    starts_this_program,
+)
 from portkey_bridge.clients.files import (
     ClientFile,
     difference,
@@ -26,23 +34,19 @@ from portkey_bridge.clients.files import (
     with_entry,
     without_entry,
 )
-from portkey_bridge.clients.registry import (
-    CLIENTS,
-    PROGRAM,
-    Client,
-    System,
-    client_for,
-    entry_for,
-    literals_in,
-    locate,
-    starts_this_program,
-    this_system,
-)
-from portkey_bridge.document.sources import is_url
+from portkey_bridge.clients.names import DEFAULT, name_for_adding, name_for_removing, short_name
+from portkey_bridge.clients.places import System, client_for, locate, this_system
+from portkey_bridge.clients.registry import CLIENTS, Client
+from portkey_bridge.config import config_path, read_config
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
 from portkey_bridge.request.servers import server_url
-from portkey_bridge.settings import OPTIONS, Settings
-from portkey_bridge.text import origin_of, with_shown_urls
+from portkey_bridge.serve.service import load_services
+from portkey_bridge.settings import Settings
+from portkey_bridge.text import origin_of, printable, with_shown_urls
+from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA
+
+#: Tools that are listed besides those of the document.
+BUILTIN = (EXPAND_SCHEMA, EXPAND_RESULT)
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -61,44 +65,100 @@ def add(invocation: Invocation) -> int:
     """Write the entry of this server into a client's file; return 1 if the user declines. Raises SetupError."""
     options, system = invocation.options, this_system()
     client, path = client_for(options["client"], system)
-    name = options.get("name", PROGRAM)
+    file = read_client_file(client, path)
     variables = _variables(options.get("env", ()))
+    served = _served(options, variables, client)
+    if served.lists_too_many(client):
+        options = {**options, "discover": "1"}
+        _say(
+            f"{client.title} takes at most {client.most_tools} tools, and {served.tools} are served, so --discover is "
+            "set: it lists three tools that search, show schemas and call. --tools or --tag select some instead."
+        )
     if "credentials" in options:
         options = {**options, "credentials": _bound(invocation.settings)}
-    command, *arguments = [*_launch(client, system), *_arguments(options, system)]
-    entry = entry_for(client, name, command, arguments, variables)
-    file = read_client_file(client, path)
-    present = file.entries.get(name)
-    if present == entry:
+    start, warning = launcher(client, system)
+    arguments = arguments_of(options, system)
+    name = options.get("name") or name_for_adding(client, file.entries, served.name, arguments)
+    check_name(client, name)
+    entry = entry_for(client, name, start[0], [*start[1:], *arguments], variables)
+    if warning:
+        _say(warning)
+    if file.entries.get(name) == entry:
         _say(f"{name} is already set up like this in {path}; nothing to do.")
         return 0
+    return _write(file, name, entry, variables, options)
+
+
+def _write(
+    file: ClientFile,
+    name: str,
+    entry: Mapping[str, Any],
+    variables: Mapping[str, str | None],
+    options: Mapping[str, Any],
+) -> int:
+    """Write an entry after confirmation, and start the server once; return 1 if the user declines."""
     new = with_entry(file, name, entry)
+    present = name in file.entries
     if options.get("dry_run"):
-        print(with_shown_urls(difference(file, new, name)))
+        print_text(with_shown_urls(difference(file, new, name)))
         return 0
-    if present is not None and not options.get("yes"):
-        print(with_shown_urls(difference(file, new, name)), flush=True)
-        if not _agreed(f"{path} already has a different {name}"):
+    if present and not options.get("yes"):
+        print_text(with_shown_urls(difference(file, new, name)))
+        sys.stdout.flush()
+        if not _agreed(f"{file.path} already has a different {name}"):
             return 1
     backup = rewrite(file, new)
-    _say(f"{'Added' if present is None else 'Replaced'} {name} in {path}." + _kept(backup))
+    _say(f"{'Replaced' if present else 'Added'} {name} in {file.path}." + _kept(backup))
     _warn_of_secrets(file, entry)
-    _say(f"Restart {client.title.partition(',')[0]} to use it.")
+    _warn_of_expansion(file.client, entry, variables)
+    _prepare(file.client, entry, variables)
+    _say(f"Restart {file.client.title.partition(',')[0]} to use it.")
     return 0
+
+
+@dataclass(frozen=True)
+class Served:
+    """What an entry serves, as far as it is known: its name, and the number of tools that would be listed."""
+
+    name: str
+    tools: int = 0
+    discovers: bool = False
+
+    def lists_too_many(self, client: Client) -> bool:
+        """Check whether a client cannot take all tools of the listing."""
+        return client.most_tools is not None and not self.discovers and self.tools > client.most_tools
+
+
+def _served(options: Mapping[str, Any], variables: Mapping[str, str | None], client: Client) -> Served:
+    """Return what an entry with these options serves. Whatever cannot be read now is a warning."""
+    given = {name: value for name, value in variables.items() if value is not None}
+    # Neither this shell's environment nor its `.env` is there where the client starts the server.
+    apis = read_config(options, given, options.get("env_file") or os.devnull)
+    if client.most_tools is None and len(apis) == 1 and apis[0].spec is None:
+        return Served(DEFAULT)
+    source = apis[0].spec or "" if len(apis) == 1 else str(config_path(apis[0]))
+    try:
+        services = load_services(apis)
+    except SetupError as error:
+        _say(f"warning: {error} The entry is written anyway.")
+        return Served(short_name("", source) if source else DEFAULT)
+    title = services[0].api.title if len(apis) == 1 else ""
+    count = sum(len(service.tools) for service in services) + len(BUILTIN)
+    return Served(short_name(title, source) if source else DEFAULT, count, apis[0].discover)
 
 
 def remove(invocation: Invocation) -> int:
     """Remove the entry from a client's file, if it is there. Raises SetupError."""
     options = invocation.options
     client, path = client_for(options["client"], this_system())
-    name = options.get("name", PROGRAM)
     file = read_client_file(client, path)
+    name = options.get("name") or name_for_removing(client, file.entries)
     if name not in file.entries:
         _say(f"{name} is not in {path}; nothing to do.")
         return 0
     new = without_entry(file, name)
     if options.get("dry_run"):
-        print(with_shown_urls(difference(file, new, name)))
+        print_text(with_shown_urls(difference(file, new, name)))
         return 0
     _say(f"Removed {name} from {path}." + _kept(rewrite(file, new)))
     return 0
@@ -143,38 +203,6 @@ def _variables(given: Sequence[str]) -> dict[str, str | None]:
     return variables
 
 
-def _launch(client: Client, system: System) -> list[str]:
-    """Return the command that starts this program: uvx, by its full path if the client has no PATH; else the script.
-
-    Raises SettingsError if there is neither.
-    """
-    path = system.environ.get("PATH", "")
-    uvx = shutil.which("uvx", path=path)
-    if uvx:
-        return [str(Path(uvx).absolute()) if client.desktop else "uvx", PROGRAM]
-    found = shutil.which(PROGRAM, path=f"{Path(sys.executable).parent}{os.pathsep}{path}")
-    if not found:
-        raise SettingsError(
-            "uvx is not on the PATH. Install uv (https://docs.astral.sh/uv/), which includes it, and run this again."
-        )
-    _say(f"uvx is not on the PATH, so the entry starts {found}; do not move it.")
-    return [found]
-
-
-def _arguments(options: Mapping[str, Any], system: System) -> list[str]:
-    """Return the options as typed, with absolute paths: a client starts the server in another folder."""
-    arguments = []
-    for option in OPTIONS:
-        if option.field in options and option.metavar is None:
-            arguments.append(option.flag)
-        elif option.field in options:
-            value, absolute = options[option.field], ABSOLUTE.get(option.field)
-            arguments += [option.flag, absolute(value, system.project) if absolute else value]
-    if options.get("env_file"):
-        arguments += ["--env-file", _absolute(options["env_file"], system.project)]
-    return arguments
-
-
 def _bound(settings: Settings) -> str:
     """Return OPEN_MCP_CREDENTIALS with each name bound to the origins that the document sends it to now."""
     unbound = settings.named - settings.bound.keys()
@@ -192,21 +220,9 @@ def _bound(settings: Settings) -> str:
     return ",".join(sorted({*(name for name in settings.credentials if name not in origins), *bound}))
 
 
-def _absolute(value: str, folder: Path) -> str:
-    return str((folder / Path(value).expanduser()).resolve())
-
-
-#: How to make the paths in an option absolute, by its field.
-ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
-    **dict.fromkeys(("client_cert", "client_key", "ca_bundle", "login"), _absolute),
-    "spec": lambda value, folder: value if is_url(value) else _absolute(value, folder),
-    "files": lambda value, folder: os.pathsep.join(_absolute(each, folder) for each in value.split(os.pathsep) if each),
-}
-
-
 def _agreed(problem: str) -> bool:
     """Ask on the terminal whether to replace the entry. Raises SettingsError if nobody can answer."""
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):
         raise SettingsError(f"{problem}. Nothing was changed. To replace it as shown, add --yes.")
     print(f"{problem}. Replace it as shown? [y/N] ", end="", file=sys.stderr, flush=True)
     agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -225,6 +241,25 @@ def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
         _say(f"warning: others on this machine can read {names} in it. Run: chmod 600 {file.path}")
     if file.client.shared and file.client.reference:
         _say(f"warning: {names} must not be committed. --env {literal[0]} refers to the environment instead.")
+
+
+def _warn_of_expansion(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
+    """Warn if the client would replace a part of a literal value."""
+    names = expanded_in(client, entry, variables)
+    if names:
+        _say(
+            f"warning: {client.title} replaces references in {' and '.join(names)} when it starts the server, and has "
+            "no way to escape them. Put such values in a file, and name it with --env-file."
+        )
+
+
+def _prepare(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
+    """Start the server once, because some clients do not wait for a slow first start."""
+    given = {name: value for name, value in variables.items() if value is not None}
+    with waiting("starting the server once, so that the client finds it ready"):
+        problem = start_once(command_line(client, entry), given)
+    if problem:
+        _say(f"A first start of the server failed: {printable(problem)}\nportkey-bridge doctor looks for the cause.")
 
 
 def _kept(backup: Path | None) -> str:

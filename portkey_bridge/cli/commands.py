@@ -39,7 +39,7 @@ class Command:
 
 _CLIENT = (
     Argument("client", {"metavar": "CLIENT", "help": "name of a client (see list), or path of its file"}),
-    Argument("--name", {"metavar": "NAME", "help": "name of the entry (default: portkey-bridge)"}),
+    Argument("--name", {"metavar": "NAME", "help": "name of the entry (default: short name of the API)"}),
     Argument("--dry-run", {"action": "store_true", "help": "print the change as a diff instead of making it"}),
 )
 
@@ -260,7 +260,7 @@ COMMANDS = (
         (
             "cursor --env X_PORTKEY_API_KEY",
             "claude-desktop --env X_PORTKEY_API_KEY=… --dry-run",
-            "./mcp.json --name petstore --spec petstore.yaml",
+            "vscode-project --name petstore --spec petstore.yaml",
         ),
     ),
     Command(

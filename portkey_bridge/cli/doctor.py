@@ -20,12 +20,13 @@ import httpx
 from portkey_bridge import __version__
 from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.listing import variables_of
+from portkey_bridge.cli.listing import state, variables_of
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.login import people_sources, until
 from portkey_bridge.cli.terminal import print_hanging, waiting
+from portkey_bridge.clients.entries import command_line, literals_in, variables_in
 from portkey_bridge.clients.files import is_readable_by_others
-from portkey_bridge.clients.registry import literals_in, this_system, variables_in
+from portkey_bridge.clients.places import this_system
 from portkey_bridge.credentials.environment import read_environment, shared_variables
 from portkey_bridge.credentials.recipe import read_recipe
 from portkey_bridge.credentials.schemes import needs_credential
@@ -120,7 +121,11 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
     opens, environment = variables_of(tools), read_environment(api, settings)
     secrets = {name: environment.secrets[name] for name in opens if name in environment.secrets}
     refuse_lured_credentials(settings, secrets)
-    yield from (Finding(WARNING, reason) for reason in environment.reasons(opens))
+    literal = [name for name in opens if name in environment.unexpanded]
+    yield from (Finding(WARNING, reason) for reason in environment.reasons(opens.keys() - {*literal}))
+    for name in literal:
+        condition = state(name, settings, environment)
+        yield Finding(WARNING, f"{name} is {condition}", "Set the variable that it refers to, or write the value.")
     for name, instead in shared_variables(api).items():
         if name not in environment.replaced and name not in opens:
             yield Finding(OK, f"{name} is not used: several schemes would share it, and take {', '.join(instead)}")
@@ -229,7 +234,7 @@ def _entry(found: FoundEntry, name: str, path: str) -> Finding:
     client, entry = found.client, found.entries[name]
     handed = ", ".join(variables_in(client, entry)) or "no variable"
     told = f"{client.title} starts it as {name} with {handed}"
-    command = str(entry.get(client.key("command")))
+    command = next(iter(command_line(client, entry)), "")
     again = f"portkey-bridge add {client.name} --name {name}, with its options and variables"
     if not shutil.which(command, path=path):
         return Finding(WARNING, f"{told}, but there is no command {command}", f"Write the entry again: {again}.")
@@ -261,7 +266,7 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"nothing can be stored in {folder}, so each start takes longer",
-            "Make it a folder that you own and can write to, or choose another one with XDG_CACHE_HOME.",
+            "Make it a folder that you own and only you can write to, or choose another one with XDG_CACHE_HOME.",
         )
         return
     sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from portkey_bridge.cli.children import import_path
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.errors import SettingsError
@@ -29,9 +30,7 @@ PACKAGE = "@modelcontextprotocol/inspector"
 NODE = (22, 19)
 
 #: Further variables of the environment that a server needs: paths, locale and network.
-PASSED_ON = re.compile(
-    r"PATH|HOME|LANG|TMPDIR|SYSTEMROOT|PYTHONPATH|(https?|all|no)_proxy|SSL_CERT_.*|OPEN_MCP_.*", re.I
-)
+PASSED_ON = re.compile(r"PATH|HOME|LANG|TMPDIR|SYSTEMROOT|(https?|all|no)_proxy|SSL_CERT_.*|OPEN_MCP_.*", re.I)
 
 
 def run_inspector(invocation: Invocation) -> int:
@@ -44,7 +43,8 @@ def run_inspector(invocation: Invocation) -> int:
         file.write_text(json.dumps(session), encoding="utf-8")
         print(f"portkey-bridge: starting {PACKAGE}; Ctrl-C ends it", file=sys.stderr)
         command = [npx, "--yes", PACKAGE, "--config", str(file)]
-        return subprocess.run(command, check=False).returncode  # noqa: S603  # the user asked for it
+        # npx would take packages and settings from the working directory
+        return subprocess.run(command, cwd=folder, check=False).returncode  # noqa: S603  # the user asked for it
 
 
 def _server(invocation: Invocation, tools: Sequence[Tool], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _server(invocation: Invocation, tools: Sequence[Tool], environ: Mapping[str,
         "type": "stdio",
         "command": sys.executable,
         "args": ["-m", "portkey_bridge", *_flags(invocation.options)],
-        "env": dict(_environment(invocation.settings, tools, environ)),
+        "env": {**dict(_environment(invocation.settings, tools, environ)), **import_path(environ)},
         "cwd": str(Path.cwd()),
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
-from portkey_bridge.credentials.environment import Environment, read_environment, shared_variables
+from portkey_bridge.credentials.environment import UNEXPANDED, Environment, read_environment, shared_variables
 from portkey_bridge.credentials.oauth_grants import is_for_people, variables_of_grants
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.credentials.withheld import with_names
@@ -30,6 +30,8 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 
 UNTAGGED = "(no tag)"
+
+#: The state of a variable that counts as unset although it has a value.
 
 #: Longest summary in a table, in characters.
 SUMMARY = 80
@@ -172,8 +174,7 @@ def _token_lines(service: Service) -> Iterator[str]:
 
 def _variable_rows(service: Service) -> list[tuple[object, ...]]:
     opened = (lambda names: _some(names, len(service.tools))) if is_terminal() else ",".join
-    environment = read_environment(service.api, service.settings)
-    opens = variables_of(service.tools)
+    opens, environment = variables_of(service.tools), read_environment(service.api, service.settings)
     return [(name, state(name, service.settings, environment), opened(names)) for name, names in opens.items()]
 
 
@@ -187,8 +188,9 @@ def state(name: str, settings: Settings, environment: Environment) -> str:
     """Return whether the variable of a credential is set, and whether the document may use it."""
     if name in environment.secrets:
         return "set in .env" if name in settings.from_dotenv else "set"
-    withheld = f"set, but withheld until OPEN_MCP_CREDENTIALS={with_names(settings, [name])}"
-    return withheld if name in environment.withheld else "not set"
+    if name in environment.withheld:
+        return f"set, but withheld until OPEN_MCP_CREDENTIALS={with_names(settings, [name])}"
+    return f"not set: it {UNEXPANDED}" if name in environment.unexpanded else "not set"
 
 
 def _some(names: Sequence[str], total: int) -> str:

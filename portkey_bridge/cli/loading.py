@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from portkey_bridge.cli.terminal import if_it_lasts, waiting
 from portkey_bridge.document.sources import is_url
-from portkey_bridge.openapi.model import Api
+from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.serve import load, service
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.service import Service, service_of
@@ -16,13 +16,28 @@ from portkey_bridge.settings import Settings
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool, find_tool
 
+#: Reasons that are printed one by one, and operations that a sentence names.
+REASONS, NAMED = 20, 3
+
 
 def load_api(settings: Settings) -> Api:
     """Load the document that the settings name, and print what was repaired in it. Raises DocumentError."""
     with _announced(settings.spec):
         api = load.load_api(settings)
-    warn((*api.repairs, *map(str, api.skipped)))
+    warn((*api.repairs, *_summed_up(api.skipped)))
     return api
+
+
+def _summed_up(skipped: Sequence[Skipped]) -> Iterator[str]:
+    """Yield a sentence for each of the first reasons why operations are not served, and one for all others."""
+    operations: dict[str, list[str]] = {}
+    for each in skipped:
+        operations.setdefault(each.reason, []).append(each.name)
+    for reason, names in [*operations.items()][:REASONS]:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        yield f"{', '.join(names[:NAMED])}{more} {'are' if len(names) > 1 else 'is'} not served: {reason}"
+    if rest := sum(map(len, [*operations.values()][REASONS:])):
+        yield f"{rest} further operations are not served; portkey-bridge check lists them"
 
 
 def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
@@ -36,7 +51,7 @@ def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> lis
     with _announced(apis[0].spec):
         services = service.load_services(apis, from_copies=from_copies)
     for each in services:
-        warn((*each.api.repairs, *map(str, each.api.skipped)))
+        warn((*each.api.repairs, *_summed_up(each.api.skipped)))
     return services
 
 

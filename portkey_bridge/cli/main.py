@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from portkey_bridge import __version__
@@ -22,7 +23,7 @@ from portkey_bridge.cli.commands import COMMANDS, SERVE
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.config import read_config
 from portkey_bridge.document import cache
-from portkey_bridge.errors import SetupError
+from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings import OPTIONS
 from portkey_bridge.text import printable
@@ -64,6 +65,7 @@ class _Parser(argparse.ArgumentParser):
 def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
     """Run the command line and return the exit code. `warm_start` answers a client until the command takes over."""
     try:
+        _refuse_unusable_process()
         status = _run(typed, warm_start)
         sys.stdout.flush()
     except SetupError as error:
@@ -74,11 +76,26 @@ def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
         _close_output()
         return 141
+    except UnicodeEncodeError as error:
+        _close_output()
+        problem = f"{error.object[error.start]!a} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8"
+        print(f"portkey-bridge: {problem}", file=sys.stderr)
+        return 2
     except OSError as error:
         _close_output()
         print(f"portkey-bridge: cannot write output: {error}", file=sys.stderr)
         return 2
     return status
+
+
+def _refuse_unusable_process() -> None:
+    """Raise SettingsError if stdout is closed or the working directory was deleted."""
+    if sys.stdout is None:
+        raise SettingsError("standard output is closed. Redirect it to /dev/null if you do not need it.")
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise SettingsError(f"the working directory cannot be used ({error.strerror}). Start in another.") from error
 
 
 def _close_output() -> None:

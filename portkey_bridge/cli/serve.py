@@ -16,6 +16,7 @@ from portkey_bridge.document.fetch import copy_path
 from portkey_bridge.document.sources import STDIN, is_file, is_url, path_of, portkey_document
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.pipes import dropping_log
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.watch import watch
@@ -29,7 +30,7 @@ def _files_of(invocation: Invocation, services: Sequence[Service]) -> list[Path]
     interpolates = env_file.is_file() and b"$" in env_file.read_bytes()
     interpolates = interpolates or refers(invocation.apis[0])
     configures = os.environ["FASTMCP_ENV_FILE"] != os.devnull
-    lured = any(settings.origin_from_dotenv for settings in invocation.apis)
+    lured = any(settings.apart for settings in invocation.apis)
     failed = len(services) < len(invocation.apis)
     if lured or failed or interpolates or configures:
         return None
@@ -75,6 +76,13 @@ def _serve_stdio(invocation: Invocation) -> int:
     """Serve over stdin and stdout until stdin ends."""
     if any(settings.spec == STDIN for settings in invocation.apis):
         raise SettingsError("standard input carries the client's messages. Use a file or a URL with --spec.")
+    if sys.stdin is None:
+        raise SettingsError("standard input is closed. Let the client's messages arrive there.")
+    with dropping_log():
+        return _serve(invocation)
+
+
+def _serve(invocation: Invocation) -> int:
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
         server = build_server(services)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import marshal
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
+from portkey_bridge.cli.children import import_path
 from portkey_bridge.document.parse import Document
 from portkey_bridge.document.repairs import summarize
 from portkey_bridge.errors import DocumentError
@@ -39,9 +41,16 @@ def advise(document: Document, others: Mapping[str, Any]) -> tuple[list[Advice],
     `others` are the contents of the resources that it refers to, by URI: the validator reads nothing itself.
     """
     given = marshal.dumps((document.uri, document.root, dict(others)))
-    command = [sys.executable, "-P", "-m", __name__]
+    command = [sys.executable, "-m", __name__]
     try:
-        done = subprocess.run(command, input=given, capture_output=True, timeout=PATIENCE, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command,
+            input=given,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            env={**os.environ, **import_path(os.environ)},
+        )
     except subprocess.TimeoutExpired as expired:
         return _read(expired.stdout or b""), f"The validator was stopped after {PATIENCE} seconds."
     said = _read(done.stdout)

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Timer
-from typing import Any
+from typing import Any, TextIO
 
-from portkey_bridge.text import printable
+from portkey_bridge.text import escaped, printable
 
 #: Narrowest width in characters of a wrapped cell, and the gap between two columns.
 READABLE, GAP = 18, 3
@@ -84,9 +84,15 @@ def _columns_that_fit(
     return shown
 
 
+def print_text(text: object, stream: TextIO | None = None) -> None:
+    """Print a text of several lines as it is, but on a terminal without anything that it would interpret."""
+    stream = stream or sys.stdout
+    print(escaped(str(text)) if stream.isatty() else text, file=stream)
+
+
 def print_styled(*parts: str | tuple[str, str]) -> None:
     """Print one line of parts, each plain or with its style for a terminal."""
-    texts = [(printable(part), "") if isinstance(part, str) else part for part in parts]
+    texts = [(printable(part), "") if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts]
     if not is_terminal():
         print(*(text for text, _ in texts))
         return
@@ -107,7 +113,9 @@ def print_hanging(mark: tuple[str, str], subject: str, *lines: str) -> None:
     from rich.text import Text
 
     row = Table.grid(padding=(0, 1))
-    row.add_row(Text(*mark), subject, Text("\n".join(printable(line) for line in lines if line), overflow="fold"))
+    row.add_row(
+        Text(*mark), printable(subject), Text("\n".join(printable(line) for line in lines if line), overflow="fold")
+    )
     Console().print(row)
 
 
@@ -118,9 +126,11 @@ def print_json(value: Any) -> None:
         print(text)
         return
     from rich.console import Console
-    from rich.json import JSON
+    from rich.highlighter import JSONHighlighter
 
-    Console().print(JSON(text))
+    coloured = JSONHighlighter()(escaped(text))
+    coloured.no_wrap = True
+    Console().print(coloured, soft_wrap=True)
 
 
 @contextmanager

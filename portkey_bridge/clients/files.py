@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portkey_bridge.clients.registry import Client, entries_in, is_variable_reference, starts_this_program
+from portkey_bridge.clients.entries import entries_in, is_variable_reference, starts_this_program
+from portkey_bridge.clients.registry import Client
 from portkey_bridge.clients.spans import Edit, String, Unreadable, edited
 from portkey_bridge.errors import ClientFileError
 
@@ -167,11 +168,15 @@ def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, st
 def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
     """Check whether a string of the entry may be shown."""
     key = string.path[2] if len(string.path) > 2 else None
-    if key == client.key("command"):
+    if key == client.key("command") and string.path[3:] in ((), (0,)):
         return True
     if key == client.key("env"):
         return is_variable_reference(client, raw.strip("\"'"))
-    return ours and key in (client.key("args"), client.forwards, *client.extra) and not re.search(r"://[^/]*@", raw)
+    return (
+        ours
+        and key in (client.key("command"), client.key("args"), client.forwards, *client.extra)
+        and not re.search(r"://[^/]*@", raw)
+    )
 
 
 def _texts(client: Client, text: str) -> frozenset[tuple[Any, str]]:

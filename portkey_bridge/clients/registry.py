@@ -5,18 +5,12 @@ The table CLIENTS is the only place where a client is declared.
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
-from portkey_bridge.clients.spans import Format, Unreadable
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.clients.spans import Format
 
 PROGRAM = "portkey-bridge"
 
@@ -33,7 +27,12 @@ FOLDERS: Mapping[str, tuple[str | None, str]] = {
     "claude": ("CLAUDE_CONFIG_DIR", ""),
     "codex": ("CODEX_HOME", ".codex"),
     "continue": ("CONTINUE_GLOBAL_DIR", ".continue"),
+    "copilot": ("COPILOT_HOME", ".copilot"),
+    "hermes": ("HERMES_HOME", ".hermes"),
 }
+
+#: What clients replace in the strings of an entry, also where a literal value was intended.
+BRACES, DOLLARS = r"\$\{", r"\$[\w{]"
 
 #: Files as (folder, path in it). The first whose folder exists is used, else the first without a wildcard.
 ClientFiles = Sequence[tuple[str, str]]
@@ -63,10 +62,12 @@ class Client:
     """A client, or one of its files.
 
     `container` is the key of its servers, an object by name or, if `listed`, a list. An entry is `extra` with
-    `command`, `args` and `env`, which `keys` may rename. `reference` is the syntax of a reference to an environment
-    variable; `forwards` is the key of a list of variables to pass on; with neither, the client supports no references.
-    `desktop` marks an application that starts without a shell, and so without its PATH. `fresh` is the further content
-    of a new file.
+    `command`, `args` and `env`, which `keys` may rename; if `joined`, `command` is a list that includes the arguments.
+    `reference` is the syntax of a reference to an environment variable; `forwards` is the key of a list of variables
+    to pass on; with neither, the client supports no references. `expands` matches what the client would replace in a
+    literal value, `names` the names of servers that it takes. `most_tools` is the number of tools that it sends to a
+    model at most. `desktop` marks an application that starts without a shell, and so without its PATH. `fresh` is the
+    further content of a new file.
     """
 
     name: str
@@ -76,7 +77,11 @@ class Client:
     format: Format = JSON
     reference: str | None = None
     forwards: str | None = None
+    expands: str | None = None
+    names: str = r".+"
+    most_tools: int | None = None
     desktop: bool = False
+    joined: bool = False
     listed: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +97,18 @@ class Client:
         return any(folder == "project" for files in self.files.values() for folder, _ in files)
 
 
+#: Tools that VS Code sends with one request to a model.
+VSCODE_TOOLS = 128
+
+OPENCODE: Mapping[str, Any] = {
+    "container": "mcp",
+    "reference": "{env:NAME}",
+    "expands": r"\{(?:env|file):",
+    "joined": True,
+    "extra": {"type": "local", "enabled": True},
+    "keys": {"env": "environment"},
+}
+
 CLIENTS = (
     Client(
         "claude-desktop",
@@ -104,11 +121,34 @@ CLIENTS = (
         ),
         desktop=True,
     ),
-    Client("claude-code", "Claude Code", _everywhere("claude", ".claude.json"), reference="${NAME}"),
-    Client("claude-code-project", "Claude Code, this folder", _everywhere("project", ".mcp.json"), reference="${NAME}"),
-    Client("cursor", "Cursor", _everywhere("home", ".cursor/mcp.json"), reference="${env:NAME}", desktop=True),
     Client(
-        "cursor-project", "Cursor, this folder", _everywhere("project", ".cursor/mcp.json"), reference="${env:NAME}"
+        "claude-code",
+        "Claude Code",
+        _everywhere("claude", ".claude.json"),
+        reference="${NAME}",
+        expands=BRACES,
+    ),
+    Client(
+        "claude-code-project",
+        "Claude Code, this folder",
+        _everywhere("project", ".mcp.json"),
+        reference="${NAME}",
+        expands=BRACES,
+    ),
+    Client(
+        "cursor",
+        "Cursor",
+        _everywhere("home", ".cursor/mcp.json"),
+        reference="${env:NAME}",
+        expands=BRACES,
+        desktop=True,
+    ),
+    Client(
+        "cursor-project",
+        "Cursor, this folder",
+        _everywhere("project", ".cursor/mcp.json"),
+        reference="${env:NAME}",
+        expands=BRACES,
     ),
     Client(
         "vscode",
@@ -116,6 +156,8 @@ CLIENTS = (
         _settings("Code/User/mcp.json"),
         "servers",
         reference="${env:NAME}",
+        expands=BRACES,
+        most_tools=VSCODE_TOOLS,
         desktop=True,
         extra={"type": "stdio"},
     ),
@@ -125,6 +167,8 @@ CLIENTS = (
         _everywhere("project", ".vscode/mcp.json"),
         "servers",
         reference="${env:NAME}",
+        expands=BRACES,
+        most_tools=VSCODE_TOOLS,
         extra={"type": "stdio"},
     ),
     Client(
@@ -132,6 +176,7 @@ CLIENTS = (
         "Windsurf",
         _everywhere("home", ".codeium/windsurf/mcp_config.json"),
         reference="${env:NAME}",
+        expands=BRACES,
         desktop=True,
     ),
     Client(
@@ -145,10 +190,48 @@ CLIENTS = (
             MACOS,
             WINDOWS,
         ),
-        reference="${env:NAME}",
+        # The editor's extension expands ${env:NAME}, the command line does not; both read this file. The command line
+        # gives up after three seconds if the entry has no timeout.
+        expands=BRACES,
         desktop=True,
+        extra={"timeout": 60},
     ),
-    Client("gemini-cli", "Gemini CLI", _everywhere("home", ".gemini/settings.json"), reference="${NAME}"),
+    Client(
+        "gemini-cli",
+        "Gemini CLI",
+        _everywhere("home", ".gemini/settings.json"),
+        reference="${NAME}",
+        expands=r"\$[\w{$]",
+    ),
+    Client("qwen-code", "Qwen Code", _everywhere("home", ".qwen/settings.json"), reference="${NAME}", expands=DOLLARS),
+    Client(
+        "copilot-cli",
+        "GitHub Copilot CLI",
+        _everywhere("copilot", "mcp-config.json"),
+        reference="${NAME}",
+        expands=DOLLARS,
+        extra={"type": "local", "tools": ["*"]},
+    ),
+    Client("opencode", "opencode", _everywhere("xdg", "opencode/opencode.json"), **OPENCODE),
+    Client("opencode-project", "opencode, this folder", _everywhere("project", "opencode.json"), **OPENCODE),
+    Client("droid", "Factory droid", _everywhere("home", ".factory/mcp.json"), extra={"type": "stdio"}),
+    Client(
+        "amp",
+        "Amp",
+        _everywhere("xdg", "amp/settings.json"),
+        "amp.mcpServers",
+        reference="${NAME}",
+        expands=BRACES,
+    ),
+    Client("auggie", "Auggie", _everywhere("home", ".augment/settings.json")),
+    Client("openhands", "OpenHands CLI", _everywhere("home", ".openhands/mcp.json")),
+    Client(
+        "mcporter",
+        "mcporter",
+        _everywhere("home", ".mcporter/mcporter.json"),
+        reference="${NAME}",
+        expands=r"\$\{|\$env:",
+    ),
     Client(
         "zed",
         "Zed",
@@ -161,7 +244,15 @@ CLIENTS = (
         desktop=True,
         extra={"source": "custom"},
     ),
-    Client("codex", "Codex", _everywhere("codex", "config.toml"), "mcp_servers", TOML, forwards="env_vars"),
+    Client(
+        "codex",
+        "Codex",
+        _everywhere("codex", "config.toml"),
+        "mcp_servers",
+        TOML,
+        forwards="env_vars",
+        names=r"[A-Za-z0-9_:@/.-]+",
+    ),
     Client(
         "goose",
         "Goose",
@@ -178,11 +269,21 @@ CLIENTS = (
         keys={"command": "cmd", "env": "envs"},
     ),
     Client(
+        "hermes",
+        "Hermes",
+        _everywhere("hermes", "config.yaml"),
+        "mcp_servers",
+        YAML,
+        reference="${NAME}",
+        expands=BRACES,
+    ),
+    Client(
         "continue",
         "Continue",
         _everywhere("continue", "config.yaml"),
         format=YAML,
         reference="${{ secrets.NAME }}",
+        expands=r"\$\{\{",
         desktop=True,
         listed=True,
         extra={"name": NAME},
@@ -192,156 +293,3 @@ CLIENTS = (
 
 #: Formats by file suffix.
 FORMATS: Mapping[str, Format] = {".json": JSON, ".jsonc": JSON, ".toml": TOML, ".yaml": YAML, ".yml": YAML}
-
-
-@dataclass(frozen=True)
-class System:
-    """The facts about the machine that decide where files are."""
-
-    platform: str
-    environ: Mapping[str, str]
-    home: Path
-    project: Path
-
-
-def this_system() -> System:
-    """Return the facts about this machine, user and working directory."""
-    return System(sys.platform, os.environ, Path.home(), Path.cwd())
-
-
-def locate(client: Client, system: System) -> Path:
-    """Return the path of a client's file, which may not exist."""
-    files = client.files.get(system.platform, client.files[LINUX])
-    usual = next((folder, path) for folder, path in files if "*" not in path)
-    found = (path for file in files for path in _candidates(system, *file) if path.parent.is_dir())
-    return next(found, _folder(system, usual[0]) / usual[1])
-
-
-def client_for(word: str, system: System) -> tuple[Client, Path]:
-    """Return the client and its file for the name of a client or the path of a file.
-
-    Raises SettingsError.
-    """
-    known = next((client for client in CLIENTS if client.name == word), None)
-    if known is not None:
-        return known, locate(known, system)
-    path = system.project / Path(word).expanduser()
-    if path.suffix in FORMATS:
-        return _client_of_file(path), path
-    names = [client.name for client in CLIENTS]
-    near = get_close_matches(word, names, n=1)
-    raise SettingsError(
-        f"{word} is not a supported client"
-        + (f", did you mean {near[0]}? " if near else ". ")
-        + f"Use one of {', '.join(names)}, or a file that ends in {', '.join(FORMATS)}."
-    )
-
-
-def entry_for(
-    client: Client, name: str, command: str, arguments: Sequence[str], variables: Mapping[str, str | None]
-) -> dict[str, Any]:
-    """Return the entry in the client's form. A variable without a value becomes a reference to the environment.
-
-    Raises SettingsError if the client supports no references.
-    """
-    referred = [variable for variable, value in variables.items() if value is None]
-    if referred and client.reference is None and client.forwards is None:
-        raise SettingsError(
-            f"{client.title} cannot read values from the environment. Use --env {referred[0]}=VALUE; "
-            "the value is then stored in the file."
-        )
-    reference = client.reference
-    env = {
-        variable: (reference or "").replace(NAME, variable) if value is None else value
-        for variable, value in variables.items()
-        if value is not None or reference
-    }
-    extra = {key: name if value == NAME else value for key, value in client.extra.items()}
-    entry = {**extra, client.key("command"): command, client.key("args"): list(arguments)}
-    if env:
-        entry[client.key("env")] = env
-    if referred and client.forwards:
-        entry[client.forwards] = referred
-    return entry
-
-
-def entries_in(client: Client, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the names and entries of a parsed configuration."""
-    container = value.get(client.container) if isinstance(value, Mapping) else None
-    if isinstance(container, list):
-        yield from ((str(entry.get("name")), entry) for entry in container if isinstance(entry, Mapping))
-    if isinstance(container, Mapping):
-        yield from ((name, entry) for name, entry in container.items() if isinstance(entry, Mapping))
-
-
-def starts_this_program(client: Client, entry: Mapping[str, Any]) -> bool:
-    """Check whether an entry starts this program, directly or through another command."""
-    arguments = entry.get(client.key("args"))
-    words = [entry.get(client.key("command")), *(arguments if isinstance(arguments, list) else [])]
-    return any(re.fullmatch(rf"(?:.*[/\\])?{PROGRAM}(?:\.exe|[@=<>~!\[].*)?", str(word)) for word in words)
-
-
-def variables_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the variables that an entry passes to the server."""
-    env, forwarded = entry.get(client.key("env")), entry.get(client.forwards or "")
-    return (*(env if isinstance(env, Mapping) else ()), *(forwarded if isinstance(forwarded, list) else ()))
-
-
-def literals_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the variables whose values are stored in an entry."""
-    env = entry.get(client.key("env"))
-    pairs = env.items() if isinstance(env, Mapping) else ()
-    return tuple(name for name, value in pairs if not is_variable_reference(client, str(value)))
-
-
-def is_variable_reference(client: Client, value: str) -> bool:
-    """Check whether a value is a reference to an environment variable in this client's syntax."""
-    if client.reference is None:
-        return False
-    return re.fullmatch(re.escape(client.reference).replace(NAME, r"[A-Za-z_]\w*"), value) is not None
-
-
-def _client_of_file(path: Path) -> Client:
-    """Return the client that a file belongs to, judged by its path, else by its content."""
-    for client in sorted(CLIENTS, key=lambda client: not client.shared):
-        if any(_is_file_of(path, *file) for files in client.files.values() for file in files):
-            return client
-    of_format = [client for client in CLIENTS if client.format is FORMATS[path.suffix]]
-    try:
-        text = path.read_text("utf-8-sig")
-        keys = of_format[0].format.read(text)
-    except (OSError, UnicodeDecodeError, Unreadable):
-        keys = ()
-    told = [client for client in of_format if client.container in keys]
-    if told and told[0].container != "mcpServers":
-        return replace(told[0], desktop=False)
-    return _client_of_format(path, of_format)
-
-
-def _client_of_format(path: Path, of_format: Sequence[Client]) -> Client:
-    """Return the client with the most common form, for a file that could belong to any."""
-    if FORMATS[path.suffix] is JSON:
-        return Client("file", f"the client of {path.name}", {})
-    return replace(of_format[-1], desktop=False)
-
-
-def _is_file_of(path: Path, folder: str, relative: str) -> bool:
-    parts = (*Path(FOLDERS[folder][1]).parts, *Path(relative).parts)
-    return "*" not in relative and path.parts[-len(parts) :] == parts
-
-
-def _candidates(system: System, folder: str, path: str) -> Iterator[Path]:
-    base = _folder(system, folder)
-    if "*" not in path:
-        return iter([base / path])
-    name = Path(path).name
-    return iter(sorted(parent / name for parent in base.glob(str(Path(path).parent))))
-
-
-def _folder(system: System, name: str) -> Path:
-    variable, default = FOLDERS[name]
-    named = system.environ.get(variable, "").strip() if variable else ""
-    # The XDG Base Directory Specification ignores relative paths, which make no sense for the others either.
-    if named and Path(named).is_absolute():
-        return Path(named)
-    return (system.project if name == "project" else system.home) / default

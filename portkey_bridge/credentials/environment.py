@@ -9,12 +9,15 @@ from itertools import chain
 from pathlib import Path
 
 from portkey_bridge.credentials.schemes import DIGEST
-from portkey_bridge.credentials.variables import collect_secrets, usual_variable, variable
+from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded, usual_variable, variable
 from portkey_bridge.credentials.withheld import needs_naming, why_withheld, with_names
 from portkey_bridge.document.sources import STDIN, is_url
 from portkey_bridge.openapi.model import Api, SecurityScheme
 from portkey_bridge.settings import OPTIONS, Option, Settings
 from portkey_bridge.text import shown_url
+
+#: What is said of a variable whose value is a reference that the client passed on.
+UNEXPANDED = "has a reference like ${NAME} that nothing replaced"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Environment:
     `withheld` has the reason why another one is not, and what changes that. `replaced` has the variables that are set
     although several schemes would share them, and what these schemes take instead. `certain` are the variables that a
     person named or that one scheme alone takes, whose values are not ordinary words, `logins` those of `user:password`.
+    `unexpanded` are those that count as not set, because their values are references that nothing replaced.
     """
 
     secrets: Mapping[str, str] = field(repr=False)
@@ -31,6 +35,7 @@ class Environment:
     replaced: Mapping[str, Sequence[str]] = field(default_factory=dict)
     certain: frozenset[str] = frozenset()
     logins: frozenset[str] = frozenset()
+    unexpanded: frozenset[str] = frozenset()
 
     def reasons(self, names: Collection[str]) -> list[str]:
         """Return why variables that are set are not used, as far as they have to do with these names."""
@@ -40,7 +45,7 @@ class Environment:
             for name, instead in self.replaced.items()
             if not {*names}.isdisjoint(instead)
         ]
-        return [*withheld, *replaced]
+        return [*withheld, *replaced, *(f"{name} {UNEXPANDED}" for name in sorted(self.unexpanded.intersection(names)))]
 
 
 def read_environment(api: Api, settings: Settings) -> Environment:
@@ -57,6 +62,7 @@ def read_environment(api: Api, settings: Settings) -> Environment:
         },
         frozenset(name for scheme, name in schemes.items() if scheme.variable),
         frozenset(name for scheme, name in schemes.items() if scheme.scheme in ("basic", DIGEST)),
+        frozenset(name for name in names if is_unexpanded(name, settings)),
     )
 
 

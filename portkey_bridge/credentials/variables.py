@@ -25,6 +25,9 @@ VARIABLES = {
     ("openIdConnect", "bearer"): "OPENID_TOKEN",
 }
 
+#: A reference to a variable, in the syntax of a client that should have replaced it with the variable's value.
+REFERENCE = re.compile(r"\$\{\{?\s*(?:env:|secrets\.|input:)?[A-Za-z_]\w*\s*\}|\{env:[A-Za-z_]\w*\}")
+
 
 #: Types of security schemes whose credential is a token that can be obtained.
 TOKEN_TYPES = ("oauth2", "openIdConnect")
@@ -62,12 +65,13 @@ def variables(security: Security) -> tuple[str, ...]:
 def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str) -> dict[str, str]:
     """Return the values of those variables that are set and that the document may have.
 
-    Raises SettingsError for a value that a header cannot contain.
+    A value with a reference that nothing replaced is not a credential. Raises SettingsError for a value that a header
+    cannot contain.
     """
     secrets = {}
     for name in names:
         value = settings.environ.get(name, "").strip()
-        if not value or why_withheld(name, settings, document_uri):
+        if not value or is_unexpanded(name, settings) or why_withheld(name, settings, document_uri):
             continue
         if not value.isprintable():
             raise SettingsError(f"{name} contains a line break or control character. Set it to the bare credential.")
@@ -83,3 +87,8 @@ def collect_oauth(settings: Settings, document_uri: str) -> dict[str, str]:
     values = collect_secrets((name for name in OAUTH_VARIABLES if name != PRIVATE_KEY), settings, document_uri)
     key = settings.environ.get(PRIVATE_KEY, "").strip()  # has lines
     return {**values, PRIVATE_KEY: key} if key and not why_withheld(PRIVATE_KEY, settings, document_uri) else values
+
+
+def is_unexpanded(name: str, settings: Settings) -> bool:
+    """Check whether the value of a variable contains a reference that a client passed on as it is."""
+    return REFERENCE.search(settings.environ.get(name, "")) is not None

@@ -101,13 +101,17 @@ def needs_naming(name: str, settings: Settings, document_uri: str) -> str | None
 
 
 def is_of_another_product(name: str) -> bool:
-    """Check whether a variable looks like one of the machine, or like another product's secret."""
+    """Check whether a variable looks like one of the machine, or like another product's secret.
+
+    The name of a product precedes `KEY` or `TOKEN`; what follows may be that of a scheme.
+    """
     if FOR_DOCUMENTS.fullmatch(name):
         return False
     if any(fnmatchcase(name, pattern) for pattern in NOT_FOR_DOCUMENTS) or SECRET.fullmatch(name):
         return True
     words = name.split("_")
-    return any(map(KEY_WORDS.fullmatch, words)) and any(map(_says_whose, words))
+    at = next((at for at, word in enumerate(words) if KEY_WORDS.fullmatch(word)), 0)
+    return any(map(_says_whose, words[:at]))
 
 
 def _says_whose(word: str) -> bool:

@@ -1,7 +1,8 @@
 """Caches expensive results in the user's cache folder, from one start to the next.
 
 A cache may be missing, damaged, full, foreign or forbidden; then it is as if nothing had been kept. Whoever reads an
-entry names all that it was made of, so that nothing old is taken for new.
+entry names all that it was made of, so that nothing old is taken for new. The folder is used only if it is this user's
+and nobody else may write to it, and nothing in it is deleted that is not an entry.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,10 +21,18 @@ from platformdirs import user_cache_path
 #: Entries that are kept; the longest unused go first.
 ENTRIES = 64
 
+#: What each entry begins with, before the digest of its name and content.
+MAGIC = b"portkey-bridge cache 1\n"
+
 _enabled = True
 
-#: The bytes of the digest at the start of each entry.
+#: The bytes of a digest.
 _DIGEST = hashlib.sha256().digest_size
+
+#: Opens neither a link nor, with waiting for the other end, a pipe.
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def set_enabled(enabled: bool) -> None:
@@ -59,20 +69,20 @@ def program() -> tuple[bytes, ...]:
 
 def read(name: str) -> bytes | None:
     """Return what was kept under `name`, or None where it is missing, damaged or somebody else's."""
-    if not _enabled:
+    if not _enabled or not _is_own_folder():
         return None
-    path = folder() / name
     try:
-        with path.open("rb") as file:
-            if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid != os.getuid():
+        with os.fdopen(os.open(folder() / name, _READING), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or not _is_own(found):
                 return None
             kept = file.read()
+            with suppress(OSError):
+                os.utime(folder() / name)  # used now; where nothing can be written, nothing is forgotten either
     except OSError:
         return None
-    with suppress(OSError):
-        os.utime(path)  # used now; where nothing can be written, nothing is forgotten either
-    digest, content = kept[:_DIGEST], kept[_DIGEST:]
-    return content if hashlib.sha256(content).digest() == digest else None
+    content = kept[len(MAGIC) + _DIGEST :]
+    return content if kept.startswith(_head(name, content)) else None
 
 
 def write(name: str, content: bytes) -> None:
@@ -83,10 +93,12 @@ def write(name: str, content: bytes) -> None:
 
     with suppress(OSError):
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not _is_own_folder():
+            return
         handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(content).digest())
+                file.write(_head(name, content))
                 file.write(content)
             Path(temporary).replace(folder() / name)
         except BaseException:
@@ -97,13 +109,41 @@ def write(name: str, content: bytes) -> None:
 
 def forget(name: str) -> None:
     """Keep nothing under `name` any more."""
-    if not _enabled:
+    if not _enabled or not _is_own_folder():
         return
     with suppress(OSError):
         (folder() / name).unlink(missing_ok=True)
 
 
+def _head(name: str, content: bytes) -> bytes:
+    """Return what an entry begins with: that it is one, and a digest of its name and content."""
+    return MAGIC + hashlib.sha256(name.encode() + b"\n" + content).digest()
+
+
+def _is_own_folder() -> bool:
+    """Check whether the folder exists and is this user's, and nobody else may write to it."""
+    try:
+        found = folder().stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and _is_own(found)
+
+
+def _is_own(found: os.stat_result) -> bool:
+    """Check whether a file or folder is this user's, and nobody else may write to it. Windows cannot tell."""
+    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & _OTHERS_WRITE)
+
+
 def _forget_oldest() -> None:
-    entries = sorted(folder().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    """Delete the oldest entries. Whatever else is in the folder was put there by somebody, and stays."""
+    entries = sorted(filter(_is_entry, folder().iterdir()), key=lambda path: path.lstat().st_mtime, reverse=True)
     for path in entries[ENTRIES:]:
         path.unlink(missing_ok=True)
+
+
+def _is_entry(path: Path) -> bool:
+    try:
+        with os.fdopen(os.open(path, _READING), "rb") as file:
+            return stat.S_ISREG(os.fstat(file.fileno()).st_mode) and file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False

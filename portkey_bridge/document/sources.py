@@ -47,6 +47,11 @@ def portkey_document() -> Path:
     return packaged if packaged.exists() else packaged.parents[1] / "specs" / "portkey.yaml"
 
 
+def is_shipped(uri: str) -> bool:
+    """Check whether a URI is that of the Portkey API's document."""
+    return uri == portkey_document().as_uri()
+
+
 def is_url(source: str) -> bool:
     """Check whether a source or URI is one of http or https."""
     return urlsplit(source).scheme in ("http", "https") if "://" in source[:8] else False
@@ -72,6 +77,8 @@ def read(source: str, access: Access | None = None, *, from_copy: bool = False) 
 
         return fetch(source, access=access, from_copy=from_copy)
     if source == STDIN:
+        if sys.stdin is None:
+            raise DocumentError("standard input", "is closed", FILE_REMEDY)
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
         return Content("standard input", (Path.cwd() / "standard-input").as_uri(), _bounded("standard input", data))
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)

@@ -168,7 +168,12 @@ class Skipped(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.method} {summarize(self.path, 200)} is not served: {self.reason}"
+        return f"{self.name} is not served: {self.reason}"
+
+    @property
+    def name(self) -> str:
+        """Method and path, shortened."""
+        return f"{self.method} {summarize(self.path, 200)}"
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from portkey_bridge.document.repairs import Repairs, Say, summarize
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.openapi.composition_cycles import break_cycles
 from portkey_bridge.openapi.inheritance import join_families
-from portkey_bridge.openapi.local_refs import localize
+from portkey_bridge.openapi.local_refs import FoundObjects, localize
 from portkey_bridge.openapi.pointers import encode, follow
 from portkey_bridge.openapi.resources import OTHERS, DocumentNode, Resources
 from portkey_bridge.openapi.schema_dialects import DROPPED, FORMS, modernize
 from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.openapi.swagger2 import from_swagger, is_body, overridden, parameter_schema, request_body
+from portkey_bridge.text import without_invisible
 
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
 KEYWORDS = (FORMS.keys() | DROPPED | {"type", "const"}) - {"definitions"}
@@ -38,6 +39,10 @@ LOCATIONS = {
     **{name.lower(): name for name in ("path", "query", "querystring", "header", "cookie", "body", "formData")},
     **{"form": "formData", "headers": "header", "cookies": "cookie"},
 }
+
+
+#: Fields with text for people, which models read, too.
+TEXTS = frozenset(("title", "summary", "description"))
 
 
 class Normalized(NamedTuple):
@@ -60,6 +65,7 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     root["paths"] = dict(_with_slashes(root.get("paths") or {}, repairs))
     resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
     found = localize(resources, repairs)
+    _remove_invisible(found, repairs)
     for kind, place in found:
         if kind == "parameter":
             _repair_location(place.value, partial(_say, repairs, place))
@@ -127,6 +133,20 @@ def _nothing_more(uri: str) -> Document:
 
 def _say(repairs: Repairs, place: DocumentNode, problem: str) -> None:
     repairs.add(problem, f"#{place.pointer}")
+
+
+def _remove_invisible(found: FoundObjects, repairs: Repairs) -> None:
+    """Remove characters that nobody sees from all texts: a model would read what a person cannot."""
+    for kind, place in found:
+        texts = [place.value]
+        if kind == "openapi":
+            tags = place.value.get("tags")
+            texts += [place.value.get("info"), *(tags if isinstance(tags, list) else [])]
+        for each in texts:
+            for field in TEXTS & each.keys() if isinstance(each, dict) else ():
+                if isinstance(each[field], str) and (visible := without_invisible(each[field])) != each[field]:
+                    each[field] = visible
+                    _say(repairs, place, f"a {field} contains characters that nobody sees, which are left out")
 
 
 def _repair_location(parameter: dict[str, Any], say: Say) -> None:

@@ -17,8 +17,8 @@ import httpx
 class Answer:
     """A complete response, or as much of it as arrived: `problem` explains why it broke off.
 
-    `stream` is whether the body was merged from the events of a stream. `redirected_to` is the origin of whoever
-    answered, if it is not the one that the request was sent to.
+    `stream` is whether the body was merged from the events of a stream, and `remark` what is to be said about it.
+    `redirected_to` is the origin of whoever answered, if it is not the one that the request was sent to.
     """
 
     status: int
@@ -27,6 +27,7 @@ class Answer:
     body: bytes = field(repr=False)
     problem: str = ""
     stream: bool = False
+    remark: str = ""
     redirected_to: str = ""
 
     @property

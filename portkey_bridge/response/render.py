@@ -44,6 +44,10 @@ from portkey_bridge.settings import RESULT_LIMIT
 MEDIA_FACTOR = 25
 
 
+#: Bytes of a file name that every common file system takes, and of its suffix.
+LONGEST_NAME, LONGEST_SUFFIX = 255, 32
+
+
 #: What has no more brackets than this is not nested too deep to be written again.
 SURELY_SHALLOW = 100
 
@@ -73,7 +77,14 @@ class Renderer:
         """Return the result of an answer; `hints` are further lines that help."""
         rendered = self._body(answer)
         line = _status_line(operation, answer)
-        notes = [*rendered.notes, answer.problem, *hints, *_going_on(operation, answer), *_file_name(rendered, answer)]
+        notes = [
+            *rendered.notes,
+            answer.problem,
+            answer.remark,
+            *hints,
+            *_going_on(operation, answer),
+            *_file_name(rendered, answer),
+        ]
         notes += [f"Parameters of the header {name.title()} cannot be read." for name in answer.unreadable]
         said = "\n".join(filter(None, [f"{line}." if rendered.content and 202 <= answer.status < 300 else "", *notes]))
         return ToolResult(
@@ -211,17 +222,34 @@ def error_result(words: str) -> ToolResult:
 
 
 def write_file(folder: Path, answer: Answer) -> Path:
-    """Write the body to a new file in the folder, and give its path. The same body is written once. Raises OSError."""
-    name = Path(answer.file_name or f"answer{mimetypes.guess_extension(answer.media_type) or ''}")
-    digest = hashlib.sha256(answer.body).hexdigest()[:12]
-    path = folder.resolve(strict=True) / f"{name.stem}-{digest}{name.suffix}"
+    """Write the body to a new file in the folder, and return its path. The same body is written once. Raises OSError.
+
+    If it cannot be written as a whole, as on a full disk, no file is left.
+    """
+    path = folder.resolve(strict=True) / _named(answer)
     try:
-        with path.open("xb") as file:
-            file.write(answer.body)
+        file = path.open("xb")
     except FileExistsError:
         if path.is_symlink() or path.read_bytes() != answer.body:
             raise
+        return path
+    try:
+        with file:
+            file.write(answer.body)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return path
+
+
+def _named(answer: Answer) -> str:
+    """Return a file name for the body: its own with a digest, cut to what file systems take."""
+    name = Path(answer.file_name or f"answer{mimetypes.guess_extension(answer.media_type) or ''}")
+    digest = hashlib.sha256(answer.body).hexdigest()[:12]
+    suffix = name.suffix if len(name.suffix.encode()) <= LONGEST_SUFFIX else ""
+    rest = f"-{digest}{suffix}"
+    stem = name.stem if suffix else name.name
+    return stem.encode()[: LONGEST_NAME - len(rest.encode())].decode(errors="ignore") + rest
 
 
 def _status_line(operation: Operation, answer: Answer) -> str:

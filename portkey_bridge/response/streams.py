@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from portkey_bridge.response.events import Event
+from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.merging import CHUNKS, MERGERS, Merger, Objects, _is_of_response, _list
 
 #: What OpenAI-style streams send behind their last event.
@@ -102,9 +103,14 @@ class Stream:
         """What the stream itself says went wrong, or its missing end; empty if nothing did."""
         if self._error:
             return f"The stream reported an error: {self._error[:2000]}"
-        if not self.ended and self._merger is not None and self._merger.lacks_end(self._objects):
+        if self.lacks_end:
             return "The stream ended before the answer was complete."
         return ""
+
+    @property
+    def lacks_end(self) -> bool:
+        """Whether the end is missing that streams of this kind have. Of others, such as a watch, any part is whole."""
+        return not self.ended and self._merger is not None and self._merger.lacks_end(self._objects)
 
     def merged(self) -> bytes:
         """Return the JSON text of the whole answer."""
@@ -114,6 +120,26 @@ class Stream:
         except (LookupError, TypeError, AttributeError, RecursionError):
             pass  # it only looked like one of the known kinds
         return self._list.getvalue() + b"]" if self.count else b"[]"
+
+
+async def watched(chunks: AsyncIterator[bytes], report: Report, redact: Callable[[str], str]) -> AsyncIterator[bytes]:
+    """Yield the chunks of a body that is not declared as a stream, and report those that are lines of a watch.
+
+    Such a chunk is one line of JSON. The first is not reported, since it may be the whole answer.
+    """
+    count = 0
+    async for chunk in chunks:
+        yield chunk
+        if chunk.endswith(b"\n") and is_json(chunk):
+            count += 1
+            if 1 < count <= REPORTED_EACH:
+                await report(count, redact(chunk.decode())[:REPORTED])
+
+
+def is_cut_watch(body: bytes) -> bool:
+    """Check for lines of JSON, of which the last may have been cut."""
+    *lines, _ = body.split(b"\n")
+    return bool(lines) and all(is_json(line) for line in lines if line.strip())
 
 
 def added_text(event: Event) -> str:

@@ -9,6 +9,8 @@ import html
 import re
 from functools import lru_cache
 
+from portkey_bridge.text import without_invisible
+
 #: Tags of formatting. Anything else in angle brackets may be intended: `<id>`.
 _TAGS = re.compile(
     r"</?(?:a|b|blockquote|br|code|dd|div|dl|dt|em|h[1-6]|hr|i|img|kbd|li|ol|p|pre|small|span|strong|sub|sup|table|tbody"
@@ -30,7 +32,7 @@ _BEFORE_POINTS = re.compile(r" (?=[.,;:!?)](?: |$))")
 @lru_cache(4096)  # many views show the same text, mostly one after the other
 def plain(text: str) -> str:
     """Return a text without tags, links and emphasis, in one line."""
-    text = html.unescape(_TAGS.sub(" ", text))
+    text = without_invisible(html.unescape(_TAGS.sub(" ", text)))
     for mark, rest in _MARKS:
         text = mark.sub(rest, text)
     return _BEFORE_POINTS.sub("", " ".join(text.split()))

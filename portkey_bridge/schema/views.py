@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -23,6 +21,7 @@ from portkey_bridge.openapi.model import Schema
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 from portkey_bridge.openapi.spec_tables import APPLICATORS
 from portkey_bridge.schema.byte_strings import byte_format
+from portkey_bridge.schema.listed import ANYTHING, complete, is_stub, listed
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
 
@@ -48,33 +47,10 @@ LARGEST = 1_000_000
 #: Levels that are shown at once.
 DEEPEST = 40
 
-#: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
-LISTED = frozenset(
-    (
-        *("type", "description", "enum", "format", "default", "required", "pattern"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-        *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
-        *("properties", "items", "anyOf", "allOf", "additionalProperties"),
-    )
-)
-
-#: Keywords of a listing that would refuse more without the other, which a listing has not.
-COMPANIONS = {"items": "prefixItems", "additionalProperties": "patternProperties"}
-
 #: Keywords that refuse more where their schema accepts more: shown word for word or not at all, with what depends on
 #: them. Everything else in a view may accept more than the document's schema does.
 VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", "maxContains")}
 VERBATIM = VERBATIM_WITH.keys()
-
-#: Accepts every value, and still is a schema with a keyword, as portable clients want it.
-UNTYPED_ITEMS = {"minLength": 0}
-
-ANYTHING = {
-    "anyOf": [
-        *({"type": kind} for kind in ("string", "number", "boolean", "object", "null")),
-        {"type": "array", "items": UNTYPED_ITEMS},
-    ]
-}
 
 
 class _TooDeep(Exception):
@@ -111,7 +87,7 @@ class _Node:
     @cached_property
     def listed(self) -> Shape:
         """The shape with the keywords of a listing alone."""
-        return _listed(self.shape)
+        return listed(self.shape)
 
     @cached_property
     def shown(self) -> Shape:
@@ -259,7 +235,7 @@ class Views:
             spare = room + shown[index].size
             enough = WORTHWHILE if child.required else PLENTY
             is_new = id(child.node.shape) not in trail and len(trail) < DEEPEST
-            if spare > enough and is_new and _is_stub(shown[index].view):
+            if spare > enough and is_new and is_stub(shown[index].view):
                 rendered = _sized(self._render(child.node, child.below(pointer), spare, trail))
                 growth = rendered.size - shown[index].size
                 room -= growth if growth <= room else 0
@@ -353,7 +329,7 @@ class Views:
     def _make_skeleton(self, shape: Shape, depth: int) -> Shape:
         if shape.get("type") == "array":
             below = self._skeleton(self._node(shape["items"]), depth - 1).view if "items" in shape and depth else None
-            return {"type": "array", "items": below or UNTYPED_ITEMS}
+            return {"type": "array", "items": below or ANYTHING}
         if "anyOf" not in shape or not depth:
             return ANYTHING
         return self._united(shape["anyOf"], depth - 1)
@@ -384,10 +360,7 @@ class Views:
                 case _:
                     view.setdefault(path[0], {})[path[1]] = part
         if self._portable:
-            if view.get("type") == "array":
-                view.setdefault("items", ANYTHING)
-            if not view.keys() - {"description", "default"}:
-                view |= ANYTHING
+            complete(view)
         return view
 
 
@@ -407,44 +380,8 @@ def _exact(shape: Shape) -> Shape:
     return {keyword: value for keyword, value in shape.items() if keyword not in referring | without}
 
 
-def _listed(shape: Shape) -> Shape:
-    """Return the keywords that a listing may have: enumerations of strings only, patterns that compile.
-
-    A keyword that would say something else without its companion goes with it.
-    """
-    kept = {
-        keyword: value for keyword, value in shape.items() if keyword in LISTED and COMPANIONS.get(keyword) not in shape
-    }
-    if isinstance(kept.get("items"), bool):
-        del kept["items"]
-    if "description" in kept:
-        kept["description"] = plain(kept["description"])
-    values = kept.get("enum", [])
-    if not all(isinstance(value, str) for value in values):
-        del kept["enum"]
-        choice = "One of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in values) + "."
-        kept["description"] = f"{kept.get('description', '')} {choice}".strip()
-    if "pattern" in kept and not _compiles(kept["pattern"]):
-        del kept["pattern"]
-    return kept
-
-
-def _compiles(pattern: str) -> bool:
-    """Check whether a pattern, which ECMAScript defines, means something to Python's clients as well."""
-    try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        return False
-    return True
-
-
 def _has(name: str, shape: Shape) -> bool:
     return name in shape.get("properties", {})
-
-
-def _is_stub(view: Shape) -> bool:
-    return str(view.get("description", "")).endswith("]") and "[expandSchema /" in view["description"]
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

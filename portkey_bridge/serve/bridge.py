@@ -35,11 +35,11 @@ from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.charset import redacted_text
-from portkey_bridge.response.events import is_event_stream, reader_of, server_sent_events
+from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
-from portkey_bridge.response.streams import Report, Stream
+from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.settings import Timeouts
 from portkey_bridge.text import origin_of, printable
@@ -56,6 +56,11 @@ UNDECLARED_STREAMS = ("", "application/json")
 
 #: What is said once about arguments that could be sent.
 LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
+#: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
+TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
+STILL_OPEN = (
+    "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
+)
 
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
@@ -246,27 +251,39 @@ class Bridge:
         answer = Answer(response.status_code, response.reason_phrase, response.headers, b"")
         body, stream = BytesIO(), Stream()
         reader = reader_of(answer.media_type) if response.is_success else None
-        problem = ""
+        problem, is_open = "", False
         try:
             if reader is not None:
                 await stream.read(reader(_kept(response.aiter_raw(), body, stream)), report, self.redact)
             else:
-                async for chunk in response.aiter_raw():
+                async for chunk in watched(response.aiter_raw(), report, self.redact):
                     body.write(chunk)
         except FAILURES as error:
             problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
+            is_open = isinstance(error, TIME_IS_UP)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
         answer = replace(answer, body=body.getvalue(), problem=problem)
-        is_stream = is_event_stream(answer.body)
-        if reader is None and is_stream and response.is_success and answer.media_type in UNDECLARED_STREAMS:
-            await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
-        if not stream.count and not (reader and is_stream):
+        if reader is None:
+            await self._read_undeclared(answer, stream, report, is_open)
+        if not stream.count and not (reader and is_event_stream(answer.body)):
             return answer  # declared as a stream, but something else
+        if is_open and not stream.lacks_end:
+            remark = STILL_OPEN.format(self.transport.timeouts)
+            answer = replace(answer, problem="", remark=remark)
         return await beside(
             stream.size,
-            lambda: replace(answer, body=stream.merged(), problem=problem or stream.complaint, stream=True),
+            lambda: replace(answer, body=stream.merged(), problem=answer.problem or stream.complaint, stream=True),
         )
+
+    async def _read_undeclared(self, answer: Answer, stream: Stream, report: Report, is_open: bool) -> None:
+        """Read the events of a body that is a stream although it is not declared as one, or as a watch that is open."""
+        if not 200 <= answer.status < 300 or answer.media_type not in UNDECLARED_STREAMS:
+            return
+        if is_event_stream(answer.body):
+            await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
+        elif is_open and is_cut_watch(answer.body):
+            await stream.read(json_lines(_once(answer.body)), no_report, self.redact)
 
     def _redacted(self, answer: Answer) -> Answer:
         """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""

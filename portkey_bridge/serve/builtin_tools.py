@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
@@ -211,12 +211,15 @@ class Information:
 
 
 class SearchTools:
-    """Searches the `tools` of the API with this title. Raises SettingsError if SQLite has no full-text search."""
+    """Searches the `tools` of the API with this title. Raises SettingsError if SQLite has no full-text search.
 
-    def __init__(self, tools: Sequence[Tool], title: str) -> None:
+    `apis` are the names of each API's tools by the APIs' names, if there are several.
+    """
+
+    def __init__(self, tools: Sequence[Tool], title: str, apis: Mapping[str, Collection[str]] = {}) -> None:
         from portkey_bridge.tools.vocabulary import Stems
 
-        self._tools, self._stems, self._areas = tools, Stems(), Areas(tools)
+        self._tools, self._stems, self._areas, self._apis = tools, Stems(), Areas(tools), apis
         further = {"type": "array", "items": {"type": "string"}, "description": "Further ones."}
         area = {"type": "string", "description": "Search only this area."}
         title = shorten(title, TITLE)
@@ -224,7 +227,8 @@ class SearchTools:
             f"Finds tools of the {title} for a task in plain words, by name, or by method and path. "
             f"Answers best first: tool · METHOD /path · title. Areas: {self._areas.summary(AREAS - len(title))}"
         )
-        arguments = {"query": {"type": "string"}, "queries": further, "tag": area}
+        of_apis = {"api": {"type": "string", "enum": [*apis], "description": "Search only this API."}} if apis else {}
+        arguments = {"query": {"type": "string"}, "queries": further, "tag": area, **of_apis}
         self.entry = _read_only_entry(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
 
     @cached_property
@@ -244,16 +248,20 @@ class SearchTools:
         if tag and not any(self._areas.has(tool, tag) for tool in self._tools):
             near = closest(tag.lower(), {name.lower() for name in self._areas.names})
             return error_result(f"/tag: there is no area {tag!r}; {near}")
+        api = arguments.get("api")
+        if api is not None and api not in self._apis:
+            return error_result(f"/api: there is no API {api!r}; {closest(str(api), self._apis)}")
         asked = [text for text in dict.fromkeys((query, *further)) if text.strip()] or [""]
         if len(asked) > QUERIES:
             return error_result(f"/queries: at most {QUERIES} queries in one call, not {len(asked)}")
-        return ToolResult(content=[text("\n".join(self._answer(asked, tag)))])
+        return ToolResult(content=[text("\n".join(self._answer(asked, tag, api)))])
 
-    def _answer(self, asked: Sequence[str], tag: str | None) -> Iterable[str]:
+    def _answer(self, asked: Sequence[str], tag: str | None, api: str | None) -> Iterable[str]:
         """Yield the lines of the answer: the hits, how many are left out, and an outline if none fits well."""
         found = [self._index.search(question) for question in asked]
         ranked = (tool for place in zip_longest(*(each.tools for each in found)) for tool in place if tool)
-        fitting = [tool for tool in dict.fromkeys(ranked) if not tag or self._areas.has(tool, tag)]
+        of_area = (tool for tool in dict.fromkeys(ranked) if not tag or self._areas.has(tool, tag))
+        fitting = [tool for tool in of_area if api is None or tool.name in self._apis[api]]
         fits = bool(fitting) and all(each.fits for each in found)
         room = ROOM + FURTHER * (len(found) - 1) - len(MORE.format(len(self._tools)))
         hits = fill(map(_hit, fitting[: HITS * len(found)]), room if fits else room - OUTLINE)

@@ -1,9 +1,9 @@
 """Where this server replaces parts of FastMCP and the MCP SDK. Nothing else here uses their private names.
 
 It replaces the lookup of a tool at each call (`DirectCalls`, a public middleware), the list of tools (`LazyTools`, by
-the methods that a provider is documented to override), and stdio (`StdioServer.run_stdio_async`, which follows
-FastMCP's method with other streams). `tests/test_fastmcp_seam.py` fails if a new version of FastMCP changes what is
-replaced.
+the methods that a provider is documented to override), stdio (`StdioServer.run_stdio_async`, which follows FastMCP's
+method with other streams), and what is announced (`StdioServer._announce`). `tests/test_fastmcp_seam.py` fails if a new
+version of FastMCP changes what is replaced.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 from fastmcp.utilities.logging import temporary_log_level
 from fastmcp.utilities.versions import VersionSpec
-from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
-from mcp_types import CallToolRequestParams, SubscriptionsListenRequestParams
+from mcp_types import CallToolRequestParams, ServerCapabilities, SubscriptionsListenRequestParams
 
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
@@ -33,8 +32,9 @@ from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.confirmation import unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane, is_traced
-from portkey_bridge.serve.pipes import LineReader, Writer, claimed
-from portkey_bridge.serve.stdio_lane import Lines, LineWriter, StdioLane
+from portkey_bridge.serve.messages import Lines, LineWriter, Messages
+from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
+from portkey_bridge.serve.stdio_lane import StdioLane
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
@@ -85,7 +85,9 @@ class DirectCalls(Middleware):
 
 
 class StdioServer(FastMCP[Any]):
-    """FastMCP's server of a catalogue; if stdin and stdout are pipes, it serves them without worker threads.
+    """FastMCP's server of a catalogue, which answers every request on stdin.
+
+    If stdin and stdout are pipes, it serves them without worker threads.
 
     `warm_start` may have answered the first lines already, and records the answers to others like them.
     """
@@ -117,6 +119,7 @@ class StdioServer(FastMCP[Any]):
             dereference_schemas=False,
             lifespan=lifespan,
         )
+        self._announce(resources=any(service.settings.files for service in catalogue.services))
         self._events = InMemorySubscriptionBus()
         self._mcp_server.add_request_handler(
             "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
@@ -133,30 +136,51 @@ class StdioServer(FastMCP[Any]):
         if self._stdio:
             await self._stdio.tools_changed()
 
+    def _announce(self, *, resources: bool) -> None:
+        """Announce no prompts, and resources only where results link to some: clients ask for what is announced."""
+        missing = ("prompts",) if resources else ("prompts", "resources")
+        capabilities = self._mcp_server.get_capabilities
+
+        def announced(*args: Any, **options: Any) -> ServerCapabilities:
+            return capabilities(*args, **options).model_copy(update=dict.fromkeys(missing))
+
+        self._mcp_server.get_capabilities = announced  # type: ignore[method-assign]
+
     async def run_stdio_async(
         self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
     ) -> None:
-        """Serve until stdin ends."""
-        if not are_pipes():
-            return await super().run_stdio_async(show_banner, log_level, stateless)
-        warm_start = self.warm_start
-        begun = warm_start.hand_over() if warm_start else b""  # before stdin and stdout are moved
-        with temporary_log_level(log_level), claimed() as (stdin, stdout):
-            lines, writer = LineReader(stdin, begun), Writer(stdout)
-            if warm_start:
-                recorder = warm_start.recorder
-                lines, writer = LineReader(stdin, begun, recorder.received), Writer(stdout, recorder.should_send)
-            await self.serve_lines(lines, writer)
-        return None
+        """Serve until stdin ends and all requests are answered. Raises OSError if nobody reads the answers."""
+        with temporary_log_level(log_level):
+            if not are_pipes():
+                with claimed() as (stdin, stdout):
+                    await self.serve_lines(*text_files(stdin, stdout))
+                return
+            warm_start = self.warm_start
+            begun = warm_start.hand_over() if warm_start else b""  # before stdin and stdout are moved
+            with claimed() as (stdin, stdout):
+                recorder = warm_start.recorder if warm_start else None
+                lines = LineReader(stdin, begun, *([recorder.received] if recorder else []))
+                writer = Writer(stdout, *([recorder.should_send] if recorder else []))
+                await self.serve_lines(lines, writer, writer.is_broken)
 
-    async def serve_lines(self, lines: Lines, writer: LineWriter) -> None:
-        """Serve the messages in lines until they end, and write those of the server."""
+    async def serve_lines(self, lines: Lines, writer: LineWriter, is_gone: Callable[[], bool] = lambda: False) -> None:
+        """Serve the messages in lines until they end, and write those of the server.
+
+        `is_gone` checks whether nobody reads them any more. Raises OSError from writing.
+        """
         token = set_transport("stdio")
         try:
             async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
-                shared = self._stdio = StdioLane(self.lane, lines, writer, tasks) if self.lane else None
-                streams: Any = (shared or lines, shared or writer)
-                async with stdio_server(*streams) as (reading, writing):
+                lane = self._stdio = StdioLane(self.lane, lines, writer, tasks, is_gone) if self.lane else None
+                messages = Messages(lane or lines, lane or writer, is_gone)
+                async with messages.streams() as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
+        except BaseExceptionGroup as errors:
+            failed: BaseException | None = errors.subgroup(OSError)
+            if failed is None:
+                raise
+            while isinstance(failed, BaseExceptionGroup):
+                failed = failed.exceptions[0]
+            raise failed from None
         finally:
             reset_transport(token)

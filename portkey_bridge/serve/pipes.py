@@ -7,11 +7,15 @@ The SDK's own streams hand each line to worker threads three times, which costs 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import select
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from anyio import AsyncFile, wrap_file
 
 #: Bytes read at once.
 CHUNK = 65_536
@@ -33,6 +37,68 @@ def claimed() -> Iterator[tuple[int, int]]:
         os.dup2(stdout, 1)
         for number in (stdin, stdout, nothing):
             os.close(number)
+
+
+def text_files(stdin: int, stdout: int) -> tuple[AsyncFile[str], AsyncFile[str]]:
+    """Return files on two descriptors that an event loop cannot wait for, such as files on disk and terminals."""
+    reading = open(stdin, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115  # ends with the process
+    writing = open(stdout, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    return wrap_file(reading), wrap_file(writing)
+
+
+class DroppingLog(io.RawIOBase):
+    """A log that drops what the other end has no room for, instead of waiting: nobody may ever read it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._dropped = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Check whether the log is a terminal."""
+        return os.isatty(self._descriptor)
+
+    def write(self, content: Any, /) -> int:
+        """Write the content or drop it, and return its length. The next content reports how much was dropped."""
+        text = bytes(content)
+        note = f"portkey-bridge: {self._dropped} bytes of this log were dropped\n".encode() if self._dropped else b""
+        if note and not self._write(note):
+            self._dropped = 0
+        self._dropped += len(self._write(text)) if not self._dropped else len(text)
+        return len(text)
+
+    def _write(self, text: bytes) -> bytes:
+        """Write as much as there is room for, and return the rest."""
+        with suppress(OSError):  # nobody reads, or the disk is full
+            while text and self._poll.poll(0):
+                text = text[os.write(self._descriptor, text[:READY]) :]
+        return text
+
+
+@contextmanager
+def dropping_log() -> Iterator[None]:
+    """Let whatever is printed to stderr be dropped instead of waited for, if stderr is a pipe that may be full."""
+    stderr = sys.stderr
+    if sys.platform == "win32" or not isinstance(stderr, io.TextIOWrapper):
+        yield
+        return
+    stderr.flush()
+    log = io.BufferedWriter(DroppingLog(stderr.fileno()))
+    sys.stderr = io.TextIOWrapper(log, stderr.encoding, stderr.errors, line_buffering=True)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = stderr
 
 
 class LineReader:
@@ -70,7 +136,10 @@ class LineReader:
             return begun
         loop = asyncio.get_running_loop()
         await _ready(loop.add_reader, loop.remove_reader, self._descriptor)
-        return os.read(self._descriptor, CHUNK)
+        try:
+            return os.read(self._descriptor, CHUNK)
+        except ConnectionError:  # a socket whose other end was closed with data in it
+            return b""
 
 
 class Writer:
@@ -94,6 +163,10 @@ class Writer:
 
     async def flush(self) -> None:
         """Do nothing: `write` has written everything."""
+
+    def is_broken(self) -> bool:
+        """Check whether nobody can read what is written."""
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in self._poll.poll(0))
 
 
 async def _ready(add: Callable[..., Any], remove: Callable[[int], Any], descriptor: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from portkey_bridge.document import cache
 from portkey_bridge.serve.saved_answers import SavedAnswers, save, state_of
 from portkey_bridge.serve.session_requests import ANSWER, RESULT, Ambiguous, Session
+from portkey_bridge.switches import DOTENV
 
 #: Answers in one entry, enough for a few clients that ask different things.
 MAX_ANSWERS = 32
@@ -35,7 +36,8 @@ class Recorder:
 
         Nothing is recorded if a file was written since the start: the server may have read what it contained before.
         """
-        paths = [*map(os.path.abspath, files)]
+        # The `.env` is that of the folder where the next start is, too; the name of the entry has its state.
+        paths = [DOTENV if os.fspath(file) == DOTENV else str(Path(file).absolute()) for file in files]
         self._records = not any(_may_have_changed(path, self._started - TICK) for path in paths)
         states = {path: state_of(path) for path in paths}
         if states != self._saved.files:

@@ -11,6 +11,7 @@ from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
+from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, CallContext
@@ -33,7 +34,6 @@ from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.service import Service
-from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import (
     CALL_TOOL,
     MANY,
@@ -82,7 +82,7 @@ def catalogue_of(services: Sequence[Service], pass_header: str | None = None) ->
     owners = {tool.name: service for service in services for tool in service.tools}
     for service in services:
         warn(_questionable_selection(service))
-    warn(_questionable_number(len(tools), settings))
+    warn(_questionable_number(services))
     legend = DISCOVERY if settings.discover else LISTING
     expand_schema = ExpandSchema(
         tools, lambda tool, pointer: owners[tool.name].expand(tool, pointer), EXPANDING[legend]
@@ -95,7 +95,8 @@ def catalogue_of(services: Sequence[Service], pass_header: str | None = None) ->
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
     if settings.discover:
-        showing += [SearchTools(tools, title_of(services)), CallTool(runs)]
+        of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
+        showing += [SearchTools(tools, title_of(services), of_apis if len(services) > 1 else {}), CallTool(runs)]
 
     def listed() -> Iterable[McpTool]:
         if settings.discover:
@@ -163,10 +164,12 @@ def _questionable_selection(service: Service) -> Iterable[str]:
         yield f"none of {len(service.every)} tools is selected; change --tools, --exclude, --tag or --read-only"
 
 
-def _questionable_number(count: int, settings: Settings) -> Iterable[str]:
-    """Warn about a listing so long that it fills a model's context."""
-    if count > MANY and not settings.discover:
+def _questionable_number(services: Sequence[Service]) -> Iterable[str]:
+    """Warn about a listing that some clients do not take, and that fills a model's context."""
+    count = sum(len(service.tools) for service in services)
+    is_expected = services[0].settings.discover or all(is_shipped(service.api.uri) for service in services)
+    if count > MANY and not is_expected:
         yield (
-            f"listing {count} tools costs tokens in every conversation; --discover lists three, "
-            "--tag and --tools select some"
+            f"listing {count} tools costs tokens in every conversation, and some clients take at most {MANY}; "
+            "--discover lists three, --tag and --tools select some"
         )

@@ -39,7 +39,7 @@ from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
-from portkey_bridge.text import origin_of
+from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def trust_of(settings: Settings, urls: Iterable[str | None]) -> Trust:
 
 
 def _log(line: str) -> None:
-    print(f"portkey-bridge: {line}", file=sys.stderr, flush=True)
+    print(f"portkey-bridge: {escaped(line)}", file=sys.stderr, flush=True)
 
 
 def _unusable(api: Api, settings: Settings, environment: Environment, names: Collection[str]) -> Iterable[str]:

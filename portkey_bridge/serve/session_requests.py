@@ -20,6 +20,19 @@ CONSTANT = frozenset(
     }
 )
 
+#: Members of an Implementation besides name and version (Model Context Protocol, schema).
+ABOUT_CLIENT = frozenset({"title", "description", "websiteUrl"})
+
+#: Capabilities of clients, and what each contains.
+CAPABILITIES: Mapping[str, type] = {
+    "roots": bool,
+    **dict.fromkeys(("sampling", "elicitation", "experimental", "extensions"), dict),
+}
+
+#: Where a request says who the client is and what it can do: in `initialize`, and in `_meta` since version 2026-07-28.
+INFO, CAN = "clientInfo", "capabilities"
+META = "io.modelcontextprotocol/"
+
 #: Ids that can be written in one way only, and that end at the next comma.
 PLAIN_ID = re.compile(r'(?:(?![",\\])[ -~]){0,100}')
 
@@ -72,10 +85,10 @@ class Session:
         if method not in CONSTANT:
             return None
         if method != "initialize":
-            return Request(request_id, _key(self._initialized_with, method, params), is_first)
+            return Request(request_id, _key(self._initialized_with, method, _without_client(params)), is_first)
         if not is_first:
             raise Ambiguous
-        self._initialized_with = _key("", method, _without_client_info(params))
+        self._initialized_with = _key("", method, _without_client(params))
         return Request(request_id, self._initialized_with, is_first)
 
 
@@ -113,14 +126,37 @@ def _id(value: Any) -> str:
     raise Ambiguous
 
 
-def _without_client_info(params: Any) -> Any:
-    """Leave out the client's name and version, which no answer contains (Model Context Protocol, InitializeResult)."""
-    client = params.get("clientInfo") if isinstance(params, dict) else None
-    if not isinstance(client, dict) or client.keys() != {"name", "version"}:
-        return params
-    if not all(isinstance(text, str) and text.isprintable() for text in client.values()):
-        return params
-    return {key: value for key, value in params.items() if key != "clientInfo"}
+def _without_client(params: Any) -> Any:
+    """Leave out which client asks and what it can do: no answer depends on that. Nothing unusual is left out."""
+    if not isinstance(params, dict) or not params:
+        return None if params == {} else params
+    kept = {
+        key: value
+        for key, value in params.items()
+        if not (key == INFO and _is_about_client(value)) and not (key == CAN and _are_capabilities(value))
+    }
+    meta = kept.get("_meta")
+    if not isinstance(meta, dict):
+        return kept
+    about = {META + INFO: _is_about_client, META + "clientCapabilities": _are_capabilities}
+    return {**kept, "_meta": {key: value for key, value in meta.items() if key not in about or not about[key](value)}}
+
+
+def _is_about_client(value: Any) -> bool:
+    """Check whether a value is an Implementation without anything that a server could refuse."""
+    if not isinstance(value, dict) or not {"name", "version"} <= value.keys() <= {"name", "version"} | ABOUT_CLIENT:
+        return False
+    return all(isinstance(text, str) and text.isprintable() for text in value.values())
+
+
+def _are_capabilities(value: Any) -> bool:
+    """Check whether a value is ClientCapabilities without anything that a server could refuse."""
+    return isinstance(value, dict) and all(
+        isinstance(capability, dict)
+        and name in CAPABILITIES
+        and all(isinstance(each, CAPABILITIES[name]) for each in capability.values())
+        for name, capability in value.items()
+    )
 
 
 def _key(*parts: Any) -> str:

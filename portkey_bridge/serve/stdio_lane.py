@@ -7,9 +7,9 @@ envelope of its own (protocol version 2026-07-28). Before, every line is the SDK
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import pydantic_core
 from mcp.shared.dispatcher import coerce_request_id
@@ -17,25 +17,22 @@ from mcp_types import PROTOCOL_VERSION_META_KEY
 
 from portkey_bridge.serve.bridge import CallContext, no_report
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, is_token, progress
-
-Lines = AsyncIterable[str]
-
-
-class LineWriter(Protocol):
-    """Writes messages, each with its line feed."""
-
-    async def write(self, text: str) -> None:
-        """Write one message."""
-
-    async def flush(self) -> None:
-        """Write what was held back."""
+from portkey_bridge.serve.messages import LOOK, Lines, LineWriter
 
 
 class StdioLane:
     """The lines for the SDK, and the writer that it shares with the lane. Calls run in `tasks`."""
 
-    def __init__(self, lane: DirectLane, lines: Lines, writer: LineWriter, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        lane: DirectLane,
+        lines: Lines,
+        writer: LineWriter,
+        tasks: asyncio.TaskGroup,
+        is_gone: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._lane, self._lines, self._writer, self._tasks = lane, lines, writer, tasks
+        self._is_gone = is_gone
         self._opened = False  # the SDK has received a request
         self._modern: bool | None = None  # the era of the session, once it is established
         self._handshake: Any = None  # the id of a handshake that the SDK has yet to answer
@@ -45,7 +42,7 @@ class StdioLane:
         self._writing = asyncio.Lock()
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        """Yield the lines that are not taken. The end is reached when the calls that still run are answered."""
+        """Yield the lines that are not taken. At the end, calls that still run are waited for and answered."""
         async for line in self._lines:
             self._initialized = self._initialized or '"notifications/initialized"' in line
             if self._modern is None:
@@ -59,8 +56,10 @@ class StdioLane:
             if '"notifications/cancelled"' in line:
                 self._cancel(line)
             yield line
-        if self._unanswered:
-            await asyncio.wait(self._unanswered)
+        while self._unanswered and not self._is_gone():
+            await asyncio.wait(self._unanswered, timeout=LOOK)
+        for task in self._unanswered:
+            task.cancel()
 
     async def write(self, text: str) -> None:
         """Write a message of the SDK."""
@@ -81,6 +80,7 @@ class StdioLane:
     async def _write(self, text: str) -> None:
         async with self._writing:  # a line is written in pieces
             await self._writer.write(text)
+            await self._writer.flush()
 
     def _open(self, line: str) -> None:
         """Note what decides the era of the session."""

@@ -38,6 +38,12 @@ RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEA
 #: Tool names that every client accepts.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 
+#: Characters of the longest name of a tool. Clients put up to 15 before it, `mcp__petstore__`, and models take 64.
+LONGEST_NAME = 49
+
+#: Characters of a hash that makes a name unique, with the `_` before it.
+HASH = 9
+
 #: Characters of a title that a listing shows.
 TITLE = 60
 
@@ -50,8 +56,9 @@ SCHEMAS, SCHEMA = 25_000, (100, 1500)
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
 FOUND = 2_500
 
-#: Tools from which on a warning is due: with their shares they take about 50,000 tokens in each conversation.
-MANY = 400
+#: Most tools that are listed without a warning: some clients send no more to a model, and each conversation pays for
+#: all of them.
+MANY = 128
 
 #: Effects of a call by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
@@ -274,13 +281,23 @@ def _plain_name(operation: Operation, chosen: str | None) -> str:
     return name if name.strip("_") else slug(f"{operation.method} {operation.path}")
 
 
-def unique_names(plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = ()) -> list[str]:
-    """Return each name unchanged if clients accept it and it is unique, else with a hash of its origin."""
+def unique_names(
+    plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = (), longest: int = LONGEST_NAME
+) -> list[str]:
+    """Return each name unchanged if clients accept it and it is unique, else with a hash of its origin.
+
+    None has more than `longest` characters.
+    """
     shared = Counter(plain)
     refused = RESERVED.union(taken)
+
+    def is_usable(name: str) -> bool:
+        return (
+            shared[name] == 1 and len(name) <= longest and TOOL_NAME.fullmatch(name) is not None and name not in refused
+        )
+
     return [
-        name if shared[name] == 1 and TOOL_NAME.fullmatch(name) and name not in refused else _hashed(name, origin)
-        for name, origin in zip(plain, origins, strict=True)
+        name if is_usable(name) else _hashed(name, origin, longest) for name, origin in zip(plain, origins, strict=True)
     ]
 
 
@@ -289,9 +306,9 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower())
 
 
-def _hashed(name: str, origin: str) -> str:
-    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()[:8]
-    return f"{name if TOOL_NAME.match(name) else '_' + name}"[:55] + f"_{digest}"
+def _hashed(name: str, origin: str, longest: int) -> str:
+    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()
+    return (name if TOOL_NAME.match(name) else f"_{name}")[: longest - HASH] + f"_{digest}"[:HASH]
 
 
 def _title(operation: Operation) -> str:

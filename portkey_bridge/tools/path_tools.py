@@ -7,12 +7,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.openapi.model import Api, Parameter, PathItem
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.text import shown_url
-from portkey_bridge.tools.catalog import slug, unique_names
+from portkey_bridge.tools.catalog import LONGEST_NAME, slug, unique_names
+
+#: Characters of the longest name in the shipped document, whose names are known to those who use them.
+LONGEST_OF_PORTKEY = 64
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ def build_path_item_tools(
     """
     views = Views(Shapes(api.root), portable=False)
     tools = list(_tools(api, base_url, views, budget))
-    names = unique_names([prefix + slug(tool.name) for tool in tools], [tool.name for tool in tools], taken)
+    longest = LONGEST_OF_PORTKEY if is_shipped(api.uri) else LONGEST_NAME
+    names = unique_names([prefix + slug(tool.name) for tool in tools], [tool.name for tool in tools], taken, longest)
     return [replace(tool, name=name) for tool, name in zip(tools, names, strict=True)]
 
 

@@ -1,0 +1,122 @@
+"""Reads JSON-RPC 2.0 messages, and refuses in a way that the sender can relate to its request."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from mcp_types import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, JSONRPCMessage, JSONRPCNotification
+from mcp_types import jsonrpc_message_adapter as messages
+
+#: Every escape of a JSON string; only the escape of half a surrogate pair is in the group.
+ESCAPE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
+
+#: A string, closed or not, and what opens and closes an object or array.
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)
+
+#: What follows the name of a member that is an id: a string or an integer.
+ID_VALUE = re.compile(r'\s*:\s*("(?:[^"\\]|\\.)*"|-?\d{1,100}(?![\d.eE]))', re.DOTALL)
+
+
+class Refusal(NamedTuple):
+    """A message that cannot be processed: the answer as one line of JSON, or None if nobody expects one."""
+
+    answer: str | None
+
+
+def read_message(text: str) -> JSONRPCMessage | Refusal:
+    """Read one message. Half a surrogate pair, as JavaScript leaves of a cut emoji, becomes U+FFFD."""
+    try:
+        message = messages.validate_json(text, by_name=False)
+    except ValueError:
+        repaired = without_lone_surrogates(text)
+        return read_message(repaired) if repaired != text else _refusal(text)
+    # The SDK takes a request with an invalid id for a notification, which is never answered.
+    return _refusal(text) if isinstance(message, JSONRPCNotification) and _has_id(text) else message
+
+
+def read_batch(text: str) -> list[str] | Refusal:
+    """Return the messages of a batch (JSON-RPC 2.0 section 6), each as its own text."""
+    try:
+        members = msgspec.json.decode(without_lone_surrogates(text), type=list[msgspec.Raw])
+    except (ValueError, RecursionError):
+        return _refusal(text)
+    return [bytes(member).decode() for member in members] or refuse(INVALID_REQUEST, "an empty batch", None)
+
+
+def refuse(code: int, problem: str, message_id: Any) -> Refusal:
+    """Return the refusal of a message; the id is null if it is unknown (JSON-RPC 2.0 section 5)."""
+    title = "Parse error" if code == PARSE_ERROR else "Invalid params" if code == INVALID_PARAMS else "Invalid request"
+    error = {"code": code, "message": f"{title}: {problem}"}
+    return Refusal(json.dumps({"jsonrpc": "2.0", "id": message_id, "error": error}, separators=(",", ":")))
+
+
+def without_lone_surrogates(text: str) -> str:
+    """Replace each escape of half a surrogate pair in JSON text with that of U+FFFD."""
+    return ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], text)
+
+
+def _has_id(text: str) -> bool:
+    return "id" in msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+
+
+def _is_id(value: Any) -> bool:
+    """Check for an id as the Model Context Protocol wants it: a string or an integer."""
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+#: What is wrong with a message, in the order in which it is checked, and the code of the error.
+PROBLEMS: tuple[tuple[Callable[[Mapping[str, Any]], bool], int, str], ...] = (
+    (lambda message: message.get("jsonrpc") != "2.0", INVALID_REQUEST, 'jsonrpc must be "2.0"'),
+    (
+        lambda message: "id" in message and not _is_id(message["id"]),
+        INVALID_REQUEST,
+        "id must be a string or an integer",
+    ),
+    (lambda message: not isinstance(message.get("method"), str), INVALID_REQUEST, "method must be a string"),
+    (
+        lambda message: not isinstance(message.get("params", {}), dict | None),
+        INVALID_PARAMS,
+        "params must be an object",
+    ),
+    (lambda _: True, PARSE_ERROR, "nested too deep"),
+)
+
+
+def _refusal(text: str) -> Refusal:
+    """Return the answer to a text that the SDK cannot read as a message."""
+    try:
+        message = json.loads(text)
+    except RecursionError:
+        return refuse(PARSE_ERROR, "nested too deep", _find_id(text))
+    except ValueError:
+        return refuse(PARSE_ERROR, "not JSON", _find_id(text))
+    if not isinstance(message, dict):
+        return refuse(INVALID_REQUEST, "a message is an object", None)
+    if _expects_no_answer(message):
+        return Refusal(None)
+    code, problem = next((code, problem) for applies, code, problem in PROBLEMS if applies(message))
+    message_id = message.get("id")
+    is_readable = isinstance(message_id, str | float) or _is_id(message_id)
+    return refuse(code, problem, message_id if is_readable else None)
+
+
+def _expects_no_answer(message: Mapping[str, Any]) -> bool:
+    """Check for a response, and for a notification whose parameters are wrong (JSON-RPC 2.0 section 4.1)."""
+    if "method" not in message:
+        return "result" in message or "error" in message
+    return message.get("jsonrpc") == "2.0" and isinstance(message["method"], str) and "id" not in message
+
+
+def _find_id(text: str) -> str | int | None:
+    """Return the id of a message that is not JSON or too deep, if the text before the problem shows it."""
+    depth = 0
+    for token in TOKEN.finditer(text) if text.startswith("{") else ():
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+        if depth == 1 and token[0] == '"id"' and (value := ID_VALUE.match(text, token.end())):
+            found: str | int = json.loads(value[1], strict=False)
+            return found
+    return None

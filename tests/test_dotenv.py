@@ -1,0 +1,124 @@
+"""A `.env` that nobody named gets nothing from the real environment and the disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from portkey_bridge.settings import OPTIONS, Option, read_settings
+from tests.conftest import Recorder, Run
+from tests.support import document
+
+TOKEN = "ghp_a1b2c3d4e5f6a7b8c9d0"  # noqa: S105  # nobody's
+
+
+@pytest.fixture
+def spec(tmp_path: Path, recorder: Recorder) -> str:
+    """Return a document whose operation takes GITHUB_TOKEN, which is another product's."""
+    schemes = {"key": {"type": "apiKey", "in": "header", "name": "github-token"}}
+    operation = {"operationId": "x", "security": [{"key": []}], "responses": {"200": {"description": "OK"}}}
+    root = document(
+        {"/x": {"get": operation}}, components={"securitySchemes": schemes}, servers=[{"url": recorder.url}]
+    )
+    (tmp_path / "api.json").write_text(json.dumps(root))
+    return "api.json"
+
+
+#: Lines of a `.env`, and what is asked to run with them.
+REFERENCES = [
+    "OPEN_MCP_SPEC={url}/${{GITHUB_TOKEN}}",
+    "OPEN_MCP_BASE_URL={url}/${{GITHUB_TOKEN}}",
+    "OPEN_MCP_BASE_URL={url}/${{GITHUB_TOKEN}}x\nGITHUB_TOKEN=x",
+    "OPEN_MCP_SERVER_HOST=${{GITHUB_TOKEN}}",
+    "OPEN_MCP_FUTURE=${{GITHUB_TOKEN}}",
+]
+
+
+@pytest.mark.parametrize("lines", REFERENCES)
+def test_a_reference_to_the_environment_is_refused_unsent(
+    run: Run, tmp_path: Path, recorder: Recorder, lines: str
+) -> None:
+    """A setting that refers to a variable of the real environment ends the program before anything is sent."""
+    (tmp_path / ".env").write_text(lines.format(url=recorder.url))
+    ran = run("tools", env={"GITHUB_TOKEN": TOKEN})
+    assert ran.returncode == 2
+    assert recorder.requests == []
+    (line,) = ran.stderr.splitlines()
+    assert "refers to GITHUB_TOKEN" in line
+    assert "--env-file .env" in line
+    assert TOKEN not in line
+
+
+def test_a_credential_cannot_refer_to_the_environment(run: Run, tmp_path: Path, recorder: Recorder) -> None:
+    """A credential in `.env` that takes its value from the real environment counts as not set."""
+    schemes = {"key": {"type": "apiKey", "in": "header", "name": "key"}}
+    operation = {"operationId": "x", "security": [{"key": []}], "responses": {"200": {"description": "OK"}}}
+    root = document({"/x": {"get": operation}}, components={"securitySchemes": schemes})
+    (tmp_path / "api.json").write_text(json.dumps(root))
+    (tmp_path / ".env").write_text(f"OPEN_MCP_BASE_URL={recorder.url}\nKEY=${{GITHUB_TOKEN}}\n")
+    ran = run("call", "x", "--spec", "api.json", env={"GITHUB_TOKEN": TOKEN})
+    assert ran.returncode == 1
+    assert recorder.requests == []
+
+
+def test_references_within_the_file_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line may refer to lines above it, and have a default; a file that is named may refer to everything."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOST_NAME", "real.example")
+    lines = "NAME=a.example\nOPEN_MCP_BASE_URL=https://${NAME}/${VERSION:-v1}\nOTHER=${HOST_NAME}\n"
+    (tmp_path / ".env").write_text(lines)
+    settings = read_settings({}, {})
+    assert settings.base_url == "https://a.example/v1"
+    assert "OTHER" not in settings.environ
+    assert read_settings({}, {}, ".env").environ["OTHER"] == "real.example"
+
+
+def test_it_cannot_unbind_another_product_s_secret(run: Run, tmp_path: Path, recorder: Recorder, spec: str) -> None:
+    """OPEN_MCP_CREDENTIALS in `.env` gives no document a secret of the real environment."""
+    (tmp_path / ".env").write_text("OPEN_MCP_CREDENTIALS=GITHUB_TOKEN\n")
+    ran = run("call", "x", "--spec", spec, env={"GITHUB_TOKEN": TOKEN})
+    assert ran.returncode == 2
+    assert "OPEN_MCP_CREDENTIALS" in ran.stderr
+    assert recorder.requests == []
+    assert run("call", "x", "--spec", spec, "--env-file", ".env", env={"GITHUB_TOKEN": TOKEN}).returncode == 0
+    assert recorder.last.header("github-token") == TOKEN
+
+
+@pytest.mark.parametrize("variable", ["OPEN_MCP_FILES", "OPEN_MCP_CONFIG"])
+def test_it_opens_nothing_on_the_disk(run: Run, tmp_path: Path, variable: str) -> None:
+    """No folder and no settings file is opened because a `.env` names it."""
+    (tmp_path / "secret.toml").write_text("nonsense that nobody may see")
+    value = tmp_path if "FILES" in variable else tmp_path / "secret.toml"
+    (tmp_path / ".env").write_text(f"{variable}={value}\n")
+    ran = run("tools")
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert variable in line
+    assert "--env-file .env" in line
+    assert "nonsense" not in line
+
+
+def test_the_settings_file_wins_over_it(run: Run, tmp_path: Path, spec: str) -> None:
+    """What the user's own settings file says is not overridden: a `.env` cannot allow what that forbids."""
+    (tmp_path / "mine.toml").write_text(f'[api.main]\nprefix = ""\nspec = "{spec}"\ntools = ["nothing"]\n')
+    (tmp_path / ".env").write_text("OPEN_MCP_TOOLS=*\n")
+    assert "x" not in run("tools", "--config", "mine.toml").stdout.split()
+    assert "x" in run("tools", "--config", "mine.toml", env={"OPEN_MCP_TOOLS": "*"}).stdout.split()
+
+
+#: Options that send, name and open nothing. Whoever adds an option here has thought about it.
+HARMLESS = {
+    *("tools", "exclude", "tag", "confirm", "read_only", "discover", "path_item_tools", "schema_budget", "cache"),
+    *("result_limit", "kept_results", "timeouts", "retries", "concurrency", "validate_responses", "verbose"),
+}
+APART = {"spec", "overlays", "allow_refs", "base_url", "credentials"}
+
+
+def test_an_option_is_distrusted_unless_its_row_says_otherwise() -> None:
+    """The default of a row is that a `.env` must not set it; the exceptions are these."""
+    assert {each.field for each in OPTIONS if each.dotenv == "harmless"} <= HARMLESS
+    assert {each.field for each in OPTIONS if each.dotenv == "apart"} <= APART
+    assert next(each.default for each in fields(Option) if each.name == "dotenv") == "refused"
