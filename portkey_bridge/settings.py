@@ -469,7 +469,6 @@ class Settings:
         _text,
         "FILE",
         "recipe in TOML that says how to log in to the API for a session",
-        decides_origin=True,
     )
     oauth_issuer: str | None = _option(
         None,
@@ -477,40 +476,42 @@ class Settings:
         "URL",
         "OpenID provider or authorization server whose metadata names the endpoints below; trusted with client secrets "
         "and passwords",
-        decides_origin=True,
+        dotenv="apart",
     )
     oauth_token_url: str | None = _option(
         None,
         _endpoint,
         "URL",
         "obtain OAuth 2 tokens here instead of at the document's token URL; trusted with client secrets and passwords",
-        decides_origin=True,
+        dotenv="apart",
     )
     oauth_authorization_url: str | None = _option(
         None,
         _endpoint,
         "URL",
         "where login sends the browser, instead of the document's authorization URL",
-        decides_origin=True,
+        dotenv="apart",
     )
     oauth_device_url: str | None = _option(
         None,
         _endpoint,
         "URL",
         "where login --device obtains its code, instead of the document's device authorization URL",
-        decides_origin=True,
+        dotenv="apart",
     )
     oauth_scopes: tuple[str, ...] = _option(
         (),
         _scopes,
         "SCOPE,…",
         "scopes to request (default: those that the served tools need)",
+        dotenv="apart",
     )
     oauth_audience: str | None = _option(
         None,
         _text,
         "TEXT",
         "audience to request tokens for, where the authorization server asks for one",
+        dotenv="apart",
     )
     headers: tuple[Assigned, ...] = _option(
         (),
