@@ -331,20 +331,33 @@ def is_sendable(url: str) -> bool:
         return False
 
 
-def _base_url(value: str, _: str) -> str:
+def _is_http_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        usable = usable and value.isprintable() and " " not in value and is_sendable(value)
+        return usable and value.isprintable() and " " not in value and is_sendable(value)
     except ValueError:
-        usable = False
-    if not usable:
+        return False
+
+
+def _base_url(value: str, _: str) -> str:
+    if not _is_http_url(value):
         shown = shown_url(value if "://" in value else f"//{value.rpartition('@')[2]}").removeprefix("//")
         raise SettingsError(
             f"base URL {shown!r} is not an http or https URL. Set OPEN_MCP_BASE_URL or --base-url to a URL like "
             "https://gateway.example.com/v1."
         )
     return value
+
+
+def _endpoint(value: str, variable: str) -> str:
+    if not _is_http_url(value):
+        raise SettingsError(f"{variable}: {shown_url(value)!r} is not a URL like https://login.example.com/token.")
+    return value
+
+
+def _scopes(text: str, _: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
 
 
 @dataclass(frozen=True)
@@ -449,6 +462,55 @@ class Settings:
         "NAME,…",
         "variables that the document may use as credentials although they look like another product's; for a "
         "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
+        dotenv="apart",
+    )
+    login: str | None = _option(
+        None,
+        _text,
+        "FILE",
+        "recipe in TOML that says how to log in to the API for a session",
+    )
+    oauth_issuer: str | None = _option(
+        None,
+        _endpoint,
+        "URL",
+        "OpenID provider or authorization server whose metadata names the endpoints below; trusted with client secrets "
+        "and passwords",
+        dotenv="apart",
+    )
+    oauth_token_url: str | None = _option(
+        None,
+        _endpoint,
+        "URL",
+        "obtain OAuth 2 tokens here instead of at the document's token URL; trusted with client secrets and passwords",
+        dotenv="apart",
+    )
+    oauth_authorization_url: str | None = _option(
+        None,
+        _endpoint,
+        "URL",
+        "where login sends the browser, instead of the document's authorization URL",
+        dotenv="apart",
+    )
+    oauth_device_url: str | None = _option(
+        None,
+        _endpoint,
+        "URL",
+        "where login --device obtains its code, instead of the document's device authorization URL",
+        dotenv="apart",
+    )
+    oauth_scopes: tuple[str, ...] = _option(
+        (),
+        _scopes,
+        "SCOPE,…",
+        "scopes to request (default: those that the served tools need)",
+        dotenv="apart",
+    )
+    oauth_audience: str | None = _option(
+        None,
+        _text,
+        "TEXT",
+        "audience to request tokens for, where the authorization server asks for one",
         dotenv="apart",
     )
     headers: tuple[Assigned, ...] = _option(

@@ -32,14 +32,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
 atexit.register(_CACHE.cleanup)
-os.environ["XDG_CACHE_HOME"] = os.environ["XDG_STATE_HOME"] = _CACHE.name
+#: Where a program that a test starts keeps something; never in a developer's own folders, or keyring.
+KEPT = dict.fromkeys(("XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"), _CACHE.name) | {
+    "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"
+}
+os.environ |= KEPT
 
 #: The least that a Python child needs; a developer's own keys and settings never reach a test.
 BARE = {
     name: value
     for name, value in os.environ.items()
     if name in ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "LANG") or name.startswith(("COVERAGE_", "COV_"))
-} | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": _CACHE.name, "XDG_STATE_HOME": _CACHE.name}
+} | {"PYTHONPATH": str(ROOT), **KEPT}
 
 Connect = Callable[..., AbstractAsyncContextManager[Client[StdioTransport]]]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -81,8 +81,19 @@ def etcdctl(url: str, *arguments: str, user: str = "") -> str:
     return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=30).stdout
 
 
-async def test_etcd_without_and_with_authentication(connect: Connect, etcd: str) -> None:
-    """A server whose declared security is off takes calls; once it is on, a token from the login does."""
+#: A recipe that logs in by itself.
+ETCD_LOGIN = """
+operation = "authenticate"
+arguments = { name = "root", password = "$ETCD_PASSWORD" }
+token = "/token"
+send = { header = "Authorization", value = "{token}" }
+"""
+
+
+async def test_etcd_without_and_with_authentication(connect: Connect, etcd: str, tmp_path: Path) -> None:
+    """A server whose declared security is off takes calls; once it is on, a token from the login does, and a recipe
+    that obtains it.
+    """
     served = ("--spec", "etcd.json", "--base-url", etcd)
     pair = {"key": "YQ==", "value": "MQ=="}  # a=1
     assert "AUTHORIZATION" in await call(connect, "put", pair, *served)
@@ -98,6 +109,12 @@ async def test_etcd_without_and_with_authentication(connect: Connect, etcd: str)
     said = await call(connect, "put", {"key": "Yg==", "value": "Mg=="}, *served, AUTHORIZATION=token)
     assert token not in said
     assert etcdctl(etcd, "get", "b", user=f"root:{SECRET}") == "b\n2\n"
+    (tmp_path / "login.toml").write_text(ETCD_LOGIN)
+    said = await call(
+        connect, "put", {"key": "Yw==", "value": "Mw=="}, *served, "--login", "login.toml", ETCD_PASSWORD=SECRET
+    )
+    assert "revision" in said
+    assert etcdctl(etcd, "get", "c", user=f"root:{SECRET}") == "c\n3\n"
 
 
 # PowerDNS: an API key, and the document is behind it

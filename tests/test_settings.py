@@ -73,6 +73,13 @@ VALUES = [
         ("https://k.example", "https://i.example", "me"),
     ),
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
+    ("OPEN_MCP_LOGIN", "login.toml", "login", "login.toml"),
+    ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
+    ("OPEN_MCP_OAUTH_TOKEN_URL", "https://login.test/token", "oauth_token_url", "https://login.test/token"),
+    ("OPEN_MCP_OAUTH_AUTHORIZATION_URL", "http://a.test/x", "oauth_authorization_url", "http://a.test/x"),
+    ("OPEN_MCP_OAUTH_DEVICE_URL", "http://a.test/d", "oauth_device_url", "http://a.test/d"),
+    ("OPEN_MCP_OAUTH_SCOPES", "read, write admin", "oauth_scopes", ("read", "write", "admin")),
+    ("OPEN_MCP_OAUTH_AUDIENCE", "https://api.test", "oauth_audience", "https://api.test"),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
     ("OPEN_MCP_HEADERS", "X-A=MINE, X-B=YOURS", "headers", (("X-A", "MINE"), ("X-B", "YOURS"))),
     ("OPEN_MCP_QUERY", "api key=MINE", "query", (("api key", "MINE"),)),
@@ -88,11 +95,14 @@ def test_a_variable_sets_its_field(variable: str, text: str, field: str, value: 
     assert getattr(read_settings({}, {variable: text}), field) == value
 
 
+#: Texts for the options of a kind, by what stands for their value in the help; None for switches.
+USUAL = {None: ["0", "1", "0"], "URL": ["http://a", "http://b", "http://c"]}
+
+
 @EACH_OPTION
 def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option, empty_folder: Path) -> None:
     """The command line wins over the environment, the environment over `.env`."""
     texts = {
-        "base_url": ["http://a", "http://b", "http://c"],
         "schema_budget": ["1", "2", "3"],
         "files": [".", "..", "/"],
         "result_limit": ["1000", "2000", "3000"],
@@ -111,7 +121,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "tokens": [f"{name}={'0' * 64}" for name in "abc"],
         "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
         "http_limits": ["1,1,1", "2,2,2", "3,3,3"],
-    }.get(option.field, ["0", "1", "0"] if option.metavar is None else ["a", "b", "c"])
+    }.get(option.field, USUAL.get(option.metavar, ["a", "b", "c"]))
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
     by_file = read_settings({}, {})

@@ -22,18 +22,21 @@ from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
 from portkey_bridge.cli.loading import load_services
+from portkey_bridge.cli.login import people_sources, until
 from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.entries import command_line, literals_in, variables_in
 from portkey_bridge.clients.files import is_readable_by_others
 from portkey_bridge.clients.places import this_system
 from portkey_bridge.credentials.environment import read_environment, shared_variables
+from portkey_bridge.credentials.recipe import read_recipe
 from portkey_bridge.credentials.schemes import needs_credential
+from portkey_bridge.credentials.variables import variable
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
 from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
-from portkey_bridge.serve.service import UNVERIFIED, trust_of
+from portkey_bridge.serve.service import UNVERIFIED, token_sources, trust_of
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
@@ -126,7 +129,13 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
     for name, instead in shared_variables(api).items():
         if name not in environment.replaced and name not in opens:
             yield Finding(OK, f"{name} is not used: several schemes would share it, and take {', '.join(instead)}")
-    closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
+    if settings.login is not None:
+        recipe, _ = read_recipe(settings)
+        yield Finding(OK, f"calls log in with {recipe.operation}, as {settings.login} says")
+        return
+    sources = token_sources(api, settings, tools, environment).every(tool.operation for tool in tools)
+    tokens = {variable(source.scheme) or "": "" for source in sources if source.is_configured}
+    closed = [tool for tool in tools if needs_credential(tool.operation.security, {**tokens, **secrets}, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
     usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
     if not closed:
@@ -139,6 +148,20 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
     nothing = len(closed) == len(tools) or not secrets
     remedy = f"Set {best}, here or for a client: portkey-bridge add CLIENT --env {best}=…"
     yield Finding(PROBLEM if nothing and not elsewhere else WARNING, usable, remedy)
+
+
+def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
+    """Report who is logged in and until when, for each login that the API offers to people. Raises SettingsError."""
+    for source in people_sources(api, settings, tools):
+        login = source.login()
+        if login is None:
+            yield Finding(OK, f"nobody is logged in to {shown_url(source.base_url)}", "To log in: portkey-bridge login")
+        elif login.token.is_due and not login.token.refresh:
+            yield Finding(
+                WARNING, f"the login to {shown_url(source.base_url)} has expired", "Run portkey-bridge login."
+            )
+        else:
+            yield Finding(OK, f"{login.who or 'somebody'} is logged in {until(login)}")
 
 
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
@@ -253,6 +276,7 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
 OF_DOCUMENT: tuple[tuple[str, Callable[[Settings, Api, Sequence[Tool]], Iterable[Finding]]], ...] = (
     ("document", check_document),
     ("credentials", check_credentials),
+    ("login", check_logins),
     ("server", check_servers),
 )
 OF_MACHINE: tuple[tuple[str, Callable[[Settings], Iterable[Finding]]], ...] = (

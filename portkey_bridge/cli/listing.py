@@ -15,6 +15,8 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
 from portkey_bridge.credentials.environment import UNEXPANDED, Environment, read_environment, shared_variables
+from portkey_bridge.credentials.oauth_grants import is_for_people, variables_of_grants
+from portkey_bridge.credentials.variables import variable
 from portkey_bridge.credentials.withheld import with_names
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
@@ -23,7 +25,7 @@ from portkey_bridge.schema.bundle import self_contained
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.service import Service, token_sources
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 
@@ -146,11 +148,28 @@ def print_env(invocation: Invocation) -> int:
     free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
     print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
     for service in services:
+        for line in dict.fromkeys(_token_lines(service)):
+            print(line, file=sys.stderr)
         for name, instead in shared_variables(service.api).items():
             if name not in variables_of(service.tools):
                 took = ", ".join(instead)
                 print(f"{name} is not used: several schemes would share it, and take {took}", file=sys.stderr)
     return 0
+
+
+def _token_lines(service: Service) -> Iterator[str]:
+    """Yield how each token is obtained, or can be."""
+    environment = read_environment(service.api, service.settings)
+    sources = token_sources(service.api, service.settings, service.tools, environment)
+    for source in sources.every(tool.operation for tool in service.tools):
+        name = variable(source.scheme)
+        ways = [" and ".join(names) for names in variables_of_grants(source.scheme, service.settings)]
+        ways += ["`portkey-bridge login`"] if is_for_people(source.scheme, service.settings) else []
+        if name in environment.secrets or not ways:
+            continue
+        yield f"{name} " + (
+            "is obtained by itself" if source.is_configured else f"can be obtained: {', or '.join(ways)}"
+        )
 
 
 def _variable_rows(service: Service) -> list[tuple[object, ...]]:

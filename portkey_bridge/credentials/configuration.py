@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from portkey_bridge.credentials.schemes import AWS, stands_in
-from portkey_bridge.credentials.variables import Security, usual_variable
+from portkey_bridge.credentials.variables import TOKEN_TYPES, VARIABLES, Security, usual_variable
 from portkey_bridge.openapi.coercion import mapping, text
 from portkey_bridge.openapi.model import Api, Operation, SecurityScheme, Server
 from portkey_bridge.settings import AWS_SECRET, Assigned, Settings, as_variable
@@ -39,7 +39,7 @@ def configure(api: Api, settings: Settings, url_of: UrlOf) -> Api:
     Schemes that would share a variable have one each. Operations that obtain a credential need none.
     """
     named = variables_by_scheme(api)
-    own = own_schemes(settings)
+    own = (*own_schemes(settings), *_token_scheme(api, settings))
     home = _home(api, url_of)
     logins = frozenset(_token_paths(api.root))
 
@@ -74,6 +74,15 @@ def own_schemes(settings: Settings) -> tuple[SecurityScheme, ...]:
             for kind, variable in schemes
         ),
     )
+
+
+def _token_scheme(api: Api, settings: Settings) -> tuple[SecurityScheme, ...]:
+    """Return a scheme for tokens, where the settings say where to obtain them and the document has no such scheme."""
+    is_named = settings.oauth_issuer or settings.oauth_token_url
+    if not is_named or any(scheme.type in TOKEN_TYPES for scheme in api.schemes):
+        return ()
+    variable = VARIABLES["oauth2", "bearer"]
+    return (SecurityScheme("oauth", "oauth2", "header", "Authorization", "bearer", variable, added=True),)
 
 
 def variables_by_scheme(api: Api) -> dict[str, str]:

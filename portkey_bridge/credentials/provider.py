@@ -38,8 +38,8 @@ class Provider(Protocol):
         Raises CredentialsError if one is needed and there is none, and CallError if one cannot be sent.
         """
 
-    async def rejected(self, operation: Operation, caller: Caller) -> bool:
-        """Check, after a status 401, whether another credential was obtained, so that one repeat may succeed."""
+    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
+        """Check, after a status 401, whether there is another credential than those sent, so that a repeat may help."""
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return what an answer of this status lets a person check about the credentials; one sentence each."""
@@ -80,7 +80,7 @@ class EnvironmentCredentials:
         secrets = {name: self.environment.secrets[name] for name in names if name not in refusals}
         return secrets, [*refusals.values()]
 
-    async def rejected(self, operation: Operation, caller: Caller) -> bool:
+    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
         """Return False: a variable does not change while the program runs."""
         return False
 

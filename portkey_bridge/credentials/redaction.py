@@ -8,17 +8,21 @@ import json
 import re
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from portkey_bridge.credentials.schemes import _base64
-from portkey_bridge.credentials.variables import VARIABLES
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, VARIABLES
 
 #: Characters from which on a value is redacted: one that is certainly a credential, and one that may be an ordinary
 #: word, such as a provider's name used as an API key.
 SECRET_LENGTH, WORD_LENGTH = 8, 16
 
 #: Number of secrets obtained at run time that are hidden; older ones have expired long ago.
-LEARNED = 256
+LEARNED = 64
+
+#: Characters of a secret that are looked for first: the pattern of a long one, such as a token, is slow to compile.
+START = 16
 
 
 #: Encodings of two and four bytes a character, in which an answer may repeat a secret.
@@ -43,7 +47,7 @@ class Redactor:
         certain: Collection[str] = (),
         logins: Collection[str] = (VARIABLES["http", "basic"],),
     ) -> None:
-        certain = {*VARIABLES.values(), *certain, *logins}
+        certain = {*VARIABLES.values(), *OAUTH_SECRETS, *certain, *logins}
         named = [
             (name, secret)
             for name, value in sorted(secrets.items())
@@ -70,7 +74,7 @@ class Redactor:
         self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
         self._written = [(form.encode("utf-8", "surrogatepass"), mask.encode()) for form, mask in self._masks.items()]
         known = {secret: f"[{name}]" for name, secret in reversed(named)}
-        self._escaped = [(_escaped(secret), known[secret]) for secret in sorted(known, key=len, reverse=True)]
+        self._secrets = [(secret, known[secret].encode()) for secret in sorted(known, key=len, reverse=True)]
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets."""
@@ -85,9 +89,10 @@ class Redactor:
             for form, masked in self._masks.items():
                 if (wide := form.encode(encoding, "surrogatepass")) in body:
                     body = body.replace(wide, masked.encode(encoding))
-        if self._escaped and ESCAPED.search(body):
-            for pattern, name in self._escaped:
-                body = pattern.sub(name.encode(), body)
+        if self._secrets and ESCAPED.search(body):
+            for secret, mask in self._secrets:
+                if _escaped(secret[:START]).search(body):
+                    body = _escaped(secret).sub(mask, body)
         return body
 
 
@@ -131,6 +136,7 @@ def _forms(secret: str) -> Iterator[str]:
     yield from (in_json, in_json.replace("/", "\\/"), html.escape(secret), _base64(secret))
 
 
+@lru_cache(maxsize=1024)
 def _escaped(secret: str) -> re.Pattern[bytes]:
     """Return the pattern of a secret of which any character may be escaped, as in JSON, a URL or HTML."""
     return re.compile(b"".join(map(_any_form, secret)))

@@ -29,6 +29,20 @@ VARIABLES = {
 REFERENCE = re.compile(r"\$\{\{?\s*(?:env:|secrets\.|input:)?[A-Za-z_]\w*\s*\}|\{env:[A-Za-z_]\w*\}")
 
 
+#: Types of security schemes whose credential is a token that can be obtained.
+TOKEN_TYPES = ("oauth2", "openIdConnect")
+
+#: Variables that tokens of OAuth 2 are obtained with.
+PRIVATE_KEY = "OAUTH_PRIVATE_KEY"
+OAUTH_VARIABLES = (
+    *("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", PRIVATE_KEY, "OAUTH_USERNAME", "OAUTH_PASSWORD"),
+    "OAUTH_REFRESH_TOKEN",
+)
+
+#: Those of them that are secret and that are sent.
+OAUTH_SECRETS = ("OAUTH_CLIENT_SECRET", "OAUTH_PASSWORD", "OAUTH_REFRESH_TOKEN")
+
+
 def variable(scheme: SecurityScheme) -> str | None:
     """Return the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
     return scheme.variable or usual_variable(scheme)
@@ -63,6 +77,16 @@ def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str)
             raise SettingsError(f"{name} contains a line break or control character. Set it to the bare credential.")
         secrets[name] = value
     return secrets
+
+
+def collect_oauth(settings: Settings, document_uri: str) -> dict[str, str]:
+    """Return the values of those variables that tokens are obtained with, are set, and the document may have.
+
+    Raises SettingsError for a value that cannot be sent.
+    """
+    values = collect_secrets((name for name in OAUTH_VARIABLES if name != PRIVATE_KEY), settings, document_uri)
+    key = settings.environ.get(PRIVATE_KEY, "").strip()  # has lines
+    return {**values, PRIVATE_KEY: key} if key and not why_withheld(PRIVATE_KEY, settings, document_uri) else values
 
 
 def is_unexpanded(name: str, settings: Settings) -> bool:

@@ -81,9 +81,22 @@ class RequestBody:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """An OAuth Flow Object: its name in the document, and its URLs as the document has them, "" where it has none."""
+
+    name: str
+    authorization_url: str = ""
+    device_authorization_url: str = ""
+    token_url: str = ""
+    refresh_url: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SecurityScheme:
     """A Security Scheme Object: `location` and `name` are where the credential goes, `scheme` how it is written.
 
+    `scopes` are those that a requirement asks for; `flows` and `openid_connect_url` are where tokens are obtained.
     `variable` is the environment variable of the credential, where it is not the usual one. A scheme that is `added`
     comes from a person, not from the document.
     """
@@ -95,6 +108,9 @@ class SecurityScheme:
     scheme: str
     variable: str = ""
     added: bool = False
+    scopes: tuple[str, ...] = ()
+    flows: tuple[Flow, ...] = field(default=(), repr=False, compare=False)
+    openid_connect_url: str = field(default="", repr=False, compare=False)
 
     @property
     def place(self) -> Place:

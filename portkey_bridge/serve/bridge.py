@@ -21,6 +21,7 @@ from fastmcp.tools.base import ToolResult
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.signing import AwsAccount, signer_of
 from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
 from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
@@ -65,6 +66,10 @@ STILL_OPEN = (
 UNAUTHORIZED = 401
 
 
+Sent = tuple[Credential, ...]
+
+
+"""The credentials that a request carried."""
 AuthFlow = Generator[httpx.Request, httpx.Response, None]
 
 
@@ -189,11 +194,17 @@ class Bridge:
     async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, record: CallRecord) -> ToolResult:
         caller = record.caller
         bound, violations = await self._bound(tool, arguments)
-        answer = await self._answer(tool, bound, report, caller)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
-            answer = await self._answer(tool, bound, report, caller)
+        answer, sent = await self._answer(tool, bound, report, caller)
+        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
+            answer, _ = await self._answer(tool, bound, report, caller)
         record.status, record.size = answer.status, len(answer.body)
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller, violations))
+
+    async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
+        """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
+        bound, _ = await self._bound(tool, arguments)
+        answer, _ = await self._answer(tool, bound, no_report, LOCAL)
+        return answer
 
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
         """Return the arguments in their places, and how they violate the document, which only lenience permits."""
@@ -202,13 +213,13 @@ class Bridge:
         except ArgumentsError as error:
             return self.lenience.bound(tool, arguments, error, self.sources), error.violations
 
-    async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> Answer:
-        """Write the request with the caller's credentials, send it, and return the answer."""
+    async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> tuple[Answer, Sent]:
+        """Write the request with the caller's credentials, send it, and return the answer and the credentials."""
         operation = tool.operation
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
-        return await self._logged(operation, request, signer_of(sent, self.aws), report)
+        return await self._logged(operation, request, signer_of(sent, self.aws), report), sent
 
     def _rendered(self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation]) -> ToolResult:
         answer = self._redacted(answer)

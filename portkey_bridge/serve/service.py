@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from portkey_bridge.credentials.configuration import configure, own_schemes
 from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
+from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
+from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
@@ -37,6 +41,9 @@ from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+
+if TYPE_CHECKING:
+    from portkey_bridge.credentials.recipe import Recipe
 
 #: What is said of a host whose certificate is not verified.
 UNVERIFIED = "the TLS certificate of {} is not verified: anybody on the way can read and change what is sent"
@@ -151,6 +158,8 @@ def _unassigned(service: Service) -> set[str]:
     settings = service.settings
     named = settings.assigned | settings.named
     wanted = {name for tool in service.tools for name in tool.variables}
+    if any(takes_token(tool.operation.security) for tool in service.tools):
+        wanted |= set(OAUTH_VARIABLES)
     return {name for name in wanted - named if settings.environ.get(name, "").strip()}
 
 
@@ -163,36 +172,26 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
     environment = read_environment(api, settings)
     names = {name for tool in tools for name in tool.variables}
-    refuse_lured_credentials(settings, names.intersection(environment.secrets))
     warn(_unusable(api, settings, environment, names))
-    trust = trust_of(settings, map(partial(destination, api, settings), api.operations))
     warn(f"{UNVERIFIED.format(host)} (--insecure)" for host in settings.insecure)
-    fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
-    redact = Redactor(
-        {**fixed, **environment.secrets},
-        {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain,
-        environment.logins,
-    )
+    recipe, secrets = _login_recipe(settings)
+    sources = token_sources(api, settings, tools, environment, secrets)
+    transport, redact = sources.transport, sources.redact
     account = aws_account(settings)
     if account is not None:
         redact.learn(AWS_TOKEN, account.token)
-    return Bridge(
-        transport=Transport(
-            timeouts=settings.timeouts,
-            retries=settings.retries,
-            concurrency=settings.concurrency,
-            limit=settings.kept_results.bytes,
-            redact=redact,
-            trust=trust,
-        ),
+    bridge = Bridge(
+        transport=transport,
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        provider=EnvironmentCredentials(
-            environment,
-            settings.authenticate,
-            partial(destination, api, settings),
-            _origins(api, settings),
-            lambda wanted: example_configuration(wanted, settings, api.uri),
+        provider=OAuthCredentials(
+            EnvironmentCredentials(
+                environment,
+                settings.authenticate,
+                partial(destination, api, settings),
+                sources.origins,
+                lambda wanted: example_configuration(wanted, settings, api.uri),
+            ),
+            sources,
         ),
         redact=redact,
         base_url=settings.base_url,
@@ -202,6 +201,58 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
+    )
+    if recipe is None:
+        return bridge
+    from portkey_bridge.serve.session_login import with_session
+
+    return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _login_recipe(settings: Settings) -> tuple[Recipe | None, dict[str, str]]:
+    """Return the login recipe, if one is set, and the values of its secrets by variable. Raises SettingsError."""
+    if settings.login is None:
+        return None, {}
+    from portkey_bridge.credentials.recipe import read_recipe
+
+    return read_recipe(settings)
+
+
+def token_sources(
+    api: Api, settings: Settings, tools: Sequence[Tool], environment: Environment, further: Mapping[str, str] = {}
+) -> TokenSources:
+    """Return where the tools' tokens are obtained from, with the HTTP client, and what hides all secrets.
+
+    `further` secrets are those of a login recipe. Raises SettingsError.
+    """
+    values = collect_oauth(settings, api.uri)
+    secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
+    names = {name for tool in tools for name in tool.variables}
+    refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
+    fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
+    redact = Redactor(
+        {**fixed, **environment.secrets, **secrets},
+        {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
+        environment.certain.union(secrets),
+        environment.logins,
+    )
+    transport = Transport(
+        timeouts=settings.timeouts,
+        retries=settings.retries,
+        concurrency=settings.concurrency,
+        limit=settings.kept_results.bytes,
+        redact=redact,
+        trust=trust_of(settings, map(partial(destination, api, settings), api.operations)),
+    )
+    return TokenSources(
+        settings,
+        values,
+        wanted_scopes(tool.operation for tool in tools),
+        api.uri,
+        partial(destination, api, settings),
+        _origins(api, settings),
+        transport,
+        redact,
     )
 
 
