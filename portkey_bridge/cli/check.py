@@ -23,7 +23,7 @@ from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.parse import Document, document_of, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.document.repairs import Repair, Repairs
-from portkey_bridge.document.sources import Read, others_of, portkey_document, read
+from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.openapi.normalize import normalize
@@ -171,7 +171,7 @@ def examine_document(settings: Settings) -> DocumentReport:
 def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _Where) -> Iterator[DocumentFinding]:
     yield from _of_tools("undescribed", UNDESCRIBED, [tool for tool in tools if not _is_described(tool)], where)
     yield from _of_tools("nowhere", NOWHERE, [tool for tool in tools if _has_no_server(tool, api, settings)], where)
-    if len(tools) > MANY:
+    if len(tools) > MANY and not is_shipped(api.uri):
         yield DocumentFinding("many", f"{len(tools)} tools: {MANY_TOOLS}")
 
 

@@ -122,7 +122,7 @@ class Arguments:
         """Yield everything that is wrong with the arguments, with pointers into them."""
         yield from self._unknown(arguments)
         bound = self.bind(arguments)
-        yield from self._whole_check.violations(self._whole(bound), pointer_to)
+        yield from self._whole_check.violations(self._whole(bound, arguments), pointer_to)
         if self._whole_body is None and bound.has_body:
             yield from self._body_check.violations(bound.body, self.place_in_body)
 
@@ -137,7 +137,7 @@ class Arguments:
 
         Raises OutOfTime.
         """
-        whole = self._whole(self.bind(arguments))
+        whole = self._whole(self.bind(arguments), arguments)
         read = Reader(self._whole_check.validation, self._is_text).read(whole)
         others = {name: value for name, value in arguments.items() if name not in whole}
         is_flat = self.media_type is not None and self._whole_body is None
@@ -173,9 +173,9 @@ class Arguments:
         """The arguments by the names that the API has for them."""
         return {str(binding.name): argument for argument, binding in self.bindings.items() if binding.name != argument}
 
-    def _whole(self, bound: Bound) -> dict[str, Any]:
-        """Return the arguments that are a parameter or the whole body."""
-        parameters = {binding.argument: value for binding, value in bound.parameters}
+    def _whole(self, bound: Bound, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments that are a parameter or the whole body, without the document's own defaults."""
+        parameters = {binding.argument: value for binding, value in bound.parameters if binding.argument in given}
         body = {} if self._whole_body is None or not bound.has_body else {self._whole_body: bound.body}
         return parameters | body
 
