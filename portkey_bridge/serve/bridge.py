@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import httpx
@@ -41,6 +41,9 @@ from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.settings import Timeouts
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
+
+if TYPE_CHECKING:
+    from portkey_bridge.response.selection import Selection
 
 #: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
 QUICK, PATIENT = 0.02, 2.0
@@ -76,12 +79,14 @@ async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | N
 class CallContext(NamedTuple):
     """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
 
-    `ask` returns None once the person has confirmed a call, else the result of the call.
+    `ask` returns None once the person has confirmed a call, else the result of the call. `select` is what the caller
+    wants of the answer.
     """
 
     caller: Caller = LOCAL
     report: Report = no_report
     ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
+    select: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -102,13 +107,19 @@ class Bridge:
     validate_responses: bool = False
 
     async def call(
-        self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report, caller: Caller = LOCAL
+        self,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        report: Report = no_report,
+        caller: Caller = LOCAL,
+        select: Selection | None = None,
     ) -> ToolResult:
         """Call the operation and return its response. A failure is a result with `isError` that explains what to do.
 
-        `report` is called for each event of a streamed response; `caller` decides which credentials are used.
+        `report` is called for each event of a streamed response; `caller` decides which credentials are used;
+        `select` reduces the answer.
         """
-        return await self.guarded(tool.name, self._call(tool, arguments, report, caller))
+        return await self.guarded(tool.name, self._call(tool, arguments, report, caller, select))
 
     async def guarded(self, name: str, running: Awaitable[ToolResult]) -> ToolResult:
         """Await the result of a tool. An exception becomes a result with `isError`.
@@ -128,12 +139,14 @@ class Bridge:
                 "traceback that --verbose logs."
             )
 
-    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller) -> ToolResult:
+    async def _call(
+        self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller, select: Selection | None
+    ) -> ToolResult:
         bound = tool.bind(await _validated(tool, arguments))
         answer = await self._answer(tool, bound, report, caller)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
             answer = await self._answer(tool, bound, report, caller)
-        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller))
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller, select))
 
     async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> Answer:
         """Write the request with the caller's credentials, send it, and return the answer."""
@@ -143,9 +156,9 @@ class Bridge:
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
         return await self._logged(operation, request, report)
 
-    def _rendered(self, tool: Tool, answer: Answer, caller: Caller) -> ToolResult:
+    def _rendered(self, tool: Tool, answer: Answer, caller: Caller, select: Selection | None) -> ToolResult:
         answer = self._redacted(answer)
-        return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
+        return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller), select)
 
     async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""

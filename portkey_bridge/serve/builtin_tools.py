@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,7 @@ from portkey_bridge.tools.areas import Areas, fill
 from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, TITLE, Tool, closest
 
 if TYPE_CHECKING:
+    from portkey_bridge.response.selection import Selection
     from portkey_bridge.tools.path_tools import PathItemTool
     from portkey_bridge.tools.search import Index
 
@@ -50,7 +52,7 @@ EXPANDING = {
 QUERIES, ROOM, FURTHER = 8, 1800, 900
 
 #: Characters of the API's title and the names of its areas: all of a listing has 2,000.
-AREAS = 530
+AREAS = 470
 
 #: Most hits of a query, and the characters that an outline has at least where none fits well.
 HITS, OUTLINE = 20, 360
@@ -59,6 +61,9 @@ HITS, OUTLINE = 20, 360
 MORE = "{} more match less well."
 NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
 NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
+
+#: The argument that reduces an answer.
+SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{id: id}"}
 
 Run = Callable[[dict[str, Any], CallContext], Awaitable[ToolResult]]
 """Runs a tool with its arguments, for the caller that the context names."""
@@ -123,6 +128,15 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
+def _selection(value: Any) -> Selection | None:
+    """Return the selection that an argument holds, None where there is none. Raises SelectError."""
+    if value is None:
+        return None
+    from portkey_bridge.response.selection import selection_of
+
+    return selection_of(value)
+
+
 class ExpandSchema:
     """Expands the stubs in the schemas of `tools`."""
 
@@ -164,16 +178,26 @@ class ExpandResult:
             "items": {"type": "string"},
             "description": 'For example ["/data/3", "/data#20:40"].',
         }
-        arguments = {"resultId": {"type": "string", "description": "From the large result."}, "jsonPointers": pointers}
+        arguments = {
+            "resultId": {"type": "string", "description": "From the large result."},
+            "jsonPointers": pointers,
+            "select": SELECT,
+        }
         description = (
             "Returns more of a large result. A text [expandResult POINTER · …] in it is a stub for what is left out. "
-            "A pointer may end in a slice of an array, an object or a text: /data#20:40."
+            "A pointer may end in a slice of an array, an object or a text: /data#20:40. "
+            "Takes either jsonPointers or select."
         )
-        self.entry = _read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, [*arguments])
+        self.entry = _read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, ["resultId"])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
-        """Return a view for each pointer, or the error of the pointer."""
+        """Return a view for each pointer, or the error of the pointer; or what is selected."""
         result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
+        select = context.select or _selection(arguments.get("select"))
+        if select is not None and pointers is not None:
+            return error_result("/select and /jsonPointers: expected one of them, not both")
+        if select is not None:
+            return await self._selected(str(result_id), context.caller.subject, select)
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         try:
@@ -185,6 +209,14 @@ class ExpandResult:
         room = renderer.limit // max(len(pointers), 1)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
         return ToolResult(content=[text(f"[{','.join(expanded)}]")])
+
+    async def _selected(self, result_id: str, owner: str | None, select: Selection) -> ToolResult:
+        from portkey_bridge.response.selection import selected
+
+        renderer = self._keeper(result_id, owner)
+        theirs = replace(renderer, results=renderer.results.of(owner))
+        body = theirs.results[result_id]
+        return await beside(len(body), lambda: theirs.part(*selected(body, select, result_id)))
 
     def _keeper(self, result_id: str, owner: str | None) -> Renderer:
         return next((each for each in self._renderers if result_id in each.results.of(owner)), self._renderers[0])
@@ -296,6 +328,7 @@ class CallTool:
                 "properties": {
                     "toolName": {"type": "string"},
                     "arguments": {"type": "object", "description": "As expandSchema shows them."},
+                    "select": SELECT,
                 },
                 "required": ["toolName"],
             },
@@ -309,4 +342,5 @@ class CallTool:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._runs)}")
         if not isinstance(given, dict):
             return error_result(f"/arguments: expected an object, not {json.dumps(given)[:80]}")
-        return await run(given, context)
+        select = _selection(arguments.get("select"))
+        return await run(given, context if select is None else context._replace(select=select))

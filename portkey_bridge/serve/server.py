@@ -63,7 +63,7 @@ async def _run_operation(
 ) -> ToolResult:
     if tool.is_confirmed and (answer := await context.ask(tool, arguments)):
         return answer
-    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller)
+    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller, context.select)
 
 
 async def _run_builtin(
