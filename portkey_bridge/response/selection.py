@@ -51,7 +51,7 @@ _decoder = msgspec.json.Decoder(float_hook=_number)
 _encoder = msgspec.json.Encoder(enc_hook=lambda number: msgspec.Raw(number.text.encode()))
 
 
-class _Exact(Functions):  # type: ignore[misc]  # jmespath is not typed here
+class _Exact(Functions):
     """The functions of JMESPath; a number in a text keeps its digits."""
 
     def _to_string(self, value: Any) -> str:
@@ -64,7 +64,7 @@ _Exact.FUNCTION_TABLE = {
 }
 
 
-class _Bounded(TreeInterpreter):  # type: ignore[misc]
+class _Bounded(TreeInterpreter):
     """Evaluates an expression within a weight: without it, `[@,@]|[@,@]|…` would make a value of any size."""
 
     def __init__(self, weight: int) -> None:
