@@ -52,7 +52,7 @@ EXPANDING = {
 QUERIES, ROOM, FURTHER = 8, 1800, 900
 
 #: Characters of the API's title and the names of its areas: all of a listing has 2,000.
-AREAS = 462
+AREAS = 470
 
 #: Most hits of a query, and the characters that an outline has at least where none fits well.
 HITS, OUTLINE = 20, 360
@@ -322,7 +322,7 @@ class CallTool:
         self.entry = Listed(
             name=CALL_TOOL,
             title="Call tool",
-            description=f"Calls a tool by name, also {EXPAND_RESULT}, which large results mention.",
+            description=f"Calls a tool by name, also {EXPAND_RESULT} for large results.",
             parameters={
                 "type": "object",
                 "properties": {
