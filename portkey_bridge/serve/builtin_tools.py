@@ -52,7 +52,7 @@ EXPANDING = {
 QUERIES, ROOM, FURTHER = 8, 1800, 900
 
 #: Characters of the API's title and the names of its areas: all of a listing has 2,000.
-AREAS = 470
+AREAS = 517
 
 #: Most hits of a query, and the characters that an outline has at least where none fits well.
 HITS, OUTLINE = 20, 360
@@ -63,7 +63,7 @@ NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
 NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
 
 #: The argument that reduces an answer.
-SELECT = {"type": "string", "description": "JMESPath for the answer: data[].id"}
+SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{id: id, name: name}"}
 
 Run = Callable[[dict[str, Any], CallContext], Awaitable[ToolResult]]
 """Runs a tool with its arguments, for the caller that the context names."""
@@ -322,13 +322,13 @@ class CallTool:
         self.entry = Listed(
             name=CALL_TOOL,
             title="Call tool",
-            description=f"Calls a tool by name, also {EXPAND_RESULT} for large results.",
+            description=f"Calls a tool, also {EXPAND_RESULT} of results. select is JMESPath.",
             parameters={
                 "type": "object",
                 "properties": {
                     "toolName": {"type": "string"},
                     "arguments": {"type": "object", "description": "As expandSchema shows them."},
-                    "select": SELECT,
+                    "select": {"type": "string"},
                 },
                 "required": ["toolName"],
             },
