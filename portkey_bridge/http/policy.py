@@ -99,7 +99,7 @@ def redirected(
     target = _target(request.url, location)
     if target is None:
         return None
-    if _origin(target) == _origin(request.url):
+    if origin(target) == origin(request.url):
         return httpx.Request(request.method, target, headers=_without_host(request))
     if target.userinfo or redact(str(target)) != str(target):
         return None
@@ -129,6 +129,7 @@ def _without_host(request: httpx.Request) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of a URL (RFC 6454 section 4)."""
     port = url.port if url.port is not None else {"http": 80, "https": 443}.get(url.scheme)
     return url.scheme, url.host, port

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
@@ -23,7 +23,7 @@ from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.errors import CallError, TransportError
 from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
-from portkey_bridge.http.policy import may_have_happened
+from portkey_bridge.http.policy import may_have_happened, origin
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
@@ -34,6 +34,8 @@ from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
+from portkey_bridge.response.json_views import expand, is_json
+from portkey_bridge.response.pages import joined, next_page
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
@@ -62,6 +64,43 @@ STILL_OPEN = (
 
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
+
+
+#: What is said where an answer has a next page.
+NEXT_PAGE = "There is a next page: expandResult with resultId {} and next: true fetches and appends it."
+
+
+class Following(NamedTuple):
+    """The page after an answer: its URL, the call that led there, and the pages so far, so that none is read twice."""
+
+    tool: Tool
+    bound: Bound
+    url: httpx.URL
+    seen: frozenset[str]
+
+
+def _following(tool: Tool, bound: Bound, answer: Answer, before: Following | None = None) -> Following | None:
+    """Return the next page if there is one that may be fetched: a GET on the same origin that was not fetched yet."""
+    if tool.operation.method != "GET" or tool.is_confirmed or bound.has_body:
+        return None
+    queries = [each.name for each in tool.operation.parameters if each.location == "query"]
+    url = next_page(answer, queries)
+    seen = (before.seen | {str(before.url)} if before else frozenset()) | {answer.url}
+    if url is None or url.userinfo or str(url) in seen or origin(url) != origin(httpx.URL(answer.url)):
+        return None
+    return Following(tool, bound, url, seen)
+
+
+def _paged(request: httpx.Request, page: httpx.URL, credentials: Collection[str]) -> httpx.Request:
+    """Return the request for another page: with the headers, and the credentials of the query, of the call itself.
+
+    Raises CallError if the page is on another origin than the call.
+    """
+    if origin(page) != origin(request.url):
+        raise CallError("/next: the next page is on another server than the call. Nothing was sent.")
+    for name in credentials:
+        page = page.copy_set_param(name, request.url.params.get(name, ""))
+    return httpx.Request("GET", page, headers=request.headers)
 
 
 async def no_report(number: int, added: str | None) -> None:
@@ -146,19 +185,61 @@ class Bridge:
         answer = await self._answer(tool, bound, report, caller)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
             answer = await self._answer(tool, bound, report, caller)
-        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller, select))
+        return await beside(len(answer.body), lambda: self._rendered(tool, bound, answer, caller, select))
 
-    async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> Answer:
-        """Write the request with the caller's credentials, send it, and return the answer."""
+    async def next_page(self, result_id: str, context: CallContext) -> ToolResult:
+        """Fetch the page after a kept result, append it there, and return a view of it. Raises CallError."""
+        results = self.renderer.results
+        following, body = results.following(result_id), results[result_id]
+        if following is None:
+            raise CallError(f"/next: the result {result_id} has no next page.")
+        tool, caller = following.tool, context.caller
+        sent = await self._answer(tool, following.bound, context.report, caller, following.url)
+        answer = self._redacted(sent)
+        if answer.failed or not is_json(answer.body):
+            return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
+        further = _following(tool, following.bound, sent, following)
+        return await beside(len(body), lambda: self._appended(result_id, body, answer, further))
+
+    def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
+        both = joined(body, answer.body)
+        if both is None or not both[3]:
+            self.renderer.results.replace(result_id, body, None)
+            return self.renderer.part(answer.body, "This page has no items that could be appended; it is the last one.")
+        whole, pointer, start, count = both
+        if len(whole) > self.transport.limit:
+            raise CallError(f"/next: with one more page the result exceeds {self.transport.limit:,} bytes.")
+        self.renderer.results.replace(result_id, whole, further)
+        items = f"{pointer}#{start}:{start + count}"
+        remark = f"Appended {count:,} items to result {result_id}, which has {start + count:,} now, as {items}."
+        part = expand(whole, items, self.renderer.limit).encode()
+        return self.renderer.part(part, f"{remark} {NEXT_PAGE.format(result_id) if further else 'It is complete.'}")
+
+    async def _answer(
+        self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None
+    ) -> Answer:
+        """Write the request with the caller's credentials, send it, and return the answer.
+
+        With `page`, the request goes to that URL of the same origin, with the same headers and credentials.
+        """
         operation = tool.operation
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
+        if page is not None:
+            request = _paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(operation, request, report)
 
-    def _rendered(self, tool: Tool, answer: Answer, caller: Caller, select: Selection | None) -> ToolResult:
+    def _rendered(
+        self, tool: Tool, bound: Bound, answer: Answer, caller: Caller, select: Selection | None
+    ) -> ToolResult:
+        following = _following(tool, bound, answer)
         answer = self._redacted(answer)
-        return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller), select)
+        hints = self._hints(tool, answer, caller)
+        if following is not None and is_json(answer.body):
+            result_id = self.renderer.results.keep(answer.body, following)
+            hints = [*hints, NEXT_PAGE.format(result_id)]
+        return self.renderer.render(tool.operation, answer, hints, select)
 
     async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""
@@ -189,7 +270,9 @@ class Bridge:
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
-        answer = Answer(response.status_code, response.reason_phrase, response.headers, b"")
+        answer = Answer(
+            response.status_code, response.reason_phrase, response.headers, b"", url=str(response.request.url)
+        )
         body, stream = BytesIO(), Stream()
         reader = reader_of(answer.media_type) if response.is_success else None
         problem, is_open = "", False

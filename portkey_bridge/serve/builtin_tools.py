@@ -22,6 +22,7 @@ from portkey_bridge.response.results import ForgottenResult, beside
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.schema.readings import is_unset, json_text
 from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.callers import BridgeOf
 from portkey_bridge.tools.areas import Areas, fill
 from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, TITLE, Tool, closest
 
@@ -171,8 +172,8 @@ class ExpandSchema:
 class ExpandResult:
     """Returns further parts of the large results that the renderers have kept, each those of its API."""
 
-    def __init__(self, renderers: Sequence[Renderer]) -> None:
-        self._renderers = renderers
+    def __init__(self, renderers: Sequence[Renderer], bridges: Sequence[BridgeOf]) -> None:
+        self._renderers, self._bridges = renderers, bridges
         pointers = {
             "type": "array",
             "items": {"type": "string"},
@@ -182,11 +183,12 @@ class ExpandResult:
             "resultId": {"type": "string", "description": "From the large result."},
             "jsonPointers": pointers,
             "select": SELECT,
+            "next": {"type": "boolean", "description": "Fetch the next page from the API, and append it."},
         }
         description = (
             "Returns more of a large result. A text [expandResult POINTER · …] in it is a stub for what is left out. "
             "A pointer may end in a slice of an array, an object or a text: /data#20:40. "
-            "Takes either jsonPointers or select."
+            "Takes one of jsonPointers, select and next."
         )
         self.entry = _read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, ["resultId"])
 
@@ -194,8 +196,13 @@ class ExpandResult:
         """Return a view for each pointer, or the error of the pointer; or what is selected."""
         result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
         select = context.select or _selection(arguments.get("select"))
-        if select is not None and pointers is not None:
-            return error_result("/select and /jsonPointers: expected one of them, not both")
+        following = arguments.get("next") is True
+        if following + (select is not None) + (pointers is not None) > 1:
+            return error_result("/select, /jsonPointers, /next: expected one of them, not both")
+        if following:
+            owner = context.caller.subject
+            bridge_of = self._bridges[self._renderers.index(self._keeper(str(result_id), owner))]
+            return await bridge_of(context.caller).next_page(str(result_id), context)
         if select is not None:
             return await self._selected(str(result_id), context.caller.subject, select)
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):

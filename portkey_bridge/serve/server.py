@@ -88,8 +88,11 @@ def catalogue_of(services: Sequence[Service], pass_header: str | None = None) ->
         tools, lambda tool, pointer: owners[tool.name].expand(tool, pointer), EXPANDING[legend]
     )
     renderers = [service.bridge.renderer for service in services]
-    reading: list[BuiltinTool] = [ExpandResult(renderers), *chain.from_iterable(map(_information, services))]
     bridges = {id(service): bridges_of(service.bridge, pass_header) for service in services}
+    reading: list[BuiltinTool] = [
+        ExpandResult(renderers, [*bridges.values()]),
+        *chain.from_iterable(map(_information, services)),
+    ]
     runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
