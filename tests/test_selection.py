@@ -119,3 +119,19 @@ def test_no_expression_makes_much_of_little(select: str) -> None:
     """An expression that doubles its input again and again is refused instead of filling the memory."""
     with pytest.raises(SelectError):
         Selection(select).apply(b'{"a": [1, 2, 3]}')
+
+
+async def test_the_schema_of_an_answer_is_shown_by_its_own_root(recorder: Recorder) -> None:
+    """Pointers from `/response` lead into the response schema; stubs and errors have pointers that work there."""
+    item = {"type": "object", "properties": {f"field{number}": {"type": "string"} for number in range(200)}}
+    schema = {"type": "object", "properties": {"data": {"type": "array", "items": item}, "more": {"type": "boolean"}}}
+    responses = {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}}
+    root = document({"/things": {"get": {"operationId": "listThings", "responses": responses}}})
+    async with served(root, Settings(base_url=recorder.url)) as client:
+        pointers = ["/response", "/response/properties/data/items/properties/field7", "/response/x"]
+        arguments = {"toolName": "listthings", "jsonPointers": pointers}
+        whole, field, nowhere = json.loads(text_of(await client.call_tool("expandSchema", arguments)))
+    assert whole["schema"]["properties"]["more"] == {"type": "boolean"}
+    assert "[expandSchema /response/properties/data" in json.dumps(whole)
+    assert field["schema"] == {"type": "string"}
+    assert "/response exists" in nowhere["error"]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _STUBS = (
     "A description that ends in [expandSchema POINTER] marks a stub: its type is exact, the rest is left out. An "
-    "optional argument that shows only a type may have more, too: its pointer is /properties/NAME."
+    "optional argument that shows only a type may have more: its pointer is /properties/NAME."
 )
 
 #: How a model uses the tools: when all are listed, and in discovery.
@@ -146,7 +146,7 @@ class ExpandSchema:
         pointers = {
             "type": "array",
             "items": {"type": "string"},
-            "description": 'For example ["/properties/messages/items"]; [""] is the whole schema.',
+            "description": 'Such as ["/properties/messages/items"]; [""] is the whole, ["/response"] its answer.',
         }
         arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
         self.entry = _read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
@@ -329,7 +329,7 @@ class CallTool:
         self.entry = Listed(
             name=CALL_TOOL,
             title="Call tool",
-            description=f"Calls a tool, also {EXPAND_RESULT} of results. select is JMESPath.",
+            description=f"Calls a tool, also {EXPAND_RESULT}. select: JMESPath.",
             parameters={
                 "type": "object",
                 "properties": {
