@@ -3,13 +3,25 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check coverage bench reference pictures dist clean
+.PHONY: demo test applications check coverage bench fuzz reference pictures dist clean
 
 demo: .venv/installed
 	$(BIN)/portkey-bridge demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# Real servers, each in an environment of its own below .ci, and the tests that log in to them. etcd and PowerDNS come
+# with Debian: apt-get install etcd-server etcd-client pdns-server pdns-backend-sqlite3
+applications: .venv/installed .ci/applications/jupyter .ci/applications/kinto .ci/applications/chroma
+	$(BIN)/python -m pytest -m '' -rs tests/test_applications.py $(ARGS)
+
+.ci/applications/jupyter: PACKAGES = jupyter-server
+.ci/applications/kinto: PACKAGES = kinto 'setuptools<81'
+.ci/applications/chroma: PACKAGES = chromadb
+.ci/applications/%:
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check $(PACKAGES) || { rm -rf $@; exit 1; }
 
 # What CI runs besides the tests.
 check: .venv/installed
@@ -23,6 +35,11 @@ coverage: .venv/installed
 # What the program costs in tokens, time and memory; a few minutes, best on a machine that does nothing else.
 bench: .venv/installed
 	$(BIN)/python -m bench docs/performance.md
+
+# Hostile documents, arguments, messages and client files, made at random, for half a minute each (SECONDS=600 for more).
+# Seeds that fail are kept in tests/data/fuzz-seeds.json.
+fuzz: .venv/installed
+	$(BIN)/python -m bench.fuzz $(or $(SECONDS),30)
 
 # The reference of the shipped document; a test holds it to the document.
 reference: .venv/installed

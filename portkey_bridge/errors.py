@@ -9,6 +9,7 @@ BridgeError
 └── CallError             said to the model, as a result with `isError`
     ├── ArgumentsError    arguments that the operation does not take
     ├── CredentialsError  an operation that needs a credential, and none is set
+    ├── TokenError        a token could not be obtained
     ├── NoServerError     no URL to send the request to
     └── TransportError    the API could not be reached, or broke off
 """
@@ -97,39 +98,50 @@ class Violation:
 
 
 class ArgumentsError(CallError):
-    """The arguments break the operation's schema. Nothing was sent."""
+    """The arguments break the operation's schema. Nothing was sent; `advice` is added behind them."""
 
-    def __init__(self, tool: str, violations: Sequence[Violation]) -> None:
+    def __init__(self, tool: str, violations: Sequence[Violation], advice: str = "") -> None:
         self.tool = tool
         self.violations = tuple(violations)
         lines = "\n".join(f"- {violation}" for violation in self.violations)
-        super().__init__(f"Nothing was sent: {tool} does not take these arguments.\n{lines}")
+        super().__init__(f"Nothing was sent: {tool} does not take these arguments.\n{lines} {advice}".rstrip())
 
 
 class CredentialsError(CallError):
-    """The operation needs a credential, and none of its environment variables is set.
+    """The operation needs a credential, and none can be used.
 
-    Those in `unexpanded` are set to a reference like `${NAME}`, which the client has not replaced.
+    `alternatives` are the variables that are taken together, `reasons` say which are set and still not used.
     """
 
     def __init__(
         self,
         operation: str,
         alternatives: Sequence[Sequence[str]],
+        reasons: Sequence[str],
         configuration: str,
-        unexpanded: Sequence[str] = (),
+        note: str = "",
     ) -> None:
         self.operation = operation
         self.alternatives = tuple(map(tuple, alternatives))
+        self.reasons = tuple(reasons)
+        self.configuration = configuration
         ways = "\n".join(f"- {' and '.join(variables)}" for variables in self.alternatives)
-        literal = (
-            f"{' and '.join(unexpanded)} has a reference like ${{NAME}} that nothing replaced. " if unexpanded else ""
-        )
+        unused = "".join(f"- {reason}.\n" for reason in reasons)
         super().__init__(
-            f"Nothing was sent: {operation} needs a credential and none is set. {literal}"
-            f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
-            f"For example, in the client's configuration:\n{configuration}"
+            f"Nothing was sent: {operation} needs a credential and "
+            + (f"none can be used.\n{unused}" if unused else "none is set. ")
+            + f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
+            f"For example, in the client's configuration:\n{configuration}\n{note}".rstrip()
         )
+
+    def also(self, alternatives: Sequence[Sequence[str]], reasons: Sequence[str], note: str) -> CredentialsError:
+        """Return the error with more alternatives and reasons, and a note below."""
+        ways, why = [*self.alternatives, *alternatives], [*self.reasons, *reasons]
+        return CredentialsError(self.operation, ways, why, self.configuration, note)
+
+
+class TokenError(CallError):
+    """A token could not be obtained, or does not permit the operation. The request of the call was not sent."""
 
 
 class NoServerError(CallError):

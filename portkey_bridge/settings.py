@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.switches import OFF, ON, distrusted, env_file_values
-from portkey_bridge.text import shown_url
+from portkey_bridge.text import origin_of, shown_url
 
 T = TypeVar("T")
 
@@ -27,6 +27,24 @@ RESULT_LIMIT = 40_000
 
 #: Prefix of the variables that set the server variables of a document.
 SERVER = "OPEN_MCP_SERVER_"
+
+#: Which operations carry credentials: those that the document says, all of them, or none.
+AUTHENTICATE = ("declared", "all", "none")
+
+#: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750, RFC 7616).
+SCHEMES = ("basic", "bearer", "digest")
+
+#: The variable of the secret that requests to AWS are signed with.
+AWS_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  # its name
+
+#: Names of environment variables, of header fields and cookies (RFC 9110 section 5.6.2), and of query parameters.
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+QUERY_NAME = re.compile(r"[^\x00-\x1f=]+")
+#: Names of headers that may carry a credential: all but those of the connection and the body.
+HEADER_NAME = re.compile(
+    rf"(?!(?:host|content-.*|transfer-encoding|connection|upgrade|te|trailer)$){TOKEN.pattern}", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +103,9 @@ class Option:
     """One option of the command line and its variable. Both are named after its field in Settings.
 
     `read` takes the text and the name of the variable, and raises SettingsError. `metavar` is None for a switch.
-    `dotenv` is what the `.env` of the working directory may do with it. `table` is the table of the settings file that
-    it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
+    `dotenv` is what the `.env` of the working directory may do with it. One that is `repeatable` is named in the
+    singular on the command line; the variable separates its values with commas. `table` is the table of the settings
+    file that it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
     """
 
     field: str
@@ -95,12 +114,14 @@ class Option:
     metavar: str | None
     text: str
     dotenv: Dotenv = "refused"
+    repeatable: bool = False
     table: str = "api"
 
     @property
     def flag(self) -> str:
         """The command-line option; it turns off a switch that is on by default."""
-        return f"--{'no-' if self.default is True else ''}{self.field.replace('_', '-')}"
+        name = self.field.removesuffix("s") if self.repeatable else self.field
+        return f"--{'no-' if self.default is True else ''}{name.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
@@ -130,10 +151,11 @@ def _option(
     text: str,
     *,
     dotenv: Dotenv = "refused",
+    repeatable: bool = False,
     table: str = "api",
 ) -> T:
     """Declare the option of a field of Settings. What `.env` must not set is the default, so that no row forgets it."""
-    return field(default=default, metadata={"option": (default, read, metavar, text, dotenv, table)})
+    return field(default=default, metadata={"option": (default, read, metavar, text, dotenv, repeatable, table)})
 
 
 def _text(text: str, _: str) -> str:
@@ -144,8 +166,73 @@ def _names(text: str, _: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _set_of_names(text: str, variable: str) -> frozenset[str]:
-    return frozenset(_names(text, variable))
+def _credentials(text: str, variable: str) -> frozenset[str]:
+    """Parse `NAME,NAME@ORIGIN,…`."""
+    return frozenset(_credential(each, variable) for each in _names(text, variable))
+
+
+def _credential(text: str, variable: str) -> str:
+    name, at, url = text.partition("@")
+    origin = origin_of(url)
+    if at and (origin is None or not name):
+        raise SettingsError(
+            f"{variable}: expected NAME or NAME@ORIGIN such as API_KEY@https://api.example.com, not {shown_url(text)!r}"
+        )
+    return f"{name}@{origin}" if at else name
+
+
+class Assigned(NamedTuple):
+    """What a credential is for, such as the name of a header, and the variable that contains its value."""
+
+    name: str
+    variable: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.variable}"
+
+
+def _places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
+    """Parse `NAME=VARIABLE,…`: where a credential goes, and the variable of its value. No message repeats a text."""
+    parts = (each.rpartition("=") for each in _names(text, variable))
+    pairs = tuple(Assigned(place.strip(), value.strip()) for place, _, value in parts)
+    for place, value in pairs:
+        if not name.fullmatch(place) or not VARIABLE.fullmatch(value):
+            raise SettingsError(
+                f"{variable}: expected NAME=VARIABLE, with the name that the API expects and the environment variable "
+                "that contains the value, such as X-API-Key=MY_KEY. The value itself belongs in the variable."
+            )
+    return pairs
+
+
+def _scheme(text: str, variable: str) -> Assigned | None:
+    kind, _, name = text.partition("=")
+    if kind.lower() not in SCHEMES or not VARIABLE.fullmatch(name):
+        ways = " or ".join(f"{each}=VARIABLE" for each in SCHEMES)
+        raise SettingsError(f"{variable}: expected {ways}, with the environment variable that contains the credential.")
+    return Assigned(kind.lower(), name)
+
+
+class AwsTarget(NamedTuple):
+    """The region and the service that requests are signed for."""
+
+    region: str
+    service: str
+
+    def __str__(self) -> str:
+        return f"{self.region}/{self.service}"
+
+
+def _aws(text: str, variable: str) -> AwsTarget | None:
+    region, _, service = text.partition("/")
+    if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", text):
+        raise SettingsError(f"{variable}: expected REGION/SERVICE such as us-east-1/execute-api, got {text!r}.")
+    return AwsTarget(region, service)
+
+
+def _authenticate(text: str, variable: str) -> str:
+    if text.lower() not in AUTHENTICATE:
+        raise SettingsError(f"{variable}: expected one of {', '.join(AUTHENTICATE)}, got {text!r}.")
+    return text.lower()
 
 
 def _folders(text: str, _: str) -> tuple[Path, ...]:
@@ -158,6 +245,13 @@ def _folders(text: str, _: str) -> tuple[Path, ...]:
 
 def _files(text: str, _: str) -> tuple[Path, ...]:
     return tuple(Path(name).expanduser() for name in text.split(",") if name)
+
+
+def _file(text: str, variable: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such file. Correct {variable} or its option.")
+    return path
 
 
 def _switch(text: str, variable: str) -> bool:
@@ -237,20 +331,33 @@ def is_sendable(url: str) -> bool:
         return False
 
 
-def _base_url(value: str, _: str) -> str:
+def _is_http_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        usable = usable and value.isprintable() and " " not in value and is_sendable(value)
+        return usable and value.isprintable() and " " not in value and is_sendable(value)
     except ValueError:
-        usable = False
-    if not usable:
+        return False
+
+
+def _base_url(value: str, _: str) -> str:
+    if not _is_http_url(value):
         shown = shown_url(value if "://" in value else f"//{value.rpartition('@')[2]}").removeprefix("//")
         raise SettingsError(
             f"base URL {shown!r} is not an http or https URL. Set OPEN_MCP_BASE_URL or --base-url to a URL like "
             "https://gateway.example.com/v1."
         )
     return value
+
+
+def _endpoint(value: str, variable: str) -> str:
+    if not _is_http_url(value):
+        raise SettingsError(f"{variable}: {shown_url(value)!r} is not a URL like https://login.example.com/token.")
+    return value
+
+
+def _scopes(text: str, _: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
 
 
 @dataclass(frozen=True)
@@ -262,6 +369,7 @@ class Settings:
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory, `apart` and `refused` those of options that it may not set freely.
+    `texts` are the options that are set, as they were typed, by field.
     """
 
     spec: str | None = _option(
@@ -350,10 +458,127 @@ class Settings:
     )
     credentials: frozenset[str] = _option(
         frozenset(),
-        _set_of_names,
+        _credentials,
         "NAME,…",
         "variables that the document may use as credentials although they look like another product's; for a "
-        "document from a URL, the only ones",
+        "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
+        dotenv="apart",
+    )
+    login: str | None = _option(
+        None,
+        _text,
+        "FILE",
+        "recipe in TOML that says how to log in to the API for a session",
+    )
+    oauth_issuer: str | None = _option(
+        None,
+        _endpoint,
+        "URL",
+        "OpenID provider or authorization server whose metadata names the endpoints below; trusted with client secrets "
+        "and passwords",
+        dotenv="apart",
+    )
+    oauth_token_url: str | None = _option(
+        None,
+        _endpoint,
+        "URL",
+        "obtain OAuth 2 tokens here instead of at the document's token URL; trusted with client secrets and passwords",
+        dotenv="apart",
+    )
+    oauth_authorization_url: str | None = _option(
+        None,
+        _endpoint,
+        "URL",
+        "where login sends the browser, instead of the document's authorization URL",
+        dotenv="apart",
+    )
+    oauth_device_url: str | None = _option(
+        None,
+        _endpoint,
+        "URL",
+        "where login --device obtains its code, instead of the document's device authorization URL",
+        dotenv="apart",
+    )
+    oauth_scopes: tuple[str, ...] = _option(
+        (),
+        _scopes,
+        "SCOPE,…",
+        "scopes to request (default: those that the served tools need)",
+        dotenv="apart",
+    )
+    oauth_audience: str | None = _option(
+        None,
+        _text,
+        "TEXT",
+        "audience to request tokens for, where the authorization server asks for one",
+        dotenv="apart",
+    )
+    headers: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=HEADER_NAME),
+        "NAME=VARIABLE",
+        "send this header with every request to the API, with the value of the variable; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    query: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=QUERY_NAME),
+        "NAME=VARIABLE",
+        "the same for a query parameter; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    cookies: tuple[Assigned, ...] = _option(
+        (),
+        partial(_places, name=TOKEN),
+        "NAME=VARIABLE",
+        "the same for a cookie; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    scheme: Assigned | None = _option(  # noqa: RUF009  # declares a field
+        None,
+        _scheme,
+        "SCHEME=VARIABLE",
+        "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        dotenv="apart",
+    )
+    aws_sigv4: AwsTarget | None = _option(  # noqa: RUF009  # declares a field
+        None,
+        _aws,
+        "REGION/SERVICE",
+        "sign every request with AWS Signature Version 4, by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        dotenv="apart",
+    )
+    authenticate: str = _option(
+        "declared",
+        _authenticate,
+        "|".join(AUTHENTICATE),
+        "which operations carry credentials: those that the document says, all, or none because the API needs none",
+        dotenv="apart",
+    )
+    client_cert: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "present this certificate (PEM) to the API, which may contain its key, too"
+    )
+    client_key: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "private key (PEM) of --client-cert"
+    )
+    ca_bundle: Path | None = _option(  # noqa: RUF009  # declares a field
+        None, _file, "FILE", "also trust the certificate authorities in this file (PEM)", dotenv="apart"
+    )
+    insecure: tuple[str, ...] = _option(
+        (),
+        _names,
+        "HOST,…",
+        "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
+        dotenv="apart",
+    )
+    lenient: bool = _option(
+        False,
+        _switch,
+        None,
+        "send arguments that the document does not allow, and report them in the result",
         dotenv="apart",
     )
     result_limit: int = _option(
@@ -472,6 +697,21 @@ class Settings:
     from_dotenv: frozenset[str] = frozenset()
     apart: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The variables that a person named as credentials, whatever the document is."""
+        pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
+        names = (each.partition("@")[0] for each in self.credentials)
+        signing = (AWS_SECRET,) if self.aws_sigv4 else ()
+        return frozenset((*names, *signing, *(variable for _, variable in pairs)))
+
+    @property
+    def bound(self) -> dict[str, frozenset[str]]:
+        """The origins that credentials are bound to, by their variables."""
+        pairs = [(name, origin) for name, at, origin in (each.partition("@") for each in self.credentials) if at]
+        return {name: frozenset(origin for each, origin in pairs if each == name) for name, _ in pairs}
 
 
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
@@ -514,6 +754,7 @@ def read_settings(
             **section.server_variables,
         },
         environ={**merged, **section.environ},
+        texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, merged)) is not None},
         from_dotenv=from_dotenv - section.environ.keys(),
         apart=(
             *(option.variable for option in set_there if option.dotenv == "apart"),
@@ -527,13 +768,17 @@ def _value(
     option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section, dotenv: Mapping[str, str]
 ) -> Any:
     """Return the value of an option: of the command line, else the environment, the settings file, or else `.env`."""
-    text = flags.get(option.field, environ.get(option.variable) or None)
+    text = _text_of(option, flags, environ)
     if text is not None:
         return option.read(text, option.variable)
     if option.field in section.texts:
         return option.read(*section.texts[option.field])
     text = dotenv.get(option.variable) or None
     return option.default if text is None else option.read(text, option.variable)
+
+
+def _text_of(option: Option, flags: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    return flags.get(option.field, environ.get(option.variable) or None)
 
 
 @lru_cache(maxsize=256)  # each call asks for those of its operation

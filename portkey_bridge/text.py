@@ -61,3 +61,17 @@ def shown_url(url: str) -> str:
 def with_shown_urls(text: str) -> str:
     """Return a text in which every URL of http or https is shown by `shown_url`."""
     return re.sub(r"https?://[^\s\"'<>\\]+", lambda url: shown_url(url[0]), text)
+
+
+def origin_of(url: str | None) -> str | None:
+    """Return the origin of a URL (RFC 6454 section 6.2), such as `https://api.example.com`; None where it has none."""
+    try:
+        parts = urlsplit(url or "")
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.scheme or not parts.hostname:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,14 +32,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
 atexit.register(_CACHE.cleanup)
-os.environ["XDG_CACHE_HOME"] = _CACHE.name
+#: Where a program that a test starts keeps something; never in a developer's own folders, or keyring.
+KEPT = dict.fromkeys(("XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"), _CACHE.name) | {
+    "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"
+}
+os.environ |= KEPT
 
 #: The least that a Python child needs; a developer's own keys and settings never reach a test.
 BARE = {
     name: value
     for name, value in os.environ.items()
     if name in ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "LANG") or name.startswith(("COVERAGE_", "COV_"))
-} | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": _CACHE.name}
+} | {"PYTHONPATH": str(ROOT), **KEPT}
 
 Connect = Callable[..., AbstractAsyncContextManager[Client[StdioTransport]]]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -190,8 +195,8 @@ class Recorder:
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
-    """Return a real HTTP server on the loopback interface that records what arrives."""
+def recording(tls: ssl.SSLContext | None = None) -> Iterator[Recorder]:
+    """Return a real HTTP server on the loopback interface that records what arrives, by TLS if there is a context."""
     record = Recorder()
 
     class Handler(BaseHTTPRequestHandler):
@@ -221,9 +226,11 @@ def recording() -> Iterator[Recorder]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    record.url = f"http://127.0.0.1:{server.server_port}"
+    record.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     yield record
     server.shutdown()
     server.server_close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import json
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool
-from tests.conftest import Recorded, Recorder, text_of
+from tests.conftest import BARE, Recorded, Recorder, program, text_of
 
 
 def document(paths: Mapping[str, Any], version: str = "3.1.0", **fields: Any) -> dict[str, Any]:
@@ -105,3 +107,22 @@ def request_of(
     bound = tool.bind(arguments)
     sources = sources or Sources(Shapes({}), Files())
     return write_request(tool.name, tool.operation, bound, credentials, base_url, sources)
+
+
+@contextmanager
+def serving(
+    folder: Path, root: dict[str, Any], *arguments: str, env: Mapping[str, str] = {}
+) -> Iterator[tuple[str, Any]]:
+    """Run the server on a free port, and return the URL of its endpoint and its process."""
+    (folder / "api.json").write_text(json.dumps(root))
+    environ = {**BARE, **env}
+    command = program("serve", "--http", "127.0.0.1:0", "--spec", "api.json", *arguments, env=environ)
+    with subprocess.Popen(
+        command, env=environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr
+            lines = iter(process.stderr.readline, "")
+            yield next(line for line in lines if " at http" in line).rpartition(" at ")[2].strip(), process
+        finally:
+            process.terminate()

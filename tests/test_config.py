@@ -80,7 +80,7 @@ async def test_one_search_covers_all_apis(two: Any, connect: Connect) -> None:
         only = text_of(await client.call_tool("searchTools", {"query": "list", "api": "cats"}))
         shown = text_of(await client.call_tool("expandSchema", {"toolName": "dogs_list", "jsonPointers": [""]}))
         await client.call_tool("callTool", {"toolName": "dogs_list", "arguments": {}})
-    assert found.startswith("dogs_list() · GET /dogs · ")
+    assert found.startswith("dogs_list · GET /dogs · ")
     assert "cats_list" in only
     assert "dogs_list" not in only
     assert json.loads(shown)[0]["schema"]["type"] == "object"

@@ -37,7 +37,7 @@ class Renewing:
         self.redact.learn("TOKEN", TOKENS[self.used])
         return (Credential("TOKEN", "header", "Authorization", f"Bearer {TOKENS[self.used]}"),)
 
-    async def rejected(self, operation: Operation, caller: Caller) -> bool:
+    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
         self.used += 1
         return self.used < len(TOKENS)
 

@@ -46,6 +46,7 @@ def test_the_defaults_are_those_of_the_help() -> None:
         "timeouts": "10,300,900",
         "retries": "2",
         "concurrency": "16",
+        "http_limits": "64,256,10",
     }
     assert read_settings(stated, {}) == Settings()
 
@@ -63,7 +64,28 @@ VALUES = [
     ("OPEN_MCP_SCHEMA_BUDGET", "900", "schema_budget", 900),
     ("OPEN_MCP_SCHEMA_BUDGET", "full", "schema_budget", float("inf")),
     ("OPEN_MCP_SCHEMA_BUDGET", "", "schema_budget", None),
+    ("OPEN_MCP_PASS_HEADER", "X-Key", "pass_header", "x-key"),
+    ("OPEN_MCP_TOKENS", f"alice={'a' * 64}", "tokens", (("alice", "a" * 64),)),
+    (
+        "OPEN_MCP_JWT",
+        "https://k.example, https://i.example, me",
+        "jwt",
+        ("https://k.example", "https://i.example", "me"),
+    ),
+    ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
+    ("OPEN_MCP_LOGIN", "login.toml", "login", "login.toml"),
+    ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
+    ("OPEN_MCP_OAUTH_TOKEN_URL", "https://login.test/token", "oauth_token_url", "https://login.test/token"),
+    ("OPEN_MCP_OAUTH_AUTHORIZATION_URL", "http://a.test/x", "oauth_authorization_url", "http://a.test/x"),
+    ("OPEN_MCP_OAUTH_DEVICE_URL", "http://a.test/d", "oauth_device_url", "http://a.test/d"),
+    ("OPEN_MCP_OAUTH_SCOPES", "read, write admin", "oauth_scopes", ("read", "write", "admin")),
+    ("OPEN_MCP_OAUTH_AUDIENCE", "https://api.test", "oauth_audience", "https://api.test"),
     ("OPEN_MCP_CREDENTIALS", "GITHUB_TOKEN", "credentials", frozenset({"GITHUB_TOKEN"})),
+    ("OPEN_MCP_HEADERS", "X-A=MINE, X-B=YOURS", "headers", (("X-A", "MINE"), ("X-B", "YOURS"))),
+    ("OPEN_MCP_QUERY", "api key=MINE", "query", (("api key", "MINE"),)),
+    ("OPEN_MCP_COOKIES", "a=MINE,b=YOURS", "cookies", (("a", "MINE"), ("b", "YOURS"))),
+    ("OPEN_MCP_SCHEME", "Bearer=MINE", "scheme", ("bearer", "MINE")),
+    ("OPEN_MCP_AUTHENTICATE", "ALL", "authenticate", "all"),
 ]
 
 
@@ -73,15 +95,14 @@ def test_a_variable_sets_its_field(variable: str, text: str, field: str, value: 
     assert getattr(read_settings({}, {variable: text}), field) == value
 
 
+#: Texts for the options of a kind, by what stands for their value in the help; None for switches.
+USUAL = {None: ["0", "1", "0"], "URL": ["http://a", "http://b", "http://c"]}
+
+
 @EACH_OPTION
 def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option, empty_folder: Path) -> None:
     """The command line wins over the environment, the environment over `.env`."""
     texts = {
-        "base_url": ["http://a", "http://b", "http://c"],
-        "path_item_tools": ["0", "1", "0"],
-        "read_only": ["0", "1", "0"],
-        "deprecated": ["0", "1", "0"],
-        "discover": ["0", "1", "0"],
         "schema_budget": ["1", "2", "3"],
         "files": [".", "..", "/"],
         "result_limit": ["1000", "2000", "3000"],
@@ -89,10 +110,18 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
         "retries": ["1", "2", "3"],
         "concurrency": ["1", "2", "3"],
-        "validate_responses": ["0", "1", "0"],
-        "verbose": ["0", "1", "0"],
-        "cache": ["0", "1", "0"],
-    }.get(option.field, ["a", "b", "c"])
+        **{
+            field: [str(ROOT / name) for name in ("README.md", "LICENSE", "Makefile")]
+            for field in ("client_cert", "client_key", "ca_bundle")
+        },
+        **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
+        "scheme": ["basic=A", "bearer=B", "basic=C"],
+        "aws_sigv4": ["a/b", "c/d", "e/f"],
+        "authenticate": ["all", "none", "declared"],
+        "tokens": [f"{name}={'0' * 64}" for name in "abc"],
+        "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
+        "http_limits": ["1,1,1", "2,2,2", "3,3,3"],
+    }.get(option.field, USUAL.get(option.metavar, ["a", "b", "c"]))
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")
     by_file = read_settings({}, {})

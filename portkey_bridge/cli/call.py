@@ -20,9 +20,11 @@ from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.cli.terminal import print_text
+from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.schemes import credentials
-from portkey_bridge.credentials.variables import collect_secrets, variable
-from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.credentials.variables import variable
+from portkey_bridge.errors import ArgumentsError, CallError, SettingsError
+from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.bodies import Body
 from portkey_bridge.request.multipart import Part
 from portkey_bridge.request.servers import base_url
@@ -46,8 +48,9 @@ def call(invocation: Invocation) -> int:
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     bridge = build_bridge(owner.api, owner.settings, [tool], owner.shapes)
     if invocation.options.get("dry_run"):
-        secrets = collect_secrets(tool.variables, owner.settings, owner.api.uri)
-        return _show(bridge, tool, arguments, [*secrets] or _first_alternative(tool))
+        secrets = read_environment(owner.api, owner.settings).secrets
+        names = [name for name in tool.variables if name in secrets]
+        return _show(bridge, tool, arguments, names or _first_alternative(tool))
     return _print(asyncio.run(_call(bridge, tool, arguments)))
 
 
@@ -132,7 +135,7 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     """Print the request as HTTP text and as a curl command, with variables of these names instead of secrets."""
     stand_ins = {name: STAND_IN.format(name) for name in names}
     try:
-        bound = tool.bind(validate_patiently(tool, arguments))
+        bound = _bound(bridge, tool, arguments)
         url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
         sent = credentials(tool.operation.security, stand_ins)
         written = write_request(tool.name, tool.operation, bound, sent, url, bridge.sources)
@@ -146,9 +149,22 @@ def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Seque
     for encoded, name in basic.items():
         shown = shown.replace(encoded, f"base64(${name})")
         pasted = pasted.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
+    signed = "".join(
+        f"\n\n(signed with ${each.variable} by {each.signing}, when it is sent)" for each in sent if each.signing
+    )
     login = httpx.URL(url).userinfo.decode()
-    print_text(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}"))
+    print_text(bridge.redact(f"{shown}\n\n{pasted.replace(f'//{login}@', '//…@')}{signed}"))
     return 0
+
+
+def _bound(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> Bound:
+    """Return the arguments in their places. Raises ArgumentsError for those that would not be sent."""
+    try:
+        return tool.bind(validate_patiently(tool, arguments))
+    except ArgumentsError as error:
+        if not bridge.lenience.is_on:
+            raise
+        return bridge.lenience.bound(tool, arguments, error, bridge.sources)
 
 
 def _first_alternative(tool: Tool) -> list[str]:

@@ -35,6 +35,7 @@ from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
+from portkey_bridge.serve.load import access_to
 from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
@@ -122,8 +123,9 @@ def print_report(invocation: Invocation) -> int:
 
 def examine_document(settings: Settings) -> DocumentReport:
     """Examine the configured document as its owner wrote it. Raises DocumentError."""
-    content = read(settings.spec or str(portkey_document()))
-    read_other = cache(others_of(content.uri, settings.allow_refs))
+    access = access_to(settings)
+    content = read(settings.spec or str(portkey_document()), access)
+    read_other = cache(others_of(content.uri, settings.allow_refs, access))
     overlays = [read(str(path)) for path in settings.overlays]
     document = overlaid(document_of(content), overlays)
     repairs = Repairs(KEPT)

@@ -15,6 +15,7 @@ from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.launching import arguments_of, launcher, start_once
+from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import print_table, print_text, waiting
 from portkey_bridge.clients.entries import (
     check_name,
@@ -38,8 +39,10 @@ from portkey_bridge.clients.places import System, client_for, locate, this_syste
 from portkey_bridge.clients.registry import CLIENTS, Client
 from portkey_bridge.config import config_path, read_config
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
+from portkey_bridge.request.servers import server_url
 from portkey_bridge.serve.service import load_services
-from portkey_bridge.text import printable, with_shown_urls
+from portkey_bridge.settings import Settings
+from portkey_bridge.text import origin_of, printable, with_shown_urls
 from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA
 
 #: Tools that are listed besides those of the document.
@@ -71,6 +74,8 @@ def add(invocation: Invocation) -> int:
             f"{client.title} takes at most {client.most_tools} tools, and {served.tools} are served, so --discover is "
             "set: it lists three tools that search, show schemas and call. --tools or --tag select some instead."
         )
+    if "credentials" in options:
+        options = {**options, "credentials": _bound(invocation.settings)}
     start, warning = launcher(client, system)
     arguments = arguments_of(options, system)
     name = options.get("name") or name_for_adding(client, file.entries, served.name, arguments)
@@ -196,6 +201,23 @@ def _variables(given: Sequence[str]) -> dict[str, str | None]:
             )
         variables[key] = value if equals else None
     return variables
+
+
+def _bound(settings: Settings) -> str:
+    """Return OPEN_MCP_CREDENTIALS with each name bound to the origins that the document sends it to now."""
+    unbound = settings.named - settings.bound.keys()
+    origins: dict[str, set[str]] = {}
+    try:
+        api, tools = load_tools(settings)
+    except SetupError as error:
+        _say(f"The credentials are not bound to an origin, because the document cannot be read: {error}")
+        return ",".join(sorted(settings.credentials))
+    for tool in tools:
+        origin = origin_of(settings.base_url or server_url(tool.operation.servers, api.uri))
+        for name in unbound.intersection(tool.variables) if origin else ():
+            origins.setdefault(name, set()).add(str(origin))
+    bound = [f"{name}@{origin}" for name, found in origins.items() for origin in found]
+    return ",".join(sorted({*(name for name in settings.credentials if name not in origins), *bound}))
 
 
 def _agreed(problem: str) -> bool:

@@ -44,6 +44,11 @@ _CLIENT = (
 )
 
 
+_API = Argument(
+    "api", {"nargs": "?", "metavar": "NAME", "help": "name of the API in the settings file, if it has several"}
+)
+
+
 SERVE = Command(
     "serve",
     "serve over stdio (default), or over HTTP",
@@ -124,6 +129,31 @@ COMMANDS = (
         "portkey_bridge.cli.docs:print_docs",
         (Argument("--html", {"action": "store_true", "help": "write one self-contained HTML page"}),),
         ("> reference.md", "--html > reference.html", "--html --spec petstore.yaml > petstore.html"),
+    ),
+    Command(
+        "login",
+        "log in to an API with OAuth 2, in the browser or with a code, and keep the tokens",
+        "portkey_bridge.cli.login:login",
+        (
+            _API,
+            Argument("--device", {"action": "store_true", "help": "print a code to enter on any device"}),
+            Argument(
+                "--redirect",
+                {
+                    "metavar": "URL",
+                    "help": "redirect URI that the client is registered with, on the loopback interface (default: "
+                    "http://127.0.0.1:PORT/callback with a free port)",
+                },
+            ),
+        ),
+        ("--spec petstore.yaml", "--spec petstore.yaml --device"),
+    ),
+    Command(
+        "logout",
+        "forget the login to an API",
+        "portkey_bridge.cli.login:logout",
+        (_API,),
+        examples=("--spec petstore.yaml",),
     ),
     Command(
         "doctor",

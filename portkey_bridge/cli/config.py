@@ -10,6 +10,7 @@ from portkey_bridge.cli.listing import state
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.config import config_path, default_path, json_schema, template
+from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.service import Service
 from portkey_bridge.text import printable, shown_url
@@ -33,7 +34,8 @@ def _check(invocation: Invocation) -> int:
 def _row(service: Service) -> tuple[object, ...]:
     settings = service.settings
     names = sorted({name for tool in service.tools for name in tool.variables})
-    variables = ", ".join(f"{name} ({state(name, settings, service.api.uri)})" for name in names)
+    environment = read_environment(service.api, settings)
+    variables = ", ".join(f"{name} ({state(name, settings, environment)})" for name in names)
     base = shown_url(settings.base_url) if settings.base_url else "of the document"
     count = f"{len(service.tools)} of {len(service.every)}"
     return settings.name or "(one)", service.api.title, count, f"{settings.prefix}…", base, variables or "none"

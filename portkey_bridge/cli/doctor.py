@@ -20,18 +20,23 @@ import httpx
 from portkey_bridge import __version__
 from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.listing import UNEXPANDED, state, variables_of
+from portkey_bridge.cli.listing import state, variables_of
 from portkey_bridge.cli.loading import load_services
+from portkey_bridge.cli.login import people_sources, until
 from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.entries import command_line, literals_in, variables_in
 from portkey_bridge.clients.files import is_readable_by_others
 from portkey_bridge.clients.places import this_system
+from portkey_bridge.credentials.environment import read_environment, shared_variables
+from portkey_bridge.credentials.recipe import read_recipe
 from portkey_bridge.credentials.schemes import needs_credential
-from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.credentials.variables import variable
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
+from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
+from portkey_bridge.serve.service import UNVERIFIED, token_sources, trust_of
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
@@ -113,18 +118,24 @@ def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Itera
 
 def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Report which variables are set and how many tools can be called. Raises SettingsError."""
-    opens = variables_of(tools)
-    secrets = collect_secrets(opens, settings, api.uri)
+    opens, environment = variables_of(tools), read_environment(api, settings)
+    secrets = {name: environment.secrets[name] for name in opens if name in environment.secrets}
     refuse_lured_credentials(settings, secrets)
-    for name in opens:
-        condition = state(name, settings, api.uri)
-        if "withheld" in condition:
-            yield Finding(
-                WARNING, f"{name} is {condition}", f"To let the document use it, set OPEN_MCP_CREDENTIALS={name}."
-            )
-        if condition == UNEXPANDED:
-            yield Finding(WARNING, f"{name} is {condition}", "Set the variable that it refers to, or write the value.")
-    closed = [tool for tool in tools if needs_credential(tool.operation.security, secrets, ())]
+    literal = [name for name in opens if name in environment.unexpanded]
+    yield from (Finding(WARNING, reason) for reason in environment.reasons(opens.keys() - {*literal}))
+    for name in literal:
+        condition = state(name, settings, environment)
+        yield Finding(WARNING, f"{name} is {condition}", "Set the variable that it refers to, or write the value.")
+    for name, instead in shared_variables(api).items():
+        if name not in environment.replaced and name not in opens:
+            yield Finding(OK, f"{name} is not used: several schemes would share it, and take {', '.join(instead)}")
+    if settings.login is not None:
+        recipe, _ = read_recipe(settings)
+        yield Finding(OK, f"calls log in with {recipe.operation}, as {settings.login} says")
+        return
+    sources = token_sources(api, settings, tools, environment).every(tool.operation for tool in tools)
+    tokens = {variable(source.scheme) or "": "" for source in sources if source.is_configured}
+    closed = [tool for tool in tools if needs_credential(tool.operation.security, {**tokens, **secrets}, ())]
     can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
     usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
     if not closed:
@@ -139,6 +150,20 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
     yield Finding(PROBLEM if nothing and not elsewhere else WARNING, usable, remedy)
 
 
+def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
+    """Report who is logged in and until when, for each login that the API offers to people. Raises SettingsError."""
+    for source in people_sources(api, settings, tools):
+        login = source.login()
+        if login is None:
+            yield Finding(OK, f"nobody is logged in to {shown_url(source.base_url)}", "To log in: portkey-bridge login")
+        elif login.token.is_due and not login.token.refresh:
+            yield Finding(
+                WARNING, f"the login to {shown_url(source.base_url)} has expired", "Run portkey-bridge login."
+            )
+        else:
+            yield Finding(OK, f"{login.who or 'somebody'} is logged in {until(login)}")
+
+
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Request the root of each server, without credentials, and report the status."""
     urls = Counter(settings.base_url or server_url(tool.operation.servers, api.uri) for tool in tools)
@@ -149,16 +174,19 @@ def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterat
             f"{nowhere} of {len(tools)} tools have no server to send to",
             "Set OPEN_MCP_BASE_URL to the URL of the API.",
         )
-    with httpx.Client(timeout=PATIENCE, follow_redirects=False) as client:
-        yield from (_ask(client, httpx.URL(url)) for url, _ in urls.most_common(SERVERS) if url is not None)
+    trust = trust_of(settings, urls)
+    yield from (Finding(WARNING, UNVERIFIED.format(host), "Use --ca-bundle instead.") for host in settings.insecure)
+    yield from (_ask(httpx.URL(url), trust) for url, _ in urls.most_common(SERVERS) if url is not None)
 
 
-def _ask(client: httpx.Client, url: httpx.URL) -> Finding:
+def _ask(url: httpx.URL, trust: Trust) -> Finding:
     shown = shown_url(str(url))
     started = time.monotonic()
     try:
         with waiting(f"asking {shown}"):
-            status = client.get(url.copy_with(userinfo=b"", query=None)).status_code
+            status = httpx.get(
+                url.copy_with(userinfo=b"", query=None), timeout=PATIENCE, verify=trust.of(url.host).context()
+            ).status_code
     except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
         remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
@@ -248,6 +276,7 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
 OF_DOCUMENT: tuple[tuple[str, Callable[[Settings, Api, Sequence[Tool]], Iterable[Finding]]], ...] = (
     ("document", check_document),
     ("credentials", check_credentials),
+    ("login", check_logins),
     ("server", check_servers),
 )
 OF_MACHINE: tuple[tuple[str, Callable[[Settings], Iterable[Finding]]], ...] = (

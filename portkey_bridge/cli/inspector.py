@@ -69,7 +69,7 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 
 def _environment(settings: Settings, tools: Sequence[Tool], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the variables that this server uses. It reads those of a `.env` itself."""
-    asked_for = {name for tool in tools for name in tool.variables} | settings.credentials
+    asked_for = {name for tool in tools for name in tool.variables} | settings.named
     for name, value in environ.items():
         if name in asked_for or PASSED_ON.fullmatch(name):
             yield name, value

@@ -68,7 +68,7 @@ def _absolute(value: str, folder: Path) -> str:
 
 #: How to make the paths in an option absolute, by its field.
 ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
-    "config": _absolute,
+    **dict.fromkeys(("config", "client_cert", "client_key", "ca_bundle", "login"), _absolute),
     "spec": lambda value, folder: value if is_url(value) else _absolute(value, folder),
     "files": lambda value, folder: os.pathsep.join(_absolute(each, folder) for each in value.split(os.pathsep) if each),
 }

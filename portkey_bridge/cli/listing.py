@@ -14,8 +14,10 @@ from typing import Any
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
-from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.environment import UNEXPANDED, Environment, read_environment, shared_variables
+from portkey_bridge.credentials.oauth_grants import is_for_people, variables_of_grants
+from portkey_bridge.credentials.variables import variable
+from portkey_bridge.credentials.withheld import with_names
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.pointers import PointerToNowhere
@@ -23,14 +25,13 @@ from portkey_bridge.schema.bundle import self_contained
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.service import Service, token_sources
 from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 
 UNTAGGED = "(no tag)"
 
 #: The state of a variable that counts as unset although it has a value.
-UNEXPANDED = "not set: it has a reference like ${NAME} that nothing replaced"
 
 #: Longest summary in a table, in characters.
 SUMMARY = 80
@@ -146,13 +147,35 @@ def print_env(invocation: Invocation) -> int:
     tools = [tool for service in services for tool in service.tools]
     free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)
     print(f"{free} of {len(tools)} tools need no credential", file=sys.stderr)
+    for service in services:
+        for line in dict.fromkeys(_token_lines(service)):
+            print(line, file=sys.stderr)
+        for name, instead in shared_variables(service.api).items():
+            if name not in variables_of(service.tools):
+                took = ", ".join(instead)
+                print(f"{name} is not used: several schemes would share it, and take {took}", file=sys.stderr)
     return 0
+
+
+def _token_lines(service: Service) -> Iterator[str]:
+    """Yield how each token is obtained, or can be."""
+    environment = read_environment(service.api, service.settings)
+    sources = token_sources(service.api, service.settings, service.tools, environment)
+    for source in sources.every(tool.operation for tool in service.tools):
+        name = variable(source.scheme)
+        ways = [" and ".join(names) for names in variables_of_grants(source.scheme, service.settings)]
+        ways += ["`portkey-bridge login`"] if is_for_people(source.scheme, service.settings) else []
+        if name in environment.secrets or not ways:
+            continue
+        yield f"{name} " + (
+            "is obtained by itself" if source.is_configured else f"can be obtained: {', or '.join(ways)}"
+        )
 
 
 def _variable_rows(service: Service) -> list[tuple[object, ...]]:
     opened = (lambda names: _some(names, len(service.tools))) if is_terminal() else ",".join
-    opens = variables_of(service.tools)
-    return [(name, state(name, service.settings, service.api.uri), opened(names)) for name, names in opens.items()]
+    opens, environment = variables_of(service.tools), read_environment(service.api, service.settings)
+    return [(name, state(name, service.settings, environment), opened(names)) for name, names in opens.items()]
 
 
 def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
@@ -161,15 +184,13 @@ def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
     return {name: [tool.name for tool in tools if name in tool.variables] for name, _ in uses.most_common()}
 
 
-def state(name: str, settings: Settings, document_uri: str) -> str:
-    """Return whether the variable of a credential is set, and whether the document may use it. Raises SettingsError."""
-    if name in collect_secrets([name], settings, document_uri):
+def state(name: str, settings: Settings, environment: Environment) -> str:
+    """Return whether the variable of a credential is set, and whether the document may use it."""
+    if name in environment.secrets:
         return "set in .env" if name in settings.from_dotenv else "set"
-    if is_withheld(name, settings, document_uri):
-        return f"set, but withheld until OPEN_MCP_CREDENTIALS={name}"
-    if is_unexpanded(name, settings):
-        return UNEXPANDED
-    return "not set"
+    if name in environment.withheld:
+        return f"set, but withheld until OPEN_MCP_CREDENTIALS={with_names(settings, [name])}"
+    return f"not set: it {UNEXPANDED}" if name in environment.unexpanded else "not set"
 
 
 def _some(names: Sequence[str], total: int) -> str:

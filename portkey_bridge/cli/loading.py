@@ -11,10 +11,10 @@ from portkey_bridge.document.sources import is_url
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.serve import load, service
 from portkey_bridge.serve.load import warn
-from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.service import Service, service_of
 from portkey_bridge.settings import Settings
 from portkey_bridge.text import shown_url
-from portkey_bridge.tools.catalog import Tool, build_tools, find_tool, select_tools
+from portkey_bridge.tools.catalog import Tool, find_tool
 
 #: Reasons that are printed one by one, and operations that a sentence names.
 REASONS, NAMED = 20, 3
@@ -42,8 +42,8 @@ def _summed_up(skipped: Sequence[Skipped]) -> Iterator[str]:
 
 def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     """Load the document and the tools that the settings select. Raises DocumentError and SettingsError."""
-    api = load_api(settings)
-    return api, select_tools(build_tools(api, settings=settings), settings)
+    service = service_of(load_api(settings), settings)
+    return service.api, [*service.tools]
 
 
 def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:

@@ -139,6 +139,17 @@ def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str
             parser.error(f"unknown option {flag}" + (f", did you mean {near[0]}?" if near else ""))
 
 
+class _Joined(argparse.Action):
+    """Joins the values of a repeated option with commas, as its variable has them."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Add a value."""
+        before = getattr(namespace, self.dest, "")
+        setattr(namespace, self.dest, f"{before},{values}" if before else values)
+
+
 class _Help(argparse.RawDescriptionHelpFormatter):
     """Shows a command's own options in its usage, without the settings, which have a section of their own."""
 
@@ -182,5 +193,6 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             value = "0" if option.default else "1"
             group.add_argument(option.flag, dest=option.field, action="store_const", const=value, help=text)
         else:
-            group.add_argument(option.flag, dest=option.field, metavar=option.metavar, help=text)
+            action = _Joined if option.repeatable else "store"
+            group.add_argument(option.flag, dest=option.field, metavar=option.metavar, action=action, help=text)
     group.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")

@@ -15,9 +15,11 @@ from portkey_bridge.config import config_path, refers
 from portkey_bridge.document.fetch import copy_path
 from portkey_bridge.document.sources import STDIN, is_file, is_url, path_of, portkey_document
 from portkey_bridge.errors import SettingsError
+from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.observed import Metrics, Observe, audit_to
 from portkey_bridge.serve.pipes import dropping_log
-from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.watch import watch
 from portkey_bridge.switches import DOTENV
@@ -58,16 +60,23 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
 
     settings = invocation.apis[0]
     address = http_server.address_of(listen)
+    metrics = Metrics()
+    observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
+
+    def catalogue(services: Sequence[Service]) -> Catalogue:
+        http_server.refuse_unsafe(address, settings, services)  # a document that changes may ask for credentials
+        return catalogue_of(services, settings.pass_header, observers)
+
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
-        http_server.refuse_unsafe(address, settings, services)
-        server = build_server(services, settings.pass_header)
-    server.background = partial(watch, invocation.apis, services, server.swap, settings.pass_header)
-    app = http_server.http_app(server, settings)
+        server = build_server(services, catalogue)
+    server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
+    has_metrics = address.is_loopback or settings.tokens or settings.jwt
+    app = http_server.http_app(server, settings, metrics if has_metrics else None)
     with http_server.listening(address) as listener:
         address = address._replace(port=listener.getsockname()[1])
-        titles = ", ".join(service.api.title for service in services)
-        print(f"portkey-bridge {__version__} serves {printable(titles)} at {address.url}", file=sys.stderr, flush=True)
+        what = printable(server.name)
+        print(f"portkey-bridge {__version__} serves {what} at {address.url}", file=sys.stderr, flush=True)
         http_server.run(app, [listener])
     return 0
 
@@ -85,8 +94,10 @@ def _serve_stdio(invocation: Invocation) -> int:
 def _serve(invocation: Invocation) -> int:
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
-        server = build_server(services)
-    server.background = partial(watch, invocation.apis, services, server.swap)
+        audit = [audit_to(sys.stderr)] if invocation.apis[0].audit else []
+        catalogue = partial(catalogue_of, observers=audit)
+        server = build_server(services, catalogue)
+    server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.warm_start = invocation.warm_start
     if invocation.warm_start and (files := _files_of(invocation, services)):
         invocation.warm_start.recorder.record(files)

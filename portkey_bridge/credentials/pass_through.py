@@ -52,7 +52,7 @@ class PassedThrough:
             )
         return credentials(operation.security, secrets)
 
-    async def rejected(self, operation: Operation, caller: Caller) -> bool:
+    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
         """Return False: only the caller has another credential."""
         return False
 

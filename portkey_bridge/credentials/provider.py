@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from portkey_bridge.credentials.caller import Caller
+from portkey_bridge.credentials.environment import Environment
+from portkey_bridge.credentials.origins import Origins
 from portkey_bridge.credentials.schemes import Credential, credentials, needs_credential
-from portkey_bridge.credentials.variables import example_configuration, variable, variables
+from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
+from portkey_bridge.text import origin_of
 
 #: Statuses about credentials (RFC 9110 section 15.5.2 and 15.5.4).
 CREDENTIAL_STATUSES = (401, 403)
+
+#: What a person can do where the document says nothing about credentials.
+SILENT = (
+    "The document declares no credential for this operation. If the API wants one, a person can start portkey-bridge "
+    "with --scheme bearer=VARIABLE, --scheme basic=VARIABLE, --header NAME=VARIABLE, --query NAME=VARIABLE or --cookie "
+    "NAME=VARIABLE."
+)
 
 
 class Provider(Protocol):
@@ -27,8 +38,8 @@ class Provider(Protocol):
         Raises CredentialsError if one is needed and there is none, and CallError if one cannot be sent.
         """
 
-    async def rejected(self, operation: Operation, caller: Caller) -> bool:
-        """Check, after a status 401, whether another credential was obtained, so that one repeat may succeed."""
+    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
+        """Check, after a status 401, whether there is another credential than those sent, so that a repeat may help."""
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return what an answer of this status lets a person check about the credentials; one sentence each."""
@@ -36,44 +47,72 @@ class Provider(Protocol):
 
 @dataclass(frozen=True)
 class EnvironmentCredentials:
-    """Credentials from environment variables: `secrets` are the values of those that are set, the same for all.
+    """Credentials from environment variables: the same ones for every caller.
 
-    `unexpanded` are those that are not, because their values are references that nothing replaced.
+    `url_of` returns where an operation is sent, and `origins` decides whether a credential may go there. `authenticate`
+    is the setting of that name. `sample` returns a client's configuration that sets variables.
     """
 
-    secrets: Mapping[str, str] = field(repr=False)
-    unexpanded: Collection[str] = ()
+    environment: Environment
+    authenticate: str
+    url_of: Callable[[Operation], str | None]
+    origins: Origins
+    sample: Callable[[Sequence[str]], str]
 
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> tuple[Credential, ...]:
         """Return every credential that is set and that the operation names. Raises CredentialsError, CallError."""
-        if needs_credential(operation.security, self.secrets, filled):
-            raise _missing(operation, self.unexpanded)
-        return credentials(operation.security, self.secrets)
+        secrets, _ = self._allowed(operation)
+        added = {variable(scheme) for scheme in chain(*operation.security) if scheme.added}
+        is_incomplete = all(operation.security) and not added.issubset(secrets)
+        if is_incomplete or needs_credential(operation.security, secrets, filled):
+            raise self._missing(operation)
+        sent = credentials(operation.security, secrets)
+        self.origins.used([credential.variable for credential in sent])
+        return sent
 
-    async def rejected(self, operation: Operation, caller: Caller) -> bool:
+    def _allowed(self, operation: Operation) -> tuple[dict[str, str], list[str]]:
+        """Return the secrets that may go where the operation is sent, and why the others may not."""
+        origin = origin_of(self.url_of(operation))
+        names = [name for name in variables(operation.security) if name in self.environment.secrets]
+        refusals = {name: why for name in names if origin and (why := self.origins.refusal(name, origin))}
+        secrets = {name: self.environment.secrets[name] for name in names if name not in refusals}
+        return secrets, [*refusals.values()]
+
+    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
         """Return False: a variable does not change while the program runs."""
         return False
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
-        """Return which variables the request carried, and which it could have."""
-        if status not in CREDENTIAL_STATUSES:
-            return []
+        """Return which variables the request carried, which it did not, and what changes that."""
+        return [*self._hints(operation)] if status in CREDENTIAL_STATUSES else []
+
+    def _hints(self, operation: Operation) -> Iterator[str]:
+        names, secrets = variables(operation.security), self.environment.secrets
+        sent, refusals = self._allowed(operation)
+        missing = [name for name in names if name not in secrets and name not in self.environment.withheld]
+        others = [name for name in secrets if name not in names]
+        if sent:
+            yield f"The request carried {' and '.join(sent)}: check the value, and what it permits."
+        if missing:
+            yield f"Not set, and also taken: {', '.join(missing)}."
+        yield from (f"{reason}." for reason in (*self.environment.reasons(names), *refusals))
+        if self.authenticate == "none":
+            yield "--authenticate none keeps the document's credentials from being sent."
+        elif others:
+            are = "is set" if len(others) == 1 else "are set"
+            yield f"{' and '.join(others)} {are}, but not declared for this operation; --authenticate all sends all."
+        elif not names:
+            yield SILENT
+
+    def _missing(self, operation: Operation) -> CredentialsError:
+        alternatives = [[name for scheme in each if (name := variable(scheme))] for each in operation.security]
         names = variables(operation.security)
-        sent = [name for name in names if name in self.secrets]
-        missing = [name for name in names if name not in self.secrets]
-        return [
-            f"The request carried {' and '.join(sent)}: check the value, and what it permits." if sent else "",
-            f"Not set, and also taken: {', '.join(missing)}." if missing else "",
-        ]
-
-
-def _missing(operation: Operation, unexpanded: Collection[str]) -> CredentialsError:
-    alternatives = [[name for scheme in each if (name := variable(scheme))] for each in operation.security]
-    return CredentialsError(
-        f"{operation.method} {operation.path}",
-        alternatives,
-        example_configuration(alternatives[0]),
-        [name for name in variables(operation.security) if name in unexpanded],
-    )
+        withheld = [name for name in names if name in self.environment.withheld]
+        return CredentialsError(
+            f"{operation.method} {operation.path}",
+            alternatives,
+            [*self.environment.reasons(names), *self._allowed(operation)[1]],
+            self.sample(withheld or alternatives[0]),
+        )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from portkey_bridge.credentials.schemes import _base64
-from portkey_bridge.credentials.variables import VARIABLES
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, VARIABLES
 
 #: Characters from which on a value is redacted: one that is certainly a credential, and one that may be an ordinary
 #: word, such as a provider's name used as an API key.
 SECRET_LENGTH, WORD_LENGTH = 8, 16
 
 #: Number of secrets obtained at run time that are hidden; older ones have expired long ago.
-LEARNED = 256
+LEARNED = 64
+
+#: Characters of a secret that are looked for first: the pattern of a long one, such as a token, is slow to compile.
+START = 16
 
 
 #: Encodings of two and four bytes a character, in which an answer may repeat a secret.
@@ -31,11 +36,23 @@ ESCAPED = re.compile(rb"\\u00[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
 class Redactor:
     """Replaces each secret with the name of its variable, in every form that it may be written in.
 
-    The logins and query values of `urls`, which are named by their variables, are secrets, too.
+    The logins and query values of `urls`, which are named by their variables, are secrets, too. `certain` are variables
+    whose values are secrets for sure, `logins` those that contain `user:password`.
     """
 
-    def __init__(self, secrets: Mapping[str, str], urls: Mapping[str, str | None] = {}) -> None:
-        named = [(name, secret) for name, value in sorted(secrets.items()) for secret in _secrets_in(name, value)]
+    def __init__(
+        self,
+        secrets: Mapping[str, str],
+        urls: Mapping[str, str | None] = {},
+        certain: Collection[str] = (),
+        logins: Collection[str] = (VARIABLES["http", "basic"],),
+    ) -> None:
+        certain = {*VARIABLES.values(), *OAUTH_SECRETS, *certain, *logins}
+        named = [
+            (name, secret)
+            for name, value in sorted(secrets.items())
+            for secret in _secrets_in(name, value, name in certain, name in logins)
+        ]
         named += [(name, secret) for name, url in urls.items() for secret in _secrets_of_url(url or "")]
         self._named = named
         self._learned: deque[tuple[str, str]] = deque(maxlen=LEARNED)
@@ -57,7 +74,7 @@ class Redactor:
         self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
         self._written = [(form.encode("utf-8", "surrogatepass"), mask.encode()) for form, mask in self._masks.items()]
         known = {secret: f"[{name}]" for name, secret in reversed(named)}
-        self._escaped = [(_escaped(secret), known[secret]) for secret in sorted(known, key=len, reverse=True)]
+        self._secrets = [(secret, known[secret].encode()) for secret in sorted(known, key=len, reverse=True)]
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets."""
@@ -72,20 +89,32 @@ class Redactor:
             for form, masked in self._masks.items():
                 if (wide := form.encode(encoding, "surrogatepass")) in body:
                     body = body.replace(wide, masked.encode(encoding))
-        if self._escaped and ESCAPED.search(body):
-            for pattern, name in self._escaped:
-                body = pattern.sub(name.encode(), body)
+        if self._secrets and ESCAPED.search(body):
+            for secret, mask in self._secrets:
+                if _escaped(secret[:START]).search(body):
+                    body = _escaped(secret).sub(mask, body)
         return body
 
 
-def _secrets_in(name: str, value: str) -> Iterator[str]:
-    """Yield what is secret in the value of a variable: all of it, and the password of `user:password` alone."""
-    is_certain = name in VARIABLES.values() or name.endswith("_AUTH") or any(map(str.isdigit, value))
-    if len(value) >= (SECRET_LENGTH if is_certain else WORD_LENGTH):
-        yield value
-    password = value.partition(":")[2] if name == VARIABLES["http", "basic"] else ""
-    if len(password) >= SECRET_LENGTH:
-        yield password
+def _secrets_in(name: str, value: str, is_certain: bool, is_login: bool) -> Iterator[str]:
+    """Yield what is secret in the value of a variable: all of it, and the password of `user:password` alone.
+
+    Of a whole `Authorization` header, what follows the scheme is secret on its own, too.
+    """
+    is_certain = is_certain or name.endswith("_AUTH") or any(map(str.isdigit, value))
+    scheme, _, token = value.partition(" ")
+    login = value if is_login else _decoded(token) if scheme.lower() == "basic" else ""
+    for secret in (value, token if scheme.isalpha() else "", login.partition(":")[2]):
+        if len(secret) >= (SECRET_LENGTH if is_certain or secret != value else WORD_LENGTH):
+            yield secret
+
+
+def _decoded(text: str) -> str:
+    """Return what base64 encodes, or nothing if it is something else."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _secrets_of_url(url: str) -> Iterator[str]:
@@ -107,6 +136,7 @@ def _forms(secret: str) -> Iterator[str]:
     yield from (in_json, in_json.replace("/", "\\/"), html.escape(secret), _base64(secret))
 
 
+@lru_cache(maxsize=1024)
 def _escaped(secret: str) -> re.Pattern[bytes]:
     """Return the pattern of a secret of which any character may be escaped, as in JSON, a URL or HTML."""
     return re.compile(b"".join(map(_any_form, secret)))

@@ -16,14 +16,23 @@ from portkey_bridge.openapi.model import Place, SecurityScheme, place
 NO_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
 
 
+#: Schemes whose credential is not sent itself (`credentials/signing`).
+DIGEST, AWS = "digest", "aws4-hmac-sha256"
+SIGNING = (DIGEST, AWS)
+
+
 @dataclass(frozen=True)
 class Credential:
-    """A secret, and where it goes: `location` is `header`, `query` or `cookie`."""
+    """A secret, and where it goes: `location` is `header`, `query` or `cookie`.
+
+    One with a scheme in `signing` is not written there itself: what goes there is computed from the request.
+    """
 
     variable: str
     location: str
     name: str
     value: str = field(repr=False)
+    signing: str = ""
 
     @property
     def place(self) -> Place:
@@ -73,8 +82,9 @@ def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credent
     for scheme in chain(*satisfied, *security):
         name = variable(scheme)
         if name is not None and name in secrets:
-            written = _written(scheme, secrets[name])
-            credential = Credential(name, scheme.location, scheme.name, written)
+            signing = scheme.scheme if scheme.scheme in SIGNING else ""
+            written = secrets[name] if signing else _written(scheme, secrets[name])
+            credential = Credential(name, scheme.location, scheme.name, written, signing)
             found.setdefault(credential.place, credential)
     return tuple(found.values())
 

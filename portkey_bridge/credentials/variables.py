@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings import Settings, as_variable
@@ -29,8 +29,27 @@ VARIABLES = {
 REFERENCE = re.compile(r"\$\{\{?\s*(?:env:|secrets\.|input:)?[A-Za-z_]\w*\s*\}|\{env:[A-Za-z_]\w*\}")
 
 
+#: Types of security schemes whose credential is a token that can be obtained.
+TOKEN_TYPES = ("oauth2", "openIdConnect")
+
+#: Variables that tokens of OAuth 2 are obtained with.
+PRIVATE_KEY = "OAUTH_PRIVATE_KEY"
+OAUTH_VARIABLES = (
+    *("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", PRIVATE_KEY, "OAUTH_USERNAME", "OAUTH_PASSWORD"),
+    "OAUTH_REFRESH_TOKEN",
+)
+
+#: Those of them that are secret and that are sent.
+OAUTH_SECRETS = ("OAUTH_CLIENT_SECRET", "OAUTH_PASSWORD", "OAUTH_REFRESH_TOKEN")
+
+
 def variable(scheme: SecurityScheme) -> str | None:
     """Return the environment variable of a security scheme, or None for one that takes no variable (mutual TLS)."""
+    return scheme.variable or usual_variable(scheme)
+
+
+def usual_variable(scheme: SecurityScheme) -> str | None:
+    """Return the variable of a security scheme that shares it with no other."""
     if scheme.type == "apiKey":
         return as_variable(scheme.name) or None
     if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
@@ -52,7 +71,7 @@ def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str)
     secrets = {}
     for name in names:
         value = settings.environ.get(name, "").strip()
-        if not value or is_unexpanded(name, settings) or is_withheld(name, settings, document_uri):
+        if not value or is_unexpanded(name, settings) or why_withheld(name, settings, document_uri):
             continue
         if not value.isprintable():
             raise SettingsError(f"{name} contains a line break or control character. Set it to the bare credential.")
@@ -60,12 +79,16 @@ def collect_secrets(names: Iterable[str], settings: Settings, document_uri: str)
     return secrets
 
 
+def collect_oauth(settings: Settings, document_uri: str) -> dict[str, str]:
+    """Return the values of those variables that tokens are obtained with, are set, and the document may have.
+
+    Raises SettingsError for a value that cannot be sent.
+    """
+    values = collect_secrets((name for name in OAUTH_VARIABLES if name != PRIVATE_KEY), settings, document_uri)
+    key = settings.environ.get(PRIVATE_KEY, "").strip()  # has lines
+    return {**values, PRIVATE_KEY: key} if key and not why_withheld(PRIVATE_KEY, settings, document_uri) else values
+
+
 def is_unexpanded(name: str, settings: Settings) -> bool:
     """Check whether the value of a variable contains a reference that a client passed on as it is."""
     return REFERENCE.search(settings.environ.get(name, "")) is not None
-
-
-def example_configuration(names: Iterable[str]) -> str:
-    """Return the lines of a client's configuration that set these variables."""
-    lines = ", ".join(f'"{name}": "…"' for name in names)
-    return f'"portkey-bridge": {{"command": "uvx", "args": ["portkey-bridge"], "env": {{{lines}}}}}'

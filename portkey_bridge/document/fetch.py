@@ -1,6 +1,7 @@
 """Fetches a document from a URL, and keeps the last good copy for when it can't be had.
 
-No credential is sent except for a login in the URL itself, which is shown nowhere.
+No credential is sent except for a login in the URL itself, and those that a person names for its origin. Neither is
+shown anywhere, and another origin that a redirect leads to gets none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import httpx
 
 from portkey_bridge import __version__
 from portkey_bridge.document import cache
+from portkey_bridge.document.access import Access
 from portkey_bridge.document.content import MAX_BYTES, Content, too_large
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.http.failures import Sentences, explain
@@ -43,10 +45,15 @@ SENTENCES: Sentences = (
     (TimeoutError, "the response was not complete within {whole:g} seconds"),
 )
 
+BEHIND_LOGIN = (
+    "If --header, --query, --cookie or --scheme has its credential, name it for this origin, too, by "
+    "--credentials VARIABLE@ORIGIN; else download the document and use --spec with the file."
+)
+
 #: Remedies by status; `{host}` is the host of the document.
 REMEDIES = {
-    401: "Download the document and use --spec with the file.",
-    403: "Download the document and use --spec with the file.",
+    401: BEHIND_LOGIN,
+    403: BEHIND_LOGIN,
     404: "Correct the URL.",
     410: "Correct the URL.",
 }
@@ -72,11 +79,17 @@ class _Away(Exception):
     """The document cannot be had now; the message says why."""
 
 
-def fetch(url: str, refuse: Callable[[str], None] = lambda _: None, *, from_copy: bool = False) -> Content:
+def fetch(
+    url: str,
+    refuse: Callable[[str], None] = lambda _: None,
+    access: Access | None = None,
+    *,
+    from_copy: bool = False,
+) -> Content:
     """Fetch the document at `url`, or return the last good copy with a note. Raises DocumentError.
 
-    `refuse` raises DocumentError for a URL that must not be asked, and is asked about each redirect, too. With
-    `from_copy`, nothing is asked if there is a copy.
+    `refuse` raises DocumentError for a URL that must not be asked, and is asked about each redirect, too. `access` has
+    the credentials for it. With `from_copy`, nothing is asked if there is a copy.
     """
     source, name = shown_url(url), cache.name_of("document", [url.encode()])
     refuse(url)
@@ -85,7 +98,7 @@ def fetch(url: str, refuse: Callable[[str], None] = lambda _: None, *, from_copy
         refuse(kept.uri)
         return Content(source, kept.uri, kept.data)
     try:
-        copy = _ask(url, kept, refuse)
+        copy = _ask(url, kept, refuse, access or Access())
     except _Away as error:
         if kept is None:
             raise DocumentError(source, f"cannot be fetched: {error}", "Check the URL and the network.") from error
@@ -109,20 +122,25 @@ def _head(copy: _Copy) -> bytes:
     return json.dumps({name: value for name, value in copy._asdict().items() if name != "data"}).encode()
 
 
-def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None]) -> _Copy:
+def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None], access: Access) -> _Copy:
     def look(request: httpx.Request) -> None:
         refuse(str(request.url))
+        access.allow(request, httpx.URL(url).host)
 
     timeout = httpx.Timeout(TIMEOUTS.read, connect=TIMEOUTS.connect)
     conditions = kept.conditions if kept else {}
     try:
         with (
             httpx.Client(
-                timeout=timeout, follow_redirects=True, max_redirects=REDIRECTS, event_hooks={"request": [look]}
+                timeout=timeout,
+                follow_redirects=True,
+                max_redirects=REDIRECTS,
+                event_hooks={"request": [look]},
+                verify=access.trust.of(httpx.URL(url).host).context(),
             ) as client,
             client.stream("GET", url, headers={**HEADERS, **conditions}) as response,
         ):
-            return _answered(response, url, kept)
+            return _answered(response, url, kept, access)
     except httpx.TooManyRedirects as error:
         raise DocumentError(
             shown_url(url), f"more than {REDIRECTS} redirects", "Use the URL that they lead to."
@@ -131,7 +149,7 @@ def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None]) -> _Copy:
         raise _Away(explain(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
 
 
-def _answered(response: httpx.Response, url: str, kept: _Copy | None) -> _Copy:
+def _answered(response: httpx.Response, url: str, kept: _Copy | None, access: Access) -> _Copy:
     if response.status_code == httpx.codes.NOT_MODIFIED and kept:
         return kept
     status = f"the response is {response.status_code} {response.reason_phrase}".rstrip()
@@ -140,7 +158,7 @@ def _answered(response: httpx.Response, url: str, kept: _Copy | None) -> _Copy:
     if response.status_code != httpx.codes.OK:
         raise DocumentError(shown_url(url), status, REMEDIES.get(response.status_code, "Check the URL."))
     return _Copy(
-        uri=str(response.url.copy_with(userinfo=b"", fragment=None)),
+        uri=str(access.without_credentials(response.url)),
         etag=response.headers.get("etag", ""),
         modified=response.headers.get("last-modified", ""),
         fetched=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from portkey_bridge.document.content import MAX_BYTES, Content, _bounded
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.text import shown_url
+
+if TYPE_CHECKING:
+    from portkey_bridge.document.access import Access
 
 #: Suffixes of other files, and how many folders above the document they may be: `../common.yaml` is usual.
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
@@ -63,15 +67,15 @@ def path_of(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def read(source: str, *, from_copy: bool = False) -> Content:
+def read(source: str, access: Access | None = None, *, from_copy: bool = False) -> Content:
     """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError.
 
-    With `from_copy`, nothing is asked for a URL of which there is a copy.
+    `access` has the credentials for a URL. With `from_copy`, nothing is asked for one of which there is a copy.
     """
     if is_url(source):
         from portkey_bridge.document.fetch import fetch
 
-        return fetch(source, from_copy=from_copy)
+        return fetch(source, access=access, from_copy=from_copy)
     if source == STDIN:
         if sys.stdin is None:
             raise DocumentError("standard input", "is closed", FILE_REMEDY)
@@ -80,7 +84,9 @@ def read(source: str, *, from_copy: bool = False) -> Content:
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
 
-def others_of(uri: str, allowed: Collection[str] = (), *, from_copy: bool = False) -> Read:
+def others_of(
+    uri: str, allowed: Collection[str] = (), access: Access | None = None, *, from_copy: bool = False
+) -> Read:
     """Return what reads the other resources of the document at `uri`.
 
     For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
@@ -91,7 +97,7 @@ def others_of(uri: str, allowed: Collection[str] = (), *, from_copy: bool = Fals
 
     def read_other(other: str) -> Content:
         if is_url(other):
-            return _url(other, uri, allowed, from_copy)
+            return _url(other, uri, allowed, access, from_copy)
         if folder is None or not is_file(other):
             raise DocumentError(
                 other, "a document from a URL can only refer to URLs", "Publish it beside the document."
@@ -104,7 +110,7 @@ def others_of(uri: str, allowed: Collection[str] = (), *, from_copy: bool = Fals
     return read_other
 
 
-def _url(other: str, uri: str, allowed: Collection[str], from_copy: bool) -> Content:
+def _url(other: str, uri: str, allowed: Collection[str], access: Access | None, from_copy: bool) -> Content:
     from portkey_bridge.document.fetch import fetch
 
     def refuse_foreign(url: str) -> None:
@@ -114,7 +120,7 @@ def _url(other: str, uri: str, allowed: Collection[str], from_copy: bool) -> Con
             host = parts.hostname or url
             raise DocumentError(shown_url(url), "is on another host", f"Start with --allow-refs {host} to allow it.")
 
-    return fetch(other, refuse_foreign, from_copy=from_copy)
+    return fetch(other, refuse_foreign, access, from_copy=from_copy)
 
 
 def _refuse_foreign(name: str, path: Path, folder: Path) -> None:

@@ -31,6 +31,9 @@ ANOTHER_ADDRESS = 0.25
 
 HIGHEST_PORT = 65_535
 
+#: Turns of the loop from the moment when the system has connected until a connection can be used, and their seconds.
+TURNS, TURN = 8, 0.01
+
 Origin = tuple[str, str, int]
 """Scheme, host and port."""
 
@@ -77,17 +80,25 @@ class Connections(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         if port > HIGHEST_PORT:
             raise httpx.ConnectError("no such port")
+        connecting = loop.create_task(
+            loop.create_connection(lambda: _Connection(origin, self._timeouts.read), host, port, **_eyeballs(loop))
+        )
         try:
-            async with asyncio.timeout(self._timeouts.connect):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(origin, self._timeouts.read), host, port, **_eyeballs(loop)
-                )
-        except TimeoutError as error:
+            await asyncio.wait((connecting,), timeout=self._timeouts.connect)
+            for _ in range(TURNS):  # if the loop was busy, the system may have connected meanwhile
+                if not connecting.done():
+                    await asyncio.wait((connecting,), timeout=TURN)
+            if not connecting.done():
+                raise httpx.ConnectTimeout("no connection in time")
+            _, connection = connecting.result()
+        except TimeoutError as error:  # the system's own limit
             raise httpx.ConnectTimeout("no connection in time") from error
         except OSError as error:
             raise httpx.ConnectError("no connection") from error
         except UnicodeError as error:  # IDNA refuses the name: labels are empty or too long
             raise httpx.ConnectError("no such host") from error
+        finally:
+            connecting.cancel()
         if scheme == "https":
             await self._secure(connection, host)
         return connection
@@ -122,6 +133,11 @@ class Connections(httpx.AsyncBaseTransport):
 def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     """Return the option that tries another address meanwhile. Other loops, such as uvloop's, do not have it."""
     return {"happy_eyeballs_delay": ANOTHER_ADDRESS} if isinstance(loop, asyncio.BaseEventLoop) else {}
+
+
+def _end(waiting: asyncio.Future[None], too_long: httpx.TimeoutException) -> None:
+    if not waiting.done():
+        waiting.set_exception(too_long)
 
 
 def _can_be_read(descriptor: int) -> bool:
@@ -260,13 +276,13 @@ class _Connection(asyncio.Protocol):
             raise httpx.WriteError("the connection is lost") from self._error
 
     async def _wait(self, too_long: httpx.TimeoutException) -> None:
-        self._waiting = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting = loop.create_future()
+        ending = loop.call_later(self._patience, _end, waiting, too_long)
         try:
-            async with asyncio.timeout(self._patience):
-                await self._waiting
-        except TimeoutError as error:
-            raise too_long from error
+            await waiting
         finally:
+            ending.cancel()
             self._waiting = None
 
     def _wake(self) -> None:

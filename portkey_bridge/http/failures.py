@@ -69,6 +69,17 @@ AFTER_REDIRECT: Sentences = (
 )
 
 
+#: Sentences for a host that ends a TLS connection without an answer, as one does that wants a client certificate.
+WITHOUT_CERTIFICATE: Sentences = tuple(
+    (kind, f"{{host}} {did}; if it wants a client certificate, --client-cert presents one")
+    for kind, did in (
+        (httpx.WriteError, "closed the connection while the request was being sent"),
+        (httpx.ReadError, "reset the connection"),
+        (httpx.RemoteProtocolError, "closed the connection or violated HTTP"),
+    )
+)
+
+
 #: What is said of a failure: the first entry that is found among the error and its causes.
 SENTENCES: Sentences = (
     (
@@ -78,10 +89,14 @@ SENTENCES: Sentences = (
     ),
     (
         ssl.SSLCertVerificationError,
-        "the TLS certificate of {host} is not trusted; if it is signed by your own authority, set "
-        "SSL_CERT_FILE to its certificates",
+        "the TLS certificate of {host} is not trusted; if it is signed by your own authority, name its certificates by "
+        "--ca-bundle or set SSL_CERT_FILE to them",
     ),
-    (ssl.SSLError, "no TLS connection to {host} could be made; check that the URL's scheme and port are right"),
+    (
+        ssl.SSLError,
+        "no TLS connection to {host} could be made; check the URL's scheme and port, and whether it wants a "
+        "client certificate (--client-cert)",
+    ),
     ((socket.gaierror, UnicodeError), "the name {host} could not be resolved; check the base URL and the network"),
     (ConnectionRefusedError, "{host} refused the connection; check the port and whether the service is running"),
     (httpx.ProxyError, "the proxy from the environment did not pass the request on"),

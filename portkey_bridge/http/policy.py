@@ -129,7 +129,8 @@ def _without_host(request: httpx.Request) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
 
 
-def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of a URL (RFC 6454 section 4)."""
+def origin(url: httpx.URL | str) -> tuple[str, str, int | None]:
+    """Return the origin of a URL: scheme, host and port (RFC 6454 section 4). Raises httpx.InvalidURL."""
+    url = httpx.URL(url)
     port = url.port if url.port is not None else {"http": 80, "https": 443}.get(url.scheme)
     return url.scheme, url.host, port

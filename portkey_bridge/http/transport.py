@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
@@ -20,6 +19,7 @@ from portkey_bridge.http.connections import Connections
 from portkey_bridge.http.decoding import _CODINGS, UNASKED_CODINGS, _Identity
 from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge, UnaskedCoding
 from portkey_bridge.http.policy import may_repeat, redirected, retry_after
+from portkey_bridge.http.trust import HostTrust, Trust
 from portkey_bridge.settings import Timeouts
 
 #: Seconds: a pause is at most the first, doubled at each attempt, and never longer than the second.
@@ -29,7 +29,8 @@ BACKOFF, LONGEST_BACKOFF = 0.5, 8.0
 class Transport:
     """The HTTP client of all calls. `limit` bounds the bytes of an answer, decompressed.
 
-    `redact` takes the secrets out of a text, `sleep` waits before a request is sent again.
+    `redact` takes the secrets out of a text, `trust` is what a person says about TLS, `sleep` waits before a request is
+    sent again.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Transport:
         concurrency: int,
         limit: int,
         redact: Callable[[str], str] = str,
+        trust: Trust | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.timeouts = timeouts
@@ -49,11 +51,10 @@ class Transport:
         self._sleep = sleep
         self._slots = asyncio.Semaphore(concurrency)  # wakes those who wait in the order of their arrival
         self._concurrency = concurrency
-        #: What is trusted: CA bundles come from the environment. Read once, and not before it is needed.
-        self._tls = cache(_trusted)
+        self._trust = trust or Trust()
         self._proxies = getproxies()
-        #: What carries requests directly, and by each proxy.
-        self._ways: dict[str | None, httpx.AsyncBaseTransport] = {None: Connections(timeouts, concurrency, self._tls)}
+        #: What carries requests, directly or by a proxy, to hosts that are trusted alike.
+        self._ways: dict[tuple[str | None, HostTrust], httpx.AsyncBaseTransport] = {}
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
 
     async def aclose(self) -> None:
@@ -127,23 +128,19 @@ class Transport:
         """Return what carries requests to a URL: directly, or by the proxy that the environment names."""
         if url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol(f"no way to send to {url.scheme}")
-        proxy = proxy_for(url, self._proxies)
-        if proxy is not None and proxy not in self._ways:
-            self._ways[proxy] = self._proxied(proxy)
-        return self._ways[proxy]
+        way = proxy, trust = proxy_for(url, self._proxies), self._trust.of(url.host)
+        if way not in self._ways and proxy is None:
+            self._ways[way] = Connections(self.timeouts, self._concurrency, cache(trust.context))
+        elif proxy is not None and way not in self._ways:
+            self._ways[way] = self._proxied(proxy, trust)
+        return self._ways[way]
 
-    def _proxied(self, proxy: str) -> httpx.AsyncBaseTransport:
+    def _proxied(self, proxy: str, trust: HostTrust) -> httpx.AsyncBaseTransport:
         limits = httpx.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency)
         try:
-            return httpx.AsyncHTTPTransport(verify=self._tls(), limits=limits, proxy=proxy)
+            return httpx.AsyncHTTPTransport(verify=trust.context(), limits=limits, proxy=proxy)
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             raise httpx.ProxyError("unsupported kind of proxy") from error
-
-
-def _trusted() -> ssl.SSLContext:
-    context = httpx.create_ssl_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:

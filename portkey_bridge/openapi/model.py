@@ -81,14 +81,36 @@ class RequestBody:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """An OAuth Flow Object: its name in the document, and its URLs as the document has them, "" where it has none."""
+
+    name: str
+    authorization_url: str = ""
+    device_authorization_url: str = ""
+    token_url: str = ""
+    refresh_url: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SecurityScheme:
-    """A Security Scheme Object: `location` and `name` are where the credential goes, `scheme` how it is written."""
+    """A Security Scheme Object: `location` and `name` are where the credential goes, `scheme` how it is written.
+
+    `scopes` are those that a requirement asks for; `flows` and `openid_connect_url` are where tokens are obtained.
+    `variable` is the environment variable of the credential, where it is not the usual one. A scheme that is `added`
+    comes from a person, not from the document.
+    """
 
     key: str
     type: str
     location: str
     name: str
     scheme: str
+    variable: str = ""
+    added: bool = False
+    scopes: tuple[str, ...] = ()
+    flows: tuple[Flow, ...] = field(default=(), repr=False, compare=False)
+    openid_connect_url: str = field(default="", repr=False, compare=False)
 
     @property
     def place(self) -> Place:
@@ -158,9 +180,9 @@ class Skipped(NamedTuple):
 class Api:
     """The whole document: what it is called, its operations in its order, and what had to be left out.
 
-    `repairs` has a sentence for each repair. `webhooks` and `callbacks` count what the API itself calls.
-    `resources` are the URIs of all that it was read from, where that is known; `from_copy` says that one of them is a
-    copy that may be old.
+    `schemes` are all that the document declares, used or not. `repairs` has a sentence for each repair. `webhooks` and
+    `callbacks` count what the API itself calls. `resources` are the URIs of all that it was read from, where that is
+    known; `from_copy` says that one of them is a copy that may be old.
     """
 
     title: str
@@ -171,6 +193,7 @@ class Api:
     operations: tuple[Operation, ...] = field(repr=False)
     servers: tuple[Server, ...]
     security: tuple[tuple[SecurityScheme, ...], ...]
+    schemes: tuple[SecurityScheme, ...]
     skipped: tuple[Skipped, ...]
     repairs: tuple[str, ...] = ()
     webhooks: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
 from portkey_bridge.openapi.model import (
     VARIABLE,
     Api,
+    Flow,
     MediaType,
     Operation,
     Parameter,
@@ -113,6 +114,7 @@ def read_api(
         operations=operations,
         servers=reader.root_servers,
         security=reader.root_security,
+        schemes=_Reader(root, uri, Repairs(), {}, False).declared_schemes(),
         skipped=tuple(reader.skipped),
         repairs=reader.repairs.sentences(),
         webhooks=len(mapping(root.get("webhooks"))),
@@ -366,7 +368,11 @@ class _Reader:
 
     def security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
         return tuple(
-            tuple(scheme for key in _keys(alternative) if (scheme := self.security_scheme(key, where)))
+            tuple(
+                replace(scheme, scopes=scopes)
+                for key, scopes in _requirement(alternative)
+                if (scheme := self.security_scheme(key, where))
+            )
             for alternative in as_list(requirements)
         )
 
@@ -390,7 +396,19 @@ class _Reader:
             at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
             self.repairs.add(f"{problem}; calls are sent without it", at)
             return None
-        return SecurityScheme(key, kind, location, name, written)
+        return SecurityScheme(
+            key,
+            kind,
+            location,
+            name,
+            written,
+            flows=_flows(scheme),
+            openid_connect_url=text(scheme.get("openIdConnectUrl")),
+        )
+
+    def declared_schemes(self) -> tuple[SecurityScheme, ...]:
+        declared = mapping(mapping(self.root.get("components")).get("securitySchemes"))
+        return tuple(scheme for key in declared if (scheme := self.security_scheme(key, "")))
 
     def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
         return tuple(server for value in as_list(owner.get("servers")) if (server := self.server(value, where)))
@@ -456,5 +474,25 @@ def _schema(owner: dict[str, Any]) -> Schema:
     return schema if isinstance(schema, dict | bool) else {}
 
 
-def _keys(alternative: Any) -> Iterable[str]:
-    return (alternative,) if isinstance(alternative, str) else mapping(alternative)
+def _requirement(alternative: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the schemes of a Security Requirement Object, each with the scopes that are needed."""
+    if isinstance(alternative, str):
+        yield alternative, ()
+    for key, scopes in mapping(alternative).items():
+        yield key, tuple(scope for scope in as_list(scopes) if isinstance(scope, str))
+
+
+def _flows(scheme: Mapping[str, Any]) -> tuple[Flow, ...]:
+    """Return the flows of an OAuth 2 scheme in the document's order."""
+    return tuple(
+        Flow(
+            name,
+            text(flow.get("authorizationUrl")),
+            text(flow.get("deviceAuthorizationUrl")),
+            text(flow.get("tokenUrl")),
+            text(flow.get("refreshUrl")),
+            tuple(mapping(flow.get("scopes"))),
+        )
+        for name, value in mapping(scheme.get("flows")).items()
+        if (flow := mapping(value))
+    )

@@ -199,6 +199,11 @@ class Arguments:
             None,
         )
 
+    @property
+    def has_properties(self) -> bool:
+        """Whether the properties of the body are arguments of their own."""
+        return self.media_type is not None and self._whole_body is None
+
     @cached_property
     def _is_empty_object(self) -> bool:
         """Whether the body is required and can only be left out as an object without properties."""

@@ -274,7 +274,7 @@ class _Writer:
                 if text is not None and parameter.place != COOKIES:
                     yield parameter.name, _header_value(text)
         for credential in self.credentials:
-            if credential.location == "header" and credential.place != COOKIES:
+            if credential.location == "header" and credential.place != COOKIES and not credential.signing:
                 yield credential.name, credential.value.encode()
         if cookies := "; ".join(self.cookies()):
             yield "cookie", cookies.encode()

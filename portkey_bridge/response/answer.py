@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import collapse_rfc2231_value
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import cast
 
@@ -19,6 +19,7 @@ class Answer:
 
     `stream` is whether the body was merged from the events of a stream, and `remark` what is to be said about it.
     `url` is where the answer came from, which may contain a credential.
+    `redirected_to` is the origin of whoever answered, if it is not the one that the request was sent to.
     """
 
     status: int
@@ -29,13 +30,19 @@ class Answer:
     stream: bool = False
     remark: str = ""
     url: str = field(default="", repr=False)
+    redirected_to: str = ""
 
-    @property
+    @cached_property
     def media_type(self) -> str:
         """The declared type in lower case and without parameters, or an empty text."""
         return "application/json" if self.stream else _content_type(self.headers.get("content-type", ""))[0]
 
-    @property
+    @cached_property
+    def shown_headers(self) -> tuple[tuple[str, str], ...]:
+        """Each header with its values, the names in lower case. They are read several times, and decoding is slow."""
+        return tuple(self.headers.items())
+
+    @cached_property
     def charset(self) -> str | None:
         """The declared charset."""
         return None if self.stream else _content_type(self.headers.get("content-type", ""))[1]

@@ -6,6 +6,7 @@ before a stream broke off is kept. Events are kept as their text, as values they
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BytesIO
@@ -27,6 +28,9 @@ REPORTED = 500
 
 #: Events that are each reported, and the seconds between two reports from then on: a report costs more than an event.
 REPORTED_EACH, PAUSE = 1000, 0.1
+
+#: Seconds after which other calls get their turn, however many events have arrived at once.
+TURN = 0.01
 
 
 Report = Callable[[int, str | None], Awaitable[None]]
@@ -58,8 +62,11 @@ class Stream:
 
         Of many events those are reported together that come between two reports.
         """
-        added, reported = "", 0.0
+        added, reported, turn = "", 0.0, time.monotonic()
         async for event in events:
+            if time.monotonic() - turn > TURN:
+                await asyncio.sleep(0)
+                turn = time.monotonic()
             if event.data.strip() == END:
                 self.ended = True
                 continue

@@ -97,6 +97,8 @@ class Validation:
             target = self._shapes.target(reference)
         except DanglingReference:
             return
+        if not isinstance(target, dict | bool):
+            return  # no schema, so it says nothing about the value
         key = (id(target), id(value))
         results = self._thread.results
         if key in results:

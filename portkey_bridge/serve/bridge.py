@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
@@ -21,13 +21,16 @@ from fastmcp.tools.base import ToolResult
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.errors import CallError, TransportError
-from portkey_bridge.http.failures import AFTER_REDIRECT, TooLarge, explain
+from portkey_bridge.credentials.schemes import Credential
+from portkey_bridge.credentials.signing import AwsAccount, signer_of
+from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
+from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
 from portkey_bridge.http.policy import may_have_happened, origin
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
@@ -41,7 +44,7 @@ from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.settings import Timeouts
-from portkey_bridge.text import printable
+from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
 
 if TYPE_CHECKING:
@@ -56,6 +59,8 @@ FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
 #: Media types that some APIs declare for their streams.
 UNDECLARED_STREAMS = ("", "application/json")
 
+#: What is said once about arguments that could be sent.
+LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
 #: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
 TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
 STILL_OPEN = (
@@ -79,9 +84,9 @@ class Following(NamedTuple):
     seen: frozenset[str]
 
 
-def _following(tool: Tool, bound: Bound, answer: Answer, before: Following | None = None) -> Following | None:
+def _page_after(tool: Tool, bound: Bound, answer: Answer, before: Following | None = None) -> Following | None:
     """Return the next page if there is one that may be fetched: a GET on the same origin that was not fetched yet."""
-    if tool.operation.method != "GET" or tool.is_confirmed or bound.has_body:
+    if tool.operation.method != "GET" or tool.is_confirmed or bound.has_body or answer.redirected_to:
         return None
     queries = [each.name for each in tool.operation.parameters if each.location == "query"]
     url = next_page(answer, queries)
@@ -103,8 +108,41 @@ def _paged(request: httpx.Request, page: httpx.URL, credentials: Collection[str]
     return httpx.Request("GET", page, headers=request.headers)
 
 
+Sent = tuple[Credential, ...]
+
+
+"""The credentials that a request carried."""
+AuthFlow = Generator[httpx.Request, httpx.Response, None]
+
+
+"""What an authentication of httpx makes of a request and the answers to it."""
+
+
 async def no_report(number: int, added: str | None) -> None:
     """Do nothing."""
+
+
+class Lenience:
+    """Decides about arguments that the document does not allow: whether they are sent, and what is said if not."""
+
+    def __init__(self, is_on: bool) -> None:
+        self.is_on = is_on
+        self._is_mentioned = False
+
+    def bound(self, tool: Tool, arguments: Mapping[str, Any], error: ArgumentsError, sources: Sources) -> Bound:
+        """Return the arguments in their places if they are to be sent. Raises ArgumentsError if not.
+
+        The first error of arguments that could be sent mentions the option.
+        """
+        if not self.is_on and self._is_mentioned:
+            raise error
+        bound = bind_anyway(tool.name, tool.operation, tool.arguments, arguments, sources)
+        if bound is None:
+            raise error
+        if not self.is_on:
+            self._is_mentioned = True
+            raise ArgumentsError(error.tool, error.violations, LENIENT)
+        return bound
 
 
 async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
@@ -128,11 +166,26 @@ class CallContext(NamedTuple):
     select: Selection | None = None
 
 
+@dataclass(slots=True)
+class CallRecord:
+    """What happened in a call: no status if no response came. `size` is in bytes; the path is a template."""
+
+    caller: Caller
+    tool: str
+    method: str
+    path: str
+    status: int | None = None
+    size: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class Bridge:
-    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers.
+    """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
+    is what requests are signed with.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
+    `observe` takes the record of each call.
     """
 
     transport: Transport
@@ -142,8 +195,11 @@ class Bridge:
     base_url: str | None
     document_uri: str
     sources: Sources
+    aws: AwsAccount | None = None
+    lenience: Lenience = field(default_factory=lambda: Lenience(False))
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
+    observe: Callable[[CallRecord], None] | None = None
 
     async def call(
         self,
@@ -158,7 +214,14 @@ class Bridge:
         `report` is called for each event of a streamed response; `caller` decides which credentials are used;
         `select` reduces the answer.
         """
-        return await self.guarded(tool.name, self._call(tool, arguments, report, caller, select))
+        record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
+        began = time.perf_counter()
+        try:
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select))
+        finally:
+            record.seconds = time.perf_counter() - began
+            if self.observe is not None:
+                self.observe(record)
 
     async def guarded(self, name: str, running: Awaitable[ToolResult]) -> ToolResult:
         """Await the result of a tool. An exception becomes a result with `isError`.
@@ -179,13 +242,28 @@ class Bridge:
             )
 
     async def _call(
-        self, tool: Tool, arguments: Mapping[str, Any], report: Report, caller: Caller, select: Selection | None
+        self, tool: Tool, arguments: Mapping[str, Any], report: Report, record: CallRecord, select: Selection | None
     ) -> ToolResult:
-        bound = tool.bind(await _validated(tool, arguments))
-        answer = await self._answer(tool, bound, report, caller)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, caller):
-            answer = await self._answer(tool, bound, report, caller)
-        return await beside(len(answer.body), lambda: self._rendered(tool, bound, answer, caller, select))
+        caller = record.caller
+        bound, violations = await self._bound(tool, arguments)
+        answer, sent = await self._answer(tool, bound, report, caller)
+        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
+            answer, _ = await self._answer(tool, bound, report, caller)
+        record.status, record.size = answer.status, len(answer.body)
+        return await beside(len(answer.body), lambda: self._rendered(tool, bound, answer, caller, violations, select))
+
+    async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
+        """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
+        bound, _ = await self._bound(tool, arguments)
+        answer, _ = await self._answer(tool, bound, no_report, LOCAL)
+        return answer
+
+    async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
+        """Return the arguments in their places, and how they violate the document, which only lenience permits."""
+        try:
+            return tool.bind(await _validated(tool, arguments)), ()
+        except ArgumentsError as error:
+            return self.lenience.bound(tool, arguments, error, self.sources), error.violations
 
     async def next_page(self, result_id: str, context: CallContext) -> ToolResult:
         """Fetch the page after a kept result, append it there, and return a view of it. Raises CallError."""
@@ -194,11 +272,11 @@ class Bridge:
         if following is None:
             raise CallError(f"/next: the result {result_id} has no next page.")
         tool, caller = following.tool, context.caller
-        sent = await self._answer(tool, following.bound, context.report, caller, following.url)
+        sent, _ = await self._answer(tool, following.bound, context.report, caller, following.url)
         answer = self._redacted(sent)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
-        further = _following(tool, following.bound, sent, following)
+        further = _page_after(tool, following.bound, sent, following)
         return await beside(len(body), lambda: self._appended(result_id, body, answer, further))
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
@@ -217,8 +295,8 @@ class Bridge:
 
     async def _answer(
         self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None
-    ) -> Answer:
-        """Write the request with the caller's credentials, send it, and return the answer.
+    ) -> tuple[Answer, Sent]:
+        """Write the request with the caller's credentials, send it, and return the answer and the credentials.
 
         With `page`, the request goes to that URL of the same origin, with the same headers and credentials.
         """
@@ -228,24 +306,32 @@ class Bridge:
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
         if page is not None:
             request = _paged(request, page, {each.name for each in sent if each.location == "query"})
-        return await self._logged(operation, request, report)
+        return await self._logged(operation, request, signer_of(sent, self.aws), report), sent
 
     def _rendered(
-        self, tool: Tool, bound: Bound, answer: Answer, caller: Caller, select: Selection | None
+        self,
+        tool: Tool,
+        bound: Bound,
+        answer: Answer,
+        caller: Caller,
+        violations: Sequence[Violation],
+        select: Selection | None,
     ) -> ToolResult:
-        following = _following(tool, bound, answer)
+        further = _page_after(tool, bound, answer)
         answer = self._redacted(answer)
-        hints = self._hints(tool, answer, caller)
-        if following is not None and is_json(answer.body):
-            result_id = self.renderer.results.keep(answer.body, following)
-            hints = [*hints, NEXT_PAGE.format(result_id)]
+        sent = "\n".join(("Sent although the document does not allow it:", *(f"- {each}" for each in violations)))
+        hints = [*self._hints(tool, answer, caller), sent if violations else ""]
+        if further is not None and is_json(answer.body):
+            hints.append(NEXT_PAGE.format(self.renderer.results.keep(answer.body, further)))
         return self.renderer.render(tool.operation, answer, hints, select)
 
-    async def _logged(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+    async def _logged(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
-            answer = await self._exchange(operation, request, report)
+            answer = await self._exchange(operation, request, signer, report)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
@@ -259,14 +345,28 @@ class Bridge:
                 milliseconds = (time.perf_counter() - began) * 1000
                 self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
 
-    async def _exchange(self, operation: Operation, request: httpx.Request, report: Report) -> Answer:
+    async def _exchange(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
         try:
-            async with self.transport.exchange(request) as response:
-                return await self._read(response, report)
+            if signer is not None and signer.requires_request_body:
+                await request.aread()
+            flow = (signer or httpx.Auth()).auth_flow(request)
+            return await self._answered(next(flow), flow, report)
         except FAILURES as error:
             problem = _explained(error, request, self.transport.timeouts)
             doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
+
+    async def _answered(self, request: httpx.Request, flow: AuthFlow, report: Report) -> Answer:
+        """Send a request, and those that its authentication makes of the answers; read the last answer."""
+        async with self.transport.exchange(request) as response:
+            following = _following(flow, response)
+            if following is None:
+                origin = origin_of(str(response.url)) or ""
+                there = "" if origin == origin_of(str(request.url)) else origin
+                return replace(await self._read(response, report), redirected_to=there)
+        return await self._answered(following, flow, report)
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
@@ -330,6 +430,8 @@ class Bridge:
             return self._findings(tool, answer)
         declared = declared_error(tool.operation, answer.status)
         hints = self.provider.hints(tool.operation, answer.status, caller)
+        if hints and answer.redirected_to:
+            hints = [f"{answer.redirected_to} answered, which the API redirected to and which gets no credentials."]
         return [declared, *hints, *self._findings(tool, answer)]
 
     def _findings(self, tool: Tool, answer: Answer) -> list[str]:
@@ -363,6 +465,14 @@ def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str,
         return arguments
 
 
+def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None:
+    """Return the request that authentication makes of an answer, or None if the answer is the last one."""
+    try:
+        return flow.send(response)
+    except StopIteration:
+        return None
+
+
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
     """Yield the chunks, and keep them until the first event: a body without events may not be a stream."""
     async for chunk in chunks:
@@ -382,6 +492,6 @@ def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts)
     except RuntimeError:  # the error has no request
         failed = request.url
     if (failed.host, failed.port) == (request.url.host, request.url.port):
-        return explain(error, failed.host, timeouts)
+        return explain(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
     place = failed.netloc.decode("ascii")
     return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"

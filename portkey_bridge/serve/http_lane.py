@@ -21,10 +21,11 @@ from portkey_bridge.serve.bridge import CallContext, no_report
 from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import caller_of
+from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.settings import HttpLimits
 
-#: The endpoint of the protocol.
-ENDPOINT = "/mcp"
+#: The endpoint of the protocol, and that of the metrics.
+ENDPOINT, METRICS = "/mcp", "/metrics"
 
 #: Seconds in which a body has to arrive, after which a call looks for its client, and after which to come again.
 BODY_TIME, WATCHED_FROM, COME_AGAIN = 30.0, 0.05, 1
@@ -45,14 +46,25 @@ class CallerGate:
     """
 
     def __init__(
-        self, app: ASGIApp, *, lane: DirectLane | None, limits: HttpLimits, pass_header: str | None, is_proxied: bool
+        self,
+        app: ASGIApp,
+        *,
+        lane: DirectLane | None,
+        limits: HttpLimits,
+        pass_header: str | None,
+        is_proxied: bool,
+        metrics: Metrics | None,
     ) -> None:
         self._app, self._lane, self._limits = app, lane, limits
         self._pass_header, self._is_proxied = pass_header, is_proxied
+        self._metrics = metrics
         self._admission = Admission(limits.calls, limits.waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "http" and scope["path"] == METRICS and self._metrics:
+            await self._show_metrics(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["path"] != ENDPOINT or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
@@ -79,6 +91,17 @@ class CallerGate:
         except Overloaded:
             busy = f"Too many requests are waiting (OPEN_MCP_HTTP_LIMITS={self._limits}). Try again later."
             await _refusal(429, busy, {"retry-after": str(COME_AGAIN)})(scope, receive, send)
+
+    async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the metrics: to those with a token if tokens are required, else to this machine."""
+        is_stranger = "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser)
+        if is_stranger or _Headers(scope["headers"]).is_forwarded > ("auth" in scope):
+            await _refusal(401, "The metrics are shown to callers with a token, or on this machine.")(
+                scope, receive, send
+            )
+        elif self._metrics:
+            content, media_type = self._metrics.text()
+            await Response(content, headers={"content-type": media_type})(scope, receive, send)
 
     def _caller(self, scope: Scope, headers: _Headers) -> Caller:
         user = scope.get("user")

@@ -19,6 +19,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.serve.inbound import authentication
+from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
 from portkey_bridge.settings import Settings
 
@@ -93,13 +94,15 @@ def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Servi
 def _holds_credentials(service: Service, settings: Settings) -> bool:
     """Check whether requests would carry something that their callers do not have."""
     provider = service.bridge.provider
-    none = settings.pass_header or (isinstance(provider, EnvironmentCredentials) and not provider.secrets)
+    none = settings.pass_header or (isinstance(provider, EnvironmentCredentials) and not provider.environment.secrets)
     login = urlsplit(service.settings.base_url or "")
-    return not none or bool(login.username or login.query) or any(tool.fixed_secrets for tool in service.tools)
+    in_url = bool(login.username or login.query)
+    certified = service.settings.client_cert is not None
+    return not none or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
 
 
-def http_app(server: StdioServer, settings: Settings) -> ASGIApp:
-    """Return the application that serves `server`."""
+def http_app(server: StdioServer, settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
+    """Return the application that serves `server`, and `metrics` if they may be shown."""
     server.auth = authentication(settings)
     gate = Middleware(
         CallerGate,
@@ -107,6 +110,7 @@ def http_app(server: StdioServer, settings: Settings) -> ASGIApp:
         limits=settings.http_limits,
         pass_header=settings.pass_header,
         is_proxied=bool(server.auth or settings.pass_header),
+        metrics=metrics,
     )
     application = server.http_app(
         path=ENDPOINT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -117,6 +118,7 @@ def _find_id(text: str) -> str | int | None:
     for token in TOKEN.finditer(text) if text.startswith("{") else ():
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
         if depth == 1 and token[0] == '"id"' and (value := ID_VALUE.match(text, token.end())):
-            found: str | int = json.loads(value[1], strict=False)
-            return found
+            with suppress(ValueError):
+                found: str | int = json.loads(value[1], strict=False)
+                return found
     return None

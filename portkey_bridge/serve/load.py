@@ -11,19 +11,22 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache as memoized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from portkey_bridge.document import cache
 from portkey_bridge.document.content import Content
-from portkey_bridge.document.sources import Read, is_file, others_of, portkey_document, read
+from portkey_bridge.document.sources import Read, is_file, is_url, others_of, portkey_document, read
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.settings import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.difference import summary
+
+if TYPE_CHECKING:
+    from portkey_bridge.document.access import Access
 
 
 class CachedDocument(msgspec.Struct):
@@ -39,9 +42,10 @@ class CachedDocument(msgspec.Struct):
 
 def load_api(settings: Settings, *, from_copy: bool = False) -> Api:
     """Read the document that the settings name, or the last good copy of one from a URL. Raises DocumentError."""
-    content = read(settings.spec or str(portkey_document()), from_copy=from_copy)
+    access = access_to(settings)
+    content = read(settings.spec or str(portkey_document()), access, from_copy=from_copy)
     overlays = [read(str(path)) for path in settings.overlays]
-    form = normalized(content, settings.allow_refs, overlays, from_copy=from_copy)
+    form = normalized(content, settings.allow_refs, overlays, access, from_copy=from_copy)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables, is_curated=bool(overlays))
     repairs = (*content.notes, *form.repairs, *api.repairs)
     resources = (content.uri, *(each.uri for each in overlays), *form.others)
@@ -73,16 +77,30 @@ def _pinned(api: Api, settings: Settings) -> Api:
     return replace(old, repairs=(*api.repairs, waiting), resources=api.resources, from_copy=api.from_copy)
 
 
+def access_to(settings: Settings) -> Access | None:
+    """Return how a document from a URL is requested; None for one that is not. Raises SettingsError."""
+    if settings.spec is None or not is_url(settings.spec):
+        return None
+    from portkey_bridge.credentials.access import access_of
+
+    return access_of(settings, settings.spec)
+
+
 def normalized(
-    content: Content, allowed: Collection[str], overlays: Sequence[Content] = (), *, from_copy: bool = False
+    content: Content,
+    allowed: Collection[str],
+    overlays: Sequence[Content] = (),
+    access: Access | None = None,
+    *,
+    from_copy: bool = False,
 ) -> CachedDocument:
     """Return the normalized document after its overlays, from the cache if nothing has changed. Raises DocumentError.
 
-    The document may refer to other resources on the `allowed` hosts.
+    The document may refer to other resources on the `allowed` hosts, and to those that `access` is about.
     """
     read_from = [part for each in (content, *overlays) for part in (each.source.encode(), each.uri.encode(), each.data)]
     name = cache.name_of("form", (*cache.program(), *read_from))
-    read_other = memoized(others_of(content.uri, allowed, from_copy=from_copy))
+    read_other = memoized(others_of(content.uri, allowed, access, from_copy=from_copy))
     form = _load(name)
     if form and all(_is_unchanged(read_other, uri, state) for uri, state in form.others.items()):
         return form

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -14,7 +15,7 @@ from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge, CallContext
+from portkey_bridge.serve.bridge import Bridge, CallContext, CallRecord
 from portkey_bridge.serve.builtin_tools import (
     DISCOVERY,
     EXPANDING,
@@ -33,6 +34,7 @@ from portkey_bridge.serve.callers import BridgeOf, bridges_of
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
+from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.service import Service
 from portkey_bridge.tools.catalog import (
     CALL_TOOL,
@@ -72,10 +74,13 @@ async def _run_builtin(
     return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
 
 
-def catalogue_of(services: Sequence[Service], pass_header: str | None = None) -> Catalogue:
+def catalogue_of(
+    services: Sequence[Service], pass_header: str | None = None, observers: Sequence[Observe] = ()
+) -> Catalogue:
     """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
 
     With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
+    Each observer takes the record of each call.
     """
     settings = services[0].settings
     tools = [tool for service in services for tool in service.tools]
@@ -88,7 +93,7 @@ def catalogue_of(services: Sequence[Service], pass_header: str | None = None) ->
         tools, lambda tool, pointer: owners[tool.name].expand(tool, pointer), EXPANDING[legend]
     )
     renderers = [service.bridge.renderer for service in services]
-    bridges = {id(service): bridges_of(service.bridge, pass_header) for service in services}
+    bridges = {id(service): bridges_of(_observed(service, observers), pass_header) for service in services}
     reading: list[BuiltinTool] = [
         ExpandResult(renderers, [*bridges.values()]),
         *chain.from_iterable(map(_information, services)),
@@ -117,9 +122,25 @@ def catalogue_of(services: Sequence[Service], pass_header: str | None = None) ->
     )
 
 
-def build_server(services: Sequence[Service], pass_header: str | None = None) -> StdioServer:
-    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError."""
-    return StdioServer(title_of(services), __version__, catalogue_of(services, pass_header))
+def _observed(service: Service, observers: Sequence[Observe]) -> Bridge:
+    """Return the bridge of a service, which has all observers take the record of each call."""
+    name = service.settings.name or service.api.title
+
+    def observe(record: CallRecord) -> None:
+        for each in observers:
+            each(name, record)
+
+    return replace(service.bridge, observe=observe) if observers else service.bridge
+
+
+def build_server(
+    services: Sequence[Service], catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of
+) -> StdioServer:
+    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
+
+    `catalogue` makes what is served out of the services.
+    """
+    return StdioServer(title_of(services), __version__, catalogue(services))
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:

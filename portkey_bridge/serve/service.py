@@ -7,35 +7,51 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from portkey_bridge.credentials.configuration import configure, own_schemes
+from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
+from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
+from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
+from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded
-from portkey_bridge.credentials.withheld import is_withheld
+from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
+from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.openapi.model import Api, Schema
+from portkey_bridge.http.trust import Trust
+from portkey_bridge.openapi.model import Api, Operation, Schema
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.request.binary_values import Sources
+from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.request.uploads import Files
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
-from portkey_bridge.text import escaped
+from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 from portkey_bridge.tools.subjects import Reader
 
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
 RESPONSE = "/response"
+
+if TYPE_CHECKING:
+    from portkey_bridge.credentials.recipe import Recipe
+
+#: What is said of a host whose certificate is not verified.
+UNVERIFIED = "the TLS certificate of {} is not verified: anybody on the way can read and change what is sent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +103,17 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
 
     `among` is the number of operations of all APIs, if there are several.
     """
+    api = configured(api, settings)
     shapes = Shapes(api.root)
     tools = build_tools(api, shapes, settings, among)
     return Service(settings, api, shapes, tools, select_tools(tools, settings))
+
+
+def configured(api: Api, settings: Settings) -> Api:
+    """Return the API with the security that the settings ask for, and where they are lenient, undeclared bodies."""
+    if settings.lenient:
+        api = replace(api, operations=tuple(map(with_undeclared_body, api.operations)))
+    return configure(api, settings, lambda servers: settings.base_url or server_url(servers, api.uri))
 
 
 def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
@@ -151,8 +175,10 @@ def uncontested(services: Sequence[Service]) -> list[Service]:
 def _unassigned(service: Service) -> set[str]:
     """Return the variables that are set, and that an API would take without being told so."""
     settings = service.settings
-    named = settings.assigned | settings.credentials
+    named = settings.assigned | settings.named
     wanted = {name for tool in service.tools for name in tool.variables}
+    if any(takes_token(tool.operation.security) for tool in service.tools):
+        wanted |= set(OAUTH_VARIABLES)
     return {name for name in wanted - named if settings.environ.get(name, "").strip()}
 
 
@@ -163,40 +189,125 @@ def _without(service: Service, names: set[str]) -> Service:
 
 def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Shapes | None = None) -> Bridge:
     """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
+    environment = read_environment(api, settings)
     names = {name for tool in tools for name in tool.variables}
-    secrets = collect_secrets(names, settings, api.uri)
-    refuse_lured_credentials(settings, secrets)
-    warn(_unusable(api, settings, names))
-    fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
-    redact = Redactor({**fixed, **secrets}, {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec})
-    return Bridge(
-        transport=Transport(
-            timeouts=settings.timeouts,
-            retries=settings.retries,
-            concurrency=settings.concurrency,
-            limit=settings.kept_results.bytes,
-            redact=redact,
-        ),
+    warn(_unusable(api, settings, environment, names))
+    warn(f"{UNVERIFIED.format(host)} (--insecure)" for host in settings.insecure)
+    recipe, secrets = _login_recipe(settings)
+    sources = token_sources(api, settings, tools, environment, secrets)
+    transport, redact = sources.transport, sources.redact
+    account = aws_account(settings)
+    if account is not None:
+        redact.learn(AWS_TOKEN, account.token)
+    bridge = Bridge(
+        transport=transport,
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
-        provider=EnvironmentCredentials(secrets, [name for name in names if is_unexpanded(name, settings)]),
+        provider=OAuthCredentials(
+            EnvironmentCredentials(
+                environment,
+                settings.authenticate,
+                partial(destination, api, settings),
+                sources.origins,
+                lambda wanted: example_configuration(wanted, settings, api.uri),
+            ),
+            sources,
+        ),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
         sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
+        aws=account,
+        lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
     )
+    if recipe is None:
+        return bridge
+    from portkey_bridge.serve.session_login import with_session
+
+    return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _login_recipe(settings: Settings) -> tuple[Recipe | None, dict[str, str]]:
+    """Return the login recipe, if one is set, and the values of its secrets by variable. Raises SettingsError."""
+    if settings.login is None:
+        return None, {}
+    from portkey_bridge.credentials.recipe import read_recipe
+
+    return read_recipe(settings)
+
+
+def token_sources(
+    api: Api, settings: Settings, tools: Sequence[Tool], environment: Environment, further: Mapping[str, str] = {}
+) -> TokenSources:
+    """Return where the tools' tokens are obtained from, with the HTTP client, and what hides all secrets.
+
+    `further` secrets are those of a login recipe. Raises SettingsError.
+    """
+    values = collect_oauth(settings, api.uri)
+    secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
+    names = {name for tool in tools for name in tool.variables}
+    refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
+    fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
+    redact = Redactor(
+        {**fixed, **environment.secrets, **secrets},
+        {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
+        environment.certain.union(secrets),
+        environment.logins,
+    )
+    transport = Transport(
+        timeouts=settings.timeouts,
+        retries=settings.retries,
+        concurrency=settings.concurrency,
+        limit=settings.kept_results.bytes,
+        redact=redact,
+        trust=trust_of(settings, map(partial(destination, api, settings), api.operations)),
+    )
+    return TokenSources(
+        settings,
+        values,
+        wanted_scopes(tool.operation for tool in tools),
+        api.uri,
+        partial(destination, api, settings),
+        _origins(api, settings),
+        transport,
+        redact,
+    )
+
+
+def _origins(api: Api, settings: Settings) -> Origins:
+    """Return where credentials may go. What a person sends everything to needs no memory."""
+    if settings.base_url is not None or not (settings.spec and is_url(settings.spec)):
+        return Origins(settings.bound)
+    urls = (server_url(operation.servers, api.uri) for operation in api.operations)
+    return Origins(settings.bound, Memory(settings.spec), frozenset(filter(None, map(origin_of, dict.fromkeys(urls)))))
+
+
+def destination(api: Api, settings: Settings, operation: Operation) -> str | None:
+    """Return the URL that an operation's path is appended to, or None."""
+    return settings.base_url or server_url(operation.servers, api.uri)
+
+
+def trust_of(settings: Settings, urls: Iterable[str | None]) -> Trust:
+    """Return what the settings say about TLS; these URLs are the API's own. Raises SettingsError."""
+    hosts = frozenset(urlsplit(url).hostname or "" for url in dict.fromkeys(urls) if url)
+    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
+    if settings.client_cert or settings.ca_bundle:
+        for host in sorted(hosts):
+            trust.of(host).context()  # says at once what cannot be used
+    return trust
 
 
 def _log(line: str) -> None:
     print(f"portkey-bridge: {escaped(line)}", file=sys.stderr, flush=True)
 
 
-def _unusable(api: Api, settings: Settings, names: Iterable[str]) -> Iterable[str]:
-    withheld = [name for name in sorted(names) if is_withheld(name, settings, api.uri)]
-    if withheld:
-        which = "which are withheld; to allow them" if withheld[1:] else "which is withheld; to allow it"
-        yield f"the document asks for {', '.join(withheld)}, {which}, set OPEN_MCP_CREDENTIALS={','.join(withheld)}"
+def _unusable(api: Api, settings: Settings, environment: Environment, names: Collection[str]) -> Iterable[str]:
+    """Warn about credentials that are not used, and operations that nothing can be sent to."""
+    yield from environment.reasons(names)
+    for scheme in own_schemes(settings):
+        if scheme.variable not in environment.secrets:
+            yield f"{scheme.variable} is not set, which {scheme.key} is sent from"
     nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
     if nowhere:
         yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"

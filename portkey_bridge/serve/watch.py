@@ -29,6 +29,7 @@ FILES, URLS = 2.0, 300.0
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0
 
 Swap = Callable[[Catalogue], Awaitable[None]]
+Make = Callable[[Sequence[Service]], Catalogue]
 
 
 @dataclass
@@ -43,9 +44,11 @@ class _Watched:
 
 
 async def watch(
-    apis: Sequence[Settings], services: Sequence[Service], swap: Swap, pass_header: str | None = None
+    apis: Sequence[Settings], services: Sequence[Service], swap: Swap, catalogue: Make = catalogue_of
 ) -> None:
     """Watch for as long as the server runs, and `swap` the catalogue when a document has changed.
+
+    `catalogue` makes one out of the services, or raises SetupError if these must not be served.
 
     A service whose document came from a copy is asked for at once.
     """
@@ -58,7 +61,7 @@ async def watch(
             served = [each.service for each in watched if each.service is not None]
             try:
                 services = compose([(service.api, service.settings) for service in served])
-                await swap(catalogue_of(services, pass_header))
+                await swap(catalogue(services))
             except SetupError as error:
                 warn([f"the tools stay as they are: {error}"])
 

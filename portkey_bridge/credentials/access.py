@@ -1,0 +1,34 @@
+"""The credentials that fetch a document behind a login: those that a person adds and names for its origin."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from portkey_bridge.credentials.configuration import own_schemes
+from portkey_bridge.credentials.schemes import COOKIES, credentials
+from portkey_bridge.credentials.variables import collect_secrets
+from portkey_bridge.document.access import Access
+from portkey_bridge.http.trust import Trust
+from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.text import origin_of
+
+
+def access_of(settings: Settings, url: str) -> Access:
+    """Return how the document at a URL is requested. Raises SettingsError.
+
+    A credential is named for the document's origin by `--credentials NAME@ORIGIN`, or by a base URL of that origin.
+    """
+    origin = origin_of(url)
+    is_home = origin is not None and origin == origin_of(settings.base_url)
+    schemes = [each for each in own_schemes(settings) if is_home or origin in settings.bound.get(each.variable, ())]
+    secrets = collect_secrets([scheme.variable for scheme in schemes], settings, url)
+    refuse_lured_credentials(settings, secrets)
+    sent = credentials((tuple(schemes),), secrets)
+    headers = {each.name: each.value for each in sent if each.location == "header"}
+    cookies = "; ".join(f"{each.name}={each.value}" for each in sent if each.location == "cookie")
+    if cookies:
+        headers[COOKIES[1]] = "; ".join(filter(None, (headers.get("Cookie"), cookies)))
+    query = {each.name: each.value for each in sent if each.location == "query"}
+    hosts = frozenset([urlsplit(url).hostname or ""] if is_home else ())
+    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
+    return Access(origin, headers, query, trust)

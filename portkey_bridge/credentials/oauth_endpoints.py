@@ -1,0 +1,138 @@
+"""Where OAuth 2 tokens are obtained: endpoints that the document, a provider's metadata or the person names.
+
+Client secrets, passwords and codes are sent only to the API's own origin, or to what the person named: each endpoint
+knows whether they did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from portkey_bridge.errors import TokenError
+from portkey_bridge.http.policy import origin
+from portkey_bridge.openapi.model import SecurityScheme
+from portkey_bridge.settings import Settings, is_sendable
+from portkey_bridge.text import shown_url
+
+#: Kinds of endpoints: the field of a provider's metadata (RFC 8414 section 2, RFC 8628 section 4), and the option.
+KINDS = {
+    "token": ("token_endpoint", "oauth_token_url"),
+    "authorization": ("authorization_endpoint", "oauth_authorization_url"),
+    "device": ("device_authorization_endpoint", "oauth_device_url"),
+    "revocation": ("revocation_endpoint", "oauth_issuer"),
+    "metadata": ("", "oauth_issuer"),
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The URL of an endpoint. `is_named` is whether the person named it, or the provider whose metadata has it."""
+
+    kind: str
+    url: str
+    is_named: bool = False
+
+    def require_trust(self, base_url: str) -> None:
+        """Check that secrets may be sent here: the API's origin, or one that was named. Raises TokenError."""
+        if self.is_named or origin(self.url) == origin(base_url):
+            return
+        option = KINDS[self.kind][1]
+        shown = shown_url(self.url)
+        raise TokenError(
+            f"Nothing was sent: the {self.kind} endpoint {shown} is not on the origin of the API, "
+            f"{shown_url(base_url)}, and you did not name it. If it is the right one, start portkey-bridge with "
+            f"--{option.replace('_', '-')} {shown} (OPEN_MCP_{option.upper()})."
+        )
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The endpoints of an authorization server by their kinds, and what its metadata says about clients."""
+
+    of_kind: Mapping[str, Endpoint]
+    client_auth: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    issuer: str = ""
+
+    def __getitem__(self, kind: str) -> Endpoint:
+        """Return the endpoint of a kind. Raises TokenError, which names the option that sets it."""
+        if kind in self.of_kind:
+            return self.of_kind[kind]
+        option = f"--{KINDS[kind][1].replace('_', '-')}"
+        raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {option}, or --oauth-issuer.")
+
+
+def known_endpoints(scheme: SecurityScheme, flow: str, base_url: str, settings: Settings) -> Endpoints:
+    """Return the endpoints that options and the document name; where several flows differ, those of `flow`."""
+    found: dict[str, Endpoint] = {}
+    for kind, url in _declared(scheme, flow):
+        absolute = resolved(url, base_url)
+        if absolute:
+            found.setdefault(kind, Endpoint(kind, absolute))
+    return Endpoints({**found, **_named(settings)})
+
+
+def _named(settings: Settings) -> dict[str, Endpoint]:
+    urls = {kind: getattr(settings, option) for kind, (_, option) in KINDS.items() if kind != "revocation"}
+    return {kind: Endpoint(kind, url, is_named=True) for kind, url in urls.items() if url}
+
+
+def _declared(scheme: SecurityScheme, flow: str) -> list[tuple[str, str]]:
+    """Return the kinds and URLs in a scheme, those of the wanted flow first."""
+    pairs = []
+    for each in sorted(scheme.flows, key=lambda each: each.name != flow):
+        pairs += [("token", each.token_url), ("authorization", each.authorization_url)]
+        pairs += [("device", each.device_authorization_url)]
+    return [*((kind, url) for kind, url in pairs if url), ("metadata", scheme.openid_connect_url)]
+
+
+def resolved(url: str, base_url: str) -> str:
+    """Return an API URL of the document as an absolute one (OpenAPI 3.2 section 4.2.3), or "" if it cannot be used.
+
+    It is relative to the API as the paths of operations are.
+    """
+    try:
+        absolute = urljoin(f"{base_url.rstrip('/')}/", url) if url else ""
+        is_http = urlsplit(absolute).scheme in ("http", "https")
+    except ValueError:
+        return ""
+    return absolute if is_http and is_sendable(absolute) else ""
+
+
+def metadata_urls(issuer: str) -> tuple[str, ...]:
+    """Return where the metadata of a provider may be (OpenID Connect Discovery section 4, RFC 8414 section 3)."""
+    if "/.well-known/" in issuer:
+        return (issuer,)
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    openid = parts._replace(path=f"{path}/.well-known/openid-configuration")
+    oauth = parts._replace(path=f"/.well-known/oauth-authorization-server{path}")
+    return (openid.geturl(), oauth.geturl())
+
+
+def with_metadata(endpoints: Endpoints, metadata: Mapping[str, Any]) -> Endpoints:
+    """Add what the metadata of a provider says. An endpoint that the person named stays.
+
+    Those of a provider that the person named count as named.
+    """
+    is_named = endpoints["metadata"].is_named
+    found = {
+        kind: Endpoint(kind, url, is_named)
+        for kind, (name, _) in KINDS.items()
+        if isinstance(url := metadata.get(name), str) and resolved(url, url)
+    }
+    named = {kind: endpoint for kind, endpoint in endpoints.of_kind.items() if endpoint.is_named}
+    return replace(
+        endpoints,
+        of_kind={**endpoints.of_kind, **found, **named},
+        client_auth=_texts(metadata.get("token_endpoint_auth_methods_supported")),
+        scopes=_texts(metadata.get("scopes_supported")),
+        issuer=str(metadata.get("issuer") or ""),
+    )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

@@ -1,0 +1,98 @@
+"""The origins that a credential may go to: those that a person bound it to, else those that it was first used with.
+
+A document from a URL may change any day. What it sends a credential to is remembered at the first use, so that a later
+version cannot send it elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_state_path
+
+from portkey_bridge.text import shown_url
+
+
+class Memory:
+    """Remembers, in the user's state folder, the origins that a document's credentials were first used with."""
+
+    def __init__(self, document: str) -> None:
+        self._key = f"{shown_url(document)} {hashlib.sha256(document.encode()).hexdigest()[:16]}"
+
+    @staticmethod
+    def path() -> Path:
+        """Return the file, which need not exist."""
+        return user_state_path("portkey-bridge") / "origins.json"
+
+    def of(self, variable: str) -> frozenset[str]:
+        """Return the origins of a credential; none if it was never used."""
+        origins = _of(_of(self._read(), self._key), variable)
+        return frozenset(origins if isinstance(origins, list) else ())
+
+    def remember(self, variables: Iterable[str], origins: Iterable[str]) -> None:
+        """Remember the origins of credentials that are used for the first time. A read-only folder keeps none."""
+        kept = self._read()
+        mine = _of(kept, self._key)
+        new = {variable: sorted(origins) for variable in variables if variable not in mine}
+        if not new:
+            return
+        content = json.dumps({**kept, self._key: {**mine, **new}}, indent=1)
+        with suppress(OSError):
+            self.path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, temporary = tempfile.mkstemp(dir=self.path().parent, prefix=".", suffix=".part")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(content)
+            Path(temporary).replace(self.path())
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            kept = json.loads(self.path().read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return kept if isinstance(kept, dict) else {}
+
+
+def _of(value: Any, key: str) -> Any:
+    return value.get(key, {}) if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Decides whether a credential may go to an origin.
+
+    `bound` are the origins that a person bound variables to, `memory` has those of a document whose servers may change,
+    and `home` are the origins that its operations are sent to now.
+    """
+
+    bound: Mapping[str, Collection[str]] = field(default_factory=dict)
+    memory: Memory | None = None
+    home: frozenset[str] = frozenset()
+
+    def refusal(self, variable: str, origin: str) -> str | None:
+        """Return why a credential may not go to an origin, and how to accept that; None if it may."""
+        if variable in self.bound:
+            known, how = self.bound[variable], "is bound to"
+        elif self.memory is not None:
+            known, how = self.memory.of(variable), "was first used for"
+        else:
+            return None
+        if not known or origin in known:
+            return None
+        accept = f"{variable}@{origin}"
+        return (
+            f"{variable} {how} {' and '.join(sorted(known))}, and this request goes to {origin}; to accept that, use "
+            f"--credentials {accept} or set OPEN_MCP_CREDENTIALS={accept}"
+        )
+
+    def used(self, variables: Collection[str]) -> None:
+        """Remember where these variables may go, if that is not known yet."""
+        if self.memory is not None and (new := [name for name in variables if name not in self.bound]):
+            self.memory.remember(new, self.home)

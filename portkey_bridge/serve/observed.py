@@ -1,0 +1,74 @@
+"""What is noted about each call: one line for an audit, and the metrics of Prometheus. No argument and no secret."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from portkey_bridge.serve.bridge import CallRecord
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+Observe = Callable[[str, CallRecord], None]
+"""Takes the name of an API and what happened in one call of it."""
+
+#: The name of the local user in a line.
+LOCAL_USER = "local"
+
+#: Upper bounds of the seconds of calls in the histogram.
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+def audit_to(stream: TextIO) -> Observe:
+    """Return an observer that writes one JSON line per call."""
+
+    def write(api: str, record: CallRecord) -> None:
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "requestId": secrets.token_hex(8),
+            "caller": record.caller.subject or LOCAL_USER,
+            "api": api,
+            "tool": record.tool,
+            "method": record.method,
+            "path": record.path,
+            "status": record.status,
+            "bytes": record.size,
+            "milliseconds": round(record.seconds * 1000, 1),
+        }
+        stream.write(f"{json.dumps(line)}\n")
+        stream.flush()
+
+    return write
+
+
+class Metrics:
+    """Counts calls by API, tool, status and kind of caller, and measures how long they take."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        self.registry: CollectorRegistry = CollectorRegistry()
+        common: dict[str, Any] = {"registry": self.registry}
+        self._calls = Counter("portkey_bridge_calls", "Calls of tools.", ("api", "tool", "status", "caller"), **common)
+        self._seconds = Histogram(
+            "portkey_bridge_call_seconds", "Duration of calls of tools.", ("api",), buckets=BUCKETS, **common
+        )
+        self._bytes = Counter("portkey_bridge_response_bytes", "Bytes of the APIs' responses.", ("api",), **common)
+
+    def __call__(self, api: str, record: CallRecord) -> None:
+        """Count one call. One that got no response has the status `none`."""
+        kind = (record.caller.subject or LOCAL_USER).partition(" ")[0]
+        kind = kind if kind in (LOCAL_USER, "token", "credential", "anonymous") else "jwt"
+        self._calls.labels(api, record.tool, str(record.status or "none"), kind).inc()
+        self._seconds.labels(api).observe(record.seconds)
+        self._bytes.labels(api).inc(record.size)
+
+    def text(self) -> tuple[bytes, str]:
+        """Return all metrics in the text format of Prometheus, and its media type."""
+        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4

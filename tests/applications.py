@@ -1,0 +1,69 @@
+"""Real servers on the loopback interface, each started for a test and stopped behind it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+
+#: Where `make applications` puts what comes from PyPI, one environment for each application.
+FOLDER = ROOT / ".ci" / "applications"
+
+#: Seconds that a server has to answer.
+PATIENCE = 60
+
+
+def found(name: str, environment: str = "") -> str:
+    """Return the path of a program, on the PATH or in the environment of an application. Skips the test without it."""
+    path = shutil.which(name, path=f"{FOLDER / environment / 'bin'}{os.pathsep}{os.environ['PATH']}:/usr/sbin:/sbin")
+    if path is None:
+        pytest.skip(f"{name} is not installed; make applications does that")
+    return path
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(command: list[str], url: str, folder: Path, env: Mapping[str, str] = {}) -> Iterator[str]:
+    """Run a server until it is no longer needed; yield its URL once it answers anything."""
+    home = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env={**home, **env}, stdout=log, stderr=log)
+        try:
+            _wait_for(url, process, folder / "log")
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            httpx.get(url, timeout=2)
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"{process.args!r} does not answer: {log.read_text(errors='replace')[-2000:]}")

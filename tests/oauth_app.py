@@ -1,0 +1,125 @@
+"""A FastAPI application behind OAuth 2, whose own document describes its flows; it records every token request."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import Depends, FastAPI, HTTPException, Request, Security
+from fastapi.openapi.models import OAuthFlows
+from fastapi.security import OAuth2, SecurityScopes
+
+#: Part of every secret that the application issues, so that one search finds any of them.
+MARKER = "S3CRET"
+
+CLIENT = ("client", f"client-{MARKER}")
+PERSON = ("ada", f"pass word+{MARKER}")
+
+SCOPES = {"read": "Read items", "write": "Write items"}
+
+Answer = dict[str, Any] | tuple[int, dict[str, Any]]
+
+
+@dataclass
+class Application:
+    """The application's state: the tokens that it accepts, and what was asked of its token endpoint.
+
+    `lifetime` is what it says of new tokens, in seconds, and `grants` the scopes that it grants, None for all.
+    """
+
+    url: str = ""
+    document: dict[str, Any] = field(default_factory=dict)
+    lifetime: float | None = 3600
+    grants: str | None = None
+    rotates: bool = True
+    methods: tuple[str, ...] = ("client_secret_basic", "client_secret_post")
+    accepted: set[str] = field(default_factory=set)
+    refreshable: set[str] = field(default_factory=set)
+    forms: list[dict[str, str]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
+    calls: list[str | None] = field(default_factory=list)
+
+    def issue(self, scope: str) -> dict[str, Any]:
+        """Return the answer to a token request that is granted."""
+        number = len(self.forms)
+        access, refresh = f"access-{MARKER}-{number}", f"refresh-{MARKER}-{number}"
+        self.accepted.add(access)
+        self.refreshable.add(refresh)
+        answer = {"access_token": access, "token_type": "bearer", "refresh_token": refresh, "expires_in": self.lifetime}
+        answer["scope"] = scope if self.grants is None else self.grants
+        return {name: value for name, value in answer.items() if value is not None}
+
+
+def _application(state: Application, flows: OAuthFlows) -> FastAPI:
+    app = FastAPI(title="Items")
+    scheme = OAuth2(flows=flows, auto_error=False)
+
+    async def authorized(scopes: SecurityScopes, header: Annotated[str | None, Depends(scheme)]) -> str:
+        state.calls.append(header)
+        token = (header or "").removeprefix("Bearer ")
+        if token not in state.accepted:
+            raise HTTPException(401, "not a valid token", headers={"www-authenticate": "Bearer"})
+        return token
+
+    @app.post("/token", operation_id="token", include_in_schema=False)
+    async def token(request: Request) -> Any:
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        state.forms.append(form)
+        state.authorizations.append(request.headers.get("authorization"))
+        return _granted(state, form, request.headers.get("authorization"))
+
+    @app.get("/items", operation_id="list_items")
+    async def list_items(token: Annotated[str, Security(authorized, scopes=["read"])]) -> list[str]:
+        return ["one"]
+
+    @app.post("/items", operation_id="add_item")
+    async def add_item(token: Annotated[str, Security(authorized, scopes=["write"])]) -> dict[str, str]:
+        return {"echo": token}
+
+    return app
+
+
+def _granted(state: Application, form: dict[str, str], authorization: str | None) -> Any:
+    from base64 import b64decode
+    from urllib.parse import unquote_plus
+
+    from starlette.responses import JSONResponse
+
+    kind = form.get("grant_type")
+    basic = b64decode((authorization or "").removeprefix("Basic ")).decode()
+    given = tuple(unquote_plus(part) for part in basic.split(":", 1))
+    if "client_secret_basic" not in state.methods or not basic:
+        given = (form.get("client_id", ""), form.get("client_secret", ""))
+    if kind == "client_credentials" and given == CLIENT:
+        return state.issue(form.get("scope", ""))
+    if kind == "password" and (form.get("username"), form.get("password")) == PERSON:
+        return state.issue(form.get("scope", ""))
+    if kind == "refresh_token" and form.get("refresh_token") in state.refreshable:
+        if state.rotates:
+            state.refreshable.discard(form["refresh_token"])
+        return state.issue("read write")
+    error = "invalid_client" if kind == "client_credentials" else "invalid_grant"
+    description = f"no, {form.get('password')}"
+    return JSONResponse({"error": error, "error_description": description}, 401 if "client" in error else 400)
+
+
+@contextmanager
+def running(**flows: dict[str, Any]) -> Iterator[Application]:
+    """Run the application on the loopback interface; `flows` are its OAuth Flow Objects, without scopes."""
+    state = Application()
+    named = {name: {"scopes": SCOPES, **flow} for name, flow in flows.items()}
+    app = _application(state, OAuthFlows.model_validate(named))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    state.url = f"http://127.0.0.1:{port}"
+    state.document = {**app.openapi(), "servers": [{"url": state.url}]}
+    yield state
+    server.should_exit = True
+    thread.join()

@@ -1,0 +1,254 @@
+"""Real applications, each with the login that it really has: a task through this program, checked by another client."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.applications import found, free_port, running
+from tests.conftest import Connect, text_of
+from tests.support import document
+
+pytestmark = pytest.mark.slow
+
+SECRET = "S3CRET-of-the-application"  # noqa: S105  # made up
+
+
+async def call(connect: Connect, tool: str, arguments: dict[str, Any], *options: str, **env: str) -> str:
+    """Call a tool in a session of its own, and return what is said, which never has the secret in it."""
+    async with connect(*options, env=env) as client:
+        said = text_of(await client.call_tool(tool, arguments, raise_on_error=False))
+    assert SECRET not in said
+    return said
+
+
+# etcd: user and password for a token, which some servers want and some do not
+
+
+def etcd_document() -> dict[str, Any]:
+    """Return what etcd's own document says about five of its operations."""
+    text, flag = {"type": "string"}, {"type": "boolean"}
+    bodies: dict[str, dict[str, Any]] = {
+        "/v3/kv/put": {"key": text, "value": text},
+        "/v3/auth/user/add": {"name": text, "password": text},
+        "/v3/auth/user/grant": {"user": text, "role": text},
+        "/v3/auth/authenticate": {"name": text, "password": text},
+        "/v3/auth/enable": {"unused": flag},
+    }
+    paths = {
+        path: {
+            "post": {
+                "operationId": path.rpartition("/")[2],
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": {"type": "object", "properties": properties}}},
+                },
+                "responses": {"200": {"description": "OK"}},
+            }
+        }
+        for path, properties in bodies.items()
+    }
+    schemes = {"ApiKey": {"type": "apiKey", "in": "header", "name": "Authorization"}}
+    return document(paths, security=[{"ApiKey": []}], components={"securitySchemes": schemes})
+
+
+@pytest.fixture
+def etcd(tmp_path: Path) -> Iterator[str]:
+    """Run etcd without authentication."""
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    data = tmp_path / "etcd"
+    data.mkdir()
+    (tmp_path / "etcd.json").write_text(json.dumps(etcd_document()))
+    command = [found("etcd"), "--data-dir", str(data / "data"), "--listen-client-urls", client]
+    command += ["--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+    with running([*command, "--initial-cluster", f"default={peer}"], client, data) as url:
+        yield url
+
+
+def etcdctl(url: str, *arguments: str, user: str = "") -> str:
+    """Run etcd's own client."""
+    credentials = ["--user", user] if user else []
+    command = [found("etcdctl"), "--endpoints", url, *credentials, *arguments]
+    env = {"ETCDCTL_API": "3", "PATH": os.environ["PATH"]}
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+#: A recipe that logs in by itself.
+ETCD_LOGIN = """
+operation = "authenticate"
+arguments = { name = "root", password = "$ETCD_PASSWORD" }
+token = "/token"
+send = { header = "Authorization", value = "{token}" }
+"""
+
+
+async def test_etcd_without_and_with_authentication(connect: Connect, etcd: str, tmp_path: Path) -> None:
+    """A server whose declared security is off takes calls; once it is on, a token from the login does, and a recipe
+    that obtains it.
+    """
+    served = ("--spec", "etcd.json", "--base-url", etcd)
+    pair = {"key": "YQ==", "value": "MQ=="}  # a=1
+    assert "AUTHORIZATION" in await call(connect, "put", pair, *served)
+    assert "revision" in await call(connect, "put", pair, *served, "--authenticate", "none")
+    assert etcdctl(etcd, "get", "a") == "a\n1\n"
+    for command in ("user add root:" + SECRET, "user grant-role root root", "auth enable"):
+        etcdctl(etcd, *command.split())
+    refused = await call(connect, "put", pair, *served, "--authenticate", "none")
+    assert "user name is empty" in refused
+    async with connect(*served) as client:
+        login = await client.call_tool("authenticate", {"name": "root", "password": SECRET})
+    token = json.loads(text_of(login))["token"]
+    said = await call(connect, "put", {"key": "Yg==", "value": "Mg=="}, *served, AUTHORIZATION=token)
+    assert token not in said
+    assert etcdctl(etcd, "get", "b", user=f"root:{SECRET}") == "b\n2\n"
+    (tmp_path / "login.toml").write_text(ETCD_LOGIN)
+    said = await call(
+        connect, "put", {"key": "Yw==", "value": "Mw=="}, *served, "--login", "login.toml", ETCD_PASSWORD=SECRET
+    )
+    assert "revision" in said
+    assert etcdctl(etcd, "get", "c", user=f"root:{SECRET}") == "c\n3\n"
+
+
+# PowerDNS: an API key, and the document is behind it
+
+
+@pytest.fixture
+def powerdns(tmp_path: Path) -> Iterator[str]:
+    """Run an authoritative server with an empty database."""
+    server = found("pdns_server")
+    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
+    if not schema.exists():
+        pytest.skip("pdns-backend-sqlite3 is not installed; make applications does that")
+    folder = tmp_path / "pdns"
+    folder.mkdir()
+    with sqlite3.connect(folder / "pdns.db") as database:
+        database.executescript(schema.read_text())
+    database.close()
+    port = free_port()
+    settings = {
+        "launch": "gsqlite3",
+        "gsqlite3-database": folder / "pdns.db",
+        "local-address": "127.0.0.1",
+        "local-port": free_port(),
+        "webserver": "yes",
+        "webserver-address": "127.0.0.1",
+        "webserver-port": port,
+        "api": "yes",
+        "api-key": SECRET,
+        "socket-dir": folder,
+    }
+    (folder / "pdns.conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    with running([server, f"--config-dir={folder}"], f"http://127.0.0.1:{port}", folder) as url:
+        yield url
+
+
+async def test_powerdns_with_a_document_behind_its_key(connect: Connect, powerdns: str, tmp_path: Path) -> None:
+    """The key fetches the document and creates a zone, which the server's own tool lists."""
+    served = ("--spec", f"{powerdns}/api/docs", "--header", "X-API-Key=PDNS_KEY")
+    named = ("--credentials", f"PDNS_KEY@{powerdns}")
+    zone = {"server_id": "localhost", "name": "example.org.", "kind": "Native", "nameservers": []}
+    said = await call(connect, "createzone", zone, *served, *named, PDNS_KEY=SECRET)
+    assert "example.org." in said
+    listing = [found("pdnsutil"), f"--config-dir={tmp_path / 'pdns'}", "list-all-zones"]
+    assert subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split() == ["example.org"]
+    assert "could not be" not in said
+
+
+# Kinto: user and password, which its document does not ask for
+
+
+@pytest.fixture
+def kinto(tmp_path: Path) -> Iterator[str]:
+    """Run Kinto in memory."""
+    folder = tmp_path / "kinto"
+    folder.mkdir()
+    port = free_port()
+    command = found("kinto", "kinto")
+    init = [
+        command,
+        "init",
+        "--ini",
+        "kinto.ini",
+        "--backend",
+        "memory",
+        "--cache-backend",
+        "memory",
+        "--host",
+        "127.0.0.1",
+    ]
+    subprocess.run(init, cwd=folder, check=True, capture_output=True, timeout=60)
+    file = folder / "kinto.ini"
+    left_out = ("kinto.plugins.admin", "kinto.bucket_create_principals")
+    lines = [line for line in file.read_text().splitlines() if not line.strip().startswith(left_out)]
+    lines.insert(lines.index("[app:main]") + 1, "kinto.bucket_create_principals = system.Authenticated")
+    file.write_text("\n".join(lines))
+    started = [command, "start", "--ini", "kinto.ini", "--port", str(port)]
+    with running(started, f"http://127.0.0.1:{port}/v1/", folder) as url:
+        yield url
+
+
+async def test_kinto_with_a_login_that_its_document_does_not_ask_for(connect: Connect, kinto: str) -> None:
+    """A scheme that a person adds creates a bucket, which belongs to that user."""
+    httpx.put(f"{kinto}accounts/jo", json={"data": {"password": SECRET}}).raise_for_status()
+    served = ("--spec", f"{kinto}__api__", "--scheme", "basic=MY_LOGIN")
+    said = await call(connect, "update_bucket", {"id": "mine", "data": {}}, *served, MY_LOGIN=f"jo:{SECRET}")
+    bucket = httpx.get(f"{kinto}buckets/mine", auth=("jo", SECRET))
+    assert bucket.status_code == 200, said
+    assert bucket.json()["permissions"]["write"] == ["account:jo"]
+
+
+# jupyter-server: a token, and a document that is narrower than the API
+
+
+@pytest.fixture
+def jupyter(tmp_path: Path) -> Iterator[str]:
+    """Run a Jupyter server with a token."""
+    folder = tmp_path / "jupyter"
+    (folder / "files").mkdir(parents=True)
+    port = free_port()
+    options = {"port": port, "ip": "127.0.0.1", "open_browser": False, "root_dir": str(folder / "files")}
+    words = [f"--ServerApp.{name}={value}" for name, value in options.items()]
+    command = [found("jupyter-server", "jupyter"), "--allow-root", *words, f"--IdentityProvider.token={SECRET}"]
+    with running(command, f"http://127.0.0.1:{port}", folder) as url:
+        yield url
+
+
+async def test_jupyter_with_its_token(connect: Connect, jupyter: str, tmp_path: Path) -> None:
+    """The token goes in a header with a scheme of its own, and a file is saved that the document cannot describe."""
+    found_in = Path(found("jupyter-server", "jupyter")).parents[1]
+    (spec,) = found_in.rglob("jupyter_server/services/api/api.yaml")
+    served = ("--spec", str(spec), "--base-url", jupyter, "--header", "Authorization=MY_HEADER", "--lenient")
+    model = {"path": "a.txt", "type": "file", "format": "text", "content": "Hello"}
+    said = await call(connect, "put_api_contents_path_", model, *served, MY_HEADER=f"token {SECRET}")
+    assert (tmp_path / "jupyter" / "files" / "a.txt").read_text() == "Hello", said
+
+
+# Chroma: security is declared, but off
+
+
+@pytest.fixture
+def chroma(tmp_path: Path) -> Iterator[str]:
+    """Run Chroma without authentication."""
+    folder = tmp_path / "chroma"
+    folder.mkdir()
+    port = free_port()
+    command = [found("chroma", "chroma"), "run", "--path", str(folder / "data"), "--host", "127.0.0.1"]
+    with running([*command, "--port", str(port)], f"http://127.0.0.1:{port}", folder) as url:
+        yield url
+
+
+async def test_chroma_whose_security_is_off(connect: Connect, chroma: str) -> None:
+    """A call that the document forbids without a key is made without one."""
+    served = ("--spec", f"{chroma}/openapi.json", "--authenticate", "none")
+    place = {"tenant": "default_tenant", "database": "default_database"}
+    said = await call(connect, "create_collection", {**place, "name": "notes"}, *served)
+    collections = httpx.get(f"{chroma}/api/v2/tenants/default_tenant/databases/default_database/collections").json()
+    assert [each["name"] for each in collections] == ["notes"], said

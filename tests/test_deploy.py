@@ -1,0 +1,57 @@
+"""The files for containers: what they start is a command line and settings that this program takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import yaml
+
+from portkey_bridge.cli.main import build_parser
+from portkey_bridge.serve.http_server import address_of
+from portkey_bridge.settings import OPTIONS, read_settings
+from tests.conftest import ROOT
+
+KNOWN = {option.variable for option in OPTIONS}
+
+
+def objects(path: str) -> list[dict[str, Any]]:
+    return [*yaml.safe_load_all((ROOT / "deploy" / path).read_text(encoding="utf-8"))]
+
+
+def test_the_image_starts_the_server() -> None:
+    """The command of the Dockerfile is understood, and its files exist and are not ignored."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    command = json.loads(re.findall(r"^CMD (\[.*\])$", text, re.MULTILINE)[-1])
+    options = vars(build_parser().parse_args(command))
+    assert address_of(options["http"]).port == 8000
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for names in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE):
+        for name in names.split():
+            assert (ROOT / name).exists()
+            assert f"!{name}" in ignored
+    assert re.search(r"^USER \d+:\d+$", text, re.MULTILINE)
+
+
+def test_compose_sets_known_variables() -> None:
+    """Each variable of the servers is one that this program reads, with a value that it takes."""
+    (compose,) = objects("compose.yaml")
+    variables = compose["services"]["bridge"]["environment"]
+    assert variables.keys() <= KNOWN
+    assert read_settings({}, variables).allowed_hosts
+    assert (ROOT / "deploy" / "nginx.conf").is_file()
+
+
+def test_kubernetes_starts_the_server() -> None:
+    """The arguments of the container are understood, its secrets are settings or credentials, and its probes exist."""
+    kinds = {each["kind"]: each for each in objects("kubernetes/portkey-bridge.yaml")}
+    assert set(kinds) == {"Secret", "Deployment", "Service", "HorizontalPodAutoscaler"}
+    pod = kinds["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert vars(build_parser().parse_args(container["args"]))["http"] == "0.0.0.0:8000"
+    secrets = kinds["Secret"]["stringData"]
+    assert dict(read_settings({}, secrets).tokens).keys() == {"alice"}
+    probes = [container[kind]["httpGet"]["path"] for kind in ("startupProbe", "readinessProbe", "livenessProbe")]
+    assert probes == ["/readyz", "/readyz", "/healthz"]
+    assert kinds["Deployment"]["spec"]["selector"]["matchLabels"] == kinds["Service"]["spec"]["selector"]

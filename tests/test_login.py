@@ -1,0 +1,238 @@
+"""Logins of people and machines at a certified OpenID provider, from the command line to the answer of its API."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from joserfc.jwk import RSAKey
+
+from tests.browser import visit
+from tests.conftest import BARE, ROOT, Connect, Run, program, text_of
+from tests.node import MODULES, node_command
+
+KEY = RSAKey.generate_key(2048, {"use": "sig"})
+
+
+@dataclass(frozen=True)
+class OpenId:
+    """A provider that runs, a document of its API, and the environment of a person without a keyring."""
+
+    url: str
+    document: Path
+    env: Mapping[str, str]
+
+    def accepts(self, token: str) -> bool:
+        """Check whether the provider's API accepts a token."""
+        return httpx.get(f"{self.url}/items", headers={"authorization": f"Bearer {token}"}).is_success
+
+    @property
+    def logins(self) -> list[Path]:
+        return [*Path(self.env["XDG_DATA_HOME"]).rglob("*.json")]
+
+
+@pytest.fixture(scope="module")
+def provider_url() -> Iterator[str]:
+    """Return the URL of the provider."""
+    command = node_command("oidc-provider/lib/index.js", minimum=(20, 0))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [str(MODULES / "oidc-provider/lib/index.js"), str(port), json.dumps(KEY.as_dict(private=False))]
+    script = str(ROOT / "tests" / "openid_provider.mjs")
+    process = subprocess.Popen(
+        [command[0], script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    )
+    assert process.stdout
+    assert process.stdout.readline() == b"ready\n"
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.fixture
+def openid(provider_url: str, tmp_path: Path) -> OpenId:
+    """Return the provider with a document that names its metadata, and a person with a browser who is new."""
+    root = {
+        "openapi": "3.1.0",
+        "info": {"title": "Items", "version": "1"},
+        "servers": [{"url": provider_url}],
+        "paths": {
+            "/items": {
+                "get": {
+                    "operationId": "items",
+                    "security": [{"openid": ["read"]}],
+                    "responses": {"200": {"description": "Fine"}},
+                }
+            }
+        },
+        "components": {"securitySchemes": {"openid": _scheme()}},
+    }
+    document = tmp_path / "items.json"
+    document.write_text(json.dumps(root))
+    env = {
+        "BROWSER": f"{sys.executable} {ROOT / 'tests' / 'browser.py'} %s",
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "OPEN_MCP_SPEC": str(document),
+    }
+    return OpenId(provider_url, document, env)
+
+
+def _scheme() -> dict[str, Any]:
+    return {"type": "openIdConnect", "openIdConnectUrl": "/.well-known/openid-configuration"}
+
+
+MACHINES = {
+    "client_secret_basic": {"OAUTH_CLIENT_ID": "machine", "OAUTH_CLIENT_SECRET": "machine-S3CRET"},
+    "client_secret_post": {"OAUTH_CLIENT_ID": "posting", "OAUTH_CLIENT_SECRET": "posting-S3CRET"},
+    "private_key_jwt": {
+        "OAUTH_CLIENT_ID": "signing",
+        "OAUTH_PRIVATE_KEY": KEY.as_pem(private=True).decode().replace("\n", "\\n"),
+    },
+}
+
+
+@pytest.mark.parametrize("method", MACHINES)
+def test_a_machine_uses_client_credentials(run: Run, openid: OpenId, method: str) -> None:
+    """The provider accepts the client's authentication by each method, and its API the token."""
+    done = run("call", "items", env={**openid.env, **MACHINES[method]})
+    assert json.loads(done.stdout) == {
+        "client": MACHINES[method]["OAUTH_CLIENT_ID"],
+        "scope": "read",
+        "subject": None,
+    }, done.stderr
+
+
+PERSON = {"OAUTH_CLIENT_ID": "person"}
+
+#: A keyring that is a file.
+RING = """
+import json, os
+from pathlib import Path
+from keyring.backend import KeyringBackend
+
+class Ring(KeyringBackend):
+    priority = 1
+    name = "a ring"
+    path = Path(os.environ["RING"])
+
+    def _read(self):
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def get_password(self, service, username):
+        return self._read().get(username)
+
+    def set_password(self, service, username, password):
+        self.path.write_text(json.dumps({**self._read(), username: password}))
+
+    def delete_password(self, service, username):
+        self.path.write_text(json.dumps({name: each for name, each in self._read().items() if name != username}))
+"""
+
+
+def test_a_person_logs_in_with_a_browser(run: Run, openid: OpenId) -> None:
+    """After a login in the browser, calls carry the person's token, without any variable; `logout` ends that."""
+    done = run("login", env={**openid.env, **PERSON})
+    assert "Logged in as ada, until" in done.stdout, done.stdout + done.stderr
+    called = run("call", "items", env=openid.env)
+    assert json.loads(called.stdout)["subject"] == "ada"
+    (file,) = openid.logins
+    assert file.stat().st_mode & 0o77 == 0
+    token = json.loads(file.read_text())["token"]["value"]
+    assert openid.accepts(token)
+    assert token not in done.stdout + done.stderr + called.stdout + called.stderr
+    assert "ada is logged in until" in run("doctor", env=openid.env).stdout
+    assert run("logout", env=openid.env).stdout == "Logged out.\n"
+    assert openid.logins == []
+    assert not openid.accepts(token)
+    refused = run("call", "items", env=openid.env)
+    assert (refused.returncode, "portkey-bridge login" in refused.stderr) == (1, True)
+    assert run("logout", env=openid.env).stdout == "Nobody was logged in.\n"
+
+
+def test_a_person_logs_in_with_a_code(openid: OpenId, tmp_path: Path) -> None:
+    """`login --device` prints a code, and waits until the person has entered it elsewhere."""
+    env = {**BARE, **openid.env, **PERSON}
+    process = subprocess.Popen(
+        program("login", "--device", env=env), env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout
+        assert process.stdout.readline().startswith(f"Open {openid.url}/device and enter ")
+        visit(process.stdout.readline().split()[-1])
+        assert "Logged in as ada, until" in process.stdout.read()
+    assert len(openid.logins) == 1
+
+
+async def test_a_login_is_refreshed(connect: Connect, run: Run, openid: OpenId) -> None:
+    """An expired token is refreshed without the person, and what replaces it is kept for other processes."""
+    run("login", env={**openid.env, **PERSON})
+    (file,) = openid.logins
+    login = json.loads(file.read_text())
+    before = login["token"]
+    login["token"] = {**before, "expires": 1, "renew_at": 1}
+    file.write_text(json.dumps(login))
+    async with connect(env=openid.env) as client:
+        assert json.loads(text_of(await client.call_tool("items", {})))["subject"] == "ada"
+    after = json.loads(file.read_text())["token"]
+    assert openid.accepts(after["value"])
+    assert after["value"] != before["value"]
+    assert after["expires"] > before["expires"] - 1
+
+
+def test_a_login_belongs_to_an_origin(run: Run, openid: OpenId, tmp_path: Path) -> None:
+    """A document that sends requests elsewhere does not get the person's token."""
+    run("login", env={**openid.env, **PERSON})
+    root = json.loads(openid.document.read_text())
+    scheme = root["components"]["securitySchemes"]["openid"]
+    scheme["openIdConnectUrl"] = f"{openid.url}/.well-known/openid-configuration"
+    root["servers"] = [{"url": openid.url.replace("127.0.0.1", "localhost")}]
+    openid.document.write_text(json.dumps(root))
+    done = run("call", "items", env=openid.env)
+    assert (done.returncode, "Nothing was sent" in done.stderr) == (1, True)
+
+
+def test_a_login_is_kept_in_a_keyring(run: Run, openid: OpenId, tmp_path: Path) -> None:
+    """Where there is a keyring, the login is kept there, and in no file."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "ring.py").write_text(RING)
+    env = {**openid.env, **PERSON, "PYTHON_KEYRING_BACKEND": "ring.Ring", "RING": str(tmp_path / "ring.json")}
+    env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{tmp_path / 'modules'}"
+    assert "kept in the keyring (a ring)" in run("login", env=env).stdout
+    assert openid.logins == []
+    assert json.loads(run("call", "items", env=env).stdout)["subject"] == "ada"
+    assert run("logout", env=env).stdout == "Logged out.\n"
+    assert json.loads((tmp_path / "ring.json").read_text()) == {}
+
+
+def test_a_login_needs_a_client(run: Run, openid: OpenId) -> None:
+    """Without a client's identifier, `login` names the variable, and exits with 1."""
+    done = run("login", env=openid.env)
+    assert (done.returncode, done.stderr.partition(".")[0]) == (1, "OAUTH_CLIENT_ID is not set")
+
+
+def test_a_person_logs_in_to_one_of_several_apis(run: Run, openid: OpenId, tmp_path: Path) -> None:
+    """With a settings file of several APIs, `login` takes the name of one."""
+    file = tmp_path / "apis.toml"
+    portkey = ROOT / "specs" / "portkey.yaml"
+    file.write_text(f"[api.first]\nspec = '{openid.document}'\n[api.other]\nspec = '{portkey}'\n")
+    env = {**openid.env, **PERSON, "OPEN_MCP_SPEC": "", "OPEN_MCP_CONFIG": str(file)}
+    assert "has several: first, other" in run("login", env=env).stderr
+    assert "did you mean first?" in run("login", "frist", env=env).stderr
+    assert "Logged in as ada, until" in run("login", "first", env=env).stdout
+
+
+def test_a_redirect_elsewhere_is_refused(run: Run, openid: OpenId) -> None:
+    """The browser is redirected to the loopback interface only."""
+    done = run("login", "--redirect", "http://example.com/callback", env={**openid.env, **PERSON})
+    assert (done.returncode, "is not a loopback URL" in done.stderr) == (2, True)
