@@ -18,6 +18,7 @@ class Answer:
     """A complete response, or as much of it as arrived: `problem` explains why it broke off.
 
     `stream` is whether the body was merged from the events of a stream, and `remark` what is to be said about it.
+    `url` is where the answer came from, which may contain a credential.
     `redirected_to` is the origin of whoever answered, if it is not the one that the request was sent to.
     """
 
@@ -28,6 +29,7 @@ class Answer:
     problem: str = ""
     stream: bool = False
     remark: str = ""
+    url: str = field(default="", repr=False)
     redirected_to: str = ""
 
     @cached_property

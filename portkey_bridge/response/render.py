@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
@@ -38,6 +38,9 @@ from portkey_bridge.response.headers import _going_on, _meta
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
 from portkey_bridge.settings import RESULT_LIMIT
+
+if TYPE_CHECKING:
+    from portkey_bridge.response.selection import Selection
 
 #: A picture or sound may take this many times as many: models do not read it as text. With the default limit this
 #: stays below the 1,048,576 characters at which clients cut.
@@ -73,9 +76,11 @@ class Renderer:
     results: Results
     files: tuple[Path, ...] = ()
 
-    def render(self, operation: Operation, answer: Answer, hints: Iterable[str] = ()) -> ToolResult:
-        """Return the result of an answer; `hints` are further lines that help."""
-        rendered = self._body(answer)
+    def render(
+        self, operation: Operation, answer: Answer, hints: Iterable[str] = (), select: Selection | None = None
+    ) -> ToolResult:
+        """Return the result of an answer, or of what `select` selects of it; `hints` are further lines that help."""
+        rendered = self._body(answer) if select is None or answer.failed else self._selected(answer, select)
         line = _status_line(operation, answer)
         notes = [
             *rendered.notes,
@@ -107,9 +112,29 @@ class Renderer:
             return replace(
                 rendered, notes=(f"The body is declared as {answer.media_type} but is not JSON.", *rendered.notes)
             )
+        return self._json(body, notes)
+
+    def _json(self, body: bytes, notes: tuple[str, ...]) -> Rendered:
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
             return Rendered([text(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
         return Rendered([text(self._view(body, expand))], notes)
+
+    def _selected(self, answer: Answer, select: Selection) -> Rendered:
+        """Render what is selected of a JSON answer, which is kept; any other answer is rendered whole."""
+        from portkey_bridge.response.selection import selected
+
+        is_declared = _renderer(answer.media_type) is Renderer.json
+        body, notes = _utf8(answer) if is_declared or STRUCTURED_TEXT.match(answer.body) else (b"", ())
+        if not body or not is_json(body):
+            whole = self._body(answer)
+            return replace(whole, notes=(*whole.notes, "select was not applied: the answer is not JSON."))
+        part, remark = selected(body, select, self.results.keep(body))
+        return self._json(part, (*notes, remark))
+
+    def part(self, body: bytes, remark: str) -> ToolResult:
+        """Return a result of a part of a kept JSON text, and a line about it."""
+        rendered = self._json(body, ())
+        return ToolResult(content=[*rendered.content, text(remark)], structured_content=rendered.structured)
 
     def text(self, answer: Answer) -> Rendered:
         """Render text, long text with head and tail."""

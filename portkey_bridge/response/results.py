@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from copy import copy
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
@@ -51,7 +52,8 @@ class Results:
     def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
         self._bounds = bounds
         self._clock = clock
-        self._kept: OrderedDict[tuple[str | None, str], tuple[float, bytes]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str | None, str], tuple[float, bytes, Any]] = OrderedDict()
+        self._key = secrets.token_bytes(32)
         self._lock = Lock()
         self._owner: str | None = None
 
@@ -61,16 +63,37 @@ class Results:
         theirs._owner = owner
         return theirs
 
-    def keep(self, body: bytes) -> str:
+    def keep(self, body: bytes, following: Any = None) -> str:
         """Keep a JSON text, and forget what exceeds the bounds. Return its id.
 
-        The local user's ids follow from the text; nobody can guess those of others.
+        `following` is what leads to the next page, and stays if the same text is kept again without it. The local
+        user's ids follow from the text; nobody can guess those of others.
         """
-        result_id = hashlib.sha256(body).hexdigest()[:16] if self._owner is None else secrets.token_urlsafe(16)
+        result_id = self._id(body)
         with self._lock:
-            self._touch(result_id, body)
+            kept = self._kept.get((self._owner, result_id))
+            self._touch(result_id, body, following or (kept[2] if kept else None))
             self._forget()
         return result_id
+
+    def _id(self, body: bytes) -> str:
+        if self._owner is None:
+            return hashlib.sha256(body).hexdigest()[:16]
+        return hmac.digest(self._key, self._owner.encode() + b"\0" + body, "sha256").hex()[:32]
+
+    def following(self, result_id: str) -> Any:
+        """Return what leads to the page after a result, None where nothing does. Raises ForgottenResult."""
+        with self._lock:
+            self._forget()
+            if (self._owner, result_id) not in self._kept:
+                raise ForgottenResult(result_id)
+            return self._kept[self._owner, result_id][2]
+
+    def replace(self, result_id: str, body: bytes, following: Any) -> None:
+        """Keep a text under an id that exists."""
+        with self._lock:
+            self._touch(result_id, body, following)
+            self._forget()
 
     def __contains__(self, result_id: str) -> bool:
         """Check whether a result was kept, even if it is about to be forgotten."""
@@ -83,12 +106,12 @@ class Results:
             self._forget()
             if (self._owner, result_id) not in self._kept:
                 raise ForgottenResult(result_id)
-            body = self._kept[self._owner, result_id][1]
-            self._touch(result_id, body)
+            _, body, following = self._kept[self._owner, result_id]
+            self._touch(result_id, body, following)
         return body
 
-    def _touch(self, result_id: str, body: bytes) -> None:
-        self._kept[self._owner, result_id] = self._clock(), body
+    def _touch(self, result_id: str, body: bytes, following: Any) -> None:
+        self._kept[self._owner, result_id] = self._clock(), body, following
         self._kept.move_to_end((self._owner, result_id))
 
     def _forget(self) -> None:
@@ -96,7 +119,7 @@ class Results:
             self._kept.popitem(last=False)
 
     def _exceeds(self) -> bool:
-        oldest, _ = next(iter(self._kept.values()))
-        size = sum(len(body) for _, body in self._kept.values())
+        oldest, _, _ = next(iter(self._kept.values()))
+        size = sum(len(body) for _, body, _ in self._kept.values())
         old = self._clock() - oldest > self._bounds.seconds
         return old or len(self._kept) > self._bounds.count or size > self._bounds.bytes

@@ -134,14 +134,15 @@ class Views:
         """
         return self._render(self._node(schema), pointer, min(budget, LARGEST), frozenset())
 
-    def expand(self, schema: Schema, pointer: str, budget: float) -> Shape:
+    def expand(self, schema: Schema, pointer: str, budget: float, root: str = "") -> Shape:
         """Return the view of the schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
 
+        The pointers of its stubs begin with `root`.
         Of an input schema, which is made for one tool and not the document's own, nothing is kept.
         """
         _, shape, pointer = self._find(schema, pointer)
         node = self._nodes.get(id(shape)) or _Node(shape, portable=self._portable)
-        return self._render(node, pointer, min(budget, LARGEST), frozenset())
+        return self._render(node, root + pointer, min(budget, LARGEST), frozenset())
 
     def locate(self, schema: Schema, pointer: str) -> Schema:
         """Return the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""

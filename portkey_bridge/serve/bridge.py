@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import httpx
@@ -25,7 +25,7 @@ from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.signing import AwsAccount, signer_of
 from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
 from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
-from portkey_bridge.http.policy import may_have_happened
+from portkey_bridge.http.policy import may_have_happened, origin
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
@@ -37,6 +37,8 @@ from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
+from portkey_bridge.response.json_views import expand, is_json
+from portkey_bridge.response.pages import joined, next_page
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
@@ -44,6 +46,9 @@ from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.settings import Timeouts
 from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
+
+if TYPE_CHECKING:
+    from portkey_bridge.response.selection import Selection
 
 #: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
 QUICK, PATIENT = 0.02, 2.0
@@ -64,6 +69,43 @@ STILL_OPEN = (
 
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
+
+
+#: What is said where an answer has a next page.
+NEXT_PAGE = "There is a next page: expandResult with resultId {} and next: true fetches and appends it."
+
+
+class Following(NamedTuple):
+    """The page after an answer: its URL, the call that led there, and the pages so far, so that none is read twice."""
+
+    tool: Tool
+    bound: Bound
+    url: httpx.URL
+    seen: frozenset[str]
+
+
+def _page_after(tool: Tool, bound: Bound, answer: Answer, before: Following | None = None) -> Following | None:
+    """Return the next page if there is one that may be fetched: a GET on the same origin that was not fetched yet."""
+    if tool.operation.method != "GET" or tool.is_confirmed or bound.has_body or answer.redirected_to:
+        return None
+    queries = [each.name for each in tool.operation.parameters if each.location == "query"]
+    url = next_page(answer, queries)
+    seen = (before.seen | {str(before.url)} if before else frozenset()) | {answer.url}
+    if url is None or url.userinfo or str(url) in seen or origin(url) != origin(httpx.URL(answer.url)):
+        return None
+    return Following(tool, bound, url, seen)
+
+
+def _paged(request: httpx.Request, page: httpx.URL, credentials: Collection[str]) -> httpx.Request:
+    """Return the request for another page: with the headers, and the credentials of the query, of the call itself.
+
+    Raises CallError if the page is on another origin than the call.
+    """
+    if origin(page) != origin(request.url):
+        raise CallError("/next: the next page is on another server than the call. Nothing was sent.")
+    for name in credentials:
+        page = page.copy_set_param(name, request.url.params.get(name, ""))
+    return httpx.Request("GET", page, headers=request.headers)
 
 
 Sent = tuple[Credential, ...]
@@ -114,12 +156,14 @@ async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | N
 class CallContext(NamedTuple):
     """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
 
-    `ask` returns None once the person has confirmed a call, else the result of the call.
+    `ask` returns None once the person has confirmed a call, else the result of the call. `select` is what the caller
+    wants of the answer.
     """
 
     caller: Caller = LOCAL
     report: Report = no_report
     ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
+    select: Selection | None = None
 
 
 @dataclass(slots=True)
@@ -158,16 +202,22 @@ class Bridge:
     observe: Callable[[CallRecord], None] | None = None
 
     async def call(
-        self, tool: Tool, arguments: Mapping[str, Any], report: Report = no_report, caller: Caller = LOCAL
+        self,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        report: Report = no_report,
+        caller: Caller = LOCAL,
+        select: Selection | None = None,
     ) -> ToolResult:
         """Call the operation and return its response. A failure is a result with `isError` that explains what to do.
 
-        `report` is called for each event of a streamed response; `caller` decides which credentials are used.
+        `report` is called for each event of a streamed response; `caller` decides which credentials are used;
+        `select` reduces the answer.
         """
         record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
         began = time.perf_counter()
         try:
-            return await self.guarded(tool.name, self._call(tool, arguments, report, record))
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select))
         finally:
             record.seconds = time.perf_counter() - began
             if self.observe is not None:
@@ -191,14 +241,16 @@ class Bridge:
                 "traceback that --verbose logs."
             )
 
-    async def _call(self, tool: Tool, arguments: Mapping[str, Any], report: Report, record: CallRecord) -> ToolResult:
+    async def _call(
+        self, tool: Tool, arguments: Mapping[str, Any], report: Report, record: CallRecord, select: Selection | None
+    ) -> ToolResult:
         caller = record.caller
         bound, violations = await self._bound(tool, arguments)
         answer, sent = await self._answer(tool, bound, report, caller)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
             answer, _ = await self._answer(tool, bound, report, caller)
         record.status, record.size = answer.status, len(answer.body)
-        return await beside(len(answer.body), lambda: self._rendered(tool, answer, caller, violations))
+        return await beside(len(answer.body), lambda: self._rendered(tool, bound, answer, caller, violations, select))
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
@@ -213,19 +265,65 @@ class Bridge:
         except ArgumentsError as error:
             return self.lenience.bound(tool, arguments, error, self.sources), error.violations
 
-    async def _answer(self, tool: Tool, bound: Bound, report: Report, caller: Caller) -> tuple[Answer, Sent]:
-        """Write the request with the caller's credentials, send it, and return the answer and the credentials."""
+    async def next_page(self, result_id: str, context: CallContext) -> ToolResult:
+        """Fetch the page after a kept result, append it there, and return a view of it. Raises CallError."""
+        results = self.renderer.results
+        following, body = results.following(result_id), results[result_id]
+        if following is None:
+            raise CallError(f"/next: the result {result_id} has no next page.")
+        tool, caller = following.tool, context.caller
+        sent, _ = await self._answer(tool, following.bound, context.report, caller, following.url)
+        answer = self._redacted(sent)
+        if answer.failed or not is_json(answer.body):
+            return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
+        further = _page_after(tool, following.bound, sent, following)
+        return await beside(len(body), lambda: self._appended(result_id, body, answer, further))
+
+    def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
+        both = joined(body, answer.body)
+        if both is None or not both[3]:
+            self.renderer.results.replace(result_id, body, None)
+            return self.renderer.part(answer.body, "This page has no items that could be appended; it is the last one.")
+        whole, pointer, start, count = both
+        if len(whole) > self.transport.limit:
+            raise CallError(f"/next: with one more page the result exceeds {self.transport.limit:,} bytes.")
+        self.renderer.results.replace(result_id, whole, further)
+        items = f"{pointer}#{start}:{start + count}"
+        remark = f"Appended {count:,} items to result {result_id}, which has {start + count:,} now, as {items}."
+        part = expand(whole, items, self.renderer.limit).encode()
+        return self.renderer.part(part, f"{remark} {NEXT_PAGE.format(result_id) if further else 'It is complete.'}")
+
+    async def _answer(
+        self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None
+    ) -> tuple[Answer, Sent]:
+        """Write the request with the caller's credentials, send it, and return the answer and the credentials.
+
+        With `page`, the request goes to that URL of the same origin, with the same headers and credentials.
+        """
         operation = tool.operation
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
+        if page is not None:
+            request = _paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(operation, request, signer_of(sent, self.aws), report), sent
 
-    def _rendered(self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation]) -> ToolResult:
+    def _rendered(
+        self,
+        tool: Tool,
+        bound: Bound,
+        answer: Answer,
+        caller: Caller,
+        violations: Sequence[Violation],
+        select: Selection | None,
+    ) -> ToolResult:
+        further = _page_after(tool, bound, answer)
         answer = self._redacted(answer)
         sent = "\n".join(("Sent although the document does not allow it:", *(f"- {each}" for each in violations)))
-        hints = (*self._hints(tool, answer, caller), sent if violations else "")
-        return self.renderer.render(tool.operation, answer, hints)
+        hints = [*self._hints(tool, answer, caller), sent if violations else ""]
+        if further is not None and is_json(answer.body):
+            hints.append(NEXT_PAGE.format(self.renderer.results.keep(answer.body, further)))
+        return self.renderer.render(tool.operation, answer, hints, select)
 
     async def _logged(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
@@ -272,7 +370,9 @@ class Bridge:
 
     async def _read(self, response: httpx.Response, report: Report) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
-        answer = Answer(response.status_code, response.reason_phrase, response.headers, b"")
+        answer = Answer(
+            response.status_code, response.reason_phrase, response.headers, b"", url=str(response.request.url)
+        )
         body, stream = BytesIO(), Stream()
         reader = reader_of(answer.media_type) if response.is_success else None
         problem, is_open = "", False

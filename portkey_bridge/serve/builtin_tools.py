@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,16 +22,18 @@ from portkey_bridge.response.results import ForgottenResult, beside
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.schema.readings import is_unset, json_text
 from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.callers import BridgeOf
 from portkey_bridge.tools.areas import Areas, fill
 from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, TITLE, Tool, closest
 
 if TYPE_CHECKING:
+    from portkey_bridge.response.selection import Selection
     from portkey_bridge.tools.path_tools import PathItemTool
     from portkey_bridge.tools.search import Index
 
 _STUBS = (
     "A description that ends in [expandSchema POINTER] marks a stub: its type is exact, the rest is left out. An "
-    "optional argument that shows only a type may have more, too: its pointer is /properties/NAME."
+    "optional argument that shows only a type may have more: its pointer is /properties/NAME."
 )
 
 #: How a model uses the tools: when all are listed, and in discovery.
@@ -50,7 +53,7 @@ EXPANDING = {
 QUERIES, ROOM, FURTHER = 8, 1800, 900
 
 #: Characters of the API's title and the names of its areas: all of a listing has 2,000.
-AREAS = 530
+AREAS = 517
 
 #: Most hits of a query, and the characters that an outline has at least where none fits well.
 HITS, OUTLINE = 20, 360
@@ -59,6 +62,9 @@ HITS, OUTLINE = 20, 360
 MORE = "{} more match less well."
 NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
 NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
+
+#: The argument that reduces an answer.
+SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{id: id, name: name}"}
 
 Run = Callable[[dict[str, Any], CallContext], Awaitable[ToolResult]]
 """Runs a tool with its arguments, for the caller that the context names."""
@@ -123,6 +129,15 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
+def _selection(value: Any) -> Selection | None:
+    """Return the selection that an argument holds, None where there is none. Raises SelectError."""
+    if value is None:
+        return None
+    from portkey_bridge.response.selection import selection_of
+
+    return selection_of(value)
+
+
 class ExpandSchema:
     """Expands the stubs in the schemas of `tools`."""
 
@@ -131,7 +146,7 @@ class ExpandSchema:
         pointers = {
             "type": "array",
             "items": {"type": "string"},
-            "description": 'For example ["/properties/messages/items"]; [""] is the whole schema.',
+            "description": 'Such as ["/properties/messages/items"]; [""] is the whole, ["/response"] its answer.',
         }
         arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
         self.entry = _read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
@@ -157,23 +172,39 @@ class ExpandSchema:
 class ExpandResult:
     """Returns further parts of the large results that the renderers have kept, each those of its API."""
 
-    def __init__(self, renderers: Sequence[Renderer]) -> None:
-        self._renderers = renderers
+    def __init__(self, renderers: Sequence[Renderer], bridges: Sequence[BridgeOf]) -> None:
+        self._renderers, self._bridges = renderers, bridges
         pointers = {
             "type": "array",
             "items": {"type": "string"},
             "description": 'For example ["/data/3", "/data#20:40"].',
         }
-        arguments = {"resultId": {"type": "string", "description": "From the large result."}, "jsonPointers": pointers}
+        arguments = {
+            "resultId": {"type": "string", "description": "From the large result."},
+            "jsonPointers": pointers,
+            "select": SELECT,
+            "next": {"type": "boolean", "description": "Fetch the next page from the API, and append it."},
+        }
         description = (
             "Returns more of a large result. A text [expandResult POINTER · …] in it is a stub for what is left out. "
-            "A pointer may end in a slice of an array, an object or a text: /data#20:40."
+            "A pointer may end in a slice of an array, an object or a text: /data#20:40. "
+            "Takes one of jsonPointers, select and next."
         )
-        self.entry = _read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, [*arguments])
+        self.entry = _read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, ["resultId"])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
-        """Return a view for each pointer, or the error of the pointer."""
+        """Return a view for each pointer, or the error of the pointer; or what is selected."""
         result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
+        select = context.select or _selection(arguments.get("select"))
+        following = arguments.get("next") is True
+        if following + (select is not None) + (pointers is not None) > 1:
+            return error_result("/select, /jsonPointers, /next: expected one of them, not both")
+        if following:
+            owner = context.caller.subject
+            bridge_of = self._bridges[self._renderers.index(self._keeper(str(result_id), owner))]
+            return await bridge_of(context.caller).next_page(str(result_id), context)
+        if select is not None:
+            return await self._selected(str(result_id), context.caller.subject, select)
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         try:
@@ -185,6 +216,14 @@ class ExpandResult:
         room = renderer.limit // max(len(pointers), 1)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
         return ToolResult(content=[text(f"[{','.join(expanded)}]")])
+
+    async def _selected(self, result_id: str, owner: str | None, select: Selection) -> ToolResult:
+        from portkey_bridge.response.selection import selected
+
+        renderer = self._keeper(result_id, owner)
+        theirs = replace(renderer, results=renderer.results.of(owner))
+        body = theirs.results[result_id]
+        return await beside(len(body), lambda: theirs.part(*selected(body, select, result_id)))
 
     def _keeper(self, result_id: str, owner: str | None) -> Renderer:
         return next((each for each in self._renderers if result_id in each.results.of(owner)), self._renderers[0])
@@ -290,12 +329,13 @@ class CallTool:
         self.entry = Listed(
             name=CALL_TOOL,
             title="Call tool",
-            description=f"Calls a tool by its name, including {EXPAND_RESULT}, which large results mention.",
+            description=f"Calls a tool, also {EXPAND_RESULT}. select: JMESPath.",
             parameters={
                 "type": "object",
                 "properties": {
                     "toolName": {"type": "string"},
                     "arguments": {"type": "object", "description": "As expandSchema shows them."},
+                    "select": {"type": "string"},
                 },
                 "required": ["toolName"],
             },
@@ -309,4 +349,5 @@ class CallTool:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._runs)}")
         if not isinstance(given, dict):
             return error_result(f"/arguments: expected an object, not {json.dumps(given)[:80]}")
-        return await run(given, context)
+        select = _selection(arguments.get("select"))
+        return await run(given, context if select is None else context._replace(select=select))

@@ -65,7 +65,7 @@ async def _run_operation(
 ) -> ToolResult:
     if tool.is_confirmed and (answer := await context.ask(tool, arguments)):
         return answer
-    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller)
+    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller, context.select)
 
 
 async def _run_builtin(
@@ -93,8 +93,11 @@ def catalogue_of(
         tools, lambda tool, pointer: owners[tool.name].expand(tool, pointer), EXPANDING[legend]
     )
     renderers = [service.bridge.renderer for service in services]
-    reading: list[BuiltinTool] = [ExpandResult(renderers), *chain.from_iterable(map(_information, services))]
     bridges = {id(service): bridges_of(_observed(service, observers), pass_header) for service in services}
+    reading: list[BuiltinTool] = [
+        ExpandResult(renderers, [*bridges.values()]),
+        *chain.from_iterable(map(_information, services)),
+    ]
     runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}

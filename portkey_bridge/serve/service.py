@@ -28,6 +28,7 @@ from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api, Operation, Schema
+from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
@@ -41,6 +42,10 @@ from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+from portkey_bridge.tools.subjects import Reader
+
+#: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
+RESPONSE = "/response"
 
 if TYPE_CHECKING:
     from portkey_bridge.credentials.recipe import Recipe
@@ -69,14 +74,28 @@ class Service:
         return Views(self.shapes, portable=True), Views(self.shapes, portable=False)
 
     def expand(self, tool: Tool, pointer: str) -> Schema:
-        """Return the view of a tool's input schema at a pointer. Raises PointerToNowhere.
+        """Return the view of a tool's input schema at a pointer, or of its answer. Raises PointerToNowhere.
 
-        In discovery, the whole is shown as a listing shows it.
+        In discovery, the whole is shown as a listing shows it. Pointers below `/response` lead into the schema of a
+        successful response.
         """
         listed, full = self._views
+        inside = pointer.removeprefix("#")
+        if inside == RESPONSE or inside.startswith(f"{RESPONSE}/"):
+            return self._expand_response(tool, inside.removeprefix(RESPONSE))
         if self.settings.discover and not pointer:
             return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
         return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+
+    def _expand_response(self, tool: Tool, pointer: str) -> Schema:
+        schema = next((each for each in Reader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None)
+        if schema is None:
+            raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])
+        try:
+            budget = found_budget(self.settings.schema_budget)
+            return self._views[1].expand(schema, pointer, budget, RESPONSE)
+        except PointerToNowhere as error:
+            raise PointerToNowhere(RESPONSE + error.pointer, RESPONSE + error.prefix, error.available) from error
 
 
 def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
