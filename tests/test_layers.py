@@ -77,3 +77,39 @@ def test_only_serve_and_cli_print() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert printing <= {"serve", "cli"}
+
+
+#: Where files are opened, created or removed, besides `serve/` and `cli/`, and what says so.
+DISK = (
+    "config.py",
+    "switches.py",
+    "document/",
+    "request/uploads.py",
+    "response/render.py",
+    "clients/",
+    "http/trust.py",
+)
+OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "mkstemp"}
+
+
+def test_files_are_touched_only_where_that_belongs() -> None:
+    """The layers between reading a document and sending a request neither open nor write files."""
+    touching = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
+            if name in OPENING:
+                touching.add(str(file.relative_to(PACKAGE)))
+    allowed = (*DISK, "credentials/", "serve/", "cli/")
+    assert {file for file in touching if not file.startswith(allowed)} == set()
+
+
+def test_no_module_takes_private_names_of_another() -> None:
+    """What another module needs has a name without an underscore."""
+    taken = {
+        f"{file.relative_to(PACKAGE)}: {name}"
+        for file in FILES
+        for name in imports(file)
+        if name.startswith("portkey_bridge.") and name.rpartition(".")[2].startswith("_") and "__" not in name
+    }
+    assert taken == set()

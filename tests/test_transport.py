@@ -20,7 +20,7 @@ import pytest
 from pytest_httpx import HTTPXMock
 
 from portkey_bridge.http.connections import Connections
-from portkey_bridge.http.decoding import _CODINGS
+from portkey_bridge.http.decoding import CODINGS
 from portkey_bridge.http.failures import TooLarge, UnaskedCoding, explain
 from portkey_bridge.http.policy import may_have_happened, may_repeat, redirected, retry_after
 from portkey_bridge.http.transport import Transport
@@ -430,7 +430,7 @@ class _Stream(httpx.AsyncByteStream):
 
 def test_other_bytes_after_many_members_of_gzip_end_the_body() -> None:
     """All 100,000 members are read, and nothing that follows other bytes."""
-    decode = _CODINGS["gzip"]()
+    decode = CODINGS["gzip"]()
     body = gzip.compress(b"x") * 100_000 + b"no gzip" + gzip.compress(b"y") * 10_000
     assert b"".join(decode(body)) == b"x" * 100_000
     assert decode.complete

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from portkey_bridge.cli.loading import load_api
-from portkey_bridge.mock.app import _listening, _server, mock_app
+from portkey_bridge.mock.app import listening, mock_app, server_of
 
 if TYPE_CHECKING:
     from portkey_bridge.cli.invocation import Invocation
@@ -16,7 +16,7 @@ def serve_mock(invocation: Invocation) -> int:
     """Serve a mock of the configured document until Ctrl-C. Raises SetupError before it listens."""
     api = load_api(invocation.settings)
     app = mock_app(api)
-    with _listening(invocation.options.get("port", 0)) as (listener, url):
+    with listening(invocation.options.get("port", 0)) as (listener, url):
         print(f"portkey-bridge serves a mock of {api.title} at {url}", file=sys.stderr)
-        _server(app).run(sockets=[listener])
+        server_of(app).run(sockets=[listener])
     return 0

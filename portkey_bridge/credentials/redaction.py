@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
-from portkey_bridge.credentials.schemes import _base64
+from portkey_bridge.credentials.schemes import base64_text
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, VARIABLES
 
 #: Characters from which on a value is redacted: one that is certainly a credential, and one that may be an ordinary
@@ -133,7 +133,7 @@ def _forms(secret: str) -> Iterator[str]:
     encoded = quote(secret, safe="")
     in_json = json.dumps(secret)[1:-1]
     yield from (secret, encoded, re.sub("%..", lambda match: match[0].lower(), encoded), quote_plus(secret))
-    yield from (in_json, in_json.replace("/", "\\/"), html.escape(secret), _base64(secret))
+    yield from (in_json, in_json.replace("/", "\\/"), html.escape(secret), base64_text(secret))
 
 
 @lru_cache(maxsize=1024)

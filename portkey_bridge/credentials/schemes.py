@@ -100,9 +100,10 @@ def _written(scheme: SecurityScheme, secret: str) -> str:
     if scheme.type == "apiKey":
         return secret
     if scheme.scheme == "basic":
-        secret = _base64(secret)
+        secret = base64_text(secret)
     return f"{scheme.scheme.capitalize()} {secret}"
 
 
-def _base64(secret: str) -> str:
+def base64_text(secret: str) -> str:
+    """Return a secret in UTF-8 and base64."""
     return base64.b64encode(secret.encode()).decode()

@@ -20,7 +20,8 @@ class Content:
     notes: tuple[str, ...] = ()
 
 
-def _bounded(source: str, data: bytes) -> bytes:
+def bounded(source: str, data: bytes) -> bytes:
+    """Return the bytes of a document. Raises DocumentError if there are more than MAX_BYTES."""
     if len(data) > MAX_BYTES:
         raise too_large(source)
     return data

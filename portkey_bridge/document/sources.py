@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from portkey_bridge.document.content import MAX_BYTES, Content, _bounded
+from portkey_bridge.document.content import MAX_BYTES, Content, bounded
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.text import shown_url
 
@@ -80,7 +80,7 @@ def read(source: str, access: Access | None = None, *, from_copy: bool = False) 
         if sys.stdin is None:
             raise DocumentError("standard input", "is closed", FILE_REMEDY)
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
-        return Content("standard input", (Path.cwd() / "standard-input").as_uri(), _bounded("standard input", data))
+        return Content("standard input", (Path.cwd() / "standard-input").as_uri(), bounded("standard input", data))
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
 
@@ -141,4 +141,4 @@ def _file(source: str, path: Path, remedy: str) -> Content:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DocumentError(source, f"cannot be read ({reason})", remedy) from error
-    return Content(source, path.resolve().as_uri(), _bounded(source, data))
+    return Content(source, path.resolve().as_uri(), bounded(source, data))

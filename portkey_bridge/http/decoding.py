@@ -12,12 +12,13 @@ import httpx
 STEP, PIECE = 4096, 65_536
 
 
-class _Identity:
+class Identity:
     """A body that is not compressed."""
 
     complete = True
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the chunk."""
         yield chunk
 
 
@@ -69,7 +70,7 @@ GZIP = 0x1F
 
 
 #: What is asked for. Codings that are nested could hold any size; what is no coding at all means nothing.
-_CODINGS: dict[str, Callable[[], _Identity | _Inflate]] = {
+CODINGS: dict[str, Callable[[], Identity | _Inflate]] = {
     **dict.fromkeys(("gzip", "x-gzip"), _Inflate),
     "deflate": partial(_Inflate, bare=True),
 }

@@ -36,9 +36,9 @@ def explain(error: BaseException, host: str, timeouts: Timeouts, own: Sentences 
 
     httpx's own texts are not used: they may hold the URL, and a URL may hold a secret.
     """
-    causes = list(_causes(error))
+    found = list(causes(error))
     for kind, sentence in (*own, *SENTENCES):
-        if any(isinstance(cause, kind) for cause in causes):
+        if any(isinstance(cause, kind) for cause in found):
             return sentence.format(
                 host=host,
                 limit=getattr(error, "limit", 0) // 1_000_000,
@@ -49,12 +49,12 @@ def explain(error: BaseException, host: str, timeouts: Timeouts, own: Sentences 
     return f"the exchange with {host} broke off"
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield the error, what it came from, and the members of groups among them."""
     while error is not None:
         yield error
         for member in getattr(error, "exceptions", ()):
-            yield from _causes(member)
+            yield from causes(member)
         error = error.__cause__ or error.__context__
 
 

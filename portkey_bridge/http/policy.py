@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from portkey_bridge.http.failures import _causes
+from portkey_bridge.http.failures import causes
 
 #: Methods that change nothing, and those that may be repeated (RFC 9110 section 9.2.1 and 9.2.2).
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"))
@@ -57,7 +57,7 @@ def may_repeat(request: httpx.Request, outcome: httpx.Response | BaseException) 
     """
     idempotent = request.method in IDEMPOTENT_METHODS
     if isinstance(outcome, UNSENT):
-        return not any(isinstance(cause, ssl.SSLError) for cause in _causes(outcome))
+        return not any(isinstance(cause, ssl.SSLError) for cause in causes(outcome))
     if not isinstance(request.stream, httpx.ByteStream):
         return False  # a body that was streamed from somewhere is gone
     if isinstance(outcome, BaseException):

@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from portkey_bridge.http.connections import Connections
-from portkey_bridge.http.decoding import _CODINGS, UNASKED_CODINGS, _Identity
+from portkey_bridge.http.decoding import CODINGS, UNASKED_CODINGS, Identity
 from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge, UnaskedCoding
 from portkey_bridge.http.policy import may_repeat, redirected, retry_after
 from portkey_bridge.http.trust import HostTrust, Trust
@@ -172,7 +172,7 @@ class _Bounded(httpx.AsyncByteStream):
             raise UnaskedCoding(f"content-encoding {self._coding[:40]!r}")
         if self._request.method != "HEAD" and self._announced.isdecimal() and int(self._announced) > self._limit:
             raise TooLarge(self._limit)
-        decode, total = _CODINGS.get(self._coding, _Identity)(), 0
+        decode, total = CODINGS.get(self._coding, Identity)(), 0
         async for chunk in _until(self._deadline, aiter(self._body)):  # type: ignore[arg-type]  # it is asynchronous
             for piece in decode(chunk):
                 total += len(piece)

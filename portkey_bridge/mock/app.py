@@ -85,8 +85,8 @@ CONCRETE = {
 @contextmanager
 def mock_running(api: Api) -> Iterator[str]:
     """Serve a mock in a thread of this process, and give its URL."""
-    with _listening(0) as (listener, url):
-        server = _server(mock_app(api))
+    with listening(0) as (listener, url):
+        server = server_of(mock_app(api))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -97,7 +97,7 @@ def mock_running(api: Api) -> Iterator[str]:
 
 
 @contextmanager
-def _listening(port: int) -> Iterator[tuple[socket.socket, str]]:
+def listening(port: int) -> Iterator[tuple[socket.socket, str]]:
     """Return a socket that accepts connections from here on, and its URL. Port 0 is a free one."""
     if not 0 <= port < 1 << 16:
         raise SettingsError(f"--port {port}: a port is a number from 0 (any free port) to 65535. Correct --port.")
@@ -114,7 +114,8 @@ def _listening(port: int) -> Iterator[tuple[socket.socket, str]]:
         yield listener, f"http://{LOOPBACK}:{listener.getsockname()[1]}"
 
 
-def _server(app: ASGIApp) -> uvicorn.Server:
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """Return the HTTP server of an application."""
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none"))
 
 

@@ -31,7 +31,7 @@ CHARSET_INSIDE = re.compile(rb"<(?:\?xml[^>]*?encoding|meta[^>]*?charset)\s*=\s*
 NO_CHARSETS = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"))
 
 
-def _utf8(answer: Answer) -> tuple[bytes, tuple[str, ...]]:
+def in_utf8(answer: Answer) -> tuple[bytes, tuple[str, ...]]:
     """Return a JSON text in UTF-8 without a byte order mark, and what is to be said of its charset.
 
     Other encodings are older habits (RFC 8259 section 8.1).
@@ -40,7 +40,7 @@ def _utf8(answer: Answer) -> tuple[bytes, tuple[str, ...]]:
     if encoding == "utf-8" and (answer.body.isascii() or _is_utf8(answer.body)):
         return answer.body, ()
     if encoding == "utf-8":
-        whole, notes = _decoded(answer)
+        whole, notes = decoded(answer)
         return whole.encode("utf-8", "replace"), notes
     return answer.body.decode(encoding, "replace").encode("utf-8", "replace"), ()
 
@@ -53,7 +53,7 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _is_text(answer: Answer) -> bool:
+def is_text(answer: Answer) -> bool:
     """Check whether the bytes of a body are text: in a charset that it is marked or declared with, or in UTF-8.
 
     The last character may be cut if the response broke off.
@@ -67,7 +67,7 @@ def _is_text(answer: Answer) -> bool:
     return False
 
 
-def _decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
+def decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
     """Return the body as text, and what is to be said of its charset.
 
     A byte order mark counts before what is declared (RFC 7303 section 3). What is UTF-8 is so by no accident, and is
@@ -90,7 +90,7 @@ def redacted_text(answer: Answer, redact: Callable[[str], str]) -> Answer:
     """Return the response without the secrets that only its decoded text shows; it is in UTF-8 if it had any."""
     if answer.charset is None and b"\0" not in answer.body and _is_utf8(answer.body):
         return answer
-    whole = _utf8(answer)[0].decode("utf-8", "replace")
+    whole = in_utf8(answer)[0].decode("utf-8", "replace")
     if (redacted := redact(whole)) == whole:
         return answer
     headers = answer.headers.copy()

@@ -12,7 +12,7 @@ import msgspec
 from httpx_sse import EventSource
 
 from portkey_bridge import media_types
-from portkey_bridge.response.merging import CHUNKS, _decoder
+from portkey_bridge.response.merging import CHUNKS, decoder_of
 
 #: The members of an event that is nothing but an error.
 OF_AN_ERROR = frozenset(("error", "type", "code", "status", "message", "provider", "request_id"))
@@ -48,7 +48,7 @@ class Event:
 def event(data: str, name: str = "", event_id: str = "") -> Event:
     """Read one event."""
     try:
-        return Event(data, name, event_id, _decoder.decode(data))
+        return Event(data, name, event_id, decoder_of.decode(data))
     except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
         return Event(data, name, event_id)
 

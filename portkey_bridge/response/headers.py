@@ -52,7 +52,7 @@ def _declared_responses(operation: Operation, status: int) -> Iterator[tuple[str
             yield key, operation.responses[key]
 
 
-def _going_on(operation: Operation, answer: Answer) -> Iterator[str]:
+def shown_headers(operation: Operation, answer: Answer) -> Iterator[str]:
     """Yield the headers that a model needs. The answer to HEAD is its headers, and so is what the document declares."""
     declared = {
         name.lower()
@@ -72,7 +72,8 @@ def _uses(name: str) -> frozenset[str]:
     return frozenset(use for use, pattern in USES.items() if pattern.fullmatch(name))
 
 
-def _meta(answer: Answer) -> dict[str, Any]:
+def meta_of(answer: Answer) -> dict[str, Any]:
+    """Return what a result says of its response besides: status, request id and rate limits."""
     request_id = next((value for name, value in answer.shown_headers if REQUEST_ID in _uses(name)), None)
     limits = {name: value for name, value in answer.shown_headers if RATE_LIMIT in _uses(name)}
     known = {"status": answer.status, "requestId": request_id, "rateLimit": limits}

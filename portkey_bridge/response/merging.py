@@ -15,7 +15,7 @@ import msgspec
 CHUNKS = {"chat.completion.chunk": "chat.completion", "text_completion": "text_completion"}
 
 
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
+decoder_of = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class Objects:
@@ -31,10 +31,11 @@ class Objects:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the objects."""
         self._lines.seek(0)
-        return map(_decoder.decode, self._lines)
+        return map(decoder_of.decode, self._lines)
 
 
-def _list(value: Any) -> list[Any]:
+def list_in(value: Any) -> list[Any]:
+    """Return a list, an empty one for anything else."""
     return value if isinstance(value, list) else []
 
 
@@ -147,7 +148,8 @@ def _part_of_item(item: Any, text: str) -> Any:
     return {"content": [{"type": "output_text", "text": text}]}
 
 
-def _is_of_response(kind: str) -> bool:
+def is_of_response(kind: str) -> bool:
+    """Check whether an event is one of OpenAI's responses API."""
     return kind.startswith("response.")
 
 
@@ -157,7 +159,7 @@ _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed"
 def _lacks_finish(chunks: Objects) -> bool:
     """Check whether a choice has no reason why it ended."""
     begun, finished = set(), set()
-    for choice in (choice for chunk in chunks for choice in _list(chunk.get("choices")) if isinstance(choice, dict)):
+    for choice in (choice for chunk in chunks for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)):
         begun.add(str(choice.get("index")))
         if choice.get("finish_reason"):
             finished.add(str(choice.get("index")))
@@ -179,5 +181,5 @@ class Merger(NamedTuple):
 
 MERGERS: tuple[Merger, ...] = (
     *(Merger(kind.__eq__, partial(_merge_chunks, whole), _lacks_finish) for kind, whole in CHUNKS.items()),
-    Merger(_is_of_response, _merge_response, _lacks_last),
+    Merger(is_of_response, _merge_response, _lacks_last),
 )

@@ -33,8 +33,8 @@ from mcp_types import (
 
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.response.answer import Answer, reason
-from portkey_bridge.response.charset import _decoded, _is_text, _utf8
-from portkey_bridge.response.headers import _going_on, _meta
+from portkey_bridge.response.charset import decoded, in_utf8, is_text
+from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
 from portkey_bridge.settings import RESULT_LIMIT
@@ -87,7 +87,7 @@ class Renderer:
             answer.problem,
             answer.remark,
             *hints,
-            *_going_on(operation, answer),
+            *shown_headers(operation, answer),
             *_file_name(rendered, answer),
         ]
         notes += [f"Parameters of the header {name.title()} cannot be read." for name in answer.unreadable]
@@ -95,7 +95,7 @@ class Renderer:
         return ToolResult(
             content=[*_titled(line, rendered.content, answer), *([text(said)] * bool(said))],
             structured_content=rendered.structured,
-            meta=_meta(answer),
+            meta=meta_of(answer),
             is_error=answer.failed,
         )
 
@@ -106,7 +106,7 @@ class Renderer:
 
     def json(self, answer: Answer) -> Rendered:
         """Render JSON, or the text that was meant to be JSON. What is large crosses to the client once, as the text."""
-        body, notes = _utf8(answer)
+        body, notes = in_utf8(answer)
         if not is_json(body):
             rendered = self.text(answer)
             return replace(
@@ -124,7 +124,7 @@ class Renderer:
         from portkey_bridge.response.selection import selected
 
         is_declared = _renderer(answer.media_type) is Renderer.json
-        body, notes = _utf8(answer) if is_declared or STRUCTURED_TEXT.match(answer.body) else (b"", ())
+        body, notes = in_utf8(answer) if is_declared or STRUCTURED_TEXT.match(answer.body) else (b"", ())
         if not body or not is_json(body):
             whole = self._body(answer)
             return replace(whole, notes=(*whole.notes, "select was not applied: the answer is not JSON."))
@@ -138,21 +138,21 @@ class Renderer:
 
     def text(self, answer: Answer) -> Rendered:
         """Render text, long text with head and tail."""
-        whole, notes = _decoded(answer)
+        whole, notes = decoded(answer)
         if len(whole) <= self.limit:
             return Rendered([text(whole)], notes)
         return Rendered([text(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))], notes)
 
     def undeclared_text(self, answer: Answer) -> Rendered:
         """Render what is declared as another text: as JSON where it is an object or array all the same."""
-        if STRUCTURED_TEXT.match(answer.body) and is_json(_utf8(answer)[0]):
+        if STRUCTURED_TEXT.match(answer.body) and is_json(in_utf8(answer)[0]):
             rendered = self.json(answer)
             return replace(rendered, notes=(*rendered.notes, f"The body is JSON, declared as {_declared(answer)}."))
         return self.text(answer)
 
     def unknown(self, answer: Answer) -> Rendered:
         """Render a body whose type is not declared, or says little: as text if it is any."""
-        return self.undeclared_text(answer) if _is_text(answer) else self.binary(answer)
+        return self.undeclared_text(answer) if is_text(answer) else self.binary(answer)
 
     def image(self, answer: Answer) -> Rendered:
         """Render a picture."""
@@ -173,7 +173,7 @@ class Renderer:
         return Rendered([EmbeddedResource(type="resource", resource=blob)])
 
     def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
-        if _is_text(answer):  # clients fail on an image that is not one
+        if is_text(answer):  # clients fail on an image that is not one
             rendered = self.text(answer)
             return replace(rendered, notes=(f"The body is text, declared as {answer.media_type}.", *rendered.notes))
         if _base64_length(answer.body) > self.limit * MEDIA_FACTOR:
