@@ -623,6 +623,13 @@ class Settings:
         "report in the result where a response differs from the document",
         dotenv="harmless",
     )
+    select: bool = _option(
+        False,
+        _switch,
+        None,
+        "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
+        dotenv="harmless",
+    )
     verbose: bool = _option(False, _switch, None, "log each call to stderr", table="serve", dotenv="harmless")
     cache: bool = _option(
         True,

@@ -135,3 +135,19 @@ async def test_the_schema_of_an_answer_is_shown_by_its_own_root(recorder: Record
     assert "[expandSchema /response/properties/data" in json.dumps(whole)
     assert field["schema"] == {"type": "string"}
     assert "/response exists" in nowhere["error"]
+
+
+async def test_select_is_an_argument_of_every_tool_on_request(recorder: Recorder) -> None:
+    """With `--select` each tool takes it, and an argument of the API with that name still reaches the API."""
+    parameters = [{"name": "select", "in": "query", "schema": {"type": "string"}}]
+    root = document({"/things": {"get": {"operationId": "listThings", "parameters": parameters, "responses": {}}}})
+    recorder.answer = 200, JSON, json.dumps(ANSWER).encode()
+    async with served(root, Settings(base_url=recorder.url, select=True)) as client:
+        (tool,) = [tool for tool in await client.list_tools() if tool.name == "listthings"]
+        assert list(tool.input_schema["properties"]) == ["select", "select_"]
+        result = await client.call_tool("listthings", {"select": "a", "select_": "length(data)"})
+        assert json.loads(result.content[0].text) == len(ITEMS)  # type: ignore[union-attr]
+        assert recorder.last.target == "/things?select=a"
+        refusal = await client.call_tool("listthings", {"select_": "data["}, raise_on_error=False)
+    assert "/select: not JMESPath" in text_of(refusal)
+    assert len(recorder.requests) == 1

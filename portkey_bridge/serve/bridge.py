@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
@@ -25,7 +25,7 @@ from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.signing import AwsAccount, signer_of
 from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
 from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
-from portkey_bridge.http.policy import may_have_happened, origin
+from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
@@ -38,11 +38,12 @@ from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import expand, is_json
-from portkey_bridge.response.pages import joined, next_page
+from portkey_bridge.response.pages import joined
 from portkey_bridge.response.render import Renderer, error_result
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
+from portkey_bridge.serve.next_pages import NEXT_PAGE, Following, page_after, paged
 from portkey_bridge.settings import Timeouts
 from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
@@ -69,43 +70,6 @@ STILL_OPEN = (
 
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
-
-
-#: What is said where an answer has a next page.
-NEXT_PAGE = "There is a next page: expandResult with resultId {} and next: true fetches and appends it."
-
-
-class Following(NamedTuple):
-    """The page after an answer: its URL, the call that led there, and the pages so far, so that none is read twice."""
-
-    tool: Tool
-    bound: Bound
-    url: httpx.URL
-    seen: frozenset[str]
-
-
-def _page_after(tool: Tool, bound: Bound, answer: Answer, before: Following | None = None) -> Following | None:
-    """Return the next page if there is one that may be fetched: a GET on the same origin that was not fetched yet."""
-    if tool.operation.method != "GET" or tool.is_confirmed or bound.has_body or answer.redirected_to:
-        return None
-    queries = [each.name for each in tool.operation.parameters if each.location == "query"]
-    url = next_page(answer, queries)
-    seen = (before.seen | {str(before.url)} if before else frozenset()) | {answer.url}
-    if url is None or url.userinfo or str(url) in seen or origin(url) != origin(httpx.URL(answer.url)):
-        return None
-    return Following(tool, bound, url, seen)
-
-
-def _paged(request: httpx.Request, page: httpx.URL, credentials: Collection[str]) -> httpx.Request:
-    """Return the request for another page: with the headers, and the credentials of the query, of the call itself.
-
-    Raises CallError if the page is on another origin than the call.
-    """
-    if origin(page) != origin(request.url):
-        raise CallError("/next: the next page is on another server than the call. Nothing was sent.")
-    for name in credentials:
-        page = page.copy_set_param(name, request.url.params.get(name, ""))
-    return httpx.Request("GET", page, headers=request.headers)
 
 
 Sent = tuple[Credential, ...]
@@ -276,7 +240,7 @@ class Bridge:
         answer = self._redacted(sent)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
-        further = _page_after(tool, following.bound, sent, following)
+        further = page_after(tool, following.bound, sent, following)
         return await beside(len(body), lambda: self._appended(result_id, body, answer, further))
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
@@ -305,7 +269,7 @@ class Bridge:
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
         if page is not None:
-            request = _paged(request, page, {each.name for each in sent if each.location == "query"})
+            request = paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(operation, request, signer_of(sent, self.aws), report), sent
 
     def _rendered(
@@ -317,7 +281,7 @@ class Bridge:
         violations: Sequence[Violation],
         select: Selection | None,
     ) -> ToolResult:
-        further = _page_after(tool, bound, answer)
+        further = page_after(tool, bound, answer)
         answer = self._redacted(answer)
         sent = "\n".join(("Sent although the document does not allow it:", *(f"- {each}" for each in violations)))
         hints = [*self._hints(tool, answer, caller), sent if violations else ""]

@@ -129,7 +129,7 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
-def _selection(value: Any) -> Selection | None:
+def selection(value: Any) -> Selection | None:
     """Return the selection that an argument holds, None where there is none. Raises SelectError."""
     if value is None:
         return None
@@ -195,7 +195,7 @@ class ExpandResult:
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer; or what is selected."""
         result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
-        select = context.select or _selection(arguments.get("select"))
+        select = context.select or selection(arguments.get("select"))
         following = arguments.get("next") is True
         if following + (select is not None) + (pointers is not None) > 1:
             return error_result("/select, /jsonPointers, /next: expected one of them, not both")
@@ -349,5 +349,5 @@ class CallTool:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._runs)}")
         if not isinstance(given, dict):
             return error_result(f"/arguments: expected an object, not {json.dumps(given)[:80]}")
-        select = _selection(arguments.get("select"))
+        select = selection(arguments.get("select"))
         return await run(given, context if select is None else context._replace(select=select))

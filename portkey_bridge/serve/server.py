@@ -13,6 +13,8 @@ from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
+from portkey_bridge.errors import CallError
+from portkey_bridge.response.render import error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, CallContext, CallRecord
@@ -20,6 +22,7 @@ from portkey_bridge.serve.builtin_tools import (
     DISCOVERY,
     EXPANDING,
     LISTING,
+    SELECT,
     BuiltinTool,
     CallTool,
     ExpandResult,
@@ -29,6 +32,7 @@ from portkey_bridge.serve.builtin_tools import (
     Run,
     SearchTools,
     hints,
+    selection,
 )
 from portkey_bridge.serve.callers import BridgeOf, bridges_of
 from portkey_bridge.serve.catalogue import Catalogue
@@ -48,14 +52,25 @@ from portkey_bridge.tools.catalog import (
 ABOUT = 600
 
 
-def _operation(tool: Tool, views: Views, budget: float) -> McpTool:
+def select_argument(tool: Tool) -> str:
+    """Return the name of the argument that selects: `select`, with as many `_` as no other argument has."""
+    name = "select"
+    while name in tool.arguments.schema["properties"]:
+        name += "_"
+    return name
+
+
+def _operation(tool: Tool, views: Views, budget: float, *, selects: bool) -> McpTool:
     """Return the entry of an operation in the listing."""
     read_only, destructive, idempotent = tool.effect
+    parameters = tool.listed_schema(views, budget)
+    if selects:
+        parameters = {**parameters, "properties": {**parameters["properties"], select_argument(tool): SELECT}}
     return Listed(
         name=tool.name,
         title=tool.title,
         description=tool.description,
-        parameters=tool.listed_schema(views, budget),
+        parameters=parameters,
         annotations=hints(read_only, destructive, idempotent, open_world=True),
     )
 
@@ -66,6 +81,16 @@ async def _run_operation(
     if tool.is_confirmed and (answer := await context.ask(tool, arguments)):
         return answer
     return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller, context.select)
+
+
+async def _run_selecting(run: Run, tool: Tool, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+    """Run a tool with the arguments of the operation, and select of its answer what the further one asks for."""
+    rest = dict(arguments)
+    try:
+        select = selection(rest.pop(select_argument(tool), None))
+    except CallError as error:
+        return error_result(str(error))
+    return await run(rest, context if select is None else context._replace(select=select))
 
 
 async def _run_builtin(
@@ -99,6 +124,8 @@ def catalogue_of(
         *chain.from_iterable(map(_information, services)),
     ]
     runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
+    selecting = [tool for tool in tools if owners[tool.name].settings.select]
+    runs |= {tool.name: partial(_run_selecting, runs[tool.name], tool) for tool in selecting}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
@@ -149,7 +176,7 @@ def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
         views = Views(service.shapes, portable=True)  # what they cache is not needed after the listing
         budget = schema_budget(service.settings.schema_budget, count)
         for tool in service.tools:
-            yield _operation(tool, views, budget)
+            yield _operation(tool, views, budget, selects=service.settings.select)
 
 
 def title_of(services: Sequence[Service]) -> str:
