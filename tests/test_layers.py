@@ -85,6 +85,7 @@ DISK = (
     "switches.py",
     "document/",
     "request/uploads.py",
+    "request/signatures.py",
     "response/render.py",
     "clients/",
     "http/trust.py",
