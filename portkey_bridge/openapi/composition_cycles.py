@@ -95,7 +95,7 @@ class _Search:
         for keyword, child in step.rest:
             step.keyword = keyword
             if id(child) in self.places:
-                self.enter(self.places[id(child)])
+                self.open_cycle(self.places[id(child)])
                 return
             if id(child) not in self.sizes:
                 self.enter(child)
@@ -117,7 +117,7 @@ class _Search:
         self.path.pop()
         del self.places[id(step.schema)]
 
-    def enter(self, start: int) -> None:
+    def open_cycle(self, start: int) -> None:
         """Open the circle of the steps from `start` on, best where it goes on through a union, and go back there."""
         circle = range(start, len(self.path))
         entered = [at for at in circle if self.path[at - 1 if at > start else -1].keyword == "$ref"]
