@@ -20,10 +20,10 @@ MARKER = "marker-of-a-secret-credential"
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "x-secret-header"},
-    "query": {"type": "apiKey", "in": "query", "name": "secret-query"},
-    "cookie": {"type": "apiKey", "in": "cookie", "name": "secret-cookie"},
+    "query": {"type": "apiKey", "in": "query", "name": "x-secret-query"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "x-secret-cookie"},
 }
-VARIABLES = ("API_KEY", "X_SECRET_HEADER", "SECRET_QUERY", "SECRET_COOKIE")
+VARIABLES = ("API_KEY", "X_SECRET_HEADER", "X_SECRET_QUERY", "X_SECRET_COOKIE")
 
 
 def head(status: int = 200, media_type: str = "application/json", **headers: Any) -> bytes:

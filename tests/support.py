@@ -46,6 +46,13 @@ def api_of(root: dict[str, Any]) -> Api:
     return read_api(normalize(Document("test", "file:///test", root)).root, "file:///test")
 
 
+def nests_arrays(value: Any) -> bool:
+    """Check whether an array is directly in an array: no listed "any value" has a place for that."""
+    if isinstance(value, list):
+        return any(isinstance(item, list) or nests_arrays(item) for item in value)
+    return isinstance(value, dict) and any(map(nests_arrays, value.values()))
+
+
 @asynccontextmanager
 async def served(root: dict[str, Any], settings: Settings) -> AsyncIterator[Client[FastMCPTransport]]:
     """Return an MCP client of the document's server, in memory."""

@@ -114,7 +114,7 @@ MISBEHAVIOURS = [
     ("refused_until_a_date", False, '{"ok": null}'),
     ("refused_for_long", True, "Retry-After: 86400"),
     ("failing_in_turns", True, "answered 500 Internal Server Error:\nfailing"),
-    ("unauthorized", True, "API_KEY and SECRET_COOKIE and SECRET_QUERY and X_SECRET_HEADER: check"),
+    ("unauthorized", True, "API_KEY and X_SECRET_COOKIE and X_SECRET_HEADER and X_SECRET_QUERY: check"),
     ("unauthorized", True, "The document says of 401: The key is wrong."),
     ("echo", False, "Bearer [API_KEY]"),
     ("echo_in_events", False, "[API_KEY]"),

@@ -113,9 +113,24 @@ def test_the_settings_file_wins_over_it(run: Run, tmp_path: Path, spec: str) -> 
 HARMLESS = {
     *("tools", "exclude", "tag", "confirm", "read_only", "discover", "path_item_tools", "schema_budget", "cache"),
     *("result_limit", "kept_results", "timeouts", "retries", "concurrency", "validate_responses", "verbose"),
-    *("pin", "deprecated"),
+    *("pin", "deprecated", "select"),
 }
-APART = {"spec", "overlays", "allow_refs", "base_url", "credentials"}
+APART = {
+    *(
+        "spec",
+        "overlays",
+        "allow_refs",
+        "base_url",
+        "credentials",
+        "headers",
+        "query",
+        "cookies",
+        "scheme",
+        "aws_sigv4",
+    ),
+    *("authenticate", "lenient", "ca_bundle", "insecure"),
+    *(f"oauth_{what}" for what in ("issuer", "token_url", "authorization_url", "device_url", "audience", "scopes")),
+}
 
 
 def test_an_option_is_distrusted_unless_its_row_says_otherwise() -> None:

@@ -118,6 +118,7 @@ def test_a_redirect_of_the_api_is_named(run: Run, recorder: Recorder, other: Rec
 def test_add_writes_the_bound_form(run: Run, recorder: Recorder, other: Recorder, tmp_path: Path) -> None:
     """An entry in a client's file names the origin that the key is for."""
     spec = publish(recorder, other.url)
+    (tmp_path / "mcp.json").write_text('{"mcpServers": {}}', encoding="utf-8")
     ran = run("add", "./mcp.json", "--spec", spec, "--credentials", "X_KEY,UNKNOWN", "--env", "X_KEY=k", "--yes")
     assert ran.returncode == 0, ran.stderr
     (entry,) = json.loads((tmp_path / "mcp.json").read_text())["mcpServers"].values()

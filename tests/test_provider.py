@@ -29,6 +29,7 @@ class Renewing:
     redact: Redactor
     callers: list[Caller] = field(default_factory=list)
     used: int = 0
+    holds_secrets: bool = True
 
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller

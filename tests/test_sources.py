@@ -83,7 +83,7 @@ async def test_a_url_is_served(recorder: Recorder, connect: Connect) -> None:
     recorder.answers = {"/api/openapi.json": (200, {}, json.dumps({**API, "servers": [{"url": "v2"}]}).encode())}
     async with connect("--spec", f"{recorder.url}/api/openapi.json") as client:
         assert json.loads(text_of(await client.call_tool("op"))) == {"ok": True}
-    assert recorder.last.target == "/api/v2/pets"
+    assert "/api/v2/pets" in [request.target for request in recorder.requests]
 
 
 #: What a server may answer, and what is said: all of it in one line.
@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[Answer, str]] = {
     "not found": ((404, {}, b""), "the response is 404 Not Found. Correct the URL."),
     "not allowed": (
         (401, {}, b""),
-        "the response is 401 Unauthorized. Download the document and use --spec with the file.",
+        "the response is 401 Unauthorized. If --header,",
     ),
     "down": ((503, {}, b""), "cannot be fetched: the response is 503 Service Unavailable."),
     "web page": ((200, {}, b"<!doctype html><title>Docs</title>"), "is a web page or XML, not JSON or YAML"),
@@ -293,11 +293,13 @@ async def test_a_url_gets_the_credentials_that_a_person_names(recorder: Recorder
     async with connect("--spec", f"{recorder.url}/openapi.json", env=env) as client:
         refused = await client.call_tool("op", raise_on_error=False)
     assert refused.is_error
-    assert [request.target for request in recorder.requests] == ["/openapi.json"]
+    assert {request.target for request in recorder.requests} == {"/openapi.json"}
     async with connect("--spec", f"{recorder.url}/openapi.json", "--credentials", "X_PET_KEY", env=env) as client:
         await client.call_tool("op")
-    assert recorder.last.header("x-pet-key") == env["X_PET_KEY"]
-    assert [each.header("x-pet-key") for each in recorder.requests if each.target == "/openapi.json"] == [None, None]
+    assert [each.header("x-pet-key") for each in recorder.requests if each.target != "/openapi.json"] == [
+        env["X_PET_KEY"]
+    ]
+    assert {each.header("x-pet-key") for each in recorder.requests if each.target == "/openapi.json"} == {None}
 
 
 def _start(spec: Path) -> tuple[Any, str, list[str]]:

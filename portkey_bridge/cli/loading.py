@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from portkey_bridge.cli.terminal import if_it_lasts, waiting
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.openapi.model import Api, Skipped
-from portkey_bridge.serve import load, service
+from portkey_bridge.serve import load
 from portkey_bridge.serve.load import warn
-from portkey_bridge.serve.service import Service, service_of
 from portkey_bridge.settings import Settings
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool, find_tool
+
+if TYPE_CHECKING:
+    from portkey_bridge.serve.service import Service
 
 #: Reasons that are printed one by one, and operations that a sentence names.
 REASONS, NAMED = 20, 3
@@ -42,12 +45,16 @@ def _summed_up(skipped: Sequence[Skipped]) -> Iterator[str]:
 
 def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     """Load the document and the tools that the settings select. Raises DocumentError and SettingsError."""
+    from portkey_bridge.serve.service import service_of  # slow to import, and not needed for a document alone
+
     service = service_of(load_api(settings), settings)
     return service.api, [*service.tools]
 
 
 def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load each API, and print what was repaired in its document. Raises SetupError."""
+    from portkey_bridge.serve import service  # slow to import, and not needed for a document alone
+
     with _announced(apis[0].spec):
         services = service.load_services(apis, from_copies=from_copies)
     for each in services:

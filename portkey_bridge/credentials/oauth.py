@@ -89,6 +89,11 @@ class OAuthCredentials:
     sources: TokenSources
 
     @property
+    def holds_secrets(self) -> bool:
+        """Whether any variable of a credential is set, or of what obtains a token."""
+        return self.environment.holds_secrets or any(self.sources.values.values())
+
+    @property
     def _secrets(self) -> Mapping[str, str]:
         return self.environment.environment.secrets
 

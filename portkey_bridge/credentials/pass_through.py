@@ -27,6 +27,11 @@ class PassedThrough:
 
     header: str
 
+    @property
+    def holds_secrets(self) -> bool:
+        """Return False: every call carries its caller's own credential."""
+        return False
+
     def secret(self, caller: Caller) -> str | None:
         """Return what is secret in the caller's header: a bearer token without its prefix."""
         value = caller.headers.get(self.header, "")

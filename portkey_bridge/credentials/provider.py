@@ -30,6 +30,10 @@ SILENT = (
 class Provider(Protocol):
     """Provides the credentials of calls."""
 
+    @property
+    def holds_secrets(self) -> bool:
+        """Whether calls may carry something that their callers do not have."""
+
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> tuple[Credential, ...]:
@@ -58,6 +62,11 @@ class EnvironmentCredentials:
     url_of: Callable[[Operation], str | None]
     origins: Origins
     sample: Callable[[Sequence[str]], str]
+
+    @property
+    def holds_secrets(self) -> bool:
+        """Whether any variable of a credential is set."""
+        return bool(self.environment.secrets)
 
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller

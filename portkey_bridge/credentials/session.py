@@ -30,6 +30,11 @@ class SessionCredentials:
     handshake: list[Credential] = field(default_factory=list, repr=False)
     kept: Renewed[Session] = field(init=False, repr=False)
 
+    @property
+    def holds_secrets(self) -> bool:
+        """Return True: the session is the server's own."""
+        return True
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "kept", Renewed(self.log_in))
 

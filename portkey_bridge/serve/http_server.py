@@ -14,7 +14,6 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portkey_bridge.credentials.pass_through import AUTHORIZATION
-from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
@@ -93,12 +92,12 @@ def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Servi
 
 def _holds_credentials(service: Service, settings: Settings) -> bool:
     """Check whether requests would carry something that their callers do not have."""
-    provider = service.bridge.provider
-    none = settings.pass_header or (isinstance(provider, EnvironmentCredentials) and not provider.environment.secrets)
+    bridge = service.bridge
+    holds = settings.pass_header is None and (bridge.provider.holds_secrets or bridge.aws is not None)
     login = urlsplit(service.settings.base_url or "")
     in_url = bool(login.username or login.query)
     certified = service.settings.client_cert is not None
-    return not none or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
+    return holds or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
 
 
 def http_app(server: StdioServer, settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
