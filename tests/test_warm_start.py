@@ -459,9 +459,10 @@ def test_without_the_cache_nothing_is_read_or_written(talk: Talk, options: list[
 
 
 def test_settings_that_other_variables_decide_are_not_kept(talk: Talk) -> None:
-    """A .env that takes values from the environment proves nothing about the next start."""
-    (talk.folder / ".env").write_text("OPEN_MCP_TOOLS=${WHICH}\n")
-    talk.say(OPENING)
+    """A named file that takes values from the environment proves nothing about the next start."""
+    (talk.folder / "team.env").write_text("OPEN_MCP_TOOLS=${WHICH}\n")
+    talk.env["WHICH"] = "*"
+    talk.say(OPENING, "--env-file", "team.env")
     assert talk.entries() == []
 
 
