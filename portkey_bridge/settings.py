@@ -82,6 +82,20 @@ class HttpLimits(NamedTuple):
         return f"{self.calls},{self.waiting},{self.bytes / 1_000_000:g}"
 
 
+class ProgramLimits(NamedTuple):
+    """Limits of one program: seconds, bytes of memory, calls, calls at the same time, and characters of its output."""
+
+    seconds: float = 30
+    bytes: int = 128_000_000
+    calls: int = 500
+    concurrency: int = 8
+    characters: int = 1_000_000
+
+    def __str__(self) -> str:
+        thousands = f"{self.calls},{self.concurrency},{self.characters / 1000:g}"
+        return f"{self.seconds:g},{self.bytes / 1_000_000:g},{thousands}"
+
+
 class Jwt(NamedTuple):
     """The JSON Web Tokens that are accepted: where their keys are, who issues them, and for which audience."""
 
@@ -106,6 +120,7 @@ class Option:
     `dotenv` is what the `.env` of the working directory may do with it. One that is `repeatable` is named in the
     singular on the command line; the variable separates its values with commas. `table` is the table of the settings
     file that it stands in: `api` for an option of one API, `serve` for one of the whole server, and empty for neither.
+    `bare` is the value of an option that the command line may name without one; its metavar lists the others.
     """
 
     field: str
@@ -116,6 +131,7 @@ class Option:
     dotenv: Dotenv = "refused"
     repeatable: bool = False
     table: str = "api"
+    bare: str | None = None
 
     @property
     def flag(self) -> str:
@@ -153,9 +169,10 @@ def _option(
     dotenv: Dotenv = "refused",
     repeatable: bool = False,
     table: str = "api",
+    bare: str | None = None,
 ) -> T:
     """Declare the option of a field of Settings. What `.env` must not set is the default, so that no row forgets it."""
-    return field(default=default, metadata={"option": (default, read, metavar, text, dotenv, repeatable, table)})
+    return field(default=default, metadata={"option": (default, read, metavar, text, dotenv, repeatable, table, bare)})
 
 
 def _text(text: str, _: str) -> str:
@@ -274,14 +291,24 @@ def _number(value: str, variable: str, least: int) -> int:
     return int(value)
 
 
-def _numbers(value: str, variable: str, example: object) -> tuple[float, float, float]:
+def _code(text: str, variable: str) -> str:
+    mode = dict.fromkeys(ON, "only") | dict.fromkeys(OFF, "") | {"only": "only", "also": "also"}
+    if text.lower() not in mode:
+        raise SettingsError(f"{variable}: expected only or also, got {text!r}.")
+    return mode[text.lower()]
+
+
+def _numbers(value: str, variable: str, example: object) -> tuple[float, ...]:
+    """Parse as many numbers as the example has."""
+    count = str(example).count(",") + 1
     try:
-        first, second, third = map(float, value.split(","))
+        numbers = tuple(map(float, value.split(",")))
     except ValueError:
-        first = second = third = 0.0
-    if not all(0 < number < float("inf") for number in (first, second, third)):
-        raise SettingsError(f"{variable}: expected three numbers above 0 such as {example}, got {value!r}.")
-    return first, second, third
+        numbers = ()
+    if len(numbers) != count or not all(0 < number < float("inf") for number in numbers):
+        words = {3: "three", 5: "five"}[count]
+        raise SettingsError(f"{variable}: expected {words} numbers above 0 such as {example}, got {value!r}.")
+    return numbers
 
 
 def _timeouts(value: str, variable: str) -> Timeouts:
@@ -296,6 +323,12 @@ def _bounds(value: str, variable: str) -> Bounds:
 def _http_limits(value: str, variable: str) -> HttpLimits:
     calls, waiting, megabytes = _numbers(value, variable, HttpLimits())
     return HttpLimits(int(max(calls, 1)), int(waiting), int(megabytes * 1_000_000))
+
+
+def _program_limits(value: str, variable: str) -> ProgramLimits:
+    seconds, megabytes, calls, concurrency, thousands = _numbers(value, variable, ProgramLimits())
+    counts = int(max(calls, 1)), int(max(concurrency, 1)), int(max(thousands * 1000, 1))
+    return ProgramLimits(seconds, int(megabytes * 1_000_000), *counts)
 
 
 def _tokens(value: str, variable: str) -> tuple[tuple[str, str], ...]:
@@ -438,6 +471,24 @@ class Settings:
         "list three tools that search, show schemas and call, instead of all tools",
         table="serve",
         dotenv="harmless",
+    )
+    code: str = _option(
+        "",
+        _code,
+        "only|also",
+        "list three tools that search, show signatures and run programs that call the tools; also: list runProgram "
+        "besides the other tools",
+        table="serve",
+        dotenv="harmless",
+        bare="only",
+    )
+    program_limits: ProgramLimits = _option(  # noqa: RUF009  # declares a field
+        ProgramLimits(),
+        _program_limits,
+        "S,MB,N,N,K",
+        "limits of a program: seconds, megabytes of memory, calls, concurrent calls, thousands of characters of output "
+        "(default {default})",
+        table="serve",
     )
     path_item_tools: bool = _option(
         False, _switch, None, "add the informational servers_… and parameters_… tools", dotenv="harmless"
@@ -705,6 +756,11 @@ class Settings:
     apart: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def searches(self) -> bool:
+        """Whether tools are found by a search instead of being listed."""
+        return self.discover or self.code == "only"
 
     @property
     def named(self) -> frozenset[str]:

@@ -113,7 +113,7 @@ def test_the_settings_file_wins_over_it(run: Run, tmp_path: Path, spec: str) -> 
 HARMLESS = {
     *("tools", "exclude", "tag", "confirm", "read_only", "discover", "path_item_tools", "schema_budget", "cache"),
     *("result_limit", "kept_results", "timeouts", "retries", "concurrency", "validate_responses", "verbose"),
-    *("pin", "deprecated", "select"),
+    *("pin", "deprecated", "select", "code"),
 }
 APART = {
     *(

@@ -47,6 +47,7 @@ def test_the_defaults_are_those_of_the_help() -> None:
         "retries": "2",
         "concurrency": "16",
         "http_limits": "64,256,10",
+        "program_limits": "30,128,500,8,1000",
     }
     assert read_settings(stated, {}) == Settings()
 
@@ -73,6 +74,10 @@ VALUES = [
         "jwt",
         ("https://k.example", "https://i.example", "me"),
     ),
+    ("OPEN_MCP_CODE", "1", "code", "only"),
+    ("OPEN_MCP_CODE", "also", "code", "also"),
+    ("OPEN_MCP_CODE", "0", "code", ""),
+    ("OPEN_MCP_PROGRAM_LIMITS", "10,64,9,2,5", "program_limits", (10, 64_000_000, 9, 2, 5000)),
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
     ("OPEN_MCP_LOGIN", "login.toml", "login", "login.toml"),
     ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
@@ -122,6 +127,8 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "tokens": [f"{name}={'0' * 64}" for name in "abc"],
         "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
         "http_limits": ["1,1,1", "2,2,2", "3,3,3"],
+        "code": ["only", "also", "1"],
+        "program_limits": ["1,1,1,1,1", "2,2,2,2,2", "3,3,3,3,3"],
     }.get(option.field, USUAL.get(option.metavar, ["a", "b", "c"]))
     filed, real, flag = texts
     (empty_folder / ".env").write_text(f"{option.variable}={filed}\n")

@@ -144,7 +144,7 @@ def _served(options: Mapping[str, Any], variables: Mapping[str, str | None], cli
         return Served(short_name("", source) if source else DEFAULT)
     title = services[0].api.title if len(apis) == 1 else ""
     count = sum(len(service.tools) for service in services) + len(BUILTIN)
-    return Served(short_name(title, source) if source else DEFAULT, count, apis[0].discover)
+    return Served(short_name(title, source) if source else DEFAULT, count, apis[0].searches)
 
 
 def remove(invocation: Invocation) -> int:

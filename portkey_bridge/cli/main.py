@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -122,11 +123,22 @@ def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
 
 
 def _spelled_out(typed: Sequence[str]) -> Sequence[str]:
-    """Replace `--KEY=VALUE` with `--env=KEY=VALUE` for a command that takes variables."""
+    """Return the words with the values that may be left out, and for a command that takes variables, with `--env`.
+
+    `--KEY=VALUE` is short for `--env=KEY=VALUE`.
+    """
+    typed = [_with_value(*pair) for pair in zip_longest(typed, typed[1:], fillvalue="")]
     takes = {command.name for command in COMMANDS if any(own.flag == "--env" for own in command.arguments)}
     if takes.isdisjoint(typed):
         return typed
     return ["--env=" + word.removeprefix("--") if _VARIABLE.match(word) else word for word in typed]
+
+
+def _with_value(word: str, following: str) -> str:
+    option = next((each for each in OPTIONS if each.bare and each.flag == word), None)
+    if option is None or following in (option.metavar or "").split("|"):
+        return word
+    return f"{word}={option.bare}"
 
 
 def _refuse_unknown_options(parser: argparse.ArgumentParser, typed: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import mimetypes
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -139,9 +139,21 @@ class Renderer:
     def text(self, answer: Answer) -> Rendered:
         """Render text, long text with head and tail."""
         whole, notes = decoded(answer)
+        return Rendered([self.excerpt(whole)], notes)
+
+    def excerpt(self, whole: str) -> TextContent:
+        """Return a text as a block; of a long one, which is kept, head and tail."""
         if len(whole) <= self.limit:
-            return Rendered([text(whole)], notes)
-        return Rendered([text(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))], notes)
+            return text(whole)
+        return text(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))
+
+    def view(self, body: bytes) -> ContentBlock:
+        """Return a JSON text as a block; of a large one, which is kept, a view."""
+        return self._json(body, ()).content[0]
+
+    def blocks(self, answer: Answer) -> Sequence[ContentBlock]:
+        """Return the body of an answer as blocks."""
+        return self._body(answer).content
 
     def undeclared_text(self, answer: Answer) -> Rendered:
         """Render what is declared as another text: as JSON where it is an object or array all the same."""

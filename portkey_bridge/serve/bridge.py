@@ -39,7 +39,7 @@ from portkey_bridge.response.events import is_event_stream, json_lines, reader_o
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import expand, is_json
 from portkey_bridge.response.pages import joined
-from portkey_bridge.response.render import Renderer, error_result
+from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
@@ -67,6 +67,9 @@ TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
 STILL_OPEN = (
     "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
 )
+
+#: What is said of a request without an answer that may have changed something.
+DOUBT = "It may have been carried out: look before you call it again."
 
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
@@ -117,17 +120,24 @@ async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | N
     )
 
 
+Take = Callable[[Answer, Renderer], None]
+
+
+"""Takes an answer without its secrets, and what would render it."""
+
+
 class CallContext(NamedTuple):
     """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
 
     `ask` returns None once the person has confirmed a call, else the result of the call. `select` is what the caller
-    wants of the answer.
+    wants of the answer. With `take`, an answer that succeeded is only taken, and the result has what is said beside it.
     """
 
     caller: Caller = LOCAL
     report: Report = no_report
     ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
     select: Selection | None = None
+    take: Take | None = None
 
 
 @dataclass(slots=True)
@@ -172,16 +182,17 @@ class Bridge:
         report: Report = no_report,
         caller: Caller = LOCAL,
         select: Selection | None = None,
+        take: Take | None = None,
     ) -> ToolResult:
         """Call the operation and return its response. A failure is a result with `isError` that explains what to do.
 
         `report` is called for each event of a streamed response; `caller` decides which credentials are used;
-        `select` reduces the answer.
+        `select` reduces the answer; `take` gets it as it is.
         """
         record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
         began = time.perf_counter()
         try:
-            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select))
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
         finally:
             record.seconds = time.perf_counter() - began
             if self.observe is not None:
@@ -206,7 +217,13 @@ class Bridge:
             )
 
     async def _call(
-        self, tool: Tool, arguments: Mapping[str, Any], report: Report, record: CallRecord, select: Selection | None
+        self,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        report: Report,
+        record: CallRecord,
+        select: Selection | None,
+        take: Take | None,
     ) -> ToolResult:
         caller = record.caller
         bound, violations = await self._bound(tool, arguments)
@@ -214,6 +231,8 @@ class Bridge:
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
             answer, _ = await self._answer(tool, bound, report, caller)
         record.status, record.size = answer.status, len(answer.body)
+        if take is not None:
+            return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, take))
         return await beside(len(answer.body), lambda: self._rendered(tool, bound, answer, caller, violations, select))
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
@@ -283,11 +302,21 @@ class Bridge:
     ) -> ToolResult:
         further = page_after(tool, bound, answer)
         answer = self._redacted(answer)
-        sent = "\n".join(("Sent although the document does not allow it:", *(f"- {each}" for each in violations)))
-        hints = [*self._hints(tool, answer, caller), sent if violations else ""]
+        hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
         if further is not None and is_json(answer.body):
             hints.append(NEXT_PAGE.format(self.renderer.results.keep(answer.body, further)))
         return self.renderer.render(tool.operation, answer, hints, select)
+
+    def _taken(
+        self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation], take: Take
+    ) -> ToolResult:
+        """Have an answer taken, and return what is said beside it, or the error that it is."""
+        answer = self._redacted(answer)
+        hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
+        take(answer, self.renderer)
+        if answer.failed:
+            return self.renderer.render(tool.operation, answer, hints)
+        return ToolResult(content=[text(hint) for hint in (answer.remark, *hints) if hint])
 
     async def _logged(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
@@ -319,7 +348,7 @@ class Bridge:
             return await self._answered(next(flow), flow, report)
         except FAILURES as error:
             problem = _explained(error, request, self.transport.timeouts)
-            doubt = " It may have been carried out: look before you call it again." * may_have_happened(request, error)
+            doubt = f" {DOUBT}" * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
     async def _answered(self, request: httpx.Request, flow: AuthFlow, report: Report) -> Answer:
@@ -404,6 +433,11 @@ class Bridge:
         from portkey_bridge.response.conformance import findings
 
         return findings(tool.operation, answer, self.sources.shapes.root)
+
+
+def _sent_anyway(violations: Sequence[Violation]) -> str:
+    lines = ("Sent although the document does not allow it:", *(f"- {each}" for each in violations))
+    return "\n".join(lines) if violations else ""
 
 
 async def _validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

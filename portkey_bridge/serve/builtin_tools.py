@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -41,11 +42,13 @@ LISTING = (
     f"Input schemas are listed as small views. {_STUBS} A tool's description that ends in … is complete at the "
     'pointer "". Call expandSchema with the tool\'s name and pointers to see more.'
 )
+PROGRAMS = "Find tools with searchTools, see their signatures with expandSchema, call them in runProgram."
 DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, call it with callTool."
 
 #: The description of expandSchema in each case.
 EXPANDING = {
     LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
+    PROGRAMS: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
@@ -204,7 +207,7 @@ class ExpandResult:
             bridge_of = self._bridges[self._renderers.index(self._keeper(str(result_id), owner))]
             return await bridge_of(context.caller).next_page(str(result_id), context)
         if select is not None:
-            return await self._selected(str(result_id), context.caller.subject, select)
+            return await self._selected(str(result_id), context, select)
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         try:
@@ -213,15 +216,17 @@ class ExpandResult:
             body = renderer.results.of(owner)[str(result_id)]
         except ForgottenResult as error:
             return error_result(str(error))
-        room = renderer.limit // max(len(pointers), 1)
+        room = renderer.limit // max(len(pointers), 1) if context.take is None else len(body)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
         return ToolResult(content=[text(f"[{','.join(expanded)}]")])
 
-    async def _selected(self, result_id: str, owner: str | None, select: Selection) -> ToolResult:
+    async def _selected(self, result_id: str, context: CallContext, select: Selection) -> ToolResult:
         from portkey_bridge.response.selection import selected
 
+        owner = context.caller.subject
         renderer = self._keeper(result_id, owner)
-        theirs = replace(renderer, results=renderer.results.of(owner))
+        limit = renderer.limit if context.take is None else sys.maxsize
+        theirs = replace(renderer, results=renderer.results.of(owner), limit=limit)
         body = theirs.results[result_id]
         return await beside(len(body), lambda: theirs.part(*selected(body, select, result_id)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -22,6 +22,7 @@ from portkey_bridge.serve.builtin_tools import (
     DISCOVERY,
     EXPANDING,
     LISTING,
+    PROGRAMS,
     SELECT,
     BuiltinTool,
     CallTool,
@@ -40,8 +41,8 @@ from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.service import Service
+from portkey_bridge.settings import Settings
 from portkey_bridge.tools.catalog import (
-    CALL_TOOL,
     MANY,
     Tool,
     expansion_budget,
@@ -80,7 +81,8 @@ async def _run_operation(
 ) -> ToolResult:
     if tool.is_confirmed and (answer := await context.ask(tool, arguments)):
         return answer
-    return await bridge_of(context.caller).call(tool, arguments, context.report, context.caller, context.select)
+    caller, take = context.caller, context.take
+    return await bridge_of(caller).call(tool, arguments, context.report, caller, context.select, take)
 
 
 async def _run_selecting(run: Run, tool: Tool, arguments: dict[str, Any], context: CallContext) -> ToolResult:
@@ -113,7 +115,7 @@ def catalogue_of(
     for service in services:
         warn(_questionable_selection(service))
     warn(_questionable_number(services))
-    legend = DISCOVERY if settings.discover else LISTING
+    legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
     expand_schema = ExpandSchema(
         tools, lambda tool, pointer: owners[tool.name].expand(tool, pointer), EXPANDING[legend]
     )
@@ -129,12 +131,15 @@ def catalogue_of(
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
     showing: list[BuiltinTool] = [expand_schema]
-    if settings.discover:
+    if settings.searches:
         of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
-        showing += [SearchTools(tools, title_of(services), of_apis if len(services) > 1 else {}), CallTool(runs)]
+        showing.append(SearchTools(tools, title_of(services), of_apis if len(services) > 1 else {}))
+    usable: dict[str, Run] = {**runs, **{tool.entry.name: partial(guarded, tool) for tool in showing}}
+    callers = _callers(settings, runs, usable, tools, [*bridges.values()])
+    showing += callers
 
     def listed() -> Iterable[McpTool]:
-        if settings.discover:
+        if settings.searches:
             return [tool.entry for tool in showing]
         return [*(tool.entry for tool in (*showing, *reading)), *_operations(services, len(tools))]
 
@@ -143,10 +148,26 @@ def catalogue_of(
     return Catalogue(
         runs={**runs, **shown},
         make_listing=listed,
-        asking=frozenset({*asking, CALL_TOOL} if asking else ()),
+        asking=frozenset({*asking, *(tool.entry.name for tool in callers)} if asking else ()),
         instructions=_instructions(services, legend),
         services=services,
     )
+
+
+def _callers(
+    settings: Settings,
+    runs: Mapping[str, Run],
+    usable: Mapping[str, Run],
+    tools: Sequence[Tool],
+    bridges: Sequence[BridgeOf],
+) -> list[BuiltinTool]:
+    """Return the tools that call others: `runs` by callTool, and what is `usable` in a program by runProgram."""
+    callers: list[BuiltinTool] = [CallTool(runs)] if settings.discover else []
+    if settings.code:
+        from portkey_bridge.serve.programs import RunProgram
+
+        callers.append(RunProgram(usable, tools, bridges, settings.program_limits))
+    return callers
 
 
 def _observed(service: Service, observers: Sequence[Observe]) -> Bridge:
@@ -218,7 +239,7 @@ def _questionable_selection(service: Service) -> Iterable[str]:
 def _questionable_number(services: Sequence[Service]) -> Iterable[str]:
     """Warn about a listing that some clients do not take, and that fills a model's context."""
     count = sum(len(service.tools) for service in services)
-    is_expected = services[0].settings.discover or all(is_shipped(service.api.uri) for service in services)
+    is_expected = services[0].settings.searches or all(is_shipped(service.api.uri) for service in services)
     if count > MANY and not is_expected:
         yield (
             f"listing {count} tools costs tokens in every conversation, and some clients take at most {MANY}; "

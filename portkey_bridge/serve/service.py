@@ -83,7 +83,7 @@ class Service:
         inside = pointer.removeprefix("#")
         if inside == RESPONSE or inside.startswith(f"{RESPONSE}/"):
             return self._expand_response(tool, inside.removeprefix(RESPONSE))
-        if self.settings.discover and not pointer:
+        if self.settings.searches and not pointer:
             return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
         return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
 

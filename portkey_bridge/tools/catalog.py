@@ -28,12 +28,13 @@ EXPAND_SCHEMA = "expandSchema"
 EXPAND_RESULT = "expandResult"
 SEARCH_TOOLS = "searchTools"
 CALL_TOOL = "callTool"
+RUN_PROGRAM = "runProgram"
 
 #: The settings of someone who changes nothing.
 UNCHANGED = Settings()
 
 #: Names that no operation may take, in the lower case that operations' names have.
-RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL))
+RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL, RUN_PROGRAM))
 
 #: Tool names that every client accepts.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")

@@ -1,0 +1,97 @@
+"""Explains why a program ended early: where, why, and what to write instead."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from portkey_bridge.settings import ProgramLimits
+
+if TYPE_CHECKING:
+    from pydantic_monty import MontyError
+
+#: What the sandbox lacks, by what its message says, and what does the same.
+ALTERNATIVES = (
+    (r"\byield\b", "Append to a list, and return it."),
+    (r"'del' statement", "Use pop() of the list or dict, or leave the name as it is."),
+    (
+        r"inheritance|metaclass",
+        "Write a class without bases, or functions and dicts; raise RuntimeError.",
+    ),
+    (r"async for|async comprehension", "Use a for loop, with await inside of it."),
+    (r"async with|context manager", "Call the functions without a with statement."),
+    (r"type alias", "Leave the alias out; annotations are not checked."),
+    (r"[Ww]ildcard import", "Import the names that are used."),
+    (r"gather\(\) does not yet support", "Catch exceptions in an async function of your own, and gather its calls."),
+    (
+        r"module 'asyncio' has no attribute",
+        "Of asyncio there are gather, sleep and run; call limits its concurrency.",
+    ),
+    (
+        r"No module named",
+        "There are asyncio, json, re, math, datetime, collections, itertools, random and a few more.",
+    ),
+    (
+        r"Permission denied|os\.environ|module 'os'",
+        "A program has no files and no environment: it can only call tools.",
+    ),
+    (r"'coroutine' object|coroutine", "Write await before call(…)."),
+    (r"call\(\) (got|takes|missing)", 'Pass the arguments as one dict: await call("tool", {"name": value}).'),
+    (r"does not (yet )?support|not supported", "Use simpler Python: functions, loops, comprehensions and dicts."),
+)
+
+#: How the sandbox names its own files in a traceback.
+OWN_FILE = "<python-input"
+
+
+def explained(error: MontyError, limits: ProgramLimits) -> str:
+    """Return what an error of the sandbox means: its line and column, its text, and an alternative if there is one."""
+    text = _text(error)
+    for sign, limit in _LIMITS:
+        if re.search(sign, text):
+            return _place(error) + over(limit, limits)
+    said = text.replace("The monty syntax parser does not yet support", "This sandbox does not support")
+    advice = next((advice for sign, advice in ALTERNATIVES if re.search(sign, text.partition("\n")[0])), "")
+    return "\n".join(filter(None, (f"{_place(error)}{said}", advice)))
+
+
+def over(limit: str, limits: ProgramLimits) -> str:
+    """Return what is said of a program that exceeds a limit: which, and who can raise it."""
+    return (
+        f"The program exceeded {WORDS[limit].format(limits=limits)} and was ended. Do less in one program, or ask "
+        f"whoever runs this server to raise OPEN_MCP_PROGRAM_LIMITS={limits}."
+    )
+
+
+#: The limits in words.
+WORDS = {
+    "seconds": "its time of {limits.seconds:g} seconds",
+    "bytes": "its memory of {limits.bytes:,} bytes",
+    "calls": "its {limits.calls:,} calls",
+    "characters": "its {limits.characters:,} characters of output",
+}
+
+#: How the sandbox reports a limit. It has none for calls, but one for all that it asks of this program.
+_LIMITS = (
+    (r"^TimeoutError: (feed|turn) time limit exceeded", "seconds"),
+    (r"^MemoryError: ", "bytes"),
+    (r"^RuntimeError: suspension limit", "calls"),
+)
+
+
+def _text(error: MontyError) -> str:
+    display = getattr(error, "display", None)
+    text = display("type-msg") if display else str(error)
+    return re.sub(r"^(RuntimeError|NotImplementedError): (?!suspension limit)", "", text)
+
+
+def _place(error: MontyError) -> str:
+    """Return the line and column in the program, and the function around them."""
+    frames = error.traceback() if hasattr(error, "traceback") else []
+    own = [frame for frame in frames if frame.filename.startswith(OWN_FILE)]
+    if not own:
+        return ""
+    last = own[-1]
+    function = f" in {last.function_name}()" if last.function_name not in (None, "<module>") else ""
+    source = f"\n    {last.source_line.strip()}\n" if last.source_line and last.source_line.strip() else " "
+    return f"Line {last.line}, column {last.column}{function}:{source}"

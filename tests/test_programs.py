@@ -1,0 +1,240 @@
+"""Programs: `--code` lists three tools, and a program calls the others from a sandbox."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from fastmcp.client.client import CallToolResult
+from mcp_types import ImageContent, TextContent
+
+from bench.tokens import compact, count, listing
+from portkey_bridge.settings import Settings
+from tests.conftest import Recorder, Run, text_of
+from tests.support import document, served
+
+JSON = {"content-type": "application/json"}
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def answers(*, media_type: str = "application/json", schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {"200": {"description": "OK", "content": {media_type: {"schema": schema or {"type": "object"}}}}}
+
+
+def pets(url: str) -> dict[str, Any]:
+    """Return the document of a small shop, whose server is at `url`."""
+    pet_id = {"name": "petId", "in": "path", "required": True, "schema": {"type": "integer"}}
+    pet = {
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": {"type": "string"}, "price": {"type": "number"}},
+    }
+    file = {"type": "object", "required": ["photo"], "properties": {"photo": {"type": "string", "format": "binary"}}}
+    return document(
+        {
+            "/pets": {
+                "get": {"operationId": "listPets", "summary": "List pets", "responses": answers()},
+                "post": {
+                    "operationId": "createPet",
+                    "requestBody": {"required": True, "content": {"application/json": {"schema": pet}}},
+                    "responses": answers(),
+                },
+            },
+            "/pets/{petId}": {
+                "parameters": [pet_id],
+                "get": {"operationId": "getPet", "responses": answers(schema=pet)},
+                "delete": {"operationId": "deletePet", "responses": {"204": {"description": "Gone"}}},
+            },
+            "/pets/{petId}/photo": {
+                "parameters": [pet_id],
+                "get": {"operationId": "getPhoto", "responses": answers(media_type="image/png")},
+                "put": {
+                    "operationId": "putPhoto",
+                    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": file}}},
+                    "responses": answers(),
+                },
+            },
+        },
+        servers=[{"url": url}],
+    )
+
+
+async def run(recorder: Recorder, code: str, **settings: Any) -> CallToolResult:
+    """Run a program on the shop, and return its result."""
+    async with served(pets(recorder.url), Settings(code="only", retries=0, **settings)) as client:
+        return await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
+
+
+async def result_of(recorder: Recorder, code: str, **settings: Any) -> str:
+    """Return the text of a program that succeeds."""
+    result = await run(recorder, code, **settings)
+    assert not result.is_error, result.content
+    return text_of(result)
+
+
+async def error_of(recorder: Recorder, code: str, **settings: Any) -> str:
+    """Return the text of a program that fails."""
+    result = await run(recorder, code, **settings)
+    assert result.is_error, result.content
+    return text_of(result)
+
+
+def test_three_tools_are_listed_within_600_tokens() -> None:
+    """`--code` lists three tools in 600 tokens and 2,400 characters."""
+    tools = listing(["--code"])
+    assert [tool["name"] for tool in tools] == ["expandSchema", "searchTools", "runProgram"]
+    assert len(compact(tools)) <= 2400
+    assert count(compact(tools)) <= 600
+
+
+async def test_also_adds_programs_to_the_others(recorder: Recorder) -> None:
+    """`--code=also` lists runProgram besides all tools, or besides those of --discover."""
+    async with served(pets(recorder.url), Settings(code="also")) as client:
+        plain = {tool.name for tool in await client.list_tools()}
+    async with served(pets(recorder.url), Settings(code="also", discover=True)) as client:
+        found = {tool.name for tool in await client.list_tools()}
+    assert plain >= {"listpets", "expandSchema", "expandResult", "runProgram"}
+    assert found == {"expandSchema", "searchTools", "callTool", "runProgram"}
+
+
+@pytest.mark.parametrize("words", [["--code"], ["--code=only"], ["--code", "also"], ["--code=1"]])
+def test_the_option_may_have_a_value(words: list[str], run: Run) -> None:
+    """The value may be left out, also before a command."""
+    assert run(*words, "tools", "--grep", "listmodels").returncode == 0
+
+
+def test_an_unknown_value_is_refused(run: Run) -> None:
+    """A value that means nothing is one line."""
+    assert "expected only or also" in run("--code=never", "tools").stderr
+
+
+async def test_a_program_calls_tools(recorder: Recorder) -> None:
+    """Answers are plain values, and the last expression is the result."""
+    recorder.answer = (200, JSON, b'{"pets": [{"id": 1, "price": 2.5}, {"id": 2, "price": 7}]}')
+    code = 'pets = (await call("listpets"))["pets"]\n[p["id"] for p in pets if p["price"] > 3]'
+    assert await result_of(recorder, code) == "[2]"
+    assert [(each.method, each.target) for each in recorder.requests] == [("GET", "/pets")]
+
+
+async def test_calls_run_at_the_same_time(recorder: Recorder) -> None:
+    """`asyncio.gather` and `json` need no import, and the order of answers is that of the calls."""
+    for number in range(5):
+        recorder.answers[f"/pets/{number}"] = (200, JSON, json.dumps({"name": f"pet {number}"}).encode())
+    code = 'found = await asyncio.gather(*[call("getpet", {"petId": n}) for n in range(5)])\njson.dumps(found[4])'
+    assert await result_of(recorder, code) == '{"name": "pet 4"}'
+
+
+async def test_what_is_printed_follows_the_result(recorder: Recorder) -> None:
+    """Printed text is a block of its own."""
+    assert await result_of(recorder, 'print("one", 2)\n{"a": (1, None)}') == '{"a":[1,null]}\none 2\n'
+
+
+async def test_a_wrong_call_raises_the_explanation_of_a_direct_call(recorder: Recorder) -> None:
+    """The exception has the text that a model gets otherwise, and nothing is sent."""
+    async with served(pets(recorder.url), Settings(code="also", retries=0)) as client:
+        direct = text_of(await client.call_tool("createpet", {"nam": "Rex"}, raise_on_error=False))
+    code = 'try:\n    await call("createpet", {"nam": "Rex"})\nexcept Exception as error:\n    print(error)'
+    assert (await result_of(recorder, code)).rstrip() == direct.rstrip()
+    assert recorder.requests == []
+
+
+async def test_a_refusal_of_the_api_is_an_exception(recorder: Recorder) -> None:
+    """An answer of 404 raises with the status and the body."""
+    recorder.answer = (404, JSON, b'{"error": "no such pet"}')
+    error = await error_of(recorder, 'x = 1\nawait call("getpet", {"petId": 9})')
+    assert error.startswith('Line 2, column 1:\n    await call("getpet", {"petId": 9})\n')
+    assert "GET /pets/{petId} answered 404 Not Found" in error
+    assert "no such pet" in error
+
+
+async def test_an_unknown_tool_names_the_closest(recorder: Recorder) -> None:
+    """A typo leads to the tool."""
+    assert "the closest are listpets" in await error_of(recorder, 'await call("listpet")')
+
+
+async def test_a_selection_holds_for_programs(recorder: Recorder) -> None:
+    """What is not served cannot be called, by whatever name."""
+    for code in ('await call("createpet", {"name": "x"})', 'await call("runProgram", {"code": "1"})'):
+        assert "There is no tool" in await error_of(recorder, code, read_only=True)
+    assert recorder.requests == []
+
+
+async def test_bytes_are_handles_that_can_be_sent(recorder: Recorder) -> None:
+    """An answer of bytes is passed on as a file, and shown where it is the result."""
+    recorder.answers["/pets/1/photo"] = (200, {"content-type": "image/png"}, PNG)
+    code = 'photo = await call("getphoto", {"petId": 1})\nawait call("putphoto", {"petId": 2, "photo": photo})\nphoto'
+    result = await run(recorder, code)
+    shown, image = result.content
+    assert isinstance(shown, TextContent)
+    assert json.loads(shown.text) == {"fileHandle": 1, "mediaType": "image/png", "bytes": len(PNG)}
+    assert isinstance(image, ImageContent)
+    assert base64.b64decode(image.data) == PNG
+    assert PNG in recorder.last.body
+
+
+async def test_a_large_result_is_kept(recorder: Recorder) -> None:
+    """A result above the limit is a view, which a later program reads whole."""
+    code = '{"rows": [{"n": n} for n in range(3000)]}'
+    async with served(pets(recorder.url), Settings(code="only", result_limit=2000)) as client:
+        view = text_of(await client.call_tool("runProgram", {"code": code}))
+        identity = re.search(r"resultId\W+([\w-]+)", view)
+        assert identity, view
+        arguments = {"resultId": identity[1], "jsonPointers": ["/rows"]}
+        reading = f'found = await call("expandResult", {arguments!r})\nlen(found[0]["value"])'
+        rest = text_of(await client.call_tool("runProgram", {"code": reading}))
+    assert len(view) < 3000
+    assert rest == "3000"
+
+
+async def test_an_answer_above_the_limit_is_whole_inside(recorder: Recorder) -> None:
+    """Answers of any size stay inside the program."""
+    recorder.answer = (200, JSON, json.dumps([{"id": n} for n in range(20_000)]).encode())
+    assert await result_of(recorder, 'sum(p["id"] for p in await call("listpets"))') == "199990000"
+
+
+async def test_a_program_finds_tools(recorder: Recorder) -> None:
+    """The tools that search and expand can be called, too."""
+    assert "listpets" in await result_of(recorder, 'await call("searchTools", {"query": "list pets"})')
+
+
+async def test_a_missing_sandbox_is_one_line(run: Run, tmp_path: Any) -> None:
+    """Without the extra, the start fails with a line that names it."""
+    (tmp_path / "pydantic_monty.py").write_text("raise ImportError")
+    found = run("--code", "serve", "--http", "127.0.0.1:0", env={"PYTHONPATH": str(tmp_path)})
+    assert found.returncode == 2
+    assert "portkey-bridge[code]" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+UNSUPPORTED = [
+    ("def f():\n    yield 1", "list"),
+    ("x = 1\ndel x", "pop()"),
+    ("class A(dict): pass", "without bases"),
+    ("async for x in y: pass", "for loop"),
+    ("import requests", "json"),
+    ("from json import *", "names that are used"),
+    ('call("listpets")["x"]', "await before call"),
+    ('await call("listpets", limit=1)', "as one dict"),
+    ("await asyncio.gather(return_exceptions=True)", "Catch exceptions"),
+    ("import os\nos.environ", "no environment"),
+    ("open('/etc/passwd')", "no files"),
+]
+
+
+@pytest.mark.parametrize(("code", "advice"), UNSUPPORTED, ids=lambda value: value[:24])
+async def test_what_the_sandbox_lacks_has_an_alternative(code: str, advice: str, recorder: Recorder) -> None:
+    """The error names line and column, and what does the same."""
+    error = await error_of(recorder, code)
+    assert re.match(r"Line \d+, column \d+", error)
+    assert advice in error
+
+
+async def test_a_syntax_error_has_its_place(recorder: Recorder) -> None:
+    """The line and column are those of the program."""
+    assert (await error_of(recorder, "x = 1\nif x\n  2")).startswith("Line 2, column ")
