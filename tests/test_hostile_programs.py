@@ -1,0 +1,208 @@
+"""Hostile programs: each ends at a limit or with an error, reaches nothing, and the next program works."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
+
+from portkey_bridge.settings import Settings
+from tests.conftest import Connect, Recorder, text_of
+from tests.support import document, served, serving
+
+#: Seconds, megabytes, calls, concurrency and thousands of characters, all small.
+LIMITS = "1,10,20,2,20"
+
+MARKER = "marker-of-a-credential-7b1f"
+
+ENDLESS = {
+    "a loop": ("while True: pass", "1 seconds"),
+    "a loop that catches all": ("while True:\n  try:\n    while True: pass\n  except BaseException: pass", "1 seconds"),
+    "a loop that waits": ("while True: await asyncio.sleep(0.01)", "1 seconds"),
+    "a long sleep": ("import time\ntime.sleep(3600)", "1 seconds"),
+    "a call that hangs": ('await call("slow")', "1 seconds"),
+    "recursion in finally": ("def f():\n  try: f()\n  finally: f()\nf()", "1 seconds"),
+    "a large sum": ("sum(range(10**12))", "1 seconds"),
+    "deep recursion": ("def f(n): return f(n + 1)\nf(0)", "recursion"),
+    "deep brackets": ("[" * 100_000, "nested"),
+    "a long text": ("'x' * 10**10", "10,000,000 bytes"),
+    "a growing list": ("x = []\nwhile True: x.append('x' * 1000)", "10,000,000 bytes"),
+    "a power": ("10 ** 10 ** 10", "10,000,000 bytes"),
+    "a wide format": ("f'{1:>{10**10}}'", "10,000,000 bytes"),
+    "a large answer": ('await call("large")', "10,000,000 bytes"),
+    "millions of calls": ('for n in range(10**7): await call("read")', "20 calls"),
+    "calls whose errors are caught": ('while True:\n  try: await call("none")\n  except Exception: pass', "20 calls"),
+    "calls at the same time": ('await asyncio.gather(*[call("read") for n in range(10**5)])', "20 calls"),
+    "calls that nobody awaits": ('x = [call("read") for n in range(10**7)]', "20 calls"),
+    "endless output": ("while True: print('x' * 100)", "20,000 characters"),
+    "one long line": ("print('x' * 10**6)", "20,000 characters"),
+}
+
+OUTSIDE = [
+    "open('/etc/passwd').read()",
+    "open('stolen', 'w').write('x')",
+    "import pathlib\npathlib.Path('/proc/self/environ').read_text()",
+    "import os\nos.environ",
+    "import os\nos.getenv('X_SECRET')",
+    "import os\nos.listdir('/')",
+    "import os\nos.kill(os.getppid(), 9)",
+    "import subprocess",
+    "import socket",
+    "import urllib.request",
+    "import ctypes",
+    "import multiprocessing",
+    "import pydantic_monty",
+    "import portkey_bridge",
+    "import sys\nsys.modules",
+    "import sys\nsys._getframe()",
+    "import gc",
+    "__import__('os')",
+    "globals()",
+    "().__class__.__bases__[0].__subclasses__()",
+    "call.__globals__",
+    "call.__self__",
+    "call.__code__",
+    "breakpoint()",
+    "input()",
+    "exit()",
+    "compile('1', '', 'eval')",
+]
+
+
+def shop(url: str, silent: str = "") -> dict[str, Any]:
+    """Return a document of operations that need a key; one is at a server that never answers."""
+    paths: dict[str, Any] = {
+        f"/{name}": {method: {"operationId": name, "responses": {"200": {"description": "OK"}}}}
+        for name, method in {"read": "get", "slow": "get", "large": "get", "write": "post", "none": "get"}.items()
+    }
+    paths["/slow"]["get"]["servers"] = [{"url": silent or url}]
+    key = {"type": "apiKey", "in": "header", "name": "X-Secret"}
+    return document(paths, servers=[{"url": url}], components={"securitySchemes": {"key": key}}, security=[{"key": []}])
+
+
+@pytest.fixture
+def api(recorder: Recorder, tmp_path: Path) -> Iterator[Recorder]:
+    """Return the API, whose document is in the folder and whose answers repeat the credential."""
+    recorder.answers["/large"] = (200, {"content-type": "application/json"}, json.dumps("x" * 12_000_000).encode())
+    recorder.answers["/none"] = (404, {}, b"")
+    echo = {"key": MARKER, "halves": [MARKER[:13], MARKER[13:]]}
+    recorder.answers["/read"] = (200, {"content-type": "application/json"}, json.dumps(echo).encode())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        root = shop(recorder.url, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        (tmp_path / "api.json").write_text(json.dumps(root))
+        yield recorder
+
+
+def hostile(connect: Connect) -> Any:
+    env = {"X_SECRET": MARKER, "OPEN_MCP_PROGRAM_LIMITS": LIMITS}
+    return connect("--spec", "api.json", "--code", "--retries", "0", env=env)
+
+
+@pytest.mark.slow
+async def test_programs_end_at_their_limits(api: Recorder, connect: Connect) -> None:
+    """Every program ends with the limit in its error, and after each of them another one works."""
+    async with hostile(connect) as client:
+        for name, (code, reason) in ENDLESS.items():
+            result = await asyncio.wait_for(client.call_tool("runProgram", {"code": code}, raise_on_error=False), 20)
+            assert result.is_error, name
+            assert reason in text_of(result), (name, text_of(result)[-600:])
+            assert len(text_of(result)) < 41_000, name
+            assert text_of(await client.call_tool("runProgram", {"code": "6 * 7"})) == "42", name
+
+
+async def test_programs_reach_nothing(api: Recorder, connect: Connect, tmp_path: Path) -> None:
+    """No file, no environment, no network and no other process: each attempt is an error."""
+    async with hostile(connect) as client:
+        for code in OUTSIDE:
+            result = await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
+            assert result.is_error, code
+            assert MARKER not in text_of(result)
+        assert text_of(await client.call_tool("runProgram", {"code": "6 * 7"})) == "42"
+    assert api.requests == []
+    assert not (tmp_path / "stolen").exists()
+
+
+REVEALING = {
+    "the answer": 'await call("read")',
+    "printed": 'print(await call("read"))',
+    "in an error": 'raise ValueError((await call("read"))["key"])',
+    "joined": 'halves = (await call("read"))["halves"]\n"".join(halves)',
+    "printed in parts": 'for half in (await call("read"))["halves"]: print(half, end="")',
+}
+
+
+async def test_programs_never_see_a_credential(api: Recorder, connect: Connect) -> None:
+    """An API that repeats the credential gets it, and the program does not."""
+    async with hostile(connect) as client:
+        for name, code in REVEALING.items():
+            result = await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
+            assert MARKER not in text_of(result), name
+        inside = await client.call_tool("runProgram", {"code": '"marker" in (await call("read"))["key"]'})
+    assert text_of(inside) == "false"
+    assert all(request.header("X-Secret") == MARKER for request in api.requests)
+    assert len(api.requests) == len(REVEALING) + 1
+
+
+async def test_the_error_lists_what_was_done(api: Recorder, connect: Connect) -> None:
+    """Calls that changed something are named by method and path template, with their number."""
+    code = 'print("begun")\nawait call("write")\nawait call("write")\nawait call("read")\nwhile True: pass'
+    async with hostile(connect) as client:
+        said = text_of(await client.call_tool("runProgram", {"code": code}, raise_on_error=False))
+    assert "Printed by then:\nbegun" in said
+    assert "Done by then: POST /write (2 times)." in said
+    assert "Unknown" not in said
+
+
+async def test_a_cancelled_program_ends_with_its_calls(api: Recorder) -> None:
+    """When the call of a program is cancelled, its process ends, and nothing is sent any more."""
+    code = 'await call("write")\nwhile True:\n  await asyncio.sleep(0.05)\n  await call("read")'
+    settings = Settings(code="only", environ={"X_SECRET": MARKER})
+    async with served(shop(api.url), settings) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.call_tool("runProgram", {"code": code}), 0.5)
+        assert text_of(await client.call_tool("runProgram", {"code": "1"})) == "1"
+        sent = len(api.requests)
+        assert text_of(await client.call_tool("runProgram", {"code": "await asyncio.sleep(0.3)\n2"})) == "2"
+    assert 1 < sent == len(api.requests)
+
+
+async def test_callers_share_nothing(recorder: Recorder, tmp_path: Path) -> None:
+    """Over HTTP no caller sees the names, the kept results or the modules that another one's program has left."""
+    recorder.answer = (200, {"content-type": "application/json"}, json.dumps(["x" * 100] * 900).encode())
+    arguments = ("--code", "--pass-header", "x-secret", "--result-limit", "1000")
+    with serving(tmp_path, shop(recorder.url), *arguments) as (url, _):
+        async with (
+            Client(StreamableHttpTransport(url, headers={"x-secret": "key-of-ann-12345"})) as ann,
+            Client(StreamableHttpTransport(url, headers={"x-secret": "key-of-bob-12345"})) as bob,
+        ):
+            leaving = 'json.secret = "of ann"\nsecret = "of ann"\nawait call("read")'
+            seen = await ann.call_tool("runProgram", {"code": leaving}, raise_on_error=False)
+            view = text_of(await ann.call_tool("runProgram", {"code": 'await call("read")'}))
+            kept = re.search(r"resultId\W+([\w-]+)", view)
+            assert kept, (view, seen)
+            reading = f'await call("expandResult", {{"resultId": "{kept[1]}", "jsonPointers": [""]}})'
+            own = await ann.call_tool("runProgram", {"code": f"len(({reading})[0]['value'])"})
+            for code in ("secret", "json.secret", reading):
+                found = await bob.call_tool("runProgram", {"code": code}, raise_on_error=False)
+                assert found.is_error, code
+                assert "of ann" not in text_of(found), code
+    assert text_of(own) == "900"
+    assert {request.header("x-secret") for request in recorder.requests} == {"key-of-ann-12345"}
+
+
+async def test_a_caller_has_four_programs_at_the_same_time(recorder: Recorder) -> None:
+    """A fifth one is refused, and accepted when another one has ended."""
+    async with served(document({}), Settings(code="only")) as client:
+        running = [client.call_tool("runProgram", {"code": "await asyncio.sleep(0.5)"}) for _ in range(4)]
+        refused = client.call_tool("runProgram", {"code": "1"}, raise_on_error=False)
+        *_, last = await asyncio.gather(*running, refused)
+        assert "are running" in text_of(last)
+        assert text_of(await client.call_tool("runProgram", {"code": "1"})) == "1"
