@@ -48,7 +48,8 @@ DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, 
 #: The description of expandSchema in each case.
 EXPANDING = {
     LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
-    PROGRAMS: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
+    PROGRAMS: "Shows a tool's arguments and answer as a Python signature. A comment with [expandSchema POINTER] marks "
+    "a stub: its type is exact, the rest is left out and shown by its pointer.",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
@@ -74,6 +75,9 @@ Run = Callable[[dict[str, Any], CallContext], Awaitable[ToolResult]]
 
 Expand = Callable[[Tool, str], Schema]
 """Returns the view of a tool's input schema at a pointer. Raises PointerToNowhere."""
+
+Sign = Callable[[Tool, str], str]
+"""Returns the signature of a tool, or a type in it, at a pointer. Raises PointerToNowhere."""
 
 
 class Listed(McpTool):
@@ -162,14 +166,34 @@ class ExpandSchema:
         tool = self._tools.get(str(name))
         if tool is None:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
+        return ToolResult(content=[text(self._written(tool, pointers))])
+
+    def _written(self, tool: Tool, pointers: Sequence[str]) -> str:
         expanded = [self._expanded(tool, pointer) for pointer in pointers]
-        return ToolResult(content=[text(json.dumps(expanded, ensure_ascii=False, separators=(",", ":")))])
+        return json.dumps(expanded, ensure_ascii=False, separators=(",", ":"))
 
     def _expanded(self, tool: Tool, pointer: str) -> dict[str, Any]:
         try:
             return {"jsonPointer": pointer, "schema": self._expand(tool, pointer)}
         except PointerToNowhere as error:
             return {"jsonPointer": pointer, "error": str(error)}
+
+
+class ExpandSignature(ExpandSchema):
+    """Shows `tools` as Python signatures, and their parts as types."""
+
+    def __init__(self, tools: Sequence[Tool], expand: Expand, sign: Sign, description: str) -> None:
+        super().__init__(tools, expand, description)
+        self._sign = sign
+
+    def _written(self, tool: Tool, pointers: Sequence[str]) -> str:
+        return "\n\n".join(self._signed(tool, pointer) for pointer in pointers)
+
+    def _signed(self, tool: Tool, pointer: str) -> str:
+        try:
+            return self._sign(tool, pointer)
+        except PointerToNowhere as error:
+            return f"# {pointer}: {error}"
 
 
 class ExpandResult:

@@ -14,6 +14,7 @@ from fastmcp.tools.base import ToolResult
 from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.errors import CallError
+from portkey_bridge.openapi.model import Schema
 from portkey_bridge.response.render import error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
@@ -28,6 +29,7 @@ from portkey_bridge.serve.builtin_tools import (
     CallTool,
     ExpandResult,
     ExpandSchema,
+    ExpandSignature,
     Information,
     Listed,
     Run,
@@ -116,9 +118,7 @@ def catalogue_of(
         warn(_questionable_selection(service))
     warn(_questionable_number(services))
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
-    expand_schema = ExpandSchema(
-        tools, lambda tool, pointer: owners[tool.name].expand(tool, pointer), EXPANDING[legend]
-    )
+    expand_schema = _expand_schema(tools, owners, legend)
     renderers = [service.bridge.renderer for service in services]
     bridges = {id(service): bridges_of(_observed(service, observers), pass_header) for service in services}
     reading: list[BuiltinTool] = [
@@ -152,6 +152,20 @@ def catalogue_of(
         instructions=_instructions(services, legend),
         services=services,
     )
+
+
+def _expand_schema(tools: Sequence[Tool], owners: Mapping[str, Service], legend: str) -> ExpandSchema:
+    """Return expandSchema, which shows signatures where programs are written."""
+
+    def expand(tool: Tool, pointer: str) -> Schema:
+        return owners[tool.name].expand(tool, pointer)
+
+    def sign(tool: Tool, pointer: str) -> str:
+        return owners[tool.name].signature(tool, pointer)
+
+    if legend == PROGRAMS:
+        return ExpandSignature(tools, expand, sign, EXPANDING[legend])
+    return ExpandSchema(tools, expand, EXPANDING[legend])
 
 
 def _callers(

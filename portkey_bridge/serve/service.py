@@ -36,6 +36,7 @@ from portkey_bridge.request.uploads import Files
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
@@ -46,6 +47,9 @@ from portkey_bridge.tools.subjects import Reader
 
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
 RESPONSE = "/response"
+
+#: Characters of the schema of an answer that a signature shows.
+ANSWER = 1200
 
 if TYPE_CHECKING:
     from portkey_bridge.credentials.recipe import Recipe
@@ -87,12 +91,33 @@ class Service:
             return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
         return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
 
-    def _expand_response(self, tool: Tool, pointer: str) -> Schema:
+    def signature(self, tool: Tool, pointer: str) -> str:
+        """Return a tool as a Python signature, or the type at a pointer. Raises PointerToNowhere."""
+        inside = pointer.removeprefix("#")
+        view = self.expand(tool, pointer)
+        if inside:
+            said = comment(view)
+            shown = python_type(view, is_answer=inside.startswith(RESPONSE))
+            return f"# {inside}{f': {said}' if said else ''}\n{shown}"
+        operation = tool.operation
+        heading = f"# {operation.method} {operation.path}: {view.get('description') or tool.description}"
+        arguments = f", {python_type(view)}" if view.get("properties") else ""
+        return f'{heading}\nawait call("{tool.name}"{arguments})\n{self._returned(tool)}'
+
+    def _returned(self, tool: Tool) -> str:
+        try:
+            answer = self._expand_response(tool, "", ANSWER)
+        except PointerToNowhere:
+            return "# returns what the document does not declare"
+        said = comment(answer)
+        return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
+
+    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Schema:
         schema = next((each for each in Reader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None)
         if schema is None:
             raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])
         try:
-            budget = found_budget(self.settings.schema_budget)
+            budget = budget or found_budget(self.settings.schema_budget)
             return self._views[1].expand(schema, pointer, budget, RESPONSE)
         except PointerToNowhere as error:
             raise PointerToNowhere(RESPONSE + error.pointer, RESPONSE + error.prefix, error.available) from error

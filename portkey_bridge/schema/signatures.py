@@ -1,0 +1,91 @@
+"""The view of a schema as a Python type, in the way of a TypedDict, which models write better programs from.
+
+What a view leaves out stays a stub with its pointer. What is required comes first, then `# optional:`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from portkey_bridge.schema.shapes import Shape
+
+#: The types of Python by those of JSON Schema (2020-12, Validation section 6.1.1).
+TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None", "object": "dict"}
+
+#: Keywords that a comment repeats.
+SAID = ("format", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default")
+
+#: What stands before the properties that may be missing, and the columns of an object in one line.
+OPTIONAL, WIDTH = "# optional:", 90
+
+INDENT = "    "
+
+
+def python_type(view: Shape, pad: str = "", *, is_answer: bool = False) -> str:
+    """Return the type of what a view describes; further lines begin with `pad`.
+
+    An answer whose schema requires nothing may have any of its properties, which is not said of each object.
+    """
+    if "anyOf" in view:
+        branches = (python_type(branch, pad, is_answer=is_answer) for branch in view["anyOf"])
+        return " | ".join(dict.fromkeys(branches))
+    if "enum" in view:
+        return f"Literal[{', '.join(map(_written, view['enum']))}]"
+    if view.get("type") == "array":
+        items = view.get("items")
+        return f"list[{python_type(items, pad, is_answer=is_answer)}]" if isinstance(items, dict) else "list"
+    if view.get("properties"):
+        return _object(view, pad, is_answer)
+    further = view.get("additionalProperties")
+    if isinstance(further, dict) and further:
+        return f"dict[str, {python_type(further, pad, is_answer=is_answer)}]"
+    kind = view.get("type")
+    return TYPES.get(kind, "Any") if isinstance(kind, str) else "Any"
+
+
+def comment(view: Shape) -> str:
+    """Return what a view says besides the type: descriptions, with the pointers of stubs, and bounds.
+
+    What is said of items and of branches is part of it, but not what is said of properties, which have their own lines.
+    """
+    return "; ".join(dict.fromkeys(_said(view)))
+
+
+def _said(view: Shape) -> Iterator[str]:
+    bounds = ", ".join(f"{keyword} {_written(view[keyword])}" for keyword in SAID if keyword in view)
+    yield from filter(None, (bounds, " ".join(str(view.get("description", "")).split())))
+    for inside in (view.get("items"), view.get("additionalProperties"), *view.get("anyOf", ())):
+        if isinstance(inside, dict):
+            yield from _said(inside)
+
+
+def _object(view: Shape, pad: str, is_answer: bool) -> str:
+    required = [name for name in view.get("required", ()) if name in view["properties"]]
+    optional = [name for name in view["properties"] if name not in required]
+    is_marked = bool(optional) and (bool(required) or not is_answer)
+    short = [
+        f"{_written(name)}: {python_type(view['properties'][name], pad, is_answer=is_answer)}" for name in required
+    ]
+    short += [
+        f"{_written(name)}: {python_type(view['properties'][name], pad, is_answer=is_answer)}" for name in optional
+    ]
+    line = f"{{{', '.join(short)}}}"
+    if not is_marked and "\n" not in line and len(line) <= WIDTH and not any(map(comment, view["properties"].values())):
+        return line
+    inner = pad + INDENT
+    lines = [*_members(view, required, inner, is_answer), *([inner + OPTIONAL] if is_marked else [])]
+    return "\n".join(["{", *lines, *_members(view, optional, inner, is_answer), f"{pad}}}"])
+
+
+def _members(view: Shape, names: list[str], pad: str, is_answer: bool) -> Iterator[str]:
+    for name in names:
+        shape = view["properties"][name]
+        first, *others = f"{pad}{_written(name)}: {python_type(shape, pad, is_answer=is_answer)},".split("\n")
+        said = comment(shape)
+        yield "\n".join([f"{first}  # {said}" if said else first, *others])
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
