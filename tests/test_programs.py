@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -9,13 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from fastmcp import Client
 from fastmcp.client.client import CallToolResult
+from fastmcp.client.elicitation import ElicitResult
 from mcp_types import ImageContent, TextContent
 
 from bench.tokens import compact, count, listing
-from portkey_bridge.settings import Settings
+from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.service import service_of
+from portkey_bridge.settings import ProgramLimits, Settings
 from tests.conftest import Recorder, Run, text_of
-from tests.support import document, served
+from tests.support import api_of, document, served
 
 JSON = {"content-type": "application/json"}
 PNG = base64.b64decode(
@@ -201,6 +206,63 @@ async def test_an_answer_above_the_limit_is_whole_inside(recorder: Recorder) -> 
 async def test_a_program_finds_tools(recorder: Recorder) -> None:
     """The tools that search and expand can be called, too."""
     assert "listpets" in await result_of(recorder, 'await call("searchTools", {"query": "list pets"})')
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize("is_confirmed", [True, False])
+async def test_a_person_confirms_inside_of_a_program(recorder: Recorder, mode: str, is_confirmed: bool) -> None:
+    """The program waits for the person, whose time does not count. Where it cannot wait, nothing is sent."""
+    asked: list[str] = []
+
+    async def decide(message: str, response_type: Any, params: Any, context: Any) -> Any:
+        asked.append(message)
+        await asyncio.sleep(1.2)
+        return ElicitResult(action="accept" if is_confirmed else "decline", content={"confirmed": is_confirmed})
+
+    code = 'print("before")\nawait call("deletepet", {"petId": 1})\n"gone"'
+    settings = Settings(code="only", confirm=("delete*",), program_limits=ProgramLimits(seconds=1))
+    service = service_of(api_of(pets(recorder.url)), settings)
+    async with Client(build_server([service]), elicitation_handler=decide, mode=mode) as client:
+        result = await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
+    is_sent = mode == "legacy" and is_confirmed
+    assert result.is_error is not is_sent
+    assert [each.method for each in recorder.requests] == ["DELETE"] * is_sent
+    assert len(asked) == (mode == "legacy")
+    if mode == "auto":
+        assert "callTool" in text_of(result)
+    elif not is_confirmed:
+        assert "did not confirm" in text_of(result)
+
+
+async def test_progress_grows_with_each_call(recorder: Recorder) -> None:
+    """A client that asks for progress hears of each call."""
+    heard: list[tuple[float, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, message))
+
+    code = 'for number in range(3):\n    await call("getpet", {"petId": number})'
+    async with served(pets(recorder.url), Settings(code="only")) as client:
+        await client.call_tool("runProgram", {"code": code}, progress_handler=hear)
+    assert [message for _, message in heard] == ["getpet"] * 3
+    assert heard == sorted(set(heard))
+
+
+async def test_a_broken_connection_may_have_changed_something(recorder: Recorder) -> None:
+    """What was sent without an answer is named as unknown, and what was refused is not named at all."""
+    recorder.answers["/pets"] = (503, JSON, b"{}")
+    recorder.answers["/pets/2"] = (404, JSON, b"{}")
+    code = """
+for name, arguments in (("deletepet", {"petId": 1}), ("deletepet", {"petId": 2}), ("createpet", {"name": "Rex"})):
+    try:
+        await call(name, arguments)
+    except Exception:
+        pass
+1 / 0
+"""
+    error = await error_of(recorder, code)
+    assert "Line 7, column 1:\n    1 / 0\nZeroDivisionError: division by zero" in error
+    assert "Done by then: DELETE /pets/{petId}.\nUnknown: POST /pets. " in error
 
 
 async def test_a_missing_sandbox_is_one_line(run: Run, tmp_path: Any) -> None:

@@ -38,7 +38,10 @@ TURNS = 4
 RECURSION = 500
 
 #: What is said of a confirmation that only a repeated call of the client can bring.
-CANNOT_ASK = "which a program cannot wait for with this client. Nothing was sent. Call the tool outside of a program."
+CANNOT_ASK = (
+    "which a program cannot wait for with this client. Nothing was sent. Call the tool outside of a program: "
+    "--discover lists callTool beside runProgram."
+)
 
 #: What is said beside the result at most: remarks on calls, of which each is said once.
 REMARKS = 10
