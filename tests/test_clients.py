@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from portkey_bridge.cli.main import main
 from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
-from portkey_bridge.clients.entries import command_line
+from portkey_bridge.clients.entries import command_line, starts_this_program
 from portkey_bridge.clients.files import read_client_file, rewrite
 from portkey_bridge.clients.places import System, client_for, locate
 from portkey_bridge.clients.registry import CLIENTS, FOLDERS, JSON, TOML, YAML, Client
@@ -567,6 +567,17 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
         *("--files", f"{project}{os.pathsep}{home}"),
         *("--env-file", str(project / "my.env")),
     ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_entry_brings_the_extras_of_its_options(name: str, home: Path) -> None:
+    """uvx installs what the options need, and the entry still counts as this program's."""
+    assert main(["add", name, "--spec", "api.yaml", "--code", "--aws-sigv4", "eu-west-1/x"]) == 0
+    client = BY_NAME[name]
+    entry = entries(client, parsed(client, file_of(name, home).read_text()))["api"]
+    assert command_line(client, entry)[1:4] == ["--from", "portkey-bridge[code,aws]", "portkey-bridge"]
+    assert "--code" in command_line(client, entry)
+    assert starts_this_program(client, entry)
 
 
 def test_a_document_by_url_stays_a_url(home: Path) -> None:

@@ -76,7 +76,7 @@ def add(invocation: Invocation) -> int:
         )
     if "credentials" in options:
         options = {**options, "credentials": _bound(invocation.settings)}
-    start, warning = launcher(client, system)
+    start, warning = launcher(client, system, options)
     arguments = arguments_of(options, system)
     name = options.get("name") or name_for_adding(client, file.entries, served.name, arguments)
     check_name(client, name)

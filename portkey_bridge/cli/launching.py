@@ -30,8 +30,12 @@ MODERN = "2026-07-28"
 VERSIONS = ("2025-11-25", "2025-06-18", MODERN)
 
 
-def launcher(client: Client, system: System) -> tuple[list[str], str | None]:
-    """Return the command that starts this program, and a warning about it.
+#: The extra that an option needs, by its field.
+EXTRAS = {"code": "code", "aws_sigv4": "aws"}
+
+
+def launcher(client: Client, system: System, options: Mapping[str, Any]) -> tuple[list[str], str | None]:
+    """Return the command that starts this program with the extras of the options, and a warning about it.
 
     The command is uvx, by its full path if the client has no PATH; else the script. Raises SettingsError if there is
     neither.
@@ -39,7 +43,9 @@ def launcher(client: Client, system: System) -> tuple[list[str], str | None]:
     path = system.environ.get("PATH", "")
     uvx = shutil.which("uvx", path=path)
     if uvx:
-        return [str(Path(uvx).absolute()) if client.desktop else "uvx", PROGRAM], None
+        extras = ",".join(extra for option, extra in EXTRAS.items() if options.get(option))
+        source = ["--from", f"{PROGRAM}[{extras}]"] if extras else []
+        return [str(Path(uvx).absolute()) if client.desktop else "uvx", *source, PROGRAM], None
     found = shutil.which(PROGRAM, path=f"{Path(sys.executable).parent}{os.pathsep}{path}")
     if not found:
         raise SettingsError(
