@@ -83,7 +83,7 @@ class HttpLimits(NamedTuple):
 
 
 class ProgramLimits(NamedTuple):
-    """Limits of one program: seconds, bytes of memory, calls, calls at the same time, and characters of its output."""
+    """Limits of one program: seconds, bytes of memory, calls, calls at the same time, and printed characters."""
 
     seconds: float = 30
     bytes: int = 128_000_000
@@ -486,7 +486,7 @@ class Settings:
         ProgramLimits(),
         _program_limits,
         "S,MB,N,N,K",
-        "limits of a program: seconds, megabytes of memory, calls, concurrent calls, thousands of characters of output "
+        "limits of a program: seconds, megabytes of memory, calls, concurrent calls, thousands of printed characters "
         "(default {default})",
         table="serve",
     )

@@ -42,8 +42,8 @@ ENDLESS = {
     "calls whose errors are caught": ('while True:\n  try: await call("none")\n  except Exception: pass', "20 calls"),
     "calls at the same time": ('await asyncio.gather(*[call("read") for n in range(10**5)])', "20 calls"),
     "calls that nobody awaits": ('x = [call("read") for n in range(10**7)]', "20 calls"),
-    "endless output": ("while True: print('x' * 100)", "20,000 characters"),
-    "one long line": ("print('x' * 10**6)", "20,000 characters"),
+    "endless output": ("while True: print('x' * 100)", "20,000 printed"),
+    "one long line": ("print('x' * 10**6)", "20,000 printed"),
 }
 
 OUTSIDE = [
@@ -149,6 +149,23 @@ async def test_programs_never_see_a_credential(api: Recorder, connect: Connect) 
     assert text_of(inside) == "false"
     assert all(request.header("X-Secret") == MARKER for request in api.requests)
     assert len(api.requests) == len(REVEALING) + 1
+
+
+async def test_what_is_kept_of_a_program_has_no_credential(api: Recorder, connect: Connect) -> None:
+    """What a failing program printed, and its error, are short, and what is kept of them hides credentials, too."""
+    joining = 'halves = (await call("read"))["halves"]\nprint(halves[0], end="")\nprint(halves[1])\n'
+    printing = joining + 'print("x" * 9000)\nraise ValueError("".join(halves) + "y" * 9000)'
+    env = {"X_SECRET": MARKER, "OPEN_MCP_RESULT_LIMIT": "2000"}
+    async with connect("--spec", "api.json", "--code", env=env) as client:
+        said = text_of(await client.call_tool("runProgram", {"code": printing}, raise_on_error=False))
+        kept = re.findall(r"resultId\W+([\w-]+)", said)
+        asked = [{"resultId": each, "jsonPointers": [""]} for each in kept]
+        reading = f'str([await call("expandResult", each) for each in {asked!r}])'
+        whole = await client.call_tool("runProgram", {"code": f"print({reading}[:1800])\nlen({reading})"})
+    assert len(said) < 6000
+    assert len(kept) == 2
+    assert int(text_of(whole).partition("\n")[0]) > 18_000
+    assert MARKER not in said + text_of(whole)
 
 
 async def test_the_error_lists_what_was_done(api: Recorder, connect: Connect) -> None:

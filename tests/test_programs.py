@@ -297,6 +297,31 @@ async def test_what_the_sandbox_lacks_has_an_alternative(code: str, advice: str,
     assert advice in error
 
 
+NO_DATA = [
+    ('await call("getpet", {"petId": call("listpets")})', "Nothing was sent: getpet: A call was not awaited"),
+    ('await call("createpet", {"name": len})', "is not data"),
+    ('call("listpets")', "A call was not awaited"),
+    ("[len]", "is not data"),
+]
+
+
+@pytest.mark.parametrize(("code", "problem"), NO_DATA, ids=lambda value: value[:40])
+async def test_only_data_leaves_a_program(code: str, problem: str, recorder: Recorder) -> None:
+    """A function or a call that was not awaited is refused as an argument and as a result."""
+    assert problem in await error_of(recorder, code)
+    assert [request.method for request in recorder.requests] in ([], ["GET"])
+
+
+async def test_names_of_functions_are_variables(recorder: Recorder) -> None:
+    """A comprehension may use `id` or `type` as its variable, and the functions stay what they are."""
+    code = """
+[await call("getpet", {"petId": id}) for id in (1, 2)]
+[{"type": type, "max": max} for type, max in [("cat", 3)]] + [str(max(1, 2)), isinstance(1, int), len([str])]
+"""
+    assert await result_of(recorder, code) == '[{"type":"cat","max":3},"2",true,1]'
+    assert [request.target for request in recorder.requests] == ["/pets/1", "/pets/2"]
+
+
 async def test_a_syntax_error_has_its_place(recorder: Recorder) -> None:
     """The line and column are those of the program."""
     assert (await error_of(recorder, "x = 1\nif x\n  2")).startswith("Line 2, column ")

@@ -68,7 +68,7 @@ WORDS = {
     "seconds": "its time of {limits.seconds:g} seconds",
     "bytes": "its memory of {limits.bytes:,} bytes",
     "calls": "its {limits.calls:,} calls",
-    "characters": "its {limits.characters:,} characters of output",
+    "characters": "its {limits.characters:,} printed characters",
 }
 
 #: How the sandbox reports a limit. It has none for calls, but one for all that it asks of this program.

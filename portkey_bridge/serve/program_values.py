@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from mcp_types import ContentBlock
@@ -16,6 +18,14 @@ from portkey_bridge.response.render import Renderer
 
 #: What marks a dict as a handle; its value is the number of the file.
 HANDLE = "fileHandle"
+
+
+#: How the sandbox writes a call that nobody awaits, which leaves it as a text.
+UNAWAITED = re.compile(r"<coroutine external_future\(\d+\)>")
+
+
+class NotData(ValueError):
+    """A value of a program is something that only exists inside of it, such as a function."""
 
 
 class Values:
@@ -33,7 +43,7 @@ class Values:
             return {HANDLE: len(self._files), "mediaType": answer.media_type, "bytes": len(answer.body)}
 
     def as_argument(self, value: Any) -> Any:
-        """Return a value of the program as JSON has it; the file of a handle becomes a `data:` URI."""
+        """Return a value of the program as JSON has it; the file of a handle becomes a `data:` URI. Raises NotData."""
 
         def file(handle: dict[str, Any]) -> str:
             answer, _ = self._files[handle[HANDLE] - 1]
@@ -42,7 +52,7 @@ class Values:
         return self._json_value(value, file)
 
     def as_result(self, value: Any) -> tuple[str, list[ContentBlock]]:
-        """Return a value of the program as JSON text, and the content of the handles in it."""
+        """Return a value of the program as JSON text, and the content of the handles in it. Raises NotData."""
         blocks: list[ContentBlock] = []
 
         def shown(handle: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +63,7 @@ class Values:
         return json.dumps(self._json_value(value, shown), ensure_ascii=False, separators=(",", ":")), blocks
 
     def _json_value(self, value: Any, of_handle: Callable[[dict[str, Any]], Any]) -> Any:
-        """Return a value as JSON has it: other collections as arrays, bytes as `data:` URIs, anything else as text."""
+        """Return a value as JSON has it: other collections as arrays, bytes as `data:` URIs. Raises NotData."""
         match value:
             case dict() if self._is_handle(value):
                 return of_handle(value)
@@ -65,9 +75,13 @@ class Values:
                 return data_uri(value)
             case float() if not math.isfinite(value):
                 return str(value)
+            case str() if UNAWAITED.fullmatch(value):
+                raise NotData("A call was not awaited. Write await before call(…).")
             case None | bool() | int() | float() | str():
                 return value
-        return str(value)
+            case date():
+                return value.isoformat()
+        raise NotData(f"{value!r:.80} is not data. Pass and return dicts, lists, texts and numbers.")
 
     def _is_handle(self, value: dict[Any, Any]) -> bool:
         number = value.get(HANDLE)

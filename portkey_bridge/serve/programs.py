@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 from fastmcp.tools.base import InputRequiredToolResult, ToolResult
 from mcp_types import ContentBlock, TextContent
 
@@ -24,7 +25,7 @@ from portkey_bridge.serve.bridge import DOUBT, CallContext
 from portkey_bridge.serve.builtin_tools import Listed, Run
 from portkey_bridge.serve.callers import BridgeOf
 from portkey_bridge.serve.program_errors import explained, over
-from portkey_bridge.serve.program_values import Values
+from portkey_bridge.serve.program_values import UNAWAITED, NotData, Values
 from portkey_bridge.settings import ProgramLimits
 from portkey_bridge.tools.catalog import RUN_PROGRAM, Tool, closest
 
@@ -33,6 +34,17 @@ WORKERS, OF_CALLER = 16, 4
 
 #: Turns that the sandbox may ask of this program for each call: to look `call` up, to make it, and to await it.
 TURNS = 4
+
+#: Functions that programs use as names of variables, such as `[id for id in ids]`. In a comprehension outside of a
+#: function Monty 1.4 takes the function instead, unless the name is a variable already.
+SHADOWED = (
+    *("all", "any", "bytes", "dict", "filter", "float", "format", "hash", "id", "int", "iter", "len", "list", "map"),
+    *("max", "min", "next", "object", "open", "property", "range", "repr", "set", "slice", "str", "sum", "tuple"),
+    *("type", "zip"),
+)
+
+#: What is there without an import.
+PRELUDE = "\n".join(["import asyncio, json", *(f"{name} = {name}" for name in SHADOWED)])
 
 #: Depth of calls of functions.
 RECURSION = 500
@@ -146,7 +158,8 @@ class _Program:
         self._feed = asyncio.ensure_future(self._fed(code))
         try:
             async with asyncio.timeout(self.limits.seconds) as self._clock:
-                return self._result(await self._feed)
+                value = await self._feed
+            return await anyio.to_thread.run_sync(self._result, value)
         except TimeoutError:
             return self._failed(over("seconds", self.limits))
         except asyncio.CancelledError:
@@ -155,6 +168,8 @@ class _Program:
             return self._failed(over(self.exceeded, self.limits))
         except MontyError as error:
             return self._failed(explained(error, self.limits))
+        except NotData as error:
+            return self._failed(str(error))
         finally:
             await self._end_calls()
 
@@ -169,7 +184,7 @@ class _Program:
             max_suspensions=self.limits.calls * TURNS + 100,
         )
         async with AsyncMonty(min_processes=1, max_processes=1) as pool, pool.checkout(limits=limits) as session:
-            await session.feed_run("import asyncio, json")
+            await session.feed_run(PRELUDE)
             return await session.feed_run(code, external_lookup={"call": self.call}, print_callback=self.print)
 
     def print(self, stream: str, printed: str) -> None:
@@ -214,7 +229,10 @@ class _Program:
         run = self.runs.get(name) if isinstance(name, str) else None
         if run is None:
             raise RuntimeError(f"There is no tool {name!r}; {closest(str(name), self.runs)}")
-        given = self.values.as_argument({} if arguments is None else arguments)
+        try:
+            given = self.values.as_argument({} if arguments is None else arguments)
+        except NotData as error:
+            raise RuntimeError(f"Nothing was sent: {name}: {error}") from error
         if not isinstance(given, dict):
             raise RuntimeError(f"{name}: expected the arguments as a dict, not {json.dumps(given)[:80]}.")
         async with self._slots:
@@ -283,7 +301,7 @@ class _Program:
 
     def _shown(self, value: Any) -> list[ContentBlock]:
         """Return a text as it is and anything else as JSON, with the files that it has handles of."""
-        if isinstance(value, str):
+        if isinstance(value, str) and not UNAWAITED.fullmatch(value):
             return [self.renderer.excerpt(self.redact(value))]
         written, files = self.values.as_result(value)
         return [self.renderer.view(self.redact(written).encode("utf-8", "replace")), *files]
@@ -291,14 +309,14 @@ class _Program:
     def _failed(self, problem: str) -> ToolResult:
         """Return an error with what was printed, and what was done by then."""
         done, doubtful = _listed(self.done), _listed(self.doubtful)
-        printed = self.renderer.excerpt("".join(self.printed)).text
+        printed = self.renderer.excerpt(self.redact("".join(self.printed))).text
         parts = [
-            problem,
+            self.renderer.excerpt(self.redact(problem)).text,
             f"Printed by then:\n{printed.rstrip()}" if printed else "",
             f"Done by then: {done or 'no call has changed anything'}.",
             f"Unknown: {doubtful}. {DOUBT}" if doubtful else "",
         ]
-        return error_result(self.redact("\n".join(filter(None, parts))))
+        return error_result("\n".join(filter(None, parts)))
 
 
 def _is_cancelled() -> bool:
