@@ -10,6 +10,7 @@ from typing import Any
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
 from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
+from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import (
     VARIABLE,
     Api,
@@ -20,7 +21,6 @@ from portkey_bridge.openapi.model import (
     PathItem,
     Place,
     RequestBody,
-    Schema,
     SecurityScheme,
     Server,
     Skipped,

@@ -27,7 +27,8 @@ from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.http.trust import Trust
-from portkey_bridge.openapi.model import Api, Operation, Schema
+from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
@@ -78,7 +79,7 @@ class Service:
     def _views(self) -> tuple[Views, Views]:
         return Views(self.shapes, portable=True), Views(self.shapes, portable=False)
 
-    def expand(self, tool: Tool, pointer: str) -> Schema:
+    def expand(self, tool: Tool, pointer: str) -> Shape:
         """Return the view of a tool's input schema at a pointer, or of its answer. Raises PointerToNowhere.
 
         In discovery, the whole is shown as a listing shows it. Pointers below `/response` lead into the schema of a
@@ -113,7 +114,7 @@ class Service:
         said = comment(answer)
         return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
 
-    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Schema:
+    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Shape:
         schema = next((each for each in Reader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None)
         if schema is None:
             raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])
