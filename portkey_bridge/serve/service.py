@@ -228,13 +228,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         transport=transport,
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
         provider=OAuthCredentials(
-            EnvironmentCredentials(
-                environment,
-                settings.authenticate,
-                partial(destination, api, settings),
-                sources.origins,
-                lambda wanted: example_configuration(wanted, settings, api.uri),
-            ),
+            environment_credentials(api, settings, environment),
             sources,
         ),
         redact=redact,
@@ -251,6 +245,17 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     from portkey_bridge.serve.session_login import with_session
 
     return with_session(bridge, api, settings, recipe, secrets)
+
+
+def environment_credentials(api: Api, settings: Settings, environment: Environment) -> EnvironmentCredentials:
+    """Return the credentials of the environment for calls of an API."""
+    return EnvironmentCredentials(
+        environment,
+        settings.authenticate,
+        partial(destination, api, settings),
+        _origins(api, settings),
+        lambda wanted: example_configuration(wanted, settings, api.uri),
+    )
 
 
 def _login_recipe(settings: Settings) -> tuple[Recipe | None, dict[str, str]]:
