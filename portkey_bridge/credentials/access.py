@@ -6,8 +6,10 @@ from urllib.parse import urlsplit
 
 from portkey_bridge.credentials.configuration import own_schemes
 from portkey_bridge.credentials.schemes import COOKIES, credentials
+from portkey_bridge.credentials.signing import aws_account, signer_of, signs_for_aws
 from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.document.access import Access
+from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.http.trust import Trust
 from portkey_bridge.settings import Settings, refuse_lured_credentials
 from portkey_bridge.text import origin_of
@@ -23,7 +25,12 @@ def access_of(settings: Settings, url: str) -> Access:
     schemes = [each for each in own_schemes(settings) if is_home or origin in settings.bound.get(each.variable, ())]
     secrets = collect_secrets([scheme.variable for scheme in schemes], settings, url)
     refuse_lured_credentials(settings, secrets)
-    sent = credentials((tuple(schemes),), secrets)
+    try:
+        every = credentials((tuple(schemes),), secrets)
+        signer = signer_of(every, aws_account(settings) if signs_for_aws(schemes, secrets) else None)
+    except CallError as error:
+        raise SettingsError(str(error)) from error
+    sent = [each for each in every if not each.signing]
     headers = {each.name: each.value for each in sent if each.location == "header"}
     cookies = "; ".join(f"{each.name}={each.value}" for each in sent if each.location == "cookie")
     if cookies:
@@ -31,4 +38,4 @@ def access_of(settings: Settings, url: str) -> Access:
     query = {each.name: each.value for each in sent if each.location == "query"}
     hosts = frozenset([urlsplit(url).hostname or ""] if is_home else ())
     trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
-    return Access(origin, headers, query, trust)
+    return Access(origin, headers, query, trust, signer)

@@ -9,7 +9,7 @@ from itertools import chain
 from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.settings import Settings, as_variable
+from portkey_bridge.settings import AWS_SECRET, Settings, as_variable
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 
@@ -21,6 +21,7 @@ Security = tuple[tuple[SecurityScheme, ...], ...]
 VARIABLES = {
     ("http", "bearer"): "API_KEY",
     ("http", "basic"): "BASIC_AUTH",
+    ("http", "aws4-hmac-sha256"): AWS_SECRET,
     ("oauth2", "bearer"): "OAUTH_TOKEN",
     ("openIdConnect", "bearer"): "OPENID_TOKEN",
 }

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
+from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_account, signs_for_aws
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
@@ -221,7 +222,7 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     recipe, secrets = _login_recipe(settings)
     sources = token_sources(api, settings, tools, environment, secrets)
     transport, redact = sources.transport, sources.redact
-    account = aws_account(settings)
+    account = _account(settings, tools, environment)
     if account is not None:
         redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
@@ -245,6 +246,13 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     from portkey_bridge.serve.session_login import with_session
 
     return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _account(settings: Settings, tools: Sequence[Tool], environment: Environment) -> AwsAccount | None:
+    """Return what requests to AWS are signed with, if an option or a document asks for that. Raises SettingsError."""
+    schemes = chain.from_iterable(chain(*tool.operation.security) for tool in tools)
+    is_signing = settings.aws_sigv4 is not None or signs_for_aws(schemes, environment.secrets)
+    return aws_account(settings) if is_signing else None
 
 
 def environment_credentials(api: Api, settings: Settings, environment: Environment) -> EnvironmentCredentials:
