@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portkey_bridge.text import origin_of
 from tests.conftest import Recorder, Run, recording
 from tests.support import document
 
@@ -159,6 +160,24 @@ def test_add_writes_the_bound_form(run: Run, recorder: Recorder, other: Recorder
     assert ran.returncode == 0, ran.stderr
     (entry,) = json.loads((tmp_path / "mcp.json").read_text())["mcpServers"].values()
     assert f"UNKNOWN,X_KEY@{other.url}" in entry["args"]
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://API.example.com:443/v1", "https://api.example.com"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example"),
+        ("https://me:pass@api.example.com:8443", "https://api.example.com:8443"),
+        ("http://api.example.com", "http://api.example.com"),
+        ("https://api.example.com@evil.example", "https://evil.example"),
+        ("https://api.example.com.", "https://api.example.com."),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("api.example.com", None),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(url: str, origin: str | None) -> None:
+    """Spellings of one host are one origin; another scheme, port or host, the login of a URL aside, is another one."""
+    assert origin_of(url) == origin
 
 
 def test_an_origin_that_is_none_is_refused(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import httpx
 
 from portkey_bridge.credentials.configuration import own_schemes
 from portkey_bridge.credentials.schemes import COOKIES, credentials
@@ -37,6 +37,22 @@ def access_of(settings: Settings, url: str) -> Access:
     if cookies:
         headers[COOKIES[1]] = "; ".join(filter(None, (headers.get("Cookie"), cookies)))
     query = {each.name: each.value for each in sent if each.location == "query"}
-    hosts = frozenset([urlsplit(url).hostname or ""] if is_home else ())
-    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
-    return Access(origin, headers, query, trust, signer)
+    hosts = frozenset([httpx.URL(url).host] if is_home else ())
+    return Access(origin, headers, query, trust_with(settings, hosts), signer)
+
+
+def trust_with(settings: Settings, hosts: frozenset[str]) -> Trust:
+    """Return what the settings say about TLS; the client certificate is for these hosts. Raises SettingsError."""
+    insecure = frozenset(map(str.lower, settings.insecure))
+    return Trust(
+        settings.ca_bundle, settings.client_cert, settings.client_key, passphrase_of(settings), insecure, hosts
+    )
+
+
+def passphrase_of(settings: Settings) -> str:
+    """Return the passphrase of the client's key, or "" if no variable is named. Raises SettingsError."""
+    name = settings.client_key_passphrase
+    passphrase = settings.environ.get(name, "") if name else ""
+    if name and not passphrase:
+        raise SettingsError(f"{name} is not set, which --client-key-passphrase names.")
+    return passphrase

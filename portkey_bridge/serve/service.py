@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+import httpx
+
+from portkey_bridge.credentials.access import passphrase_of, trust_with
 from portkey_bridge.credentials.configuration import configure, own_schemes
 from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
 from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
@@ -285,13 +287,14 @@ def token_sources(
     """
     values = collect_oauth(settings, api.uri)
     secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
+    opening = {settings.client_key_passphrase: passphrase_of(settings)} if settings.client_key_passphrase else {}
     names = {name for tool in tools for name in tool.variables}
     refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
     redact = Redactor(
-        {**fixed, **environment.secrets, **secrets},
+        {**fixed, **environment.secrets, **secrets, **opening},
         {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain.union(secrets),
+        environment.certain.union(secrets, opening),
         environment.logins,
     )
     transport = Transport(
@@ -329,8 +332,8 @@ def destination(api: Api, settings: Settings, operation: Operation) -> str | Non
 
 def trust_of(settings: Settings, urls: Iterable[str | None]) -> Trust:
     """Return what the settings say about TLS; these URLs are the API's own. Raises SettingsError."""
-    hosts = frozenset(urlsplit(url).hostname or "" for url in dict.fromkeys(urls) if url)
-    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
+    hosts = frozenset(httpx.URL(url).host for url in dict.fromkeys(urls) if url)
+    trust = trust_with(settings, hosts)
     if settings.client_cert or settings.ca_bundle:
         for host in sorted(hosts):
             trust.of(host).context()  # says at once what cannot be used
