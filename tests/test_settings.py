@@ -95,6 +95,7 @@ VALUES = [
     ("OPEN_MCP_COOKIES", "a=MINE,b=YOURS", "cookies", (("a", "MINE"), ("b", "YOURS"))),
     ("OPEN_MCP_SCHEME", "Bearer=MINE", "scheme", ("bearer", "MINE")),
     ("OPEN_MCP_AUTHENTICATE", "ALL", "authenticate", "all"),
+    ("OPEN_MCP_CLIENT_KEY_PASSPHRASE", "MINE", "client_key_passphrase", "MINE"),
 ]
 
 
@@ -124,6 +125,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
             for field in ("client_cert", "client_key", "ca_bundle")
         },
         **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
+        "client_key_passphrase": ["A", "B", "C"],
         "scheme": ["basic=A", "bearer=B", "basic=C"],
         "aws_sigv4": ["a/b", "c/d", "e/f"],
         "authenticate": ["all", "none", "declared"],

@@ -55,6 +55,11 @@ SECURITY_TYPES = {
 }
 
 
+#: How documents of Amazon's API Gateway declare signed requests, as an API key: a field, its value in lower case, and
+#: the scheme of HTTP.
+SIGNED = ("x-amazon-apigateway-authtype", "awssigv4", "aws4-hmac-sha256")
+
+
 #: Where an API key may go (OpenAPI 3.2 section 4.27.1).
 CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
 
@@ -387,6 +392,8 @@ class _Reader:
             return None
         kind, written = SECURITY_TYPES.get(text(scheme.get("type")).lower(), ("", ""))
         location, name = "header", "Authorization"
+        if text(scheme.get(SIGNED[0])).lower() == SIGNED[1]:
+            kind, written = "http", SIGNED[2]
         if kind == "http":
             written = written or text(scheme.get("scheme")).lower()
         if kind == "apiKey":

@@ -11,9 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+import httpx
+
+from portkey_bridge.credentials.access import passphrase_of, trust_with
 from portkey_bridge.credentials.configuration import configure, own_schemes
 from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
 from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
@@ -21,7 +24,7 @@ from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
+from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_account, signs_for_aws
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
@@ -223,20 +226,14 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     recipe, secrets = _login_recipe(settings)
     sources = token_sources(api, settings, tools, environment, secrets)
     transport, redact = sources.transport, sources.redact
-    account = aws_account(settings)
+    account = _account(settings, tools, environment)
     if account is not None:
         redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
         transport=transport,
         renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
         provider=OAuthCredentials(
-            EnvironmentCredentials(
-                environment,
-                settings.authenticate,
-                partial(destination, api, settings),
-                sources.origins,
-                lambda wanted: example_configuration(wanted, settings, api.uri),
-            ),
+            environment_credentials(api, settings, environment),
             sources,
         ),
         redact=redact,
@@ -253,6 +250,24 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     from portkey_bridge.serve.session_login import with_session
 
     return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _account(settings: Settings, tools: Sequence[Tool], environment: Environment) -> AwsAccount | None:
+    """Return what requests to AWS are signed with, if an option or a document asks for that. Raises SettingsError."""
+    schemes = chain.from_iterable(chain(*tool.operation.security) for tool in tools)
+    is_signing = settings.aws_sigv4 is not None or signs_for_aws(schemes, environment.secrets)
+    return aws_account(settings) if is_signing else None
+
+
+def environment_credentials(api: Api, settings: Settings, environment: Environment) -> EnvironmentCredentials:
+    """Return the credentials of the environment for calls of an API."""
+    return EnvironmentCredentials(
+        environment,
+        settings.authenticate,
+        partial(destination, api, settings),
+        _origins(api, settings),
+        lambda wanted: example_configuration(wanted, settings, api.uri),
+    )
 
 
 def _login_recipe(settings: Settings) -> tuple[Recipe | None, dict[str, str]]:
@@ -273,13 +288,14 @@ def token_sources(
     """
     values = collect_oauth(settings, api.uri)
     secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
+    opening = {settings.client_key_passphrase: passphrase_of(settings)} if settings.client_key_passphrase else {}
     names = {name for tool in tools for name in tool.variables}
     refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
     redact = Redactor(
-        {**fixed, **environment.secrets, **secrets},
+        {**fixed, **environment.secrets, **secrets, **opening},
         {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain.union(secrets),
+        environment.certain.union(secrets, opening),
         environment.logins,
     )
     transport = Transport(
@@ -317,8 +333,8 @@ def destination(api: Api, settings: Settings, operation: Operation) -> str | Non
 
 def trust_of(settings: Settings, urls: Iterable[str | None]) -> Trust:
     """Return what the settings say about TLS; these URLs are the API's own. Raises SettingsError."""
-    hosts = frozenset(urlsplit(url).hostname or "" for url in dict.fromkeys(urls) if url)
-    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
+    hosts = frozenset(httpx.URL(url).host for url in dict.fromkeys(urls) if url)
+    trust = trust_with(settings, hosts)
     if settings.client_cert or settings.ca_bundle:
         for host in sorted(hosts):
             trust.of(host).context()  # says at once what cannot be used

@@ -257,6 +257,9 @@ class Settings:
     client_key: Path | None = option(  # noqa: RUF009  # declares a field
         None, readers.file, "FILE", "private key (PEM) of --client-cert"
     )
+    client_key_passphrase: str | None = option(
+        None, readers.variable_name, "VARIABLE", "variable that contains the passphrase of the private key"
+    )
     ca_bundle: Path | None = option(  # noqa: RUF009  # declares a field
         None, readers.file, "FILE", "also trust the certificate authorities in this file (PEM)", dotenv="apart"
     )

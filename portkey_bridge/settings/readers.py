@@ -49,6 +49,13 @@ def _credential(text: str, variable: str) -> str:
     return f"{name}@{origin}" if at else name
 
 
+def variable_name(text: str, variable: str) -> str:
+    """Return the name of a variable. No message repeats the text, which could be a secret."""
+    if not VARIABLE.fullmatch(text):
+        raise SettingsError(f"{variable}: expected the name of an environment variable. The value belongs in it.")
+    return text
+
+
 def places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
     """Parse `NAME=VARIABLE,…`: where a credential goes, and the variable of its value. No message repeats a text."""
     parts = (each.rpartition("=") for each in names(text, variable))
