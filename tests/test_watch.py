@@ -23,7 +23,8 @@ from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import load_services
-from portkey_bridge.settings import Assigned, Settings
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import Assigned
 from tests.conftest import BARE, Recorder, program, text_of
 from tests.support import document
 
