@@ -732,6 +732,13 @@ class Settings:
         "over HTTP: concurrent requests of a caller, waiting requests, megabytes of one (default {default})",
         table="serve",
     )
+    store: str | None = _option(
+        None,
+        _text,
+        "URL",
+        "keep large results and other state in this Redis or Valkey, so that several servers share it",
+        table="serve",
+    )
     audit: bool = _option(
         False,
         _switch,

@@ -79,6 +79,7 @@ VALUES = [
     ("OPEN_MCP_CODE", "0", "code", ""),
     ("OPEN_MCP_PROGRAM_LIMITS", "10,64,9,2,5", "program_limits", (10, 64_000_000, 9, 2, 5000)),
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
+    ("OPEN_MCP_STORE", "redis://127.0.0.1:6379/0", "store", "redis://127.0.0.1:6379/0"),
     ("OPEN_MCP_LOGIN", "login.toml", "login", "login.toml"),
     ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
     ("OPEN_MCP_OAUTH_TOKEN_URL", "https://login.test/token", "oauth_token_url", "https://login.test/token"),

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastmcp import Client
+from fastmcp.client.auth import BearerAuth
+from fastmcp.client.transports import StreamableHttpTransport
 from redis.asyncio import Redis
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.store import MOST_BYTES, STORE_KEY, StoreError, explained, open_store
+from tests.conftest import Recorder, text_of
+from tests.support import document, serving
 
 KEY = "a-key-of-at-least-thirty-two-characters"
 MARKER = "secret-of-a-caller-1234"
@@ -92,3 +100,75 @@ def test_what_is_missing_is_said(url: str, key: str | None, said: str) -> None:
     """A remote store without a key, and what is not the URL of one, are refused with what to set."""
     with pytest.raises(SettingsError, match=said):
         open_store(url, key)
+
+
+LARGE = json.dumps({"data": [{"name": f"item-{number}-{MARKER}"} for number in range(4000)]}).encode()
+PAGE = json.dumps({"data": [{"name": "next"}]}).encode()
+JSON = {"content-type": "application/json"}
+
+
+@contextmanager
+def replicas(folder: Path, url: str, redis: str, count: int = 2) -> Iterator[list[str]]:
+    """Run servers that share a store, and return the URLs of their endpoints."""
+    paths: dict[str, Any] = {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in ("large", "small")}
+    root = document(paths, servers=[{"url": url}])
+    tokens = ("--tokens", ",".join(f"{name}={sha256(name.encode()).hexdigest()}" for name in ("alice", "bob")))
+    with ExitStack() as stack:
+        servers = []
+        for number in range(count):
+            (folder / str(number)).mkdir()
+            arguments = (folder / str(number), root, "--store", redis, *tokens)
+            servers.append(stack.enter_context(serving(*arguments, env={STORE_KEY: KEY}))[0])
+        yield servers
+
+
+def client(url: str, token: str) -> Client[Any]:
+    return Client(StreamableHttpTransport(url, auth=BearerAuth(token)))
+
+
+def result_id(result: Any) -> str:
+    return text_of(result).partition("resultId: ")[2].partition(".")[0]
+
+
+async def test_replicas_share_kept_results(recorder: Recorder, tmp_path: Path, redis: str) -> None:
+    """Any replica reads on what another has kept, for the caller who produced it and for nobody else."""
+    recorder.answers["/large"] = (200, {**JSON, "link": f"<{recorder.url}/large?page=2>; rel=next"}, LARGE)
+    with replicas(tmp_path, recorder.url, redis) as (one, two):
+        async with client(one, "alice") as first, client(two, "alice") as second, client(two, "bob") as bob:
+            kept = result_id(await first.call_tool("large", {}))
+            assert len(kept) == 32
+            asked = {"resultId": kept, "jsonPointers": ["/data/3999"]}
+            assert f"item-3999-{MARKER}" in text_of(await second.call_tool("expandResult", asked))
+            assert "is not available" in text_of(await bob.call_tool("expandResult", asked, raise_on_error=False))
+            recorder.answers["/large?page=2"] = (200, JSON, PAGE)
+            appended = await second.call_tool("expandResult", {"resultId": kept, "next": True})
+            assert "Appended 1 items" in text_of(appended)
+            assert recorder.last.target == "/large?page=2"
+            asked = {"resultId": kept, "select": "data[-1].name"}
+            assert "next" in text_of(await first.call_tool("expandResult", asked))
+    raw = Redis.from_url(redis)
+    values: list[Any] = [await raw.get(key) for key in await raw.keys()]
+    await raw.aclose()
+    assert len(values) >= 1
+    assert not any(secret in value for value in values for secret in (MARKER.encode(), b"alice", b"item-"))
+
+
+async def test_what_cannot_be_kept_is_still_answered(recorder: Recorder, tmp_path: Path, redis: str) -> None:
+    """A full store costs what it would keep, and the answer says so; small answers need no store."""
+    recorder.answers["/large"] = (200, JSON, LARGE)
+    recorder.answers["/small"] = (200, JSON, b"{}")
+    raw = Redis.from_url(redis)
+    await raw.config_set("maxmemory", "1")
+    with replicas(tmp_path, recorder.url, redis, 1) as (url,):
+        async with client(url, "alice") as alice:
+            result = await alice.call_tool("large", {})
+            assert result.is_error is False
+            said = "".join(block.text for block in result.content)
+            assert f"item-0-{MARKER}" in said
+            assert "is full" in said
+            assert "was not kept" in said
+            assert (await alice.call_tool("small", {})).structured_content == {}
+            await raw.config_set("maxmemory", "0")
+            kept = result_id(await alice.call_tool("large", {}))
+            assert (await alice.call_tool("expandResult", {"resultId": kept, "jsonPointers": [""]})).is_error is False
+    await raw.aclose()

@@ -21,6 +21,7 @@ from portkey_bridge.serve.observed import Metrics, Observe, audit_to
 from portkey_bridge.serve.pipes import dropping_log
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.store import STORE_KEY, open_store
 from portkey_bridge.serve.watch import watch
 from portkey_bridge.switches import DOTENV
 from portkey_bridge.text import printable
@@ -60,19 +61,20 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
 
     settings = invocation.apis[0]
     address = http_server.address_of(listen)
+    store = open_store(settings.store, settings.environ.get(STORE_KEY))
     metrics = Metrics()
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
     def catalogue(services: Sequence[Service]) -> Catalogue:
         http_server.refuse_unsafe(address, settings, services)  # a document that changes may ask for credentials
-        return catalogue_of(services, settings.pass_header, observers)
+        return catalogue_of(services, settings.pass_header, observers, store)
 
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
         server = build_server(services, catalogue)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     has_metrics = address.is_loopback or settings.tokens or settings.jwt
-    app = http_server.http_app(server, settings, metrics if has_metrics else None)
+    app = http_server.http_app(server, settings, store, metrics if has_metrics else None)
     with http_server.listening(address) as listener:
         address = address._replace(port=listener.getsockname()[1])
         what = printable(server.name)
@@ -94,8 +96,10 @@ def _serve_stdio(invocation: Invocation) -> int:
 def _serve(invocation: Invocation) -> int:
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
-        audit = [audit_to(sys.stderr)] if invocation.apis[0].audit else []
-        catalogue = partial(catalogue_of, observers=audit)
+        settings = invocation.apis[0]
+        audit = [audit_to(sys.stderr)] if settings.audit else []
+        store = open_store(settings.store, settings.environ.get(STORE_KEY))
+        catalogue = partial(catalogue_of, observers=audit, store=store)
         server = build_server(services, catalogue)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.warm_start = invocation.warm_start

@@ -42,7 +42,8 @@ EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache
 class CallerGate:
     """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
 
-    `pass_header` is the header that is passed on as a credential; `is_proxied` whether requests may come from a proxy.
+    `pass_header` is the header that is passed on as a credential, and `key` that of the digests that stand for them;
+    `is_proxied` is whether requests may come from a proxy.
     """
 
     def __init__(
@@ -52,11 +53,12 @@ class CallerGate:
         lane: DirectLane | None,
         limits: HttpLimits,
         pass_header: str | None,
+        key: bytes,
         is_proxied: bool,
         metrics: Metrics | None,
     ) -> None:
         self._app, self._lane, self._limits = app, lane, limits
-        self._pass_header, self._is_proxied = pass_header, is_proxied
+        self._pass_header, self._key, self._is_proxied = pass_header, key, is_proxied
         self._metrics = metrics
         self._admission = Admission(limits.calls, limits.waiting)
 
@@ -110,7 +112,7 @@ class CallerGate:
         if token is None and value is None:
             return LOCAL if self._pass_header is None else Caller("anonymous")
         passed = (self._pass_header, value.decode("latin-1")) if self._pass_header and value else None
-        return caller_of(token, passed)
+        return caller_of(token, passed, self._key)
 
     async def _admitted(
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller

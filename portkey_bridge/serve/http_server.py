@@ -20,6 +20,7 @@ from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.serve.inbound import authentication
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.store import Store
 from portkey_bridge.settings import Settings
 
 #: Where the server listens unless it is told otherwise.
@@ -100,7 +101,7 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
     return holds or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
 
 
-def http_app(server: StdioServer, settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
+def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Metrics | None = None) -> ASGIApp:
     """Return the application that serves `server`, and `metrics` if they may be shown."""
     server.auth = authentication(settings)
     gate = Middleware(
@@ -108,6 +109,7 @@ def http_app(server: StdioServer, settings: Settings, metrics: Metrics | None = 
         lane=server.lane,
         limits=settings.http_limits,
         pass_header=settings.pass_header,
+        key=store.key("callers"),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
     )
