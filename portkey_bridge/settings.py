@@ -325,6 +325,18 @@ def _http_limits(value: str, variable: str) -> HttpLimits:
     return HttpLimits(int(max(calls, 1)), int(waiting), int(megabytes * 1_000_000))
 
 
+def _rates(value: str, variable: str) -> str:
+    """Check `N/UNIT,…`, the syntax of rates of the library `limits`."""
+    from limits import parse_many
+
+    try:
+        parse_many(value)
+    except ValueError as error:
+        example = "60/minute,1000/hour"
+        raise SettingsError(f"{variable}: expected rates such as {example}, got {value!r}.") from error
+    return value
+
+
 def _program_limits(value: str, variable: str) -> ProgramLimits:
     seconds, megabytes, calls, concurrency, thousands = _numbers(value, variable, ProgramLimits())
     counts = int(max(calls, 1)), int(max(concurrency, 1)), int(max(thousands * 1000, 1))
@@ -731,6 +743,19 @@ class Settings:
         "N,N,MB",
         "over HTTP: concurrent requests of a caller, waiting requests, megabytes of one (default {default})",
         table="serve",
+    )
+    caller_rate: str | None = _option(
+        None,
+        _rates,
+        "N/UNIT,…",
+        "over HTTP: requests of one caller in a second, minute, hour or day, such as 60/minute,1000/hour",
+        table="serve",
+    )
+    api_rate: str | None = _option(
+        None,
+        _rates,
+        "N/UNIT,…",
+        "requests to the API in a second, minute, hour or day, of all callers together, such as 10/second",
     )
     store: str | None = _option(
         None,

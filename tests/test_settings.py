@@ -79,6 +79,8 @@ VALUES = [
     ("OPEN_MCP_CODE", "0", "code", ""),
     ("OPEN_MCP_PROGRAM_LIMITS", "10,64,9,2,5", "program_limits", (10, 64_000_000, 9, 2, 5000)),
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
+    ("OPEN_MCP_CALLER_RATE", "60/minute,1000/hour", "caller_rate", "60/minute,1000/hour"),
+    ("OPEN_MCP_API_RATE", "10/second", "api_rate", "10/second"),
     ("OPEN_MCP_STORE", "redis://127.0.0.1:6379/0", "store", "redis://127.0.0.1:6379/0"),
     ("OPEN_MCP_LOGIN", "login.toml", "login", "login.toml"),
     ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
@@ -103,7 +105,7 @@ def test_a_variable_sets_its_field(variable: str, text: str, field: str, value: 
 
 
 #: Texts for the options of a kind, by what stands for their value in the help; None for switches.
-USUAL = {None: ["0", "1", "0"], "URL": ["http://a", "http://b", "http://c"]}
+USUAL = {None: ["0", "1", "0"], "N/UNIT,…": ["1/day", "2/day", "3/day"], "URL": ["http://a", "http://b", "http://c"]}
 
 
 @EACH_OPTION

@@ -159,7 +159,7 @@ class Bridge:
     is what requests are signed with.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
-    `observe` takes the record of each call.
+    `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
 
     transport: Transport
@@ -174,6 +174,7 @@ class Bridge:
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
     observe: Callable[[CallRecord], None] | None = None
+    limit: Callable[[], Awaitable[None]] | None = None
 
     async def call(
         self,
@@ -287,6 +288,8 @@ class Bridge:
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
+        if self.limit is not None:
+            await self.limit()
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(operation, request, signer_of(sent, self.aws), report), sent

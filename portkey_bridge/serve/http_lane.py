@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
@@ -23,6 +23,9 @@ from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import caller_of
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.settings import HttpLimits
+
+if TYPE_CHECKING:
+    from portkey_bridge.serve.rates import Rates
 
 #: The endpoint of the protocol, and that of the metrics.
 ENDPOINT, METRICS = "/mcp", "/metrics"
@@ -43,7 +46,7 @@ class CallerGate:
     """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
 
     `pass_header` is the header that is passed on as a credential, and `key` that of the digests that stand for them;
-    `is_proxied` is whether requests may come from a proxy.
+    `rates` are those of one caller; `is_proxied` is whether requests may come from a proxy.
     """
 
     def __init__(
@@ -54,12 +57,13 @@ class CallerGate:
         limits: HttpLimits,
         pass_header: str | None,
         key: bytes,
+        rates: Rates | None,
         is_proxied: bool,
         metrics: Metrics | None,
     ) -> None:
         self._app, self._lane, self._limits = app, lane, limits
         self._pass_header, self._key, self._is_proxied = pass_header, key, is_proxied
-        self._metrics = metrics
+        self._metrics, self._rates = metrics, rates
         self._admission = Admission(limits.calls, limits.waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +90,9 @@ class CallerGate:
             await _refusal(408, "The body of the request did not arrive in time.")(scope, receive, send)
             return
         caller = self._caller(scope, headers)
+        if self._rates and (exceeded := await self._rates.count(caller.subject)):
+            await _too_many(*exceeded)(scope, receive, send)
+            return
         CALLER.set(caller)  # for this request alone: each is a task of its own
         try:
             async with self._admission.admitted(caller.subject):
@@ -237,6 +244,11 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replay
+
+
+def _too_many(rate: str, seconds: int) -> Response:
+    words = f"A caller may send requests at most {rate} (OPEN_MCP_CALLER_RATE). Try again in {seconds} seconds."
+    return _refusal(429, words, {"retry-after": str(seconds)})
 
 
 def _refusal(status: int, words: str, headers: Mapping[str, str] | None = None) -> Response:

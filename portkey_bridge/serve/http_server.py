@@ -6,7 +6,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
@@ -22,6 +22,9 @@ from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
 from portkey_bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from portkey_bridge.serve.rates import Rates
 
 #: Where the server listens unless it is told otherwise.
 HOST, PORT = "127.0.0.1", 8000
@@ -110,6 +113,7 @@ def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Met
         limits=settings.http_limits,
         pass_header=settings.pass_header,
         key=store.key("callers"),
+        rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
     )
@@ -123,6 +127,14 @@ def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Met
         middleware=[gate],
     )
     return _Probed(application)
+
+
+def _rates(rates: str | None, store: Store) -> Rates | None:
+    if rates is None:
+        return None
+    from portkey_bridge.serve.rates import Rates
+
+    return Rates(rates, store, "callers")
 
 
 class _Probed:

@@ -194,8 +194,13 @@ def _callers(
 
 
 def _sharing(bridge: Bridge, service: Service, store: Store | None) -> Bridge:
-    """Return the bridge of a service, which keeps large results in the store if other servers share it."""
-    if store is None or not store.is_shared:
+    """Return the bridge of a service, which counts requests and keeps large results in the store if it is shared."""
+    store = store or Store()
+    if service.settings.api_rate:
+        from portkey_bridge.serve.rates import limit_of
+
+        bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service)))
+    if not store.is_shared:
         return bridge
     results = SharedResults(service.settings.kept_results, store, _name(service), service.tools)
     return replace(bridge, renderer=replace(bridge.renderer, results=results))

@@ -58,6 +58,12 @@ class Store:
         """Return 32 bytes for one purpose: the same in all processes that share the store, and nowhere else."""
         return hmac.digest(self.secret, purpose.encode(), "sha256")
 
+    @property
+    def redis_url(self) -> str:
+        """The URL as clients of Redis want it; Valkey speaks the same protocol."""
+        url = self.url or ""
+        return url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
+
     @cached_property
     def client(self) -> Redis:
         """The connections to Redis or Valkey. Raises SettingsError if its client is not installed."""
@@ -67,10 +73,8 @@ class Store:
             from redis.backoff import ExponentialWithJitterBackoff
         except ImportError as error:
             raise SettingsError("--store: install portkey-bridge[redis] to use a store.") from error
-        assert self.url is not None  # noqa: S101  # asked for by what is shared only
-        url = self.url.replace("valkey", "redis", 1) if self.url.startswith("valkey") else self.url
         client: Redis = Redis.from_url(
-            url,
+            self.redis_url,
             decode_responses=True,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
@@ -96,8 +100,11 @@ class Store:
         client = self.client  # explains what is missing
         from key_value.aio.stores.redis import RedisStore
 
+        from portkey_bridge.serve.sealed import Sealed
+
         fernet = Fernet(base64.urlsafe_b64encode(self.key("values")))
-        return FernetEncryptionWrapper(TimeoutWrapper(RedisStore(client=client), TIMEOUT), fernet=fernet)
+        encrypted = FernetEncryptionWrapper(TimeoutWrapper(RedisStore(client=client), TIMEOUT), fernet=fernet)
+        return Sealed(encrypted, self.key("seals"))
 
     async def ready(self) -> None:
         """Check whether the store answers. Raises StoreError."""
