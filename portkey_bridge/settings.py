@@ -757,6 +757,13 @@ class Settings:
         "N/UNIT,…",
         "requests to the API in a second, minute, hour or day, of all callers together, such as 10/second",
     )
+    workers: int = _option(
+        1,
+        partial(_number, least=1),
+        "N",
+        "over HTTP: processes that answer requests; more than one need --store (default {default})",
+        table="serve",
+    )
     store: str | None = _option(
         None,
         _text,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,44 @@ def running_redis(folder: Path) -> Iterator[RedisServer]:
         yield server
     finally:
         server.stop(signal.SIGKILL)
+
+
+class HeldApi:
+    """An API that answers when it is told to: to `/PATH` with the text PATH. It counts the requests that arrived."""
+
+    def __init__(self) -> None:
+        self.arrived, self.may_answer = asyncio.Semaphore(0), asyncio.Event()
+        self.url = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the one request of a connection."""
+        target = (await reader.readline()).split()[1]
+        while await reader.readline() not in (b"\r\n", b""):
+            pass
+        self.arrived.release()
+        await self.may_answer.wait()
+        body = json.dumps({"path": target.decode()}).encode()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        writer.write(f"{head}connection: close\r\n\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def held_api() -> AsyncIterator[HeldApi]:
+    """Run an API that answers when it is told to."""
+    api = HeldApi()
+    async with await asyncio.start_server(api.answer, "127.0.0.1", 0) as server:
+        api.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield api
+        api.may_answer.set()
+
+
+async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    """Wait until something is so. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not await is_so():
+            await asyncio.sleep(0.02)
 
 
 def root_of(url: str, *names: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def test_the_defaults_are_those_of_the_help() -> None:
         "retries": "2",
         "concurrency": "16",
         "http_limits": "64,256,10",
+        "workers": "1",
         "program_limits": "30,128,500,8,1000",
     }
     assert read_settings(stated, {}) == Settings()
@@ -81,6 +82,7 @@ VALUES = [
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
     ("OPEN_MCP_CALLER_RATE", "60/minute,1000/hour", "caller_rate", "60/minute,1000/hour"),
     ("OPEN_MCP_API_RATE", "10/second", "api_rate", "10/second"),
+    ("OPEN_MCP_WORKERS", "4", "workers", 4),
     ("OPEN_MCP_STORE", "redis://127.0.0.1:6379/0", "store", "redis://127.0.0.1:6379/0"),
     ("OPEN_MCP_LOGIN", "login.toml", "login", "login.toml"),
     ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
@@ -119,6 +121,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
         "retries": ["1", "2", "3"],
         "concurrency": ["1", "2", "3"],
+        "workers": ["1", "2", "3"],
         **{
             field: [str(ROOT / name) for name in ("README.md", "LICENSE", "Makefile")]
             for field in ("client_cert", "client_key", "ca_bundle")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
@@ -35,6 +35,25 @@ DRAIN = 30
 
 #: What orchestrators ask: whether the process works, and whether it takes requests.
 PROBES = ("/healthz", "/readyz")
+
+#: Seconds within which a worker has to answer its supervisor: with a large document, the start takes some.
+HEALTH = 60
+
+#: Seconds for which an idle connection stays open: longer than proxies keep theirs, since a request that arrives while it
+#: is being closed is lost.
+KEEP_ALIVE = 75
+
+#: How uvicorn serves. A caller is known by a token, not by an address that a proxy reports.
+UVICORN: Mapping[str, Any] = {
+    "log_level": "warning",
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "ws": "none",
+    "lifespan": "on",
+    "timeout_graceful_shutdown": DRAIN,
+    "timeout_keep_alive": KEEP_ALIVE,
+}
 
 #: Pending connections that the system keeps.
 BACKLOG = 2048
@@ -167,14 +186,22 @@ def run(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
     """Serve until a signal stops the process; running requests get DRAIN seconds to end."""
     import uvicorn
 
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # a caller is known by a token, not by an address
-        ws="none",
-        lifespan="on",
-        timeout_graceful_shutdown=DRAIN,
-    )
-    uvicorn.Server(config).run(sockets=[*sockets])
+    uvicorn.Server(uvicorn.Config(app, **UVICORN)).run(sockets=[*sockets])
+
+
+def run_workers(make_app: Callable[[], ASGIApp], count: int, sockets: Iterable[socket.socket]) -> None:
+    """Serve with `count` processes until a signal stops them. One that ends is replaced; SIGHUP replaces each.
+
+    `make_app` is called in each process, and so must be something that can be pickled.
+    """
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    class Workers(Multiprocess):
+        def terminate_all(self) -> None:
+            for each in self.sockets:  # else connections would wait there for nobody
+                each.close()
+            super().terminate_all()
+
+    config = uvicorn.Config(make_app, factory=True, workers=count, timeout_worker_healthcheck=HEALTH, **UVICORN)
+    Workers(config, [*sockets]).run()
