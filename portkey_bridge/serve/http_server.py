@@ -39,8 +39,8 @@ PROBES = ("/healthz", "/readyz")
 #: Seconds within which a worker has to answer its supervisor: with a large document, the start takes some.
 HEALTH = 60
 
-#: Seconds for which an idle connection stays open: longer than proxies keep theirs, since a request that arrives while it
-#: is being closed is lost.
+#: Seconds for which an idle connection stays open: longer than proxies keep theirs, since a request that arrives while
+#: it is being closed is lost.
 KEEP_ALIVE = 75
 
 #: How uvicorn serves. A caller is known by a token, not by an address that a proxy reports.
