@@ -21,7 +21,7 @@ from portkey_bridge.serve.inbound import authentication
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 if TYPE_CHECKING:
     from portkey_bridge.serve.rates import Rates

@@ -25,7 +25,7 @@ from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.next_pages import Following
 from portkey_bridge.serve.store import Store, StoreError, explained
-from portkey_bridge.settings import Bounds
+from portkey_bridge.settings.values import Bounds
 from portkey_bridge.tools.catalog import Tool
 
 #: The collections of the store: each result with the first part of its compressed text, and the further parts.
