@@ -107,7 +107,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
 
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
-        server = build_server(services, catalogue)
+        server = build_server(services, catalogue, http_server.LIST_SECONDS)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     has_metrics = address.is_loopback or settings.tokens or settings.jwt
     return http_server.http_app(server, settings, store, metrics if has_metrics else None), printable(server.name)

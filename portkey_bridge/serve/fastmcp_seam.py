@@ -97,7 +97,8 @@ class StdioServer(FastMCP[Any]):
     background: Callable[[], Awaitable[None]] | None = None
     _stdio: StdioLane | None = None
 
-    def __init__(self, name: str, version: str, catalogue: Catalogue) -> None:
+    def __init__(self, name: str, version: str, catalogue: Catalogue, list_seconds: int | None = None) -> None:
+        """Serve the catalogue. `list_seconds` is for how long a client may use a list that it has got."""
         self.catalogue = catalogue
 
         @asynccontextmanager
@@ -118,6 +119,8 @@ class StdioServer(FastMCP[Any]):
             middleware=[DirectCalls(lambda: self.catalogue)],
             dereference_schemas=False,
             lifespan=lifespan,
+            cache_ttl=list_seconds,
+            cache_scope="private" if list_seconds else None,  # what is listed may depend on the caller
         )
         self._announce(resources=any(service.settings.files for service in catalogue.services))
         self._events = InMemorySubscriptionBus()

@@ -33,6 +33,10 @@ HIGHEST_PORT = 65_535
 #: Seconds that running requests get to end once the server is told to stop.
 DRAIN = 30
 
+#: Seconds for which clients may use a list of tools again (Model Context Protocol 2026-07-28, "Caching"): not longer
+#: than it takes to notice a change of its document.
+LIST_SECONDS = 60
+
 #: What orchestrators ask: whether the process works, and whether it takes requests.
 PROBES = ("/healthz", "/readyz")
 

@@ -222,13 +222,15 @@ def _observed(service: Service, observers: Sequence[Observe]) -> Bridge:
 
 
 def build_server(
-    services: Sequence[Service], catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of
+    services: Sequence[Service],
+    catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of,
+    list_seconds: int | None = None,
 ) -> StdioServer:
     """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
 
-    `catalogue` makes what is served out of the services.
+    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list.
     """
-    return StdioServer(title_of(services), __version__, catalogue(services))
+    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds)
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
