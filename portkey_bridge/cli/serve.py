@@ -25,6 +25,7 @@ from portkey_bridge.serve.pipes import dropping_log
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import STORE_KEY, Store, open_store
+from portkey_bridge.serve.tracing import set_up_tracing
 from portkey_bridge.serve.watch import watch
 from portkey_bridge.settings.file import config_path, refers
 from portkey_bridge.settings.switches import DOTENV
@@ -98,6 +99,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
     from portkey_bridge.serve import http_server
 
     settings = invocation.apis[0]
+    set_up_tracing(os.environ)
     metrics = Metrics()
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
@@ -140,6 +142,7 @@ def _serve(invocation: Invocation) -> int:
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
         settings = invocation.apis[0]
+        set_up_tracing(os.environ)
         audit = [audit_to(sys.stderr)] if settings.audit else []
         store = open_store(settings.store, settings.environ.get(STORE_KEY))
         catalogue = partial(catalogue_of, observers=audit, store=store)

@@ -31,7 +31,7 @@ from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.confirmation import unconfirmed
-from portkey_bridge.serve.direct_lane import DirectLane, is_traced
+from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
 from portkey_bridge.serve.stdio_lane import StdioLane
@@ -127,8 +127,7 @@ class StdioServer(FastMCP[Any]):
         self._mcp_server.add_request_handler(
             "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
         )
-        if not is_traced():  # OpenTelemetry wants to see each request
-            self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+        self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
 
     async def swap(self, catalogue: Catalogue) -> None:
         """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""

@@ -22,6 +22,7 @@ from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import caller_of
 from portkey_bridge.serve.observed import Metrics
+from portkey_bridge.serve.tracing import continued, is_traced
 from portkey_bridge.settings.values import HttpLimits
 
 if TYPE_CHECKING:
@@ -124,6 +125,15 @@ class CallerGate:
     async def _admitted(
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
     ) -> None:
+        if is_traced():
+            with continued(headers.texts):
+                await self._dispatched(scope, headers, body, receive, send, caller)
+        else:
+            await self._dispatched(scope, headers, body, receive, send, caller)
+
+    async def _dispatched(
+        self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
+    ) -> None:
         call = self._lane.read(body) if self._lane and headers.are_plain else None
         if self._lane and call and _agree(headers, call):
             await _Exchange(call, receive, send).answer(self._lane, caller)
@@ -147,6 +157,11 @@ class _Headers:
         """Return the only value of a header; None if it is missing or there are several."""
         values = [value for key, value in self._headers if key == name]
         return values[0] if len(values) == 1 else None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The headers as texts by their names."""
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers}
 
     @property
     def is_forwarded(self) -> bool:
