@@ -44,6 +44,7 @@ from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.serve.next_pages import NEXT_PAGE, Following, page_after, paged
+from portkey_bridge.serve.tracing import is_traced, note_status, request_span
 from portkey_bridge.settings.values import Timeouts
 from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
@@ -159,7 +160,7 @@ class Bridge:
     is what requests are signed with.
 
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
-    `observe` takes the record of each call.
+    `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
 
     transport: Transport
@@ -174,6 +175,7 @@ class Bridge:
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
     observe: Callable[[CallRecord], None] | None = None
+    limit: Callable[[], Awaitable[None]] | None = None
 
     async def call(
         self,
@@ -287,6 +289,8 @@ class Bridge:
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
+        if self.limit is not None:
+            await self.limit()
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(operation, request, signer_of(sent, self.aws), report), sent
@@ -324,7 +328,8 @@ class Bridge:
         """Exchange request and response, and log the outcome of every exchange."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
-            answer = await self._exchange(operation, request, signer, report)
+            exchange = self._traced if is_traced() else self._exchange
+            answer = await exchange(operation, request, signer, report)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
@@ -337,6 +342,14 @@ class Bridge:
             if self.log is not None:
                 milliseconds = (time.perf_counter() - began) * 1000
                 self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
+
+    async def _traced(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
+        with request_span(operation, request) as span:
+            answer = await self._exchange(operation, request, signer, report)
+            note_status(span, answer.status)
+            return answer
 
     async def _exchange(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report

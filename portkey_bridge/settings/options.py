@@ -377,6 +377,33 @@ class Settings:
         "over HTTP: concurrent requests of a caller, waiting requests, megabytes of one (default {default})",
         table="serve",
     )
+    caller_rate: str | None = option(
+        None,
+        readers.rates,
+        "N/UNIT,…",
+        "over HTTP: requests of one caller in a second, minute, hour or day, such as 60/minute,1000/hour",
+        table="serve",
+    )
+    api_rate: str | None = option(
+        None,
+        readers.rates,
+        "N/UNIT,…",
+        "requests to the API in a second, minute, hour or day, of all callers together, such as 10/second",
+    )
+    workers: int = option(
+        1,
+        partial(readers.number, least=1),
+        "N",
+        "over HTTP: processes that answer requests; more than one need --store (default {default})",
+        table="serve",
+    )
+    store: str | None = option(
+        None,
+        readers.as_typed,
+        "URL",
+        "keep large results and other state in this Redis or Valkey, so that several servers share it",
+        table="serve",
+    )
     audit: bool = option(
         False,
         readers.switch,

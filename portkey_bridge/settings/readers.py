@@ -176,6 +176,18 @@ def http_limits(value: str, variable: str) -> HttpLimits:
     return HttpLimits(int(max(calls, 1)), int(waiting), int(megabytes * 1_000_000))
 
 
+def rates(value: str, variable: str) -> str:
+    """Check `N/UNIT,…`, the syntax of rates of the library `limits`."""
+    from limits import parse_many
+
+    try:
+        parse_many(value)
+    except ValueError as error:
+        example = "60/minute,1000/hour"
+        raise SettingsError(f"{variable}: expected rates such as {example}, got {value!r}.") from error
+    return value
+
+
 def program_limits(value: str, variable: str) -> ProgramLimits:
     """Parse seconds, megabytes, two numbers, and thousands of characters."""
     seconds, megabytes, calls, concurrency, thousands = numbers(value, variable, ProgramLimits())
