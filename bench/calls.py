@@ -22,7 +22,7 @@ from bench.figures import ratios, spread, table
 from bench.loopback import LARGE, loopback
 from bench.stdio import module, session
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 #: What the figures decided.
 WHY = """Three parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms

@@ -18,7 +18,7 @@ from typing import Any
 from portkey_bridge import __version__
 from portkey_bridge.cli.listing import variables_of
 from portkey_bridge.cli.loading import load_tools
-from portkey_bridge.settings import OPTIONS, Settings
+from portkey_bridge.settings.options import OPTIONS, Settings
 
 ROOT = Path(__file__).parents[1]
 

@@ -40,7 +40,8 @@ from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
-from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.settings.env_files import refuse_lured_credentials
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 from portkey_bridge.tools.subjects import Reader

@@ -21,7 +21,7 @@ from portkey_bridge.schema.deadline import OutOfTime
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shape, Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.curation import Curation, curated, curation_of, resolved
 
 EXPAND_SCHEMA = "expandSchema"
