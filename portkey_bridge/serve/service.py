@@ -272,6 +272,7 @@ def build_bridge(
         lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
+        pages=settings.pages,
     )
     if recipe is None:
         return bridge

@@ -326,6 +326,13 @@ class Settings:
         "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
         dotenv="harmless",
     )
+    pages: int = option(
+        1,
+        readers.pages,
+        "N",
+        "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
+        dotenv="harmless",
+    )
     verbose: bool = option(False, readers.switch, None, "log each call to stderr", table="serve", dotenv="harmless")
     cache: bool = option(
         True,

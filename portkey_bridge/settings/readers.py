@@ -11,6 +11,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.switches import OFF, ON
 from portkey_bridge.settings.values import (
     AUTHENTICATE,
+    MOST_PAGES,
     SCHEMES,
     VARIABLE,
     Assigned,
@@ -136,6 +137,14 @@ def number(value: str, variable: str, least: int) -> int:
     if not value.isascii() or not value.isdecimal() or int(value) < least:
         raise SettingsError(f"{variable}: expected an integer of at least {least}, got {value!r}.")
     return int(value)
+
+
+def pages(value: str, variable: str) -> int:
+    """Parse a number of pages."""
+    count = number(value, variable, 1)
+    if count > MOST_PAGES:
+        raise SettingsError(f"{variable}: expected at most {MOST_PAGES}, got {value!r}.")
+    return count
 
 
 def code(text: str, variable: str) -> str:
