@@ -70,10 +70,10 @@ def next_page(answer: Answer, parameters: Collection[str]) -> httpx.URL | None:
 
     A `Link` of the relation `next` counts first (RFC 8288 section 3), then what the body says in a usual way.
     """
-    if answer.status != 200 or answer.failed or not answer.url:
+    here = answer.url
+    if answer.status != 200 or answer.failed or here is None:
         return None
-    here = httpx.URL(answer.url)
-    for target, attributes in LINK.findall(answer.headers.get("link", "")):
+    for target, attributes in LINK.findall(answer.by_name.get("link", "")):
         if IS_NEXT.search(attributes):
             return _joined(here, target)
     if answer.body.lstrip()[:1] != b"{" or not MARK.search(answer.body):
