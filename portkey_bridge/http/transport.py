@@ -55,6 +55,7 @@ class Transport:
         self._proxies = getproxies()
         #: What carries requests, directly or by a proxy, to hosts that are trusted alike.
         self._ways: dict[tuple[str | None, HostTrust], httpx.AsyncBaseTransport] = {}
+        self._last: tuple[tuple[str, bytes], httpx.AsyncBaseTransport] | None = None  # where to and how, most recently
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
 
     async def aclose(self) -> None:
@@ -129,6 +130,12 @@ class Transport:
 
     def _way(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
         """Return what carries requests to a URL: directly, or by the proxy that the environment names."""
+        host = url.scheme, url.raw_host
+        if self._last is None or self._last[0] != host:
+            self._last = host, self._found_way(url)
+        return self._last[1]
+
+    def _found_way(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
         if url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol(f"no way to send to {url.scheme}")
         way = proxy, trust = proxy_for(url, self._proxies), self._trust.of(url.host)

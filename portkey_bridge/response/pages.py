@@ -12,8 +12,8 @@ import msgspec
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.response.answer import Answer
 
-#: What is in the text of every answer that leads to another page in its body.
-MARK = re.compile(rb"next|cursor|more|page|offset|total|continuation", re.IGNORECASE)
+#: Some of what is in the text of every answer that leads to another page in its body, in lower case.
+MARKS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"continuation")
 
 #: Names without separators, in lower case: objects that hold what is said about pages; members with the URL or the
 #: cursor of the next page; members that say whether there is one; parameters that take a cursor.
@@ -76,7 +76,10 @@ def next_page(answer: Answer, parameters: Collection[str]) -> httpx.URL | None:
     for target, attributes in LINK.findall(answer.by_name.get("link", "")):
         if IS_NEXT.search(attributes):
             return _joined(here, target)
-    if answer.body.lstrip()[:1] != b"{" or not MARK.search(answer.body):
+    if answer.body.lstrip()[:1] != b"{":
+        return None
+    lowered = answer.body.lower()
+    if not any(mark in lowered for mark in MARKS):
         return None
     try:
         body = msgspec.json.decode(answer.body)
