@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
 import httpx
@@ -34,7 +34,7 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
-from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.answer import Answer, media_type_of
 from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
@@ -390,31 +390,35 @@ class Bridge:
         async with self.transport.exchange(request) as response:
             following = _following(flow, response)
             if following is None:
-                origin = origin_of(str(response.url)) or ""
-                there = "" if origin == origin_of(str(request.url)) else origin
-                return replace(await self._read(response, report), redirected_to=there)
+                return await self._read(response, report, _redirected_to(request, response))
         return await self._answered(following, flow, report)
 
-    async def _read(self, response: httpx.Response, report: Report) -> Answer:
+    async def _read(self, response: httpx.Response, report: Report, redirected_to: str) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
-        answer = Answer(
-            response.status_code, response.reason_phrase, response.headers, b"", url=str(response.request.url)
-        )
         body, stream = BytesIO(), Stream()
-        reader = reader_of(answer.media_type) if response.is_success else None
+        chunks = cast(httpx.AsyncByteStream, response.stream)
+        reader = reader_of(media_type_of(response.headers)) if response.is_success else None
         problem, is_open = "", False
         try:
             if reader is not None:
-                await stream.read(reader(_kept(response.aiter_raw(), body, stream)), report, self.redact)
+                await stream.read(reader(_kept(aiter(chunks), body, stream)), report, self.redact)
             else:
-                async for chunk in watched(response.aiter_raw(), report, self.redact):
+                async for chunk in watched(aiter(chunks), report, self.redact):
                     body.write(chunk)
         except FAILURES as error:
             problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
             is_open = isinstance(error, TIME_IS_UP)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
-        answer = replace(answer, body=body.getvalue(), problem=problem)
+        answer = Answer(
+            response.status_code,
+            response.reason_phrase,
+            response.headers,
+            body.getvalue(),
+            problem,
+            url=response.url,
+            redirected_to=redirected_to,
+        )
         if reader is None:
             await self._read_undeclared(answer, stream, report, is_open)
         if not stream.count and not (reader and is_event_stream(answer.body)):
@@ -467,6 +471,14 @@ class Bridge:
         from portkey_bridge.response.conformance import findings
 
         return findings(tool.operation, answer, self.sources.shapes.root)
+
+
+def _redirected_to(request: httpx.Request, response: httpx.Response) -> str:
+    """Return the origin of whoever answered, if it is another than the request was sent to; else an empty text."""
+    if response.request is request:
+        return ""
+    there = origin_of(str(response.url)) or ""
+    return "" if there == origin_of(str(request.url)) else there
 
 
 def _sent_anyway(violations: Sequence[Violation]) -> str:
