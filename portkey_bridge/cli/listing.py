@@ -28,8 +28,7 @@ from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.service import Service, token_sources
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
-
-UNTAGGED = "(no tag)"
+from portkey_bridge.tools.reference import UNTAGGED
 
 #: The state of a variable that counts as unset although it has a value.
 
