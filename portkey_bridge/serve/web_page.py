@@ -112,7 +112,7 @@ class WebPage:
         except CallError as error:
             violations = error.violations if isinstance(error, ArgumentsError) else ()
             said = [[each.pointer, service.bridge.redact(each.problem)] for each in violations]
-            return JSONResponse({"refused": service.bridge.redact(str(error)), "violations": said}, 422)
+            return JSONResponse({"refused": service.bridge.redact(str(error)), "violations": said})
         return JSONResponse(shown._asdict())
 
     async def _shown(self, service: Service, tool: Tool, arguments: Mapping[str, Any]) -> Preview:

@@ -41,7 +41,7 @@ async function ask(path, { headers = {}, ...options } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Refused("The server cannot be reached. Is it still running?");
   });
-  if (response.ok || [304, 422].includes(response.status)) return response;
+  if (response.ok || response.status === 304) return response;
   const text = (await response.text()).trim();
   const words = (WORDS[response.status] ?? ((each) => each))(text) || `The server answered ${response.status}.`;
   throw new Refused(words, response.status);
@@ -53,13 +53,19 @@ const postJson = (path, body, options = {}) =>
 // The exact request of what is filled in.
 
 function copying(read) {
-  const button = element("button", { type: "button", className: "small" }, "Copy");
+  const button = element("button", { type: "button", className: "small", hidden: !navigator.clipboard }, "Copy");
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(read());
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 1500);
   });
   return button;
+}
+
+/** Put a violation into words: the place of a value, and what is wrong with it. */
+function worded([pointer, problem]) {
+  const place = pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~")).join(" › ");
+  return [place, problem].filter(Boolean).join(": ");
 }
 
 function requestPanel(tool) {
@@ -73,7 +79,9 @@ function requestPanel(tool) {
   const draw = () => {
     for (const [name, button] of buttons) button.setAttribute("aria-pressed", String(name === form));
     text.classList.toggle("quiet", "refused" in written);
-    text.textContent = written.refused ?? [written[form], written.signed].filter(Boolean).join("\n\n");
+    text.textContent = written.violations?.length
+      ? ["It is shown once these are right:", ...written.violations.map((each) => `- ${worded(each)}`)].join("\n")
+      : written.refused ?? [written[form], written.signed].filter(Boolean).join("\n\n");
   };
   const bar = element("div", { className: "bar" }, element("h3", {}, "Request"), ...buttons.map(([, button]) => button),
     copying(() => text.textContent));
@@ -202,8 +210,9 @@ function toolForm(tool, { arguments: entries, nodes }) {
   const values = () => (aside.hidden ? top.read() : jsonOf(json.value, json));
   const markAll = (violations) => {
     for (const row of top.rows) {
-      const found = violations.filter(([pointer]) => pointer.split("/")[1]?.replaceAll("~1", "/").replaceAll("~0", "~") === row.name);
-      row.mark(found.map(([pointer, problem]) => [...pointer.split("/").slice(2), problem].join(": ")).join("; "));
+      const start = `${row.name.replaceAll("~", "~0").replaceAll("/", "~1")}/`;
+      const found = violations.filter(([pointer]) => `${pointer}/`.startsWith(`/${start}`));
+      row.mark(found.map(([pointer, problem]) => worded([pointer.slice(start.length), problem])).join("\n"));
     }
     top.rows.find(({ element: row }) => row.querySelector(".wrong:not([hidden])"))?.focus();
   };
@@ -224,7 +233,8 @@ function toolForm(tool, { arguments: entries, nodes }) {
     if (!written) return;
     markAll(written.violations ?? []);
     if (written.violations?.length) {
-      alert.textContent = written.refused;
+      const isMarked = form.querySelector(".wrong:not(:empty)");
+      alert.textContent = isMarked ? "Nothing was sent. Correct what is marked." : written.refused;
       return;
     }
     const began = performance.now();
@@ -242,6 +252,7 @@ function toolForm(tool, { arguments: entries, nodes }) {
     } finally {
       running = null;
       send.textContent = "Send request";
+      answer.element.scrollIntoView({ block: "nearest" });
     }
   };
   form.addEventListener("submit", (event) => {
@@ -270,7 +281,7 @@ function callBody(tool) {
     .then((response) => response.json())
     .then((form) => place.replaceWith(toolForm(tool, form)))
     .catch((error) => place.replaceChildren(element("p", { className: "wrong" }, error.message)));
-  return element("div", { className: "body live" }, ...toolWords(tool), place);
+  return element("div", { className: "body live" }, element("p", {}, tool.text), place);
 }
 
 // Who visits, and what they may see.
@@ -322,7 +333,7 @@ function accessForm() {
     try {
       await load();
       wrong.textContent = "";
-      form.hidden = needsToken && !header;
+      form.hidden = !header;
       leave.hidden = !token;
       tokenLabel.hidden = Boolean(token);
       form.classList.add("inside");

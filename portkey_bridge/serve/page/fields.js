@@ -36,7 +36,7 @@ function jsonOf(text, at) {
 
 function choice(choices) {
   const options = choices.map((text) => new Option(text.startsWith('"') ? JSON.parse(text) : text, text));
-  const select = element("select", {}, new Option("", ""), ...options);
+  const select = element("select", {}, new Option("not set", ""), ...options);
   return { element: select, read: () => select.value || undefined };
 }
 
@@ -61,7 +61,7 @@ function list(node, nodes, label, required) {
   const rows = element("div", { className: "items" });
   const add = element("button", { type: "button", className: "small" }, `Add to ${label}`);
   add.addEventListener("click", () => {
-    const row = field(`${label} ${items.length + 1}`, node.form.items, false, nodes);
+    const row = field(`${label} ${items.length + 1}`, node.form.items, true, nodes);
     const remove = element("button", { type: "button", className: "small remove" }, "Remove");
     remove.setAttribute("aria-label", `Remove ${label} ${items.length + 1}`);
     const item = { row, whole: element("div", { className: "item" }, row.element, remove) };
@@ -94,7 +94,8 @@ function fields(entries, nodes, required) {
   const isLong = optional.length > FEW;
   const whole = element("div", { className: "fields" },
     ...entries.filter((entry) => !isLong || entry[2]).map(make),
-    ...(isLong ? [opening("more", [`${optional.length} optional`], (details) => details.append(...optional.map(make)))] : []));
+    ...(isLong ? [opening("more", [`${optional.length} optional fields`], (details) => 
+      details.append(element("div", { className: "fields" }, ...optional.map(make))))] : []));
   const read = () => {
     const values = rows.map(({ name, read: value }) => [name, value()]).filter(([, value]) => value !== undefined);
     const members = values.map(([name, value]) => `${JSON.stringify(name)}:${value}`);
@@ -103,9 +104,17 @@ function fields(entries, nodes, required) {
   return { element: whole, read, rows, isGroup: true };
 }
 
+/** The objects whose fields are being made: one inside of itself waits until it is wanted. */
+const within = [];
+
 function object(node, nodes, label, required) {
-  if (required) return fields(node.form.fields, nodes, true);
-  let made = null; // when it is opened: a schema may contain itself
+  if (required && !within.includes(node)) {
+    within.push(node);
+    const made = fields(node.form.fields, nodes, true);
+    within.pop();
+    return made;
+  }
+  let made = null;
   const details = opening("more", [`Fill in ${label}`], (opened) => {
     made = fields(node.form.fields, nodes, false);
     opened.append(made.element);
@@ -152,7 +161,8 @@ const control = (at, nodes, label, required) => CONTROLS[nodes[at].form.input](n
 function field(name, at, required, nodes) {
   const node = nodes[at], id = `field-${++fieldNumber}`;
   const made = control(at, nodes, name, required);
-  const told = [node.text, ...(node.facts ?? [])].filter(Boolean).join(" · ");
+  const facts = (node.facts ?? []).filter((fact) => node.form.input !== "choice" || !fact.startsWith("one of "));
+  const told = [node.text, ...facts].filter(Boolean).join(" · ");
   const title = [element("code", {}, name), " ", element("span", { className: "type" }, node.type),
     ...(required ? [" ", element("span", { className: "required" }, "required")] : [])];
   const help = told ? [element("span", { className: "told", id: `${id}-told` }, told)] : [];

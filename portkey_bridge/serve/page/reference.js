@@ -48,19 +48,15 @@ function tree(children, nodes) {
     schemaRow((LABELS[keyword] ?? ((each) => `${keyword} ${each}`))(name), number, required, nodes)));
 }
 
-/** Make what stands at the top of an open tool: its description, and the variables of its credentials. */
-function toolWords(tool) {
-  const words = [element("p", {}, tool.text)];
-  if (tool.env.length) words.push(element("p", { className: "quiet" }, "Environment: ", ...tool.env.flatMap((name, at) =>
-    [at ? ", " : "", element("code", {}, name)])));
-  return words;
-}
-
 /** Make the body of a tool that is only read about. */
 function toolBody(tool, { nodes }) {
-  return element("div", { className: "body" }, ...toolWords(tool), tool.arguments.length
-    ? tree(tool.arguments.map(([name, number, required]) => ["properties", name, number, required]), nodes)
+  const body = element("div", { className: "body" }, element("p", {}, tool.text));
+  if (tool.env.length) body.append(element("p", { className: "quiet" }, "Environment: ", ...tool.env.flatMap((name, at) =>
+    [at ? ", " : "", element("code", {}, name)])));
+  body.append(tool.arguments.length
+    ? tree(tool.arguments.map(([name, at, required]) => ["properties", name, at, required]), nodes)
     : element("p", { className: "quiet" }, "No arguments."));
+  return body;
 }
 
 function toolEntry(tool, makeBody) {
