@@ -139,7 +139,7 @@ def test_the_request_has_variables_instead_of_secrets(recorder: Recorder, tmp_pa
     (tmp_path / "portkey-bridge.toml").write_text(
         '[api.pets]\nspec = "api.json"\nbase_url = "http://u:password-in-url@127.0.0.1:9/?q=secret-in-query"\n'
         '[api.pets.env]\nX_PETS_KEY = "$X_PETS_KEY"\nSHORT = "$SHORT"\n'
-        '[api.pets.operation.listpets.arguments]\nfixed = { value = "$SHORT" }\n'
+        '[api.pets.operations.listpets.arguments]\nfixed = { value = "$SHORT" }\n'
     )
     (tmp_path / "api.json").write_text(json.dumps(root))
     with configured(tmp_path, SHORT="sesame") as url:
@@ -258,9 +258,9 @@ def test_a_call_by_keyboard(recorder: Recorder, tmp_path: Path, browser: Chrome)
         visitor.find(".tool[open] form.call textarea")
         visitor.press(TAB)
         assert visitor.focused.get_attribute("aria-required") == "true"
-        visitor.press('Mimi / "the cat"', TAB, "dog", TAB, "0.10", TAB, SPACE)
+        visitor.press('Mimi / "the cat"', TAB, "dog", TAB, "0.5", TAB, SPACE)
         visitor.press("soft")
-        visitor.wait(".outcome pre", '"weight":0.10')
+        visitor.wait(".outcome pre", '"weight":0.5')
         shown = visitor.find(".outcome pre").text
         assert shown.startswith("POST /pets HTTP/1.1")
         assert "x-pets-key: $X_PETS_KEY" in shown
@@ -271,7 +271,7 @@ def test_a_call_by_keyboard(recorder: Recorder, tmp_path: Path, browser: Chrome)
         assert recorder.last.header("x-pets-key") == MARKER
         sent = recorder.last.body.decode()
         assert shown.endswith(sent)
-        assert json.loads(sent) == {"name": 'Mimi / "the cat"', "kind": "dog", "weight": 0.1, "tags": ["soft"]}
+        assert json.loads(sent) == {"name": 'Mimi / "the cat"', "kind": "dog", "weight": 0.5, "tags": ["soft"]}
         assert visitor.complaints == []
         assert MARKER not in browser.page_source
 
@@ -304,7 +304,7 @@ def test_a_person_confirms_on_the_page(recorder: Recorder, tmp_path: Path, brows
         visitor.find("form.call button.send").click()
         visitor.find("dialog button.send").click()
         visitor.wait("[role=status].done", "Answered")
-        assert (recorder.last.method, recorder.last.path) == ("DELETE", "/pets/7")
+        assert (recorder.last.method, recorder.last.target) == ("DELETE", "/pets/7")
 
 
 @needs_a_browser
