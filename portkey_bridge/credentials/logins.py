@@ -6,6 +6,7 @@ A login belongs to the origin of an API and to the server that issued it; the na
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from platformdirs import user_data_path
 
 from portkey_bridge.credentials.oauth_endpoints import Endpoints
 from portkey_bridge.credentials.renewal import Expiring
+from portkey_bridge.document.cache import is_own
 from portkey_bridge.http.policy import origin
 
 SERVICE = "portkey-bridge"
@@ -87,13 +89,21 @@ def _keyring_errors() -> tuple[type[Exception], ...]:
     return (ImportError, KeyringError)
 
 
+def folder() -> Path:
+    """Return the folder of the files, which need not exist."""
+    return user_data_path("portkey-bridge") / "logins"
+
+
 def _file(name: str) -> Path:
-    return user_data_path("portkey-bridge") / "logins" / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+    return folder() / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
 
 
 def _from_file(name: str) -> str | None:
+    """Return the text of a login's file; None if there is none, or if somebody else could have written it."""
+    path = _file(name)
     with suppress(OSError, UnicodeDecodeError):
-        return _file(name).read_text(encoding="utf-8")
+        if is_own(path.parent.stat()) and is_own(path.stat()):
+            return path.read_text(encoding="utf-8")
     return None
 
 
@@ -101,6 +111,11 @@ def _to_file(name: str, text: str) -> None:
     """Write a file in one step that only its owner can read."""
     path = _file(name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:  # of mode 600
-        file.write(text)
-    Path(file.name).replace(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)  # of mode 600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -48,9 +48,12 @@ class Memory:
         with suppress(OSError):
             self.path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, temporary = tempfile.mkstemp(dir=self.path().parent, prefix=".", suffix=".part")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(content)
-            Path(temporary).replace(self.path())
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(content)
+                Path(temporary).replace(self.path())
+            finally:
+                Path(temporary).unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -74,7 +74,7 @@ def read(name: str) -> bytes | None:
     try:
         with os.fdopen(os.open(folder() / name, _READING), "rb") as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or not _is_own(found):
+            if not stat.S_ISREG(found.st_mode) or not is_own(found):
                 return None
             kept = file.read()
             with suppress(OSError):
@@ -126,10 +126,10 @@ def _is_own_folder() -> bool:
         found = folder().stat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and _is_own(found)
+    return stat.S_ISDIR(found.st_mode) and is_own(found)
 
 
-def _is_own(found: os.stat_result) -> bool:
+def is_own(found: os.stat_result) -> bool:
     """Check whether a file or folder is this user's, and nobody else may write to it. Windows cannot tell."""
     return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & _OTHERS_WRITE)
 

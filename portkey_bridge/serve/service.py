@@ -25,7 +25,7 @@ from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_account, signs_for_aws
-from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, PRIVATE_KEY, collect_oauth
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
@@ -43,7 +43,7 @@ from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
-from portkey_bridge.settings.env_files import refuse_lured_credentials
+from portkey_bridge.settings.env_files import beside_variables, refuse_lured_credentials
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
@@ -289,7 +289,9 @@ def token_sources(
     secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
     opening = {settings.client_key_passphrase: passphrase_of(settings)} if settings.client_key_passphrase else {}
     names = {name for tool in tools for name in tool.variables}
-    refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
+    signing = [name for name in (PRIVATE_KEY,) if name in values]
+    beside = (*signing, *beside_variables(settings))
+    refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets, *beside])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
     redact = Redactor(
         {**fixed, **environment.secrets, **secrets, **opening},
