@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 from portkey_bridge.credentials.caller import Caller
@@ -60,6 +61,9 @@ class EnvironmentCredentials:
     url_of: Callable[[Operation], str | None]
     origins: Origins
     sample: Callable[[Sequence[str]], str]
+    _kept: dict[int, tuple[Operation, tuple[Credential, ...], bool]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def holds_secrets(self) -> bool:
@@ -70,12 +74,26 @@ class EnvironmentCredentials:
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> tuple[Credential, ...]:
         """Return every credential that is set and that the operation names. Raises CredentialsError, CallError."""
-        secrets, _ = self.allowed(operation)
-        if needs_credential(operation.security, secrets, filled):
+        sent, is_incomplete = self._prepared(operation)
+        if is_incomplete or (not sent and needs_credential(operation.security, {}, filled)):
             raise self.missing(operation)
-        sent = credentials(operation.security, secrets)
         self.origins.used([credential.variable for credential in sent])
         return sent
+
+    def _prepared(self, operation: Operation) -> tuple[tuple[Credential, ...], bool]:
+        """Return what an operation is sent, and whether something is missing that a person added. Raises CallError.
+
+        This is the same for each of its calls, unless it depends on the origins that are remembered.
+        """
+        prepared = self._kept.get(id(operation))
+        if prepared is not None and self.origins.memory is None:
+            return prepared[1:]
+        secrets, _ = self.allowed(operation)
+        added = {variable(scheme) for scheme in chain(*operation.security) if scheme.added}
+        is_incomplete = all(operation.security) and not added.issubset(secrets)
+        sent = credentials(operation.security, secrets) if not is_incomplete else ()
+        self._kept[id(operation)] = operation, sent, is_incomplete  # the operation, so that its identity stays its own
+        return sent, is_incomplete
 
     def allowed(self, operation: Operation) -> tuple[dict[str, str], list[str]]:
         """Return the secrets that may go where the operation is sent, and why the others may not."""

@@ -11,6 +11,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.switches import OFF, ON
 from portkey_bridge.settings.values import (
     AUTHENTICATE,
+    MOST_PAGES,
     SCHEMES,
     VARIABLE,
     Assigned,
@@ -138,6 +139,14 @@ def number(value: str, variable: str, least: int) -> int:
     return int(value)
 
 
+def pages(value: str, variable: str) -> int:
+    """Parse a number of pages."""
+    count = number(value, variable, 1)
+    if count > MOST_PAGES:
+        raise SettingsError(f"{variable}: expected at most {MOST_PAGES}, got {value!r}.")
+    return count
+
+
 def code(text: str, variable: str) -> str:
     """Return `only`, `also`, or an empty text for no programs."""
     mode = dict.fromkeys(ON, "only") | dict.fromkeys(OFF, "") | {"only": "only", "also": "also"}
@@ -174,6 +183,18 @@ def http_limits(value: str, variable: str) -> HttpLimits:
     """Parse two numbers and megabytes."""
     calls, waiting, megabytes = numbers(value, variable, HttpLimits())
     return HttpLimits(int(max(calls, 1)), int(waiting), int(megabytes * 1_000_000))
+
+
+def rates(value: str, variable: str) -> str:
+    """Check `N/UNIT,…`, the syntax of rates of the library `limits`."""
+    from limits import parse_many
+
+    try:
+        parse_many(value)
+    except ValueError as error:
+        example = "60/minute,1000/hour"
+        raise SettingsError(f"{variable}: expected rates such as {example}, got {value!r}.") from error
+    return value
 
 
 def program_limits(value: str, variable: str) -> ProgramLimits:
