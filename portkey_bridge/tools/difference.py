@@ -80,6 +80,7 @@ class _Comparison:
             yield self._change("renamed", "", f"from {old.name}", breaking=True)
         yield from self._differing("description", plain(_words(old)), plain(_words(new)))
         yield from self._differing("servers", _servers(old), _servers(new))
+        yield from self._differing("annotations", _annotations(old), _annotations(new))
         yield from self._security(old, new)
         yield from self.arguments(old, new)
 
@@ -199,6 +200,12 @@ class _Comparison:
 
 def _words(tool: Tool) -> str:
     return tool.curation.description or f"{tool.operation.summary} {tool.operation.description}".strip()
+
+
+def _annotations(tool: Tool) -> str:
+    """Return what a call does, and whether a person confirms it."""
+    said = zip(("read-only", "destructive", "idempotent"), tool.effect, strict=True)
+    return ", ".join([word for word, is_so in said if is_so] + ["confirmed"] * tool.is_confirmed)
 
 
 def _servers(tool: Tool) -> str:
