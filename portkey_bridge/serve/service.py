@@ -6,7 +6,7 @@ With several APIs nothing is shared between them, and a variable that two of the
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -207,11 +207,14 @@ def _refuse_clashes(services: Sequence[Service]) -> None:
 
 def uncontested(services: Sequence[Service]) -> list[Service]:
     """Withhold each variable that several APIs would take, unless the settings file assigns it to one; warn of it."""
-    takers = Counter(name for service in services for name in _unassigned(service))
-    contested = {name for name, count in takers.items() if count > 1}
+    takers: defaultdict[str, list[str]] = defaultdict(list)
+    for service in services:
+        for name in _unassigned(service):
+            takers[name].append(service.settings.name)
+    contested = {name for name, apis in takers.items() if len(apis) > 1}
     warn(
-        f"{name} is set, and {takers[name]} APIs would take it, so none gets it; assign it in the settings file, as in "
-        f'[api.{services[0].settings.name}.env] {name} = "${name}"'
+        f"{name} is set, and {' and '.join(takers[name])} would take it, so none gets it; assign it in the settings "
+        f'file, as in [api.{takers[name][0]}.env] {name} = "${name}"'
         for name in sorted(contested)
     )
     return [_without(service, contested & _unassigned(service)) for service in services]
