@@ -11,9 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+import httpx
+
+from portkey_bridge.credentials.access import passphrase_of, trust_with
 from portkey_bridge.credentials.configuration import configure, own_schemes
 from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
 from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
@@ -21,13 +24,14 @@ from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
+from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_account, signs_for_aws
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.http.trust import Trust
-from portkey_bridge.openapi.model import Api, Operation, Schema
+from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
@@ -96,7 +100,7 @@ class Service:
     def _views(self) -> tuple[Views, Views]:
         return Views(self.shapes, portable=True), Views(self.shapes, portable=False)
 
-    def expand(self, tool: Tool, pointer: str) -> Schema:
+    def expand(self, tool: Tool, pointer: str) -> Shape:
         """Return the view of a tool's input schema at a pointer, or of its answer. Raises PointerToNowhere.
 
         In discovery, the whole is shown as a listing shows it. Pointers below `/response` lead into the schema of a
@@ -131,7 +135,7 @@ class Service:
         said = comment(answer)
         return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
 
-    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Schema:
+    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Shape:
         schema = next((each for each in Reader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None)
         if schema is None:
             raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])
@@ -253,20 +257,14 @@ def build_bridge(
     recipe, secrets = _login_recipe(settings)
     sources = token_sources(api, settings, tools, environment, secrets)
     transport, redact = sources.transport, sources.redact
-    account = aws_account(settings)
+    account = _account(settings, tools, environment)
     if account is not None:
         redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
         transport=transport,
         renderer=Renderer(settings.result_limit, results or Results(settings.kept_results), settings.files),
         provider=OAuthCredentials(
-            EnvironmentCredentials(
-                environment,
-                settings.authenticate,
-                partial(destination, api, settings),
-                sources.origins,
-                lambda wanted: example_configuration(wanted, settings, api.uri),
-            ),
+            environment_credentials(api, settings, environment),
             sources,
         ),
         redact=redact,
@@ -277,12 +275,31 @@ def build_bridge(
         lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
+        pages=settings.pages,
     )
     if recipe is None:
         return bridge
     from portkey_bridge.serve.session_login import with_session
 
     return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _account(settings: Settings, tools: Sequence[Tool], environment: Environment) -> AwsAccount | None:
+    """Return what requests to AWS are signed with, if an option or a document asks for that. Raises SettingsError."""
+    schemes = chain.from_iterable(chain(*tool.operation.security) for tool in tools)
+    is_signing = settings.aws_sigv4 is not None or signs_for_aws(schemes, environment.secrets)
+    return aws_account(settings) if is_signing else None
+
+
+def environment_credentials(api: Api, settings: Settings, environment: Environment) -> EnvironmentCredentials:
+    """Return the credentials of the environment for calls of an API."""
+    return EnvironmentCredentials(
+        environment,
+        settings.authenticate,
+        partial(destination, api, settings),
+        _origins(api, settings),
+        lambda wanted: example_configuration(wanted, settings, api.uri),
+    )
 
 
 def _login_recipe(settings: Settings) -> tuple[Recipe | None, dict[str, str]]:
@@ -303,13 +320,14 @@ def token_sources(
     """
     values = collect_oauth(settings, api.uri)
     secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
+    opening = {settings.client_key_passphrase: passphrase_of(settings)} if settings.client_key_passphrase else {}
     names = {name for tool in tools for name in tool.variables}
     refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
     redact = Redactor(
-        {**fixed, **environment.secrets, **secrets},
+        {**fixed, **environment.secrets, **secrets, **opening},
         {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain.union(secrets),
+        environment.certain.union(secrets, opening),
         environment.logins,
     )
     transport = Transport(
@@ -347,8 +365,8 @@ def destination(api: Api, settings: Settings, operation: Operation) -> str | Non
 
 def trust_of(settings: Settings, urls: Iterable[str | None]) -> Trust:
     """Return what the settings say about TLS; these URLs are the API's own. Raises SettingsError."""
-    hosts = frozenset(urlsplit(url).hostname or "" for url in dict.fromkeys(urls) if url)
-    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
+    hosts = frozenset(httpx.URL(url).host for url in dict.fromkeys(urls) if url)
+    trust = trust_with(settings, hosts)
     if settings.client_cert or settings.ca_bundle:
         for host in sorted(hosts):
             trust.of(host).context()  # says at once what cannot be used
