@@ -48,6 +48,7 @@ from portkey_bridge.settings.env_files import refuse_lured_credentials
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+from portkey_bridge.tools.examples import with_example
 from portkey_bridge.tools.subjects import Reader
 
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
@@ -111,8 +112,10 @@ class Service:
         if inside == RESPONSE or inside.startswith(f"{RESPONSE}/"):
             return self._expand_response(tool, inside.removeprefix(RESPONSE))
         if self.settings.searches and not pointer:
-            return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
-        return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+            view = tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
+            return with_example(tool, view)
+        view = full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+        return view if inside else with_example(tool, view)
 
     def signature(self, tool: Tool, pointer: str) -> str:
         """Return a tool as a Python signature, or the type at a pointer. Raises PointerToNowhere."""
