@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
@@ -194,10 +195,16 @@ class Bridge:
         `report` is called for each event of a streamed response; `caller` decides which credentials are used;
         `select` reduces the answer; `take` gets it as it is.
         """
+        with self._recorded(tool, caller) as record:
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
+
+    @contextmanager
+    def _recorded(self, tool: Tool, caller: Caller) -> Iterator[CallRecord]:
+        """Return the record of a call, and have it observed when the call has ended, however it did."""
         record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
         began = time.perf_counter()
         try:
-            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
+            yield record
         finally:
             record.seconds = time.perf_counter() - began
             if self.observe is not None:
@@ -279,7 +286,9 @@ class Bridge:
         if following.number > MOST_PAGES:
             raise CallError(TOO_MANY.format(MOST_PAGES))
         tool, caller = following.tool, context.caller
-        sent = await self._page(following, caller)
+        with self._recorded(tool, caller) as record:
+            sent = await self._page(following, caller)
+            record.status, record.size = sent.status, len(sent.body)
         answer = self._redacted(sent)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))

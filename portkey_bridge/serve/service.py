@@ -6,7 +6,7 @@ With several APIs nothing is shared between them, and a variable that two of the
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -48,6 +48,7 @@ from portkey_bridge.settings.env_files import beside_variables, refuse_lured_cre
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+from portkey_bridge.tools.examples import with_example
 from portkey_bridge.tools.subjects import Reader
 
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
@@ -111,8 +112,10 @@ class Service:
         if inside == RESPONSE or inside.startswith(f"{RESPONSE}/"):
             return self._expand_response(tool, inside.removeprefix(RESPONSE))
         if self.settings.searches and not pointer:
-            return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
-        return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+            view = tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
+            return with_example(tool, view)
+        view = full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+        return view if inside else with_example(tool, view)
 
     def signature(self, tool: Tool, pointer: str) -> str:
         """Return a tool as a Python signature, or the type at a pointer. Raises PointerToNowhere."""
@@ -211,11 +214,14 @@ def _refuse_clashes(services: Sequence[Service]) -> None:
 
 def uncontested(services: Sequence[Service]) -> list[Service]:
     """Withhold each variable that several APIs would take, unless the settings file assigns it to one; warn of it."""
-    takers = Counter(name for service in services for name in _unassigned(service))
-    contested = {name for name, count in takers.items() if count > 1}
+    takers: defaultdict[str, list[str]] = defaultdict(list)
+    for service in services:
+        for name in _unassigned(service):
+            takers[name].append(service.settings.name)
+    contested = {name for name, apis in takers.items() if len(apis) > 1}
     warn(
-        f"{name} is set, and {takers[name]} APIs would take it, so none gets it; assign it in the settings file, as in "
-        f'[api.{services[0].settings.name}.env] {name} = "${name}"'
+        f"{name} is set, and {' and '.join(takers[name])} would take it, so none gets it; assign it in the settings "
+        f'file, as in [api.{takers[name][0]}.env] {name} = "${name}"'
         for name in sorted(contested)
     )
     return [_without(service, contested & _unassigned(service)) for service in services]
