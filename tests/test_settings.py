@@ -48,6 +48,7 @@ def test_the_defaults_are_those_of_the_help() -> None:
         "kept_results": "32,128,60",
         "timeouts": "10,300,900",
         "retries": "2",
+        "pages": "1",
         "concurrency": "16",
         "http_limits": "64,256,10",
         "workers": "1",
@@ -59,6 +60,7 @@ def test_the_defaults_are_those_of_the_help() -> None:
 #: variable, text, field of Settings, value
 VALUES = [
     ("OPEN_MCP_SELECT", "1", "select", True),
+    ("OPEN_MCP_PAGES", "100", "pages", 100),
     ("OPEN_MCP_SPEC", "a.yaml", "spec", "a.yaml"),
     ("OPEN_MCP_BASE_URL", "http://127.0.0.1:8787/v1/", "base_url", "http://127.0.0.1:8787/v1/"),
     ("OPEN_MCP_TOOLS", " a, b ,,c", "tools", ("a", "b", "c")),
@@ -100,6 +102,7 @@ VALUES = [
     ("OPEN_MCP_COOKIES", "a=MINE,b=YOURS", "cookies", (("a", "MINE"), ("b", "YOURS"))),
     ("OPEN_MCP_SCHEME", "Bearer=MINE", "scheme", ("bearer", "MINE")),
     ("OPEN_MCP_AUTHENTICATE", "ALL", "authenticate", "all"),
+    ("OPEN_MCP_CLIENT_KEY_PASSPHRASE", "MINE", "client_key_passphrase", "MINE"),
 ]
 
 
@@ -123,6 +126,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "kept_results": ["1,1,1", "2,2,2", "3,3,3"],
         "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
         "retries": ["1", "2", "3"],
+        "pages": ["1", "2", "3"],
         "concurrency": ["1", "2", "3"],
         "workers": ["1", "2", "3"],
         **{
@@ -130,6 +134,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
             for field in ("client_cert", "client_key", "ca_bundle")
         },
         **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
+        "client_key_passphrase": ["A", "B", "C"],
         "scheme": ["basic=A", "bearer=B", "basic=C"],
         "aws_sigv4": ["a/b", "c/d", "e/f"],
         "authenticate": ["all", "none", "declared"],

@@ -10,9 +10,10 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from io import BytesIO
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
 import httpx
@@ -33,7 +34,7 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
-from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.answer import Answer, media_type_of
 from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
@@ -43,9 +44,9 @@ from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
-from portkey_bridge.serve.next_pages import NEXT_PAGE, Following, page_after, paged
+from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
 from portkey_bridge.serve.tracing import is_traced, note_status, request_span
-from portkey_bridge.settings.values import Timeouts
+from portkey_bridge.settings.values import MOST_PAGES, Timeouts
 from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
 
@@ -159,6 +160,7 @@ class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
     is what requests are signed with.
 
+    `pages` is how many pages of an answer are collected at once.
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
@@ -174,6 +176,7 @@ class Bridge:
     lenience: Lenience = field(default_factory=lambda: Lenience(False))
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
+    pages: int = 1
     observe: Callable[[CallRecord], None] | None = None
     limit: Callable[[], Awaitable[None]] | None = None
 
@@ -229,13 +232,30 @@ class Bridge:
     ) -> ToolResult:
         caller = record.caller
         bound, violations = await self._bound(tool, arguments)
-        answer, sent = await self._answer(tool, bound, report, caller)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
-            answer, _ = await self._answer(tool, bound, report, caller)
+        first = await self._sent(tool, bound, report, caller)
+        further = page_after(tool, bound, first, self.sources.shapes.root)
+        answer = first
+        if further is not None and self.pages > 1 and is_json(first.body):
+            limits = Limits(self.pages, self.transport.limit, self.transport.timeouts.whole)
+            answer, further = await collected(
+                first, further, self.sources.shapes.root, partial(self._page, caller=caller), limits, report
+            )
         record.status, record.size = answer.status, len(answer.body)
         if take is not None:
             return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, take))
-        return await beside(len(answer.body), lambda: self._rendered(tool, bound, answer, caller, violations, select))
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
+
+    async def _sent(
+        self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None
+    ) -> Answer:
+        """Return the answer of a call or its next page; after a 401 that of a second try with another credential."""
+        answer, sent = await self._answer(tool, bound, report, caller, page)
+        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
+            answer, _ = await self._answer(tool, bound, report, caller, page)
+        return answer
+
+    async def _page(self, following: Following, caller: Caller) -> Answer:
+        return await self._sent(following.tool, following.bound, no_report, caller, following.url)
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
@@ -256,12 +276,14 @@ class Bridge:
         following, body = results.following(result_id), results[result_id]
         if following is None:
             raise CallError(f"/next: the result {result_id} has no next page.")
+        if following.number > MOST_PAGES:
+            raise CallError(TOO_MANY.format(MOST_PAGES))
         tool, caller = following.tool, context.caller
-        sent, _ = await self._answer(tool, following.bound, context.report, caller, following.url)
+        sent = await self._page(following, caller)
         answer = self._redacted(sent)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
-        further = page_after(tool, following.bound, sent, following)
+        further = page_after(tool, following.bound, sent, self.sources.shapes.root, following)
         return await beside(len(body), lambda: self._appended(result_id, body, answer, further))
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
@@ -298,13 +320,12 @@ class Bridge:
     def _rendered(
         self,
         tool: Tool,
-        bound: Bound,
         answer: Answer,
+        further: Following | None,
         caller: Caller,
         violations: Sequence[Violation],
         select: Selection | None,
     ) -> ToolResult:
-        further = page_after(tool, bound, answer)
         answer = self._redacted(answer)
         hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
         if further is not None and is_json(answer.body):
@@ -369,31 +390,35 @@ class Bridge:
         async with self.transport.exchange(request) as response:
             following = _following(flow, response)
             if following is None:
-                origin = origin_of(str(response.url)) or ""
-                there = "" if origin == origin_of(str(request.url)) else origin
-                return replace(await self._read(response, report), redirected_to=there)
+                return await self._read(response, report, _redirected_to(request, response))
         return await self._answered(following, flow, report)
 
-    async def _read(self, response: httpx.Response, report: Report) -> Answer:
+    async def _read(self, response: httpx.Response, report: Report, redirected_to: str) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
-        answer = Answer(
-            response.status_code, response.reason_phrase, response.headers, b"", url=str(response.request.url)
-        )
         body, stream = BytesIO(), Stream()
-        reader = reader_of(answer.media_type) if response.is_success else None
+        chunks = cast(httpx.AsyncByteStream, response.stream)
+        reader = reader_of(media_type_of(response.headers)) if response.is_success else None
         problem, is_open = "", False
         try:
             if reader is not None:
-                await stream.read(reader(_kept(response.aiter_raw(), body, stream)), report, self.redact)
+                await stream.read(reader(_kept(aiter(chunks), body, stream)), report, self.redact)
             else:
-                async for chunk in watched(response.aiter_raw(), report, self.redact):
+                async for chunk in watched(aiter(chunks), report, self.redact):
                     body.write(chunk)
         except FAILURES as error:
             problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
             is_open = isinstance(error, TIME_IS_UP)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
-        answer = replace(answer, body=body.getvalue(), problem=problem)
+        answer = Answer(
+            response.status_code,
+            response.reason_phrase,
+            response.headers,
+            body.getvalue(),
+            problem,
+            url=response.url,
+            redirected_to=redirected_to,
+        )
         if reader is None:
             await self._read_undeclared(answer, stream, report, is_open)
         if not stream.count and not (reader and is_event_stream(answer.body)):
@@ -446,6 +471,14 @@ class Bridge:
         from portkey_bridge.response.conformance import findings
 
         return findings(tool.operation, answer, self.sources.shapes.root)
+
+
+def _redirected_to(request: httpx.Request, response: httpx.Response) -> str:
+    """Return the origin of whoever answered, if it is another than the request was sent to; else an empty text."""
+    if response.request is request:
+        return ""
+    there = origin_of(str(response.url)) or ""
+    return "" if there == origin_of(str(request.url)) else there
 
 
 def _sent_anyway(violations: Sequence[Violation]) -> str:

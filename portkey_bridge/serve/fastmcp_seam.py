@@ -131,12 +131,13 @@ class StdioServer(FastMCP[Any]):
 
     async def swap(self, catalogue: Catalogue) -> None:
         """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
-        self.catalogue = catalogue
+        before, self.catalogue = self.catalogue, catalogue
         if self.warm_start:
             self.warm_start.recorder.stop()
         await self._events.publish(ToolsListChanged())
         if self._stdio:
             await self._stdio.tools_changed()
+        await before.aclose(catalogue)
 
     def _announce(self, *, resources: bool) -> None:
         """Announce no prompts, and resources only where results link to some: clients ask for what is announced."""

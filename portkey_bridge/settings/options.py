@@ -257,6 +257,9 @@ class Settings:
     client_key: Path | None = option(  # noqa: RUF009  # declares a field
         None, readers.file, "FILE", "private key (PEM) of --client-cert"
     )
+    client_key_passphrase: str | None = option(
+        None, readers.variable_name, "VARIABLE", "variable that contains the passphrase of the private key"
+    )
     ca_bundle: Path | None = option(  # noqa: RUF009  # declares a field
         None, readers.file, "FILE", "also trust the certificate authorities in this file (PEM)", dotenv="apart"
     )
@@ -321,6 +324,13 @@ class Settings:
         readers.switch,
         None,
         "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
+        dotenv="harmless",
+    )
+    pages: int = option(
+        1,
+        readers.pages,
+        "N",
+        "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
         dotenv="harmless",
     )
     verbose: bool = option(False, readers.switch, None, "log each call to stderr", table="serve", dotenv="harmless")
