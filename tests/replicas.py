@@ -10,9 +10,10 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -108,16 +109,27 @@ async def held_api() -> AsyncIterator[HeldApi]:
         api.may_answer.set()
 
 
+@dataclass
+class LargeApi:
+    """An API that answers with 300 texts of the target and the credential of a request, and what it has `seen`."""
+
+    url: str = ""
+    seen: list[tuple[str, str | None]] = field(default_factory=list)
+
+
 @contextmanager
-def large_api() -> Iterator[str]:
-    """Run an API that answers each request with a list of 300 texts that begin with its target; return its URL."""
+def large_api() -> Iterator[LargeApi]:
+    """Run an API whose answers are large."""
+    api = LargeApi()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            content = json.dumps({"items": [f"{self.path} {number}" for number in range(300)]}).encode()
+            key = self.headers.get("x-key")
+            api.seen.append((self.path, key))
+            content = json.dumps({"items": [f"{self.path} {number} {key}" for number in range(300)]}).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
@@ -130,29 +142,35 @@ def large_api() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        api.url = f"http://127.0.0.1:{server.server_port}"
+        yield api
         server.shutdown()
         thread.join()
 
 
 class Replica:
-    """A server on a port of its own, which can be stopped and started again."""
+    """A server on a port of its own, which can be stopped and started again. It writes to the files `out` and `log`."""
 
-    def __init__(self, folder: Path, port: int, *options: str) -> None:
+    def __init__(self, folder: Path, port: int, *options: str, env: Mapping[str, str] = {}) -> None:
         self.port, self._folder = port, folder
+        self._env = {**BARE, **OF_ITS_OWN, STORE_KEY: KEY, **env}
         self._command = program("serve", "--http", f"127.0.0.1:{port}", *options, env=OF_ITS_OWN)
+        self.out, self.log = folder / f"{port}.out", folder / f"{port}.log"
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        env = {**BARE, **OF_ITS_OWN, STORE_KEY: KEY}
-        self.process = subprocess.Popen(self._command, cwd=self._folder, env=env, stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        assert any(" at http" in line for line in self.process.stderr)
+        with self.out.open("ab") as out, self.log.open("wb") as log:
+            self.process = subprocess.Popen(self._command, cwd=self._folder, env=self._env, stdout=out, stderr=log)
+        deadline = time.monotonic() + 60
+        while b" at http" not in self.log.read_bytes():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Stop it, and wait until it is gone."""
         self.process.send_signal(how)
-        self.process.communicate()
+        self.process.wait(60)
 
 
 @dataclass
@@ -171,7 +189,7 @@ def running_cluster(folder: Path, redis: RedisServer, count: int = 3) -> Iterato
     if nginx is None:
         pytest.skip("nginx is not installed")
     with large_api() as api, ExitStack() as stack:
-        (folder / "api.json").write_text(json.dumps(root_of(api)))
+        (folder / "api.json").write_text(json.dumps(root_of(api.url)))
         options = ("--spec", "api.json", "--store", redis.url, "--tokens", TOKENS, "--result-limit", "2000")
         servers = [Replica(folder, free_port(), *options) for _ in range(count)]
         for server in servers:
