@@ -19,6 +19,7 @@ MODULES = {
     "bench.tokens": "Tokens",
     "bench.start": "Start",
     "bench.calls": "Calls",
+    "bench.serving": "Serving over HTTP",
     "bench.load": "Growth",
     "bench.memory": "Memory",
     "bench.uploads": "Uploads",
