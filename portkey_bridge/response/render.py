@@ -10,6 +10,7 @@ import base64
 import hashlib
 import mimetypes
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -32,8 +33,10 @@ from mcp_types import (
 )
 
 from portkey_bridge.openapi.model import Operation
+from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer import Answer, reason
 from portkey_bridge.response.charset import decoded, in_utf8, is_text
+from portkey_bridge.response.dropping import Drop, said
 from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
@@ -71,11 +74,15 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Renderer:
-    """Renders answers in results of `limit` characters. Large ones are kept in `results`, or written to `files`."""
+    """Renders answers in results of `limit` characters. Large ones are kept in `results`, or written to `files`.
+
+    `drop` is what is left out of answers in JSON that succeeded.
+    """
 
     limit: int
     results: Results
     files: tuple[Path, ...] = ()
+    drop: Drop = Drop()  # noqa: RUF009  # frozen
 
     def render(
         self, operation: Operation, answer: Answer, hints: Iterable[str] = (), select: Selection | None = None
@@ -113,7 +120,11 @@ class Renderer:
             return replace(
                 rendered, notes=(f"The body is declared as {answer.media_type} but is not JSON.", *rendered.notes)
             )
-        return self._json(body, notes)
+        if answer.failed or not self.drop:
+            return self._json(body, notes)
+        rest, dropped = self.drop.apply(body)
+        kept = (said(dropped, body, rest, self.results.keep(body)),) if dropped else ()
+        return self._json(rest, (*notes, *kept))
 
     def _json(self, body: bytes, notes: tuple[str, ...]) -> Rendered:
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
@@ -136,6 +147,16 @@ class Renderer:
         """Return a result of a part of a kept JSON text, and a line about it."""
         rendered = self._json(body, ())
         return ToolResult(content=[*rendered.content, text(remark)], structured_content=rendered.structured)
+
+    def items(self, body: bytes, pointer: str, remark: str, result_id: str) -> ToolResult:
+        """Return a result of some items of a kept JSON text, without what is dropped, and a line about them."""
+        rest, dropped = self.drop.apply(body) if self.drop else (body, Counter[str]())
+        try:
+            part = expand(rest, pointer, self.limit)
+        except PointerToNowhere:  # it was dropped
+            part, dropped = expand(body, pointer, self.limit), Counter()
+        remark += f" {said(dropped, body, rest, result_id)}" if dropped else ""
+        return self.part(part.encode(), remark)
 
     def text(self, answer: Answer) -> Rendered:
         """Render text, long text with head and tail."""

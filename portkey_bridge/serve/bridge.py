@@ -38,7 +38,7 @@ from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
-from portkey_bridge.response.json_views import expand, is_json
+from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import joined
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
@@ -239,9 +239,12 @@ class Bridge:
                 first, further, self.sources.shapes.root, partial(self._page, caller=caller), limits, report
             )
         record.status, record.size = answer.status, len(answer.body)
+        select = select or tool.select
         if take is not None:
             return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, take))
-        return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
+        return await beside(
+            len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select or tool.select)
+        )
 
     async def _sent(
         self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None
@@ -295,8 +298,8 @@ class Bridge:
         self.renderer.results.replace(result_id, whole, further)
         items = f"{pointer}#{start}:{start + count}"
         remark = f"Appended {count:,} items to result {result_id}, which has {start + count:,} now, as {items}."
-        part = expand(whole, items, self.renderer.limit).encode()
-        return self.renderer.part(part, f"{remark} {NEXT_PAGE.format(result_id) if further else 'It is complete.'}")
+        remark += f" {NEXT_PAGE.format(result_id)}" if further else " It is complete."
+        return self.renderer.items(whole, items, remark, result_id)
 
     async def _answer(
         self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None

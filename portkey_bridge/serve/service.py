@@ -33,6 +33,7 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.request.uploads import Files
+from portkey_bridge.response.dropping import Drop
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
@@ -227,7 +228,12 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
         transport=transport,
-        renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
+        renderer=Renderer(
+            settings.result_limit,
+            Results(settings.kept_results),
+            settings.files,
+            Drop(settings.drop, settings.drop_empty),
+        ),
         provider=OAuthCredentials(
             EnvironmentCredentials(
                 environment,

@@ -323,6 +323,20 @@ class Settings:
         "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
         dotenv="harmless",
     )
+    drop: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "PATTERN,…",
+        "leave these fields out of answers, such as **/_links; the result says what was dropped",
+        dotenv="harmless",
+    )
+    drop_empty: bool = option(
+        False,
+        readers.switch,
+        None,
+        "leave fields out of answers that are null or empty; the result says how many",
+        dotenv="harmless",
+    )
     pages: int = option(
         1,
         readers.pages,

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portkey_bridge.credentials.variables import variables
-from portkey_bridge.errors import ArgumentsError, SettingsError, Violation
+from portkey_bridge.errors import ArgumentsError, CallError, SettingsError, Violation
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.argument_reader import read_arguments
 from portkey_bridge.request.arguments import Arguments, Binding, Bound
@@ -23,6 +23,9 @@ from portkey_bridge.schema.shapes import Shape, Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.curation import Curation, curated, curation_of, resolved
+
+if TYPE_CHECKING:
+    from portkey_bridge.response.selection import Selection
 
 EXPAND_SCHEMA = "expandSchema"
 EXPAND_RESULT = "expandResult"
@@ -102,6 +105,15 @@ class Tool:
     def is_confirmed(self) -> bool:
         """Whether a person is asked before each call."""
         return bool(self.curation.confirm)
+
+    @cached_property
+    def select(self) -> Selection | None:
+        """What is selected of an answer where a call does not say. Raises SelectError."""
+        if self.curation.select is None:
+            return None
+        from portkey_bridge.response.selection import Selection
+
+        return Selection(self.curation.select)
 
     @cached_property
     def schema(self) -> Shape:
@@ -197,6 +209,10 @@ def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Sh
     )
     if curation.arguments:
         tool.arguments  # noqa: B018  # read now, so that a mistake is reported at the start
+    try:
+        tool.select  # noqa: B018  # the same
+    except CallError as error:
+        raise SettingsError(f"{name}: {str(error).removeprefix('/')}") from error
     return tool
 
 
