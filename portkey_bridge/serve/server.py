@@ -50,6 +50,7 @@ from portkey_bridge.tools.catalog import (
     expansion_budget,
     schema_budget,
 )
+from portkey_bridge.tools.streaming import free_name
 
 #: Longest part of the API's description in the server's instructions, in characters: each conversation pays for it.
 ABOUT = 600
@@ -57,10 +58,7 @@ ABOUT = 600
 
 def select_argument(tool: Tool) -> str:
     """Return the name of the argument that selects: `select`, with as many `_` as no other argument has."""
-    name = "select"
-    while name in tool.arguments.schema["properties"]:
-        name += "_"
-    return name
+    return free_name("select", tool.arguments.schema["properties"])
 
 
 def _operation(tool: Tool, views: Views, budget: float, *, selects: bool) -> McpTool:

@@ -23,6 +23,8 @@ from portkey_bridge.schema.shapes import Shape, Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.curation import Curation, curated, curation_of, resolved
+from portkey_bridge.tools.streaming import SCHEMA as STREAM_SCHEMA
+from portkey_bridge.tools.streaming import stream_argument
 
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
@@ -119,11 +121,21 @@ class Tool:
     def schema(self) -> Shape:
         """The full input schema; it carries the description where a listing has to cut it."""
         whole = self.curation.description or _words(self.operation)
-        return {**({"description": whole} if plain(whole) != self.description else {}), **self.arguments.schema}
+        described = {"description": whole} if plain(whole) != self.description else {}
+        return {**described, **self._with_stream_limit(self.arguments.schema)}
+
+    @cached_property
+    def stream_argument(self) -> str | None:
+        """The argument that cuts a stream; it never reaches the API. None if the operation has no stream."""
+        return stream_argument(self.operation, self.shapes.root, self.arguments.bindings)
+
+    def _with_stream_limit(self, schema: Shape) -> Shape:
+        limit = self.stream_argument
+        return {**schema, "properties": {**schema.get("properties", {}), limit: STREAM_SCHEMA}} if limit else schema
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Return the view of the input schema that clients list."""
-        view = self.with_choices(views.expand(self.arguments.each, "", budget))
+        view = self._with_stream_limit(self.with_choices(views.expand(self.arguments.each, "", budget)))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
 
