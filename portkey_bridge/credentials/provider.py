@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol
 
@@ -14,7 +14,6 @@ from portkey_bridge.credentials.schemes import Credential, credentials, needs_cr
 from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
-from portkey_bridge.text import origin_of
 
 #: Statuses about credentials (RFC 9110 section 15.5.2 and 15.5.4).
 CREDENTIAL_STATUSES = (401, 403)
@@ -62,6 +61,9 @@ class EnvironmentCredentials:
     url_of: Callable[[Operation], str | None]
     origins: Origins
     sample: Callable[[Sequence[str]], str]
+    _kept: dict[int, tuple[Operation, tuple[Credential, ...], bool]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def holds_secrets(self) -> bool:
@@ -72,20 +74,31 @@ class EnvironmentCredentials:
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> tuple[Credential, ...]:
         """Return every credential that is set and that the operation names. Raises CredentialsError, CallError."""
-        secrets, _ = self._allowed(operation)
-        added = {variable(scheme) for scheme in chain(*operation.security) if scheme.added}
-        is_incomplete = all(operation.security) and not added.issubset(secrets)
-        if is_incomplete or needs_credential(operation.security, secrets, filled):
-            raise self._missing(operation)
-        sent = credentials(operation.security, secrets)
+        sent, is_incomplete = self._prepared(operation)
+        if is_incomplete or (not sent and needs_credential(operation.security, {}, filled)):
+            raise self.missing(operation)
         self.origins.used([credential.variable for credential in sent])
         return sent
 
-    def _allowed(self, operation: Operation) -> tuple[dict[str, str], list[str]]:
+    def _prepared(self, operation: Operation) -> tuple[tuple[Credential, ...], bool]:
+        """Return what an operation is sent, and whether something is missing that a person added. Raises CallError.
+
+        This is the same for each of its calls, unless it depends on the origins that are remembered.
+        """
+        prepared = self._kept.get(id(operation))
+        if prepared is not None and self.origins.memory is None:
+            return prepared[1:]
+        secrets, _ = self.allowed(operation)
+        added = {variable(scheme) for scheme in chain(*operation.security) if scheme.added}
+        is_incomplete = all(operation.security) and not added.issubset(secrets)
+        sent = credentials(operation.security, secrets) if not is_incomplete else ()
+        self._kept[id(operation)] = operation, sent, is_incomplete  # the operation, so that its identity stays its own
+        return sent, is_incomplete
+
+    def allowed(self, operation: Operation) -> tuple[dict[str, str], list[str]]:
         """Return the secrets that may go where the operation is sent, and why the others may not."""
-        origin = origin_of(self.url_of(operation))
         names = [name for name in variables(operation.security) if name in self.environment.secrets]
-        refusals = {name: why for name in names if origin and (why := self.origins.refusal(name, origin))}
+        refusals = self.origins.refusals(names, self.url_of(operation))
         secrets = {name: self.environment.secrets[name] for name in names if name not in refusals}
         return secrets, [*refusals.values()]
 
@@ -99,7 +112,7 @@ class EnvironmentCredentials:
 
     def _hints(self, operation: Operation) -> Iterator[str]:
         names, secrets = variables(operation.security), self.environment.secrets
-        sent, refusals = self._allowed(operation)
+        sent, refusals = self.allowed(operation)
         missing = [name for name in names if name not in secrets and name not in self.environment.withheld]
         others = [name for name in secrets if name not in names]
         if sent:
@@ -115,13 +128,14 @@ class EnvironmentCredentials:
         elif not names:
             yield SILENT
 
-    def _missing(self, operation: Operation) -> CredentialsError:
+    def missing(self, operation: Operation) -> CredentialsError:
+        """Return the refusal of a call that needs another credential than those that may be sent."""
         alternatives = [[name for scheme in each if (name := variable(scheme))] for each in operation.security]
         names = variables(operation.security)
         withheld = [name for name in names if name in self.environment.withheld]
         return CredentialsError(
             f"{operation.method} {operation.path}",
             alternatives,
-            [*self.environment.reasons(names), *self._allowed(operation)[1]],
+            [*self.environment.reasons(names), *self.allowed(operation)[1]],
             self.sample(withheld or alternatives[0]),
         )

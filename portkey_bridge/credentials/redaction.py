@@ -29,7 +29,8 @@ START = 16
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 
-#: What every escape of JSON, URLs and HTML contains: most bodies have none of an ASCII character.
+#: What every escape of JSON, URLs and HTML begins with and contains: most bodies have none of an ASCII character.
+ESCAPES = (b"\\", b"%", b"&")
 ESCAPED = re.compile(rb"\\u00[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
 
 
@@ -89,7 +90,7 @@ class Redactor:
             for form, masked in self._masks.items():
                 if (wide := form.encode(encoding, "surrogatepass")) in body:
                     body = body.replace(wide, masked.encode(encoding))
-        if self._secrets and ESCAPED.search(body):
+        if self._secrets and any(sign in body for sign in ESCAPES) and ESCAPED.search(body):
             for secret, mask in self._secrets:
                 if _escaped(secret[:START]).search(body):
                     body = _escaped(secret).sub(mask, body)

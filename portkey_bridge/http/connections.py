@@ -37,6 +37,9 @@ TURNS, TURN = 8, 0.01
 Origin = tuple[str, str, int]
 """Scheme, host and port."""
 
+Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
+"""What comes next of an answer."""
+
 
 class Connections(httpx.AsyncBaseTransport):
     """Sends each request over a connection that no other uses meanwhile, and keeps up to `kept` of them open.
@@ -61,9 +64,17 @@ class Connections(httpx.AsyncBaseTransport):
         return httpx.Response(
             head.status_code,
             headers=head.headers.raw_items(),
-            stream=_Body(connection, self._free),
+            stream=self._body(connection),
             extensions={"reason_phrase": head.reason},
         )
+
+    def _body(self, connection: _Connection) -> httpx.AsyncByteStream:
+        """Return the body as it arrives; one that has arrived with its head as a whole, which frees the connection."""
+        body = _Body(connection, self._free)
+        if not body.has_arrived():
+            return body
+        self._free(connection)
+        return httpx.ByteStream(b"".join(body.begun))
 
     def _last_used(self, origin: Origin) -> _Connection | None:
         """Return the connection to an origin that is the most likely to be open."""
@@ -225,21 +236,35 @@ class _Connection(asyncio.Protocol):
         try:
             head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
             written = self._protocol.send(head) or b""
-            async for chunk in cast(httpx.AsyncByteStream, request.stream):
-                await self._write(written + (self._protocol.send(h11.Data(data=chunk)) or b""))
-                written = b""
+            if isinstance(request.stream, httpx.ByteStream):  # all of it is there
+                written += b"".join(self._protocol.send(h11.Data(data=each)) or b"" for each in request.stream if each)
+            else:
+                async for chunk in cast(httpx.AsyncByteStream, request.stream):
+                    await self._write(written + (self._protocol.send(h11.Data(data=chunk)) or b""))
+                    written = b""
             await self._write(written + (self._protocol.send(h11.EndOfMessage()) or b""))
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
 
-    async def next_event(self) -> h11.Event | type[h11.PAUSED]:
+    async def next_event(self) -> Event:
         """Return what comes next of the answer. Raises httpx.TransportError."""
+        while (event := self.next_arrived()) is h11.NEED_DATA:
+            if not self._lost:
+                await self._wait(httpx.ReadTimeout("nothing arrives"))
+            elif self._error:
+                raise httpx.ReadError("the connection is lost") from self._error
+            else:
+                self._protocol.receive_data(b"")  # the end
+        return event
+
+    def next_arrived(self) -> Event:
+        """Return what comes next of what has arrived. Raises httpx.RemoteProtocolError."""
         try:
-            while (event := self._protocol.next_event()) is h11.NEED_DATA:
-                self._protocol.receive_data(await self._read())
+            while (event := self._protocol.next_event()) is h11.NEED_DATA and self._arrived:
+                self._protocol.receive_data(self._taken())
         except h11.RemoteProtocolError as error:
             raise httpx.RemoteProtocolError(str(error)) from error
-        return cast(h11.Event, event)
+        return event
 
     def begin_again(self) -> bool:
         """Make ready for another request; False where none can follow, or more has come than was announced."""
@@ -254,12 +279,8 @@ class _Connection(asyncio.Protocol):
         """Close at once: nobody waits for what is left."""
         self._transport.abort()
 
-    async def _read(self) -> bytes:
-        """Return what has arrived, or arrives next; nothing at the end."""
-        if not self._arrived and not self._lost:
-            await self._wait(httpx.ReadTimeout("nothing arrives"))
-        if not self._arrived and self._error:
-            raise httpx.ReadError("the connection is lost") from self._error
+    def _taken(self) -> bytes:
+        """Take a part of what has arrived."""
         chunk = bytes(self._arrived[:CHUNK])
         del self._arrived[:CHUNK]
         if len(self._arrived) <= HIGH_WATER:
@@ -291,13 +312,30 @@ class _Connection(asyncio.Protocol):
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer as it arrives; `free` takes the connection back."""
+    """The body of an answer as it arrives; `free` takes the connection back. `begun` has come with the head."""
 
     def __init__(self, connection: _Connection, free: Callable[[_Connection], None]) -> None:
         self._connection: _Connection | None = connection
         self._free = free
+        self.begun: list[bytes] = []
+        self._failure: httpx.TransportError | None = None
+
+    def has_arrived(self) -> bool:
+        """Take what has arrived, and check whether it is all of the body."""
+        connection = cast(_Connection, self._connection)
+        try:
+            while isinstance(event := connection.next_arrived(), h11.Data):
+                self.begun.append(bytes(event.data))
+        except httpx.TransportError as failure:  # raised where it is read
+            self._failure = failure
+            return False
+        return isinstance(event, h11.EndOfMessage)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.begun:
+            yield chunk
+        if self._failure:
+            raise self._failure
         while self._connection and isinstance(event := await self._connection.next_event(), h11.Data):
             yield bytes(event.data)
 

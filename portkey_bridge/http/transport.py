@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from urllib.request import getproxies, proxy_bypass
 
+import anyio
 import httpx
 
 from portkey_bridge.http.connections import Connections
@@ -55,12 +56,21 @@ class Transport:
         self._proxies = getproxies()
         #: What carries requests, directly or by a proxy, to hosts that are trusted alike.
         self._ways: dict[tuple[str | None, HostTrust], httpx.AsyncBaseTransport] = {}
+        self._running = 0
+        self._is_closed = False
+        self._last: tuple[tuple[str, bytes], httpx.AsyncBaseTransport] | None = None  # where to and how, most recently
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        for way in self._ways.values():
-            await way.aclose()
+        """Close all connections as soon as no exchange is running, now and after any later one."""
+        self._is_closed = True
+        await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        if self._is_closed and not self._running:
+            with anyio.CancelScope(shield=True):
+                for way in self._ways.values():
+                    await way.aclose()
 
     @asynccontextmanager
     async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
@@ -70,12 +80,14 @@ class Transport:
         also TooLarge.
         """
         deadline = _now() + self.timeouts.whole
-        request.headers.setdefault("accept-encoding", "gzip, deflate")
+        if "accept-encoding" not in request.headers:
+            request.headers["accept-encoding"] = "gzip, deflate"
         if self._slots.locked():
             async with asyncio.timeout_at(deadline):
                 await self._slots.acquire()
         else:
             await self._slots.acquire()  # does not wait
+        self._running += 1
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._send(request, deadline)
@@ -86,6 +98,8 @@ class Transport:
                 await response.aclose()
         finally:
             self._slots.release()
+            self._running -= 1
+            await self._close_unused()
 
     async def _send(self, request: httpx.Request, deadline: float) -> httpx.Response:
         """Send the request, and again where that helps and harms nothing; follow redirects."""
@@ -102,8 +116,10 @@ class Transport:
         """Send the request, and again as long as that may help: `retries` times, and not beyond the deadline."""
         for attempt in range(self._retries + 1):
             outcome = await self._attempt(request)
+            if attempt == self._retries or not may_repeat(request, outcome):
+                break
             pause = max(retry_after(outcome) or 0, random.uniform(0, min(LONGEST_BACKOFF, BACKOFF * 2**attempt)))  # noqa: S311  # spreads load, hides nothing
-            if attempt == self._retries or not may_repeat(request, outcome) or _now() + pause > deadline:
+            if _now() + pause > deadline:
                 break
             if isinstance(outcome, httpx.Response):
                 await outcome.aclose()
@@ -126,6 +142,12 @@ class Transport:
 
     def _way(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
         """Return what carries requests to a URL: directly, or by the proxy that the environment names."""
+        host = url.scheme, url.raw_host
+        if self._last is None or self._last[0] != host:
+            self._last = host, self._found_way(url)
+        return self._last[1]
+
+    def _found_way(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
         if url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol(f"no way to send to {url.scheme}")
         way = proxy, trust = proxy_for(url, self._proxies), self._trust.of(url.host)
@@ -164,7 +186,10 @@ class _Bounded(httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response, limit: int, deadline: float) -> None:
         self._body, self._request = response.stream, response.request
         self._limit, self._deadline = limit, deadline
-        self._coding = response.headers.pop("content-encoding", "identity").strip(", ").lower()
+        coding = response.headers.get("content-encoding")
+        if coding is not None:
+            del response.headers["content-encoding"]
+        self._coding = (coding or "identity").strip(", ").lower()
         self._announced = response.headers.get("content-length", "")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -173,7 +198,7 @@ class _Bounded(httpx.AsyncByteStream):
         if self._request.method != "HEAD" and self._announced.isdecimal() and int(self._announced) > self._limit:
             raise TooLarge(self._limit)
         decode, total = CODINGS.get(self._coding, Identity)(), 0
-        async for chunk in _until(self._deadline, aiter(self._body)):  # type: ignore[arg-type]  # it is asynchronous
+        async for chunk in self._chunks():
             for piece in decode(chunk):
                 total += len(piece)
                 if total > self._limit:
@@ -181,6 +206,11 @@ class _Bounded(httpx.AsyncByteStream):
                 yield piece
         if not decode.complete:
             raise httpx.DecodingError("the compressed body ends early")
+
+    def _chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives. What is all there needs no clock."""
+        chunks = aiter(self._body)  # type: ignore[arg-type]  # it is asynchronous
+        return chunks if isinstance(self._body, httpx.ByteStream) else _until(self._deadline, chunks)
 
     async def aclose(self) -> None:
         await self._body.aclose()  # type: ignore[union-attr]  # it is asynchronous

@@ -9,15 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from portkey_bridge.document.repairs import summarize
-
-Schema = Any
-
-
-"""A JSON Schema 2020-12: an object or a boolean, with references into the document."""
-
+from portkey_bridge.openapi.keywords import Schema
 
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 VARIABLE = re.compile(r"\{([^{}]*)\}")
@@ -136,7 +132,7 @@ class PathItem:
     curations: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """One operation. `security` holds alternatives: the schemes of one are used together, an empty one means none.
 
@@ -158,6 +154,18 @@ class Operation:
     servers: tuple[Server, ...]
     path_item: PathItem = field(repr=False)
     curations: tuple[Any, ...] = ()
+
+    @cached_property
+    def answer_types(self) -> tuple[str, ...]:
+        """The media types that are declared for the answers, those of successes first."""
+        successes = sorted(self.responses, key=lambda status: not status.startswith("2"))
+        declared = (
+            media_type
+            for status in successes
+            if isinstance(response := self.responses[status], dict)
+            for media_type in response.get("content", {})
+        )
+        return tuple(name for name in dict.fromkeys(declared) if name.isascii() and name.isprintable())
 
 
 class Skipped(NamedTuple):

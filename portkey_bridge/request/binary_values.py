@@ -12,10 +12,10 @@ from typing import Any
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Unwritable
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.request.uploads import FORMS, FileRefused, Files, Upload, from_base64
 from portkey_bridge.schema.byte_strings import OF_BYTES, alphabet, is_bytes
-from portkey_bridge.schema.shapes import Shape, Shapes
+from portkey_bridge.schema.shapes import Shapes
 
 Path = tuple[str | int, ...]
 
@@ -104,15 +104,28 @@ def with_forms_of_files(schema: Schema, media_type: str, shapes: Shapes) -> Sche
 
 def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) -> Any:
     """Put the base64 of a file where the schema wants bytes and a file is named; all else stays."""
+    return _with_files(value, schema, sources, path) if _names_files(value) else value
+
+
+def _names_files(value: Any) -> bool:
+    """Check whether a text anywhere in a value names a file: most values are spared the way through their schemas."""
+    if isinstance(value, dict):
+        return any(map(_names_files, value.values()))
+    if isinstance(value, list):
+        return any(map(_names_files, value))
+    return isinstance(value, str) and names_file(value)
+
+
+def _with_files(value: Any, schema: Schema, sources: Sources, path: Path) -> Any:
     if isinstance(value, str):
         encoding = _text_of_bytes(schema, sources.shapes) if names_file(value) else None
         return value if encoding is None else _base64(sources.upload(value, path), encoding)
     if isinstance(value, list):
         items = sources.shapes.of_items(schema)
-        return [with_files(item, items, sources, (*path, index)) for index, item in enumerate(value)]
+        return [_with_files(item, items, sources, (*path, index)) for index, item in enumerate(value)]
     if isinstance(value, dict):
         return {
-            name: with_files(member, sources.shapes.of_property(schema, name), sources, (*path, name))
+            name: _with_files(member, sources.shapes.of_property(schema, name), sources, (*path, name))
             for name, member in value.items()
         }
     return value

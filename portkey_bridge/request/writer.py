@@ -152,7 +152,7 @@ class _Writer:
 
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
-        for (argument, parameter, _), credential in product(self.parameters, self.credentials):
+        for credential, (argument, parameter, _) in product(self.credentials, self.parameters):
             if any(stands_in(parameter.place, each) for each in credential.places):
                 self.refuse(argument, f"is sent from the variable {credential.variable}; leave it out")
 
@@ -181,6 +181,8 @@ class _Writer:
 
     def segment(self, template: str, written: dict[str, str], arguments: dict[str, str]) -> str:
         """Fill one segment in, but never with a dot segment, which is removed on the way (RFC 3986 section 5.2.4)."""
+        if "{" not in template:
+            return _escaped(template)
         segment = _filled(template, written)
         names = [name for name in VARIABLE.findall(template) if name in arguments]
         if names and unquote(segment) in ("", ".", ".."):
@@ -336,12 +338,5 @@ def _header_value(text: str) -> bytes:
 
 def accept(operation: Operation) -> str:
     """Return the media types that the operation declares for its answers, successes first, and last of all any."""
-    successes = sorted(operation.responses, key=lambda status: not status.startswith("2"))
-    declared = (
-        media_type
-        for status in successes
-        if isinstance(response := operation.responses[status], dict)
-        for media_type in response.get("content", {})
-    )
-    names = [name for name in dict.fromkeys(declared) if name.isascii() and name.isprintable()]
+    names = operation.answer_types
     return ", ".join([*names[:8], "*/*;q=0.1"] if names else ["*/*"])

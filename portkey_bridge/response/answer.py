@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import collapse_rfc2231_value
@@ -29,30 +30,30 @@ class Answer:
     problem: str = ""
     stream: bool = False
     remark: str = ""
-    url: str = field(default="", repr=False)
+    url: httpx.URL | None = field(default=None, repr=False)
     redirected_to: str = ""
 
     @cached_property
     def media_type(self) -> str:
         """The declared type in lower case and without parameters, or an empty text."""
-        return "application/json" if self.stream else _content_type(self.headers.get("content-type", ""))[0]
+        return "application/json" if self.stream else _content_type(self._value("content-type"))[0]
 
     @cached_property
-    def shown_headers(self) -> tuple[tuple[str, str], ...]:
+    def by_name(self) -> Mapping[str, str]:
         """Each header with its values, the names in lower case. They are read several times, and decoding is slow."""
-        return tuple(self.headers.items())
+        return dict(self.headers.items())
 
     @cached_property
     def charset(self) -> str | None:
         """The declared charset."""
-        return None if self.stream else _content_type(self.headers.get("content-type", ""))[1]
+        return None if self.stream else _content_type(self._value("content-type"))[1]
 
     @property
     def file_name(self) -> str | None:
         """The bare file name of the body (RFC 6266 section 4.3), without any path, or None."""
-        if "content-disposition" not in self.headers:
+        if "content-disposition" not in self.by_name:
             return None
-        parameters = _parameters("content-disposition", self.headers["content-disposition"])[0]
+        parameters = _parameters("content-disposition", self.by_name["content-disposition"])[0]
         names = [value for name, value in parameters if name == "filename"]
         name = collapse_rfc2231_value(names[-1]) if names else ""  # `filename*` comes last, and has precedence
         bare = re.sub(r"[^\w. ()+-]", "_", re.split(r"[/\\]", name)[-1]).strip(". ")
@@ -61,15 +62,21 @@ class Answer:
     @property
     def unreadable(self) -> list[str]:
         """The names of the headers of which parameters cannot be read, such as continuations beside a whole value."""
-        return [name for name in ("content-type", "content-disposition") if _parameters(name, self._value(name))[1]]
+        named = ("content-type", "content-disposition")
+        return [name for name in named if name in self.by_name and _parameters(name, self.by_name[name])[1]]
 
     def _value(self, name: str) -> str:
-        return str(self.headers.get(name, ""))
+        return self.by_name.get(name, "")
 
     @property
     def failed(self) -> bool:
         """Whether the result is an error: a status of 400 and above, or an answer that broke off."""
         return self.status >= 400 or bool(self.problem)
+
+
+def media_type_of(headers: httpx.Headers) -> str:
+    """Return the declared type in lower case and without parameters, or an empty text."""
+    return _content_type(headers.get("content-type", ""))[0]
 
 
 @lru_cache(maxsize=64)

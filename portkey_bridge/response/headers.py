@@ -61,7 +61,7 @@ def shown_headers(operation: Operation, answer: Answer) -> Iterator[str]:
     } - {"content-type", "content-length", "transfer-encoding"}
     if answer.status in CONDITIONAL_STATUSES:
         declared.add("etag")
-    for name, value in answer.shown_headers:
+    for name, value in answer.by_name.items():
         is_asked_for = name in declared or (operation.method == "HEAD" and name not in ON_THE_WAY)
         if GOING_ON in _uses(name) or (is_asked_for and not _uses(name)):
             yield f"{name.title()}: {value[:2000]}"
@@ -74,7 +74,7 @@ def _uses(name: str) -> frozenset[str]:
 
 def meta_of(answer: Answer) -> dict[str, Any]:
     """Return what a result says of its response besides: status, request id and rate limits."""
-    request_id = next((value for name, value in answer.shown_headers if REQUEST_ID in _uses(name)), None)
-    limits = {name: value for name, value in answer.shown_headers if RATE_LIMIT in _uses(name)}
+    request_id = next((value for name, value in answer.by_name.items() if REQUEST_ID in _uses(name)), None)
+    limits = {name: value for name, value in answer.by_name.items() if RATE_LIMIT in _uses(name)}
     known = {"status": answer.status, "requestId": request_id, "rateLimit": limits}
     return {name: value for name, value in known.items() if value}

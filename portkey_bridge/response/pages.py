@@ -13,8 +13,8 @@ from jsonpointer import JsonPointerException, resolve_pointer
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.response.answer import Answer
 
-#: What is in the text of every answer that leads to another page in its body.
-MARK = re.compile(rb"next|cursor|more|page|offset|total|continuation", re.IGNORECASE)
+#: Some of what is in the text of every answer that leads to another page in its body, in lower case.
+MARKS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"continuation")
 
 #: Names without separators, in lower case: objects that hold what is said about pages; members with the URL or the
 #: cursor of the next page; members that say whether there is one; parameters that take a cursor.
@@ -82,23 +82,26 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     A `Link` of the relation `next` counts first (RFC 8288 section 3), then the `links` of the document, then what
     another header and the body say in a usual way.
     """
-    if answer.status != 200 or answer.failed or not answer.url:
+    here = answer.url
+    if answer.status != 200 or answer.failed or here is None:
         return None
-    here = httpx.URL(answer.url)
-    for target, attributes in LINK.findall(answer.headers.get("link", "")):
+    for target, attributes in LINK.findall(answer.by_name.get("link", "")):
         if IS_NEXT.search(attributes):
             return _joined(here, target)
     plain = {_plain(name): name for name in parameters}
     if links:
         return _linked(here, answer, links)
     for name in HEADERS:
-        if name in answer.headers:
-            return _of_header(here, answer.headers[name], plain)
-    body = _object(answer) if MARK.search(answer.body) else None
+        if name in answer.by_name:
+            return _of_header(here, answer.by_name[name], plain)
+    lowered = answer.body.lower()
+    body = _object(answer) if any(mark in lowered for mark in MARKS) else None
     return None if body is None else _of_body(here, body, plain)
 
 
 def _object(answer: Answer) -> Mapping[str, Any] | None:
+    if answer.body.lstrip()[:1] != b"{":
+        return None
     try:
         return msgspec.json.decode(answer.body, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -100,7 +100,7 @@ class Renderer:
         ]
         notes += [f"Parameters of the header {name.title()} cannot be read." for name in answer.unreadable]
         said = "\n".join(filter(None, [f"{line}." if rendered.content and 202 <= answer.status < 300 else "", *notes]))
-        return ToolResult(
+        return ToolResult.model_construct(  # all of it is made here, and JSON already: it needs no check, and no copy
             content=[*_titled(line, rendered.content, answer), *([text(said)] * bool(said))],
             structured_content=rendered.structured,
             meta=meta_of(answer),

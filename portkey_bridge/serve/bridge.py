@@ -42,6 +42,7 @@ from portkey_bridge.response.streams import Report, no_report
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.serve.exchange import Exchange, Reading
 from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
+from portkey_bridge.serve.tracing import is_traced, note_status, request_span
 from portkey_bridge.settings.values import MOST_PAGES
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
@@ -137,7 +138,7 @@ class Bridge:
 
     `pages` is how many pages of an answer are collected at once.
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
-    `observe` takes the record of each call.
+    `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
 
     transport: Transport
@@ -153,6 +154,7 @@ class Bridge:
     validate_responses: bool = False
     pages: int = 1
     observe: Callable[[CallRecord], None] | None = None
+    limit: Callable[[], Awaitable[None]] | None = None
 
     async def call(
         self,
@@ -289,6 +291,8 @@ class Bridge:
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
+        if self.limit is not None:
+            await self.limit()
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(operation, request, signer_of(sent, self.aws), reading), sent
@@ -325,7 +329,8 @@ class Bridge:
         """Exchange request and response, and log the outcome of every exchange."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
-            answer = await Exchange(self.transport, self.redact).answer(operation, request, signer, reading)
+            exchange = self._traced if is_traced() else self._exchange
+            answer = await exchange(operation, request, signer, reading)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
@@ -338,6 +343,19 @@ class Bridge:
             if self.log is not None:
                 milliseconds = (time.perf_counter() - began) * 1000
                 self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
+
+    async def _traced(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+    ) -> Answer:
+        with request_span(operation, request) as span:
+            answer = await self._exchange(operation, request, signer, reading)
+            note_status(span, answer.status)
+            return answer
+
+    async def _exchange(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+    ) -> Answer:
+        return await Exchange(self.transport, self.redact).answer(operation, request, signer, reading)
 
     def _redacted(self, answer: Answer) -> Answer:
         """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httpx
 
@@ -16,7 +15,7 @@ from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, To
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
-from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.answer import Answer, media_type_of
 from portkey_bridge.response.events import Read, is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, no_report, watched
@@ -70,43 +69,39 @@ class Exchange:
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
     ) -> Answer:
         """Send a request and return the answer, or as much of it as arrived. Raises TransportError for no answer."""
-        until = reading.until()
-        waiting = asyncio.timeout_at(until)
+        waiting = asyncio.timeout_at(reading.until())
         try:
             if signer is not None and signer.requires_request_body:
                 await request.aread()
             flow = (signer or httpx.Auth()).auth_flow(request)
-            async with AsyncExitStack() as stack:
-                async with waiting:
-                    request, response = await self._response(next(flow), flow, stack)
-                origin = origin_of(str(response.url)) or ""
-                there = "" if origin == origin_of(str(request.url)) else origin
-                return replace(await self._read(response, reading, until), redirected_to=there)
+            async with waiting:
+                return await self._answered(next(flow), flow, reading, waiting)
         except FAILURES as error:
-            problem = _explained(error, request, self.transport.timeouts)
-            problem = NOTHING if waiting.expired() else problem
+            problem = NOTHING if waiting.expired() else _explained(error, request, self.transport.timeouts)
             doubt = f" {DOUBT}" * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
-    async def _response(
-        self, request: httpx.Request, flow: AuthFlow, stack: AsyncExitStack
-    ) -> tuple[httpx.Request, httpx.Response]:
-        """Send a request, and those that its authentication makes of answers; return the last one and its answer."""
-        async with AsyncExitStack() as exchange:
-            response = await exchange.enter_async_context(self.transport.exchange(request))
+    async def _answered(
+        self, request: httpx.Request, flow: AuthFlow, reading: Reading, waiting: asyncio.Timeout
+    ) -> Answer:
+        """Send a request, and those that its authentication makes of the answers; read the last answer.
+
+        `waiting` ends as soon as that begins.
+        """
+        async with self.transport.exchange(request) as response:
             following = _following(flow, response)
             if following is None:
-                stack.push_async_exit(exchange.pop_all())
-                return request, response
-        return await self._response(following, flow, stack)
+                until = waiting.when()
+                waiting.reschedule(None)
+                return await self._read(response, reading, until, _redirected_to(request, response))
+        return await self._answered(following, flow, reading, waiting)
 
-    async def _read(self, response: httpx.Response, reading: Reading, until: float | None) -> Answer:
+    async def _read(
+        self, response: httpx.Response, reading: Reading, until: float | None, redirected_to: str
+    ) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
-        answer = Answer(
-            response.status_code, response.reason_phrase, response.headers, b"", url=str(response.request.url)
-        )
         body, stream = BytesIO(), Stream(reading.most_events)
-        reader = reader_of(answer.media_type) if response.is_success else None
+        reader = reader_of(media_type_of(response.headers)) if response.is_success else None
         problem, is_open = "", False
         try:
             async with asyncio.timeout_at(until if reader else None) as time_is_up:
@@ -117,7 +112,15 @@ class Exchange:
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
         stream.is_cut = stream.is_cut or time_is_up.expired()
-        answer = replace(answer, body=body.getvalue(), problem=problem)
+        answer = Answer(
+            response.status_code,
+            response.reason_phrase,
+            response.headers,
+            body.getvalue(),
+            problem,
+            url=response.url,
+            redirected_to=redirected_to,
+        )
         if reader is None:
             await self._read_undeclared(answer, stream, reading.report, is_open)
         if not (stream.count or stream.is_cut or (reader and is_event_stream(answer.body))):
@@ -135,11 +138,12 @@ class Exchange:
         self, response: httpx.Response, reader: Read | None, body: BytesIO, stream: Stream, report: Report
     ) -> None:
         """Read the body into `body` as long as there is no event, and the events into `stream`."""
+        chunks = cast(httpx.AsyncByteStream, response.stream)
         if reader is None:
-            async for chunk in watched(response.aiter_raw(), report, self.redact):
+            async for chunk in watched(aiter(chunks), report, self.redact):
                 body.write(chunk)
         else:
-            await stream.read(reader(_kept(response.aiter_raw(), body, stream)), report, self.redact)
+            await stream.read(reader(_kept(aiter(chunks), body, stream)), report, self.redact)
 
     async def _read_undeclared(self, answer: Answer, stream: Stream, report: Report, is_open: bool) -> None:
         """Read the events of a body that is a stream although it is not declared as one, or as a watch that is open."""
@@ -149,6 +153,14 @@ class Exchange:
             await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
         elif is_open and is_cut_watch(answer.body):
             await stream.read(json_lines(_once(answer.body)), no_report, self.redact)
+
+
+def _redirected_to(request: httpx.Request, response: httpx.Response) -> str:
+    """Return the origin of whoever answered, if it is another than the request was sent to; else an empty text."""
+    if response.request is request:
+        return ""
+    there = origin_of(str(response.url)) or ""
+    return "" if there == origin_of(str(request.url)) else there
 
 
 def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None:

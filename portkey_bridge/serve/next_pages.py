@@ -67,8 +67,10 @@ def page_after(
         return None
     queries = [each.name for each in tool.operation.parameters if each.location == "query"]
     url = next_page(answer, queries, [*_links(tool.operation, queries, root)])
-    seen = (before.seen | {str(before.url)} if before else frozenset()) | {answer.url}
-    if url is None or url.userinfo or str(url) in seen or origin(url) != origin(httpx.URL(answer.url)):
+    if url is None or answer.url is None or url.userinfo or origin(url) != origin(answer.url):
+        return None
+    seen = (before.seen | {str(before.url)} if before else frozenset()) | {str(answer.url)}
+    if str(url) in seen:
         return None
     return Following(tool, bound, url, seen, before.number + 1 if before else 2)
 

@@ -50,6 +50,13 @@ def _credential(text: str, variable: str) -> str:
     return f"{name}@{origin}" if at else name
 
 
+def variable_name(text: str, variable: str) -> str:
+    """Return the name of a variable. No message repeats the text, which could be a secret."""
+    if not VARIABLE.fullmatch(text):
+        raise SettingsError(f"{variable}: expected the name of an environment variable. The value belongs in it.")
+    return text
+
+
 def places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
     """Parse `NAME=VARIABLE,…`: where a credential goes, and the variable of its value. No message repeats a text."""
     parts = (each.rpartition("=") for each in names(text, variable))
@@ -176,6 +183,18 @@ def http_limits(value: str, variable: str) -> HttpLimits:
     """Parse two numbers and megabytes."""
     calls, waiting, megabytes = numbers(value, variable, HttpLimits())
     return HttpLimits(int(max(calls, 1)), int(waiting), int(megabytes * 1_000_000))
+
+
+def rates(value: str, variable: str) -> str:
+    """Check `N/UNIT,…`, the syntax of rates of the library `limits`."""
+    from limits import parse_many
+
+    try:
+        parse_many(value)
+    except ValueError as error:
+        example = "60/minute,1000/hour"
+        raise SettingsError(f"{variable}: expected rates such as {example}, got {value!r}.") from error
+    return value
 
 
 def program_limits(value: str, variable: str) -> ProgramLimits:
