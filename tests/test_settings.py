@@ -62,6 +62,7 @@ VALUES = [
     ("OPEN_MCP_SELECT", "1", "select", True),
     ("OPEN_MCP_DROP", "**/_links, a/*/b", "drop", ("**/_links", "a/*/b")),
     ("OPEN_MCP_DROP_EMPTY", "1", "drop_empty", True),
+    ("OPEN_MCP_RESOURCES", "1", "resources", True),
     ("OPEN_MCP_PAGES", "100", "pages", 100),
     ("OPEN_MCP_SPEC", "a.yaml", "spec", "a.yaml"),
     ("OPEN_MCP_BASE_URL", "http://127.0.0.1:8787/v1/", "base_url", "http://127.0.0.1:8787/v1/"),

@@ -265,6 +265,7 @@ def build_bridge(
             results or Results(settings.kept_results),
             settings.files,
             Drop(settings.drop, settings.drop_empty),
+            settings.resources,
         ),
         provider=OAuthCredentials(
             environment_credentials(api, settings, environment),

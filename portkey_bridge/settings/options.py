@@ -340,6 +340,13 @@ class Settings:
         "leave fields out of answers that are null or empty; the result says how many",
         dotenv="harmless",
     )
+    resources: bool = option(
+        False,
+        readers.switch,
+        None,
+        "keep files from answers for a while as MCP resources that clients can read, also over HTTP",
+        dotenv="harmless",
+    )
     pages: int = option(
         1,
         readers.pages,
