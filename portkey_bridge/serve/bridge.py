@@ -32,6 +32,7 @@ from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import is_json
@@ -136,7 +137,7 @@ class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
     is what requests are signed with.
 
-    `pages` is how many pages of an answer are collected at once.
+    `pages` is how many pages of an answer are collected at once, `cache` keeps answers to validate them.
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
@@ -153,6 +154,7 @@ class Bridge:
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
     pages: int = 1
+    cache: AnswerCache | None = None
     observe: Callable[[CallRecord], None] | None = None
     limit: Callable[[], Awaitable[None]] | None = None
 
@@ -240,7 +242,7 @@ class Bridge:
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
         bound, _ = await self._bound(tool, arguments)
-        answer, _ = await self._answer(tool, bound, Reading(), LOCAL)
+        answer, _ = await self._answer(tool, bound, Reading(from_cache=False), LOCAL)
         return answer
 
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
@@ -295,7 +297,9 @@ class Bridge:
             await self.limit()
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
-        return await self._logged(operation, request, signer_of(sent, self.aws), reading), sent
+        return await self._logged(
+            operation, request, signer_of(sent, self.aws), reading._replace(owner=caller.subject)
+        ), sent
 
     def _rendered(
         self,
@@ -355,7 +359,7 @@ class Bridge:
     async def _exchange(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
     ) -> Answer:
-        return await Exchange(self.transport, self.redact).answer(operation, request, signer, reading)
+        return await Exchange(self.transport, self.redact, self.cache).answer(operation, request, signer, reading)
 
     def _redacted(self, answer: Answer) -> Answer:
         """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""

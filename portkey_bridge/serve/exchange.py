@@ -16,6 +16,7 @@ from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.response.answer import Answer, media_type_of
+from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.events import Read, is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, no_report, watched
@@ -47,11 +48,16 @@ AuthFlow = Generator[httpx.Request, httpx.Response, None]
 
 
 class Reading(NamedTuple):
-    """How an answer is read: what is told about each event of a stream, and where the caller wants it cut."""
+    """How an answer is read: what is told about each event of a stream, and where the caller wants it cut.
+
+    `owner` is the caller whose kept answers may be used, if any may.
+    """
 
     report: Report = no_report
     most_events: int | None = None
     seconds: float | None = None
+    owner: str | None = None
+    from_cache: bool = True
 
     def until(self) -> float | None:
         """Return when reading ends, by the clock of the event loop; None if the caller does not say."""
@@ -60,15 +66,31 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Exchange:
-    """Sends requests by `transport`. `redact` hides secrets in what is reported while a stream is read."""
+    """Sends requests by `transport`. `redact` hides secrets in what is reported while a stream is read.
+
+    `cache` keeps answers; None if none are kept.
+    """
 
     transport: Transport
     redact: Callable[[str], str]
+    cache: AnswerCache | None = None
 
     async def answer(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
     ) -> Answer:
-        """Send a request and return the answer, or as much of it as arrived. Raises TransportError for no answer."""
+        """Send a request and return the answer, or as much of it as arrived. Raises TransportError for no answer.
+
+        What is signed differs each time, so its answer is not kept.
+        """
+        if self.cache is None or signer is not None or not reading.from_cache:
+            return await self._sent(operation, request, signer, reading)
+        return await self.cache.answer(
+            request, reading.owner, lambda request: self._sent(operation, request, None, reading)
+        )
+
+    async def _sent(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+    ) -> Answer:
         waiting = asyncio.timeout_at(reading.until())
         try:
             if signer is not None and signer.requires_request_body:

@@ -37,6 +37,7 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.request.uploads import Files
+from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.dropping import Drop
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
@@ -280,6 +281,7 @@ def build_bridge(
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
         pages=settings.pages,
+        cache=None if settings.answer_cache == "off" else AnswerCache(settings.answer_cache == "fresh"),
     )
     if recipe is None:
         return bridge
