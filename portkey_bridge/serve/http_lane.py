@@ -16,8 +16,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.response.streams import no_report
 from portkey_bridge.serve.admission import Admission, Overloaded
-from portkey_bridge.serve.bridge import CallContext, no_report
+from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import caller_of

@@ -21,9 +21,10 @@ from mcp_types import ContentBlock, TextContent
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.render import Renderer, error_result, text
-from portkey_bridge.serve.bridge import DOUBT, CallContext
+from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Listed, Run
 from portkey_bridge.serve.callers import BridgeOf
+from portkey_bridge.serve.exchange import DOUBT
 from portkey_bridge.serve.program_errors import explained, over
 from portkey_bridge.serve.program_values import UNAWAITED, NotData, Values
 from portkey_bridge.settings.values import ProgramLimits

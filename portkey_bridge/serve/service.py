@@ -37,6 +37,8 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.request.uploads import Files
+from portkey_bridge.response.answer_cache import AnswerCache
+from portkey_bridge.response.dropping import Drop
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
@@ -265,7 +267,13 @@ def build_bridge(
         redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
         transport=transport,
-        renderer=Renderer(settings.result_limit, results or Results(settings.kept_results), settings.files),
+        renderer=Renderer(
+            settings.result_limit,
+            results or Results(settings.kept_results),
+            settings.files,
+            Drop(settings.drop, settings.drop_empty),
+            settings.resources,
+        ),
         provider=OAuthCredentials(
             environment_credentials(api, settings, environment),
             sources,
@@ -279,6 +287,7 @@ def build_bridge(
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
         pages=settings.pages,
+        cache=None if settings.answer_cache == "off" else AnswerCache(settings.answer_cache == "fresh"),
     )
     if recipe is None:
         return bridge
