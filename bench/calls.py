@@ -22,7 +22,7 @@ from bench.figures import ratios, spread, table
 from bench.loopback import LARGE, loopback
 from bench.stdio import module, session
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 #: What the figures decided.
 WHY = """Three parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms
@@ -52,7 +52,7 @@ Measured = dict[str, tuple[list[float], list[float]]]
 
 
 async def crossing() -> tuple[float, float]:
-    """Give how many times its own bytes an answer of 2 MB crosses to the client, and the seconds of the call."""
+    """Return how many times its own bytes an answer of 2 MB crosses to the client, and the seconds of the call."""
     with loopback() as url, TemporaryDirectory() as folder:
         document = Path(folder) / "things.json"
         document.write_text(json.dumps(things(url)))
@@ -63,7 +63,7 @@ async def crossing() -> tuple[float, float]:
 
 
 async def one_by_one(call: Call, number: int) -> float:
-    """Give the median of the milliseconds that a call takes."""
+    """Return the median of the milliseconds that a call takes."""
     took = []
     for _ in range(number):
         began = perf_counter()
@@ -73,7 +73,7 @@ async def one_by_one(call: Call, number: int) -> float:
 
 
 async def at_once(call: Call, number: int) -> float:
-    """Give the calls that end in a second while AT_ONCE of them run."""
+    """Return the calls that end in a second while AT_ONCE of them run."""
     turns = iter(range(number))
 
     async def run() -> None:
@@ -157,12 +157,12 @@ def report(measured: Measured, crossed: tuple[float, float]) -> str:
 
 
 def _both(measured: Measured) -> float:
-    """Give the calls a second that the protocol and the exchange leave together."""
+    """Return the calls a second that the protocol and the exchange leave together."""
     return 1 / sum(1 / median(measured[name][1]) for name in (DIRECT, TRANSPORT))
 
 
 def _parts(measured: Measured, which: int) -> Sequence[float]:
-    """Give the two unavoidable parts together: as milliseconds, or as the calls a second that are left of both."""
+    """Return the two unavoidable parts together: as milliseconds, or as the calls a second that are left of both."""
     pairs = zip(measured[CONSTANT][which], measured[CLIENT][which], strict=True)
     if which == 0:
         return [constant + client for constant, client in pairs]

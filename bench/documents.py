@@ -16,7 +16,7 @@ PROPERTIES = 30
 
 
 def things(url: str, operations: int = EACH) -> Json:
-    """Give the document of an API at `url` with so many operations, to the next multiple of EACH."""
+    """Return the document of an API at `url` with so many operations, to the next multiple of EACH."""
     kinds = range(-(-operations // EACH))
     return {
         "openapi": "3.1.0",
@@ -69,7 +69,7 @@ def _content(name: str) -> Json:
 
 
 def _schemas(kind: int) -> Json:
-    """Give a thing with its parts, a union among them, and a way back to itself."""
+    """Return a thing with its parts, a union among them, and a way back to itself."""
     reference = f"#/components/schemas/Thing{kind}"
     text = {"type": "string", "maxLength": 200, "description": "A text that a person reads, in any language."}
     return {

@@ -12,7 +12,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def ratios(values: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Give how many times the others each value is; two of one place were measured one after the other."""
+    """Return how many times the others each value is; two of one place were measured one after the other."""
     return [value / other for value, other in zip(values, others, strict=True)]
 
 

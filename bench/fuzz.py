@@ -38,7 +38,7 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 
 DOCUMENTS = Path(__file__).parents[1] / "tests" / "documents"

@@ -49,7 +49,7 @@ async def start(document: Path, env: Mapping[str, str]) -> Start:
 
 
 def most_megabytes(pid: int) -> float:
-    """Give the most memory that a process has held so far, as Linux counts it; elsewhere nothing is known."""
+    """Return the most memory that a process has held so far, as Linux counts it; elsewhere nothing is known."""
     status = Path(f"/proc/{pid}/status")
     return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1000 if status.exists() else 0.0
 

@@ -55,7 +55,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 def _most(pid: int) -> int:
-    """Give the most megabytes that a process has held so far."""
+    """Return the most megabytes that a process has held so far."""
     return int(Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0]) // 1000
 
 

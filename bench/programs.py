@@ -30,7 +30,7 @@ from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 #: The resources of the API, with the fields of each beside its id.
 FIELDS: dict[str, dict[str, str]] = {

@@ -21,7 +21,7 @@ from bench.tokens import compact, count
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import SearchTools
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.node import MODULES
 from tests.public_documents import FOLDER
 
@@ -53,7 +53,7 @@ class Questions(NamedTuple):
     pairs: Sequence[tuple[str, Sequence[str]]]
 
     async def answers(self) -> list[Answer]:
-        """Give the first answer to each task, as a model would see it."""
+        """Return the first answer to each task, as a model would see it."""
         api, tools = load_tools(Settings(spec=str(self.document) if self.document else None))
         known = {f"{tool.operation.method} {tool.operation.path}" for tool in tools}
         search = SearchTools(tools, api.title)
@@ -89,12 +89,12 @@ QUESTIONS = tuple(_read())
 
 
 def recall(answers: Sequence[Answer]) -> float:
-    """Give the share of the needed operations that the answers name."""
+    """Return the share of the needed operations that the answers name."""
     return sum(answer.found for answer in answers) / sum(len(answer.needed) for answer in answers)
 
 
 async def tokens() -> tuple[int, int]:
-    """Give the tokens of the listing, and of the way from a plain question to the schema of a chat completion."""
+    """Return the tokens of the listing, and of the way from a plain question to the schema of a chat completion."""
     async with session(module("portkey_bridge", "--discover"), {}) as server:
         listed = json.loads(await server.request("tools/list"))["result"]["tools"]
         question = {"query": "create a chat completion"}

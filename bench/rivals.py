@@ -32,12 +32,12 @@ class _Constant(Tool):
 
 
 def constant(_: str) -> FastMCP[Any]:
-    """Give a server with a tool that returns what the API would answer."""
+    """Return a server with a tool that returns what the API would answer."""
     return FastMCP("constant", tools=[_constant_tool()], dereference_schemas=False)
 
 
 def direct(_: str) -> FastMCP[Any]:
-    """Give a server with the same tool, and without what this program leaves out of FastMCP's."""
+    """Return a server with the same tool, and without what this program leaves out of FastMCP's."""
     from portkey_bridge.serve.catalogue import Catalogue
     from portkey_bridge.serve.fastmcp_seam import StdioServer
 
@@ -51,14 +51,14 @@ def _constant_tool() -> _Constant:
 
 
 def from_openapi(url: str) -> FastMCP[Any]:
-    """Give FastMCP's own server of the document."""
+    """Return FastMCP's own server of the document."""
     import httpx2
 
     return FastMCP.from_openapi(things(url), client=httpx2.AsyncClient(base_url=url))
 
 
 def portkey(url: str) -> FastMCP[Any]:
-    """Give FastMCP's own server of the Portkey API, sent to `url`."""
+    """Return FastMCP's own server of the Portkey API, sent to `url`."""
     import httpx2
     import yaml
 

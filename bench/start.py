@@ -81,7 +81,7 @@ def report(measured: Mapping[str, list[Start]]) -> str:
 
 
 def _more(measured: Mapping[str, list[Start]]) -> float:
-    """Give the seconds by which a listing comes later with an empty cache than that of the bare server."""
+    """Return the seconds by which a listing comes later with an empty cache than that of the bare server."""
     pairs = zip(measured[COLD], measured[CONSTANT], strict=True)
     return median(cold.listed - bare.listed for cold, bare in pairs)
 

@@ -64,7 +64,7 @@ class Session:
 
 
 def _identity(line: bytes) -> int:
-    """Give the id of an answer; that of a large one is found without parsing all of it."""
+    """Return the id of an answer; that of a large one is found without parsing all of it."""
     head, tail = line[:60], line[-60:]
     for part in (head, tail):
         found = part.partition(b'"id":')[2]
@@ -93,5 +93,5 @@ async def session(command: Sequence[str], env: Mapping[str, str] = {}) -> AsyncI
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """Give the command that runs a module of this environment."""
+    """Return the command that runs a module of this environment."""
     return [sys.executable, "-m", name, *arguments]

@@ -39,12 +39,12 @@ def compact(value: Any) -> str:
 
 
 def count(text: str) -> int:
-    """Give the number of tokens of `text` in o200k_base."""
+    """Return the number of tokens of `text` in o200k_base."""
     return len(_ENCODING.encode(text, disallowed_special=()))
 
 
 def listing(options: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Give the tools that the program lists over stdio when it is started with `options`."""
+    """Return the tools that the program lists over stdio when it is started with `options`."""
     command = [sys.executable, "-m", "portkey_bridge", *options]
     with subprocess.Popen(  # noqa: S603  this very program, with the options of whoever measures it
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"

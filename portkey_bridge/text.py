@@ -75,3 +75,13 @@ def origin_of(url: str | None) -> str | None:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     usual = {"http": 80, "https": 443}.get(parts.scheme)
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")
+
+
+def is_sendable(url: str) -> bool:
+    """Check whether httpx can send to a URL. It refuses hosts that urllib takes, such as `256.1.1.1` and `xn--a`."""
+    import httpx  # slow to import, and loaded anyway where requests are sent
+
+    try:
+        return bool(httpx.URL(url).host)
+    except (httpx.InvalidURL, UnicodeError):
+        return False

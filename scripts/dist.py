@@ -18,7 +18,7 @@ from typing import Any
 from portkey_bridge import __version__
 from portkey_bridge.cli.listing import variables_of
 from portkey_bridge.cli.loading import load_tools
-from portkey_bridge.settings import OPTIONS, Settings
+from portkey_bridge.settings.options import OPTIONS, Settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,7 +58,7 @@ def variables() -> Iterator[tuple[str, str, bool]]:
 
 
 def manifest(project: dict[str, Any]) -> dict[str, Any]:
-    """Give the manifest of the bundle (MCPB manifest 0.4), whose host runs it by uv."""
+    """Return the manifest of the bundle (MCPB manifest 0.4), whose host runs it by uv."""
     asked = {name: told for name, *told in variables() if told[1] or name in ASKED_FOR}
     return {
         "manifest_version": "0.4",
@@ -99,7 +99,7 @@ def manifest(project: dict[str, Any]) -> dict[str, Any]:
 
 
 def server_entry(project: dict[str, Any]) -> dict[str, Any]:
-    """Give the entry for the public registry, the content of `server.json`."""
+    """Return the entry for the public registry, the content of `server.json`."""
     return {
         "$schema": SERVER_SCHEMA,
         "name": REGISTRY_NAME,

@@ -72,7 +72,7 @@ def main(folder: Path) -> None:
 
 
 def terminal_picture() -> str:
-    """Give what the command writes to a terminal, as SVG."""
+    """Return what the command writes to a terminal, as SVG."""
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
     console.print(Text.from_ansi(on_a_terminal(*COMMAND, env={**os.environ, "COLUMNS": str(COLUMNS)}, cwd=Path.cwd())))
     title = f"portkey-bridge {' '.join(COMMAND)}"
@@ -80,7 +80,7 @@ def terminal_picture() -> str:
 
 
 def page_pictures(page: Path, profile: Path) -> dict[str, bytes]:
-    """Give the page in light and dark, as WebP."""
+    """Return the page in light and dark, as WebP."""
     options = ChromeOptions()
     for flag in (*FLAGS, f"--window-size={WIDTH},{HEIGHT}", "--hide-scrollbars", f"--user-data-dir={profile}"):
         options.add_argument(flag)

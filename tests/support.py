@@ -25,7 +25,7 @@ from portkey_bridge.request.writer import Written, write_request
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool
 from tests.conftest import BARE, Recorded, Recorder, program, text_of
 

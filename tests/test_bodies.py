@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.uploads import Files
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.conftest import Recorded, Recorder, text_of
 from tests.support import api_of, body, form_of, operation, refused, request_of, sent, served

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portkey_bridge.cli.commands import COMMANDS
-from portkey_bridge.settings import OPTIONS
+from portkey_bridge.settings.options import OPTIONS
 from tests.conftest import BARE, Run
 
 SHELLS = ("bash", "zsh", "fish")

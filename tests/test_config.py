@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from portkey_bridge.settings import OPTIONS
+from portkey_bridge.settings.options import OPTIONS
 from tests.conftest import Connect, Recorder, Run, recording, run_in, text_of
 from tests.support import document
 

@@ -14,7 +14,7 @@ import pytest
 
 from portkey_bridge.http.connections import Connections
 from portkey_bridge.http.failures import explain
-from portkey_bridge.settings import Timeouts
+from portkey_bridge.settings.values import Timeouts
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 

@@ -23,7 +23,7 @@ from pydantic import Field, TypeAdapter
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.load import load_api
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools, schema_budget
 from tests.conftest import ROOT
 from tests.node import missing

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import text_of
 from tests.support import operation, served
 

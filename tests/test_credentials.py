@@ -15,7 +15,7 @@ from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
 
 from portkey_bridge.openapi.reader import read_api
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import build_tools
 from tests.conftest import Connect, Recorder, Run, connected, recording, text_of
 from tests.support import operation, served

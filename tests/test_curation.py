@@ -20,7 +20,7 @@ from portkey_bridge.openapi.overlay import overlaid
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import Connect, Recorder, Run, text_of
 from tests.support import document, served
 

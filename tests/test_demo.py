@@ -16,7 +16,7 @@ from portkey_bridge.cli.demo import server_process
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.main import main
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import BARE, Run
 from tests.pseudo_terminal import on_a_terminal
 

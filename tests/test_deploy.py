@@ -10,7 +10,8 @@ import yaml
 
 from portkey_bridge.cli.main import build_parser
 from portkey_bridge.serve.http_server import address_of
-from portkey_bridge.settings import OPTIONS, read_settings
+from portkey_bridge.settings.options import OPTIONS
+from portkey_bridge.settings.reading import read_settings
 from tests.conftest import ROOT
 
 KNOWN = {option.variable for option in OPTIONS}

@@ -20,7 +20,7 @@ from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder
 from tests.support import api_of, document
 

@@ -17,7 +17,7 @@ from portkey_bridge.clients.places import System, locate
 from portkey_bridge.clients.registry import CLIENTS
 from portkey_bridge.mock.app import mock_running
 from portkey_bridge.serve.load import load_api
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from scripts.dist import REGISTRY_NAME
 from tests.conftest import BARE, ROOT, Recorder, program
 

@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator
 from portkey_bridge.cli.loading import load_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
-from portkey_bridge.settings import read_settings
+from portkey_bridge.settings.reading import read_settings
 from tests.conftest import Recorded, Recorder, text_of
 from tests.portability import portability_problems, subschemas
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge.settings import OPTIONS, Option, read_settings
+from portkey_bridge.settings.option import Option
+from portkey_bridge.settings.options import OPTIONS
+from portkey_bridge.settings.reading import read_settings
 from tests.conftest import Recorder, Run
 from tests.support import document
 

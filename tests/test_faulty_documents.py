@@ -12,7 +12,7 @@ from portkey_bridge.document.parse import Document
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.request.servers import base_url
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import build_tools
 from tests.conftest import Recorder, Run, text_of
 from tests.support import api_of, body, document, form_of, operation, refused, sent, served

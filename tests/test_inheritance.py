@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from portkey_bridge.document.parse import Document
 from portkey_bridge.openapi.normalize import normalize
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, text_of
 from tests.support import api_of, body, refused, sent, served
 

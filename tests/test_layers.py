@@ -15,10 +15,8 @@ LAYERS = (
     *(
         "errors",
         "text",
-        "switches",
         "media_types",
         "settings",
-        "config",
         "http",
         "document",
         "openapi",
@@ -32,7 +30,7 @@ LAYERS = (
 NEVER = {
     "http": {"document", "openapi"},
     "response": {"schema", "request"},
-    "clients": {*LAYERS} - {"errors", "text", "switches", "media_types", "settings", "document", "clients"},
+    "clients": {*LAYERS} - {"errors", "text", "media_types", "settings", "document", "clients"},
 }
 LIBRARIES = {
     "fastmcp": ("serve/", "cli/", "response/"),
@@ -81,8 +79,7 @@ def test_only_serve_and_cli_print() -> None:
 
 #: Where files are opened, created or removed, besides `serve/` and `cli/`, and what says so.
 DISK = (
-    "config.py",
-    "switches.py",
+    "settings/",
     "document/",
     "request/uploads.py",
     "request/signatures.py",

@@ -36,7 +36,7 @@ from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.bridge import no_report
 from portkey_bridge.serve.load import load_api
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.support import request_of
 

@@ -20,7 +20,8 @@ from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.serve.service import build_bridge
-from portkey_bridge.settings import Settings, read_settings
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.reading import read_settings
 from portkey_bridge.tools.catalog import build_tools
 from tests.conftest import Connect, Recorder, Run, recording, text_of
 from tests.oauth_app import CLIENT, MARKER, PERSON, Application, running

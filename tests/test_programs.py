@@ -18,7 +18,8 @@ from mcp_types import ImageContent, TextContent
 from bench.tokens import compact, count, listing
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
-from portkey_bridge.settings import ProgramLimits, Settings
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import ProgramLimits
 from tests.conftest import Recorder, Run, text_of
 from tests.support import api_of, document, served
 

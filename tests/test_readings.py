@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest
 
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import Connect, Recorded, Recorder, Run, text_of
 from tests.support import body, operation, refused, sent, served
 

@@ -24,7 +24,7 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.uploads import Files
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import build_tools
 from tests.conftest import Recorder, text_of
 from tests.support import api_of, body, document, form_of, operation, refused, request_of, sent, served

@@ -24,7 +24,7 @@ from portkey_bridge.response.conformance import findings
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
-from portkey_bridge.settings import Bounds
+from portkey_bridge.settings.values import Bounds
 
 ROOT: dict[str, Any] = {
     "openapi": "3.1.0",

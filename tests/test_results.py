@@ -18,7 +18,8 @@ from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response import json_views as module
 from portkey_bridge.response.json_views import excerpt, expand
 from portkey_bridge.response.results import LONG, ForgottenResult, Results
-from portkey_bridge.settings import Bounds, Settings
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import Bounds
 from tests.conftest import Recorder, text_of
 from tests.support import document, served
 

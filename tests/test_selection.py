@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from portkey_bridge.response.selection import SelectError, Selection
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, text_of
 from tests.support import document, served
 

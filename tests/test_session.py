@@ -15,7 +15,7 @@ from fastapi import Cookie, FastAPI, Header, HTTPException, Response
 from pydantic import BaseModel
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import Connect, Recorder, Run, text_of
 from tests.support import served
 

@@ -9,8 +9,11 @@ import pytest
 from dotenv import dotenv_values
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.settings import OPTIONS, Option, Settings, read_settings, refuse_lured_credentials
-from portkey_bridge.switches import CACHE_VARIABLE, NO_CACHE, may_use_cache
+from portkey_bridge.settings.env_files import refuse_lured_credentials
+from portkey_bridge.settings.option import Option
+from portkey_bridge.settings.options import OPTIONS, Settings
+from portkey_bridge.settings.reading import read_settings
+from portkey_bridge.settings.switches import CACHE_VARIABLE, NO_CACHE, may_use_cache
 from tests.conftest import ROOT, Run
 
 PORTKEY_CREDENTIALS = (

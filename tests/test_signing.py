@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from portkey_bridge.settings import Assigned, AwsTarget, Settings
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import Assigned, AwsTarget
 from tests.conftest import Recorded, Recorder, recording, text_of
 from tests.support import document, served
 

@@ -22,7 +22,7 @@ from portkey_bridge.document.parse import read_document
 from portkey_bridge.document.sources import portkey_document, read
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.serve.load import normalized
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import BARE, Connect, Recorder, Run, text_of
 from tests.support import document, operation
 
@@ -307,7 +307,7 @@ def _start(spec: Path) -> tuple[Any, str, list[str]]:
     program = (
         "import json, sys\n"
         "from portkey_bridge.cli.loading import load_api\n"
-        "from portkey_bridge.settings import Settings\n"
+        "from portkey_bridge.settings.options import Settings\n"
         "api = load_api(Settings(spec=sys.argv[1]))\n"
         "slow = ['yaml', 'portkey_bridge.openapi.normalize', 'jsonschema', 'openapi_core', 'fastmcp']\n"
         "print(json.dumps([api.root, [name for name in slow if name in sys.modules]]))"

@@ -152,6 +152,7 @@ def test_form_with_file_is_multipart(api: Api) -> None:
     assert body is not None
     (media_type,) = body.content
     assert media_type.name == "multipart/form-data"
+    assert isinstance(media_type.schema, dict)
     assert media_type.schema["properties"]["photo"] == {
         "type": "string",
         "format": "binary",
@@ -168,6 +169,7 @@ def test_inherited_form(api: Api) -> None:
 
     assert body is not None
     assert [media_type.name for media_type in body.content] == ["application/x-www-form-urlencoded"]
+    assert isinstance(body.content[0].schema, dict)
     assert list(body.content[0].schema["properties"]) == ["note"]
 
 

@@ -24,7 +24,7 @@ from portkey_bridge.http.decoding import CODINGS
 from portkey_bridge.http.failures import TooLarge, UnaskedCoding, explain
 from portkey_bridge.http.policy import may_have_happened, may_repeat, redirected, retry_after
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.settings import Timeouts
+from portkey_bridge.settings.values import Timeouts
 from tests.conftest import Recorder
 
 URL = "https://api.example.com/v1/things"

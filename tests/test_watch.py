@@ -19,7 +19,7 @@ from portkey_bridge.serve import watch
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import load_services
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.conftest import BARE, Recorder, program
 from tests.support import document
 

@@ -8,7 +8,7 @@ import pytest
 
 from portkey_bridge.credentials.withheld import is_of_another_product
 from portkey_bridge.serve.load import load_api
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import build_tools
 
 #: Secrets that people have in their environments, by what they are for.

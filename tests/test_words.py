@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portkey_bridge.schema.prose import plain, sentence
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from tests.support import operation, served
 
 PLAIN = [

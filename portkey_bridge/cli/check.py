@@ -36,7 +36,7 @@ from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.load import access_to
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
 

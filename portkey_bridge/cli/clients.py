@@ -37,11 +37,11 @@ from portkey_bridge.clients.files import (
 from portkey_bridge.clients.names import DEFAULT, name_for_adding, name_for_removing, short_name
 from portkey_bridge.clients.places import System, client_for, locate, this_system
 from portkey_bridge.clients.registry import CLIENTS, Client
-from portkey_bridge.config import config_path, read_config
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.serve.service import load_services
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.file import config_path, read_config
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of, printable, with_shown_urls
 from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA
 

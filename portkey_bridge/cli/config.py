@@ -9,10 +9,10 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.terminal import print_json, print_table
-from portkey_bridge.config import config_path, default_path, json_schema, template
 from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.service import Service
+from portkey_bridge.settings.file import config_path, default_path, json_schema, template
 from portkey_bridge.text import printable, shown_url
 
 

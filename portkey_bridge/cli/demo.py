@@ -36,7 +36,7 @@ from portkey_bridge.errors import ArgumentsError, SetupError
 from portkey_bridge.mock.app import mock_running
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.settings import OPTIONS, Settings
+from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA, Tool
 

@@ -13,7 +13,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.pin import accept, baseline, changes_since
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import build_tools, closest, select_tools
 from portkey_bridge.tools.difference import Change, Version, breaks, difference

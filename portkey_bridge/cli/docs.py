@@ -18,10 +18,11 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import UNTAGGED, variables_of
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import waiting
-from portkey_bridge.openapi.model import Api, Schema
+from portkey_bridge.openapi.keywords import Schema, Shape
+from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.prose import plain
-from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
+from portkey_bridge.schema.shapes import Shapes, subschemas
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 

@@ -21,7 +21,7 @@ from portkey_bridge.cli.children import import_path
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.settings import OPTIONS, Settings
+from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.tools.catalog import Tool
 
 PACKAGE = "@modelcontextprotocol/inspector"

@@ -8,7 +8,7 @@ from typing import Any
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.warm_start import WarmStart
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.service import Service, token_sources
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 
 UNTAGGED = "(no tag)"

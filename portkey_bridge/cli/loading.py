@@ -12,7 +12,7 @@ from portkey_bridge.document.sources import is_url
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.serve import load
 from portkey_bridge.serve.load import warn
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool, find_tool
 

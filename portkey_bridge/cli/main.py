@@ -22,11 +22,11 @@ from typing import Any, NoReturn
 from portkey_bridge import __version__
 from portkey_bridge.cli.commands import COMMANDS, SERVE
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.config import read_config
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.warm_start import WarmStart
-from portkey_bridge.settings import OPTIONS
+from portkey_bridge.settings.file import read_config
+from portkey_bridge.settings.options import OPTIONS
 from portkey_bridge.text import printable
 
 DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, served over stdio."

@@ -11,7 +11,6 @@ from pathlib import Path
 from portkey_bridge import __version__
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_services
-from portkey_bridge.config import config_path, refers
 from portkey_bridge.document.fetch import copy_path
 from portkey_bridge.document.sources import STDIN, is_file, is_url, path_of, portkey_document
 from portkey_bridge.errors import SettingsError
@@ -22,7 +21,8 @@ from portkey_bridge.serve.pipes import dropping_log
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.watch import watch
-from portkey_bridge.switches import DOTENV
+from portkey_bridge.settings.file import config_path, refers
+from portkey_bridge.settings.switches import DOTENV
 from portkey_bridge.text import printable
 
 

@@ -9,7 +9,8 @@ from portkey_bridge.credentials.schemes import COOKIES, credentials
 from portkey_bridge.credentials.variables import collect_secrets
 from portkey_bridge.document.access import Access
 from portkey_bridge.http.trust import Trust
-from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.settings.env_files import refuse_lured_credentials
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of
 
 

@@ -18,7 +18,8 @@ from portkey_bridge.credentials.schemes import AWS, stands_in
 from portkey_bridge.credentials.variables import TOKEN_TYPES, VARIABLES, Security, usual_variable
 from portkey_bridge.openapi.coercion import mapping, text
 from portkey_bridge.openapi.model import Api, Operation, SecurityScheme, Server
-from portkey_bridge.settings import AWS_SECRET, Assigned, Settings, as_variable
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import AWS_SECRET, Assigned, as_variable
 from portkey_bridge.text import origin_of
 
 #: The end of the path, or the first words of the operationId, of operations that obtain a credential.

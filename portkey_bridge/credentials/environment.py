@@ -13,7 +13,8 @@ from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded,
 from portkey_bridge.credentials.withheld import needs_naming, why_withheld, with_names
 from portkey_bridge.document.sources import STDIN, is_url
 from portkey_bridge.openapi.model import Api, SecurityScheme
-from portkey_bridge.settings import OPTIONS, Option, Settings
+from portkey_bridge.settings.option import Option
+from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.text import shown_url
 
 #: What is said of a variable whose value is a reference that the client passed on.

@@ -26,7 +26,7 @@ from portkey_bridge.errors import CredentialsError, TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 
 @dataclass(frozen=True)

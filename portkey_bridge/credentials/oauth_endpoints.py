@@ -14,8 +14,8 @@ from urllib.parse import urljoin, urlsplit
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.settings import Settings, is_sendable
-from portkey_bridge.text import shown_url
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.text import is_sendable, shown_url
 
 #: Kinds of endpoints: the field of a provider's metadata (RFC 8414 section 2, RFC 8628 section 4), and the option.
 KINDS = {

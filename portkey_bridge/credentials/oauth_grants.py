@@ -8,7 +8,7 @@ from itertools import chain
 
 from portkey_bridge.credentials.variables import TOKEN_TYPES, Security
 from portkey_bridge.openapi.model import Operation, SecurityScheme
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 #: Grants (RFC 6749 sections 4 and 6), the first that can be used first: the type, the flow of the document that has its
 #: endpoint, the variables that must be set, and the parameters that they become.

@@ -25,7 +25,7 @@ from portkey_bridge.credentials.variables import OAUTH_SECRETS, PRIVATE_KEY
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of
 
 

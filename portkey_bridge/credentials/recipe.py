@@ -20,12 +20,12 @@ import httpx
 import msgspec
 from jsonpointer import JsonPointerException, resolve_pointer
 
-from portkey_bridge.config import REFERENCE
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.errors import SettingsError, TokenError
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.file import REFERENCE
+from portkey_bridge.settings.options import Settings
 
 #: Names of arguments that say who logs in, and are no secrets.
 IDENTIFIERS = re.compile(r"(?i).*(user|name|mail|login|account|tenant|client_?id|grant_?type|scope).*")

@@ -14,7 +14,8 @@ import httpx
 
 from portkey_bridge.credentials.schemes import AWS, DIGEST, Credential
 from portkey_bridge.errors import CallError, SettingsError
-from portkey_bridge.settings import AWS_SECRET, Settings
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import AWS_SECRET
 
 #: Variables of AWS: what the secret belongs to, and the token of a session.
 AWS_KEY, AWS_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"

@@ -9,7 +9,8 @@ from itertools import chain
 from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.settings import Settings, as_variable
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import as_variable
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 

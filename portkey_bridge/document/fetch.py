@@ -23,7 +23,7 @@ from portkey_bridge.document.access import Access
 from portkey_bridge.document.content import MAX_BYTES, Content, too_large
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.http.failures import Sentences, explain
-from portkey_bridge.settings import Timeouts
+from portkey_bridge.settings.values import Timeouts
 from portkey_bridge.text import shown_url
 
 #: Seconds for connecting, for each read, and for all of it.

@@ -18,7 +18,7 @@ from typing import Any, cast
 import h11
 import httpx
 
-from portkey_bridge.settings import Timeouts
+from portkey_bridge.settings.values import Timeouts
 
 #: Bytes that a head may have, that are read at once, and that may arrive before the other side has to wait.
 LONGEST_HEAD, CHUNK, HIGH_WATER = 102_400, 65_536, 262_144

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from portkey_bridge.settings import Timeouts
+from portkey_bridge.settings.values import Timeouts
 
 MOST_REDIRECTS = 5
 

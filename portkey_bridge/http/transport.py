@@ -20,7 +20,7 @@ from portkey_bridge.http.decoding import CODINGS, UNASKED_CODINGS, Identity
 from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge, UnaskedCoding
 from portkey_bridge.http.policy import may_repeat, redirected, retry_after
 from portkey_bridge.http.trust import HostTrust, Trust
-from portkey_bridge.settings import Timeouts
+from portkey_bridge.settings.values import Timeouts
 
 #: Seconds: a pause is at most the first, doubled at each attempt, and never longer than the second.
 BACKOFF, LONGEST_BACKOFF = 0.5, 8.0

@@ -45,11 +45,12 @@ from portkey_bridge.credentials.schemes import needs_credential
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.errors import DanglingReference, SettingsError, Violation
 from portkey_bridge.mock.stream_events import as_events
-from portkey_bridge.openapi.model import Api, Operation, Parameter, Schema, SecurityScheme
+from portkey_bridge.openapi.keywords import Schema, Shape
+from portkey_bridge.openapi.model import Api, Operation, Parameter, SecurityScheme
 from portkey_bridge.openapi.pointers import follow, pointer_to
 from portkey_bridge.schema.patterns import Patterns
 from portkey_bridge.schema.samples import Samples
-from portkey_bridge.schema.shapes import Shape, Shapes
+from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.validation import explain
 
 #: The only interface that a mock listens on.

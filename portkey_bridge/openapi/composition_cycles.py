@@ -13,10 +13,9 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DanglingReference, DocumentError
+from portkey_bridge.openapi.keywords import SchemaObject
 from portkey_bridge.openapi.pointers import lookup
 from portkey_bridge.openapi.resources import DocumentNode
-
-Schema = dict[str, Any]
 
 #: The keywords whose schemas speak of the same value (JSON Schema 2020-12 core section 10.2), besides `$ref`.
 LISTS = ("allOf", "anyOf", "oneOf")
@@ -38,8 +37,8 @@ UNIONS = frozenset({"oneOf", "anyOf"})
 class _Step:
     """A schema on the way, the keyword that leads on from it, and what is still to be visited."""
 
-    schema: Schema
-    rest: Iterator[tuple[str, Schema]]
+    schema: SchemaObject
+    rest: Iterator[tuple[str, SchemaObject]]
     keyword: str = ""
     height: int = 0
     weight: int = 0
@@ -76,13 +75,13 @@ class _Search:
         self.places: dict[int, int] = {}
         self.steps = steps
 
-    def visit(self, schema: Schema) -> None:
+    def visit(self, schema: SchemaObject) -> None:
         if id(schema) not in self.sizes:
             self.enter(schema)
         while self.path:
             self.go_on(self.path[-1])
 
-    def enter(self, schema: Schema) -> None:
+    def enter(self, schema: SchemaObject) -> None:
         self.steps -= 1
         if self.steps < 0:
             raise DocumentError(
@@ -141,7 +140,7 @@ class _Search:
             self.drop(self.path[-1])
         holder.rest, holder.height, holder.weight = self.edges(holder.schema), 0, 0
 
-    def edges(self, schema: Schema) -> Iterator[tuple[str, Schema]]:
+    def edges(self, schema: SchemaObject) -> Iterator[tuple[str, SchemaObject]]:
         """Yield the schemas that speak of the same value, each with its keyword."""
         if schema.keys().isdisjoint(IN_PLACE):
             return iter(())
@@ -162,12 +161,12 @@ class _Search:
             self.targets[reference] = lookup(self.root, reference)
         return self.targets[reference]
 
-    def say(self, problem: str, schema: Schema) -> None:
+    def say(self, problem: str, schema: SchemaObject) -> None:
         place = self.composed.get(id(schema))
         self.repairs.add(problem, f"#{place.pointer if place else ''}")
 
 
-def _put(holder: Schema, schema: Schema) -> None:
+def _put(holder: SchemaObject, schema: SchemaObject) -> None:
     """Replace the `$ref` of the holder by a schema."""
     del holder["$ref"]
     if holder.keys().isdisjoint(schema):

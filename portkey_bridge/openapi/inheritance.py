@@ -15,10 +15,9 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DanglingReference
+from portkey_bridge.openapi.keywords import SchemaObject
 from portkey_bridge.openapi.pointers import decode, encode, follow
 from portkey_bridge.openapi.resources import DocumentNode
-
-Schema = dict[str, Any]
 
 #: The key of families in the root, and the keywords of a family that name its members.
 FAMILIES, PARENT, CHILDREN = "x-families", "x-parent", "x-children"
@@ -60,7 +59,7 @@ class _Inheritance:
                     self.children.setdefault(parent, []).append(pointer)
 
     def join(self) -> None:
-        families: dict[str, Schema] = {}
+        families: dict[str, SchemaObject] = {}
         moved: dict[str, str] = {}
         for parent, discriminator in self.discriminated():
             family = self.family(parent, discriminator)
@@ -75,9 +74,9 @@ class _Inheritance:
         for parent in moved:
             self.named[parent].pop("discriminator", None)
 
-    def discriminated(self) -> Iterator[tuple[str, Schema]]:
+    def discriminated(self) -> Iterator[tuple[str, SchemaObject]]:
         """Yield each schema that has a discriminator or inherits one, and no union, with the discriminator."""
-        known: dict[str, Schema] = {}
+        known: dict[str, SchemaObject] = {}
         for pointer, schema in self.named.items():
             if "discriminator" in schema and UNIONS.isdisjoint(schema):
                 known[pointer] = schema["discriminator"]
@@ -96,7 +95,7 @@ class _Inheritance:
             waiting.extend(new)
         return [pointer for pointer in self.named if pointer in found] if found else []
 
-    def family(self, parent: str, discriminator: Schema) -> Schema | None:
+    def family(self, parent: str, discriminator: SchemaObject) -> SchemaObject | None:
         mapping = discriminator.get("mapping", {})
         below = self.below(parent)
         kept = [child for child in below if not self.is_alias(child, mapping)]
@@ -159,7 +158,7 @@ class _Inheritance:
         meant = alike if allowed and called not in allowed else [called]
         return [value for value in meant if value not in mapping][:1]
 
-    def allowed(self, schema: Schema, name: str, *, with_default: bool = False) -> list[str]:
+    def allowed(self, schema: SchemaObject, name: str, *, with_default: bool = False) -> list[str]:
         """Return the texts that a schema allows for one of its own properties; none if it does not say so."""
         for part in _parts(schema):
             own = part.get("properties", {}).get(name)
@@ -190,7 +189,7 @@ def _is_named(place: DocumentNode) -> bool:
     return len(place.path) >= 2 and (place.path[-2] in NAMING or len(place.path) == len(place.base.path) == 2)
 
 
-def _parts(schema: Schema) -> Iterator[Schema]:
+def _parts(schema: SchemaObject) -> Iterator[SchemaObject]:
     """Yield a schema and those that it is composed of in its own text."""
     waiting = [schema]
     seen: set[int] = set()
@@ -202,7 +201,7 @@ def _parts(schema: Schema) -> Iterator[Schema]:
             waiting.extend(reversed(part.get("allOf", ())))
 
 
-def _is_reference(schema: Schema) -> bool:
+def _is_reference(schema: SchemaObject) -> bool:
     """Check whether a schema is another one under a name of its own."""
     return "$ref" in schema and schema.keys() <= ANNOTATIONS | {"$ref"}
 
@@ -211,7 +210,7 @@ def _is_key(value: Any, known: dict[str, str]) -> bool:
     return isinstance(value, str) and value in known
 
 
-def _is_one_of(name: str, values: Sequence[str]) -> Schema:
+def _is_one_of(name: str, values: Sequence[str]) -> SchemaObject:
     listed = [*values, *filter(None.__ne__, map(_literal, values))]
     return {"type": "object", "required": [name], "properties": {name: {"enum": listed}}}
 
@@ -224,5 +223,5 @@ def _literal(value: str) -> Any:
     return None
 
 
-def _of_child(child: str, parent: str, inherits: bool) -> Schema:
+def _of_child(child: str, parent: str, inherits: bool) -> SchemaObject:
     return {"$ref": child} if inherits else {"allOf": [{"$ref": parent}, {"$ref": child}]}

@@ -13,12 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from portkey_bridge.document.repairs import summarize
-
-Schema = Any
-
-
-"""A JSON Schema 2020-12: an object or a boolean, with references into the document."""
-
+from portkey_bridge.openapi.keywords import Schema
 
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 VARIABLE = re.compile(r"\{([^{}]*)\}")

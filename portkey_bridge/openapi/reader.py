@@ -10,6 +10,7 @@ from typing import Any
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
 from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
+from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import (
     VARIABLE,
     Api,
@@ -20,7 +21,6 @@ from portkey_bridge.openapi.model import (
     PathItem,
     Place,
     RequestBody,
-    Schema,
     SecurityScheme,
     Server,
     Skipped,
@@ -29,7 +29,7 @@ from portkey_bridge.openapi.overlay import CURATION, tightened
 from portkey_bridge.openapi.path_templates import PathTemplate, read_template
 from portkey_bridge.openapi.pointers import encode, follow
 from portkey_bridge.openapi.spec_tables import METHODS
-from portkey_bridge.settings import SERVER, as_variable
+from portkey_bridge.settings.values import SERVER, as_variable
 
 #: The default style of a parameter by its location (OpenAPI 3.2 section 4.12.2.2).
 DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form", "querystring": "form"}

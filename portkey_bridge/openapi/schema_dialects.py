@@ -15,9 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from portkey_bridge.document.repairs import Say, summarize
-from portkey_bridge.openapi.spec_tables import APPLICATORS, LIST, MAP, ONE
-
-Schema = dict[str, Any]
+from portkey_bridge.openapi.keywords import KEYWORDS, SchemaObject
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 
@@ -53,7 +51,7 @@ BESIDE_REFERENCE = frozenset(
 )
 
 
-def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:
+def modernize(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
     """Turn one schema of a document of this version into JSON Schema 2020-12, in place.
 
     Subschemas have their own turn. Reports keywords that are not valid in the document's own dialect.
@@ -77,8 +75,8 @@ def modernize(schema: Schema, version: tuple[int, ...], say: Say) -> None:
     _null(schema, version, say)
 
 
-def _bounds(schema: Schema, version: tuple[int, ...], say: Say) -> None:
-    """Read the boolean `exclusiveMinimum` of OpenAPI 3.0 (JSON Schema draft 4, validation section 5.1.2)."""
+def _bounds(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
+    """Read the boolean `exclusiveMinimum` of OpenAPI 3.0 (JSON SchemaObject draft 4, validation section 5.1.2)."""
     for keyword, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         value = schema.get(keyword)
         if not isinstance(value, bool):
@@ -90,7 +88,7 @@ def _bounds(schema: Schema, version: tuple[int, ...], say: Say) -> None:
             schema[keyword] = schema.pop(bound)
 
 
-def _tuple(schema: Schema, say: Say) -> None:
+def _tuple(schema: SchemaObject, say: Say) -> None:
     """Read the list in `items` of drafts before 2020-12 as `prefixItems`."""
     if isinstance(schema.get("items"), list):
         schema.setdefault("prefixItems", schema.pop("items"))
@@ -101,7 +99,7 @@ def _tuple(schema: Schema, say: Say) -> None:
     schema.pop("additionalItems", None)
 
 
-def _type(schema: Schema, version: tuple[int, ...], say: Say) -> None:
+def _type(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
     given = schema.get("type", MISSING)
     if given is MISSING or (isinstance(given, str) and given in TYPES):
         return
@@ -124,7 +122,7 @@ def _one_type(kind: Any) -> tuple[str | None, str | None]:
     return (name, None) if name in TYPES else OTHER_TYPES.get(name, (None, None))
 
 
-def _form(schema: Schema, keyword: str, say: Say) -> None:
+def _form(schema: SchemaObject, keyword: str, say: Say) -> None:
     given = schema[keyword]
     read = FORMS[keyword](given)
     if read is given or (type(read) is type(given) and read == given):
@@ -162,7 +160,7 @@ def _named_schemas(value: Any) -> Any:
     return {name: member if isinstance(member, dict | bool) else _shorthand(member) for name, member in value.items()}
 
 
-def _shorthand(member: Any) -> Schema:
+def _shorthand(member: Any) -> SchemaObject:
     return {"type": member} if isinstance(member, str) and member in TYPES else {}
 
 
@@ -246,7 +244,7 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(target, str) for target in value.values())
 
 
-def _pattern(schema: Schema, say: Say) -> None:
+def _pattern(schema: SchemaObject, say: Say) -> None:
     """Remove the slashes of an ECMAScript literal, and report a pattern that is not a regular expression.
 
     That one stays: checks pass over it, and a model may still make sense of it.
@@ -284,28 +282,34 @@ def _compile_regex(pattern: str) -> Any:
         raise re.error(str(error)) from error
 
 
+#: How the values of keywords are read, by what they are.
+READ_AS: dict[str, Callable[[Any], Any]] = {
+    "schema": _schema,
+    "schemas": _schemas,
+    "named schemas": _named_schemas,
+    "number": _finite_number,
+    "count": _count,
+    "truth": _truth,
+    "text": _text,
+    "string": _string,
+    "object": _object,
+    "names": _names,
+}
+
 #: The form of each keyword's value: a function that returns the value, a repaired value, or MISSING.
 FORMS: dict[str, Callable[[Any], Any]] = {
-    **{keyword: {ONE: _schema, LIST: _schemas, MAP: _named_schemas}[shape] for keyword, shape in APPLICATORS.items()},
+    **{keyword: READ_AS[about.value] for keyword, about in KEYWORDS.items() if about.value in READ_AS},
     "definitions": _named_schemas,
     "dependencies": lambda _: MISSING,
     "dependentRequired": _dependent_names,
-    "required": _names,
     "enum": _list,
     "examples": _examples,
     "multipleOf": _divisor,
-    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _finite_number),
-    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minContains", "maxContains"), _count),
-    **dict.fromkeys(("minProperties", "maxProperties"), _count),
-    **dict.fromkeys(("uniqueItems", "readOnly", "writeOnly", "deprecated"), _truth),
-    **dict.fromkeys(("title", "description"), _text),
-    **dict.fromkeys(("format", "pattern", "contentEncoding", "contentMediaType", "$ref", "$dynamicRef"), _string),
-    "xml": _object,
     "discriminator": _discriminator,
 }
 
 
-def _values(schema: Schema, say: Say) -> None:
+def _values(schema: SchemaObject, say: Say) -> None:
     """Read the values of `enum` in the schema's type where none of them has it: `enum: [1, 2]` of a string."""
     kind, values = schema.get("type"), schema.get("enum")
     if isinstance(values, list):
@@ -335,7 +339,7 @@ def _unique(values: list[Any]) -> list[Any]:
     return list(known.values())
 
 
-def _values_of_items(schema: Schema, say: Say) -> None:
+def _values_of_items(schema: SchemaObject, say: Say) -> None:
     """Read the `enum` of an array that is none of the array's as that of its items; no array would fit."""
     values, items = schema.pop("enum"), schema.setdefault("items", {})
     if isinstance(items, dict) and items.keys().isdisjoint(("enum", "$ref")):
@@ -358,7 +362,7 @@ READERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
 }
 
 
-def _null(schema: Schema, version: tuple[int, ...], say: Say) -> None:
+def _null(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
     nullable, extension = schema.pop("nullable", False), schema.pop("x-nullable", False)
     if nullable is True and version >= (3, 1):
         say("nullable is a keyword of OpenAPI 3.0; interpreted as there")
@@ -366,7 +370,7 @@ def _null(schema: Schema, version: tuple[int, ...], say: Say) -> None:
         _allow_null(schema)
 
 
-def _allow_null(schema: Schema) -> None:
+def _allow_null(schema: SchemaObject) -> None:
     """Let the schema accept null, also where its `enum` or its composition alone would not.
 
     By the letter (OpenAPI 3.0.3, Proposal 2019-10-31) `nullable` means nothing without `type` in the same schema; what

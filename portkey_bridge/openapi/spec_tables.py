@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from portkey_bridge.openapi.keywords import with_value
+
 #: The fields of a Path Item Object that are operations (OpenAPI 3.2 section 4.9.1).
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 
@@ -12,25 +14,9 @@ ONE, LIST, MAP = "one", "list", "map"
 
 #: The keywords of JSON Schema 2020-12 that hold schemas, and in which shape (core section 10 and 11, validation 8).
 APPLICATORS = {
-    "properties": MAP,
-    "patternProperties": MAP,
-    "additionalProperties": ONE,
-    "propertyNames": ONE,
-    "unevaluatedProperties": ONE,
-    "dependentSchemas": MAP,
-    "items": ONE,
-    "prefixItems": LIST,
-    "contains": ONE,
-    "unevaluatedItems": ONE,
-    "allOf": LIST,
-    "anyOf": LIST,
-    "oneOf": LIST,
-    "not": ONE,
-    "if": ONE,
-    "then": ONE,
-    "else": ONE,
-    "contentSchema": ONE,
-    "$defs": MAP,
+    **dict.fromkeys(with_value("schema"), ONE),
+    **dict.fromkeys(with_value("schemas"), LIST),
+    **dict.fromkeys(with_value("named schemas"), MAP),
 }
 
 #: Which fields of which object hold what: kind -> field -> (shape, kind). OpenAPI 3.2 section 4, and where 2.0 has

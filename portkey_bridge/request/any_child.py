@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from portkey_bridge.openapi.model import Schema
-from portkey_bridge.schema.shapes import Shape, Shapes
+from portkey_bridge.openapi.keywords import Schema, Shape
+from portkey_bridge.schema.shapes import Shapes
 
 #: Children whose own properties are named beside the property that tells them apart.
 NAMED = 20

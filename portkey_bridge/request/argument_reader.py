@@ -9,14 +9,15 @@ from dataclasses import replace
 
 from portkey_bridge import media_types
 from portkey_bridge.credentials.schemes import places, stands_in
-from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody, Schema
+from portkey_bridge.openapi.keywords import KEYWORDS_OF_TYPE, Schema, Shape
+from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody
 from portkey_bridge.request.any_child import any_of, with_children
 from portkey_bridge.request.arguments import Alternatives, Arguments, Binding
 from portkey_bridge.request.binary_values import body_forms, file_forms, with_forms_of_files
 from portkey_bridge.request.bodies import sends_file
 from portkey_bridge.request.body_rules import rules_together
 from portkey_bridge.request.uploads import FORMS
-from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
+from portkey_bridge.schema.shapes import Shapes
 
 #: Argument names that every client accepts.
 ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")

@@ -15,13 +15,14 @@ from typing import Any
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Violation, likely
-from portkey_bridge.openapi.model import MediaType, Parameter, Place, Schema
+from portkey_bridge.openapi.keywords import Schema, Shape
+from portkey_bridge.openapi.model import MediaType, Parameter, Place
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.text_places import is_text_in_body, is_text_in_parameter
 from portkey_bridge.request.uploads import MEDIA_TYPE
 from portkey_bridge.schema.checks import Check
 from portkey_bridge.schema.readings import Path, Reader, is_unset
-from portkey_bridge.schema.shapes import Shape, Shapes
+from portkey_bridge.schema.shapes import Shapes
 
 #: Keywords that an object without properties may violate.
 NEVER_EMPTY = frozenset({"required", "minProperties", "anyOf", "allOf", "enum", "not", "if"})
@@ -257,11 +258,8 @@ class Alternatives(Arguments):
     @property
     def choices(self) -> Mapping[str, Shape]:
         """The media types: without them nobody could send what only one of them takes."""
-        return {
-            self.choice: {
-                key: value for key, value in self.bindings[self.choice].schema.items() if key != "description"
-            }
-        }
+        shape = self.shapes.once(self.bindings[self.choice].schema)
+        return {self.choice: {keyword: value for keyword, value in shape.items() if keyword != "description"}}
 
     @cached_property
     def schema(self) -> Shape:

@@ -12,10 +12,10 @@ from typing import Any
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Unwritable
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.request.uploads import FORMS, FileRefused, Files, Upload, from_base64
 from portkey_bridge.schema.byte_strings import OF_BYTES, alphabet, is_bytes
-from portkey_bridge.schema.shapes import Shape, Shapes
+from portkey_bridge.schema.shapes import Shapes
 
 Path = tuple[str | int, ...]
 

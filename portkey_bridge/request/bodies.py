@@ -16,7 +16,8 @@ from urllib.parse import quote_plus
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import DanglingReference, Unwritable
-from portkey_bridge.openapi.model import MediaType, Schema
+from portkey_bridge.openapi.keywords import Schema
+from portkey_bridge.openapi.model import MediaType
 from portkey_bridge.openapi.pointers import follow
 from portkey_bridge.openapi.reader import TOKEN, media_type_of
 from portkey_bridge.request.binary_values import (

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.request.arguments import Binding
-from portkey_bridge.schema.shapes import Shape, Shapes
+from portkey_bridge.schema.shapes import Shapes
 
 #: Keywords about several properties of a body, which the input schema repeats if there are no other arguments.
 TOGETHER = (

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from portkey_bridge.errors import NoServerError
 from portkey_bridge.openapi.model import VARIABLE, Server
-from portkey_bridge.settings import is_sendable
+from portkey_bridge.text import is_sendable
 
 
 def base_url(name: str, servers: Sequence[Server], configured: str | None, document_uri: str) -> str:

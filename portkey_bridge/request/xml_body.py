@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from portkey_bridge.errors import Unwritable
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.pointers import decode
 from portkey_bridge.request.binary_values import Path
 from portkey_bridge.request.styles import literal

@@ -37,7 +37,7 @@ from portkey_bridge.response.charset import decoded, in_utf8, is_text
 from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
-from portkey_bridge.settings import RESULT_LIMIT
+from portkey_bridge.settings.options import RESULT_LIMIT
 
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection

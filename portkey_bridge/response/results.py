@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import anyio
 
 from portkey_bridge.errors import CallError
-from portkey_bridge.settings import Bounds
+from portkey_bridge.settings.values import Bounds
 
 #: Bytes of a text from which on a view of it takes longer than other calls should wait.
 LONG = 1 << 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portkey_bridge import media_types
-from portkey_bridge.schema.shapes import Shape
+from portkey_bridge.openapi.keywords import Shape
 
 #: Keywords without which no string represents bytes.
 OF_BYTES = frozenset({"format", "contentEncoding", "contentMediaType"})

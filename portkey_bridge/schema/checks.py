@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from portkey_bridge.errors import Violation
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.schema.fast_check import IsValid, fast_check
 from portkey_bridge.schema.shapes import Shapes
 

@@ -9,11 +9,11 @@ check.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from portkey_bridge.errors import DanglingReference
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import ANNOTATIONS, Schema
 from portkey_bridge.schema.shapes import Shapes
 
 #: Keywords whose value is kept, and those that hold a schema, schemas by their names, and a list of schemas. None of
@@ -28,14 +28,6 @@ VALUES = frozenset(
 SCHEMAS = frozenset({"items", "additionalProperties", "propertyNames"})
 NAMED_SCHEMAS = frozenset({"properties", "dependentSchemas"})
 LISTED_SCHEMAS = frozenset({"allOf", "anyOf", "prefixItems"})
-
-#: Keywords that `validation` does not check: annotations, and what OpenAPI adds.
-UNCHECKED = frozenset(
-    {
-        *("title", "description", "default", "deprecated", "readOnly", "writeOnly", "example", "examples", "format"),
-        *("$comment", "contentEncoding", "contentMediaType", "contentSchema", "discriminator", "xml", "externalDocs"),
-    }
-)
 
 #: Patterns that all engines read alike.
 PLAIN_PATTERN = re.compile(
@@ -114,10 +106,10 @@ class _Translation:
         return dict(
             self._keyword(keyword, value, schema)
             for keyword, value in schema.items()
-            if keyword not in UNCHECKED and not keyword.startswith("x-")
+            if keyword not in ANNOTATIONS and not keyword.startswith("x-")
         )
 
-    def _keyword(self, keyword: str, value: Any, schema: Mapping[str, Any]) -> tuple[str, Any]:
+    def _keyword(self, keyword: str, value: Any, schema: dict[str, Any]) -> tuple[str, Any]:
         """Return a keyword with its generous meaning, and its value."""
         if keyword in VALUES:
             return keyword, value

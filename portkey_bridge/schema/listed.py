@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.schema.portable_patterns import is_portable
 from portkey_bridge.schema.prose import plain
-from portkey_bridge.schema.shapes import Shape
 
 #: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
 LISTED = frozenset(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-    from portkey_bridge.openapi.model import Schema
+    from portkey_bridge.openapi.keywords import Schema
     from portkey_bridge.schema.validation import Validation
 
 Path = tuple[str | int, ...]

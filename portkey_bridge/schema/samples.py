@@ -18,9 +18,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 from referencing import Registry
 
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import KEYWORDS_OF_TYPE, Schema, Shape
 from portkey_bridge.schema.patterns import Patterns
-from portkey_bridge.schema.shapes import KEYWORDS_OF_TYPE, Shape, Shapes
+from portkey_bridge.schema.shapes import Shapes
 
 #: Texts of the formats that JSON Schema (2020-12, validation 7.3) and OpenAPI name.
 FORMATS = {

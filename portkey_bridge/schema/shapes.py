@@ -12,68 +12,19 @@ answer it is those that are `writeOnly` (OpenAPI 3.0.4 section 4.7.24.2).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from portkey_bridge.openapi.inheritance import CHILDREN, FAMILIES, PARENT
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Schema, Shape, with_value
 from portkey_bridge.openapi.pointers import decode, lookup
 from portkey_bridge.openapi.spec_tables import APPLICATORS
-
-Shape = dict[str, Any]
-
-#: Keywords that say something about values of one type only (JSON Schema 2020-12, validation 6 and core 10.3).
-KEYWORDS_OF_TYPE = {
-    "string": ("minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType", "contentSchema"),
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"),
-    "object": (
-        "properties",
-        "required",
-        "additionalProperties",
-        "patternProperties",
-        "propertyNames",
-        "unevaluatedProperties",
-        "minProperties",
-        "maxProperties",
-        "dependentRequired",
-        "dependentSchemas",
-    ),
-    "array": (
-        "items",
-        "prefixItems",
-        "contains",
-        "minContains",
-        "maxContains",
-        "unevaluatedItems",
-        "minItems",
-        "maxItems",
-        "uniqueItems",
-    ),
-}
-KEYWORDS_OF_TYPE["integer"] = KEYWORDS_OF_TYPE["number"]
-
-#: How many values a type has, where they can be counted.
-COUNTS = {"null": 1, "boolean": 2}
-
-#: Keywords that mean something only beside each other: they are merged together or not at all.
-GROUPS = {
-    keyword: group
-    for group in (
-        frozenset({"if", "then", "else"}),
-        frozenset({"contains", "minContains", "maxContains"}),
-        frozenset({"prefixItems", "items"}),
-    )
-    for keyword in group
-}
+from portkey_bridge.schema.merging import NOTHING, merge, split_types
 
 #: Keywords that stay as they are in the shape of a schema that has no others: most schemas are such.
-PLAIN = frozenset(
-    (
-        *("type", "enum", "format", "title", "description", "default", "examples", "pattern", "minLength", "maxLength"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "readOnly", "writeOnly"),
-        *("deprecated", "contentEncoding", "contentMediaType", "xml"),
-    )
-)
+PLAIN = frozenset(with_value("number", "count", "truth", "text", "string", "object")) - {"$ref", "$dynamicRef"} | {
+    *("type", "enum", "default", "examples", "multipleOf")
+}
 
 #: Keywords that `unevaluatedProperties` and `unevaluatedItems` look into; a view cannot show their effect then.
 IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
@@ -85,10 +36,7 @@ COMPOSING = frozenset({"$ref", "allOf"})
 UNIONS = frozenset({"oneOf", "anyOf"})
 
 #: The schema of what nothing is said about: one object, since shapes are known by their schemas' identities.
-ANYTHING: Schema = {}
-
-#: No value fits.
-NOTHING: Shape = {"not": {}}
+ANYTHING: Shape = {}
 
 
 class Shapes:
@@ -106,7 +54,7 @@ class Shapes:
         self._by_conjuncts: dict[tuple[int, ...], tuple[list[Shape], Shape]] = {}
         self._discriminated: dict[int, tuple[Shape, Shape]] = {}
         self._families = {id(family): family for family in root.get(FAMILIES, {}).values()}
-        self._unions: dict[int, tuple[Schema, Shape]] = {}
+        self._unions: dict[int, tuple[Shape, Shape]] = {}
 
     def __call__(self, schema: Schema) -> Shape:
         """Return the shape of `schema`. It is shared: do not change it.
@@ -147,7 +95,8 @@ class Shapes:
         """Return the schema of a property: its own, in an alternative, or that of properties without one."""
         for branch in self.alternatives(schema):
             if name in branch.get("properties", ()):
-                return branch["properties"][name]
+                of_name: Schema = branch["properties"][name]
+                return of_name
         further = (branch.get("additionalProperties") for branch in self.alternatives(schema))
         return next(filter(None, further), ANYTHING)
 
@@ -177,8 +126,8 @@ class Shapes:
 
     def _make(self, conjuncts: list[Shape]) -> Shape:
         if len(conjuncts) == 1 and conjuncts[0].keys() <= PLAIN:
-            return _split_types(conjuncts[0])
-        shape = _split_types(_merge(map(self._with_values, conjuncts)))
+            return split_types(conjuncts[0])
+        shape = split_types(merge(map(self._with_values, conjuncts)))
         if IN_PLACE & shape.keys():
             shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
         if "required" in shape:
@@ -208,7 +157,7 @@ class Shapes:
         values = [*map(json.dumps, self._values_of(branch, discriminator))]
         if isinstance(branch, dict) and discriminator.get("defaultMapping") == branch.get("$ref", ""):
             values.append("anything else, or missing")  # OpenAPI 3.2 section 4.25.1
-        if not values:
+        if not values or not isinstance(branch, dict):
             return branch
         said = f"{discriminator['propertyName']} is {' or '.join(values)}."
         own = next((conjunct["description"] for conjunct in self._conjuncts(branch) if "description" in conjunct), "")
@@ -243,12 +192,12 @@ class Shapes:
             return None
         return family["discriminator"]["propertyName"], union["anyOf"][: len(family[CHILDREN])]
 
-    def _unions_among(self, conjuncts: list[Shape]) -> Iterator[tuple[Schema, Shape]]:
+    def _unions_among(self, conjuncts: list[Shape]) -> Iterator[tuple[Shape, Shape]]:
         """Yield the families that are among the schemas that all hold, each with its union."""
         known = {id(union): family for family, union in self._unions.values()}
         return ((known[id(conjunct)], conjunct) for conjunct in conjuncts if id(conjunct) in known)
 
-    def _union(self, family: Schema) -> Shape:
+    def _union(self, family: Shape) -> Shape:
         """Return the union of a parent's children, and of what may be none of them. It is made once."""
         if id(family) not in self._unions:
             discriminator = family["discriminator"]
@@ -261,13 +210,15 @@ class Shapes:
             union["anyOf"] = told if is_complete else [*told, otherwise]
         return self._unions[id(family)][1]
 
-    def _narrowed(self, child: Schema, family: Schema) -> Schema:
+    def _narrowed(self, child: Shape, family: Shape) -> Schema:
         """Return a child that says its values of the discriminator, in words and, if they are texts, as an `enum`."""
         told = self._with_value(child, family["discriminator"])
         name = family["discriminator"]["propertyName"]
         values = [value for value, mapped in family["discriminator"]["mapping"].items() if mapped == child["$ref"]]
         is_text = self(self.of_property(family[PARENT], name)).get("type", "string") == "string"
-        return {**told, "properties": {name: {"enum": values}}} if values and is_text else told
+        if not isinstance(told, dict) or not values or not is_text:
+            return told
+        return {**told, "properties": {name: {"enum": values}}}
 
     def is_hidden(self, schema: Schema) -> bool:
         """Check whether a property of this schema is left out."""
@@ -300,167 +251,6 @@ class Shapes:
             if isinstance(reference := schema.get("$ref"), str):
                 waiting.append(self.target(reference))
         return conjuncts
-
-
-def _merge(conjuncts: Iterable[Shape]) -> Shape:
-    """Merge schemas that all hold into one; what cannot be merged stays behind in `allOf`."""
-    shape: Shape = {}
-    residue: list[Schema] = []
-    for conjunct in conjuncts:
-        for keyword, value in _renamed(conjunct):
-            if keyword not in shape:
-                shape[keyword] = value
-            elif keyword in MERGERS:
-                shape[keyword] = MERGERS[keyword](shape[keyword], value)
-            elif shape[keyword] != value:
-                residue.append({keyword: value})
-        residue.extend(filter(None, [_merge_group(shape, part) for part in _grouped(conjunct)]))
-    if residue:
-        shape["allOf"] = residue
-    return shape
-
-
-def _merge_group(shape: Shape, part: Shape) -> Shape | None:
-    """Merge keywords that mean something only beside each other into a shape, or give what cannot be merged."""
-    present = shape.keys() & GROUPS[next(iter(part))]
-    if not present:
-        shape.update(part)
-    elif present | part.keys() <= MERGERS.keys():
-        shape.update({keyword: MERGERS[keyword](shape[keyword], value) for keyword, value in part.items()})
-    elif any(shape.get(keyword) != value for keyword, value in part.items()):
-        return part
-    return None
-
-
-def _grouped(conjunct: Shape) -> Iterable[Shape]:
-    """Return the keywords of a schema that mean something only beside each other, each with those."""
-    grouped: dict[frozenset[str], Shape] = {}
-    for keyword, value in conjunct.items():
-        if keyword in GROUPS:
-            grouped.setdefault(GROUPS[keyword], {})[keyword] = value
-    return grouped.values()
-
-
-def _renamed(conjunct: Shape) -> Iterator[tuple[str, Any]]:
-    """Yield single keywords and values, `const` as `enum` and `oneOf` as `anyOf`, without those that compose or name.
-
-    That exactly one branch fits is for the API to judge: the branches of many documents overlap.
-    """
-    for keyword, value in conjunct.items():
-        if keyword == "const":
-            yield "enum", [value]
-        elif keyword == "oneOf":
-            yield "anyOf", value
-        elif keyword not in GROUPS and keyword != "allOf" and not keyword.startswith("$"):
-            yield keyword, value
-
-
-def _both(first: Schema, second: Schema) -> Schema:
-    return first if first == second else {"allOf": [first, second]}
-
-
-def _all_of_each(first: dict[str, Schema], second: dict[str, Schema]) -> dict[str, Schema]:
-    shared = {name: _both(first[name], second[name]) for name in first.keys() & second.keys()}
-    return {name: shared.get(name, schema) for name, schema in {**first, **second}.items()}
-
-
-def _common_types(first: Any, second: Any) -> Any:
-    one, other = _as_list(first), _as_list(second)
-    common = [kind for kind in one if kind in other or (kind == "integer" and "number" in other)]
-    common += [kind for kind in other if kind == "integer" and "number" in one and kind not in common]
-    return common or first  # types that exclude each other: no value fits, and the validator says so
-
-
-def _common_values(first: list[Any], second: list[Any]) -> list[Any]:
-    return [value for value in first if value in second] or first
-
-
-def _union(first: list[str], second: list[str]) -> list[str]:
-    return list(dict.fromkeys([*first, *second]))
-
-
-def _first(first: Any, _: Any) -> Any:
-    return first
-
-
-def _either(first: Any, second: Any) -> bool:
-    return first is True or second is True
-
-
-#: How two values of a keyword become one that holds where both hold. The outermost annotation wins.
-MERGERS: dict[str, Callable[[Any, Any], Any]] = {
-    "type": _common_types,
-    "enum": _common_values,
-    "required": _union,
-    "properties": _all_of_each,
-    "patternProperties": _all_of_each,
-    "items": _both,
-    "additionalProperties": _both,
-    "propertyNames": _both,
-    "readOnly": _either,
-    "writeOnly": _either,
-    "deprecated": _either,
-    "uniqueItems": _either,
-    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
-    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
-    **dict.fromkeys(("title", "description", "default", "examples", "format", "discriminator", "xml"), _first),
-    **dict.fromkeys(("unevaluatedProperties", "unevaluatedItems"), _first),
-}
-
-
-def _as_list(types: Any) -> list[Any]:
-    return types if isinstance(types, list) else [types]
-
-
-def _split_types(shape: Shape) -> Shape:
-    """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type.
-
-    The type comes first.
-    """
-    if next(iter(shape), None) == "type" and isinstance(shape["type"], str):
-        return shape
-    types = _as_list(shape["type"]) if "type" in shape else _types_of_values(shape.get("enum", []))
-    if not types:
-        return shape
-    rest = {keyword: value for keyword, value in shape.items() if keyword != "type"}
-    if len(types) == 1:
-        return {"type": types[0], **rest}
-    if "anyOf" in shape:
-        return rest
-    branches = [branch for kind in types if (branch := _branch(shape, kind))] or [NOTHING]
-    taken = {"enum", *(keyword for kind in types for keyword in KEYWORDS_OF_TYPE.get(kind, ()))}
-    outside = {keyword: value for keyword, value in rest.items() if keyword not in taken}
-    return {**outside, **(branches[0] if len(branches) == 1 else {"anyOf": branches})}
-
-
-def _branch(shape: Shape, kind: str) -> Shape | None:
-    """Return what `shape` says about values of one type, or None where its `enum` has no such value."""
-    keywords = KEYWORDS_OF_TYPE.get(kind, ())
-    branch = {"type": kind, **{keyword: shape[keyword] for keyword in keywords if keyword in shape}}
-    if "enum" not in shape:
-        return branch
-    values = [value for value in shape["enum"] if kind in _types_of_value(value)]
-    if len(values) == COUNTS.get(kind):
-        return branch
-    return {**branch, "enum": values} if values else None
-
-
-def _types_of_values(values: list[Any]) -> list[str]:
-    return _union([], [_types_of_value(value)[0] for value in values])
-
-
-def _types_of_value(value: Any) -> tuple[str, ...]:
-    """Return the JSON Schema types that a value has, the narrowest first."""
-    if value is None:
-        return ("null",)
-    if isinstance(value, bool):
-        return ("boolean",)
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        return ("integer", "number")
-    for python, kind in ((float, "number"), (str, "string"), (list, "array"), (dict, "object")):
-        if isinstance(value, python):
-            return (kind,)
-    raise TypeError(f"not a JSON value: {json.dumps(value, default=repr)}")
 
 
 def subschemas(shape: Shape) -> Iterator[tuple[tuple[str, ...], Schema]]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from portkey_bridge.schema.shapes import Shape
+from portkey_bridge.openapi.keywords import Shape
 
 #: The types of Python by those of JSON Schema (2020-12, Validation section 6.1.1).
 TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None", "object": "dict"}

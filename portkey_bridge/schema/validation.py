@@ -20,7 +20,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 
 from portkey_bridge.errors import DanglingReference, Violation
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.schema.deadline import remaining
 from portkey_bridge.schema.patterns import Errors, Patterns, unless_it_fails

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 from jsonpointer import unescape
 
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 from portkey_bridge.openapi.spec_tables import APPLICATORS
 from portkey_bridge.schema.byte_strings import byte_format
 from portkey_bridge.schema.listed import ANYTHING, complete, is_stub, listed
 from portkey_bridge.schema.prose import plain, shorten
-from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
+from portkey_bridge.schema.shapes import Shapes, subschemas
 
 #: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
 EXPANSION, EXPANSION_FACTOR = 4000, 8

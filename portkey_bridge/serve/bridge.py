@@ -44,7 +44,7 @@ from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.serve.next_pages import NEXT_PAGE, Following, page_after, paged
-from portkey_bridge.settings import Timeouts
+from portkey_bridge.settings.values import Timeouts
 from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
 

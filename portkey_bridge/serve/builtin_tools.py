@@ -15,7 +15,7 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import Tool as ListedTool
 from mcp_types import ToolAnnotations
 
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.json_views import expand
 from portkey_bridge.response.render import Renderer, error_result, text
@@ -73,7 +73,7 @@ SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{
 Run = Callable[[dict[str, Any], CallContext], Awaitable[ToolResult]]
 """Runs a tool with its arguments, for the caller that the context names."""
 
-Expand = Callable[[Tool, str], Schema]
+Expand = Callable[[Tool, str], Shape]
 """Returns the view of a tool's input schema at a pointer. Raises PointerToNowhere."""
 
 Sign = Callable[[Tool, str], str]

@@ -22,7 +22,7 @@ from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import caller_of
 from portkey_bridge.serve.observed import Metrics
-from portkey_bridge.settings import HttpLimits
+from portkey_bridge.settings.values import HttpLimits
 
 #: The endpoint of the protocol, and that of the metrics.
 ENDPOINT, METRICS = "/mcp", "/metrics"

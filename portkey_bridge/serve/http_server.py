@@ -20,7 +20,7 @@ from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.serve.inbound import authentication
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 #: Where the server listens unless it is told otherwise.
 HOST, PORT = "127.0.0.1", 8000

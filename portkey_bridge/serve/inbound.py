@@ -11,7 +11,7 @@ from fastmcp.server.auth import AccessToken, AuthProvider, MultiAuth, TokenVerif
 from fastmcp.server.auth.providers.jwt import JWTVerifier
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 
 #: The issuer that callers with a static token have; no URL, so no other issuer can have it.
 STATIC = "token"

@@ -21,7 +21,7 @@ from portkey_bridge.document.sources import Read, is_file, is_url, others_of, po
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.difference import summary
 

@@ -19,7 +19,7 @@ from portkey_bridge.document.sources import portkey_document
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import build_tools
 from portkey_bridge.tools.difference import Change, Version, difference
 

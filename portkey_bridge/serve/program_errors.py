@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portkey_bridge.settings import ProgramLimits
+from portkey_bridge.settings.values import ProgramLimits
 
 if TYPE_CHECKING:
     from pydantic_monty import MontyError

@@ -26,7 +26,7 @@ from portkey_bridge.serve.builtin_tools import Listed, Run
 from portkey_bridge.serve.callers import BridgeOf
 from portkey_bridge.serve.program_errors import explained, over
 from portkey_bridge.serve.program_values import UNAWAITED, NotData, Values
-from portkey_bridge.settings import ProgramLimits
+from portkey_bridge.settings.values import ProgramLimits
 from portkey_bridge.tools.catalog import RUN_PROGRAM, Tool, closest
 
 #: Programs that run at the same time, and those of one caller.

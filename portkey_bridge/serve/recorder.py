@@ -10,7 +10,7 @@ from pathlib import Path
 from portkey_bridge.document import cache
 from portkey_bridge.serve.saved_answers import SavedAnswers, save, state_of
 from portkey_bridge.serve.session_requests import ANSWER, RESULT, Ambiguous, Session
-from portkey_bridge.switches import DOTENV
+from portkey_bridge.settings.switches import DOTENV
 
 #: Answers in one entry, enough for a few clients that ask different things.
 MAX_ANSWERS = 32

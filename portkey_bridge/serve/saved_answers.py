@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from portkey_bridge.document import cache
-from portkey_bridge.switches import DOTENV, OFF, ON
+from portkey_bridge.settings.switches import DOTENV, OFF, ON
 
 #: Prefix of the variables of options.
 VARIABLES = "OPEN_MCP_"

@@ -14,7 +14,7 @@ from fastmcp.tools.base import ToolResult
 from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.errors import CallError
-from portkey_bridge.openapi.model import Schema
+from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.response.render import error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
@@ -43,7 +43,7 @@ from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.service import Service
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import (
     MANY,
     Tool,
@@ -157,7 +157,7 @@ def catalogue_of(
 def _expand_schema(tools: Sequence[Tool], owners: Mapping[str, Service], legend: str) -> ExpandSchema:
     """Return expandSchema, which shows signatures where programs are written."""
 
-    def expand(tool: Tool, pointer: str) -> Schema:
+    def expand(tool: Tool, pointer: str) -> Shape:
         return owners[tool.name].expand(tool, pointer)
 
     def sign(tool: Tool, pointer: str) -> str:

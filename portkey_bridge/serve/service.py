@@ -27,7 +27,8 @@ from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.http.trust import Trust
-from portkey_bridge.openapi.model import Api, Operation, Schema
+from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
@@ -40,7 +41,8 @@ from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
-from portkey_bridge.settings import Settings, refuse_lured_credentials
+from portkey_bridge.settings.env_files import refuse_lured_credentials
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 from portkey_bridge.tools.subjects import Reader
@@ -77,7 +79,7 @@ class Service:
     def _views(self) -> tuple[Views, Views]:
         return Views(self.shapes, portable=True), Views(self.shapes, portable=False)
 
-    def expand(self, tool: Tool, pointer: str) -> Schema:
+    def expand(self, tool: Tool, pointer: str) -> Shape:
         """Return the view of a tool's input schema at a pointer, or of its answer. Raises PointerToNowhere.
 
         In discovery, the whole is shown as a listing shows it. Pointers below `/response` lead into the schema of a
@@ -112,7 +114,7 @@ class Service:
         said = comment(answer)
         return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
 
-    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Schema:
+    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Shape:
         schema = next((each for each in Reader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None)
         if schema is None:
             raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])

@@ -14,7 +14,7 @@ from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.serve.bridge import Bridge
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool, build_tools, slug
 

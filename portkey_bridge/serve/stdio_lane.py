@@ -70,7 +70,7 @@ class StdioLane:
         await self._write(text)
 
     async def tools_changed(self) -> None:
-        """Tell a client of a session with a handshake that the list of tools has changed."""
+        """Notify a client of a session with a handshake that the list of tools has changed."""
         if self._modern is False and self._initialized:
             await self._write('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n')
 

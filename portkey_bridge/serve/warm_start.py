@@ -16,7 +16,7 @@ from typing import NamedTuple
 from portkey_bridge.serve.recorder import Recorder
 from portkey_bridge.serve.replay import Replayer
 from portkey_bridge.serve.saved_answers import entry_name, load
-from portkey_bridge.switches import may_use_cache
+from portkey_bridge.settings.switches import may_use_cache
 
 
 class WarmStart(NamedTuple):

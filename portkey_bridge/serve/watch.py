@@ -19,7 +19,7 @@ from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.serve.server import catalogue_of
 from portkey_bridge.serve.service import Service, compose
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.difference import Version, difference, summary
 
 #: Seconds between two looks at the files, and between two requests for a URL.

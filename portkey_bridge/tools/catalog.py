@@ -14,14 +14,15 @@ from typing import Any
 
 from portkey_bridge.credentials.variables import variables
 from portkey_bridge.errors import ArgumentsError, SettingsError, Violation
+from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.argument_reader import read_arguments
 from portkey_bridge.request.arguments import Arguments, Binding, Bound
 from portkey_bridge.schema.deadline import OutOfTime
 from portkey_bridge.schema.prose import plain, sentence, shorten
-from portkey_bridge.schema.shapes import Shape, Shapes
+from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
-from portkey_bridge.settings import Settings
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.curation import Curation, curated, curation_of, resolved
 
 EXPAND_SCHEMA = "expandSchema"

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from portkey_bridge.errors import SettingsError, Violation
+from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.request.arguments import Arguments, Bound
-from portkey_bridge.schema.shapes import Shape
 
 #: The annotations that describe the effect of a call, in the order of `Tool.effect`.
 EFFECT = ("readOnlyHint", "destructiveHint", "idempotentHint")

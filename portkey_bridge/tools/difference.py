@@ -11,14 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from portkey_bridge.openapi.keywords import Shape, bounds
 from portkey_bridge.openapi.pointers import encode
 from portkey_bridge.schema.prose import plain, shorten
-from portkey_bridge.schema.shapes import Shape, Shapes, subschemas
+from portkey_bridge.schema.shapes import Shapes, subschemas
 from portkey_bridge.tools.catalog import Tool
-
-#: Keywords that narrow a schema the more, the larger or the smaller their number is.
-LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains")
-UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains")
 
 #: Keywords that narrow a schema by being there. How two values of one compare is not known.
 RESTRICTIONS = ("pattern", "multipleOf", "uniqueItems", "not", "if", "dependentRequired", "propertyNames", "contains")
@@ -158,7 +155,7 @@ class _Comparison:
         )
 
     def _bounds(self, old: Shape, new: Shape, pointer: str) -> Iterator[Change]:
-        for keyword in (*LOWER_BOUNDS, *UPPER_BOUNDS, *RESTRICTIONS, "format"):
+        for keyword in (*bounds("lower"), *bounds("upper"), *RESTRICTIONS, "format"):
             before, after = old.get(keyword), new.get(keyword)
             if before == after:
                 continue
@@ -233,7 +230,7 @@ def _covers(new: frozenset[str], old: frozenset[str]) -> bool:
 def _is_looser(keyword: str, old: Any, new: Any) -> bool:
     if not isinstance(old, int | float) or not isinstance(new, int | float):
         return False
-    return (keyword in LOWER_BOUNDS and new <= old) or (keyword in UPPER_BOUNDS and new >= old)
+    return (keyword in bounds("lower") and new <= old) or (keyword in bounds("upper") and new >= old)
 
 
 def _shown(value: Any) -> str:

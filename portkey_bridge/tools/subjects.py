@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from portkey_bridge.errors import DanglingReference
-from portkey_bridge.openapi.model import Operation, Schema
+from portkey_bridge.openapi.keywords import Schema
+from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import follow
 from portkey_bridge.tools.vocabulary import joined, split
 

@@ -18,17 +18,11 @@ from typing import Any
 from platformdirs import user_config_path
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.settings import (
-    OPTIONS,
-    SERVER,
-    Option,
-    Section,
-    Settings,
-    as_variable,
-    read_settings,
-    refuse_untrusted,
-)
-from portkey_bridge.switches import env_file_values
+from portkey_bridge.settings.env_files import env_file_values, refuse_untrusted
+from portkey_bridge.settings.option import Option
+from portkey_bridge.settings.options import OPTIONS, Settings
+from portkey_bridge.settings.reading import Section, read_settings
+from portkey_bridge.settings.values import SERVER, as_variable
 
 #: The name of a file that is found by itself, in the user's configuration folder.
 FILE_NAME = "portkey-bridge.toml"

@@ -1,6 +1,4 @@
-"""The words that turn an option on or off, whether the cache is off, and the variables of `.env` files.
-
-`settings` reads every option. The cache is used before `settings` can be imported, so this module imports nothing slow.
+"""The variables of `.env` files, and what a file that nobody named may not decide.
 
 A file that `--env-file` names is trusted, a `.env` of the working directory is not: anybody may have written it, since
 it comes with whatever was unpacked or cloned.
@@ -8,61 +6,15 @@ it comes with whatever was unpacked or cloned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from portkey_bridge.errors import SettingsError
-
-ON, OFF = frozenset(("1", "true", "yes", "on")), frozenset(("0", "false", "no", "off"))
-
-#: The switch of the cache, as `settings` declares it.
-NO_CACHE, CACHE_VARIABLE = "--no-cache", "OPEN_MCP_CACHE"
-
-DOTENV = ".env"
-
-ENV_FILE = "--env-file"
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.switches import DOTENV
 
 #: Prefix of this program's own variables.
 OWN = "OPEN_MCP_"
-
-
-def may_use_cache(typed: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Check whether the cache is certainly on: by an option, else the environment, else the `.env` or `--env-file`.
-
-    False also where only `settings` can decide, for example for a value that takes another variable's.
-    """
-    if NO_CACHE in typed:
-        return False
-    if CACHE_VARIABLE in environ:
-        return _is_on(environ[CACHE_VARIABLE])
-    return all(map(_leaves_cache_on, _env_files(typed)))
-
-
-def _is_on(text: str) -> bool:
-    return not text or text.lower() in ON
-
-
-def _env_files(typed: Sequence[str]) -> list[Path]:
-    named = [word.partition("=")[2] for word in typed if word.startswith(f"{ENV_FILE}=")]
-    named += [value for flag, value in pairwise(typed) if flag == ENV_FILE]
-    return [Path(name or DOTENV) for name in named or [DOTENV]]
-
-
-def _leaves_cache_on(file: Path) -> bool:
-    """Check that each line of a file that names the variable is a comment or plainly sets it to on.
-
-    A pipe is not read, because only the first reader gets its content.
-    """
-    if not file.exists() or file.is_dir():
-        return True
-    if not file.is_file():
-        return False
-    try:
-        lines = [line.strip() for line in file.read_text("utf-8", "replace").splitlines() if CACHE_VARIABLE in line]
-    except OSError:
-        return False
-    return all(line.startswith("#") or _is_on(line.removeprefix(f"{CACHE_VARIABLE}=").strip()) for line in lines)
 
 
 def env_file_values(path: str | None) -> dict[str, str]:
@@ -108,3 +60,22 @@ def _resolved_within(values: Mapping[str, str]) -> dict[str, str]:
         elif name.startswith(OWN):
             raise distrusted([name], f"refers to {' and '.join(outside)}, which is not set above it in that file")
     return resolved
+
+
+def refuse_untrusted(settings: Settings) -> None:
+    """Refuse options that the `.env` of the working directory must not set, before anything is read or sent.
+
+    Raises SettingsError.
+    """
+    if settings.refused:
+        raise distrusted(settings.refused, "could open this machine to whoever wrote the file")
+
+
+def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> None:
+    """Refuse to let a `.env` of the working directory decide where the real environment's credentials go.
+
+    `variables` are the credentials that would be sent. Raises SettingsError.
+    """
+    real = sorted(name for name in variables if name not in settings.from_dotenv)
+    if settings.apart and real:
+        raise distrusted(settings.apart, f"would redirect credentials of the environment: {', '.join(real)}")

@@ -1,0 +1,1 @@
+"""Options, environment, `.env` and settings file become one frozen value."""

@@ -1,0 +1,422 @@
+"""All options, each in one row of Settings with its default, its reader and its help.
+
+The command line, its help, `.env.example` and the schema of the settings file follow from these rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from portkey_bridge.settings import readers
+from portkey_bridge.settings.option import Option, option
+from portkey_bridge.settings.values import (
+    AUTHENTICATE,
+    AWS_SECRET,
+    HEADER_NAME,
+    QUERY_NAME,
+    TOKEN,
+    Assigned,
+    AwsTarget,
+    Bounds,
+    HttpLimits,
+    Jwt,
+    ProgramLimits,
+    Timeouts,
+)
+
+#: Longest result in characters; longer ones are shown as a view.
+RESULT_LIMIT = 40_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for: one row for each option, then values from the settings file, the environment and `.env`.
+
+    `name` and `prefix` are those of an API in the settings file, `assigned` the variables that the file assigns to it,
+    `operations` what it says about single tools, each with its place in the file.
+    `server_variables` are those of the document's servers, by the names of their environment variables.
+    `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
+    from the `.env` of the working directory, `apart` and `refused` those of options that it may not set freely.
+    `texts` are the options that are set, as they were typed, by field.
+    """
+
+    spec: str | None = option(
+        None,
+        readers.as_typed,
+        "FILE|URL",
+        "path or URL of the OpenAPI document to serve (default: the Portkey API)",
+        dotenv="apart",
+    )
+    overlays: tuple[Path, ...] = option(
+        (),
+        readers.files,
+        "FILE,…",
+        "OpenAPI Overlay documents to apply to the document, in this order",
+        dotenv="apart",
+    )
+    allow_refs: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "HOST,…",
+        "also allow references to documents on these hosts",
+        dotenv="apart",
+    )
+    base_url: str | None = option(
+        None,
+        readers.base_url,
+        "URL",
+        "send all requests to this URL instead of the document's servers, for example a self-hosted gateway",
+        dotenv="apart",
+    )
+    tools: tuple[str, ...] = option(
+        (), readers.names, "NAME,…", "serve only these tools; * matches any characters", dotenv="harmless"
+    )
+    exclude: tuple[str, ...] = option(
+        (), readers.names, "NAME,…", "do not serve these tools; * matches any characters", dotenv="harmless"
+    )
+    tag: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "TAG,…",
+        "serve only tools with one of these tags, ignoring case; * matches any characters",
+        dotenv="harmless",
+    )
+    confirm: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "NAME,…",
+        "ask the person before each call of these tools; * matches any characters",
+        dotenv="harmless",
+    )
+    read_only: bool = option(
+        False, readers.switch, None, "serve only tools that change nothing, such as every GET", dotenv="harmless"
+    )
+    pin: bool = option(
+        False,
+        readers.switch,
+        None,
+        "serve a changed document only after a person has accepted what models would read",
+        dotenv="harmless",
+    )
+    deprecated: bool = option(
+        True, readers.switch, None, "leave out deprecated operations and arguments", dotenv="harmless"
+    )
+    discover: bool = option(
+        False,
+        readers.switch,
+        None,
+        "list three tools that search, show schemas and call, instead of all tools",
+        table="serve",
+        dotenv="harmless",
+    )
+    code: str = option(
+        "",
+        readers.code,
+        "only|also",
+        "list three tools that search, show signatures and run programs that call the tools; also: list runProgram "
+        "besides the other tools",
+        table="serve",
+        dotenv="harmless",
+        bare="only",
+    )
+    program_limits: ProgramLimits = option(  # noqa: RUF009  # declares a field
+        ProgramLimits(),
+        readers.program_limits,
+        "S,MB,N,N,K",
+        "limits of a program: seconds, megabytes of memory, calls, concurrent calls, thousands of printed characters "
+        "(default {default})",
+        table="serve",
+    )
+    path_item_tools: bool = option(
+        False, readers.switch, None, "add the informational servers_… and parameters_… tools", dotenv="harmless"
+    )
+    schema_budget: float | None = option(
+        None,
+        readers.budget,
+        "N|full",
+        "characters of schema listed for each tool before the rest becomes stubs (default: shared among the tools, so "
+        "fewer tools get more each)",
+        dotenv="harmless",
+    )
+    files: tuple[Path, ...] = option(
+        (),
+        readers.folders,
+        "DIR",
+        f"let calls send files from DIR, and write large answers to it; {os.pathsep!r} separates several",
+    )
+    credentials: frozenset[str] = option(
+        frozenset(),
+        readers.credentials,
+        "NAME,…",
+        "variables that the document may use as credentials although they look like another product's; for a "
+        "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
+        dotenv="apart",
+    )
+    login: str | None = option(
+        None,
+        readers.as_typed,
+        "FILE",
+        "recipe in TOML that says how to log in to the API for a session",
+    )
+    oauth_issuer: str | None = option(
+        None,
+        readers.endpoint,
+        "URL",
+        "OpenID provider or authorization server whose metadata names the endpoints below; trusted with client secrets "
+        "and passwords",
+        dotenv="apart",
+    )
+    oauth_token_url: str | None = option(
+        None,
+        readers.endpoint,
+        "URL",
+        "obtain OAuth 2 tokens here instead of at the document's token URL; trusted with client secrets and passwords",
+        dotenv="apart",
+    )
+    oauth_authorization_url: str | None = option(
+        None,
+        readers.endpoint,
+        "URL",
+        "where login sends the browser, instead of the document's authorization URL",
+        dotenv="apart",
+    )
+    oauth_device_url: str | None = option(
+        None,
+        readers.endpoint,
+        "URL",
+        "where login --device obtains its code, instead of the document's device authorization URL",
+        dotenv="apart",
+    )
+    oauth_scopes: tuple[str, ...] = option(
+        (),
+        readers.scopes,
+        "SCOPE,…",
+        "scopes to request (default: those that the served tools need)",
+        dotenv="apart",
+    )
+    oauth_audience: str | None = option(
+        None,
+        readers.as_typed,
+        "TEXT",
+        "audience to request tokens for, where the authorization server asks for one",
+        dotenv="apart",
+    )
+    headers: tuple[Assigned, ...] = option(
+        (),
+        partial(readers.places, name=HEADER_NAME),
+        "NAME=VARIABLE",
+        "send this header with every request to the API, with the value of the variable; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    query: tuple[Assigned, ...] = option(
+        (),
+        partial(readers.places, name=QUERY_NAME),
+        "NAME=VARIABLE",
+        "the same for a query parameter; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    cookies: tuple[Assigned, ...] = option(
+        (),
+        partial(readers.places, name=TOKEN),
+        "NAME=VARIABLE",
+        "the same for a cookie; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    scheme: Assigned | None = option(  # noqa: RUF009  # declares a field
+        None,
+        readers.scheme,
+        "SCHEME=VARIABLE",
+        "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        dotenv="apart",
+    )
+    aws_sigv4: AwsTarget | None = option(  # noqa: RUF009  # declares a field
+        None,
+        readers.aws,
+        "REGION/SERVICE",
+        "sign every request with AWS Signature Version 4, by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        dotenv="apart",
+    )
+    authenticate: str = option(
+        "declared",
+        readers.authenticate,
+        "|".join(AUTHENTICATE),
+        "which operations carry credentials: those that the document says, all, or none because the API needs none",
+        dotenv="apart",
+    )
+    client_cert: Path | None = option(  # noqa: RUF009  # declares a field
+        None, readers.file, "FILE", "present this certificate (PEM) to the API, which may contain its key, too"
+    )
+    client_key: Path | None = option(  # noqa: RUF009  # declares a field
+        None, readers.file, "FILE", "private key (PEM) of --client-cert"
+    )
+    ca_bundle: Path | None = option(  # noqa: RUF009  # declares a field
+        None, readers.file, "FILE", "also trust the certificate authorities in this file (PEM)", dotenv="apart"
+    )
+    insecure: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "HOST,…",
+        "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
+        dotenv="apart",
+    )
+    lenient: bool = option(
+        False,
+        readers.switch,
+        None,
+        "send arguments that the document does not allow, and report them in the result",
+        dotenv="apart",
+    )
+    result_limit: int = option(
+        RESULT_LIMIT,
+        partial(readers.number, least=1000),
+        "N",
+        "longest result in characters; larger ones are shown as a view with more on request (default {default})",
+        dotenv="harmless",
+    )
+    kept_results: Bounds = option(  # noqa: RUF009  # declares a field
+        Bounds(),
+        readers.bounds,
+        "N,MB,MIN",
+        "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
+        dotenv="harmless",
+    )
+    timeouts: Timeouts = option(  # noqa: RUF009  # declares a field
+        Timeouts(),
+        readers.timeouts,
+        "S,S,S",
+        "seconds for connecting, for each read and for the whole call (default {default})",
+        dotenv="harmless",
+    )
+    retries: int = option(
+        2,
+        partial(readers.number, least=0),
+        "N",
+        "how often a call is retried if that is safe (default {default})",
+        dotenv="harmless",
+    )
+    concurrency: int = option(
+        16,
+        partial(readers.number, least=1),
+        "N",
+        "concurrent calls (default {default}); further ones wait",
+        dotenv="harmless",
+    )
+    validate_responses: bool = option(
+        False,
+        readers.switch,
+        None,
+        "report in the result where a response differs from the document",
+        dotenv="harmless",
+    )
+    select: bool = option(
+        False,
+        readers.switch,
+        None,
+        "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
+        dotenv="harmless",
+    )
+    verbose: bool = option(False, readers.switch, None, "log each call to stderr", table="serve", dotenv="harmless")
+    cache: bool = option(
+        True,
+        readers.switch,
+        None,
+        "do not read or write the cache folder; each start takes longer",
+        table="serve",
+        dotenv="harmless",
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "HOST,…",
+        "over HTTP: names that clients reach this server by; needed unless it listens on loopback",
+        table="serve",
+    )
+    allowed_origins: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "URL,…",
+        "over HTTP: origins of web pages that may send requests, besides the server's own",
+        table="serve",
+    )
+    tokens: tuple[tuple[str, str], ...] = option(
+        (),
+        readers.tokens,
+        "NAME=SHA256,…",
+        "over HTTP: callers, each with the SHA-256 digest (hexadecimal) of the bearer token that is required of them",
+        table="serve",
+    )
+    jwt: Jwt | None = option(  # noqa: RUF009  # declares a field
+        None,
+        readers.jwt,
+        "JWKS,ISSUER,AUDIENCE",
+        "over HTTP: require JSON Web Tokens of this issuer for this audience; JWKS is the URL of its keys",
+        table="serve",
+    )
+    pass_header: str | None = option(
+        None,
+        readers.header_name,
+        "NAME",
+        "over HTTP: send this header of a caller's request to the API as the credential, and no other",
+        table="serve",
+    )
+    http_limits: HttpLimits = option(  # noqa: RUF009  # declares a field
+        HttpLimits(),
+        readers.http_limits,
+        "N,N,MB",
+        "over HTTP: concurrent requests of a caller, waiting requests, megabytes of one (default {default})",
+        table="serve",
+    )
+    audit: bool = option(
+        False,
+        readers.switch,
+        None,
+        "write one JSON line per call, to stdout over HTTP and to stderr over stdio",
+        table="serve",
+    )
+    config: str | None = option(
+        None,
+        readers.as_typed,
+        "FILE",
+        "settings file with one or several APIs (default: portkey-bridge.toml in the user's configuration folder)",
+        table="",
+    )
+    name: str = ""
+    prefix: str = ""
+    assigned: frozenset[str] = frozenset()
+    operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict, repr=False)
+    server_variables: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    from_dotenv: frozenset[str] = frozenset()
+    apart: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def searches(self) -> bool:
+        """Whether tools are found by a search instead of being listed."""
+        return self.discover or self.code == "only"
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The variables that a person named as credentials, whatever the document is."""
+        pairs = (*self.headers, *self.query, *self.cookies, *((self.scheme,) if self.scheme else ()))
+        names = (each.partition("@")[0] for each in self.credentials)
+        signing = (AWS_SECRET,) if self.aws_sigv4 else ()
+        return frozenset((*names, *signing, *(variable for _, variable in pairs)))
+
+    @property
+    def bound(self) -> dict[str, frozenset[str]]:
+        """The origins that credentials are bound to, by their variables."""
+        pairs = [(name, origin) for name, at, origin in (each.partition("@") for each in self.credentials) if at]
+        return {name: frozenset(origin for each, origin in pairs if each == name) for name, _ in pairs}
+
+
+OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)

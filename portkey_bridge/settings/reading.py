@@ -1,0 +1,79 @@
+"""The command line, the environment, `.env` and the settings file become one frozen value.
+
+An option overrides its variable, and the real environment overrides a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from portkey_bridge.settings.env_files import env_file_values
+from portkey_bridge.settings.option import Option
+from portkey_bridge.settings.options import OPTIONS, Settings
+from portkey_bridge.settings.values import SERVER
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a settings file says of one API: the text and the place of each option by its field, and its variables."""
+
+    name: str = ""
+    prefix: str = ""
+    texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    server_variables: Mapping[str, str] = field(default_factory=dict)
+    operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+
+
+def read_settings(
+    flags: Mapping[str, str], environ: Mapping[str, str], env_file: str | None = None, section: Section | None = None
+) -> Settings:
+    """Combine the command line's `flags` (by field), the environment, `.env` or the named file, and the settings file.
+
+    Raises SettingsError for a value that cannot be used.
+    """
+    section = section or Section()
+    filed = env_file_values(env_file)
+    merged = {**filed, **environ}
+    from_dotenv = frozenset() if env_file else frozenset(filed.keys() - environ.keys())
+    dotenv = {name: filed[name] for name in from_dotenv}
+    overridden = flags.keys() | section.texts.keys()
+    set_there = [each for each in OPTIONS if dotenv.get(each.variable) and each.field not in overridden]
+    return Settings(
+        **{option.field: _value(option, flags, environ if dotenv else merged, section, dotenv) for option in OPTIONS},
+        name=section.name,
+        prefix=section.prefix,
+        assigned=frozenset(section.environ),
+        operations=section.operations,
+        server_variables={
+            **{name: value for name, value in merged.items() if name.startswith(SERVER) and value},
+            **section.server_variables,
+        },
+        environ={**merged, **section.environ},
+        texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, merged)) is not None},
+        from_dotenv=from_dotenv - section.environ.keys(),
+        apart=(
+            *(option.variable for option in set_there if option.dotenv == "apart"),
+            *sorted(name for name in from_dotenv if name.startswith(SERVER)),
+        ),
+        refused=tuple(option.variable for option in set_there if option.dotenv == "refused"),
+    )
+
+
+def _value(
+    option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section, dotenv: Mapping[str, str]
+) -> Any:
+    """Return the value of an option: of the command line, else the environment, the settings file, or else `.env`."""
+    text = _text_of(option, flags, environ)
+    if text is not None:
+        return option.read(text, option.variable)
+    if option.field in section.texts:
+        return option.read(*section.texts[option.field])
+    text = dotenv.get(option.variable) or None
+    return option.default if text is None else option.read(text, option.variable)
+
+
+def _text_of(option: Option, flags: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    return flags.get(option.field, environ.get(option.variable) or None)
