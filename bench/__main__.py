@@ -19,6 +19,8 @@ MODULES = {
     "bench.tokens": "Tokens",
     "bench.start": "Start",
     "bench.calls": "Calls",
+    "bench.peers": "Beside others",
+    "bench.stages": "Stages of a call",
     "bench.load": "Growth",
     "bench.memory": "Memory",
     "bench.uploads": "Uploads",
