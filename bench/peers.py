@@ -169,7 +169,8 @@ def report(measured: Mapping[str, tuple[list[Turn], int]]) -> str:
         (
             "## Beside others",
             f"Servers of the Portkey API over stdio, in {TURNS} turns of {CALLS} calls of each kind and "
-            f"{CALLS_AT_ONCE} GETs, {AT_ONCE} at once: medians with the lowest and highest. CPU is that of the server's process.",
+            f"{CALLS_AT_ONCE} GETs, {AT_ONCE} at once: medians with the lowest and highest. CPU is that of the "
+            "server's process.",
             table(heads, (_row(name, *each) for name, each in measured.items())),
             f"A chat completion takes {ratio:.2f} times the CPU of a GET here.",
         )
