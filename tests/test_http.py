@@ -429,3 +429,20 @@ async def test_metrics_and_audit_tell_what_happened(recorder: Recorder, tmp_path
     assert [(line["status"], line["bytes"]) for line in lines] == [(200, 12), (None, 0)]
     for text in (shown, written):
         assert not any(secret in text for secret in (ALICE, MARKER, "an-argument"))
+
+
+async def test_lists_may_be_kept_for_a_while(recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient) -> None:
+    """Clients of 2026-07-28 learn how long a list is good for, and that it is this caller's."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "me", "version": "0"},
+    }
+    modern = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list"}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    with serving(tmp_path, api(recorder.url)) as (url, _):
+        new = (await http.post(url, json={**asked, "params": {"_meta": meta}}, headers=modern)).json()["result"]
+        old = (await http.post(url, json=asked)).json()["result"]
+    assert (new["ttlMs"], new["cacheScope"]) == (60_000, "private")
+    assert not old.keys() & {"ttlMs", "cacheScope"}
+    assert [tool["name"] for tool in new["tools"]] == [tool["name"] for tool in old["tools"]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portkey_bridge.text import origin_of
 from tests.conftest import Recorder, Run, recording
 from tests.support import document
 
@@ -115,6 +116,42 @@ def test_a_redirect_of_the_api_is_named(run: Run, recorder: Recorder, other: Rec
     assert f"{other.url} answered, which the API redirected to" in said
 
 
+def test_a_dry_run_shows_what_a_binding_lets_through(run: Run, recorder: Recorder, tmp_path: Path) -> None:
+    """A key that is bound to another origin is not in the request that is shown: the dry run is refused as a call is,
+    and where the call needs no key, it shows a request without one and says why.
+    """
+    spec, elsewhere = publish(recorder, recorder.url), ("--credentials", "X_KEY@https://api.example.com")
+    asked = len(recorder.requests)
+    refused = call(run, "--spec", spec, *elsewhere, "--dry-run", state=tmp_path)
+    assert refused == call(run, "--spec", spec, *elsewhere, state=tmp_path)
+    assert f"--credentials X_KEY@{recorder.url}" in refused
+    assert "GET /me" in refused
+    assert "HTTP/1.1" not in refused
+    bound = call(run, "--spec", spec, "--credentials", f"X_KEY@{recorder.url}", "--dry-run", state=tmp_path)
+    assert "x-key: $X_KEY" in bound.replace("X-Key:", "x-key:")
+    root = json.loads(recorder.answers["/api.json"][2])
+    root["paths"]["/me"]["get"]["security"] = [{"key": []}, {}]
+    recorder.answers["/api.json"] = (200, {"content-type": "application/json"}, json.dumps(root).encode())
+    optional = call(run, "--spec", spec, *elsewhere, "--dry-run", state=tmp_path)
+    assert "GET /me HTTP/1.1" in optional
+    assert "$X_KEY" not in optional
+    assert "X_KEY is bound to https://api.example.com" in optional
+    assert {each.target for each in recorder.requests[asked:]} == {"/api.json"}
+
+
+def test_doctor_counts_what_a_binding_lets_through(run: Run, recorder: Recorder, tmp_path: Path) -> None:
+    """A key that may not go to the API is a problem, with the option that accepts it, and opens no tool."""
+    spec = publish(recorder, recorder.url)
+    env = {"X_KEY": VALUE, "XDG_STATE_HOME": str(tmp_path)}
+    told = run("doctor", "--spec", spec, "--credentials", "X_KEY@https://api.example.com", env=env)
+    said = " ".join(told.stdout.split())
+    assert (told.returncode, "0 of 1 tools can be called" in said) == (1, True), said
+    assert f"--credentials X_KEY@{recorder.url}" in said
+    assert "Set X_KEY" not in said
+    fine = run("doctor", "--spec", spec, "--credentials", f"X_KEY@{recorder.url}", env=env).stdout
+    assert "1 of 1 tools can be called" in " ".join(fine.split())
+
+
 def test_add_writes_the_bound_form(run: Run, recorder: Recorder, other: Recorder, tmp_path: Path) -> None:
     """An entry in a client's file names the origin that the key is for."""
     spec = publish(recorder, other.url)
@@ -123,6 +160,24 @@ def test_add_writes_the_bound_form(run: Run, recorder: Recorder, other: Recorder
     assert ran.returncode == 0, ran.stderr
     (entry,) = json.loads((tmp_path / "mcp.json").read_text())["mcpServers"].values()
     assert f"UNKNOWN,X_KEY@{other.url}" in entry["args"]
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://API.example.com:443/v1", "https://api.example.com"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example"),
+        ("https://me:pass@api.example.com:8443", "https://api.example.com:8443"),
+        ("http://api.example.com", "http://api.example.com"),
+        ("https://api.example.com@evil.example", "https://evil.example"),
+        ("https://api.example.com.", "https://api.example.com."),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("api.example.com", None),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(url: str, origin: str | None) -> None:
+    """Spellings of one host are one origin; another scheme, port or host, the login of a URL aside, is another one."""
+    assert origin_of(url) == origin
 
 
 def test_an_origin_that_is_none_is_refused(run: Run) -> None:

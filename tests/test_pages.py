@@ -49,6 +49,8 @@ STYLES: list[tuple[tuple[str, ...], dict[str, Any], dict[str, str], str]] = [
     ((), {"_links": {"next": {"href": "/list?n=2"}}}, {}, "n=2"),
     (("page",), {"page": 1, "total_pages": 2}, {}, "page=2"),
     (("offset",), {"total": 4, "offset": 0}, {}, "offset=2"),
+    ((), {}, {"next-page": "/list?_token=t"}, "_token=t"),
+    (("page",), {}, {"x-next-page": "2"}, "page=2"),
 ]
 
 
@@ -88,3 +90,133 @@ async def test_pages_that_repeat_end(recorder: Recorder) -> None:
     assert len(recorder.requests) <= 3
     assert len(kept["data"]) <= 3
     assert "has no next page" in answers[-1]
+
+
+def links(parameters: dict[str, str], **target: str) -> dict[str, Any]:
+    """Return the document of the list with a link of this target and these parameters, named by a reference."""
+    root = api("from", "limit")
+    root["paths"]["/list"]["get"]["responses"] = {"200": {"description": "OK", "links": {"nextPage": {"$ref": LINK}}}}
+    root["components"]["links"] = {"next": {**target, "parameters": parameters}}
+    return root
+
+
+LINK = "#/components/links/next"
+SELF = {"operationId": "list"}
+
+#: The target and the parameters of a link, and the query of the next page if it leads to one
+LINKED: list[tuple[dict[str, str], dict[str, str], str | None]] = [
+    (SELF, {"from": "$response.body#/position/after"}, "from=a+b"),
+    (SELF, {"query.from": "$response.header.X-Position", "limit": "$request.query.limit"}, "from=h"),
+    ({"operationRef": "#/paths/~1list/get"}, {"from": "$response.body#/position/after"}, "from=a+b"),
+    (SELF, {"from": "$response.body#/nothing"}, None),
+    ({"operationId": "other"}, {"from": "$response.body#/position/after"}, None),
+    (SELF, {"elsewhere": "$response.body#/position/after"}, None),
+]
+
+
+@pytest.mark.parametrize(("target", "parameters", "second"), LINKED)
+async def test_a_link_of_the_document_leads_to_the_next_page(
+    recorder: Recorder, target: dict[str, str], parameters: dict[str, str], second: str | None
+) -> None:
+    """A link from an operation to itself whose name says next is followed, with the values of the response."""
+    first = {"rows": [1], "position": {"after": "a b"}}
+    recorder.answers[f"/list?key={SECRET}"] = 200, JSON | {"x-position": "h"}, json.dumps(first).encode()
+    recorder.answer = 200, JSON, b'{"rows": [2]}'
+    answers, kept = await pages(recorder, links(parameters, **target), 1 if second else 0)
+    assert ("There is a next page" in answers[0]) == bool(second)
+    if second:
+        assert second in recorder.last.target
+        assert kept["rows"] == [1, 2]
+
+
+def numbered(recorder: Recorder, count: int, **more: Any) -> None:
+    """Answer with this many pages of two items each, that lead on by a cursor."""
+    for number in range(count):
+        query = f"cursor={number}&" if number else ""
+        body = {"data": [2 * number, 2 * number + 1], "next_cursor": str(number + 1) if number < count - 1 else None}
+        order = f"/list?{query}key={SECRET}", f"/list?key={SECRET}&{query}".rstrip("&")
+        for target in order:
+            recorder.answers[target] = 200, JSON, json.dumps(body | more).encode()
+    recorder.answer = 404, JSON, b'{"error": "no such page"}'
+
+
+async def collected(recorder: Recorder, root: dict[str, Any], **options: Any) -> tuple[str, list[Any], Any]:
+    """Call the operation once with these options; return what was said, the progress, and the items."""
+    seen: list[Any] = []
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        seen.append((progress, message))
+
+    environ = {"KEY": SECRET, "X_KEY": SECRET}
+    async with served(root, Settings(base_url=recorder.url, environ=environ, **options)) as client:
+        result = await client.call_tool("list", {}, progress_handler=report)
+    first, *rest = [block.text for block in result.content if block.type == "text"]
+    return "\n".join(rest), seen, json.loads(first)
+
+
+async def test_several_pages_are_collected_at_once(recorder: Recorder) -> None:
+    """With --pages 3, one result has the items of three pages, says so, reports each, and leads to the fourth."""
+    numbered(recorder, 5)
+    said, seen, answer = await collected(recorder, api("cursor"), pages=3)
+    assert answer["data"] == [*range(6)]
+    assert seen == [(1, "page 2"), (2, "page 3")]
+    assert "These are 3 pages as one answer." in said
+    assert "There is a next page: expandResult with resultId" in said
+    assert len(recorder.requests) == 3
+    assert {request.header("x-key") for request in recorder.requests} == {SECRET}
+
+
+async def test_collecting_ends_with_the_last_page(recorder: Recorder) -> None:
+    """Fewer pages than allowed are all there are, and an empty last page is nothing to speak of."""
+    numbered(recorder, 2)
+    said, _, answer = await collected(recorder, api("cursor"), pages=50)
+    assert answer["data"] == [*range(4)]
+    assert "next page" not in said
+    recorder.requests.clear()
+    numbered(recorder, 3)
+    for target in [target for target in recorder.answers if "cursor=2" in target]:
+        recorder.answers[target] = 200, JSON, b'{"data": []}'
+    said, _, answer = await collected(recorder, api("cursor"), pages=50)
+    assert answer["data"] == [*range(4)]
+    assert "next page" not in said
+    assert len(recorder.requests) == 3
+
+
+async def test_a_page_that_fails_leaves_the_others(recorder: Recorder) -> None:
+    """What was read before is the result; it says what happened, and the page can be asked for again."""
+    numbered(recorder, 4)
+    for target in [target for target in recorder.answers if "cursor=2" in target]:
+        del recorder.answers[target]
+    said, _, answer = await collected(recorder, api("cursor"), pages=9)
+    assert answer["data"] == [*range(4)]
+    assert "Page 3 was not appended: the API answered 404 Not Found." in said
+    assert "There is a next page" in said
+
+
+async def test_endless_pages_are_bounded(recorder: Recorder) -> None:
+    """An API whose pages never end is asked for as many as allowed, and no key is in what is said."""
+    body = json.dumps({"data": ["x" * 50]}).encode()
+    recorder.answer = 200, JSON, body
+    numbers = iter(range(10_000))
+
+    class Endless(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            return 200, JSON | {"link": f'</list?p={next(numbers)}>; rel="next"'}, body
+
+    recorder.answers = Endless()
+    said, _, answer = await collected(recorder, api(), pages=20)
+    assert len(recorder.requests) == len(answer["data"]) == 20
+    assert "There is a next page" in said
+    assert SECRET not in said
+    recorder.requests.clear()
+    answers, _ = await pages(recorder, api(), 101)
+    assert "100 pages were read, the most for one result" in answers[-1]
+    assert len(recorder.requests) == 100
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.2:9/list?p=2", "/list"])
+async def test_collecting_follows_no_page_to_elsewhere_or_back(recorder: Recorder, target: str) -> None:
+    """A next page on another origin, and one that was read before, are not fetched."""
+    recorder.answer = 200, JSON | {"link": f'<{target}>; rel="next"'}, b'{"data": [1]}'
+    await collected(recorder, api(), pages=9)
+    assert len(recorder.requests) <= 2

@@ -18,6 +18,7 @@ from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response import json_views as module
 from portkey_bridge.response.json_views import excerpt, expand
 from portkey_bridge.response.results import LONG, ForgottenResult, Results
+from portkey_bridge.response.tables import tabulated
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import Bounds
 from tests.conftest import Recorder, text_of
@@ -80,6 +81,59 @@ def test_a_view_shows_the_shape_and_the_first_items_in_full() -> None:
     assert shown == ITEMS[: len(shown)]
     assert rest == f"[expandResult /data#{len(shown)}:1000 · {1000 - len(shown):,} more of 1,000 items]"
     assert view["notes"]["short"] == "yes"
+
+
+async def test_the_first_view_of_many_objects_is_a_table(recorder: Recorder) -> None:
+    """It shows one row, names all columns with counts, keeps everything else, and its stub leads to the other rows."""
+    rows = [
+        {"id": number, "text": "x" * 60, "gone": None, **({"rare": [1.10]} if number % 100 == 0 else {})}
+        for number in range(1000)
+    ]
+    body = json.dumps({"total": 1000, "data": rows, "few": [{"a": 1}] * 3})
+    recorder.answer = 200, {"content-type": "application/json"}, body.encode()
+    root = document({"/long": {"get": {"operationId": "long", "responses": {}}}})
+    async with served(root, Settings(base_url=recorder.url)) as client:
+        said = text_of(await client.call_tool("long", {}))
+        view = json.loads(said.partition("\n")[2])
+        result_id = said.partition("resultId: ")[2].partition(".")[0]
+        arguments = {"resultId": result_id, "jsonPointers": ["/data#1:4"]}
+        more = await client.call_tool("expandResult", arguments)
+    row, stub = view["data"]
+    assert row == rows[0]
+    assert len(said) < 1000
+    assert stub.startswith("[expandResult /data#1:1000 · 999 more of 1,000 items · columns")
+    assert stub.endswith(": id, text, gone (0), rare (10)]")
+    assert {name: view[name] for name in ("total", "few")} == {"total": 1000, "few": [{"a": 1}] * 3}
+    assert json.loads(text_of(more))[0]["value"] == rows[1:4]
+
+
+#: Answers without a table: other items, too few of them, and what is beside them does not fit
+NO_TABLE: list[Any] = [
+    list(range(2000)),
+    [{"a": "x" * 3000}] * 4,
+    [*[{"a": "x" * 50}] * 200, 7],
+    {"data": [{"a": "x" * 50}] * 200, "text": "y" * 9000},
+    "x" * 9000,
+]
+
+
+@pytest.mark.parametrize("value", NO_TABLE)
+def test_what_is_not_a_table_stays_a_view(value: Any) -> None:
+    """Nothing but a large array of objects becomes a table, and only one that fits."""
+    assert tabulated(json.dumps(value).encode(), 4000) is None
+
+
+def test_a_long_row_is_shown_in_part() -> None:
+    """A row that is too long has stubs, whose pointers lead to its values, also in an array further inside."""
+    rows = [{"id": number, "long": "y" * 9000} for number in range(20)]
+    body = json.dumps({"a/b": {"rows": rows}}).encode()
+    table = tabulated(body, 4000)
+    assert table is not None
+    assert len(table) < 3000
+    row = json.loads(table)["a/b"]["rows"][0]
+    assert row["id"] == 0
+    (pointer, start, stop), *_ = stubs(row["long"])
+    assert json.loads(expand(body, f"{pointer}#{start}:{stop}", 10_000)) == "y" * ((stop or 0) - (start or 0))
 
 
 def test_long_text_is_shown_with_head_and_tail() -> None:

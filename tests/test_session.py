@@ -1,6 +1,7 @@
 """Login recipes from end to end: a token or cookies from a login operation, used by all calls and obtained again."""
 
 import asyncio
+import base64
 import json
 import threading
 import time
@@ -29,6 +30,11 @@ arguments = { username = "$APP_USER", password = "$APP_PASSWORD" }
 token = "/data/access_token"
 expires = "/data/expires"
 """
+REFRESHED = f"""{BEARER}
+[refresh]
+operation = "POST /refresh"
+arguments = {{ refresh_token = "{{/data/refresh_token}}" }}
+"""
 BY_HEADER = BEARER.replace('token = "/data/access_token"', 'token = { header = "x-token" }')
 BY_COOKIES = """
 operation = "POST /form"
@@ -40,6 +46,10 @@ csrf = { cookie = "csrftoken", send = "X-CSRFToken" }
 username = "$APP_USER"
 password = "$APP_PASSWORD"
 """
+
+
+class Refresh(BaseModel):
+    refresh_token: str
 
 
 class Account(BaseModel):
@@ -56,6 +66,7 @@ class Shop:
     expires: Any = 3600
     logins: int = 0
     sessions: set[str] = field(default_factory=set)
+    refreshes: list[str] = field(default_factory=list)
     refused: int = 0
 
     def log_in(self, body: Account) -> str:
@@ -81,7 +92,16 @@ def _application(shop: Shop) -> FastAPI:
     @app.post("/login", operation_id="login")
     async def login(body: Account, response: Response) -> dict[str, Any]:
         token = response.headers["x-token"] = shop.log_in(body)
-        return {"data": {"access_token": token, "expires": shop.expires}}
+        return {"data": {"access_token": token, "expires": shop.expires, "refresh_token": f"first-{MARKER}"}}
+
+    @app.post("/refresh", operation_id="refresh")
+    async def refresh(body: Refresh) -> dict[str, Any]:
+        shop.refreshes.append(body.refresh_token)
+        if len(shop.refreshes) > 2:
+            raise HTTPException(401, f"unknown {body.refresh_token}")
+        token = f"renewed-{MARKER}-{len(shop.refreshes)}"
+        shop.sessions.add(token)
+        return {"data": {"access_token": token, "expires": shop.expires, "refresh_token": f"next-{token}"}}
 
     @app.get("/items", operation_id="items")
     async def items(authorization: Authorization = "") -> str:
@@ -189,6 +209,48 @@ async def test_a_session_is_kept_until_then(shop: Shop, tmp_path: Path, expires:
     assert shop.logins == 1
 
 
+async def test_a_session_is_refreshed_without_a_login(shop: Shop, tmp_path: Path) -> None:
+    """What expires or is rejected is renewed with the last refresh token; once that is refused, there is a new login.
+
+    Neither token is in any result.
+    """
+    shop.expires = 0
+    texts = []
+    async with served(shop.document, settings_of(tmp_path, REFRESHED)) as client:
+        for _ in range(4):
+            texts.append(text_of(await client.call_tool("items", {})))
+    assert shop.refreshes == [f"first-{MARKER}", f"next-renewed-{MARKER}-1", f"next-renewed-{MARKER}-2"]
+    assert (shop.logins, shop.refused) == (2, 0)
+    shop.expires = 3600
+    shop.refreshes.clear()
+    async with served(shop.document, settings_of(tmp_path, REFRESHED)) as client:
+        await client.call_tool("items", {})
+        shop.sessions.clear()
+        texts.append(text_of(await client.call_tool("items", {})))
+        shop.refreshes += ["", ""]
+        kept = {"refresh_token": f"next-renewed-{MARKER}-1"}
+        texts.append(text_of(await client.call_tool("refresh", kept, raise_on_error=False)))
+    assert shop.logins == 3
+    assert "unknown [LOGIN_REFRESH]" in texts[-1]
+    assert MARKER not in "".join(texts)
+
+
+@pytest.mark.parametrize(("lifetime", "logins"), [(-1, 2), (3600, 1)])
+async def test_a_jwt_says_when_it_expires(
+    recorder: Recorder, shop: Shop, tmp_path: Path, lifetime: int, logins: int
+) -> None:
+    """A recipe without `expires` takes the time from the token itself."""
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + lifetime}).encode()).decode().rstrip("=")
+    answer = json.dumps({"data": {"access_token": f"e30.{payload}.c2lnbmF0dXJl"}}).encode()
+    recorder.answers["/login"] = (200, {"content-type": "application/json"}, answer)
+    recipe = BEARER.replace('expires = "/data/expires"', "")
+    root = {**shop.document, "servers": [{"url": recorder.url}]}
+    async with served(root, settings_of(tmp_path, recipe)) as client:
+        await client.call_tool("items", {})
+        await client.call_tool("items", {})
+    assert [request.target for request in recorder.requests].count("/login") == logins
+
+
 async def test_how_a_token_is_sent(recorder: Recorder, shop: Shop, tmp_path: Path) -> None:
     """`send` names the header, query parameter or cookie, and what surrounds the token."""
     recorder.answers["/login"] = (200, {"content-type": "application/json"}, b'{"data":{"access_token":"tok-1234"}}')
@@ -276,6 +338,7 @@ def test_doctor_reads_the_recipe(run: Run, shop: Shop, tmp_path: Path) -> None:
         (f"{BEARER}\nexpire = 3", "unknown field `expire`"),
         (f'{BEARER}\norigin = "https://shop.example"', "but login is sent to http://127.0.0.1"),
         (BEARER.replace("$APP_USER", "$NOT_SET"), "NOT_SET is not set"),
+        (REFRESHED.replace("POST /refresh", "POST /fresh"), "'POST /fresh', which is no operation"),
     ],
 )
 async def test_a_wrong_recipe_is_refused_at_the_start(shop: Shop, tmp_path: Path, recipe: str, problem: str) -> None:

@@ -48,8 +48,10 @@ def test_the_defaults_are_those_of_the_help() -> None:
         "kept_results": "32,128,60",
         "timeouts": "10,300,900",
         "retries": "2",
+        "pages": "1",
         "concurrency": "16",
         "http_limits": "64,256,10",
+        "workers": "1",
         "program_limits": "30,128,500,8,1000",
     }
     assert read_settings(stated, {}) == Settings()
@@ -58,6 +60,7 @@ def test_the_defaults_are_those_of_the_help() -> None:
 #: variable, text, field of Settings, value
 VALUES = [
     ("OPEN_MCP_SELECT", "1", "select", True),
+    ("OPEN_MCP_PAGES", "100", "pages", 100),
     ("OPEN_MCP_SPEC", "a.yaml", "spec", "a.yaml"),
     ("OPEN_MCP_BASE_URL", "http://127.0.0.1:8787/v1/", "base_url", "http://127.0.0.1:8787/v1/"),
     ("OPEN_MCP_TOOLS", " a, b ,,c", "tools", ("a", "b", "c")),
@@ -82,6 +85,10 @@ VALUES = [
     ("OPEN_MCP_CODE", "0", "code", ""),
     ("OPEN_MCP_PROGRAM_LIMITS", "10,64,9,2,5", "program_limits", (10, 64_000_000, 9, 2, 5000)),
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
+    ("OPEN_MCP_CALLER_RATE", "60/minute,1000/hour", "caller_rate", "60/minute,1000/hour"),
+    ("OPEN_MCP_API_RATE", "10/second", "api_rate", "10/second"),
+    ("OPEN_MCP_WORKERS", "4", "workers", 4),
+    ("OPEN_MCP_STORE", "redis://127.0.0.1:6379/0", "store", "redis://127.0.0.1:6379/0"),
     ("OPEN_MCP_LOGIN", "login.toml", "login", "login.toml"),
     ("OPEN_MCP_OAUTH_ISSUER", "https://login.test", "oauth_issuer", "https://login.test"),
     ("OPEN_MCP_OAUTH_TOKEN_URL", "https://login.test/token", "oauth_token_url", "https://login.test/token"),
@@ -95,6 +102,7 @@ VALUES = [
     ("OPEN_MCP_COOKIES", "a=MINE,b=YOURS", "cookies", (("a", "MINE"), ("b", "YOURS"))),
     ("OPEN_MCP_SCHEME", "Bearer=MINE", "scheme", ("bearer", "MINE")),
     ("OPEN_MCP_AUTHENTICATE", "ALL", "authenticate", "all"),
+    ("OPEN_MCP_CLIENT_KEY_PASSPHRASE", "MINE", "client_key_passphrase", "MINE"),
 ]
 
 
@@ -105,7 +113,7 @@ def test_a_variable_sets_its_field(variable: str, text: str, field: str, value: 
 
 
 #: Texts for the options of a kind, by what stands for their value in the help; None for switches.
-USUAL = {None: ["0", "1", "0"], "URL": ["http://a", "http://b", "http://c"]}
+USUAL = {None: ["0", "1", "0"], "N/UNIT,…": ["1/day", "2/day", "3/day"], "URL": ["http://a", "http://b", "http://c"]}
 
 
 @EACH_OPTION
@@ -118,12 +126,15 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "kept_results": ["1,1,1", "2,2,2", "3,3,3"],
         "timeouts": ["1,1,1", "2,2,2", "3,3,3"],
         "retries": ["1", "2", "3"],
+        "pages": ["1", "2", "3"],
         "concurrency": ["1", "2", "3"],
+        "workers": ["1", "2", "3"],
         **{
             field: [str(ROOT / name) for name in ("README.md", "LICENSE", "Makefile")]
             for field in ("client_cert", "client_key", "ca_bundle")
         },
         **{field: ["a=A", "b=B", "c=C"] for field in ("headers", "query", "cookies")},
+        "client_key_passphrase": ["A", "B", "C"],
         "scheme": ["basic=A", "bearer=B", "basic=C"],
         "aws_sigv4": ["a/b", "c/d", "e/f"],
         "authenticate": ["all", "none", "declared"],

@@ -7,14 +7,16 @@ import hmac
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from portkey_bridge.credentials.signing import aws_account
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import Assigned, AwsTarget
-from tests.conftest import Recorded, Recorder, recording, text_of
+from tests.conftest import Recorded, Recorder, Run, recording, text_of
 from tests.support import document, served
 
 MARKER = "S3CRET"
@@ -132,3 +134,85 @@ async def test_a_request_to_aws_is_signed(recorder: Recorder) -> None:
     assert recorder.last.header("host") == urlsplit(recorder.url).netloc
     assert recorder.last.header("x-amz-security-token") == ACCOUNT["AWS_SESSION_TOKEN"]
     assert MARKER not in said
+
+
+#: How Amazon's API Gateway exports signed requests.
+GATEWAY = {
+    "sigv4": {"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "awsSigv4"}
+}
+
+
+def gateway(url: str) -> dict[str, Any]:
+    """Return a document that asks for signed requests."""
+    return api(url, components={"securitySchemes": GATEWAY}, security=[{"sigv4": []}])
+
+
+async def test_a_document_that_asks_for_signed_requests(recorder: Recorder) -> None:
+    """Requests are signed with the account that a person names for it, and refused without one, with the option."""
+    pytest.importorskip("botocore")
+    async with served(gateway(recorder.url), Settings(environ={**ACCOUNT, "AWS_REGION": "eu-west-1"})) as client:
+        said = text_of(await client.call_tool("put", ARGUMENTS, raise_on_error=False))
+    assert recorder.requests == []
+    assert "AWS_SECRET_ACCESS_KEY is set, but withheld" in said
+    assert "--credentials AWS_SECRET_ACCESS_KEY" in said
+    named = frozenset(["AWS_SECRET_ACCESS_KEY"])
+    regions: list[dict[str, Any]] = [
+        {"environ": {**ACCOUNT, "AWS_REGION": "eu-west-1"}, "credentials": named},
+        {"environ": ACCOUNT, "aws_sigv4": AwsTarget("eu-west-1", "execute-api")},
+    ]
+    for settings in regions:
+        async with served(gateway(recorder.url), Settings(**settings)) as client:
+            await client.call_tool("put", ARGUMENTS)
+        given = parameters_of(recorder.last.header("authorization") or "")
+        assert given["Signature"] == signature(recorder.last, "eu-west-1", "execute-api")
+
+
+async def test_a_region_that_nobody_names(recorder: Recorder) -> None:
+    """Neither the host nor a variable says which region it is: nothing is sent, and the refusal names the option."""
+    pytest.importorskip("botocore")
+    settings = Settings(environ=ACCOUNT, credentials=frozenset(["AWS_SECRET_ACCESS_KEY"]))
+    async with served(gateway(recorder.url), settings) as client:
+        said = text_of(await client.call_tool("put", ARGUMENTS, raise_on_error=False))
+    assert recorder.requests == []
+    assert "--aws-sigv4 REGION/SERVICE" in said
+    assert MARKER not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        ("abc123.execute-api.us-east-1.amazonaws.com", ("us-east-1", "execute-api")),
+        ("abc123.execute-api.cn-north-1.amazonaws.com.cn", ("cn-north-1", "execute-api")),
+        ("search-x.eu-west-2.es.amazonaws.com", ("ap-south-1", "execute-api")),
+        ("bucket.s3.us-gov-west-1.amazonaws.com", ("us-gov-west-1", "s3")),
+        ("api.example.com", ("ap-south-1", "execute-api")),
+    ],
+)
+def test_the_region_of_a_host(host: str, target: tuple[str, str]) -> None:
+    """The names of AWS's own hosts say the region and the service; any other is an API in the region of the account."""
+    pytest.importorskip("botocore")
+    account = aws_account(Settings(environ={**ACCOUNT, "AWS_REGION": "ap-south-1"}))
+    assert account.target_of(host) == target
+
+
+def test_a_document_is_fetched_with_a_signature(
+    recorder: Recorder, challenging: Recorder, run: Run, tmp_path: Path
+) -> None:
+    """The secrets fetch a document by what is computed from them, and an origin that it redirects to gets nothing."""
+    pytest.importorskip("botocore")
+    with recording() as other:
+        recorder.answers["/api.json"] = (302, {"location": f"{other.url}/api.json"}, b"")
+        spec = ("tools", "--spec", f"{recorder.url}/api.json", "--base-url", recorder.url)
+        run(*spec, "--aws-sigv4", "eu-west-1/execute-api", env=ACCOUNT)
+    given = parameters_of(recorder.last.header("authorization") or "")
+    assert given["Signature"] == signature(recorder.last, "eu-west-1", "execute-api")
+    assert ACCOUNT["AWS_SECRET_ACCESS_KEY"] not in str(recorder.requests)
+    assert other.last.target == "/api.json"
+    assert MARKER not in str(other.requests)
+    url = challenging.url
+    login = ("--scheme", "digest=MY_LOGIN", "--credentials", f"MY_LOGIN@{url}")
+    run("tools", "--spec", f"{url}/api.json", *login, env={"MY_LOGIN": f"{USER}:{PASSWORD}"})
+    assert [is_right(each, "n0nce") for each in challenging.requests[1:]] == [True]
+    assert MARKER not in str(challenging.requests)
+    said = run("tools", "--spec", f"{url}/api.json", *login, env={"MY_LOGIN": f"{MARKER}-without-a-colon"})
+    assert (said.returncode, "must be user:password" in said.stderr, MARKER in said.stderr) == (2, True, False)

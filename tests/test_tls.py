@@ -11,6 +11,12 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from tests.conftest import Connect, Recorder, Run, recording, text_of
 from tests.support import document
@@ -101,6 +107,30 @@ async def test_a_client_certificate_is_presented(
         else ("--client-cert", mutual.certificate, "--client-key", mutual.key)
     )
     assert "ok" in await call(connect, *trusted, *mine)
+
+
+def test_a_key_with_a_passphrase(run: Run, mutual: Party, tmp_path: Path) -> None:
+    """A variable has the passphrase. Without one, or with a wrong one, the start ends with what to do, and no output
+    has it.
+    """
+    pem = load_pem_private_key(Path(mutual.key).read_bytes(), None)
+    secret, locked = f"passphrase-{MARKER}", tmp_path / "locked.key"
+    locked.write_bytes(pem.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(secret.encode())))
+    mine = ("--ca-bundle", mutual.bundle, "--client-cert", mutual.certificate, "--client-key", str(locked))
+    named = (*mine, "--client-key-passphrase", "MY_PASSPHRASE")
+    outcomes = [
+        run("call", "me", "--spec", "api.json", *named, env={"MY_PASSPHRASE": secret}),
+        run("call", "me", "--spec", "api.json", *mine),
+        run("call", "me", "--spec", "api.json", *named),
+        run("call", "me", "--spec", "api.json", *named, env={"MY_PASSPHRASE": f"{secret}!"}),
+        run("call", "me", "--spec", "api.json", *mine, "--client-key-passphrase", f"{secret} is no name"),
+    ]
+    assert [each.returncode for each in outcomes] == [0, 2, 2, 2, 2]
+    said = [each.stdout + each.stderr for each in outcomes]
+    assert "--client-key-passphrase" in said[1]
+    assert "MY_PASSPHRASE is not set" in said[2]
+    assert "--client-key-passphrase" in said[3]
+    assert MARKER not in "".join(said)
 
 
 async def test_a_client_certificate_is_not_presented_elsewhere(connect: Connect, mutual: Party, tmp_path: Path) -> None:

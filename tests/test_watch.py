@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +19,28 @@ from fastmcp.client.transports import StdioTransport
 from mcp_types import ToolListChangedNotification
 
 from portkey_bridge.serve import watch
+from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import load_services
 from portkey_bridge.settings.options import Settings
-from tests.conftest import BARE, Recorder, program
+from portkey_bridge.settings.values import Assigned
+from tests.conftest import BARE, Recorder, program, text_of
 from tests.support import document
 
 PATIENCE = 30
 
 
-def write(file: Path, *names: str) -> None:
-    """Write a document with one operation for each name, in one step."""
+MARKER = "a-secret-that-nobody-else-may-see"
+
+
+def write(file: Path, *names: str, key: bool = False) -> None:
+    """Write a document with one operation for each name, in one step. With `key`, they ask for the key of the API."""
     paths = {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in names}
+    schemes = {"key": {"type": "apiKey", "in": "header", "name": "api_key"}}
+    secured: dict[str, Any] = {"security": [{"key": []}], "components": {"securitySchemes": schemes}} if key else {}
     new = file.with_suffix(".new")
-    new.write_text(json.dumps(document(paths)), encoding="utf-8")
+    new.write_text(json.dumps(document(paths, **secured)), encoding="utf-8")
     new.replace(file)
 
 
@@ -163,3 +173,167 @@ async def test_an_api_that_could_not_be_loaded_is_tried_again(
             return await names_of(client) == {"a_one", "b_two"}
 
         await until(are_both)
+
+
+def apis_of(folder: Path, *names: str, **options: Any) -> list[Settings]:
+    """Return the settings of APIs with one operation each, `call`, whose documents are in a folder."""
+    for name in names:
+        write(folder / f"{name}.json", "call", key=True)
+    return [Settings(spec=str(folder / f"{name}.json"), name=name, prefix=f"{name}_", **options) for name in names]
+
+
+@asynccontextmanager
+async def serving(apis: list[Settings]) -> AsyncIterator[tuple[Client[Any], StdioServer]]:
+    """Return a client in memory of a server that watches several documents, and the server."""
+    loaded = load_services(apis)
+    server = build_server(loaded)
+    server.background = lambda: watch.watch(apis, loaded, server.swap)
+    async with Client(server) as client:
+        yield client, server
+
+
+def lists(client: Client[Any], *names: str) -> Callable[[], Any]:
+    """Return a condition: exactly these operations are listed."""
+
+    async def is_so() -> bool:
+        return await names_of(client) == set(names)
+
+    return is_so
+
+
+async def test_a_variable_that_two_apis_would_take_goes_to_neither_after_a_change(
+    tmp_path: Path, impatient: None, recorder: Recorder
+) -> None:
+    """Whichever document changes, and however often."""
+    apis = apis_of(tmp_path, "a", "b", base_url=recorder.url, environ={"API_KEY": MARKER})
+    async with serving(apis) as (client, _):
+        for changed in ("a", "b", "a"):
+            write(tmp_path / f"{changed}.json", "call", "further", key=True)
+            others = {"a": "b", "b": "a"}[changed]
+            await until(lists(client, f"{changed}_call", f"{changed}_further", f"{others}_call"))
+            for name in ("a", "b"):
+                await client.call_tool(f"{name}_call", {}, raise_on_error=False)
+            write(tmp_path / f"{changed}.json", "call", key=True)
+            await until(lists(client, "a_call", "b_call"))
+    assert not [each for each in recorder.requests if MARKER in str(each)]
+
+
+async def test_an_api_that_stays_is_configured_as_at_the_start(tmp_path: Path, impatient: None) -> None:
+    """What the settings add to its operations is there once."""
+    keys = Assigned("X-Key", "KEY"), Assigned("X-Other", "KEY")
+    apis = apis_of(tmp_path, "a", "b", headers=keys, authenticate="all", environ={"KEY": MARKER})
+    async with serving(apis) as (client, server):
+        before = [service.api for service in server.catalogue.services]
+        write(tmp_path / "a.json", "new", key=True)
+        await until(lists(client, "a_new", "b_call"))
+        after = [service.api for service in server.catalogue.services]
+    assert after[1].operations == before[1].operations
+    assert after[0].operations[0].security == before[0].operations[0].security
+
+
+async def test_a_document_that_cannot_be_served_leaves_the_others_free_to_change(
+    tmp_path: Path, impatient: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two documents change at the same time, and one of them lacks what the settings ask for."""
+    apis = apis_of(tmp_path, "a", "b")
+    apis[1] = replace(apis[1], tools=("call",))
+    async with serving(apis) as (client, _):
+        write(tmp_path / "b.json", "other")
+        write(tmp_path / "a.json", "new")
+        await until(lists(client, "a_new", "b_call"))
+        write(tmp_path / "b.json", "call", "other")
+        await until(lists(client, "a_new", "b_call"))
+    assert "b: the tools stay as they are: --tools: there is no tool 'call'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+async def test_a_bug_is_reported_in_one_line_and_ends_nothing(
+    verbose: bool, tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --verbose its traceback follows, without secrets. The next change is served."""
+    apis = apis_of(tmp_path, "a", "b", verbose=verbose, environ={"KEY": MARKER}, headers=(Assigned("X-Key", "KEY"),))
+    failing = [True]
+
+    def load(settings: Settings) -> Any:
+        if failing and settings.name == "a" and failing.pop():
+            raise RuntimeError(f"with {MARKER}")
+        return load_api(settings)
+
+    monkeypatch.setattr(watch, "load_api", load)
+    monkeypatch.setattr(watch, "FIRST_RETRY", 0.01)
+    async with serving(apis) as (client, _):
+        write(tmp_path / "a.json", "new")
+        await until(lists(client, "a_new", "b_call"))
+    said = capsys.readouterr().err
+    assert "a meets a bug in portkey-bridge (RuntimeError)" in said
+    assert ("Traceback" in said) == verbose
+    assert ("with [KEY]" in said) == verbose
+    assert MARKER not in said
+
+
+async def test_kept_results_outlive_a_change(tmp_path: Path, impatient: None, recorder: Recorder) -> None:
+    """A result that was too large to be shown can be read after the document has changed."""
+    answer = json.dumps({"items": [{"number": number, "text": "x" * 50} for number in range(1000)]}).encode()
+    recorder.answer = 200, {"content-type": "application/json"}, answer
+    (settings,) = apis_of(tmp_path, "a", base_url=recorder.url, result_limit=1000, environ={"API_KEY": MARKER})
+    async with serving([settings]) as (client, _):
+        shown = text_of(await client.call_tool("a_call", {}, raise_on_error=False))
+        (result_id,) = re.findall(r"[0-9a-f]{16}", shown)
+        write(tmp_path / "a.json", "call", "further", key=True)
+        await until(lists(client, "a_call", "a_further"))
+        kept = await client.call_tool("expandResult", {"resultId": result_id, "jsonPointers": ["/items/999"]})
+    assert '"number": 999' in text_of(kept) or '"number":999' in text_of(kept)
+
+
+class SlowApi:
+    """An API on the loopback interface whose first answer waits; `open` counts the connections to it."""
+
+    def __init__(self) -> None:
+        self.open, self.is_slow, self.url = 0, True, ""
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of a connection until its other side closes it."""
+        self.open += 1
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                self.asked.set()
+                if self.is_slow:
+                    await self.may_answer.wait()
+                head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n"
+                writer.write(head + b'{"ok": true}')
+        self.open -= 1
+        writer.close()
+
+    async def has_one_connection(self) -> bool:
+        """Check whether one connection is open."""
+        return self.open == 1
+
+
+@asynccontextmanager
+async def slow_api() -> AsyncIterator[SlowApi]:
+    """Run the API."""
+    api = SlowApi()
+    async with await asyncio.start_server(api.serve, "127.0.0.1", 0) as server:
+        api.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield api
+
+
+async def test_a_running_call_ends_on_the_connection_that_it_began_with_which_is_closed_then(
+    tmp_path: Path, impatient: None
+) -> None:
+    """Many changes leave no connection open: those that were replaced are closed, one in use after its exchange."""
+    async with slow_api() as api:
+        (settings,) = apis_of(tmp_path, "a", base_url=api.url, environ={"API_KEY": MARKER})
+        async with asyncio.timeout(PATIENCE), serving([settings]) as (client, _):
+            running = asyncio.ensure_future(client.call_tool("a_call", {}))
+            await api.asked.wait()
+            for number in range(10):
+                write(tmp_path / "a.json", "call", f"further{number}", key=True)
+                await until(lists(client, "a_call", f"a_further{number}"))
+                api.is_slow = False
+                await client.call_tool("a_call", {})
+            assert api.open == 2
+            api.may_answer.set()
+            assert text_of(await running) == '{"ok": true}'
+            await until(api.has_one_connection)

@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, load_services
 from portkey_bridge.cli.terminal import print_text
 from portkey_bridge.credentials.environment import read_environment
-from portkey_bridge.credentials.schemes import credentials
+from portkey_bridge.credentials.schemes import credentials, needs_credential
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.errors import ArgumentsError, CallError, SettingsError
 from portkey_bridge.request.arguments import Bound
@@ -32,7 +32,8 @@ from portkey_bridge.request.uploads import Upload
 from portkey_bridge.request.writer import Written, write_request
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.serve.bridge import PATIENT, Bridge, validate_patiently
-from portkey_bridge.serve.service import build_bridge
+from portkey_bridge.serve.load import warn
+from portkey_bridge.serve.service import Service, build_bridge, environment_credentials
 from portkey_bridge.tools.catalog import Tool
 
 #: Placeholder of a secret in a request that is only shown. URLs do not escape it, and a shell quotes it.
@@ -48,9 +49,7 @@ def call(invocation: Invocation) -> int:
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     bridge = build_bridge(owner.api, owner.settings, [tool], owner.shapes)
     if invocation.options.get("dry_run"):
-        secrets = read_environment(owner.api, owner.settings).secrets
-        names = [name for name in tool.variables if name in secrets]
-        return _show(bridge, tool, arguments, names or _first_alternative(tool))
+        return _show(owner, bridge, tool, arguments)
     return _print(asyncio.run(_call(bridge, tool, arguments)))
 
 
@@ -131,11 +130,14 @@ def _data(block: ContentBlock) -> str:
     return getattr(block.resource, "blob", "") if isinstance(block, EmbeddedResource) else ""
 
 
-def _show(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], names: Sequence[str]) -> int:
-    """Print the request as HTTP text and as a curl command, with variables of these names instead of secrets."""
-    stand_ins = {name: STAND_IN.format(name) for name in names}
+def _show(owner: Service, bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> int:
+    """Print the request as HTTP text and as a curl command, with variables instead of secrets.
+
+    If no variable is set, it has those of the first alternative. Return 1 if a call would be refused.
+    """
     try:
         bound = _bound(bridge, tool, arguments)
+        stand_ins = {name: STAND_IN.format(name) for name in _sent_from(owner, tool, bound)}
         url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
         sent = credentials(tool.operation.security, stand_ins)
         written = write_request(tool.name, tool.operation, bound, sent, url, bridge.sources)
@@ -165,6 +167,22 @@ def _bound(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> Bound:
         if not bridge.lenience.is_on:
             raise
         return bridge.lenience.bound(tool, arguments, error, bridge.sources)
+
+
+def _sent_from(owner: Service, tool: Tool, bound: Bound) -> Collection[str]:
+    """Return the variables that a call sends, and warn of those that may not go where it is sent.
+
+    If none is set, return those of the first alternative. Raises CredentialsError where others are needed.
+    """
+    environment = read_environment(owner.api, owner.settings)
+    if environment.secrets.keys().isdisjoint(tool.variables):
+        return _first_alternative(tool)
+    provider = environment_credentials(owner.api, owner.settings, environment)
+    allowed, refusals = provider.allowed(tool.operation)
+    if needs_credential(tool.operation.security, allowed, bound.places):
+        raise provider.missing(tool.operation)
+    warn(refusals)
+    return allowed
 
 
 def _first_alternative(tool: Tool) -> list[str]:

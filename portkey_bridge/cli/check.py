@@ -27,7 +27,7 @@ from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.openapi.normalize import normalize
-from portkey_bridge.openapi.overlay import overlaid
+from portkey_bridge.openapi.overlay import overlaid, tighten
 from portkey_bridge.openapi.pointers import decode, encode
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.openapi.resources import OTHERS
@@ -133,6 +133,8 @@ def examine_document(settings: Settings) -> DocumentReport:
 
     def retrieve(uri: str) -> Document:
         parsed = resource_of(read_other(uri))
+        if overlays:
+            tighten(parsed.root)
         others.add(uri)
         return parsed
 

@@ -10,7 +10,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -36,7 +36,7 @@ from portkey_bridge.errors import SetupError
 from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
-from portkey_bridge.serve.service import UNVERIFIED, token_sources, trust_of
+from portkey_bridge.serve.service import UNVERIFIED, destination, token_sources, trust_of
 from portkey_bridge.settings.env_files import refuse_lured_credentials
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import shown_url
@@ -134,21 +134,37 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
         recipe, _ = read_recipe(settings)
         yield Finding(OK, f"calls log in with {recipe.operation}, as {settings.login} says")
         return
-    sources = token_sources(api, settings, tools, environment).every(tool.operation for tool in tools)
-    tokens = {variable(source.scheme) or "": "" for source in sources if source.is_configured}
-    closed = [tool for tool in tools if needs_credential(tool.operation.security, {**tokens, **secrets}, ())]
-    can = f"{len(tools) - len(closed)} of {len(tools)} tools can be called"
-    usable = f"{', '.join(secrets) or 'no variable'} set here, {can}"
-    if not closed:
-        yield Finding(OK, usable)
-        return
-    best = next(iter(variables_of(closed)))
-    elsewhere = any(
-        best in variables_in(each.client, entry) for each in set_up_in(this_system()) for entry in each.entries.values()
+    yield from _callable_tools(settings, api, tools, secrets)
+
+
+def _callable_tools(
+    settings: Settings, api: Api, tools: Sequence[Tool], secrets: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Report which credentials may not go where the tools are sent, and how many tools can be called."""
+    sources = token_sources(api, settings, tools, read_environment(api, settings))
+    obtained = sources.every(tool.operation for tool in tools)
+    usable = {variable(each.scheme) or "" for each in obtained if each.is_configured}.union(secrets)
+    refusals = {
+        tool.name: sources.origins.refusals(secrets, destination(api, settings, tool.operation)) for tool in tools
+    }
+    refused = Counter(
+        refusals[tool.name][name] for tool in tools for name in {*tool.variables} & {*refusals[tool.name]}
     )
-    nothing = len(closed) == len(tools) or not secrets
-    remedy = f"Set {best}, here or for a client: portkey-bridge add CLIENT --env {best}=…"
-    yield Finding(PROBLEM if nothing and not elsewhere else WARNING, usable, remedy)
+    yield from (Finding(WARNING, reason, f"This is about {count} tools.") for reason, count in refused.items())
+    closed = [tool for tool in tools if needs_credential(tool.operation.security, usable - {*refusals[tool.name]}, ())]
+    count = f"{len(tools) - len(closed)} of {len(tools)} tools"
+    can = f"{', '.join(secrets) or 'no variable'} set here, {count} can be called"
+    best = next((name for name in variables_of(closed) if name not in secrets), None)
+    if not closed:
+        yield Finding(OK, can)
+    elif best is None:
+        yield Finding(PROBLEM if len(closed) == len(tools) else WARNING, can)
+    else:
+        entries = [(each.client, entry) for each in set_up_in(this_system()) for entry in each.entries.values()]
+        elsewhere = any(best in variables_in(client, entry) for client, entry in entries)
+        nothing = len(closed) == len(tools) or not secrets
+        remedy = f"Set {best}, here or for a client: portkey-bridge add CLIENT --env {best}=…"
+        yield Finding(PROBLEM if nothing and not elsewhere else WARNING, can, remedy)
 
 
 def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:

@@ -5,25 +5,39 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
+from dataclasses import replace
 from functools import partial
+from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from portkey_bridge import __version__
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.document.fetch import copy_path
 from portkey_bridge.document.sources import STDIN, is_file, is_url, path_of, portkey_document
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
-from portkey_bridge.serve.observed import Metrics, Observe, audit_to
+from portkey_bridge.serve.observed import Metrics, Observe, audit_to, shared_metrics
 from portkey_bridge.serve.pipes import dropping_log
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.store import STORE_KEY, Store, open_store
+from portkey_bridge.serve.tracing import set_up_tracing
 from portkey_bridge.serve.watch import watch
 from portkey_bridge.settings.file import config_path, refers
 from portkey_bridge.settings.switches import DOTENV
 from portkey_bridge.text import printable
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from portkey_bridge.serve.http_server import Address
+
+#: The exit status by which uvicorn knows that a worker cannot start.
+STARTUP_FAILURE = 3
 
 
 def _files_of(invocation: Invocation, services: Sequence[Service]) -> list[Path] | None:
@@ -60,25 +74,58 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
 
     settings = invocation.apis[0]
     address = http_server.address_of(listen)
+    store = open_store(settings.store, settings.environ.get(STORE_KEY))
+    if settings.workers > 1 and not store.is_shared:
+        raise SettingsError(
+            f"--workers {settings.workers}: processes share large results, rates and logins by a store only. Name a "
+            "Redis or Valkey with --store, or use one worker."
+        )
+    with shared_metrics() if settings.workers > 1 else nullcontext():
+        app, name = _application(invocation, address, store)
+        with http_server.listening(address) as listener:
+            address = address._replace(port=listener.getsockname()[1])
+            many = f" with {settings.workers} workers" if settings.workers > 1 else ""
+            print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr, flush=True)
+            if settings.workers > 1:
+                plain = replace(invocation, warm_start=None)
+                http_server.run_workers(partial(_worker, plain, address), settings.workers, [listener])
+            else:
+                http_server.run(app, [listener])
+    return 0
+
+
+def _application(invocation: Invocation, address: Address, store: Store) -> tuple[ASGIApp, str]:
+    """Return what is served at an address, and the name of it. Raises SetupError."""
+    from portkey_bridge.serve import http_server
+
+    settings = invocation.apis[0]
+    set_up_tracing(os.environ)
     metrics = Metrics()
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
     def catalogue(services: Sequence[Service]) -> Catalogue:
         http_server.refuse_unsafe(address, settings, services)  # a document that changes may ask for credentials
-        return catalogue_of(services, settings.pass_header, observers)
+        return catalogue_of(services, settings.pass_header, observers, store)
 
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
-        server = build_server(services, catalogue)
+        server = build_server(services, catalogue, http_server.LIST_SECONDS)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     has_metrics = address.is_loopback or settings.tokens or settings.jwt
-    app = http_server.http_app(server, settings, metrics if has_metrics else None)
-    with http_server.listening(address) as listener:
-        address = address._replace(port=listener.getsockname()[1])
-        what = printable(server.name)
-        print(f"portkey-bridge {__version__} serves {what} at {address.url}", file=sys.stderr, flush=True)
-        http_server.run(app, [listener])
-    return 0
+    return http_server.http_app(server, settings, store, metrics if has_metrics else None), printable(server.name)
+
+
+def _worker(invocation: Invocation, address: Address) -> ASGIApp:
+    """Return what one of several processes serves. What the first process has said is not said again."""
+    settings = invocation.apis[0]
+    said = StringIO()
+    try:
+        with redirect_stderr(said):
+            store = open_store(settings.store, settings.environ.get(STORE_KEY))
+            return _application(invocation, address, store)[0]
+    except SetupError as error:
+        print(f"{said.getvalue()}portkey-bridge: {error}", file=sys.stderr)
+        sys.exit(STARTUP_FAILURE)
 
 
 def _serve_stdio(invocation: Invocation) -> int:
@@ -94,8 +141,11 @@ def _serve_stdio(invocation: Invocation) -> int:
 def _serve(invocation: Invocation) -> int:
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
-        audit = [audit_to(sys.stderr)] if invocation.apis[0].audit else []
-        catalogue = partial(catalogue_of, observers=audit)
+        settings = invocation.apis[0]
+        set_up_tracing(os.environ)
+        audit = [audit_to(sys.stderr)] if settings.audit else []
+        store = open_store(settings.store, settings.environ.get(STORE_KEY))
+        catalogue = partial(catalogue_of, observers=audit, store=store)
         server = build_server(services, catalogue)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.warm_start = invocation.warm_start

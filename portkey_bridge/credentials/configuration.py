@@ -94,7 +94,7 @@ def variables_by_scheme(api: Api) -> dict[str, str]:
     alternatives = [*chain.from_iterable(operation.security for operation in api.operations), *api.security]
     sharing: defaultdict[str, dict[str, SecurityScheme]] = defaultdict(dict)
     for scheme in chain(*alternatives):
-        if (name := usual_variable(scheme)) is not None:
+        if (name := usual_variable(scheme)) is not None and name != AWS_SECRET:  # one account signs all
             sharing[name][scheme.key] = scheme
     same = {
         frozenset((one.key, other.key))

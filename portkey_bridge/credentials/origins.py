@@ -18,7 +18,7 @@ from typing import Any
 
 from platformdirs import user_state_path
 
-from portkey_bridge.text import shown_url
+from portkey_bridge.text import origin_of, shown_url
 
 
 class Memory:
@@ -91,6 +91,11 @@ class Origins:
             f"{variable} {how} {' and '.join(sorted(known))}, and this request goes to {origin}; to accept that, use "
             f"--credentials {accept} or set OPEN_MCP_CREDENTIALS={accept}"
         )
+
+    def refusals(self, variables: Iterable[str], url: str | None) -> dict[str, str]:
+        """Return those of the variables that may not go to a URL, each with the reason and how to accept that."""
+        origin = origin_of(url)
+        return {name: why for name in variables if origin and (why := self.refusal(name, origin))}
 
     def used(self, variables: Collection[str]) -> None:
         """Remember where these variables may go, if that is not known yet."""

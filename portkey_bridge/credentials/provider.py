@@ -14,7 +14,6 @@ from portkey_bridge.credentials.schemes import Credential, credentials, needs_cr
 from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
-from portkey_bridge.text import origin_of
 
 #: Statuses about credentials (RFC 9110 section 15.5.2 and 15.5.4).
 CREDENTIAL_STATUSES = (401, 403)
@@ -77,7 +76,7 @@ class EnvironmentCredentials:
         """Return every credential that is set and that the operation names. Raises CredentialsError, CallError."""
         sent, is_incomplete = self._prepared(operation)
         if is_incomplete or (not sent and needs_credential(operation.security, {}, filled)):
-            raise self._missing(operation)
+            raise self.missing(operation)
         self.origins.used([credential.variable for credential in sent])
         return sent
 
@@ -89,18 +88,17 @@ class EnvironmentCredentials:
         prepared = self._kept.get(id(operation))
         if prepared is not None and self.origins.memory is None:
             return prepared[1:]
-        secrets, _ = self._allowed(operation)
+        secrets, _ = self.allowed(operation)
         added = {variable(scheme) for scheme in chain(*operation.security) if scheme.added}
         is_incomplete = all(operation.security) and not added.issubset(secrets)
         sent = credentials(operation.security, secrets) if not is_incomplete else ()
         self._kept[id(operation)] = operation, sent, is_incomplete  # the operation, so that its identity stays its own
         return sent, is_incomplete
 
-    def _allowed(self, operation: Operation) -> tuple[dict[str, str], list[str]]:
+    def allowed(self, operation: Operation) -> tuple[dict[str, str], list[str]]:
         """Return the secrets that may go where the operation is sent, and why the others may not."""
-        origin = origin_of(self.url_of(operation))
         names = [name for name in variables(operation.security) if name in self.environment.secrets]
-        refusals = {name: why for name in names if origin and (why := self.origins.refusal(name, origin))}
+        refusals = self.origins.refusals(names, self.url_of(operation))
         secrets = {name: self.environment.secrets[name] for name in names if name not in refusals}
         return secrets, [*refusals.values()]
 
@@ -114,7 +112,7 @@ class EnvironmentCredentials:
 
     def _hints(self, operation: Operation) -> Iterator[str]:
         names, secrets = variables(operation.security), self.environment.secrets
-        sent, refusals = self._allowed(operation)
+        sent, refusals = self.allowed(operation)
         missing = [name for name in names if name not in secrets and name not in self.environment.withheld]
         others = [name for name in secrets if name not in names]
         if sent:
@@ -130,13 +128,14 @@ class EnvironmentCredentials:
         elif not names:
             yield SILENT
 
-    def _missing(self, operation: Operation) -> CredentialsError:
+    def missing(self, operation: Operation) -> CredentialsError:
+        """Return the refusal of a call that needs another credential than those that may be sent."""
         alternatives = [[name for scheme in each if (name := variable(scheme))] for each in operation.security]
         names = variables(operation.security)
         withheld = [name for name in names if name in self.environment.withheld]
         return CredentialsError(
             f"{operation.method} {operation.path}",
             alternatives,
-            [*self.environment.reasons(names), *self._allowed(operation)[1]],
+            [*self.environment.reasons(names), *self.allowed(operation)[1]],
             self.sample(withheld or alternatives[0]),
         )

@@ -5,6 +5,7 @@ A recipe is a TOML file that a person writes; the texts `$NAME` in it are the va
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -29,6 +30,9 @@ from portkey_bridge.settings.options import Settings
 
 #: Names of arguments that say who logs in, and are no secrets.
 IDENTIFIERS = re.compile(r"(?i).*(user|name|mail|login|account|tenant|client_?id|grant_?type|scope).*")
+
+#: A place in the last answer, among the arguments of an operation that renews a session.
+POINTER = re.compile(r"\{(/.*)\}")
 
 #: What a session is called where its secrets are hidden.
 NAME = "LOGIN"
@@ -63,17 +67,26 @@ class Csrf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pointer: str | None = None
 
 
+class Refresh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a session is renewed: an operation, and its arguments, where `{/pointer}` is a text of the last answer."""
+
+    operation: str
+    arguments: dict[str, Any] = {}
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to log in. `operation` is an operationId, the name of a tool, or a method and a path.
 
-    `before` is an operation that is called first, for its cookies. `token` is where the token is: a JSON pointer, or a
-    place. `expires` is the lifetime in seconds, or the JSON pointer to the lifetime or the time of expiry. `origin` is
-    that of the API, to which alone anything is sent.
+    `before` is an operation that is called first, for its cookies; `refresh` renews a session without a login. `token`
+    is where the token is: a JSON pointer, or a place. `expires` is the lifetime in seconds, or the JSON pointer to the
+    lifetime or the time of expiry; without it, a token that is a JWT says when it expires. `origin` is that of the API,
+    to which alone anything is sent.
     """
 
     operation: str
     arguments: dict[str, Any] = {}
     before: str = ""
+    refresh: Refresh | None = None
     token: str | Place | None = None
     send: Send = Send(header="Authorization", value="Bearer {token}")
     cookies: bool = False
@@ -84,11 +97,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Session:
-    """What a login returned: the credentials that calls carry until it expires, and the bare token, if it has one."""
+    """What a login returned: the credentials that calls carry until it expires, and the bare token, if it has one.
+
+    `refresh` are the arguments of the operation that renews it, None if nothing does.
+    """
 
     credentials: tuple[Credential, ...] = field(repr=False)
     token: str = field(repr=False)
     life: Expiring
+    refresh: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def is_due(self) -> bool:
@@ -112,7 +129,10 @@ def read_recipe(settings: Settings) -> tuple[Recipe, dict[str, str]]:
         raise SettingsError(f"{path}: set token to the place of the token in the answer, or cookies = true.")
     secrets: dict[str, str] = {}
     arguments = _filled(recipe.arguments, "", settings, path, secrets)
-    return msgspec.structs.replace(recipe, arguments=arguments), secrets
+    refresh = recipe.refresh
+    if refresh is not None:
+        refresh = msgspec.structs.replace(refresh, arguments=_filled(refresh.arguments, "", settings, path, secrets))
+    return msgspec.structs.replace(recipe, arguments=arguments, refresh=refresh), secrets
 
 
 def _filled(value: Any, name: str, settings: Settings, path: Path, secrets: dict[str, str]) -> Any:
@@ -126,13 +146,16 @@ def _filled(value: Any, name: str, settings: Settings, path: Path, secrets: dict
         value = settings.environ.get(reference[1], "").strip()
         if not value:
             raise SettingsError(f"{path}: {reference[1]} is not set. Set it to the argument {name} of the login.")
-    if isinstance(value, str) and not IDENTIFIERS.fullmatch(name):
+    if isinstance(value, str) and not IDENTIFIERS.fullmatch(name) and not POINTER.fullmatch(value):
         secrets[reference[1] if reference else f"{NAME}_{name.upper()}"] = value
     return value
 
 
-def session_of(recipe: Recipe, answers: list[Answer]) -> Session:
-    """Return the session that the answers of a login lead to, the last of which has the token. Raises TokenError."""
+def session_of(recipe: Recipe, answers: list[Answer], previous: Session | None = None) -> Session:
+    """Return the session that the answers of a login lead to, the last of which has the token. Raises TokenError.
+
+    What a renewal does not return is that of the previous session.
+    """
     *_, last = answers
     cookies = {name: value for answer in answers for name, value in _cookies(answer.headers).items()}
     found, token = [], ""
@@ -147,7 +170,21 @@ def session_of(recipe: Recipe, answers: list[Answer]) -> Session:
         found.append(Credential(f"{NAME}_CSRF", "header", recipe.csrf.send, _found(place, last, cookies, recipe)))
     if not found:
         raise TokenError(f"Nothing was sent: the answer of {recipe.operation} has no cookies.")
-    return Session(tuple(found), token, Expiring.of("", _lifetime(recipe, last)))
+    lifetime = _jwt_lifetime(token) if recipe.expires is None else _lifetime(recipe, last)
+    kept = previous.refresh if previous is not None else None
+    return Session(tuple(found), token, Expiring.of("", lifetime), _arguments_of_refresh(recipe, last, kept))
+
+
+def _arguments_of_refresh(
+    recipe: Recipe, answer: Answer, previous: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Return the arguments that renew a session; None if nothing does, or the answer lacks what is needed for it."""
+    if recipe.refresh is None:
+        return None
+    pointers = {name: POINTER.fullmatch(str(value)) for name, value in recipe.refresh.arguments.items()}
+    found = {name: _at(pointer[1], answer) for name, pointer in pointers.items() if pointer}
+    known = {**(previous or {}), **{name: value for name, value in found.items() if value is not None}}
+    return {**recipe.refresh.arguments, **known} if found.keys() <= known.keys() else None
 
 
 def handshake(recipe: Recipe, answers: list[Answer]) -> tuple[Credential, ...]:
@@ -197,6 +234,15 @@ def _cookies(headers: httpx.Headers) -> dict[str, str]:
             continue
         found |= {name: each.coded_value for name, each in morsels.items() if each["max-age"] != "0" and each.value}
     return found
+
+
+def _jwt_lifetime(token: str) -> float | None:
+    """Return for how many seconds a JWT is valid (RFC 7519 section 4.1.4), None for one that does not say."""
+    try:
+        payload = token.split(".")[1]
+        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]) - time.time()
+    except (IndexError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _lifetime(recipe: Recipe, answer: Answer) -> float | None:

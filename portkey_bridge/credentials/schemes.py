@@ -60,13 +60,18 @@ def places(security: Security) -> frozenset[Place]:
     return frozenset(scheme.place for scheme in chain(*security))
 
 
-def needs_credential(security: Security, secrets: Mapping[str, str], filled: Collection[Place]) -> bool:
+def needs_credential(security: Security, secrets: Collection[str], filled: Collection[Place]) -> bool:
     """Check whether a credential is needed (OpenAPI 3.2 section 4.30) and there is none.
 
-    There is one if a variable is set or an argument replaces it: `filled` are the places of arguments.
+    There is one if a variable is set or an argument replaces it: `secrets` are the variables that are set, and `filled`
+    the places of arguments. What a person added is needed in any case.
     """
     names = variables(security)
-    if not names or not all(security) or any(name in secrets for name in names):
+    if not names or not all(security):
+        return False
+    if any(scheme.added and variable(scheme) not in secrets for scheme in chain(*security)):
+        return True
+    if any(name in secrets for name in names):
         return False
     return not any(stands_in(parameter, credential) for parameter, credential in product(filled, places(security)))
 

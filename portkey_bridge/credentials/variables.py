@@ -10,7 +10,7 @@ from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.settings.values import as_variable
+from portkey_bridge.settings.values import AWS_SECRET, as_variable
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 
@@ -22,6 +22,7 @@ Security = tuple[tuple[SecurityScheme, ...], ...]
 VARIABLES = {
     ("http", "bearer"): "API_KEY",
     ("http", "basic"): "BASIC_AUTH",
+    ("http", "aws4-hmac-sha256"): AWS_SECRET,
     ("oauth2", "bearer"): "OAUTH_TOKEN",
     ("openIdConnect", "bearer"): "OPENID_TOKEN",
 }

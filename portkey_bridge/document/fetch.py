@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
+from httpx import USE_CLIENT_DEFAULT
 
 from portkey_bridge import __version__
 from portkey_bridge.document import cache
@@ -138,7 +139,9 @@ def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None], access: Ac
                 event_hooks={"request": [look]},
                 verify=access.trust.of(httpx.URL(url).host).context(),
             ) as client,
-            client.stream("GET", url, headers={**HEADERS, **conditions}) as response,
+            client.stream(
+                "GET", url, headers={**HEADERS, **conditions}, auth=access.signer or USE_CLIENT_DEFAULT
+            ) as response,
         ):
             return _answered(response, url, kept, access)
     except httpx.TooManyRedirects as error:

@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from urllib.request import getproxies, proxy_bypass
 
+import anyio
 import httpx
 
 from portkey_bridge.http.connections import Connections
@@ -55,13 +56,21 @@ class Transport:
         self._proxies = getproxies()
         #: What carries requests, directly or by a proxy, to hosts that are trusted alike.
         self._ways: dict[tuple[str | None, HostTrust], httpx.AsyncBaseTransport] = {}
+        self._running = 0
+        self._is_closed = False
         self._last: tuple[tuple[str, bytes], httpx.AsyncBaseTransport] | None = None  # where to and how, most recently
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        for way in self._ways.values():
-            await way.aclose()
+        """Close all connections as soon as no exchange is running, now and after any later one."""
+        self._is_closed = True
+        await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        if self._is_closed and not self._running:
+            with anyio.CancelScope(shield=True):
+                for way in self._ways.values():
+                    await way.aclose()
 
     @asynccontextmanager
     async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
@@ -78,6 +87,7 @@ class Transport:
                 await self._slots.acquire()
         else:
             await self._slots.acquire()  # does not wait
+        self._running += 1
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._send(request, deadline)
@@ -88,6 +98,8 @@ class Transport:
                 await response.aclose()
         finally:
             self._slots.release()
+            self._running -= 1
+            await self._close_unused()
 
     async def _send(self, request: httpx.Request, deadline: float) -> httpx.Response:
         """Send the request, and again where that helps and harms nothing; follow redirects."""

@@ -13,7 +13,7 @@ from portkey_bridge.errors import SettingsError
 
 @dataclass(frozen=True)
 class Trust:
-    """What a person says about TLS. CA bundles of the environment are trusted, too.
+    """What a person says about TLS. CA bundles of the environment are trusted, too; `passphrase` opens the key.
 
     The client certificate is presented to the hosts in `presented_to` only, and no certificate of a host in `insecure`
     is verified.
@@ -22,6 +22,7 @@ class Trust:
     ca_bundle: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
+    passphrase: str = field(default="", repr=False)
     insecure: frozenset[str] = frozenset()
     presented_to: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -54,15 +55,18 @@ def _context(host: HostTrust) -> ssl.SSLContext:
             raise SettingsError(f"--ca-bundle {trust.ca_bundle}: not a file of PEM certificates ({error}).") from error
     if trust.client_cert is not None and host.is_presented:
         try:
-            context.load_cert_chain(trust.client_cert, trust.client_key, _refuse_passphrase)
+            context.load_cert_chain(trust.client_cert, trust.client_key, trust.passphrase or _refuse_passphrase)
         except (OSError, ssl.SSLError) as error:
             key = trust.client_key or trust.client_cert
             raise SettingsError(
                 f"--client-cert {trust.client_cert}: the certificate or its key in {key} cannot be used ({error}). Use "
-                "PEM files; --client-key names the key if it is in another file than the certificate."
+                "PEM files; --client-key names the key if it is in another file than the certificate, and "
+                "--client-key-passphrase the variable of its passphrase."
             ) from error
     return context
 
 
 def _refuse_passphrase() -> str:
-    raise SettingsError("the key of --client-cert has a passphrase. Use a key without one, readable by you only.")
+    raise SettingsError(
+        "the key of --client-cert has a passphrase. Set a variable to it, and name that with --client-key-passphrase."
+    )

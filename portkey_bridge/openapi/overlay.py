@@ -23,9 +23,6 @@ CURATION = "x-mcp"
 #: Annotations that make a client more careful.
 CAREFUL = {"readOnlyHint": False, "destructiveHint": True}
 
-#: Keywords below which `x-mcp` is data or the name of a property.
-DATA = frozenset({"properties", "patternProperties", "example", "examples", "default", "enum", "const", "headers"})
-
 
 class Node(NamedTuple):
     """A selected node: the names and indexes that lead to it, and its value."""
@@ -173,7 +170,10 @@ def _remove(root: dict[str, Any], nodes: list[Node], action: _Action) -> None:
 
 
 def tighten(value: Any) -> None:
-    """Reduce every `x-mcp` below a value, in place, to what a document may say of itself without a person's consent."""
+    """Reduce every `x-mcp` below a value, in place, to what a document may say of itself without a person's consent.
+
+    No place is left out, not even examples: a reference can make an operation of anything in a document.
+    """
     for holder in _holders(value):
         holder[CURATION] = tightened(holder[CURATION])
 
@@ -199,4 +199,4 @@ def _holders(value: Any) -> Iterator[dict[str, Any]]:
         elif isinstance(each, dict):
             if CURATION in each:
                 yield each
-            pending += [below for name, below in each.items() if name not in DATA and name != CURATION]
+            pending += [below for name, below in each.items() if name != CURATION]

@@ -57,6 +57,15 @@ def follow(root: Any, value: Any) -> Any:
     return value
 
 
+def known(root: Any, value: Any) -> dict[str, Any]:
+    """Return the object that a value is or refers to, or an empty one where there is none."""
+    try:
+        found = follow(root, value)
+    except DanglingReference:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def encode(token: str) -> str:
     """Write a token of a pointer for a URI fragment (RFC 6901 section 6)."""
     if token.isalnum() and token.isascii():

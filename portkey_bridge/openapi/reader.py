@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
-from portkey_bridge.errors import DanglingReference, DocumentError, SettingsError
+from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import (
     VARIABLE,
     Api,
-    Flow,
     MediaType,
     Operation,
     Parameter,
@@ -22,18 +21,17 @@ from portkey_bridge.openapi.model import (
     Place,
     RequestBody,
     SecurityScheme,
-    Server,
     Skipped,
 )
 from portkey_bridge.openapi.overlay import CURATION, tightened
 from portkey_bridge.openapi.path_templates import PathTemplate, read_template
-from portkey_bridge.openapi.pointers import encode, follow
+from portkey_bridge.openapi.pointers import follow, known
+from portkey_bridge.openapi.security_schemes import SecurityReader
+from portkey_bridge.openapi.servers import DEFAULT_SERVERS, ServerReader
 from portkey_bridge.openapi.spec_tables import METHODS
-from portkey_bridge.settings.values import SERVER, as_variable
 
 #: The default style of a parameter by its location (OpenAPI 3.2 section 4.12.2.2).
 DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form", "querystring": "form"}
-
 
 #: Header parameters that OpenAPI says to ignore (3.2 section 4.12.2.1), as the document says them elsewhere, and those
 #: that follow from the connection and the body (RFC 9110 sections 7 and 8.6), never from an argument.
@@ -41,33 +39,8 @@ IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
     *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
 }
 
-
-#: Types of security schemes, in lower case, and the schemes of HTTP that they mean. In OpenAPI 3 `basic` and `bearer`
-#: are schemes of the type `http`; many documents write them as types, as Swagger 2.0 has the first.
-SECURITY_TYPES = {
-    "apikey": ("apiKey", ""),
-    "http": ("http", ""),
-    "oauth2": ("oauth2", "bearer"),
-    "openidconnect": ("openIdConnect", "bearer"),
-    "mutualtls": ("mutualTLS", ""),
-    "basic": ("http", "basic"),
-    "bearer": ("http", "bearer"),
-}
-
-
-#: Where an API key may go (OpenAPI 3.2 section 4.27.1).
-CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
-
-
 #: Names of methods and of header fields (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-
-#: A bare host, which is formally a relative URL; a document from disk, which has no host of its own, may write
-#: `localhost` alone. And hosts that are reached without TLS: loopback and private ones.
-BARE_HOST = re.compile(r"(([\w-]+\.)+[A-Za-z]{2,}|(\d{1,3}\.){3}\d{1,3}|localhost(?=:\d))(:\d+)?(/|$)")
-BARE_HOST_FROM_DISK = re.compile(rf"{BARE_HOST.pattern}|localhost(/|$)")
-LOCAL_HOST = re.compile(r"localhost\b|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
 
 #: Names that are not media types, and those that they can only mean.
 MEDIA_TYPES = {
@@ -79,11 +52,8 @@ MEDIA_TYPES = {
     **{"xml": "application/xml", "yaml": "application/yaml", "html": "text/html", "csv": "text/csv"},
 }
 
-
 #: Operations of a document, and parameters of an operation. References let a small document have very many.
 MAX_OPERATIONS = 25_000
-
-
 MAX_PARAMETERS = 1_000
 
 
@@ -114,7 +84,7 @@ def read_api(
         operations=operations,
         servers=reader.root_servers,
         security=reader.root_security,
-        schemes=_Reader(root, uri, Repairs(), {}, False).declared_schemes(),
+        schemes=SecurityReader(root, Repairs()).declared(),
         skipped=tuple(reader.skipped),
         repairs=reader.repairs.sentences(),
         webhooks=len(mapping(root.get("webhooks"))),
@@ -129,13 +99,13 @@ class _Reader:
         self, root: dict[str, Any], uri: str, repairs: Repairs, server_variables: Mapping[str, str], is_curated: bool
     ) -> None:
         self.root = root
-        self.bare_host = BARE_HOST if uri.lower().startswith(("http:", "https:")) else BARE_HOST_FROM_DISK
         self.is_curated = is_curated
-        self.server_variables = server_variables
         self.skipped: list[Skipped] = []
         self.repairs = repairs
         self.callbacks = 0
+        self.servers = ServerReader(uri, repairs, server_variables).servers
         self.root_servers = self.servers(root, "#/servers")
+        self.security = SecurityReader(root, repairs).security
         self.root_security = self.security(root.get("security"), "#/security")
 
     def follow(self, value: Any, kind: str) -> dict[str, Any]:
@@ -352,110 +322,15 @@ class _Reader:
         """Return the responses without references. One that is broken costs nothing: calls do without it."""
         read = {}
         for status, response in mapping(value).items():
-            target = self.known(response)
-            content = {name: self.known(media_type) for name, media_type in mapping(target.get("content")).items()}
+            target = known(self.root, response)
+            content = {
+                name: known(self.root, media_type) for name, media_type in mapping(target.get("content")).items()
+            }
             read[status] = {**target, "content": content} if "content" in target else target
         return read
 
-    def known(self, value: Any) -> dict[str, Any]:
-        try:
-            return mapping(follow(self.root, value))
-        except DanglingReference:
-            return {}
-
     def operation_security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
         return self.root_security if requirements is None else self.security(requirements, where)
-
-    def security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
-        return tuple(
-            tuple(
-                replace(scheme, scopes=scopes)
-                for key, scopes in _requirement(alternative)
-                if (scheme := self.security_scheme(key, where))
-            )
-            for alternative in as_list(requirements)
-        )
-
-    def security_scheme(self, key: str, where: str) -> SecurityScheme | None:
-        """Return the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
-        schemes = mapping(mapping(self.root.get("components")).get("securitySchemes"))
-        scheme = self.known({"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
-        if not scheme:
-            self.repairs.add(
-                f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where
-            )
-            return None
-        kind, written = SECURITY_TYPES.get(text(scheme.get("type")).lower(), ("", ""))
-        location, name = "header", "Authorization"
-        if kind == "http":
-            written = written or text(scheme.get("scheme")).lower()
-        if kind == "apiKey":
-            location, name = text(scheme.get("in")).lower(), text(scheme.get("name"))
-        if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
-            problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
-            at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
-            self.repairs.add(f"{problem}; calls are sent without it", at)
-            return None
-        return SecurityScheme(
-            key,
-            kind,
-            location,
-            name,
-            written,
-            flows=_flows(scheme),
-            openid_connect_url=text(scheme.get("openIdConnectUrl")),
-        )
-
-    def declared_schemes(self) -> tuple[SecurityScheme, ...]:
-        declared = mapping(mapping(self.root.get("components")).get("securitySchemes"))
-        return tuple(scheme for key in declared if (scheme := self.security_scheme(key, "")))
-
-    def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
-        return tuple(server for value in as_list(owner.get("servers")) if (server := self.server(value, where)))
-
-    def server(self, value: Any, where: str) -> Server | None:
-        if isinstance(value, str):
-            self.repairs.add("a server is a string; interpreted as its URL", where)
-            return Server(value, {})
-        given = mapping(value).get("url")
-        url = text(given).strip()
-        if isinstance(given, str) and not url:
-            self.repairs.add("the URL of a server is empty; interpreted as the root of the document's host", where)
-            url = "/"
-        if not url:
-            self.repairs.add("a server has no URL", where)
-            return None
-        if self.bare_host.match(url):
-            scheme = "http" if LOCAL_HOST.match(url) else "https"
-            self.repairs.add(f"the URL of a server has no scheme; {scheme} is assumed", where)
-            url = f"{scheme}://{url}"
-        declared = mapping(value.get("variables"))
-        named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
-        values = {name: self.server_value(name, mapping(declared.get(name))) for name in named}
-        return Server(url, {name: value for name, value in values.items() if value is not None})
-
-    def server_value(self, name: str, variable: dict[str, Any]) -> str | None:
-        """Return the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
-
-        Without a default, against the rules, the first value that is allowed; None if nothing is declared.
-        """
-        named = server_variable(name)
-        value, allowed = self.server_variables.get(named), [text(value) for value in as_list(variable.get("enum"))]
-        if value is None:
-            return text(variable["default"]) if "default" in variable else next(iter(allowed), None)
-        if allowed and value not in allowed:
-            known = ", ".join(summarize(value) for value in allowed)
-            raise SettingsError(f"{named}={value!r} is not a value that the document allows. Set it to one of {known}.")
-        return value
-
-
-def server_variable(name: str) -> str:
-    """Return the environment variable of a server variable."""
-    return SERVER + as_variable(name)
-
-
-#: The servers if none is declared (OpenAPI 3.2 section 4.1.1).
-DEFAULT_SERVERS = (Server("/", {}),)
 
 
 def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaType:
@@ -472,27 +347,3 @@ def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaT
 def _schema(owner: dict[str, Any]) -> Schema:
     schema = owner.get("schema", {})
     return schema if isinstance(schema, dict | bool) else {}
-
-
-def _requirement(alternative: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the schemes of a Security Requirement Object, each with the scopes that are needed."""
-    if isinstance(alternative, str):
-        yield alternative, ()
-    for key, scopes in mapping(alternative).items():
-        yield key, tuple(scope for scope in as_list(scopes) if isinstance(scope, str))
-
-
-def _flows(scheme: Mapping[str, Any]) -> tuple[Flow, ...]:
-    """Return the flows of an OAuth 2 scheme in the document's order."""
-    return tuple(
-        Flow(
-            name,
-            text(flow.get("authorizationUrl")),
-            text(flow.get("deviceAuthorizationUrl")),
-            text(flow.get("tokenUrl")),
-            text(flow.get("refreshUrl")),
-            tuple(mapping(flow.get("scopes"))),
-        )
-        for name, value in mapping(scheme.get("flows")).items()
-        if (flow := mapping(value))
-    )

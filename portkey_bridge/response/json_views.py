@@ -59,6 +59,25 @@ def expand(body: bytes, pointer: str, room: int) -> str:
     return _view(value, pointer, room, 0, bounds)
 
 
+def expand_value(value: Json, pointer: str, room: int) -> str:
+    """Return the JSON text of a view of a value that is at `pointer` of its result, in about `room` characters."""
+    return _view(value, pointer, room, 0)
+
+
+def is_object(value: Json) -> bool:
+    """Check whether a value is an object."""
+    return bytes(memoryview(value)[:1]) == b"{"
+
+
+def members_of(value: Json) -> Iterator[tuple[str, Json]]:
+    """Yield the members of an object, or the items of an array with empty names; of another value nothing."""
+    opened = _open(value)
+    if isinstance(opened, _Object):
+        yield from opened.between(0, len(opened))
+    elif isinstance(opened, _Array):
+        yield from (("", item) for item in opened.between(0, len(opened)))
+
+
 def excerpt(text: str, room: int, pointer: str = "", start: int = 0, stop: int | None = None) -> str:
     """Return `text[start:stop]` in about `room` characters: head and tail, and between them a stub."""
     stop = len(text) if stop is None else stop
@@ -215,7 +234,8 @@ def _open(value: Json) -> Any:
     return kind(value) if kind is not None else None
 
 
-def _size(value: Json) -> int:
+def size_of(value: Json) -> int:
+    """Return the bytes of the text of a value."""
     return len(memoryview(value))
 
 
@@ -231,7 +251,7 @@ def _view(
     value: Json, pointer: str, room: int, depth: int, bounds: tuple[int | None, int | None] = (None, None)
 ) -> str:
     """Return the whole value where it fits, else as much of it as does."""
-    if bounds == (None, None) and _size(value) <= room:
+    if bounds == (None, None) and size_of(value) <= room:
         return _text(value)
     opened = _open(value)
     if opened is None or depth > DEEPEST:
@@ -250,7 +270,7 @@ def _view_array(items: _Array, pointer: str, room: int, depth: int, start: int, 
     room -= len(rest)
     shown: list[str] = []
     for item in items.between(start, stop):
-        if _size(item) + 1 > room:
+        if size_of(item) + 1 > room:
             break
         shown.append(_text(item))
         room -= len(shown[-1]) + 1
@@ -286,7 +306,7 @@ def _better(
     members: Mapping[str, Json], pointers: Mapping[str, str], shown: Mapping[str, str], room: int, depth: int
 ) -> Iterator[tuple[str, str]]:
     """Yield more of the values, the small ones first: each may have an equal share of the room that is left."""
-    waiting = sorted((name for name in shown if _size(members[name]) > len(shown[name])), key=_by_size(members))
+    waiting = sorted((name for name in shown if size_of(members[name]) > len(shown[name])), key=_by_size(members))
     for left, name in zip(range(len(waiting), 0, -1), waiting, strict=True):
         part = _part(members[name], pointers[name], room // left + len(shown[name]), depth)
         room -= len(part) - len(shown[name])
@@ -294,23 +314,23 @@ def _better(
 
 
 def _by_size(members: Mapping[str, Json]) -> Callable[[str], int]:
-    return lambda name: _size(members[name])
+    return lambda name: size_of(members[name])
 
 
 def _part(value: Json, pointer: str, room: int, depth: int) -> str:
-    if _size(value) <= room:
+    if size_of(value) <= room:
         return _text(value)
     return _view(value, pointer, room, depth + 1) if room > WORTHWHILE else _least(value, pointer)
 
 
 def _least(value: Json, pointer: str) -> str:
     stub = _stub(value, pointer)
-    return _text(value) if _size(value) <= len(stub) else stub
+    return _text(value) if size_of(value) <= len(stub) else stub
 
 
 def _stub(value: Json, pointer: str) -> str:
     name = {b"{": "object", b"[": "array", b'"': "string"}.get(bytes(memoryview(value)[:1]), "number")
-    return _json(f"[expandResult {pointer} · {name} of {_size(value):,} bytes]")
+    return _json(f"[expandResult {pointer} · {name} of {size_of(value):,} bytes]")
 
 
 def _rest(pointer: str, at: int, stop: int, count: int, what: str) -> str:

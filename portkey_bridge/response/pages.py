@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 import msgspec
+from jsonpointer import JsonPointerException, resolve_pointer
 
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.response.answer import Answer
@@ -61,14 +62,25 @@ CURSORS = frozenset(
 PAGES, LAST_PAGES = frozenset(("page", "pagenumber", "pageno")), frozenset(("totalpages", "pages", "lastpage"))
 OFFSETS, TOTALS = frozenset(("offset", "skip", "start")), frozenset(("total", "totalcount", "totalitems"))
 
+#: Headers with the URL of the next page, or its number.
+HEADERS = ("next-page", "x-next-page")
+
+#: A runtime expression that takes a part of the response (OpenAPI 3.2, Runtime Expressions): a header, or a pointer.
+OF_RESPONSE = re.compile(r"\$response\.(?:header\.(?P<header>[^{}]+)|body#(?P<pointer>.*))", re.DOTALL)
+
 LINK = re.compile(r"<([^>]*)>([^<]*)")
 IS_NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next\b)", re.IGNORECASE)
 
 
-def next_page(answer: Answer, parameters: Collection[str]) -> httpx.URL | None:
+Linked = Mapping[str, Any]
+"""The query parameters of a Link Object that leads to the next page, and their values or runtime expressions."""
+
+
+def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linked] = ()) -> httpx.URL | None:
     """Return the URL of the page after this answer to a GET with these query parameters; None if nothing names one.
 
-    A `Link` of the relation `next` counts first (RFC 8288 section 3), then what the body says in a usual way.
+    A `Link` of the relation `next` counts first (RFC 8288 section 3), then the `links` of the document, then what
+    another header and the body say in a usual way.
     """
     here = answer.url
     if answer.status != 200 or answer.failed or here is None:
@@ -76,16 +88,53 @@ def next_page(answer: Answer, parameters: Collection[str]) -> httpx.URL | None:
     for target, attributes in LINK.findall(answer.by_name.get("link", "")):
         if IS_NEXT.search(attributes):
             return _joined(here, target)
+    plain = {_plain(name): name for name in parameters}
+    if links:
+        return _linked(here, answer, links)
+    for name in HEADERS:
+        if name in answer.by_name:
+            return _of_header(here, answer.by_name[name], plain)
+    lowered = answer.body.lower()
+    body = _object(answer) if any(mark in lowered for mark in MARKS) else None
+    return None if body is None else _of_body(here, body, plain)
+
+
+def _object(answer: Answer) -> Mapping[str, Any] | None:
     if answer.body.lstrip()[:1] != b"{":
         return None
-    lowered = answer.body.lower()
-    if not any(mark in lowered for mark in MARKS):
-        return None
     try:
-        body = msgspec.json.decode(answer.body)
+        return msgspec.json.decode(answer.body, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return _of_body(here, body, {_plain(name): name for name in parameters})
+
+
+def _linked(here: httpx.URL, answer: Answer, links: Sequence[Linked]) -> httpx.URL | None:
+    """Return where the first link leads of which the response has all values."""
+    body = _object(answer)
+    for link in links:
+        values = {name: _evaluated(value, answer, body) for name, value in link.items()}
+        if all(isinstance(value, str | int) and value not in ("", False) for value in values.values()):
+            return here.copy_merge_params({name: str(value) for name, value in values.items()})
+    return None
+
+
+def _evaluated(value: Any, answer: Answer, body: Mapping[str, Any] | None) -> Any:
+    expression = OF_RESPONSE.fullmatch(value) if isinstance(value, str) else None
+    if expression is None:
+        return value
+    if expression["header"] is not None:
+        return answer.headers.get(expression["header"])
+    try:
+        return resolve_pointer(body, expression["pointer"])
+    except (JsonPointerException, TypeError):
+        return None
+
+
+def _of_header(here: httpx.URL, value: str, parameters: Mapping[str, str]) -> httpx.URL | None:
+    name = next((name for plain, name in parameters.items() if plain in PAGES), None)
+    if value.isdecimal() and len(value) < 18:
+        return here.copy_set_param(name, value) if name else None
+    return _joined(here, value) if re.match(r"https?://|[/?]", value) else None
 
 
 def _joined(here: httpx.URL, target: str) -> httpx.URL | None:

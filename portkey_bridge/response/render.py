@@ -37,6 +37,7 @@ from portkey_bridge.response.charset import decoded, in_utf8, is_text
 from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
+from portkey_bridge.response.tables import tabulated
 from portkey_bridge.settings.options import RESULT_LIMIT
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Renderer:
     def _json(self, body: bytes, notes: tuple[str, ...]) -> Rendered:
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
             return Rendered([text(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
-        return Rendered([text(self._view(body, expand))], notes)
+        return Rendered([text(self._view(body, _first_view))], notes)
 
     def _selected(self, answer: Answer, select: Selection) -> Rendered:
         """Render what is selected of a JSON answer, which is kept; any other answer is rendered whole."""
@@ -256,6 +257,10 @@ def text(words: str) -> TextContent:
 def error_result(words: str) -> ToolResult:
     """Return a result with `isError` that says `words`."""
     return ToolResult(content=[text(words)], is_error=True)
+
+
+def _first_view(body: bytes, pointer: str, room: int) -> str:
+    return tabulated(body, room) or expand(body, pointer, room)
 
 
 def write_file(folder: Path, answer: Answer) -> Path:

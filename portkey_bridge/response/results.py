@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from copy import copy
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 
@@ -22,6 +22,9 @@ LONG = 1 << 20
 
 
 T = TypeVar("T")
+
+Entries = OrderedDict[tuple[str | None, str], tuple[float, bytes, Any]]
+"""By caller and id: when a result was last read, its JSON text, and what leads to the next page."""
 
 
 async def beside(size: int, work: Callable[[], T]) -> T:
@@ -52,12 +55,16 @@ class Results:
     def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
         self._bounds = bounds
         self._clock = clock
-        self._kept: OrderedDict[tuple[str | None, str], tuple[float, bytes, Any]] = OrderedDict()
+        self._memory: Entries = OrderedDict()
         self._key = secrets.token_bytes(32)
         self._lock = Lock()
         self._owner: str | None = None
 
-    def of(self, owner: str | None) -> Results:
+    @property
+    def _kept(self) -> Entries:
+        return self._memory
+
+    def of(self, owner: str | None) -> Self:
         """Return the results of a caller: nobody reads what another one has kept."""
         theirs = copy(self)
         theirs._owner = owner

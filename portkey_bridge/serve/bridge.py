@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -43,8 +44,9 @@ from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
 from portkey_bridge.schema.deadline import OutOfTime, within
-from portkey_bridge.serve.next_pages import NEXT_PAGE, Following, page_after, paged
-from portkey_bridge.settings.values import Timeouts
+from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
+from portkey_bridge.serve.tracing import is_traced, note_status, request_span
+from portkey_bridge.settings.values import MOST_PAGES, Timeouts
 from portkey_bridge.text import origin_of, printable
 from portkey_bridge.tools.catalog import Tool
 
@@ -158,8 +160,9 @@ class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
     is what requests are signed with.
 
+    `pages` is how many pages of an answer are collected at once.
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
-    `observe` takes the record of each call.
+    `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
 
     transport: Transport
@@ -173,7 +176,9 @@ class Bridge:
     lenience: Lenience = field(default_factory=lambda: Lenience(False))
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
+    pages: int = 1
     observe: Callable[[CallRecord], None] | None = None
+    limit: Callable[[], Awaitable[None]] | None = None
 
     async def call(
         self,
@@ -227,13 +232,30 @@ class Bridge:
     ) -> ToolResult:
         caller = record.caller
         bound, violations = await self._bound(tool, arguments)
-        answer, sent = await self._answer(tool, bound, report, caller)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
-            answer, _ = await self._answer(tool, bound, report, caller)
+        first = await self._sent(tool, bound, report, caller)
+        further = page_after(tool, bound, first, self.sources.shapes.root)
+        answer = first
+        if further is not None and self.pages > 1 and is_json(first.body):
+            limits = Limits(self.pages, self.transport.limit, self.transport.timeouts.whole)
+            answer, further = await collected(
+                first, further, self.sources.shapes.root, partial(self._page, caller=caller), limits, report
+            )
         record.status, record.size = answer.status, len(answer.body)
         if take is not None:
             return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, take))
-        return await beside(len(answer.body), lambda: self._rendered(tool, bound, answer, caller, violations, select))
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
+
+    async def _sent(
+        self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None
+    ) -> Answer:
+        """Return the answer of a call or its next page; after a 401 that of a second try with another credential."""
+        answer, sent = await self._answer(tool, bound, report, caller, page)
+        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
+            answer, _ = await self._answer(tool, bound, report, caller, page)
+        return answer
+
+    async def _page(self, following: Following, caller: Caller) -> Answer:
+        return await self._sent(following.tool, following.bound, no_report, caller, following.url)
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
@@ -254,12 +276,14 @@ class Bridge:
         following, body = results.following(result_id), results[result_id]
         if following is None:
             raise CallError(f"/next: the result {result_id} has no next page.")
+        if following.number > MOST_PAGES:
+            raise CallError(TOO_MANY.format(MOST_PAGES))
         tool, caller = following.tool, context.caller
-        sent, _ = await self._answer(tool, following.bound, context.report, caller, following.url)
+        sent = await self._page(following, caller)
         answer = self._redacted(sent)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
-        further = page_after(tool, following.bound, sent, following)
+        further = page_after(tool, following.bound, sent, self.sources.shapes.root, following)
         return await beside(len(body), lambda: self._appended(result_id, body, answer, further))
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
@@ -287,6 +311,8 @@ class Bridge:
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
+        if self.limit is not None:
+            await self.limit()
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(operation, request, signer_of(sent, self.aws), report), sent
@@ -294,13 +320,12 @@ class Bridge:
     def _rendered(
         self,
         tool: Tool,
-        bound: Bound,
         answer: Answer,
+        further: Following | None,
         caller: Caller,
         violations: Sequence[Violation],
         select: Selection | None,
     ) -> ToolResult:
-        further = page_after(tool, bound, answer)
         answer = self._redacted(answer)
         hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
         if further is not None and is_json(answer.body):
@@ -324,7 +349,8 @@ class Bridge:
         """Exchange request and response, and log the outcome of every exchange."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
-            answer = await self._exchange(operation, request, signer, report)
+            exchange = self._traced if is_traced() else self._exchange
+            answer = await exchange(operation, request, signer, report)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
@@ -337,6 +363,14 @@ class Bridge:
             if self.log is not None:
                 milliseconds = (time.perf_counter() - began) * 1000
                 self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
+
+    async def _traced(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+    ) -> Answer:
+        with request_span(operation, request) as span:
+            answer = await self._exchange(operation, request, signer, report)
+            note_status(span, answer.status)
+            return answer
 
     async def _exchange(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report

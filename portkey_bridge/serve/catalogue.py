@@ -35,7 +35,9 @@ class Catalogue:
         with permanent():
             return {tool.name: tool for tool in self.make_listing()}
 
-    async def aclose(self) -> None:
-        """Close the connections to the APIs."""
+    async def aclose(self, following: Catalogue | None = None) -> None:
+        """Close the connections to the APIs, those in use after their exchange; what `following` uses stays open."""
+        used = [service.bridge.transport for service in following.services] if following else []
         for service in self.services:
-            await service.bridge.transport.aclose()
+            if service.bridge.transport not in used:
+                await service.bridge.transport.aclose()

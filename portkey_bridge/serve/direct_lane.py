@@ -24,13 +24,13 @@ from mcp_types import (
 )
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 from pydantic import ValidationError
 from typing_extensions import TypeIs
 
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.tracing import call_span, is_traced, note_error
 
 #: The members of a request (JSON-RPC 2.0 section 4), and those of the parameters of a plain call.
 MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
@@ -50,6 +50,7 @@ class PlainCall:
     arguments: dict[str, Any]
     progress_token: int | str | None
     version: str | None
+    meta: Mapping[str, Any]
 
 
 class DirectLane:
@@ -91,7 +92,7 @@ class DirectLane:
         envelope = {key: value for key, value in meta.items() if key.startswith(RESERVED)}
         if envelope and not self._is_valid(envelope, params):
             return None
-        return PlainCall(request["id"], name, run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY))
+        return PlainCall(request["id"], name, run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY), meta)
 
     def _is_valid(self, envelope: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
         """Check whether the server accepts an envelope; that of a client is the same in each of its requests."""
@@ -113,11 +114,18 @@ class DirectLane:
 
     async def answer(self, call: PlainCall, context: CallContext) -> bytes:
         """Run a call, and return the message that answers it."""
-        result = await call.run(call.arguments, context)
+        result = await (self._traced(call, context) if is_traced() else call.run(call.arguments, context))
         try:
             return pydantic_core.to_json({"jsonrpc": "2.0", "id": call.id, "result": self._result(call, result)})
         except pydantic_core.PydanticSerializationError:  # half of a surrogate pair, out of the document
             return error(call, INTERNAL_ERROR, "Internal server error")
+
+    async def _traced(self, call: PlainCall, context: CallContext) -> ToolResult:
+        with call_span(call.name, call.id, call.meta) as span:
+            result = await call.run(call.arguments, context)
+            if result.is_error:
+                note_error(span, "tool_error")
+            return result
 
     def _result(self, call: PlainCall, result: ToolResult) -> dict[str, Any]:
         """Return a CallToolResult (Model Context Protocol, section "Tool Result") as the protocol version has it."""
@@ -142,11 +150,6 @@ def progress(call: PlainCall, number: int, added: str | None) -> bytes:
     params = {"progressToken": call.progress_token, "progress": float(number), "message": added}
     given = {name: value for name, value in params.items() if value is not None}
     return pydantic_core.to_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": given})
-
-
-def is_traced() -> bool:
-    """Check whether OpenTelemetry is set up: the SDK records a span for each request, which the lane does not."""
-    return not isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
 def is_token(value: object) -> TypeIs[int | str]:

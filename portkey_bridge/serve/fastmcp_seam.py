@@ -31,7 +31,7 @@ from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.confirmation import unconfirmed
-from portkey_bridge.serve.direct_lane import DirectLane, is_traced
+from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
 from portkey_bridge.serve.stdio_lane import StdioLane
@@ -97,7 +97,8 @@ class StdioServer(FastMCP[Any]):
     background: Callable[[], Awaitable[None]] | None = None
     _stdio: StdioLane | None = None
 
-    def __init__(self, name: str, version: str, catalogue: Catalogue) -> None:
+    def __init__(self, name: str, version: str, catalogue: Catalogue, list_seconds: int | None = None) -> None:
+        """Serve the catalogue. `list_seconds` is for how long a client may use a list that it has got."""
         self.catalogue = catalogue
 
         @asynccontextmanager
@@ -118,23 +119,25 @@ class StdioServer(FastMCP[Any]):
             middleware=[DirectCalls(lambda: self.catalogue)],
             dereference_schemas=False,
             lifespan=lifespan,
+            cache_ttl=list_seconds,
+            cache_scope="private" if list_seconds else None,  # what is listed may depend on the caller
         )
         self._announce(resources=any(service.settings.files for service in catalogue.services))
         self._events = InMemorySubscriptionBus()
         self._mcp_server.add_request_handler(
             "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
         )
-        if not is_traced():  # OpenTelemetry wants to see each request
-            self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+        self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
 
     async def swap(self, catalogue: Catalogue) -> None:
         """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
-        self.catalogue = catalogue
+        before, self.catalogue = self.catalogue, catalogue
         if self.warm_start:
             self.warm_start.recorder.stop()
         await self._events.publish(ToolsListChanged())
         if self._stdio:
             await self._stdio.tools_changed()
+        await before.aclose(catalogue)
 
     def _announce(self, *, resources: bool) -> None:
         """Announce no prompts, and resources only where results link to some: clients ask for what is announced."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
@@ -22,7 +22,11 @@ from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import caller_of
 from portkey_bridge.serve.observed import Metrics
+from portkey_bridge.serve.tracing import continued, is_traced
 from portkey_bridge.settings.values import HttpLimits
+
+if TYPE_CHECKING:
+    from portkey_bridge.serve.rates import Rates
 
 #: The endpoint of the protocol, and that of the metrics.
 ENDPOINT, METRICS = "/mcp", "/metrics"
@@ -42,7 +46,8 @@ EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache
 class CallerGate:
     """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
 
-    `pass_header` is the header that is passed on as a credential; `is_proxied` whether requests may come from a proxy.
+    `pass_header` is the header that is passed on as a credential, and `key` that of the digests that stand for them;
+    `rates` are those of one caller; `is_proxied` is whether requests may come from a proxy.
     """
 
     def __init__(
@@ -52,12 +57,14 @@ class CallerGate:
         lane: DirectLane | None,
         limits: HttpLimits,
         pass_header: str | None,
+        key: bytes,
+        rates: Rates | None,
         is_proxied: bool,
         metrics: Metrics | None,
     ) -> None:
         self._app, self._lane, self._limits = app, lane, limits
-        self._pass_header, self._is_proxied = pass_header, is_proxied
-        self._metrics = metrics
+        self._pass_header, self._key, self._is_proxied = pass_header, key, is_proxied
+        self._metrics, self._rates = metrics, rates
         self._admission = Admission(limits.calls, limits.waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,6 +91,9 @@ class CallerGate:
             await _refusal(408, "The body of the request did not arrive in time.")(scope, receive, send)
             return
         caller = self._caller(scope, headers)
+        if self._rates and (exceeded := await self._rates.count(caller.subject)):
+            await _too_many(*exceeded)(scope, receive, send)
+            return
         CALLER.set(caller)  # for this request alone: each is a task of its own
         try:
             async with self._admission.admitted(caller.subject):
@@ -110,9 +120,18 @@ class CallerGate:
         if token is None and value is None:
             return LOCAL if self._pass_header is None else Caller("anonymous")
         passed = (self._pass_header, value.decode("latin-1")) if self._pass_header and value else None
-        return caller_of(token, passed)
+        return caller_of(token, passed, self._key)
 
     async def _admitted(
+        self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
+    ) -> None:
+        if is_traced():
+            with continued(headers.texts):
+                await self._dispatched(scope, headers, body, receive, send, caller)
+        else:
+            await self._dispatched(scope, headers, body, receive, send, caller)
+
+    async def _dispatched(
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
     ) -> None:
         call = self._lane.read(body) if self._lane and headers.are_plain else None
@@ -138,6 +157,11 @@ class _Headers:
         """Return the only value of a header; None if it is missing or there are several."""
         values = [value for key, value in self._headers if key == name]
         return values[0] if len(values) == 1 else None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The headers as texts by their names."""
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers}
 
     @property
     def is_forwarded(self) -> bool:
@@ -235,6 +259,11 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replay
+
+
+def _too_many(rate: str, seconds: int) -> Response:
+    words = f"A caller may send requests at most {rate} (OPEN_MCP_CALLER_RATE). Try again in {seconds} seconds."
+    return _refusal(429, words, {"retry-after": str(seconds)})
 
 
 def _refusal(status: int, words: str, headers: Mapping[str, str] | None = None) -> Response:

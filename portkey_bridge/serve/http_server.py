@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
@@ -20,7 +20,11 @@ from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.serve.inbound import authentication
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.store import Store
 from portkey_bridge.settings.options import Settings
+
+if TYPE_CHECKING:
+    from portkey_bridge.serve.rates import Rates
 
 #: Where the server listens unless it is told otherwise.
 HOST, PORT = "127.0.0.1", 8000
@@ -29,8 +33,31 @@ HIGHEST_PORT = 65_535
 #: Seconds that running requests get to end once the server is told to stop.
 DRAIN = 30
 
+#: Seconds for which clients may use a list of tools again (Model Context Protocol 2026-07-28, "Caching"): not longer
+#: than it takes to notice a change of its document.
+LIST_SECONDS = 60
+
 #: What orchestrators ask: whether the process works, and whether it takes requests.
 PROBES = ("/healthz", "/readyz")
+
+#: Seconds within which a worker has to answer its supervisor: with a large document, the start takes some.
+HEALTH = 60
+
+#: Seconds for which an idle connection stays open: longer than proxies keep theirs, since a request that arrives while
+#: it is being closed is lost.
+KEEP_ALIVE = 75
+
+#: How uvicorn serves. A caller is known by a token, not by an address that a proxy reports.
+UVICORN: Mapping[str, Any] = {
+    "log_level": "warning",
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "ws": "none",
+    "lifespan": "on",
+    "timeout_graceful_shutdown": DRAIN,
+    "timeout_keep_alive": KEEP_ALIVE,
+}
 
 #: Pending connections that the system keeps.
 BACKLOG = 2048
@@ -100,7 +127,7 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
     return holds or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
 
 
-def http_app(server: StdioServer, settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
+def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Metrics | None = None) -> ASGIApp:
     """Return the application that serves `server`, and `metrics` if they may be shown."""
     server.auth = authentication(settings)
     gate = Middleware(
@@ -108,6 +135,8 @@ def http_app(server: StdioServer, settings: Settings, metrics: Metrics | None = 
         lane=server.lane,
         limits=settings.http_limits,
         pass_header=settings.pass_header,
+        key=store.key("callers"),
+        rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
     )
@@ -121,6 +150,14 @@ def http_app(server: StdioServer, settings: Settings, metrics: Metrics | None = 
         middleware=[gate],
     )
     return _Probed(application)
+
+
+def _rates(rates: str | None, store: Store) -> Rates | None:
+    if rates is None:
+        return None
+    from portkey_bridge.serve.rates import Rates
+
+    return Rates(rates, store, "callers")
 
 
 class _Probed:
@@ -153,14 +190,22 @@ def run(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
     """Serve until a signal stops the process; running requests get DRAIN seconds to end."""
     import uvicorn
 
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # a caller is known by a token, not by an address
-        ws="none",
-        lifespan="on",
-        timeout_graceful_shutdown=DRAIN,
-    )
-    uvicorn.Server(config).run(sockets=[*sockets])
+    uvicorn.Server(uvicorn.Config(app, **UVICORN)).run(sockets=[*sockets])
+
+
+def run_workers(make_app: Callable[[], ASGIApp], count: int, sockets: Iterable[socket.socket]) -> None:
+    """Serve with `count` processes until a signal stops them. One that ends is replaced; SIGHUP replaces each.
+
+    `make_app` is called in each process, and so must be something that can be pickled.
+    """
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    class Workers(Multiprocess):
+        def terminate_all(self) -> None:
+            for each in self.sockets:  # else connections would wait there for nobody
+                each.close()
+            super().terminate_all()
+
+    config = uvicorn.Config(make_app, factory=True, workers=count, timeout_worker_healthcheck=HEALTH, **UVICORN)
+    Workers(config, [*sockets]).run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Mapping
 
 from fastmcp.server.auth import AccessToken, AuthProvider, MultiAuth, TokenVerifier
@@ -15,9 +14,6 @@ from portkey_bridge.settings.options import Settings
 
 #: The issuer that callers with a static token have; no URL, so no other issuer can have it.
 STATIC = "token"
-
-#: The key of the digests that stand for credentials; every process has another one.
-_KEY = secrets.token_bytes(32)
 
 
 class StaticTokens(TokenVerifier):
@@ -48,16 +44,17 @@ def authentication(settings: Settings) -> AuthProvider | None:
     return MultiAuth(verifiers={"static": verifiers[0], "jwt": verifiers[1]})
 
 
-def caller_of(token: AccessToken | None, passed: tuple[str, str] | None) -> Caller:
+def caller_of(token: AccessToken | None, passed: tuple[str, str] | None, key: bytes) -> Caller:
     """Return the caller of a request: of its verified token, else of the credential that it passes through.
 
-    `passed` are the name and value of the header that is passed through, if the request has it.
+    `passed` are the name and value of the header that is passed through, if the request has it. `key` is that of the
+    digests that stand for credentials; all servers that share a store have the same.
     """
     headers = dict([passed]) if passed else {}
     if token is not None:
         subject = f"{token.claims.get('iss', '')} {token.claims.get('sub') or token.client_id}"
         return Caller(subject, frozenset(token.scopes), headers)
     if passed:
-        digest = hmac.digest(_KEY, passed[1].encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
+        digest = hmac.digest(key, passed[1].encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
         return Caller(f"credential {digest}", headers=headers)
     return LOCAL

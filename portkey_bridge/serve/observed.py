@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TextIO
 
+from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.bridge import CallRecord
 
 if TYPE_CHECKING:
@@ -15,6 +19,9 @@ if TYPE_CHECKING:
 
 Observe = Callable[[str, CallRecord], None]
 """Takes the name of an API and what happened in one call of it."""
+
+#: The variable that names the folder in which processes share their metrics (prometheus-client, "Multiprocess Mode").
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 #: The name of the local user in a line.
 LOCAL_USER = "local"
@@ -68,7 +75,32 @@ class Metrics:
         self._bytes.labels(api).inc(record.size)
 
     def text(self) -> tuple[bytes, str]:
-        """Return all metrics in the text format of Prometheus, and its media type."""
+        """Return all metrics in the text format of Prometheus, and its media type; of workers, those of all."""
+        from prometheus_client import CollectorRegistry
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+        registry = self.registry
+        if FOLDER in os.environ:
+            from prometheus_client.multiprocess import MultiProcessCollector
+
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Have the processes that are started inside share their metrics. Raises SettingsError without a place for them."""
+    try:
+        folder = TemporaryDirectory(prefix="portkey-bridge-metrics-")
+    except OSError as error:
+        raise SettingsError(
+            f"--workers: no folder for the metrics of the workers can be made ({error.strerror}). Set TMPDIR to one "
+            "that can be written to."
+        ) from error
+    with folder as path:
+        os.environ[FOLDER] = path  # before the library is imported, which decides then
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]

@@ -43,6 +43,8 @@ from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.shared_results import SharedResults, run_sharing
+from portkey_bridge.serve.store import Store
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import (
     MANY,
@@ -104,12 +106,15 @@ async def _run_builtin(
 
 
 def catalogue_of(
-    services: Sequence[Service], pass_header: str | None = None, observers: Sequence[Observe] = ()
+    services: Sequence[Service],
+    pass_header: str | None = None,
+    observers: Sequence[Observe] = (),
+    store: Store | None = None,
 ) -> Catalogue:
     """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
 
     With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
-    Each observer takes the record of each call.
+    Each observer takes the record of each call. Large results are kept in the `store` if it is shared.
     """
     settings = services[0].settings
     tools = [tool for service in services for tool in service.tools]
@@ -119,8 +124,10 @@ def catalogue_of(
     warn(_questionable_number(services))
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
     expand_schema = _expand_schema(tools, owners, legend)
-    renderers = [service.bridge.renderer for service in services]
-    bridges = {id(service): bridges_of(_observed(service, observers), pass_header) for service in services}
+    own = {id(service): _sharing(_observed(service, observers), service, store) for service in services}
+    renderers = [bridge.renderer for bridge in own.values()]
+    shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
+    bridges = {key: bridges_of(bridge, pass_header) for key, bridge in own.items()}
     reading: list[BuiltinTool] = [
         ExpandResult(renderers, [*bridges.values()]),
         *chain.from_iterable(map(_information, services)),
@@ -130,6 +137,7 @@ def catalogue_of(
     runs |= {tool.name: partial(_run_selecting, runs[tool.name], tool) for tool in selecting}
     guarded = partial(_run_builtin, services[0].bridge)
     runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
+    runs = {name: partial(run_sharing, shared, run) for name, run in runs.items()} if shared else runs
     showing: list[BuiltinTool] = [expand_schema]
     if settings.searches:
         of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
@@ -143,7 +151,8 @@ def catalogue_of(
             return [tool.entry for tool in showing]
         return [*(tool.entry for tool in (*showing, *reading)), *_operations(services, len(tools))]
 
-    shown = {tool.entry.name: partial(guarded, tool) for tool in showing}
+    shown: dict[str, Run] = {tool.entry.name: partial(guarded, tool) for tool in showing}
+    shown = {name: partial(run_sharing, shared, run) for name, run in shown.items()} if shared else shown
     asking = {tool.name for tool in tools if tool.is_confirmed}
     return Catalogue(
         runs={**runs, **shown},
@@ -184,9 +193,26 @@ def _callers(
     return callers
 
 
+def _sharing(bridge: Bridge, service: Service, store: Store | None) -> Bridge:
+    """Return the bridge of a service, which counts requests and keeps large results in the store if it is shared."""
+    store = store or Store()
+    if service.settings.api_rate:
+        from portkey_bridge.serve.rates import limit_of
+
+        bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service)))
+    if not store.is_shared:
+        return bridge
+    results = SharedResults(service.settings.kept_results, store, _name(service), service.tools)
+    return replace(bridge, renderer=replace(bridge.renderer, results=results))
+
+
+def _name(service: Service) -> str:
+    return service.settings.name or service.api.title
+
+
 def _observed(service: Service, observers: Sequence[Observe]) -> Bridge:
     """Return the bridge of a service, which has all observers take the record of each call."""
-    name = service.settings.name or service.api.title
+    name = _name(service)
 
     def observe(record: CallRecord) -> None:
         for each in observers:
@@ -196,13 +222,15 @@ def _observed(service: Service, observers: Sequence[Observe]) -> Bridge:
 
 
 def build_server(
-    services: Sequence[Service], catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of
+    services: Sequence[Service],
+    catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of,
+    list_seconds: int | None = None,
 ) -> StdioServer:
     """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
 
-    `catalogue` makes what is served out of the services.
+    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list.
     """
-    return StdioServer(title_of(services), __version__, catalogue(services))
+    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds)
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:

@@ -9,11 +9,14 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+import httpx
+
+from portkey_bridge.credentials.access import passphrase_of, trust_with
 from portkey_bridge.credentials.configuration import configure, own_schemes
 from portkey_bridge.credentials.environment import Environment, example_configuration, read_environment
 from portkey_bridge.credentials.oauth import OAuthCredentials, TokenSources
@@ -21,7 +24,7 @@ from portkey_bridge.credentials.oauth_grants import takes_token, wanted_scopes
 from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.credentials.signing import AWS_TOKEN, aws_account
+from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_account, signs_for_aws
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, collect_oauth
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
@@ -62,18 +65,36 @@ UNVERIFIED = "the TLS certificate of {} is not verified: anybody on the way can 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """An API with its settings: `every` tool of it, and those of them that the settings select."""
+    """An API with its settings: `every` tool of it, and those of them that the settings select.
+
+    `loaded` is the document as it was read, from which `api` was configured. `results`
+    are the large ones that are kept.
+    """
 
     settings: Settings
+    loaded: Api
     api: Api
     shapes: Shapes
     every: Sequence[Tool]
     tools: Sequence[Tool]
+    results: Results = field(repr=False)
 
     @cached_property
     def bridge(self) -> Bridge:
         """The bridge that calls the tools with this API's credentials, made when first wanted. Raises SettingsError."""
-        return build_bridge(self.api, self.settings, self.tools, self.shapes)
+        return build_bridge(self.api, self.settings, self.tools, self.shapes, self.results)
+
+    def succeeding(self, before: Service | None) -> Service:
+        """Return this service as the one that comes after another of the same API: what was kept there is kept.
+
+        If nothing has changed, connections, tokens and sessions stay, too.
+        """
+        if before is None:
+            return self
+        service = replace(self, results=before.results)
+        if (before.loaded, before.settings) == (self.loaded, self.settings):
+            vars(service)["bridge"] = before.bridge  # where a cached property keeps its value
+        return service
 
     @cached_property
     def _views(self) -> tuple[Views, Views]:
@@ -130,10 +151,11 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
 
     `among` is the number of operations of all APIs, if there are several.
     """
-    api = configured(api, settings)
-    shapes = Shapes(api.root)
-    tools = build_tools(api, shapes, settings, among)
-    return Service(settings, api, shapes, tools, select_tools(tools, settings))
+    ready = configured(api, settings)
+    shapes = Shapes(ready.root)
+    tools = build_tools(ready, shapes, settings, among)
+    selected = select_tools(tools, settings)
+    return Service(settings, api, ready, shapes, tools, selected, Results(settings.kept_results))
 
 
 def configured(api: Api, settings: Settings) -> Api:
@@ -214,8 +236,17 @@ def _without(service: Service, names: set[str]) -> Service:
     return replace(service, settings=replace(service.settings, environ=environ)) if names else service
 
 
-def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Shapes | None = None) -> Bridge:
-    """Return the bridge that calls `tools` with the settings' credentials. Raises SettingsError."""
+def build_bridge(
+    api: Api,
+    settings: Settings,
+    tools: Sequence[Tool],
+    shapes: Shapes | None = None,
+    results: Results | None = None,
+) -> Bridge:
+    """Return the bridge that calls `tools` with the settings' credentials, and keeps large results.
+
+    Raises SettingsError.
+    """
     environment = read_environment(api, settings)
     names = {name for tool in tools for name in tool.variables}
     warn(_unusable(api, settings, environment, names))
@@ -223,20 +254,14 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
     recipe, secrets = _login_recipe(settings)
     sources = token_sources(api, settings, tools, environment, secrets)
     transport, redact = sources.transport, sources.redact
-    account = aws_account(settings)
+    account = _account(settings, tools, environment)
     if account is not None:
         redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
         transport=transport,
-        renderer=Renderer(settings.result_limit, Results(settings.kept_results), settings.files),
+        renderer=Renderer(settings.result_limit, results or Results(settings.kept_results), settings.files),
         provider=OAuthCredentials(
-            EnvironmentCredentials(
-                environment,
-                settings.authenticate,
-                partial(destination, api, settings),
-                sources.origins,
-                lambda wanted: example_configuration(wanted, settings, api.uri),
-            ),
+            environment_credentials(api, settings, environment),
             sources,
         ),
         redact=redact,
@@ -247,12 +272,31 @@ def build_bridge(api: Api, settings: Settings, tools: Sequence[Tool], shapes: Sh
         lenience=Lenience(settings.lenient),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
+        pages=settings.pages,
     )
     if recipe is None:
         return bridge
     from portkey_bridge.serve.session_login import with_session
 
     return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _account(settings: Settings, tools: Sequence[Tool], environment: Environment) -> AwsAccount | None:
+    """Return what requests to AWS are signed with, if an option or a document asks for that. Raises SettingsError."""
+    schemes = chain.from_iterable(chain(*tool.operation.security) for tool in tools)
+    is_signing = settings.aws_sigv4 is not None or signs_for_aws(schemes, environment.secrets)
+    return aws_account(settings) if is_signing else None
+
+
+def environment_credentials(api: Api, settings: Settings, environment: Environment) -> EnvironmentCredentials:
+    """Return the credentials of the environment for calls of an API."""
+    return EnvironmentCredentials(
+        environment,
+        settings.authenticate,
+        partial(destination, api, settings),
+        _origins(api, settings),
+        lambda wanted: example_configuration(wanted, settings, api.uri),
+    )
 
 
 def _login_recipe(settings: Settings) -> tuple[Recipe | None, dict[str, str]]:
@@ -273,13 +317,14 @@ def token_sources(
     """
     values = collect_oauth(settings, api.uri)
     secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
+    opening = {settings.client_key_passphrase: passphrase_of(settings)} if settings.client_key_passphrase else {}
     names = {name for tool in tools for name in tool.variables}
     refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
     redact = Redactor(
-        {**fixed, **environment.secrets, **secrets},
+        {**fixed, **environment.secrets, **secrets, **opening},
         {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain.union(secrets),
+        environment.certain.union(secrets, opening),
         environment.logins,
     )
     transport = Transport(
@@ -317,8 +362,8 @@ def destination(api: Api, settings: Settings, operation: Operation) -> str | Non
 
 def trust_of(settings: Settings, urls: Iterable[str | None]) -> Trust:
     """Return what the settings say about TLS; these URLs are the API's own. Raises SettingsError."""
-    hosts = frozenset(urlsplit(url).hostname or "" for url in dict.fromkeys(urls) if url)
-    trust = Trust(settings.ca_bundle, settings.client_cert, settings.client_key, frozenset(settings.insecure), hosts)
+    hosts = frozenset(httpx.URL(url).host for url in dict.fromkeys(urls) if url)
+    trust = trust_with(settings, hosts)
     if settings.client_cert or settings.ca_bundle:
         for host in sorted(hosts):
             trust.of(host).context()  # says at once what cannot be used

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from portkey_bridge.credentials.recipe import NAME, Recipe, Session, handshake, session_of
 from portkey_bridge.credentials.schemes import Credential
@@ -25,14 +27,18 @@ MAX_WORDS = 300
 def with_session(bridge: Bridge, api: Api, settings: Settings, recipe: Recipe, secrets: Collection[str]) -> Bridge:
     """Return the bridge with the session of a recipe, whose variables are `secrets`. Raises SettingsError."""
     steps = [_step(api, name, bridge) for name in (recipe.before, recipe.operation) if name]
-    paths = {(step.operation.method, step.operation.path) for step in steps}
+    renewal = _step(api, recipe.refresh.operation, bridge) if recipe.refresh else None
+    every = [*steps, renewal] if renewal else steps
+    paths = {(step.operation.method, step.operation.path) for step in every}
 
     def origin(operation: Operation) -> str | None:
         return origin_of(settings.base_url or server_url(operation.servers, api.uri))
 
     home = origin(steps[-1].operation)
     _require_origin(home, api, settings, recipe)
-    login = _Login(recipe, steps, bridge, secrets)
+    if any(origin(step.operation) != home for step in every):
+        raise SettingsError(f"the operations of the login recipe are not all sent to {home}.")
+    login = _Login(recipe, steps, renewal, bridge, secrets)
     provider = SessionCredentials(
         bridge.provider,
         lambda operation: origin(operation) == home,
@@ -46,25 +52,39 @@ def with_session(bridge: Bridge, api: Api, settings: Settings, recipe: Recipe, s
 
 @dataclass
 class _Login:
-    """Calls the steps of a login; `handshake` is what they carry at the moment."""
+    """Calls the steps of a login, or what renews a session; `handshake` is what they carry at the moment."""
 
     recipe: Recipe
     steps: list[Tool]
+    renewal: Tool | None
     bridge: Bridge
     secrets: Collection[str]
     handshake: list[Credential] = field(default_factory=list)
 
     async def log_in(self, previous: Session | None) -> Session:
-        """Return a new session. Raises CallError."""
+        """Return a new session, renewed without a login if possible. Raises CallError."""
+        if previous is not None and previous.refresh is not None and self.renewal is not None:
+            with suppress(TokenError):  # what renews it has expired, too
+                return await self._renewed(self.renewal, previous, previous.refresh)
         answers: list[Answer] = []
         for step in self.steps:
             self.handshake[:] = handshake(self.recipe, answers)
             self._learn(self.handshake)
             answers.append(await self.bridge.ask(step, self.recipe.arguments if step is self.steps[-1] else {}))
             self._refuse_failure(step, answers[-1])
-        session = session_of(self.recipe, answers)
+        return self._kept_secret(session_of(self.recipe, answers))
+
+    async def _renewed(self, step: Tool, previous: Session, arguments: Mapping[str, Any]) -> Session:
+        self.handshake[:] = [each for each in previous.credentials if each.variable != NAME]
+        answer = await self.bridge.ask(step, arguments)
+        self._refuse_failure(step, answer)
+        return self._kept_secret(session_of(self.recipe, [answer], previous))
+
+    def _kept_secret(self, session: Session) -> Session:
         self.bridge.redact.learn(NAME, session.token)
         self._learn(each for each in session.credentials if each.variable != NAME)
+        for value in (session.refresh or {}).values():
+            self.bridge.redact.learn(f"{NAME}_REFRESH", str(value))
         return session
 
     def _learn(self, credentials: Iterable[Credential]) -> None:

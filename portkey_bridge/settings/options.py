@@ -257,6 +257,9 @@ class Settings:
     client_key: Path | None = option(  # noqa: RUF009  # declares a field
         None, readers.file, "FILE", "private key (PEM) of --client-cert"
     )
+    client_key_passphrase: str | None = option(
+        None, readers.variable_name, "VARIABLE", "variable that contains the passphrase of the private key"
+    )
     ca_bundle: Path | None = option(  # noqa: RUF009  # declares a field
         None, readers.file, "FILE", "also trust the certificate authorities in this file (PEM)", dotenv="apart"
     )
@@ -323,6 +326,13 @@ class Settings:
         "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
         dotenv="harmless",
     )
+    pages: int = option(
+        1,
+        readers.pages,
+        "N",
+        "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
+        dotenv="harmless",
+    )
     verbose: bool = option(False, readers.switch, None, "log each call to stderr", table="serve", dotenv="harmless")
     cache: bool = option(
         True,
@@ -372,6 +382,33 @@ class Settings:
         readers.http_limits,
         "N,N,MB",
         "over HTTP: concurrent requests of a caller, waiting requests, megabytes of one (default {default})",
+        table="serve",
+    )
+    caller_rate: str | None = option(
+        None,
+        readers.rates,
+        "N/UNIT,…",
+        "over HTTP: requests of one caller in a second, minute, hour or day, such as 60/minute,1000/hour",
+        table="serve",
+    )
+    api_rate: str | None = option(
+        None,
+        readers.rates,
+        "N/UNIT,…",
+        "requests to the API in a second, minute, hour or day, of all callers together, such as 10/second",
+    )
+    workers: int = option(
+        1,
+        partial(readers.number, least=1),
+        "N",
+        "over HTTP: processes that answer requests; more than one need --store (default {default})",
+        table="serve",
+    )
+    store: str | None = option(
+        None,
+        readers.as_typed,
+        "URL",
+        "keep large results and other state in this Redis or Valkey, so that several servers share it",
         table="serve",
     )
     audit: bool = option(

@@ -11,6 +11,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.switches import OFF, ON
 from portkey_bridge.settings.values import (
     AUTHENTICATE,
+    MOST_PAGES,
     SCHEMES,
     VARIABLE,
     Assigned,
@@ -47,6 +48,13 @@ def _credential(text: str, variable: str) -> str:
             f"{variable}: expected NAME or NAME@ORIGIN such as API_KEY@https://api.example.com, not {shown_url(text)!r}"
         )
     return f"{name}@{origin}" if at else name
+
+
+def variable_name(text: str, variable: str) -> str:
+    """Return the name of a variable. No message repeats the text, which could be a secret."""
+    if not VARIABLE.fullmatch(text):
+        raise SettingsError(f"{variable}: expected the name of an environment variable. The value belongs in it.")
+    return text
 
 
 def places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
@@ -131,6 +139,14 @@ def number(value: str, variable: str, least: int) -> int:
     return int(value)
 
 
+def pages(value: str, variable: str) -> int:
+    """Parse a number of pages."""
+    count = number(value, variable, 1)
+    if count > MOST_PAGES:
+        raise SettingsError(f"{variable}: expected at most {MOST_PAGES}, got {value!r}.")
+    return count
+
+
 def code(text: str, variable: str) -> str:
     """Return `only`, `also`, or an empty text for no programs."""
     mode = dict.fromkeys(ON, "only") | dict.fromkeys(OFF, "") | {"only": "only", "also": "also"}
@@ -167,6 +183,18 @@ def http_limits(value: str, variable: str) -> HttpLimits:
     """Parse two numbers and megabytes."""
     calls, waiting, megabytes = numbers(value, variable, HttpLimits())
     return HttpLimits(int(max(calls, 1)), int(waiting), int(megabytes * 1_000_000))
+
+
+def rates(value: str, variable: str) -> str:
+    """Check `N/UNIT,…`, the syntax of rates of the library `limits`."""
+    from limits import parse_many
+
+    try:
+        parse_many(value)
+    except ValueError as error:
+        example = "60/minute,1000/hour"
+        raise SettingsError(f"{variable}: expected rates such as {example}, got {value!r}.") from error
+    return value
 
 
 def program_limits(value: str, variable: str) -> ProgramLimits:

@@ -13,6 +13,9 @@ SERVER = "OPEN_MCP_SERVER_"
 #: Which operations carry credentials: those that the document says, all of them, or none.
 AUTHENTICATE = ("declared", "all", "none")
 
+#: Pages that one result may have.
+MOST_PAGES = 100
+
 #: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750, RFC 7616).
 SCHEMES = ("basic", "bearer", "digest")
 

@@ -1,0 +1,75 @@
+"""The servers of a document, and the values of their variables (OpenAPI 3.2 sections 4.5 and 4.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from portkey_bridge.document.repairs import Repairs, summarize
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.openapi.coercion import as_list, mapping, text
+from portkey_bridge.openapi.model import VARIABLE, Server
+from portkey_bridge.settings.values import SERVER, as_variable
+
+#: A bare host, which is formally a relative URL; a document from disk, which has no host of its own, may write
+#: `localhost` alone. And hosts that are reached without TLS: loopback and private ones.
+BARE_HOST = re.compile(r"(([\w-]+\.)+[A-Za-z]{2,}|(\d{1,3}\.){3}\d{1,3}|localhost(?=:\d))(:\d+)?(/|$)")
+BARE_HOST_FROM_DISK = re.compile(rf"{BARE_HOST.pattern}|localhost(/|$)")
+LOCAL_HOST = re.compile(r"localhost\b|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
+
+#: The servers if none is declared (OpenAPI 3.2 section 4.1.1).
+DEFAULT_SERVERS = (Server("/", {}),)
+
+
+def server_variable(name: str) -> str:
+    """Return the environment variable of a server variable."""
+    return SERVER + as_variable(name)
+
+
+class ServerReader:
+    """Reads the servers of the document at `uri`. `variables` override defaults, by the names of `server_variable`."""
+
+    def __init__(self, uri: str, repairs: Repairs, variables: Mapping[str, str]) -> None:
+        self._bare_host = BARE_HOST if uri.lower().startswith(("http:", "https:")) else BARE_HOST_FROM_DISK
+        self.repairs = repairs
+        self.variables = variables
+
+    def servers(self, owner: dict[str, Any], where: str) -> tuple[Server, ...]:
+        """Return the servers of a root, a path or an operation. Raises SettingsError for a refused value."""
+        return tuple(server for value in as_list(owner.get("servers")) if (server := self._server(value, where)))
+
+    def _server(self, value: Any, where: str) -> Server | None:
+        if isinstance(value, str):
+            self.repairs.add("a server is a string; interpreted as its URL", where)
+            return Server(value, {})
+        given = mapping(value).get("url")
+        url = text(given).strip()
+        if isinstance(given, str) and not url:
+            self.repairs.add("the URL of a server is empty; interpreted as the root of the document's host", where)
+            url = "/"
+        if not url:
+            self.repairs.add("a server has no URL", where)
+            return None
+        if self._bare_host.match(url):
+            scheme = "http" if LOCAL_HOST.match(url) else "https"
+            self.repairs.add(f"the URL of a server has no scheme; {scheme} is assumed", where)
+            url = f"{scheme}://{url}"
+        declared = mapping(value.get("variables"))
+        named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
+        values = {name: self._value(name, mapping(declared.get(name))) for name in named}
+        return Server(url, {name: value for name, value in values.items() if value is not None})
+
+    def _value(self, name: str, variable: dict[str, Any]) -> str | None:
+        """Return the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).
+
+        Without a default, against the rules, the first value that is allowed; None if nothing is declared.
+        """
+        named = server_variable(name)
+        value, allowed = self.variables.get(named), [text(value) for value in as_list(variable.get("enum"))]
+        if value is None:
+            return text(variable["default"]) if "default" in variable else next(iter(allowed), None)
+        if allowed and value not in allowed:
+            known = ", ".join(summarize(value) for value in allowed)
+            raise SettingsError(f"{named}={value!r} is not a value that the document allows. Set it to one of {known}.")
+        return value

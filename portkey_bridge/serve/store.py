@@ -1,0 +1,180 @@
+"""The state that replicas share, behind py-key-value-aio: in memory, or encrypted in Redis or Valkey.
+
+Values are dictionaries of JSON's types, in collections. In a remote store all of them are encrypted under a key that
+every replica has; keys and names of collections are not, so they must not contain a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from portkey_bridge.errors import CallError, SettingsError
+
+if TYPE_CHECKING:
+    from key_value.aio.protocols.key_value import AsyncKeyValue
+    from redis.asyncio import Redis
+
+#: The variable of the key that values are encrypted under, and the fewest characters of it.
+STORE_KEY, SHORTEST_KEY = "OPEN_MCP_STORE_KEY", 32
+
+#: What the URL of a store begins with.
+SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+
+#: Seconds that one operation may take, and seconds after which a value is forgotten unless it is put for less.
+TIMEOUT, LONGEST = 5.0, 90 * 86_400.0
+
+#: How often an operation is tried again, which bridges the two seconds that a store takes to restart.
+RETRIES = 6
+
+#: Bytes of one value as JSON.
+MOST_BYTES = 4 << 20
+
+
+class StoreError(CallError):
+    """The store did not do what it was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Where state is kept: at `url`, or in the memory of this process, which then has a `secret` of its own."""
+
+    url: str | None = field(default=None, repr=False)
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes use the same store."""
+        return self.url is not None
+
+    def key(self, purpose: str) -> bytes:
+        """Return 32 bytes for one purpose: the same in all processes that share the store, and nowhere else."""
+        return hmac.digest(self.secret, purpose.encode(), "sha256")
+
+    @property
+    def redis_url(self) -> str:
+        """The URL as clients of Redis want it; Valkey speaks the same protocol."""
+        url = self.url or ""
+        return url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
+
+    @cached_property
+    def client(self) -> Redis:
+        """The connections to Redis or Valkey. Raises SettingsError if its client is not installed."""
+        try:
+            from redis.asyncio import Redis
+            from redis.asyncio.retry import Retry
+            from redis.backoff import ExponentialWithJitterBackoff
+        except ImportError as error:
+            raise SettingsError("--store: install portkey-bridge[redis] to use a store.") from error
+        client: Redis = Redis.from_url(
+            self.redis_url,
+            decode_responses=True,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            health_check_interval=30,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), RETRIES),
+        )
+        return client
+
+    @cached_property
+    def values(self) -> AsyncKeyValue:
+        """The values, within limits of time and size; encrypted if the store is shared. Raises SettingsError."""
+        from key_value.aio.wrappers.limit_size import LimitSizeWrapper
+        from key_value.aio.wrappers.ttl_clamp import TTLClampWrapper
+
+        kept = self._encrypted() if self.is_shared else _memory()
+        return LimitSizeWrapper(TTLClampWrapper(kept, 1, LONGEST, LONGEST), max_size=MOST_BYTES)
+
+    def _encrypted(self) -> AsyncKeyValue:
+        from cryptography.fernet import Fernet
+        from key_value.aio.wrappers.encryption import FernetEncryptionWrapper
+        from key_value.aio.wrappers.timeout import TimeoutWrapper
+
+        client = self.client  # explains what is missing
+        from key_value.aio.stores.redis import RedisStore
+
+        from portkey_bridge.serve.sealed import Sealed
+
+        fernet = Fernet(base64.urlsafe_b64encode(self.key("values")))
+        encrypted = FernetEncryptionWrapper(TimeoutWrapper(RedisStore(client=client), TIMEOUT), fernet=fernet)
+        return Sealed(encrypted, self.key("seals"))
+
+    async def ready(self) -> None:
+        """Check whether the store answers. Raises StoreError."""
+        if self.is_shared:
+            with explained():
+                await self.client.ping()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if "client" in self.__dict__:
+            await self.client.aclose()
+
+
+def _memory() -> AsyncKeyValue:
+    from key_value.aio.stores.memory import MemoryStore
+
+    return MemoryStore()
+
+
+def open_store(url: str | None, key: str | None) -> Store:
+    """Return the store at a URL, or one in memory without. Raises SettingsError, which says what is missing.
+
+    `key` is the text that values are encrypted under; replicas that share a store share it, too.
+    """
+    if url is None:
+        return Store()
+    if urlsplit(url).scheme not in SCHEMES or not urlsplit(url).hostname:
+        raise SettingsError(
+            "--store: expected a URL such as redis://HOST:6379/0 or rediss://USER:PASSWORD@HOST:6379/0."
+        )
+    if not key or len(key) < SHORTEST_KEY:
+        raise SettingsError(
+            f"--store: values leave this machine only encrypted. Set {STORE_KEY} to a secret of at least "
+            f"{SHORTEST_KEY} characters, the same on all servers that share it: openssl rand -base64 32 makes one."
+        )
+    store = Store(url, hmac.digest(key.encode(), b"portkey-bridge store", "sha256"))
+    _ = store.values  # what is not installed is said at once
+    return store
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn each failure of a store inside into a StoreError, which contains no value and no address."""
+    from key_value.aio.errors import BaseKeyValueError
+
+    failures: tuple[type[BaseException], ...] = (OSError, TimeoutError, BaseKeyValueError, *_failures_of_redis())
+    try:
+        yield
+    except failures as error:
+        raise StoreError(f"The store of this server {_reason(error)}.") from error
+
+
+def _failures_of_redis() -> tuple[type[BaseException], ...]:
+    try:
+        from redis.exceptions import RedisError
+    except ImportError:
+        return ()
+    return (RedisError,)
+
+
+def _reason(error: BaseException) -> str:
+    """Explain a failure in words for whoever runs the server."""
+    words: dict[str, str] = {
+        "OutOfMemoryError": "is full (raise its maxmemory, or set its maxmemory-policy to volatile-ttl)",
+        "TimeoutError": f"did not answer within {TIMEOUT:g} seconds",
+        "BusyLoadingError": "is still starting",
+        "AuthenticationError": "refuses the login in --store",
+        "ReadOnlyError": "takes no writes",
+        "DecryptionError": f"has values under another key ({STORE_KEY} must be the same on all servers)",
+        "EntryTooLargeError": f"takes at most {MOST_BYTES:,} bytes in one value",
+    }
+    names: list[Any] = [each.__name__ for each in type(error).__mro__]
+    return next((words[name] for name in names if name in words), "cannot be reached (see --store)")
