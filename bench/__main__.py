@@ -21,6 +21,7 @@ MODULES = {
     "bench.calls": "Calls",
     "bench.peers": "Beside others",
     "bench.stages": "Stages of a call",
+    "bench.http": "Calls over HTTP",
     "bench.load": "Growth",
     "bench.memory": "Memory",
     "bench.uploads": "Uploads",
