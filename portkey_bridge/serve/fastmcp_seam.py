@@ -30,7 +30,7 @@ from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.confirmation import unconfirmed
+from portkey_bridge.serve.confirmation import given_in, unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
@@ -74,12 +74,14 @@ class DirectCalls(Middleware):
         if run is None:
             return error_result(f"Unknown tool: {name!r}; {closest(name, runs)}")
         fastmcp = get_context()
+        given = given_in(fastmcp)
         return await run(
             context.message.arguments or {},
             CallContext(
                 CALLER.get(),
                 report=lambda number, added: fastmcp.report_progress(number, message=added),
-                ask=partial(unconfirmed, fastmcp),
+                ask=partial(unconfirmed, fastmcp, given),
+                state=given.state,
             ),
         )
 
