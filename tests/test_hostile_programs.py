@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -10,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import mcp_types
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
+from mcp import MCPError
 
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Connect, Recorder, text_of
@@ -191,7 +195,7 @@ async def test_values_stay_inside_that_would_be_endless_outside(api: Recorder, c
                 client.call_tool("runProgram", {"code": NESTED + bomb}, raise_on_error=False), name=bomb
             )
             while not running.done():
-                await asyncio.wait_for(client.call_tool("searchTools", {"query": "read"}), 3)
+                await asyncio.wait_for(client.call_tool("searchTools", {"query": "read"}), 20)
             assert len(text_of(running.result())) < 41_000, bomb
 
 
@@ -318,3 +322,72 @@ async def test_a_caller_has_four_programs_at_the_same_time(recorder: Recorder) -
         *_, last = await asyncio.gather(*running, refused)
         assert "are running" in text_of(last)
         assert text_of(await client.call_tool("runProgram", {"code": "1"})) == "1"
+
+
+@pytest.mark.parametrize("options", [(), ("--confirm", "write")], ids=["direct", "asking"])
+async def test_a_program_ends_with_its_connection(options: tuple[str, ...], recorder: Recorder, tmp_path: Path) -> None:
+    """Over HTTP a program of a client that goes away calls nothing any more."""
+    recorder.answer = (200, {"content-type": "application/json"}, b"{}")
+    code = "while True:\n  await call('read')\n  await asyncio.sleep(0.02)"
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    message["params"] = {"name": "runProgram", "arguments": {"code": code}}
+    headers = {"accept": "application/json, text/event-stream", "x-secret": "key-of-ann-12345"}
+    with serving(tmp_path, shop(recorder.url), "--code", "--pass-header", "x-secret", *options) as (url, _):
+        async with httpx.AsyncClient(headers=headers) as client:
+            running = asyncio.create_task(client.post(url, json=message))
+            while len(recorder.requests) < 3:
+                assert not running.done(), running.result().text
+                await asyncio.sleep(0.01)
+            running.cancel()
+        async with asyncio.timeout(10):
+            sent = -1
+            while sent != len(recorder.requests):  # nothing was sent for a while
+                sent = len(recorder.requests)
+                await asyncio.sleep(0.5)
+
+
+async def test_programs_of_two_callers_run_side_by_side(recorder: Recorder, tmp_path: Path) -> None:
+    """One caller's programs leave room for another one's, and each sends the credential of its caller."""
+    recorder.answer = (200, {"content-type": "application/json"}, b"{}")
+    with serving(tmp_path, shop(recorder.url), "--code", "--pass-header", "x-secret") as (url, _):
+        async with (
+            Client(StreamableHttpTransport(url, headers={"x-secret": "key-of-ann-12345"})) as ann,
+            Client(StreamableHttpTransport(url, headers={"x-secret": "key-of-bob-12345"})) as bob,
+        ):
+            code = 'await call("read")\nawait asyncio.sleep(1)'
+            busy = [asyncio.create_task(ann.call_tool("runProgram", {"code": code})) for _ in range(4)]
+            while len(recorder.requests) < 4:
+                await asyncio.sleep(0.01)
+            refused = await ann.call_tool("runProgram", {"code": "1"}, raise_on_error=False)
+            assert "are running" in text_of(refused)
+            assert text_of(await bob.call_tool("runProgram", {"code": 'await call("write")\n1'})) == "1"
+            await asyncio.gather(*busy)
+    keys = [request.header("x-secret") for request in recorder.requests]
+    assert keys.count("key-of-ann-12345") == 4
+    assert keys.count("key-of-bob-12345") == 1
+
+
+async def test_nobody_goes_on_with_the_program_of_another_caller(recorder: Recorder, tmp_path: Path) -> None:
+    """A program that waits for a person belongs to its caller."""
+    code = 'await call("write")\n"done"'
+    arguments = ("--code", "--pass-header", "x-secret", "--confirm", "write")
+
+    async def decide(message: str, response_type: Any, params: Any, context: Any) -> Any:
+        raise AssertionError(message)
+
+    def modern(url: str, key: str) -> Any:
+        transport = StreamableHttpTransport(url, headers={"x-secret": key})
+        return Client(transport, elicitation_handler=decide, mode="auto")
+
+    answer = {"confirm": mcp_types.ElicitResult(action="accept", content={"confirmed": True})}
+    with serving(tmp_path, shop(recorder.url), *arguments) as (url, _):
+        async with modern(url, "key-of-ann-12345") as ann, modern(url, "key-of-bob-12345") as bob:
+            first: Any = {"code": code}, {"allow_input_required": True}
+            asked = await ann.session.call_tool("runProgram", first[0], **first[1])
+            more = {**first[1], "request_state": asked.request_state, "input_responses": answer}
+            with contextlib.suppress(MCPError):
+                theirs = await bob.session.call_tool("runProgram", first[0], **more)
+                assert theirs.is_error, theirs.content
+            own = await ann.session.call_tool("runProgram", first[0], **more)
+    assert own.content[0].text == "done"
+    assert [request.header("x-secret") for request in recorder.requests] == ["key-of-ann-12345"]
