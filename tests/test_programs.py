@@ -289,6 +289,14 @@ UNSUPPORTED = [
     ("await asyncio.gather(return_exceptions=True)", "Catch exceptions"),
     ("import os\nos.environ", "no environment"),
     ("open('/etc/passwd')", "no files"),
+    ("async with asyncio.Semaphore(3): pass", "limits its concurrency"),
+    ("try: pass\nexcept* ValueError: pass", "Use except."),
+    ("json.dumps({}, default=str)", "str(value)"),
+    ("next((n for n in [1]), None)", "item [0]"),
+    ("from typing import TypedDict", "not checked"),
+    ('(await call("listpets")).name', 'answer["name"]'),
+    ("await listpets()", "await call"),
+    ("type Number = int", "not checked"),
 ]
 
 
@@ -466,3 +474,37 @@ async def test_select_reduces_inside_of_a_program(recorder: Recorder) -> None:
     assert await result_of(recorder, 'await call("listpets", {"select": "pets[].id"})', select=True) == "[1,2]"
     problem = await error_of(recorder, 'await call("listpets", {"select": "pets["})', select=True)
     assert "select" in problem
+
+
+async def test_pages_are_joined_inside_of_a_program(recorder: Recorder) -> None:
+    """With --pages a program gets the items of all pages as one answer."""
+    recorder.answers["/pets"] = (200, {**JSON, "link": '</pets/2>; rel="next"'}, b'{"pets": [{"id": 1}]}')
+    recorder.answers["/pets/2"] = (200, JSON, b'{"pets": [{"id": 2}]}')
+    said = await result_of(recorder, '(await call("listpets"))["pets"]', pages=5)
+    assert said.startswith('[{"id":1},{"id":2}]\nThese are 2 pages')
+
+
+async def test_a_program_joins_several_apis(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
+    """With a settings file of two APIs a program calls the tools of both, and each gets its own credential."""
+    security = {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}}
+    for name in ("cats", "dogs"):
+        path = {f"/{name}": {"get": {"operationId": f"list{name}", "responses": answers()}}}
+        root = document(path, servers=[{"url": recorder.url}], components=security, security=[{"key": []}])
+        (tmp_path / f"{name}.json").write_text(json.dumps(root))
+    tables = (
+        f'[api.{name}]\nspec = "{name}.json"\n[api.{name}.env]\nX_KEY = "key-of-{name}"' for name in ("cats", "dogs")
+    )
+    (tmp_path / "apis.toml").write_text("\n".join(tables))
+    code = """
+found = await call("searchTools", {"query": "list cats and dogs"})
+tools = [line.split(" · ")[0] for line in found.splitlines() if " · GET " in line]
+await asyncio.gather(*[call(tool) for tool in tools])
+len(tools)
+"""
+    async with connect("--config", "apis.toml", "--code") as client:
+        result = await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
+    assert text_of(result) == "2"
+    assert {(each.target, each.header("X-Key")) for each in recorder.requests} == {
+        ("/cats", "key-of-cats"),
+        ("/dogs", "key-of-dogs"),
+    }

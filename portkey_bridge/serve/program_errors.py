@@ -21,7 +21,16 @@ ALTERNATIVES = (
     ),
     (r"exceptions can only be called with", 'Pass one text: raise RuntimeError(f"…").'),
     (r"async for|async comprehension", "Use a for loop, with await inside of it."),
-    (r"async with|context manager", "Call the functions without a with statement."),
+    (r"async with|context manager", "Call the functions without a with statement; call limits its concurrency."),
+    (r"exception groups", "Use except."),
+    (r"JSONEncoder", "Convert such values first, for example with str(value)."),
+    (
+        r"'list' object is not an iterator",
+        "A generator expression is a list here: take its item [0], or use a for loop.",
+    ),
+    (r"cannot import name .* from 'typing'", "Leave it out; annotations are not checked."),
+    (r"'dict' object has no attribute", 'Answers are dicts: answer["name"], or answer.get("name").'),
+    (r"^NameError", 'Tools are called by their names: await call("tool", {"argument": value}).'),
     (r"type alias", "Leave the alias out; annotations are not checked."),
     (r"[Ww]ildcard import", "Import the names that are used."),
     (r"gather\(\) does not yet support", "Catch exceptions in an async function of your own, and gather its calls."),
@@ -31,7 +40,8 @@ ALTERNATIVES = (
     ),
     (
         r"No module named",
-        "There are asyncio, json, re, math, datetime, collections, itertools, random and a few more.",
+        "There are asyncio, json, re, math, datetime, time, collections, itertools, functools, random, decimal, base64, "
+        "hashlib and a few more.",
     ),
     (
         r"Permission denied|not supported in this environment|os\.environ|module 'os'",
@@ -52,7 +62,8 @@ def explained(error: MontyError, limits: ProgramLimits, program: Prepared, code:
     for sign, limit in _LIMITS:
         if re.search(sign, text):
             return _place(error, program, code) + over(limit, limits)
-    said = text.replace("The monty syntax parser does not yet support", "This sandbox does not support")
+    said = text.removeprefix("Internal error in monty: ")
+    said = said.replace("The monty syntax parser does not yet support", "This sandbox does not support")
     advice = next((advice for sign, advice in ALTERNATIVES if re.search(sign, text.partition("\n")[0])), "")
     return "\n".join(filter(None, (f"{_place(error, program, code)}{said}", advice)))
 
