@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 import httpx
@@ -92,7 +92,17 @@ class Lenience:
         return bound
 
 
-async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
+class Ask(Protocol):
+    """Asks the person about a call. Returns None once it is confirmed, else the result of the call.
+
+    `nonce` tells this question from others about the same call.
+    """
+
+    async def __call__(self, tool: Tool, arguments: Mapping[str, Any], nonce: str = "", /) -> ToolResult | None:
+        """Ask about a call."""
+
+
+async def cannot_ask(tool: Tool, arguments: Mapping[str, Any], nonce: str = "") -> ToolResult | None:
     """Refuse a call that needs the confirmation of a person, where there is no way to ask for it."""
     return error_result(
         f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
@@ -109,15 +119,17 @@ Take = Callable[[Answer, Renderer], None]
 class CallContext(NamedTuple):
     """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
 
-    `ask` returns None once the person has confirmed a call, else the result of the call. `select` is what the caller
-    wants of the answer. With `take`, an answer that succeeded is only taken, and the result has what is said beside it.
+    `select` is what the caller wants of the answer. A call that repeats an earlier one with the person's decision has
+    the `state` of the question. With `take`, an answer that succeeded is only taken, and the result has what is said
+    beside it.
     """
 
     caller: Caller = LOCAL
     report: Report = no_report
-    ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
+    ask: Ask = cannot_ask
     select: Selection | None = None
     take: Take | None = None
+    state: str | None = None
 
 
 @dataclass(slots=True)
@@ -229,10 +241,8 @@ class Bridge:
         record.status, record.size = answer.status, len(answer.body)
         select = select or tool.select
         if take is not None:
-            return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, take))
-        return await beside(
-            len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select or tool.select)
-        )
+            return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, select, take))
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
 
     async def _sent(
         self, tool: Tool, bound: Bound, reading: Reading, caller: Caller, page: httpx.URL | None = None
@@ -326,14 +336,25 @@ class Bridge:
         return self.renderer.render(tool.operation, answer, hints, select)
 
     def _taken(
-        self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation], take: Take
+        self,
+        tool: Tool,
+        answer: Answer,
+        caller: Caller,
+        violations: Sequence[Violation],
+        select: Selection | None,
+        take: Take,
     ) -> ToolResult:
-        """Have an answer taken, and return what is said beside it, or the error that it is."""
+        """Have an answer taken, or what is selected of it, and return what is said beside it, or the error that it is.
+
+        Raises SelectError.
+        """
         answer = self._redacted(answer)
         hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
         take(answer, self.renderer)
         if answer.failed:
             return self.renderer.render(tool.operation, answer, hints)
+        if select is not None and is_json(answer.body):
+            take(replace(answer, body=select.apply(answer.body) or b"null"), self.renderer)
         return ToolResult(content=[text(hint) for hint in (answer.remark, *hints) if hint])
 
     async def _logged(
