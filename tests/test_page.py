@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 MARKER = "marker-of-the-server-1"
-TOKEN = "token-of-alice-1234"
-TOKENS = f"alice={hashlib.sha256(TOKEN.encode()).hexdigest()}"
+ALICE = "token-of-alice-1234"
+TOKENS = f"alice={hashlib.sha256(ALICE.encode()).hexdigest()}"
 EVIL = "</script><img src=x onerror=alert(1)><b>bold</b>"
 ENTER, TAB, DOWN, RIGHT, SPACE = "\ue007", "\ue004", "\ue015", "\ue014", " "
 
@@ -168,7 +168,7 @@ def test_without_a_token_nothing_is_shown(recorder: Recorder, tmp_path: Path) ->
         for path in ("page/catalogue", "page/form?name=listpets"):
             assert httpx.get(url + path).status_code == 401
             assert httpx.get(url + path, headers={"authorization": "Bearer other"}).status_code == 401
-            assert httpx.get(url + path, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+            assert httpx.get(url + path, headers={"authorization": f"Bearer {ALICE}"}).status_code == 200
         asked = {"name": "listpets", "arguments": {}}
         assert httpx.post(f"{url}page/request", json=asked).status_code == 401
 
@@ -177,7 +177,7 @@ def test_a_page_behind_tls_is_of_this_server(recorder: Recorder, tmp_path: Path)
     """Behind a proxy with TLS the page may ask under the allowed names, and other pages may not."""
     with site(tmp_path, api(recorder.url), "--tokens", TOKENS, "--allowed-hosts", "mcp.example.com") as url:
         asked = {"name": "listpets", "arguments": {}}
-        headers = {"authorization": f"Bearer {TOKEN}", "host": "mcp.example.com"}
+        headers = {"authorization": f"Bearer {ALICE}", "host": "mcp.example.com"}
         for origin, status in (("https://mcp.example.com", 200), ("https://evil.example.com", 403)):
             answer = httpx.post(f"{url}page/request", json=asked, headers={**headers, "origin": origin})
             assert answer.status_code == status
@@ -202,7 +202,7 @@ def browser() -> Iterator[Chrome]:
 
     options = ChromeOptions()
     options.binary_location = str(BROWSER)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})  # type: ignore[no-untyped-call]
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for flag in (*FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
@@ -334,7 +334,7 @@ def test_a_visitor_enters_with_a_token(recorder: Recorder, tmp_path: Path, brows
         field.send_keys("wrong", ENTER)
         visitor.wait("#access [role=alert]", "not one that it accepts")
         field.clear()
-        field.send_keys(TOKEN, ENTER)
+        field.send_keys(ALICE, ENTER)
         visitor.wait("#count", "3 of 3 tools")
         browser.get(f"{url}#tool/listpets")
         visitor.find("form.call button.send").click()

@@ -15,15 +15,15 @@ from portkey_bridge.cli.listing import variables_of
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import waiting
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.reference_page import document
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.reference import (
+    Argument,
+    arguments_of,
     by_tag,
     facts,
-    required_first,
     type_words,
     whole_description,
     whole_reference,
@@ -80,18 +80,18 @@ def _section(tool: Tool, shapes: Shapes) -> Iterator[str]:
     yield from (_inline(whole_description(tool)), "")
     if tool.variables:
         yield from (f"Environment: {', '.join(f'`{name}`' for name in tool.variables)}", "")
-    if tool.arguments.bindings:
+    if arguments := arguments_of(tool):
         yield from ("| argument | type | |", "|---|---|---|")
-        yield from (_argument(binding, shapes) for binding in required_first(tool))
+        yield from (_argument(argument, shapes) for argument in arguments)
         yield ""
 
 
-def _argument(binding: Binding, shapes: Shapes) -> str:
-    shape = shapes(binding.schema)
-    required = "**required** " if binding.required else ""
+def _argument(argument: Argument, shapes: Shapes) -> str:
+    shape = shapes(argument.schema)
+    required = "**required** " if argument.required else ""
     told = [_inline(str(shape.get("description", ""))).rstrip("."), *map(_inline, facts(shape))]
     text = ". ".join(f"{sentence[:1].upper()}{sentence[1:]}" for sentence in told if sentence)
-    return f"| `{binding.argument}` | {type_words(binding.schema, shapes)} | {required}{text}{'.' if text else ''} |"
+    return f"| `{argument.name}` | {type_words(argument.schema, shapes)} | {required}{text}{'.' if text else ''} |"
 
 
 def _inline(text: str) -> str:

@@ -23,6 +23,7 @@ from portkey_bridge.request.writer import write_request
 from portkey_bridge.serve.bridge import Bridge, validate_patiently
 from portkey_bridge.serve.service import Service, environment_credentials
 from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.streaming import without_limit
 
 
 class Preview(NamedTuple):
@@ -66,6 +67,7 @@ def bound_with_stand_ins(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any
             if said.get("value") in tool.fixed_secrets.values()
         }
         tool = replace(tool, curation=replace(tool.curation, arguments={**tool.curation.arguments, **fixed}))
+    arguments, _ = without_limit(tool.name, tool.stream_argument, arguments)
     try:
         return tool.bind(validate_patiently(tool, arguments))
     except ArgumentsError as error:

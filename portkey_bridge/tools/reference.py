@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.byte_strings import byte_format
 from portkey_bridge.schema.prose import plain
 from portkey_bridge.schema.shapes import ANYTHING, Shapes, subschemas
 from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.streaming import SCHEMA
 
 #: The group of tools without a tag.
 UNTAGGED = "(no tag)"
@@ -81,9 +81,19 @@ def whole_description(tool: Tool) -> str:
     return plain(str(tool.schema.get("description", tool.description)))
 
 
-def required_first(tool: Tool) -> list[Binding]:
-    """Return the arguments of a tool, the required ones first."""
-    return sorted(tool.arguments.bindings.values(), key=lambda binding: not binding.required)
+class Argument(NamedTuple):
+    """An argument of a tool."""
+
+    name: str
+    schema: Schema
+    required: bool
+
+
+def arguments_of(tool: Tool) -> list[Argument]:
+    """Return the arguments of a tool, the required ones first, and the one that cuts a stream last."""
+    bindings = sorted(tool.arguments.bindings.values(), key=lambda binding: not binding.required)
+    limit = [Argument(tool.stream_argument, SCHEMA, False)] if tool.stream_argument else []
+    return [*(Argument(each.argument, each.schema, each.required) for each in bindings), *limit]
 
 
 def catalogue(apis: Sequence[tuple[Api, Sequence[Tool]]]) -> dict[str, Any]:
@@ -111,7 +121,7 @@ def _entry(tool: Tool, tag: str) -> dict[str, Any]:
         "tag": tag,
         "text": whole_description(tool),
         "env": list(tool.variables),
-        "names": [*tool.arguments.bindings],
+        "names": [each.name for each in arguments_of(tool)],
         "effect": "reads" if read_only else "destroys" if destructive else "changes",
     }
 
@@ -200,7 +210,7 @@ class Nodes:
 
     def arguments(self, tool: Tool) -> list[list[Any]]:
         """Return the arguments of a tool: the name of each, the number of its schema, and whether it is required."""
-        return [[each.argument, self.number(each.schema), each.required] for each in required_first(tool)]
+        return [[each.name, self.number(each.schema), each.required] for each in arguments_of(tool)]
 
     def drawn(self) -> list[dict[str, Any]]:
         """Return all nodes by number, including those of subschemas."""
