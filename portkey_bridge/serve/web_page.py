@@ -19,7 +19,7 @@ import pydantic_core
 from fastmcp.server.auth import AuthProvider
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from portkey_bridge.errors import ArgumentsError, CallError
 from portkey_bridge.serve.catalogue import Catalogue
@@ -92,7 +92,7 @@ class WebPage:
         if found is None:
             return PlainTextResponse("There is no such tool.", 404)
         service, tool = found
-        return JSONResponse(await anyio.to_thread.run_sync(form_of, tool, service.shapes))
+        return _json(await anyio.to_thread.run_sync(form_of, tool, service.shapes))
 
     async def request(self, request: Request) -> Response:
         """Return the request of a call as text, or why the call would be refused. Nothing is sent."""
@@ -112,8 +112,8 @@ class WebPage:
         except CallError as error:
             violations = error.violations if isinstance(error, ArgumentsError) else ()
             said = [[each.pointer, service.bridge.redact(each.problem)] for each in violations]
-            return JSONResponse({"refused": service.bridge.redact(str(error)), "violations": said})
-        return JSONResponse(shown._asdict())
+            return _json({"refused": service.bridge.redact(str(error)), "violations": said})
+        return _json(shown._asdict())
 
     async def _shown(self, service: Service, tool: Tool, arguments: Mapping[str, Any]) -> Preview:
         if self._pass_header:
@@ -157,6 +157,11 @@ def add_page(server: StdioServer, current: Callable[[], Catalogue], settings: Se
         (REQUEST, "POST", page.request),
     ):
         server.custom_route(path, [method])(page.for_callers(handler))
+
+
+def _json(value: object) -> Response:
+    """Return a response with JSON in ASCII, which has a form for half of a surrogate pair, too."""
+    return Response(json.dumps(value), media_type="application/json")
 
 
 def _list(current: Catalogue) -> _Listed:

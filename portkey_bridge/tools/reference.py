@@ -221,13 +221,14 @@ class Nodes:
 
     def _node(self, schema: Schema) -> dict[str, Any]:
         shape = self._shapes(schema)
-        told = {
+        told: dict[str, Any] = {
             "type": type_words(schema, self._shapes),
             "text": str(shape.get("description", "")),
             "facts": list(facts(shape)),
             "children": [_child(path, self.number(below), shape) for path, below in subschemas(shape)],
-            "form": self._form(shape, self.number) if self._form else None,
         }
+        if self._form:
+            told |= {"form": self._form(shape, self.number), "title": shape.get("title")}
         return {name: value for name, value in told.items() if value}
 
 

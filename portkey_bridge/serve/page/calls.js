@@ -62,10 +62,10 @@ function copying(read) {
   return button;
 }
 
-/** Put a violation into words: the place of a value, and what is wrong with it. */
+/** Put a violation into words: the place of a value, with items counted from 1 as in the form, and what is wrong. */
 function worded([pointer, problem]) {
-  const place = pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~")).join(" › ");
-  return [place, problem].filter(Boolean).join(": ");
+  const named = (part) => (/^\d+$/.test(part) ? Number(part) + 1 : part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return [pointer.split("/").slice(1).map(named).join(" › "), problem].filter(Boolean).join(": ");
 }
 
 function requestPanel(tool) {
@@ -194,7 +194,7 @@ const WARNINGS = { destroys: "This call may delete or overwrite something.", cha
 
 /** Make the form of a tool with its request and its answer. */
 function toolForm(tool, { arguments: entries, nodes }) {
-  const top = fields(entries, nodes, true), request = requestPanel(tool), answer = answerPanel();
+  const top = fields(entries, nodes, { required: true, isInner: false }), request = requestPanel(tool), answer = answerPanel();
   const json = element("textarea", { className: "json", rows: 4, spellcheck: false, ariaLabel: "Arguments as JSON" });
   const aside = element("p", { className: "quiet", hidden: true }, "The fields above are set aside. ");
   const back = element("button", { type: "button", className: "small" }, "Use the fields");
@@ -322,9 +322,10 @@ function accessForm() {
   wrong.setAttribute("role", "alert");
   const leave = element("button", { type: "button", id: "leave", className: "small", hidden: true }, "Forget the token");
   const heading = element("h2", {}, needsToken ? "This server answers callers with a token" : "Your own credential");
+  const carried = "Each call carries it to the API. It stays in the memory of this page, and is gone when you close it.";
   const words = element("p", { className: "quiet" }, needsToken
     ? "Whoever runs the server gives you one. It stays in the memory of this page, and is gone when you close it."
-    : "Each call carries it to the API. It stays in the memory of this page, and is gone when you close it.");
+    : carried);
   const form = element("form", { id: "access" }, heading, words, ...(needsToken ? [tokenLabel] : []),
     ...(header ? [headerLabel] : []), ...(needsToken ? [element("button", { className: "send" }, "Show the tools")] : []), wrong);
   headerInput.addEventListener("input", () => (credential = headerInput.value.trim()));
@@ -337,6 +338,7 @@ function accessForm() {
       leave.hidden = !token;
       tokenLabel.hidden = Boolean(token);
       form.classList.add("inside");
+      words.textContent = carried;
     } catch (error) {
       form.hidden = !needsToken && !header;
       wrong.textContent = error.status === 401 && !token ? "" : error.message;

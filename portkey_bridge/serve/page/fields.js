@@ -56,11 +56,23 @@ function file() {
   return { element: made, read: () => read && JSON.stringify(read) };
 }
 
+/** The nodes whose fields are being made: one inside of itself waits until it is wanted. */
+const within = [];
+
+/** Make the fields of a node, or return undefined if it is inside of itself. */
+function once(node, make) {
+  if (within.includes(node)) return undefined;
+  within.push(node);
+  const made = make();
+  within.pop();
+  return made;
+}
+
 function list(node, nodes, label, required) {
   const items = [];
   const rows = element("div", { className: "items" });
   const add = element("button", { type: "button", className: "small" }, `Add to ${label}`);
-  add.addEventListener("click", () => {
+  const append = () => {
     const row = field(`${label} ${items.length + 1}`, node.form.items, true, nodes);
     const remove = element("button", { type: "button", className: "small remove" }, "Remove");
     remove.setAttribute("aria-label", `Remove ${label} ${items.length + 1}`);
@@ -73,8 +85,10 @@ function list(node, nodes, label, required) {
     });
     items.push(item);
     rows.append(item.whole);
-    item.whole.querySelector("input, textarea, select, button, summary")?.focus();
-  });
+    return item.whole;
+  };
+  add.addEventListener("click", () => append().querySelector("input, textarea, select, button, summary")?.focus());
+  if (required) once(node, append);
   const read = () => {
     const values = items.map(({ row }) => row.read()).filter((value) => value !== undefined);
     return values.length || required ? `[${values.join(",")}]` : undefined;
@@ -83,10 +97,12 @@ function list(node, nodes, label, required) {
 }
 
 /** Make the fields of an object: the required ones and a few others at once, the rest when they are wanted. */
-function fields(entries, nodes, required) {
+function fields(entries, nodes, { required, isInner = true }) {
   const rows = [];
   const make = ([name, at, isRequired]) => {
     const row = field(name, at, isRequired, nodes);
+    const { choices } = nodes[at].form;
+    if ((isInner || isRequired) && choices?.length === 1) row.control.value = choices[0];
     rows.push({ name, ...row });
     return row.element;
   };
@@ -104,40 +120,41 @@ function fields(entries, nodes, required) {
   return { element: whole, read, rows, isGroup: true };
 }
 
-/** The objects whose fields are being made: one inside of itself waits until it is wanted. */
-const within = [];
-
 function object(node, nodes, label, required) {
-  if (required && !within.includes(node)) {
-    within.push(node);
-    const made = fields(node.form.fields, nodes, true);
-    within.pop();
-    return made;
-  }
+  const whole = required && once(node, () => fields(node.form.fields, nodes, { required: true }));
+  if (whole) return whole;
   let made = null;
   const details = opening("more", [`Fill in ${label}`], (opened) => {
-    made = fields(node.form.fields, nodes, false);
+    made = fields(node.form.fields, nodes, { required: false });
     opened.append(made.element);
   });
   return { element: details, read: () => made?.read(), isGroup: true };
 }
 
+/** Name one of several kinds of value: an object by the property that tells it from the others. */
+function nameOf({ title, type, form }, nodes) {
+  const [name, at] = form.fields?.find(([, each]) => nodes[each].form.choices?.length === 1) ?? [];
+  if (name) return `${name} ${JSON.parse(nodes[at].form.choices[0])}`;
+  return title ?? (form.choices?.length > 1 && type !== "boolean" ? "one of a list" : type);
+}
+
 function either(node, nodes, label, required) {
   const { branches } = node.form;
   if (branches.length === 1) return control(branches[0], nodes, label, required);
-  const names = branches.map((branch) => nodes[branch].type);
+  const names = branches.map((branch) => nameOf(nodes[branch], nodes));
   const select = element("select", { ariaLabel: `Kind of ${label}` },
     ...names.map((name, at) => new Option(names.indexOf(name) === names.lastIndexOf(name) ? name : `${name} (${at + 1})`, at)));
-  const place = element("div", {});
+  const place = element("div", {}), whole = element("div", { className: "either" }, select, place);
   let made;
   const put = () => {
     made = control(branches[select.value], nodes, label, required);
     if (!made.isGroup) made.element.ariaLabel = label;
+    whole.classList.toggle("tall", Boolean(made.isGroup));
     place.replaceChildren(made.element);
   };
   select.addEventListener("change", put);
   put();
-  return { element: element("div", { className: "either" }, select, place), read: () => made.read(), isGroup: true };
+  return { element: whole, read: () => made.read(), isGroup: true };
 }
 
 function anyJson(node, nodes) {
@@ -184,6 +201,6 @@ function field(name, at, required, nodes) {
   const whole = element(made.isGroup ? "fieldset" : "div", { className: "field" },
     label, ...help, made.element, ...(made.help ? [made.help] : []), wrong);
   const focus = () => (made.isGroup ? whole.querySelector("input, textarea, select, button, summary") : made.element)?.focus();
-  return { element: whole, read: made.read, mark, focus };
+  return { element: whole, control: made.element, read: made.read, mark, focus };
 }
 
