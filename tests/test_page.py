@@ -277,6 +277,55 @@ def test_a_call_by_keyboard(recorder: Recorder, tmp_path: Path, browser: Chrome)
 
 
 @needs_a_browser
+def test_a_large_answer_is_read_in_parts(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
+    """The view of a large answer comes with a field for the pointers that it names."""
+    items = [{"id": number, "text": f"text of {number} " * 50} for number in range(300)]
+    recorder.answers["/pets"] = (200, {"content-type": "application/json"}, json.dumps({"items": items}).encode())
+    with site(tmp_path, api(recorder.url)) as url:
+        visitor = Visitor(browser, f"{url}#tool/listpets")
+        visitor.find("form.call button.send").click()
+        visitor.wait(".outcome section:last-child pre", "resultId")
+        visitor.find("form.part input").send_keys("/items/299/id", ENTER)
+        visitor.wait("form.part + div pre", "299")
+
+
+@needs_a_browser
+def test_a_file_is_sent(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
+    """A field of bytes takes a file, whose bytes reach the API."""
+    root = api(recorder.url)
+    photo = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+    root["paths"]["/photo"] = {"put": {"operationId": "putPhoto", "requestBody": photo, "responses": {}}}
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG \x00\xff")
+    with site(tmp_path, root) as url:
+        visitor = Visitor(browser, f"{url}#tool/putphoto")
+        visitor.find("form.call input[type=file]").send_keys(str(tmp_path / "cat.png"))
+        visitor.wait(".outcome pre", "PUT /photo")
+        visitor.find("form.call button.send").click()
+        visitor.wait("[role=status].done", "Answered")
+        assert recorder.last.body == b"\x89PNG \x00\xff"
+
+
+@needs_a_browser
+def test_everything_has_a_name_for_screen_readers(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
+    """Each field, button and group has an accessible name, and a description where the document has one."""
+    with site(tmp_path, api(recorder.url), "--tokens", TOKENS, "--pass-header", "x-pets-key") as url:
+        visitor = Visitor(browser, f"{url}#tool/createpet")
+        token, _ = browser.find_elements("css selector", "#access input")
+        token.send_keys(ALICE, ENTER)
+        visitor.find("form.call textarea")
+        for button in browser.find_elements("css selector", "form.call [type=button].small, form.call .more > summary"):
+            if button.is_displayed():
+                button.click()
+        named = "input, textarea, select, button, summary, fieldset, pre, section.panel"
+        elements = [each for each in browser.find_elements("css selector", named) if each.is_displayed()]
+        assert len(elements) > 15
+        assert [each.get_attribute("outerHTML") for each in elements if not each.accessible_name.strip()] == []
+        assert "name" in visitor.find("form.call textarea").accessible_name
+        described = str(visitor.find("form.call textarea").get_attribute("aria-describedby")).split()[0]
+        assert EVIL in visitor.find(f"#{described}").text
+
+
+@needs_a_browser
 def test_what_is_wrong_is_said_where_it_is(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
     """A field that is missing is marked, described, focused and announced, and nothing is sent."""
     with site(tmp_path, api(recorder.url)) as url:

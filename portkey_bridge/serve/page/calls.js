@@ -171,6 +171,26 @@ async function call(tool, values, signal, decision = {}) {
   return call(tool, values, signal, { inputResponses: answers, requestState: result.requestState });
 }
 
+/** What an answer says of the whole one, which the server keeps. */
+const KEPT = /\bresultId: ([\w-]+)/;
+
+/** Make a form that reads parts of a large answer: the view of it names their pointers. */
+function partForm(id) {
+  const pointer = element("input", { autocomplete: "off", spellcheck: false, placeholder: "/items#0:50" });
+  const parts = element("div", {});
+  const form = element("form", { className: "part" },
+    element("label", {}, "Read a part: the pointer of a stub", pointer), element("button", { className: "small" }, "Read"));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const values = JSON.stringify({ resultId: id, jsonPointers: [pointer.value.trim()] });
+    const { content } = await call({ name: "expandResult" }, values)
+      .catch(({ message }) => ({ content: [{ type: "text", text: message }] }));
+    parts.prepend(...contents(content));
+    parts.firstElementChild?.focus();
+  });
+  return element("div", {}, form, parts);
+}
+
 function answerPanel() {
   const status = element("span", { className: "status" });
   status.setAttribute("role", "status");
@@ -185,7 +205,8 @@ function answerPanel() {
   };
   const draw = (blocks) => {
     raw = blocks.map(({ text }) => text ?? "").join("\n");
-    place.replaceChildren(...contents(blocks));
+    const [, id] = raw.match(KEPT) ?? [];
+    place.replaceChildren(...contents(blocks), ...(id ? [partForm(id)] : []));
   };
   return { element: whole, tell, draw };
 }
