@@ -78,9 +78,12 @@ def config_path(settings: Settings) -> Path:
 
 
 def _found(settings: Settings) -> Path | None:
-    """Return the settings file that is read: the named one, else the user's own unless a document is named."""
-    path = config_path(settings)
-    return path if settings.config or (settings.spec is None and path.is_file()) else None
+    """Return the settings file that is read: the named one, else the user's own unless a document is named.
+
+    An API that has a name comes from that file.
+    """
+    path, is_read = config_path(settings), bool(settings.config or settings.name)
+    return path if is_read or (settings.spec is None and path.is_file()) else None
 
 
 def read_config(
@@ -105,6 +108,12 @@ def read_config(
     for each in apis:
         refuse_lured_document(each)
     return apis
+
+
+def references(settings: Settings) -> set[str]:
+    """Return the names of all variables that the settings file mentions."""
+    path = _found(settings)
+    return set(re.findall(REFERENCE.pattern, _parsed(path)[0])) if path else set()
 
 
 def refers(settings: Settings) -> bool:
