@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 import httpx
@@ -91,7 +92,17 @@ class Lenience:
         return bound
 
 
-async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
+class Ask(Protocol):
+    """Asks the person about a call. Returns None once it is confirmed, else the result of the call.
+
+    `nonce` tells this question from others about the same call.
+    """
+
+    async def __call__(self, tool: Tool, arguments: Mapping[str, Any], nonce: str = "", /) -> ToolResult | None:
+        """Ask about a call."""
+
+
+async def cannot_ask(tool: Tool, arguments: Mapping[str, Any], nonce: str = "") -> ToolResult | None:
     """Refuse a call that needs the confirmation of a person, where there is no way to ask for it."""
     return error_result(
         f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
@@ -108,15 +119,17 @@ Take = Callable[[Answer, Renderer], None]
 class CallContext(NamedTuple):
     """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
 
-    `ask` returns None once the person has confirmed a call, else the result of the call. `select` is what the caller
-    wants of the answer. With `take`, an answer that succeeded is only taken, and the result has what is said beside it.
+    `select` is what the caller wants of the answer. A call that repeats an earlier one with the person's decision has
+    the `state` of the question. With `take`, an answer that succeeded is only taken, and the result has what is said
+    beside it.
     """
 
     caller: Caller = LOCAL
     report: Report = no_report
-    ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
+    ask: Ask = cannot_ask
     select: Selection | None = None
     take: Take | None = None
+    state: str | None = None
 
 
 @dataclass(slots=True)
@@ -172,10 +185,16 @@ class Bridge:
         `report` is called for each event of a streamed response; `caller` decides which credentials are used;
         `select` reduces the answer; `take` gets it as it is.
         """
+        with self._recorded(tool, caller) as record:
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
+
+    @contextmanager
+    def _recorded(self, tool: Tool, caller: Caller) -> Iterator[CallRecord]:
+        """Return the record of a call, and have it observed when the call has ended, however it did."""
         record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
         began = time.perf_counter()
         try:
-            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
+            yield record
         finally:
             record.seconds = time.perf_counter() - began
             if self.observe is not None:
@@ -222,10 +241,8 @@ class Bridge:
         record.status, record.size = answer.status, len(answer.body)
         select = select or tool.select
         if take is not None:
-            return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, take))
-        return await beside(
-            len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select or tool.select)
-        )
+            return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, select, take))
+        return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
 
     async def _sent(
         self, tool: Tool, bound: Bound, reading: Reading, caller: Caller, page: httpx.URL | None = None
@@ -261,7 +278,9 @@ class Bridge:
         if following.number > MOST_PAGES:
             raise CallError(TOO_MANY.format(MOST_PAGES))
         tool, caller = following.tool, context.caller
-        sent = await self._page(following, caller)
+        with self._recorded(tool, caller) as record:
+            sent = await self._page(following, caller)
+            record.status, record.size = sent.status, len(sent.body)
         answer = self._redacted(sent)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
@@ -317,14 +336,25 @@ class Bridge:
         return self.renderer.render(tool.operation, answer, hints, select)
 
     def _taken(
-        self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation], take: Take
+        self,
+        tool: Tool,
+        answer: Answer,
+        caller: Caller,
+        violations: Sequence[Violation],
+        select: Selection | None,
+        take: Take,
     ) -> ToolResult:
-        """Have an answer taken, and return what is said beside it, or the error that it is."""
+        """Have an answer taken, or what is selected of it, and return what is said beside it, or the error that it is.
+
+        Raises SelectError.
+        """
         answer = self._redacted(answer)
         hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
         take(answer, self.renderer)
         if answer.failed:
             return self.renderer.render(tool.operation, answer, hints)
+        if select is not None and is_json(answer.body):
+            take(replace(answer, body=select.apply(answer.body) or b"null"), self.renderer)
         return ToolResult(content=[text(hint) for hint in (answer.remark, *hints) if hint])
 
     async def _logged(

@@ -41,9 +41,9 @@ from mcp_types import (
 from portkey_bridge.response.answer_files import id_in
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.callers import CALLER
+from portkey_bridge.serve.callers import CALLER, GONE
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.confirmation import unconfirmed
+from portkey_bridge.serve.confirmation import given_in, unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
@@ -87,14 +87,14 @@ class DirectCalls(Middleware):
         if run is None:
             return error_result(f"Unknown tool: {name!r}; {closest(name, runs)}")
         fastmcp = get_context()
-        return await run(
-            context.message.arguments or {},
-            CallContext(
-                CALLER.get(),
-                report=lambda number, added: fastmcp.report_progress(number, message=added),
-                ask=partial(unconfirmed, fastmcp),
-            ),
+        given = given_in(fastmcp)
+        calling = CallContext(
+            CALLER.get(),
+            report=lambda number, added: fastmcp.report_progress(number, message=added),
+            ask=partial(unconfirmed, fastmcp, given),
+            state=given.state,
         )
+        return await _until_gone(asyncio.ensure_future(run(context.message.arguments or {}, calling)))
 
     async def on_read_resource(
         self,
@@ -112,6 +112,22 @@ class DirectCalls(Middleware):
             said = block.text if isinstance(block, TextContent) else ""
             raise MCPError(INVALID_PARAMS, said, {"uri": uri})
         return ResourceResult([ResourceContent(base64.b64decode(block.resource.blob), block.resource.mime_type)])
+
+
+async def _until_gone(running: asyncio.Future[ToolResult]) -> ToolResult:
+    """Await a call, which ends when its client goes away. Raises CancelledError then."""
+    gone = GONE.get()
+    watching = asyncio.ensure_future(gone.wait()) if gone else None
+    try:
+        awaited: list[asyncio.Future[Any]] = [running, *([watching] if watching else [])]
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if watching:
+            watching.cancel()
+        if not running.done():
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    return await running
 
 
 class StdioServer(FastMCP[Any]):

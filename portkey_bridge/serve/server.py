@@ -52,6 +52,7 @@ from portkey_bridge.tools.catalog import (
     expansion_budget,
     schema_budget,
 )
+from portkey_bridge.tools.examples import listed_description
 from portkey_bridge.tools.streaming import free_name
 
 #: Longest part of the API's description in the server's instructions, in characters: each conversation pays for it.
@@ -72,7 +73,7 @@ def _operation(tool: Tool, views: Views, budget: float, *, selects: bool) -> Mcp
     return Listed(
         name=tool.name,
         title=tool.title,
-        description=tool.description,
+        description=listed_description(tool, parameters, budget),
         parameters=parameters,
         annotations=hints(read_only, destructive, idempotent, open_world=True),
     )
