@@ -102,7 +102,10 @@ def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Servi
             "another header through."
         )
     if any(service.settings.files for service in services):
-        raise SettingsError("--files: over HTTP no caller reads or writes this machine's files. Leave the option out.")
+        raise SettingsError(
+            "--files: over HTTP no caller reads or writes this machine's files. "
+            "Leave the option out; with --resources, callers read files from answers."
+        )
     if address.is_loopback:
         return
     if not requires_token and any(_holds_credentials(service, settings) for service in services):
