@@ -13,12 +13,13 @@ test: .venv/installed
 
 # Real servers, each in an environment of its own below .ci, and the tests that log in to them. etcd and PowerDNS come
 # with Debian: apt-get install etcd-server etcd-client pdns-server pdns-backend-sqlite3
-applications: .venv/installed $(addprefix .ci/applications/,jupyter kinto chroma directus)
+applications: .venv/installed $(addprefix .ci/applications/,jupyter kinto chroma fastapi directus)
 	$(BIN)/python -m pytest -m '' -rs tests/test_applications.py $(ARGS)
 
 .ci/applications/jupyter: PACKAGES = jupyter-server
 .ci/applications/kinto: PACKAGES = kinto 'setuptools<81'
 .ci/applications/chroma: PACKAGES = chromadb
+.ci/applications/fastapi: PACKAGES = fastapi fastapi-pagination uvicorn
 .ci/applications/%:
 	$(PYTHON) -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check $(PACKAGES) || { rm -rf $@; exit 1; }
