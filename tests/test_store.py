@@ -187,7 +187,7 @@ async def test_programs_share_what_they_keep(recorder: Recorder, tmp_path: Path,
     with replicas(tmp_path, recorder.url, redis.url, 2, "--code=also") as (one, two):
         async with client(one, "alice") as first, client(two, "alice") as second:
             kept = result_id(await first.call_tool("large", {}))
-            code = f"(await call('expandResult', {{'resultId': '{kept}', 'jsonPointers': ['/data/3999']}}))"
+            code = f"await call('expandResult', {{'resultId': '{kept}', 'jsonPointers': ['/data/3999']}})"
             assert f"item-3999-{MARKER}" in text_of(await second.call_tool("runProgram", {"code": code}))
             whole = await second.call_tool("runProgram", {"code": "await call('large', {})"})
             asked = {"resultId": result_id(whole), "jsonPointers": ["/data/3998"]}
