@@ -20,6 +20,7 @@ MODULES = {
     "bench.listings": "Listings",
     "bench.start": "Start",
     "bench.calls": "Calls",
+    "bench.serving": "Serving over HTTP",
     "bench.peers": "Beside others",
     "bench.stages": "Stages of a call",
     "bench.http": "Calls over HTTP",
