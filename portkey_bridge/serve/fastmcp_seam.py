@@ -51,6 +51,9 @@ from portkey_bridge.serve.stdio_lane import StdioLane
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
+#: Seconds in which clients ask for the listing. What only calls need is loaded afterwards.
+LISTING_TIME = 0.5
+
 
 class CurrentTools(Provider):
     """The tools of the catalogue that is served now."""
@@ -149,12 +152,12 @@ class StdioServer(FastMCP[Any]):
 
         @asynccontextmanager
         async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
-            running = asyncio.ensure_future(self.background()) if self.background else None
+            running = [asyncio.ensure_future(each()) for each in (self.background, self._prepare) if each]
             try:
                 yield
             finally:
-                if running:
-                    running.cancel()
+                for each in running:
+                    each.cancel()
                 await self.catalogue.aclose()
 
         super().__init__(
@@ -175,6 +178,12 @@ class StdioServer(FastMCP[Any]):
             "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
         )
         self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+
+    async def _prepare(self) -> None:
+        """Load what only calls need, once the client has its listing: it thinks for longer than this takes."""
+        await asyncio.sleep(LISTING_TIME)
+        for service in self.catalogue.services:
+            await service.prepare()
 
     async def swap(self, catalogue: Catalogue) -> None:
         """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""

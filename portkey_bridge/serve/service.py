@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx
 
 from portkey_bridge.credentials.access import passphrase_of, trust_with
@@ -86,6 +88,13 @@ class Service:
     def bridge(self) -> Bridge:
         """The bridge that calls the tools with this API's credentials, made when first wanted. Raises SettingsError."""
         return build_bridge(self.api, self.settings, self.tools, self.shapes, self.results)
+
+    async def prepare(self) -> None:
+        """Load in a thread what the first call would wait for: the check of arguments, and the trusted certificates."""
+        await anyio.to_thread.run_sync(import_module, "jsonschema_rs")
+        urls = (destination(self.api, self.settings, tool.operation) for tool in self.tools)
+        if url := next(filter(None, urls), None):
+            await self.bridge.transport.prepare(url)
 
     def succeeding(self, before: Service | None) -> Service:
         """Return this service as the one that comes after another of the same API: what was kept there is kept.
