@@ -6,8 +6,6 @@ A login belongs to the origin of an API and to the server that issued it; the na
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ from platformdirs import user_data_path
 from portkey_bridge.credentials.oauth_endpoints import Endpoints
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.document.cache import is_own
+from portkey_bridge.document.files import replace_file
 from portkey_bridge.http.policy import origin
 
 SERVICE = "portkey-bridge"
@@ -57,7 +56,7 @@ def save(name: str, login: Login) -> str:
         if keyring.get_password(SERVICE, name) == text:
             _file(name).unlink(missing_ok=True)
             return f"the keyring ({keyring.get_keyring().name})"
-    _to_file(name, text)
+    replace_file(_file(name), text.encode())
     return str(_file(name))
 
 
@@ -105,17 +104,3 @@ def _from_file(name: str) -> str | None:
         if is_own(path.parent.stat()) and is_own(path.stat()):
             return path.read_text(encoding="utf-8")
     return None
-
-
-def _to_file(name: str, text: str) -> None:
-    """Write a file in one step that only its owner can read."""
-    path = _file(name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)  # of mode 600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise

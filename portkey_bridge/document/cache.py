@@ -18,6 +18,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from portkey_bridge.document.files import replace_file
+
 #: Entries that are kept; the longest unused go first.
 ENTRIES = 64
 
@@ -89,21 +91,11 @@ def write(name: str, content: bytes) -> None:
     """Keep `content` under `name` in one step; a reader sees the old entry or the new one, never a part."""
     if not _enabled:
         return
-    import tempfile
-
     with suppress(OSError):
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         if not _is_own_folder():
             return
-        handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_head(name, content))
-                file.write(content)
-            Path(temporary).replace(folder() / name)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(folder() / name, _head(name, content) + content, sync=False)  # a part would be recognized
         _forget_oldest()
 
 

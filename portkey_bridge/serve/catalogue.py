@@ -20,7 +20,8 @@ from portkey_bridge.serve.service import Service
 class Catalogue:
     """The tools of some services: `runs` by their names, and the listing, which is made when a client first asks.
 
-    `asking` are the names of those that may ask the person before they do something.
+    `asking` are the names of those that may ask the person before they do something. `read_file` returns a file from an
+    answer by its `resultId`; None if no answer links to files.
     """
 
     runs: Mapping[str, Run]
@@ -28,6 +29,7 @@ class Catalogue:
     asking: frozenset[str] = frozenset()
     instructions: str = ""
     services: Sequence[Service] = ()
+    read_file: Run | None = None
 
     @cached_property
     def listing(self) -> Mapping[str, McpTool]:
