@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import json
@@ -23,6 +24,7 @@ from key_value.aio.stores.memory import MemoryStore
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.providers import provider_of
 from portkey_bridge.settings.serving import PROVIDERS
+from tests import oauth_app
 from tests.conftest import Recorder, Run, text_of
 from tests.support import document, serving
 
@@ -268,6 +270,86 @@ def test_a_role_that_cannot_be_used_is_explained(run: Run, tmp_path: Path, role:
     done = run("serve", "--http", "127.0.0.1:0", "--config", settings_file(tmp_path, f"[serve.roles.some]\n{role}\n"))
     assert done.returncode == 2
     assert said in done.stderr.lower() or said in done.stderr
+
+
+#: The flow of the application whose tokens are exchanged, and the variables of its client and of a token of the server.
+FLOW: Json = {"clientCredentials": {"tokenUrl": "/token"}}
+VARIABLES = {
+    "OAUTH_CLIENT_ID": oauth_app.CLIENT[0],
+    "OAUTH_CLIENT_SECRET": oauth_app.CLIENT[1],
+    "OAUTH_TOKEN": SECRET,
+}
+
+
+@pytest.fixture
+def issuer(recorder: Recorder) -> Any:
+    """Return what makes the token of a subject, and the option by which a server accepts it."""
+    keys = RSAKeyPair.generate()
+    public = RSAKey.import_key(keys.public_key).as_dict()
+    recorder.answers["/keys"] = (200, JSON, json.dumps({"keys": [{**public, "kid": "1"}]}).encode())
+
+    def token(subject: str) -> str:
+        return keys.create_token(issuer="https://issuer.example", audience="me", kid="1", subject=subject)
+
+    return token, ("--jwt", f"{recorder.url}/keys,https://issuer.example,me")
+
+
+async def test_each_caller_calls_with_its_own_token(issuer: Any, tmp_path: Path) -> None:
+    """Concurrent calls share one exchange for each caller, and each request carries what its caller's token became.
+
+    A token that is rejected is obtained once more. No token of the server is used, although one is set.
+    """
+    token, jwt = issuer
+    with oauth_app.running(**FLOW) as application:
+        options = (*jwt, "--oauth-exchange", "--oauth-token-url", f"{application.url}/token")
+        with serving(tmp_path, application.document, *options, env=VARIABLES) as (url, _):
+            tokens = [token(subject) for subject in ("ann", "ben", "cyd")]
+
+            async def five(mine: str) -> list[str]:
+                async with as_caller(url, mine) as client:
+                    calls = [client.call_tool("add_item", {}) for _ in range(5)]
+                    return [text_of(result) for result in await asyncio.gather(*calls)]
+
+            shown = await asyncio.gather(*map(five, tokens))
+            assert sorted(form["subject_token"] for form in application.forms) == sorted(tokens)
+            assert sorted(application.subjects[each or ""] for each in application.calls) == sorted(tokens * 5)
+            assert oauth_app.MARKER not in str(shown)
+            application.accepted.clear()
+            await five(tokens[0])
+            assert [form["subject_token"] for form in application.forms[3:]] == [tokens[0]]
+
+
+async def test_nothing_stands_in_for_a_token_that_is_not_exchanged(issuer: Any, tmp_path: Path) -> None:
+    """A caller whose token is refused, or who has none to exchange, gets an error, and the API gets no request."""
+    token, jwt = issuer
+    with oauth_app.running(**FLOW) as application:
+        env = {**VARIABLES, "OAUTH_CLIENT_SECRET": "wrong-secret-1"}
+        options = (*jwt, "--tokens", TOKENS, "--oauth-exchange", "--oauth-token-url", f"{application.url}/token")
+        with serving(tmp_path, application.document, *options, env=env) as (url, _):
+            for mine, said in ((token("ann"), "did not exchange your token"), (ALICE, "Log in to this server")):
+                async with as_caller(url, mine) as client:
+                    refused = text_of(await client.call_tool("add_item", {}, raise_on_error=False))
+                assert "Nothing was sent" in refused
+                assert said in refused
+                assert mine not in refused
+        assert application.calls == []
+
+
+#: Options with which tokens cannot be exchanged, and what is said.
+UNEXCHANGEABLE = [
+    (["--oauth-token-url", "http://127.0.0.1:9/token"], "callers with tokens"),
+    (["--tokens", TOKENS, "--oauth-token-url", "http://127.0.0.1:9/token"], "callers with tokens"),
+    (["--jwt", "https://k.example,https://i.example,me"], "name it with --oauth-token-url"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), UNEXCHANGEABLE)
+def test_an_exchange_needs_tokens_and_a_server(run: Run, tmp_path: Path, options: list[str], said: str) -> None:
+    """A server whose callers have no such tokens, or whose authorization server nobody named, does not start."""
+    (tmp_path / "api.json").write_text(json.dumps(api("http://127.0.0.1:9")))
+    done = run("serve", "--http", "127.0.0.1:0", "--spec", "api.json", "--oauth-exchange", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 def test_the_schema_of_the_settings_file_knows_both(run: Run) -> None:

@@ -100,6 +100,7 @@ def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Servi
             "--pass-header authorization: this header carries the token for this server, which no API may get. Pass "
             "another header through."
         )
+    _require_exchangeable(settings, services)
     if any(service.settings.files for service in services):
         raise SettingsError("--files: over HTTP no caller reads or writes this machine's files. Leave the option out.")
     conditional = [role.name for role in settings.roles if not role.is_everyones]
@@ -121,6 +122,21 @@ def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Servi
             f"--allowed-hosts is needed to listen on {address.host}: the names that clients reach this server by, such "
             "as mcp.example.com. It keeps web pages from reaching the server under names of their own."
         )
+
+
+def _require_exchangeable(settings: Settings, services: Sequence[Service]) -> None:
+    """Check that callers have tokens that can be exchanged, and that a person named where. Raises SettingsError."""
+    for each in (service.settings for service in services if service.settings.oauth_exchange):
+        if settings.pass_header or each.login or not (settings.jwt or settings.auth):
+            raise SettingsError(
+                "--oauth-exchange needs callers with tokens of an authorization server: use it with --jwt or "
+                "[serve.auth], and without --pass-header and --login."
+            )
+        if not (each.oauth_token_url or each.oauth_issuer):
+            raise SettingsError(
+                "--oauth-exchange sends the callers' tokens to an authorization server: name it with --oauth-token-url "
+                "or --oauth-issuer."
+            )
 
 
 def _holds_credentials(service: Service, settings: Settings) -> bool:

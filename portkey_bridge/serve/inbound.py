@@ -22,7 +22,7 @@ STATIC = "token"
 
 
 class StaticToken(AccessToken):
-    """A token of `--tokens`."""
+    """A token of `--tokens`: its caller has the name that stands there, which no other issuer can assert."""
 
 
 class StaticTokens(TokenVerifier):
@@ -73,8 +73,9 @@ class Callers:
         """
         headers = dict([passed]) if passed else {}
         if token is not None:
-            scopes, name = frozenset(token.scopes), _name(token)
-            return Caller(_subject(token), scopes, headers, roles_of(self.roles, name, scopes, token.claims))
+            scopes, is_static = frozenset(token.scopes), isinstance(token, StaticToken)
+            roles = roles_of(self.roles, token.client_id if is_static else None, scopes, token.claims)
+            return Caller(_subject(token), scopes, headers, roles, None if is_static else token.token)
         everyones = roles_of(self.roles, None, (), {})
         if passed:
             digest = hmac.digest(self.key, passed[1].encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
@@ -89,8 +90,3 @@ def _subject(token: AccessToken) -> str:
     """
     issuer, subject = token.claims.get("iss", ""), token.claims.get("sub")
     return f"{issuer} {subject}" if subject else f"client {issuer} {token.client_id}"
-
-
-def _name(token: AccessToken) -> str | None:
-    """Return the name of a caller with a static token; no other issuer decides about it."""
-    return token.client_id if isinstance(token, StaticToken) else None

@@ -208,6 +208,12 @@ class Settings:
         "audience to request tokens for, where the authorization server asks for one",
         dotenv="apart",
     )
+    oauth_exchange: bool = option(
+        False,
+        readers.switch,
+        None,
+        "over HTTP: exchange each caller's own token for one of the API (RFC 8693), instead of obtaining one for all",
+    )
     headers: tuple[Assigned, ...] = option(
         (),
         partial(readers.places, name=HEADER_NAME),
