@@ -5,7 +5,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY portkey_bridge portkey_bridge
 COPY specs specs
 RUN python -m venv /opt/portkey-bridge \
-    && /opt/portkey-bridge/bin/pip install --no-cache-dir --disable-pip-version-check '.[http]' \
+    && /opt/portkey-bridge/bin/pip install --no-cache-dir --disable-pip-version-check '.[http,otel,redis]' \
     && /opt/portkey-bridge/bin/python -m compileall -q /opt/portkey-bridge/lib
 
 FROM python:3.13-slim

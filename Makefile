@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test applications check coverage bench fuzz reference pictures dist clean
+.PHONY: demo test applications check coverage bench rivals fuzz reference pictures dist clean
 
 demo: .venv/installed
 	$(BIN)/portkey-bridge demo
@@ -13,12 +13,13 @@ test: .venv/installed
 
 # Real servers, each in an environment of its own below .ci, and the tests that log in to them. etcd and PowerDNS come
 # with Debian: apt-get install etcd-server etcd-client pdns-server pdns-backend-sqlite3
-applications: .venv/installed $(addprefix .ci/applications/,jupyter kinto chroma directus)
+applications: .venv/installed $(addprefix .ci/applications/,jupyter kinto chroma fastapi directus)
 	$(BIN)/python -m pytest -m '' -rs tests/test_applications.py $(ARGS)
 
 .ci/applications/jupyter: PACKAGES = jupyter-server
 .ci/applications/kinto: PACKAGES = kinto 'setuptools<81'
 .ci/applications/chroma: PACKAGES = chromadb
+.ci/applications/fastapi: PACKAGES = fastapi fastapi-pagination uvicorn
 .ci/applications/%:
 	$(PYTHON) -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check $(PACKAGES) || { rm -rf $@; exit 1; }
@@ -44,6 +45,16 @@ coverage: .venv/installed
 # What the program costs in tokens, time and memory; a few minutes, best on a machine that does nothing else.
 bench: .venv/installed
 	$(BIN)/python -m bench docs/performance.md
+
+# What the program is measured beside, in folders of their own below .ci; without them, `make bench` leaves them out.
+rivals: .ci/rivals/node_modules/.bin/openapi-mcp-server .ci/rivals/gateway
+
+.ci/rivals/node_modules/.bin/openapi-mcp-server:
+	npm install --prefix .ci/rivals --no-package-lock --no-audit --no-fund --loglevel=error @ivotoby/openapi-mcp-server
+
+.ci/rivals/gateway:
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check mcp-contextforge-gateway || { rm -rf $@; exit 1; }
 
 # Hostile documents, arguments, messages and client files, made at random, for half a minute each (SECONDS=600 for more).
 # Seeds that fail are kept in tests/data/fuzz-seeds.json.

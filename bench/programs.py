@@ -351,8 +351,9 @@ class Model:
 
 
 def _json(text: str) -> Any:
+    """Return the JSON value that a result begins with; remarks follow it."""
     try:
-        return json.loads(text)
+        return json.JSONDecoder().raw_decode(text)[0]
     except ValueError:
         return None
 

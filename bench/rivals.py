@@ -1,4 +1,4 @@
-"""What this program is measured beside, as MCP servers over stdio: `python -m bench.rivals NAME [URL]`.
+"""What this program is measured beside, as MCP servers: `python -m bench.rivals NAME [http PORT] [URL]`.
 
 `constant` is a bare FastMCP server whose one tool returns what it has, and `direct` the same as this program serves its
 tools; `from_openapi` is FastMCP's own way to serve the document, and `portkey` that of the Portkey API. Each imports no
@@ -76,4 +76,9 @@ RIVALS: dict[str, Callable[[str], FastMCP[Any]]] = {
 }
 
 if __name__ == "__main__":
-    RIVALS[sys.argv[1]](sys.argv[-1]).run("stdio", show_banner=False, log_level="ERROR")
+    rival = RIVALS[sys.argv[1]](sys.argv[-1])
+    if "http" in sys.argv[2:3]:
+        at = {"port": int(sys.argv[3]), "uvicorn_config": {"access_log": False}}
+        rival.run("http", show_banner=False, log_level="ERROR", stateless_http=True, json_response=True, **at)
+    else:
+        rival.run("stdio", show_banner=False, log_level="ERROR")

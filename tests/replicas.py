@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,6 +26,7 @@ from fastmcp.client.auth import BearerAuth
 from fastmcp.client.transports import StreamableHttpTransport
 
 from portkey_bridge.serve.store import STORE_KEY
+from tests.conftest import BARE, OF_ITS_OWN, ROOT, program
 from tests.support import document, serving
 
 #: The key of the values in the store.
@@ -102,6 +109,111 @@ async def held_api() -> AsyncIterator[HeldApi]:
         api.may_answer.set()
 
 
+@dataclass
+class LargeApi:
+    """An API that answers with 300 texts of the target and the credential of a request, and what it has `seen`."""
+
+    url: str = ""
+    seen: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+@contextmanager
+def large_api() -> Iterator[LargeApi]:
+    """Run an API whose answers are large."""
+    api = LargeApi()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            key = self.headers.get("x-key")
+            api.seen.append((self.path, key))
+            content = json.dumps({"items": [f"{self.path} {number} {key}" for number in range(300)]}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        api.url = f"http://127.0.0.1:{server.server_port}"
+        yield api
+        server.shutdown()
+        thread.join()
+
+
+class Replica:
+    """A server on a port of its own, which can be stopped and started again. It writes to the files `out` and `log`."""
+
+    def __init__(self, folder: Path, port: int, *options: str, env: Mapping[str, str] = {}) -> None:
+        self.port, self._folder = port, folder
+        self._env = {**BARE, **OF_ITS_OWN, STORE_KEY: KEY, **env}
+        self._command = program("serve", "--http", f"127.0.0.1:{port}", *options, env=OF_ITS_OWN)
+        self.out, self.log = folder / f"{port}.out", folder / f"{port}.log"
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with self.out.open("ab") as out, self.log.open("wb") as log:
+            self.process = subprocess.Popen(self._command, cwd=self._folder, env=self._env, stdout=out, stderr=log)
+        deadline = time.monotonic() + 60
+        while b" at http" not in self.log.read_bytes():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it, and wait until it is gone."""
+        self.process.send_signal(how)
+        self.process.wait(60)
+
+
+@dataclass
+class Cluster:
+    """Replicas behind nginx, and their store."""
+
+    url: str
+    replicas: list[Replica]
+    redis: RedisServer
+
+
+@contextmanager
+def running_cluster(folder: Path, redis: RedisServer, count: int = 3) -> Iterator[Cluster]:
+    """Run nginx as `deploy/nginx.conf` configures it, and replicas behind it, until the end of the block."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    with large_api() as api, ExitStack() as stack:
+        (folder / "api.json").write_text(json.dumps(root_of(api.url)))
+        options = ("--spec", "api.json", "--store", redis.url, "--tokens", TOKENS, "--result-limit", "2000")
+        servers = [Replica(folder, free_port(), *options) for _ in range(count)]
+        for server in servers:
+            server.start()
+            stack.callback(server.stop, signal.SIGKILL)
+        port = free_port()
+        (folder / "nginx.conf").write_text(_configured(folder, port, [server.port for server in servers]))
+        command = [nginx, "-p", str(folder), "-c", "nginx.conf", "-e", "nginx.log", "-g", "daemon off;"]
+        process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE))
+        stack.callback(process.terminate)
+        yield Cluster(f"http://127.0.0.1:{port}/mcp", servers, redis)
+
+
+def _configured(folder: Path, port: int, ports: list[int]) -> str:
+    """Return the shipped configuration for processes on this machine."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    servers = "\n".join(f"    server 127.0.0.1:{each} max_fails=0;" for each in ports)
+    text = re.sub(r"\n  resolver .*", "", text).replace("    server bridge:8000 resolve;", servers)
+    text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"  {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+    return f"pid {folder}/nginx.pid;\n" + text.replace("http {\n", f"http {{\n  access_log off;\n{paths}")
+
+
 async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
     """Wait until something is so. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
@@ -111,7 +223,9 @@ async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 30) -> No
 
 def root_of(url: str, *names: str) -> dict[str, Any]:
     """Return a document of an API at this URL with a GET operation of each name."""
-    paths = {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in names or ("large", "small")}
+    number = {"name": "n", "in": "query", "schema": {"type": "string"}}
+    each = {"parameters": [number], "responses": {}}
+    paths = {f"/{name}": {"get": {"operationId": name, **each}} for name in names or ("large", "small")}
     return document(paths, servers=[{"url": url}])
 
 

@@ -319,3 +319,94 @@ async def test_chroma_whose_security_is_off(connect: Connect, chroma: str) -> No
     said = await call(connect, "create_collection", {**place, "name": "notes"}, *served)
     collections = httpx.get(f"{chroma}/api/v2/tenants/default_tenant/databases/default_database/collections").json()
     assert [each["name"] for each in collections] == ["notes"], said
+
+
+# Pages: in a header of Kinto, and in the bodies of an application on fastapi-pagination
+
+
+async def read_all(connect: Connect, tool: str, arguments: dict[str, Any], *options: str, **env: str) -> list[Any]:
+    """Call a tool and append all further pages; return the items of the kept result."""
+    async with connect(*options, env=env) as client:
+        said = text_of(await client.call_tool(tool, arguments))
+        result_id = said.partition("with resultId ")[2].partition(" ")[0]
+        while "There is a next page" in said:
+            said = text_of(await client.call_tool("expandResult", {"resultId": result_id, "next": True}))
+            assert SECRET not in said
+        whole = await client.call_tool("expandResult", {"resultId": result_id, "jsonPointers": [""]})
+        body = json.loads(text_of(whole))[0]["value"]
+    items: list[Any] = next(value for value in body.values() if isinstance(value, list))
+    return items
+
+
+async def test_kinto_pages(connect: Connect, kinto: str) -> None:
+    """All records are read by the header Next-Page, page by page and at once; a new one is there in the next call."""
+    user = ("jo", SECRET)
+    httpx.put(f"{kinto}accounts/jo", json={"data": {"password": SECRET}}).raise_for_status()
+    records = f"{kinto}buckets/b/collections/c/records"
+    for url in (f"{kinto}buckets/b", f"{kinto}buckets/b/collections/c"):
+        httpx.put(url, auth=user).raise_for_status()
+    for number in range(7):
+        httpx.post(records, auth=user, json={"data": {"number": number}}).raise_for_status()
+    served = ("--spec", f"{kinto}__api__", "--scheme", "basic=MY_LOGIN")
+    env = {"MY_LOGIN": f"jo:{SECRET}"}
+    arguments = {"bucket_id": "b", "collection_id": "c", "_limit": 3}
+    items = await read_all(connect, "get_records", arguments, *served, **env)
+    assert sorted(item["number"] for item in items) == [*range(7)]
+    async with connect(*served, "--pages", "5", env=env) as client:
+        first, second = [text_of(await client.call_tool("get_records", arguments)) for _ in range(2)]
+        assert sorted(item["number"] for item in json.loads(first.partition("\n")[0])["data"]) == [*range(7)]
+        assert first.partition("\n")[0] == second.partition("\n")[0]
+        assert "These are 3 pages as one answer." in second
+        httpx.post(records, auth=user, json={"data": {"number": 7}}).raise_for_status()
+        third = text_of(await client.call_tool("get_records", arguments))
+        assert sorted(item["number"] for item in json.loads(third.partition("\n")[0])["data"]) == [*range(8)]
+
+
+FASTAPI = """
+from fastapi import Depends, FastAPI
+from fastapi_pagination import LimitOffsetPage, Page, add_pagination, paginate
+from fastapi_pagination.cursor import CursorPage, CursorParams
+
+app = FastAPI()
+ROWS = [*range(11)]
+
+@app.get("/numbered", operation_id="numbered")
+def numbered() -> Page[int]:
+    return paginate(ROWS)
+
+@app.get("/offset", operation_id="offset")
+def offset() -> LimitOffsetPage[int]:
+    return paginate(ROWS)
+
+@app.get("/cursor", operation_id="cursor")
+def cursor(params: CursorParams = Depends()) -> CursorPage[int]:
+    at = int(params.to_raw_params().cursor or 0)
+    end = at + params.size
+    return CursorPage[int].create(ROWS[at:end], params, next_=str(end) if end < len(ROWS) else None, total=len(ROWS))
+
+add_pagination(app)
+"""
+
+
+@pytest.fixture
+def fastapi(tmp_path: Path) -> Iterator[str]:
+    """Run an application with the three styles of pages of fastapi-pagination."""
+    folder = tmp_path / "fastapi"
+    folder.mkdir()
+    (folder / "numbers_app.py").write_text(FASTAPI)
+    port = free_port()
+    command = [found("uvicorn", "fastapi"), "numbers_app:app", "--port", str(port)]
+    with running(command, f"http://127.0.0.1:{port}/openapi.json", folder) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [("numbered", {"size": 4}), ("offset", {"limit": 4}), ("cursor", {"size": 4})],
+)
+async def test_fastapi_pages(connect: Connect, fastapi: str, tool: str, arguments: dict[str, Any]) -> None:
+    """All items are read by page number, offset and cursor, page by page and at once."""
+    assert await read_all(connect, tool, arguments, "--spec", fastapi) == [*range(11)]
+    said = await call(connect, tool, arguments, "--spec", fastapi, "--pages", "10")
+    assert json.loads(said.partition("\n")[0])["items"] == [*range(11)]
+    assert "next page" not in said

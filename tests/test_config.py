@@ -72,6 +72,37 @@ async def test_a_variable_that_two_apis_would_take_goes_to_neither(two: Any, con
     assert 'assign it in the settings file, as in [api.cats.env] X_KEY = "$X_KEY"' in log.read_text(encoding="utf-8")
 
 
+async def test_the_warning_about_a_variable_names_apis_that_would_take_it(two: Any, run: Run, tmp_path: Path) -> None:
+    """Also where the first API of the file is none of them."""
+    (tmp_path / "open.json").write_text(json.dumps(document({"/x": {"get": {"responses": {}}}})), encoding="utf-8")
+    names = ("open", "cats", "dogs")
+    file = tmp_path / "three.toml"
+    file.write_text("".join(f'[api.{name}]\nspec = "{name}.json"\n' for name in names), encoding="utf-8")
+    said = run("tools", "--config", str(file), env={"X_KEY": "marker-of-all-9999"}).stderr
+    assert "X_KEY is set, and cats and dogs would take it, so none gets it" in said
+    assert "[api.cats.env]" in said
+
+
+async def test_an_assigned_variable_is_named_for_a_document_from_a_url(
+    recorder: Recorder, connect: Connect, tmp_path: Path
+) -> None:
+    """The file names it for this API, as --credentials would; a variable of the environment is still withheld."""
+    schemes = {"key": KEY, "other": {**KEY, "name": "X-Other"}}
+    paths = {f"/{name}": {"get": {"operationId": name, "security": [{name: []}], "responses": {}}} for name in schemes}
+    root = document(paths, components={"securitySchemes": schemes}, servers=[{"url": recorder.url}])
+    recorder.answers["/d.json"] = 200, {"content-type": "application/json"}, json.dumps(root).encode()
+    file = tmp_path / "one.toml"
+    file.write_text(f'[api.cats]\nspec = "{recorder.url}/d.json"\nenv = {{X_KEY = "$CAT_KEY"}}\n', encoding="utf-8")
+    env = {"CAT_KEY": "marker-of-cats-1234", "X_OTHER": "marker-of-all-9999"}
+    async with connect("--config", str(file), env=env) as client:
+        await client.call_tool("cats_key")
+        refused = await client.call_tool("cats_other", raise_on_error=False)
+    (called,) = [each for each in recorder.requests if each.target == "/key"]
+    assert called.header("x-key") == "marker-of-cats-1234"
+    assert refused.is_error
+    assert "withheld" in text_of(refused)
+
+
 async def test_one_search_covers_all_apis(two: Any, connect: Connect) -> None:
     """With --discover, three tools find, show and call the operations of every API."""
     file, _, dogs = two

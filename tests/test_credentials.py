@@ -259,6 +259,34 @@ async def test_an_argument_does_not_overwrite_a_credential(full: Logged, api: Re
     assert api.requests == []
 
 
+#: Parameters, arguments and the path that could send a second `api_key` or `X-Api-Key`, as some server reads it.
+SMUGGLED: dict[str, tuple[dict[str, Any], Any, str]] = {
+    "underscores": ({"name": "X_Api_Key", "in": "header", "schema": {"type": "string"}}, "mine", "/x"),
+    "case": ({"name": "q", "in": "query", "explode": True, "schema": {"type": "object"}}, {"API_KEY": "mine"}, "/x"),
+    "array": ({"name": "q", "in": "query", "explode": True, "schema": {"type": "object"}}, {"api_key[]": "mine"}, "/x"),
+    "dot": ({"name": "q", "in": "query", "explode": True, "schema": {"type": "object"}}, {"api.key": "mine"}, "/x"),
+    "path": ({"name": "q", "in": "path", "required": True, "schema": {"type": "string"}}, "api_key", "/x?{q}=mine"),
+}
+
+
+@pytest.mark.parametrize("case", SMUGGLED)
+async def test_no_argument_is_read_as_a_credential(recorder: Recorder, case: str) -> None:
+    """What some servers would read as the name of a credential is refused; it is an argument like any other without."""
+    parameter, value, path = SMUGGLED[case]
+    schemes = {
+        "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+        "query": {"type": "apiKey", "in": "query", "name": "api_key"},
+    }
+    secured = operation("get", path, parameters=[parameter], security=[{"header": [], "query": []}, {}])
+    root = {**secured, "components": {"securitySchemes": schemes}, "servers": [{"url": recorder.url}]}
+    for environ, expected in (({"X_API_KEY": MARKER, "API_KEY": MARKER}, True), ({}, False)):
+        async with served(root, Settings(environ=environ)) as client:
+            result = await client.call_tool("op", {parameter["name"]: value}, raise_on_error=False)
+        assert result.is_error is expected, text_of(result)
+    assert len(recorder.requests) == 1
+    assert MARKER not in repr(recorder.requests)
+
+
 async def test_an_argument_can_stand_in_for_a_credential(bare: Session, api: Recorder) -> None:
     """The same argument works where the credential is not set, and is what is asked for without it."""
     result = await call(bare, "get_admin_users", {"x-portkey-api-key": "mine"})

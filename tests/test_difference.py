@@ -117,6 +117,60 @@ def test_changes_of_tools(tmp_path: Path, run: Run) -> None:
     }
 
 
+OAUTH = {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://a.test/token", "scopes": {}}}}
+MOVED = {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://b.test/token", "scopes": {}}}}
+KEY = {"type": "apiKey", "in": "header", "name": "X-Key"}
+
+#: Two versions of the security of an operation and of the schemes, and what has changed with whether it is breaking.
+SECURITY: dict[str, tuple[list[Any], list[Any], dict[str, Any], dict[str, bool]]] = {
+    "a further scope": ([{"o": ["a"]}], [{"o": ["a", "b"]}], {}, {"security": True}),
+    "a scope less": ([{"o": ["a", "b"]}], [{"o": ["a"]}], {}, {"security": False}),
+    "a further way": ([{"o": ["a"]}], [{"k": []}, {"o": ["a"]}], {}, {"security": False}),
+    "one way less": ([{"k": []}, {"o": ["a"]}], [{"k": []}], {}, {"security": True}),
+    "optional": ([{"k": []}], [{"k": []}, {}], {}, {"security": False}),
+    "no longer optional": ([{"k": []}, {}], [{"k": []}], {}, {"security": True}),
+    "two instead of one": ([{"k": []}], [{"k": [], "o": []}], {}, {"security": True}),
+    "another token URL": ([{"o": []}], [{"o": []}], {"o": MOVED}, {"security scheme": False}),
+    "another header": ([{"k": []}], [{"k": []}], {"k": {**KEY, "name": "X-New"}}, {"security scheme": True}),
+    "of a scheme that nobody uses": ([{"k": []}], [{"k": []}], {"o": MOVED}, {}),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "schemes", "expected"), SECURITY.values(), ids=SECURITY)
+def test_a_change_of_security(
+    old: Any, new: Any, schemes: Any, expected: dict[str, bool], tmp_path: Path, run: Run
+) -> None:
+    """It is breaking if somebody who had the credentials of one alternative has those of none any more."""
+    for name, security, own in (("old.json", old, {}), ("new.json", new, schemes)):
+        paths = {"/x": {"get": {"operationId": "x", "security": security, "responses": {}}}}
+        root = document(paths, components={"securitySchemes": {"o": OAUTH, "k": KEY, **own}})
+        (tmp_path / name).write_text(json.dumps(root), encoding="utf-8")
+    found = changes(run, "old.json", "new.json")
+    assert {change["kind"]: change["breaking"] for change in found} == expected
+
+
+def test_what_is_deprecated_and_what_is_assumed(tmp_path: Path, run: Run) -> None:
+    """Another default changes what a call without the argument means."""
+    new = {**STRING, "default": "b", "deprecated": True}
+    names = version(tmp_path, "old.json", {**STRING, "default": "a"}), version(tmp_path, "new.json", new)
+    found = [(change["kind"], change["detail"], change["breaking"]) for change in changes(run, *names)]
+    assert found == [("deprecated", "", False), ("default", "a → b", True)]
+
+
+def test_long_texts_are_shown_where_they_differ(tmp_path: Path, run: Run) -> None:
+    """The words before are cut, and of long enumerations only what is new or gone is shown."""
+    values = [f"value {number}" for number in range(40)]
+    old = {"description": f"{'Long. ' * 30}Old.", "enum": values}
+    new = {"description": f"{'Long. ' * 30}New.", "enum": [*values[1:], "more"]}
+    names = version(tmp_path, "old.json", old), version(tmp_path, "new.json", new)
+    words, choice = (change["detail"] for change in changes(run, *names))
+    assert words.startswith("… Long.")
+    assert "Long. Old. → … Long." in words
+    assert words.endswith("Long. New.")
+    assert len(words) < 100
+    assert choice == "enum: - value 0 + more"
+
+
 @pytest.mark.parametrize(
     ("new", "policy", "status"),
     [(STRING, "any", 0), (NUMBER, "breaking", 1), (NUMBER, "any", 1), ({}, "breaking", 0), ({}, "any", 1)],

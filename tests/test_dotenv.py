@@ -111,6 +111,40 @@ def test_the_settings_file_wins_over_it(run: Run, tmp_path: Path, spec: str) -> 
     assert "x" in run("tools", "--config", "mine.toml", env={"OPEN_MCP_TOOLS": "*"}).stdout.split()
 
 
+@pytest.mark.parametrize("named", [["--credentials", "GITHUB_TOKEN"], ["--header", "X=GITHUB_TOKEN"]])
+def test_its_document_is_not_even_fetched_for_a_real_credential(
+    run: Run, tmp_path: Path, recorder: Recorder, named: list[str]
+) -> None:
+    """A URL in a `.env` is refused before anything is asked if a credential of the environment is named, else asked."""
+    (tmp_path / ".env").write_text(f"OPEN_MCP_SPEC={recorder.url}/api.json\n")
+    for words in (["call", "x"], ["tools"], ["doctor"], ["env"], ["login"]):
+        ran = run(*words, *named, env={"GITHUB_TOKEN": TOKEN})
+        assert ran.returncode == 2, words
+        assert "OPEN_MCP_SPEC" in ran.stderr
+        assert "credentials of the environment: GITHUB_TOKEN" in ran.stderr
+        assert TOKEN not in ran.stdout + ran.stderr
+    assert recorder.connections == 0
+    run("tools", *named)
+    run("tools", env={"GITHUB_TOKEN": TOKEN})
+    assert recorder.connections > 0
+
+
+def test_it_does_not_lead_a_client_certificate_elsewhere(
+    run: Run, tmp_path: Path, recorder: Recorder, spec: str
+) -> None:
+    """The certificate of a person is presented to no host that a `.env` names, of the API or of its document."""
+    (tmp_path / "me.pem").write_text("a certificate")
+    for lines in (
+        f"OPEN_MCP_BASE_URL={recorder.url}\n",
+        f"OPEN_MCP_SPEC={recorder.url}/api.json\nOPEN_MCP_BASE_URL={recorder.url}\n",
+    ):
+        (tmp_path / ".env").write_text(lines)
+        ran = run("call", "x", *(["--spec", spec] if "SPEC" not in lines else []), "--client-cert", "me.pem")
+        assert ran.returncode == 2
+        assert "the client certificate" in ran.stderr
+    assert recorder.connections == 0
+
+
 #: Options that send, name and open nothing. Whoever adds an option here has thought about it.
 HARMLESS = {
     *("tools", "exclude", "tag", "confirm", "read_only", "discover", "path_item_tools", "schema_budget", "cache"),

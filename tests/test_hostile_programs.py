@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -10,27 +11,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import mcp_types
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
+from mcp import MCPError
 
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Connect, Recorder, text_of
 from tests.support import document, served, serving
 
 #: Seconds, megabytes, calls, concurrency and thousands of characters, all small.
-LIMITS = "1,10,20,2,20"
+LIMITS = "2,10,20,2,20"
 
 MARKER = "marker-of-a-credential-7b1f"
 
 ENDLESS = {
-    "a loop": ("while True: pass", "1 seconds"),
-    "a loop that catches all": ("while True:\n  try:\n    while True: pass\n  except BaseException: pass", "1 seconds"),
-    "a loop that waits": ("while True: await asyncio.sleep(0.01)", "1 seconds"),
-    "a long sleep": ("import time\ntime.sleep(3600)", "1 seconds"),
-    "a call that hangs": ('await call("slow")', "1 seconds"),
-    "recursion in finally": ("def f():\n  try: f()\n  finally: f()\nf()", "1 seconds"),
-    "a large sum": ("sum(range(10**12))", "1 seconds"),
+    "a loop": ("while True: pass", "2 seconds"),
+    "a loop that catches all": ("while True:\n  try:\n    while True: pass\n  except BaseException: pass", "2 seconds"),
+    "a loop that waits": ("while True: await asyncio.sleep(0.01)", "2 seconds"),
+    "a long sleep": ("import time\ntime.sleep(3600)", "2 seconds"),
+    "a call that hangs": ('await call("slow")', "2 seconds"),
+    "recursion in finally": ("def f():\n  try: f()\n  finally: f()\nf()", "2 seconds"),
+    "a large sum": ("sum(range(10**12))", "2 seconds"),
     "deep recursion": ("def f(n): return f(n + 1)\nf(0)", "recursion"),
     "deep brackets": ("[" * 100_000, "nested"),
     "a long text": ("'x' * 10**10", "10,000,000 bytes"),
@@ -40,11 +44,62 @@ ENDLESS = {
     "a large answer": ('await call("large")', "10,000,000 bytes"),
     "millions of calls": ('for n in range(10**7): await call("read")', "20 calls"),
     "calls whose errors are caught": ('while True:\n  try: await call("none")\n  except Exception: pass', "20 calls"),
-    "calls at the same time": ('await asyncio.gather(*[call("read") for n in range(10**5)])', "20 calls"),
-    "calls that nobody awaits": ('x = [call("read") for n in range(10**7)]', "20 calls"),
+    "calls at the same time": ('await asyncio.gather(*[call("read") for n in range(10**3)])', "20 calls"),
+    "calls that nobody awaits": ('x = [call("read") for n in range(10**7)]', "10,000,000 bytes"),
     "endless output": ("while True: print('x' * 100)", "20,000 printed"),
     "one long line": ("print('x' * 10**6)", "20,000 printed"),
 }
+
+#: A tuple that contains another one twice, and so on: small inside of the sandbox, and endless for whoever reads it.
+NESTED = "x = ()\nfor n in range(60): x = (x, x)\n"
+
+#: What would hand it to the server, whose event loop would hash it for years.
+BOMBS = [
+    "{x: 1}",
+    "{x}",
+    "x",
+    "[x]",
+    "return {x: 1}",
+    "if 1: return {x: 1}",
+    "await call({x: 1})",
+    "await call(x)",
+    'await call("read", {x: 1})',
+    'await call("read", {"a": x})',
+    'await call("read", {"a": {x}})',
+    'await call("read", {}, {x: 1})',
+    'await call("read", **{"a": {x: 1}})',
+    "await asyncio.sleep(0, {x: 1})",
+    "import time\ntime.sleep({x: 1})",
+    "print({x: 1})",
+    "raise ValueError({x: 1})",
+    "open({x: 1})",
+    "import os\nos.getenv('A', {x: 1})",
+    "import os\nos.listdir({x})",
+    "_end = lambda value: {x: 1}\n1",
+    "await _end({x: 1})",
+    "_last_expression = {x: 1}",
+    "isinstance = lambda value, kind: True\nstr = lambda value: {x: 1}\nawait call('read', {1: {2}})",
+    "class A: pass\nA.x = {x: 1}\nA",
+    "class A: pass\na = A()\na.x = {x: 1}\na",
+    "def f(): return {x: 1}\nf",
+    "(lambda: {x: 1})()",
+    "async def f(): return {x: 1}\nawait f()",
+    "async def f(): return {x: 1}\nawait asyncio.gather(f(), f())",
+    "async def f(): return {x: 1}\nasyncio.run(f())",
+]
+
+#: Ways to the function that takes values out of the sandbox.
+DOORS = [
+    "[name for name in locals() if name.startswith('door_')][0]",
+    "exec([name for name in locals() if name.startswith('door_')][0] + '({1: 2})')",
+    "exec('del ' + [name for name in locals() if name.startswith('door_')][0])",
+    "eval([name for name in locals() if name.startswith('door_')][0], {})({1: 2})",
+    "def f():\n  return eval([name for name in ('door_',)][0])\nf()",
+    "call.__closure__[0]",
+    "call.__defaults__[0]",
+    "call('read').cr_frame",
+    "try: await call('nothing')\nexcept Exception as error: error.__traceback__.tb_frame",
+]
 
 OUTSIDE = [
     "open('/etc/passwd').read()",
@@ -128,6 +183,50 @@ async def test_programs_reach_nothing(api: Recorder, connect: Connect, tmp_path:
         assert text_of(await client.call_tool("runProgram", {"code": "6 * 7"})) == "42"
     assert api.requests == []
     assert not (tmp_path / "stolen").exists()
+
+
+@pytest.mark.slow
+async def test_values_stay_inside_that_would_be_endless_outside(api: Recorder, connect: Connect) -> None:
+    """The server answers others while a program hands out a value without end, and the program ends."""
+    env = {"X_SECRET": MARKER, "OPEN_MCP_PROGRAM_LIMITS": "5,10,20,2,20"}
+    async with connect("--spec", "api.json", "--code", "--retries", "0", env=env) as client:
+        for bomb in BOMBS:
+            running = asyncio.create_task(
+                client.call_tool("runProgram", {"code": NESTED + bomb}, raise_on_error=False), name=bomb
+            )
+            while not running.done():
+                await asyncio.wait_for(client.call_tool("searchTools", {"query": "read"}), 20)
+            assert len(text_of(running.result())) < 41_000, bomb
+
+
+async def test_programs_do_not_reach_what_hands_values_out(api: Recorder, connect: Connect) -> None:
+    """Its name is not one that a program can use."""
+    async with hostile(connect) as client:
+        for code in DOORS[1:]:
+            result = await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
+            assert result.is_error, (code, text_of(result))
+        named = await client.call_tool("runProgram", {"code": f"str(eval({DOORS[0]}))"})
+    assert text_of(named) == "None"
+
+
+LARGE = {
+    "a long number": ("10 ** 5000", "4300 digits"),
+    "a list that contains itself": ("x = []\nx.append(x)\nx", "recursion|Circular"),
+    "too many levels": ("x = [0]\nfor n in range(5000): x = [x]\nx", "recursion|nested"),
+    "shared parts": ("x = [0] * 1000\ny = [x] * 100_000\ny", "10,000,000 bytes"),
+    "large arguments": ('await call("write", {"a": "x" * 1_000_000})', "625,000 characters"),
+    "a long program": ("1\n" * 60_000, "100,000 characters"),
+}
+
+
+@pytest.mark.parametrize(("code", "problem"), LARGE.values(), ids=LARGE)
+async def test_large_values_are_refused(code: str, problem: str, api: Recorder, connect: Connect) -> None:
+    """What cannot leave a program is said, and is never a bug."""
+    async with hostile(connect) as client:
+        said = text_of(await client.call_tool("runProgram", {"code": code}, raise_on_error=False))
+        assert re.search(problem, said), said[-500:]
+        assert "bug" not in said
+        assert text_of(await client.call_tool("runProgram", {"code": "6 * 7"})) == "42"
 
 
 REVEALING = {
@@ -223,3 +322,72 @@ async def test_a_caller_has_four_programs_at_the_same_time(recorder: Recorder) -
         *_, last = await asyncio.gather(*running, refused)
         assert "are running" in text_of(last)
         assert text_of(await client.call_tool("runProgram", {"code": "1"})) == "1"
+
+
+@pytest.mark.parametrize("options", [(), ("--confirm", "write")], ids=["direct", "asking"])
+async def test_a_program_ends_with_its_connection(options: tuple[str, ...], recorder: Recorder, tmp_path: Path) -> None:
+    """Over HTTP a program of a client that goes away calls nothing any more."""
+    recorder.answer = (200, {"content-type": "application/json"}, b"{}")
+    code = "while True:\n  await call('read')\n  await asyncio.sleep(0.02)"
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    message["params"] = {"name": "runProgram", "arguments": {"code": code}}
+    headers = {"accept": "application/json, text/event-stream", "x-secret": "key-of-ann-12345"}
+    with serving(tmp_path, shop(recorder.url), "--code", "--pass-header", "x-secret", *options) as (url, _):
+        async with httpx.AsyncClient(headers=headers) as client:
+            running = asyncio.create_task(client.post(url, json=message))
+            while len(recorder.requests) < 3:
+                assert not running.done(), running.result().text
+                await asyncio.sleep(0.01)
+            running.cancel()
+        async with asyncio.timeout(10):
+            sent = -1
+            while sent != len(recorder.requests):  # nothing was sent for a while
+                sent = len(recorder.requests)
+                await asyncio.sleep(0.5)
+
+
+async def test_programs_of_two_callers_run_side_by_side(recorder: Recorder, tmp_path: Path) -> None:
+    """One caller's programs leave room for another one's, and each sends the credential of its caller."""
+    recorder.answer = (200, {"content-type": "application/json"}, b"{}")
+    with serving(tmp_path, shop(recorder.url), "--code", "--pass-header", "x-secret") as (url, _):
+        async with (
+            Client(StreamableHttpTransport(url, headers={"x-secret": "key-of-ann-12345"})) as ann,
+            Client(StreamableHttpTransport(url, headers={"x-secret": "key-of-bob-12345"})) as bob,
+        ):
+            code = 'await call("read")\nawait asyncio.sleep(1)'
+            busy = [asyncio.create_task(ann.call_tool("runProgram", {"code": code})) for _ in range(4)]
+            while len(recorder.requests) < 4:
+                await asyncio.sleep(0.01)
+            refused = await ann.call_tool("runProgram", {"code": "1"}, raise_on_error=False)
+            assert "are running" in text_of(refused)
+            assert text_of(await bob.call_tool("runProgram", {"code": 'await call("write")\n1'})) == "1"
+            await asyncio.gather(*busy)
+    keys = [request.header("x-secret") for request in recorder.requests]
+    assert keys.count("key-of-ann-12345") == 4
+    assert keys.count("key-of-bob-12345") == 1
+
+
+async def test_nobody_goes_on_with_the_program_of_another_caller(recorder: Recorder, tmp_path: Path) -> None:
+    """A program that waits for a person belongs to its caller."""
+    code = 'await call("write")\n"done"'
+    arguments = ("--code", "--pass-header", "x-secret", "--confirm", "write")
+
+    async def decide(message: str, response_type: Any, params: Any, context: Any) -> Any:
+        raise AssertionError(message)
+
+    def modern(url: str, key: str) -> Any:
+        transport = StreamableHttpTransport(url, headers={"x-secret": key})
+        return Client(transport, elicitation_handler=decide, mode="auto")
+
+    answer = {"confirm": mcp_types.ElicitResult(action="accept", content={"confirmed": True})}
+    with serving(tmp_path, shop(recorder.url), *arguments) as (url, _):
+        async with modern(url, "key-of-ann-12345") as ann, modern(url, "key-of-bob-12345") as bob:
+            first: Any = {"code": code}, {"allow_input_required": True}
+            asked = await ann.session.call_tool("runProgram", first[0], **first[1])
+            more = {**first[1], "request_state": asked.request_state, "input_responses": answer}
+            with contextlib.suppress(MCPError):
+                theirs = await bob.session.call_tool("runProgram", first[0], **more)
+                assert theirs.is_error, theirs.content
+            own = await ann.session.call_tool("runProgram", first[0], **more)
+    assert own.content[0].text == "done"
+    assert [request.header("x-secret") for request in recorder.requests] == ["key-of-ann-12345"]

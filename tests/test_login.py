@@ -8,17 +8,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from joserfc.jwk import RSAKey
 
 from tests.browser import visit
-from tests.conftest import BARE, ROOT, Connect, Run, program, text_of
+from tests.conftest import BARE, ROOT, Connect, Recorder, Run, program, text_of
 from tests.node import MODULES, node_command
+from tests.support import document
 
 KEY = RSAKey.generate_key(2048, {"use": "sig"})
 
@@ -230,6 +233,50 @@ def test_a_person_logs_in_to_one_of_several_apis(run: Run, openid: OpenId, tmp_p
     assert "has several: first, other" in run("login", env=env).stderr
     assert "did you mean first?" in run("login", "frist", env=env).stderr
     assert "Logged in as ada, until" in run("login", "first", env=env).stdout
+
+
+def test_only_the_answer_to_this_login_is_taken(recorder: Recorder, tmp_path: Path) -> None:
+    """While `login` listens, it ignores what is too long, has another state, or came by a name that was made to lead
+    here, and takes the browser's answer afterwards; the server's words have no secret of it.
+    """
+    flow = {"authorizationUrl": f"{recorder.url}/authorize", "tokenUrl": f"{recorder.url}/token", "scopes": {}}
+    scheme = {"type": "oauth2", "flows": {"authorizationCode": flow}}
+    paths = {"/items": {"get": {"operationId": "items", "security": [{"o": []}], "responses": {}}}}
+    root = document(paths, components={"securitySchemes": {"o": scheme}}, servers=[{"url": recorder.url}])
+    (tmp_path / "api.json").write_text(json.dumps(root))
+    body = json.dumps({"error": "invalid_grant", "error_description": "no such code: c0de-S3CRET-1234"}).encode()
+    recorder.answers["/token"] = (400, {"content-type": "application/json"}, body)
+    env = {**BARE, "OAUTH_CLIENT_ID": "me", "BROWSER": "true", "XDG_DATA_HOME": str(tmp_path / "data")}
+    command = program("login", "--spec", "api.json", env=env)
+    with subprocess.Popen(
+        command, env=env, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        asked = parse_qs(urlsplit(process.stdout.readline()).query)
+        (redirect,), (state,) = asked["redirect_uri"], asked["state"]
+        good = f"/callback?code=c0de-S3CRET-1234&state={state.strip()}"
+        host = urlsplit(redirect).netloc
+
+        def answered(target: str, host: str, more: str = "") -> bytes:
+            address = ("127.0.0.1", urlsplit(redirect).port or 0)
+            with suppress(ConnectionError), socket.create_connection(address) as browser:
+                browser.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode())
+                return browser.recv(100)
+            return b""
+
+        assert b"200" not in answered(good, host, f"X-Long: {'x' * 200_000}\r\n")
+        assert b"404" in answered(good.replace("state=", "state=x"), host)
+        assert b"404" in answered(good, "attacker.example")
+        assert b"404" in answered(good, f"{host}\r\nHost: attacker.example")
+        assert b"404" in answered(good.replace("/callback", "/other"), host)
+        assert b"200" in answered(good, host)
+        said = process.stderr.read()
+    assert process.returncode == 1
+    assert "invalid_grant" in said
+    assert "Traceback" not in said
+    assert "S3CRET" not in said
 
 
 def test_a_redirect_elsewhere_is_refused(run: Run, openid: OpenId) -> None:

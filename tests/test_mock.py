@@ -31,10 +31,9 @@ from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.uploads import Files
 from portkey_bridge.response.events import server_sent_events
-from portkey_bridge.response.streams import Stream
+from portkey_bridge.response.streams import Stream, no_report
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.bridge import no_report
 from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from portkey_bridge.credentials.authorization import name_of
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.renewal import Expiring
-from portkey_bridge.errors import CredentialsError
+from portkey_bridge.errors import CredentialsError, TokenError
 from portkey_bridge.serve.service import build_bridge
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.reading import read_settings
@@ -357,6 +358,54 @@ async def test_a_login_is_not_used_for_other_callers(machine: Application) -> No
     with pytest.raises(CredentialsError):
         await bridge.provider.credentials(tool.operation, (), Caller("somebody"))
     await bridge.transport.aclose()
+
+
+async def test_a_dotenv_does_not_lead_a_kept_login_elsewhere(recorder: Recorder, machine: Application) -> None:
+    """A refresh token that a person's login has is not sent to a token endpoint that a `.env` of the folder names."""
+    metadata = {"type": "openIdConnect", "openIdConnectUrl": "/openid"}
+    root = {**machine.document, "components": {"securitySchemes": {"o": metadata}}}
+    root["paths"] = {"/items": {"get": {"operationId": "items", "security": [{"o": []}], "responses": {}}}}
+    api = api_of(root)
+    (tool,) = build_tools(api)
+    lured = Settings(oauth_token_url=recorder.url, apart=("OPEN_MCP_OAUTH_TOKEN_URL",))
+    bridge = build_bridge(api, lured, [tool])
+    (source,) = bridge.provider.sources.every([tool.operation])  # type: ignore[attr-defined]
+    expired = Expiring(f"mine-{MARKER}-1234", 1, 1, None, f"refresh-{MARKER}-1234")
+    logins.save(name_of(source), Login(expired))
+    with pytest.raises(TokenError, match="OPEN_MCP_OAUTH_TOKEN_URL"):
+        await bridge.provider.credentials(tool.operation, (), LOCAL)
+    await bridge.transport.aclose()
+    assert recorder.requests == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+def test_a_file_that_others_may_write_is_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever could put a token of their own into the file would see what this user sends with it."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    logins.save("name", Login(Expiring("mine")))
+    (file,) = logins.folder().iterdir()
+    assert logins.load("name") is not None
+    file.chmod(0o620)
+    assert logins.load("name") is None
+    file.chmod(0o600)
+    file.parent.chmod(0o777)
+    assert logins.load("name") is None
+    file.parent.chmod(0o700)
+    logins.forget("name")
+
+
+@pytest.mark.parametrize("at", range(280, 312, 4))
+async def test_the_words_of_a_refusal_are_cut_without_leaving_a_part_of_a_secret(recorder: Recorder, at: int) -> None:
+    """A secret that is repeated where a long text is cut off is hidden before the cut."""
+    secret = "Q7w-" * 5
+    words = "x" * (at - len("invalid_client ")) + secret
+    body = json.dumps({"error": "invalid_client", "error_description": words}).encode()
+    recorder.answer = (400, {"content-type": "application/json"}, body)
+    root = secured(recorder.url, flows={"clientCredentials": {"tokenUrl": "token", "scopes": {}}})
+    async with served(root, Settings(environ={**ENVIRON, "OAUTH_CLIENT_SECRET": secret})) as client:
+        said = text_of(await client.call_tool("op", {}, raise_on_error=False))
+    assert "invalid_client" in said
+    assert "Q7w" not in said
 
 
 # What is missing

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
+from fastmcp import Client
 
+from portkey_bridge.serve.bridge import CallRecord
+from portkey_bridge.serve.server import build_server, catalogue_of
+from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, text_of
-from tests.support import document, served
+from tests.support import api_of, document, served
 
 JSON = {"content-type": "application/json"}
 KEY = {"k": {"type": "apiKey", "in": "query", "name": "key"}, "h": {"type": "apiKey", "in": "header", "name": "X-Key"}}
@@ -220,3 +225,22 @@ async def test_collecting_follows_no_page_to_elsewhere_or_back(recorder: Recorde
     recorder.answer = 200, JSON | {"link": f'<{target}>; rel="next"'}, b'{"data": [1]}'
     await collected(recorder, api(), pages=9)
     assert len(recorder.requests) <= 2
+
+
+async def test_a_page_is_observed_like_a_call(recorder: Recorder) -> None:
+    """An audit and metrics count each request for another page, with its status and size."""
+    seen: list[tuple[str, str, int | None, int]] = []
+
+    def observe(name: str, record: CallRecord) -> None:
+        seen.append((name, record.tool, record.status, record.size))
+
+    first = b'{"data": [1], "next_cursor": "a"}'
+    recorder.answers[f"/list?key={SECRET}"] = 200, JSON, first
+    recorder.answer = 200, JSON, b'{"data": [3]}'
+    settings = Settings(base_url=recorder.url, environ={"KEY": SECRET, "X_KEY": SECRET})
+    services = [service_of(api_of(api("cursor")), settings)]
+    async with Client(build_server(services, partial(catalogue_of, observers=[observe]))) as client:
+        said = text_of(await client.call_tool("list", {}))
+        result_id = said.partition("with resultId ")[2].partition(" ")[0]
+        await client.call_tool("expandResult", {"resultId": result_id, "next": True})
+    assert seen == [("Test", "list", 200, len(first)), ("Test", "list", 200, 13)]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import mcp_types
 import pytest
 from fastmcp import Client
 from fastmcp.client.client import CallToolResult
 from fastmcp.client.elicitation import ElicitResult
+from mcp import MCPError
 from mcp_types import ImageContent, TextContent
 
 from bench.tokens import compact, count, listing
@@ -20,7 +25,7 @@ from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import ProgramLimits
-from tests.conftest import Recorder, Run, text_of
+from tests.conftest import Connect, Recorder, Run, text_of
 from tests.support import api_of, document, served
 
 JSON = {"content-type": "application/json"}
@@ -212,7 +217,7 @@ async def test_a_program_finds_tools(recorder: Recorder) -> None:
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 @pytest.mark.parametrize("is_confirmed", [True, False])
 async def test_a_person_confirms_inside_of_a_program(recorder: Recorder, mode: str, is_confirmed: bool) -> None:
-    """The program waits for the person, whose time does not count. Where it cannot wait, nothing is sent."""
+    """The program waits for the person, whose time does not count, and goes on where it was."""
     asked: list[str] = []
 
     async def decide(message: str, response_type: Any, params: Any, context: Any) -> Any:
@@ -225,14 +230,11 @@ async def test_a_person_confirms_inside_of_a_program(recorder: Recorder, mode: s
     service = service_of(api_of(pets(recorder.url)), settings)
     async with Client(build_server([service]), elicitation_handler=decide, mode=mode) as client:
         result = await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
-    is_sent = mode == "legacy" and is_confirmed
-    assert result.is_error is not is_sent
-    assert [each.method for each in recorder.requests] == ["DELETE"] * is_sent
-    assert len(asked) == (mode == "legacy")
-    if mode == "auto":
-        assert "callTool" in text_of(result)
-    elif not is_confirmed:
-        assert "did not confirm" in text_of(result)
+    assert result.is_error is not is_confirmed
+    assert [each.method for each in recorder.requests] == ["DELETE"] * is_confirmed
+    assert len(asked) == 1
+    assert text_of(result).count("before") == 1
+    assert is_confirmed or "did not confirm" in text_of(result)
 
 
 async def test_progress_grows_with_each_call(recorder: Recorder) -> None:
@@ -287,6 +289,14 @@ UNSUPPORTED = [
     ("await asyncio.gather(return_exceptions=True)", "Catch exceptions"),
     ("import os\nos.environ", "no environment"),
     ("open('/etc/passwd')", "no files"),
+    ("async with asyncio.Semaphore(3): pass", "limits its concurrency"),
+    ("try: pass\nexcept* ValueError: pass", "Use except."),
+    ("json.dumps({}, default=str)", "str(value)"),
+    ("next((n for n in [1]), None)", "item [0]"),
+    ("from typing import TypedDict", "not checked"),
+    ('(await call("listpets")).name', 'answer["name"]'),
+    ("await listpets()", "await call"),
+    ("type Number = int", "not checked"),
 ]
 
 
@@ -299,7 +309,7 @@ async def test_what_the_sandbox_lacks_has_an_alternative(code: str, advice: str,
 
 
 NO_DATA = [
-    ('await call("getpet", {"petId": call("listpets")})', "Nothing was sent: getpet: A call was not awaited"),
+    ('await call("getpet", {"petId": call("listpets")})', "A call was not awaited"),
     ('await call("createpet", {"name": len})', "is not data"),
     ('call("listpets")', "A call was not awaited"),
     ("[len]", "is not data"),
@@ -326,3 +336,175 @@ async def test_names_of_functions_are_variables(recorder: Recorder) -> None:
 async def test_a_syntax_error_has_its_place(recorder: Recorder) -> None:
     """The line and column are those of the program."""
     assert (await error_of(recorder, "x = 1\nif x\n  2")).startswith("Line 2, column ")
+
+
+def two_round_trips(*decisions: bool) -> dict[str, Any]:
+    """Return the options of a modern client whose person decides in this order."""
+    left = list(decisions)
+
+    async def decide(message: str, response_type: Any, params: Any, context: Any) -> Any:
+        return ElicitResult(action="accept", content={"confirmed": left.pop(0)})
+
+    return {"elicitation_handler": decide, "mode": "auto"}
+
+
+CONFIRMED = Settings(code="only", retries=0, confirm=("delete*",))
+
+
+async def test_each_call_is_confirmed_by_its_own_decision(recorder: Recorder) -> None:
+    """A decision confirms one call, not another one that is the same; the program runs once."""
+    code = """
+await call("createpet", {"name": "Rex"})
+try:
+    await call("deletepet", {"petId": 1})
+    await call("deletepet", {"petId": 1})
+except Exception as error:
+    print(error)
+"""
+    service = service_of(api_of(pets(recorder.url)), CONFIRMED)
+    async with Client(build_server([service]), **two_round_trips(True, False)) as client:
+        said = text_of(await client.call_tool("runProgram", {"code": code}))
+    assert [each.method for each in recorder.requests] == ["POST", "DELETE"]
+    assert "did not confirm" in said
+
+
+async def test_calls_at_the_same_time_are_confirmed_one_after_the_other(recorder: Recorder) -> None:
+    """Three calls at once are three questions."""
+    code = 'await asyncio.gather(*[call("deletepet", {"petId": n}) for n in range(3)])\n"gone"'
+    service = service_of(api_of(pets(recorder.url)), CONFIRMED)
+    async with Client(build_server([service]), **two_round_trips(True, True, True)) as client:
+        assert text_of(await client.call_tool("runProgram", {"code": code})) == "gone"
+    assert sorted(each.target for each in recorder.requests) == ["/pets/0", "/pets/1", "/pets/2"]
+
+
+ANSWER = {"confirm": mcp_types.ElicitResult(action="accept", content={"confirmed": True})}
+
+
+async def leg(client: Client[Any], code: str, state: str | None = None, **answer: Any) -> Any:
+    """Call runProgram in the modern protocol, without repeating it by itself."""
+    more: Any = {"request_state": state, "input_responses": answer or ANSWER} if state else {}
+    return await client.session.call_tool("runProgram", {"code": code}, allow_input_required=True, **more)
+
+
+async def test_a_suspended_program_goes_on_once(recorder: Recorder) -> None:
+    """A repetition with other code is refused, and so is a second one: nothing runs again from the start."""
+    code = 'await call("createpet", {"name": "Rex"})\nawait call("deletepet", {"petId": 1})\n"gone"'
+    service = service_of(api_of(pets(recorder.url)), CONFIRMED)
+    async with Client(build_server([service]), **two_round_trips()) as client:
+        asked = await leg(client, code)
+        with pytest.raises(MCPError, match="requestState"):
+            await leg(client, "1", asked.request_state)
+        last = await leg(client, code, asked.request_state)
+        again = await leg(client, code, asked.request_state)
+    assert last.content[0].text == "gone"
+    assert "No program waits" in again.content[0].text
+    assert [each.method for each in recorder.requests] == ["POST", "DELETE"]
+
+
+async def test_few_programs_wait_for_a_confirmation(recorder: Recorder) -> None:
+    """The third one of a caller is refused, with nothing sent."""
+    code = 'await call("deletepet", {"petId": 1})'
+    service = service_of(api_of(pets(recorder.url)), CONFIRMED)
+    async with Client(build_server([service]), **two_round_trips()) as client:
+        first = await leg(client, code)
+        assert (await leg(client, code)).request_state != first.request_state
+        assert "Too many programs wait" in (await leg(client, code)).content[0].text
+        last = await leg(client, code, first.request_state)
+        assert not last.is_error, last.content
+        assert (await leg(client, code)).request_state
+    assert len(recorder.requests) == 1
+
+
+def workers() -> list[Path]:
+    """Return the processes of sandboxes that this process has started."""
+    parent = f" {os.getpid()} "
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = status.read_text().rpartition(")")
+            if name.endswith("(monty") and rest[2:].startswith(parent) and rest[1] != "Z":
+                found.append(status)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+async def test_a_program_waits_for_a_limited_time(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program whose client does not come back ends, and its worker with it."""
+    monkeypatch.setattr("portkey_bridge.serve.programs.PATIENCE", 0.2)
+    code = 'await call("deletepet", {"petId": 1})'
+    service = service_of(api_of(pets(recorder.url)), CONFIRMED)
+    async with Client(build_server([service]), **two_round_trips()) as client:
+        asked = await leg(client, code)
+        assert workers()
+        while workers():
+            await asyncio.sleep(0.05)
+        assert "No program waits" in (await leg(client, code, asked.request_state)).content[0].text
+    assert recorder.requests == []
+
+
+async def test_a_client_that_cannot_ask_is_refused(recorder: Recorder) -> None:
+    """Without elicitation nothing is sent, and the setting is named."""
+    code = 'await call("deletepet", {"petId": 1})'
+    assert "`confirm`" in await error_of(recorder, code, confirm=("delete*",))
+    assert recorder.requests == []
+
+
+async def test_each_inner_call_is_audited(recorder: Recorder, connect: Connect, tmp_path: Path) -> None:
+    """`--audit` has a line for each call that a program makes."""
+    (tmp_path / "api.json").write_text(json.dumps(pets(recorder.url)))
+    log = tmp_path / "log"
+    async with connect("--spec", "api.json", "--code", "--audit", log_file=log) as client:
+        code = 'for n in range(2): await call("getpet", {"petId": n})\nawait call("createpet", {"name": "x"})'
+        await client.call_tool("runProgram", {"code": code})
+    lines = [json.loads(line) for line in (log.read_text().splitlines()) if line.startswith("{")]
+    assert [line["tool"] for line in lines] == ["getpet", "getpet", "createpet"]
+
+
+async def test_lenience_is_reported(recorder: Recorder) -> None:
+    """What is sent although the document does not allow it is said beside the result, once."""
+    code = 'for n in range(3): await call("createpet", {"name": 5})\n1'
+    said = await result_of(recorder, code, lenient=True)
+    assert said.count("Sent although the document does not allow it") == 1
+    assert len(recorder.requests) == 3
+
+
+async def test_select_reduces_inside_of_a_program(recorder: Recorder) -> None:
+    """With --select a program may pass the argument, too."""
+    recorder.answer = (200, JSON, b'{"pets": [{"id": 1, "price": 2.5}, {"id": 2, "price": 7}]}')
+    assert await result_of(recorder, 'await call("listpets", {"select": "pets[].id"})', select=True) == "[1,2]"
+    problem = await error_of(recorder, 'await call("listpets", {"select": "pets["})', select=True)
+    assert "select" in problem
+
+
+async def test_pages_are_joined_inside_of_a_program(recorder: Recorder) -> None:
+    """With --pages a program gets the items of all pages as one answer."""
+    recorder.answers["/pets"] = (200, {**JSON, "link": '</pets/2>; rel="next"'}, b'{"pets": [{"id": 1}]}')
+    recorder.answers["/pets/2"] = (200, JSON, b'{"pets": [{"id": 2}]}')
+    said = await result_of(recorder, '(await call("listpets"))["pets"]', pages=5)
+    assert said.startswith('[{"id":1},{"id":2}]\nThese are 2 pages')
+
+
+async def test_a_program_joins_several_apis(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
+    """With a settings file of two APIs a program calls the tools of both, and each gets its own credential."""
+    security = {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}}
+    for name in ("cats", "dogs"):
+        path = {f"/{name}": {"get": {"operationId": f"list{name}", "responses": answers()}}}
+        root = document(path, servers=[{"url": recorder.url}], components=security, security=[{"key": []}])
+        (tmp_path / f"{name}.json").write_text(json.dumps(root))
+    tables = (
+        f'[api.{name}]\nspec = "{name}.json"\n[api.{name}.env]\nX_KEY = "key-of-{name}"' for name in ("cats", "dogs")
+    )
+    (tmp_path / "apis.toml").write_text("\n".join(tables))
+    code = """
+found = await call("searchTools", {"query": "list cats and dogs"})
+tools = [line.split(" · ")[0] for line in found.splitlines() if " · GET " in line]
+await asyncio.gather(*[call(tool) for tool in tools])
+len(tools)
+"""
+    async with connect("--config", "apis.toml", "--code") as client:
+        result = await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
+    assert text_of(result) == "2"
+    assert {(each.target, each.header("X-Key")) for each in recorder.requests} == {
+        ("/cats", "key-of-cats"),
+        ("/dogs", "key-of-dogs"),
+    }

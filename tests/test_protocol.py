@@ -253,12 +253,11 @@ def test_a_cancelled_call_is_not_waited_for(
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["start"]
 
 
-@pytest.mark.parametrize("files", [False, True])
-def test_only_what_exists_is_announced(server: list[str], tmp_path: Path, files: bool) -> None:
+@pytest.mark.parametrize("options", [[], ["--files", "."], ["--resources"]])
+def test_only_what_exists_is_announced(server: list[str], tmp_path: Path, options: list[str]) -> None:
     """No prompts are announced, and resources only if results can link to files."""
-    options = ["--files", str(tmp_path)] if files else []
     done = subprocess.run(
         [*server, *options], input=start()[0].encode(), capture_output=True, env=BARE, cwd=tmp_path, check=True
     )
     announced = json.loads(done.stdout)["result"]["capabilities"]
-    assert ("resources" in announced, "prompts" in announced, "tools" in announced) == (files, False, True)
+    assert ("resources" in announced, "prompts" in announced, "tools" in announced) == (bool(options), False, True)

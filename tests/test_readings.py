@@ -14,6 +14,7 @@ from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest
 
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.text import without_invisible
 from tests.conftest import Connect, Recorded, Recorder, Run, text_of
 from tests.support import body, operation, refused, sent, served
 
@@ -54,6 +55,14 @@ IN_JSON = [
     pytest.param({"type": "integer", "enum": [1, 2]}, "2", 2, id="text for an enumerated integer"),
     pytest.param({"const": True}, "true", True, id="text for a constant"),
     pytest.param({"enum": ["1", 2]}, "1", "1", id="text that is enumerated"),
+    pytest.param({"enum": ["a\u200b", "b"]}, "a", "a\u200b", id="a value as it is listed"),
+    pytest.param({"enum": ["a\u200b", "a"]}, "a\\u200b", "a\u200b", id="the one of two alike that is listed escaped"),
+    pytest.param({"enum": ["a\u200b", "a"]}, "a", "a", id="the one of two alike that is what it seems"),
+    pytest.param({"enum": ["a\u200b", "b"]}, "a\u200b", "a\u200b", id="a value as the document has it"),
+    pytest.param({"const": "a\u202e"}, "a", "a\u202e", id="a constant as it is listed"),
+    pytest.param(
+        {"type": "array", "items": {"enum": ["\U000e0041"]}}, ["\\udb40\\udc41"], ["\U000e0041"], id="nothing else"
+    ),
     pytest.param(union(INTEGER, BOOLEAN), "true", True, id="text for one branch of a union"),
     pytest.param(union(INTEGER, {"type": "null"}), "7", 7, id="text for a number or null"),
     pytest.param(union(INTEGER, NUMBER), "7", 7, id="the same reading in two branches"),
@@ -415,3 +424,46 @@ def test_text_stays_text_on_the_command_line(
     assert run("call", "op", f"{name}={text}", "--spec", "api.json", "--base-url", recorder.url).returncode == 0
     (request,) = recorder.requests
     assert json.loads(request.body or "{}") == ({} if arrives is NOTHING else {name: arrives})
+
+
+#: Values that hide something from people, and how they are listed.
+HIDING = {
+    "tags": (["list\U000e0049\U000e0067", "b"], ["list", "b"]),
+    "zero-width": (["a\u200b\u2060", "b\ufeff"], ["a", "b"]),
+    "bidi": (["\u202ea\u2066"], ["a"]),
+    "alike": (["a\u200b", "a"], ["a\\u200b", "a"]),
+    "nothing visible": (["\u200d"], ["\\u200d"]),
+    "plain": (["⚠\ufe0f", "Zürich"], ["⚠\ufe0f", "Zürich"]),
+}
+
+
+@pytest.mark.parametrize("name", HIDING)
+@pytest.mark.parametrize("location", ["query", "body"])
+async def test_hidden_characters_of_values_are_sent_but_not_shown(
+    recorder: Recorder, run: Run, tmp_path: Path, name: str, location: str
+) -> None:
+    """Listings, expanded schemas and refusals show no character that nobody sees, the request has the document's value,
+    and `check` reports the place.
+    """
+    values, listed = HIDING[name]
+    schema = {"type": "string", "enum": values}
+    whole = {"type": "object", "properties": {"v": schema}, "required": ["v"]}
+    fields: dict[str, Any] = {"requestBody": {"content": {"application/json": {"schema": whole}}}}
+    if location == "query":
+        fields = {"parameters": [{"name": "v", "in": "query", "required": True, "schema": schema}]}
+    root = operation("post", **fields)
+    async with served(root, Settings(base_url=recorder.url)) as client:
+        (tool,) = [each for each in await client.list_tools() if each.name == "op"]
+        assert tool.input_schema["properties"]["v"]["enum"] == listed
+        expanded = text_of(
+            await client.call_tool("expandSchema", {"toolName": "op", "jsonPointers": ["/properties/v"]})
+        )
+        refusal = text_of(await client.call_tool("op", {"v": "none of them"}, raise_on_error=False))
+        for shown, value in zip(listed, values, strict=True):
+            await client.call_tool("op", {"v": shown})
+            query = parse_qs(urlsplit(recorder.last.target).query)
+            assert (json.loads(recorder.last.body)["v"] if location == "body" else query["v"][0]) == value
+    for said in (expanded, refusal):
+        assert without_invisible(said) == said
+    (tmp_path / "api.json").write_text(json.dumps(root))
+    assert ("nobody sees" in run("check", "--spec", "api.json").stdout) is (values != listed)

@@ -296,6 +296,19 @@ async def test_a_failed_login_is_explained(shop: Shop, tmp_path: Path) -> None:
     assert (shop.logins, shop.refused) == (1, 0)
 
 
+@pytest.mark.parametrize("at", range(280, 312, 4))
+async def test_a_long_refusal_is_cut_without_leaving_a_part_of_a_secret(
+    recorder: Recorder, shop: Shop, tmp_path: Path, at: int
+) -> None:
+    """A secret that is repeated where the text of a failed login is cut off is hidden before the cut."""
+    recorder.answers["/login"] = (403, {"content-type": "text/plain"}, b"x" * at + PASSWORD.encode())
+    root = {**shop.document, "servers": [{"url": recorder.url}]}
+    async with served(root, settings_of(tmp_path, BEARER)) as client:
+        said = text_of(await client.call_tool("items", {}, raise_on_error=False))
+    assert "answered 403" in said
+    assert "pass" not in said.partition("answered 403")[2].replace("APP_PASSWORD", "")
+
+
 async def test_no_secret_is_shown(connect: Connect, shop: Shop, tmp_path: Path) -> None:
     """Neither password nor token nor cookie is in any result or log."""
     document = tmp_path / "shop.json"

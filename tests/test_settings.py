@@ -60,6 +60,10 @@ def test_the_defaults_are_those_of_the_help() -> None:
 #: variable, text, field of Settings, value
 VALUES = [
     ("OPEN_MCP_SELECT", "1", "select", True),
+    ("OPEN_MCP_DROP", "**/_links, a/*/b", "drop", ("**/_links", "a/*/b")),
+    ("OPEN_MCP_DROP_EMPTY", "1", "drop_empty", True),
+    ("OPEN_MCP_RESOURCES", "1", "resources", True),
+    ("OPEN_MCP_ANSWER_CACHE", "Fresh", "answer_cache", "fresh"),
     ("OPEN_MCP_PAGES", "100", "pages", 100),
     ("OPEN_MCP_SPEC", "a.yaml", "spec", "a.yaml"),
     ("OPEN_MCP_BASE_URL", "http://127.0.0.1:8787/v1/", "base_url", "http://127.0.0.1:8787/v1/"),
@@ -138,6 +142,7 @@ def test_an_option_wins_over_its_variable_and_that_over_the_file(option: Option,
         "scheme": ["basic=A", "bearer=B", "basic=C"],
         "aws_sigv4": ["a/b", "c/d", "e/f"],
         "authenticate": ["all", "none", "declared"],
+        "answer_cache": ["off", "fresh", "validate"],
         "tokens": [f"{name}={'0' * 64}" for name in "abc"],
         "jwt": [f"https://keys.example/{name},issuer,audience" for name in "abc"],
         "http_limits": ["1,1,1", "2,2,2", "3,3,3"],

@@ -16,6 +16,8 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.messages import MessageHandler
 from fastmcp.client.transports import StdioTransport
+from mcp.client import Client as McpClient
+from mcp.client.subscriptions import ToolsListChanged
 from mcp_types import ToolListChangedNotification
 
 from portkey_bridge.serve import watch
@@ -27,6 +29,7 @@ from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import Assigned
 from tests.conftest import BARE, Recorder, program, text_of
 from tests.support import document
+from tests.support import serving as serving_http
 
 PATIENCE = 30
 
@@ -34,9 +37,14 @@ PATIENCE = 30
 MARKER = "a-secret-that-nobody-else-may-see"
 
 
+def paths_of(*names: str) -> dict[str, Any]:
+    """Return the paths of a document with one operation for each name."""
+    return {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in names}
+
+
 def write(file: Path, *names: str, key: bool = False) -> None:
     """Write a document with one operation for each name, in one step. With `key`, they ask for the key of the API."""
-    paths = {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in names}
+    paths = paths_of(*names)
     schemes = {"key": {"type": "apiKey", "in": "header", "name": "api_key"}}
     secured: dict[str, Any] = {"security": [{"key": []}], "components": {"securitySchemes": schemes}} if key else {}
     new = file.with_suffix(".new")
@@ -77,6 +85,33 @@ async def test_a_client_over_stdio_sees_a_changed_file_without_connecting_again(
         unknown = await client.call_tool("one", raise_on_error=False)
     assert unknown.is_error
     assert "the document has changed: 1 × removed, 1 × added (1 breaking)" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_a_client_over_http_sees_a_changed_file_without_connecting_again(tmp_path: Path, mode: Any) -> None:
+    """An old one at its next `tools/list`; one of 2026-07-28 is told by its subscription."""
+    with serving_http(tmp_path, document(paths_of("one", "two"))) as (url, _):
+        async with McpClient(url, mode=mode) as client, asyncio.timeout(PATIENCE):
+            assert await served_by(client) == {"one", "two"}
+            if mode == "legacy":
+                write(tmp_path / "api.json", "two", "three")
+                await until(lambda: is_served(client, "two", "three"))
+            else:
+                async with client.listen(tools_list_changed=True) as subscription:
+                    write(tmp_path / "api.json", "two", "three")
+                    assert isinstance(await anext(subscription), ToolsListChanged)
+            assert await served_by(client) == {"two", "three"}
+            assert (await client.call_tool("one", {})).is_error
+
+
+async def served_by(client: McpClient) -> set[str]:
+    """Return the names of the operations that a client of the SDK lists."""
+    return {tool.name for tool in (await client.list_tools()).tools} - {"expandSchema", "expandResult"}
+
+
+async def is_served(client: McpClient, *names: str) -> bool:
+    """Check whether exactly these operations are listed."""
+    return await served_by(client) == set(names)
 
 
 @asynccontextmanager
@@ -129,8 +164,7 @@ async def test_a_broken_change_leaves_the_tools_as_they_are(
 
 def answer(*names: str, etag: str) -> tuple[int, dict[str, str], bytes]:
     """Return the response with a document."""
-    paths = {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in names}
-    body = json.dumps(document(paths)).encode()
+    body = json.dumps(document(paths_of(*names))).encode()
     return 200, {"content-type": "application/json", "etag": etag}, body
 
 

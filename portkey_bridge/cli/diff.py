@@ -10,9 +10,8 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_api
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.pin import accept, baseline, changes_since
+from portkey_bridge.serve.pin import accept, accepted_api, changes_since
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import build_tools, closest, select_tools
@@ -37,10 +36,9 @@ def accept_document(invocation: Invocation) -> int:
     """Print what has changed since the document was accepted, and accept it as it is now. Raises SetupError."""
     settings = replace(_chosen(invocation), pin=False)
     api = load_api(settings)
-    accepted = baseline(settings)
+    accepted = accepted_api(settings)
     if accepted is not None:
-        old = read_api(accepted.root, accepted.uri, is_curated=bool(settings.overlays))
-        _print(changes_since(old, api, settings))
+        _print(changes_since(accepted, api, settings))
     if invocation.options.get("dry_run"):
         return 0
     accept(settings, api)

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import UNTAGGED, variables_of
@@ -20,11 +20,11 @@ from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import waiting
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.prose import plain
 from portkey_bridge.schema.shapes import Shapes, subschemas
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.streaming import SCHEMA
 
 #: Facts about a schema besides its type and description, and their wording.
 FACTS = {
@@ -132,22 +132,31 @@ def _section(tool: Tool, shapes: Shapes) -> Iterator[str]:
     yield from (_inline(_words(tool)), "")
     if tool.variables:
         yield from (f"Environment: {', '.join(f'`{name}`' for name in tool.variables)}", "")
-    if tool.arguments.bindings:
+    if arguments := _arguments(tool):
         yield from ("| argument | type | |", "|---|---|---|")
-        yield from (_argument(binding, shapes) for binding in _required_first(tool))
+        yield from (_argument(argument, shapes) for argument in arguments)
         yield ""
 
 
-def _required_first(tool: Tool) -> list[Binding]:
-    return sorted(tool.arguments.bindings.values(), key=lambda binding: not binding.required)
+class _Argument(NamedTuple):
+    name: str
+    schema: Schema
+    required: bool
 
 
-def _argument(binding: Binding, shapes: Shapes) -> str:
-    shape = shapes(binding.schema)
-    required = "**required** " if binding.required else ""
+def _arguments(tool: Tool) -> list[_Argument]:
+    """Return the arguments of a tool, the required ones first, and the one that cuts a stream last."""
+    bindings = sorted(tool.arguments.bindings.values(), key=lambda binding: not binding.required)
+    limit = [_Argument(tool.stream_argument, SCHEMA, False)] if tool.stream_argument else []
+    return [*(_Argument(each.argument, each.schema, each.required) for each in bindings), *limit]
+
+
+def _argument(argument: _Argument, shapes: Shapes) -> str:
+    shape = shapes(argument.schema)
+    required = "**required** " if argument.required else ""
     told = [_inline(str(shape.get("description", ""))).rstrip("."), *map(_inline, facts(shape))]
     text = ". ".join(f"{sentence[:1].upper()}{sentence[1:]}" for sentence in told if sentence)
-    return f"| `{binding.argument}` | {type_words(binding.schema, shapes)} | {required}{text}{'.' if text else ''} |"
+    return f"| `{argument.name}` | {type_words(argument.schema, shapes)} | {required}{text}{'.' if text else ''} |"
 
 
 def _inline(text: str) -> str:
@@ -197,7 +206,7 @@ def _entry(tool: Tool, tag: str, nodes: _Nodes) -> dict[str, Any]:
         "text": _words(tool),
         "env": list(tool.variables),
         "arguments": [
-            [binding.argument, nodes.number(binding.schema), binding.required] for binding in _required_first(tool)
+            [argument.name, nodes.number(argument.schema), argument.required] for argument in _arguments(tool)
         ],
     }
 

@@ -28,6 +28,7 @@ from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.service import Service, token_sources
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
+from portkey_bridge.tools.examples import listed_description
 
 UNTAGGED = "(no tag)"
 
@@ -88,7 +89,8 @@ def _row(tool: Tool, views: Views, budget: float) -> Row:
 
 def listed(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
     """Return the model's view of a tool: its name, its description and its input schema."""
-    return {"name": tool.name, "description": tool.description, "inputSchema": tool.listed_schema(views, budget)}
+    schema = tool.listed_schema(views, budget)
+    return {"name": tool.name, "description": listed_description(tool, schema, budget), "inputSchema": schema}
 
 
 def about_tokens(value: Mapping[str, Any]) -> int:

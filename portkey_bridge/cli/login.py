@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import webbrowser
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -168,11 +169,11 @@ class _Receiver:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request of a browser."""
-        with suppress(OSError, ValueError, asyncio.IncompleteReadError):
+        with suppress(OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             method, target, _ = head.partition("\r\n")[0].split(" ")
             answer = parameters_of(target)
-            is_expected = method == "GET" and urlsplit(target).path == self.path
+            is_expected = method == "GET" and urlsplit(target).path == self.path and _is_for_loopback(head)
             if is_expected and compare_digest(answer.get("state", "").encode(), self.state.encode()):
                 self.received.put_nowait(answer)
                 writer.write(_page("200 OK", "You can close this window and return to the terminal."))
@@ -180,6 +181,12 @@ class _Receiver:
                 writer.write(_page("404 Not Found", "This is not the answer that portkey-bridge is waiting for."))
             await writer.drain()
         writer.close()
+
+
+def _is_for_loopback(head: str) -> bool:
+    """Check whether a request names a loopback host: any other name was made to lead here (DNS rebinding)."""
+    hosts = re.findall(r"(?im)^host:[ \t]*([^\r\n]*)", head)
+    return len(hosts) == 1 and urlsplit(f"//{hosts[0].strip()}").hostname in LOOPBACK
 
 
 def _page(status: str, text: str) -> bytes:

@@ -11,7 +11,6 @@ import difflib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from portkey_bridge.clients.entries import entries_in, is_variable_reference, starts_this_program
 from portkey_bridge.clients.registry import Client
 from portkey_bridge.clients.spans import Edit, String, Unreadable, edited
+from portkey_bridge.document.files import replace_file
 from portkey_bridge.errors import ClientFileError
 
 _BOM = "\ufeff"
@@ -113,8 +113,8 @@ def rewrite(file: ClientFile, new: str) -> Path | None:
         needed = file.content is not None and not backup.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
         if needed:
-            _write(backup, file.content or b"", like=target)
-        _write(target, (mark + new).encode(), like=target)
+            replace_file(backup, file.content or b"", like=target)
+        replace_file(target, (mark + new).encode(), like=target)
     except OSError as error:
         raise ClientFileError(f"{file.path}: cannot be written ({error.strerror}). It was not changed.") from None
     return backup if needed else None
@@ -181,27 +181,3 @@ def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
 
 def _texts(client: Client, text: str) -> frozenset[tuple[Any, str]]:
     return frozenset((string.path, text[string.start : string.end]) for string in client.format.strings(text))
-
-
-def _write(path: Path, content: bytes, like: Path) -> None:
-    """Write a file atomically, with the mode and owner of `like`."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if like.exists():
-            _take_after(Path(temporary), like.stat())
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-
-
-def _take_after(path: Path, status: os.stat_result) -> None:
-    own = path.stat()
-    if os.name == "posix" and (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
-        os.chown(path, status.st_uid, status.st_gid)
-    path.chmod(stat.S_IMODE(status.st_mode))

@@ -6,7 +6,6 @@ A login belongs to the origin of an API and to the server that issued it; the na
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from platformdirs import user_data_path
 
 from portkey_bridge.credentials.oauth_endpoints import Endpoints
 from portkey_bridge.credentials.renewal import Expiring
+from portkey_bridge.document.cache import is_own
+from portkey_bridge.document.files import replace_file
 from portkey_bridge.http.policy import origin
 
 SERVICE = "portkey-bridge"
@@ -55,7 +56,7 @@ def save(name: str, login: Login) -> str:
         if keyring.get_password(SERVICE, name) == text:
             _file(name).unlink(missing_ok=True)
             return f"the keyring ({keyring.get_keyring().name})"
-    _to_file(name, text)
+    replace_file(_file(name), text.encode())
     return str(_file(name))
 
 
@@ -87,20 +88,19 @@ def _keyring_errors() -> tuple[type[Exception], ...]:
     return (ImportError, KeyringError)
 
 
+def folder() -> Path:
+    """Return the folder of the files, which need not exist."""
+    return user_data_path("portkey-bridge") / "logins"
+
+
 def _file(name: str) -> Path:
-    return user_data_path("portkey-bridge") / "logins" / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+    return folder() / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
 
 
 def _from_file(name: str) -> str | None:
-    with suppress(OSError, UnicodeDecodeError):
-        return _file(name).read_text(encoding="utf-8")
-    return None
-
-
-def _to_file(name: str, text: str) -> None:
-    """Write a file in one step that only its owner can read."""
+    """Return the text of a login's file; None if there is none, or if somebody else could have written it."""
     path = _file(name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:  # of mode 600
-        file.write(text)
-    Path(file.name).replace(path)
+    with suppress(OSError, UnicodeDecodeError):
+        if is_own(path.parent.stat()) and is_own(path.stat()):
+            return path.read_text(encoding="utf-8")
+    return None

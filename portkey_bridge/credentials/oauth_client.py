@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -126,7 +126,7 @@ class AuthorizationServer:
         else:
             status, answer = await self._post(url, parameters, last)
         if status >= 400 or (wanted and not isinstance(answer.get(wanted), str)):
-            raise Refused(url, status, answer)
+            raise Refused(url, status, answer, self.transport.redact)
         return answer
 
     async def _post(self, url: str, parameters: Mapping[str, str | None], method: str) -> tuple[int, dict[str, Any]]:
@@ -160,10 +160,10 @@ class AuthorizationServer:
 class Refused(TokenError):
     """An authorization server answered with an error; `code` is what it calls the error, "" if nothing."""
 
-    def __init__(self, url: str, status: int, answer: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, status: int, answer: Mapping[str, Any], redact: Callable[[str], str]) -> None:
         self.code = str(answer.get("error") or "")
         words = " ".join(str(answer[key]) for key in ("error", "error_description") if answer.get(key))
-        words = printable(words)[:MAX_WORDS] or "without a token" * (status < 400)
+        words = printable(redact(words))[:MAX_WORDS] or "without a token" * (status < 400)
         problem = f"answered {status}{f' {words}' * bool(words)}"
         remedy = REMEDIES.get(self.code, "Check --oauth-token-url and the OAUTH_ variables.")
         super().__init__(f"Nothing was sent: no token was obtained, because {shown_url(url)} {problem}. {remedy}")

@@ -25,6 +25,7 @@ from portkey_bridge.credentials.variables import OAUTH_SECRETS, PRIVATE_KEY
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import SecurityScheme
+from portkey_bridge.settings.env_files import distrusted
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of
 
@@ -157,6 +158,8 @@ class TokenSource:
         login = await self._loaded()
         if login is None:
             return None
+        if self.settings.apart:  # says perhaps where its tokens are renewed
+            raise TokenError(f"Nothing was sent: {distrusted(self.settings.apart, 'would redirect a kept login')}")
         if self._is_new(login.token, previous):
             return login.token
         try:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from typing import Any
 
 from platformdirs import user_state_path
 
+from portkey_bridge.document.files import replace_file
 from portkey_bridge.text import origin_of, shown_url
 
 
@@ -46,11 +45,7 @@ class Memory:
             return
         content = json.dumps({**kept, self._key: {**mine, **new}}, indent=1)
         with suppress(OSError):
-            self.path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(dir=self.path().parent, prefix=".", suffix=".part")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(content)
-            Path(temporary).replace(self.path())
+            replace_file(self.path(), content.encode())
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -51,8 +51,27 @@ COOKIES = place("header", "Cookie")
 
 
 def stands_in(parameter: Place, credential: Place) -> bool:
-    """Check whether a parameter would take the place of a credential."""
-    return parameter == credential or (parameter == COOKIES and credential[0] == "cookie")
+    """Check whether a parameter would take the place of a credential.
+
+    Gateways pass headers on as variables (RFC 3875 section 4.1.18), in which `_` is the same as `-`.
+    """
+    if parameter == COOKIES and credential[0] == "cookie":
+        return True
+    if parameter[0] != "header":
+        return parameter == credential
+    return (parameter[0], parameter[1].replace("_", "-")) == (credential[0], credential[1].replace("_", "-"))
+
+
+def looks_like(name: str, credential: Credential) -> bool:
+    """Check whether a server may read a name that a caller chose as that of a credential in a query or cookie.
+
+    Some ignore case, and read `a.b`, `a b` and `a[]` as `a_b` or `a`.
+    """
+    return _as_some_read(name) == _as_some_read(credential.name)
+
+
+def _as_some_read(name: str) -> str:
+    return re.sub(r"[ .]", "_", name.strip().partition("[")[0]).lower()
 
 
 def places(security: Security) -> frozenset[Place]:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from portkey_bridge.document.files import replace_file
+
 #: Entries that are kept; the longest unused go first.
 ENTRIES = 64
 
@@ -74,7 +76,7 @@ def read(name: str) -> bytes | None:
     try:
         with os.fdopen(os.open(folder() / name, _READING), "rb") as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or not _is_own(found):
+            if not stat.S_ISREG(found.st_mode) or not is_own(found):
                 return None
             kept = file.read()
             with suppress(OSError):
@@ -89,21 +91,11 @@ def write(name: str, content: bytes) -> None:
     """Keep `content` under `name` in one step; a reader sees the old entry or the new one, never a part."""
     if not _enabled:
         return
-    import tempfile
-
     with suppress(OSError):
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         if not _is_own_folder():
             return
-        handle, temporary = tempfile.mkstemp(dir=folder(), prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_head(name, content))
-                file.write(content)
-            Path(temporary).replace(folder() / name)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(folder() / name, _head(name, content) + content, sync=False)  # a part would be recognized
         _forget_oldest()
 
 
@@ -126,10 +118,10 @@ def _is_own_folder() -> bool:
         found = folder().stat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and _is_own(found)
+    return stat.S_ISDIR(found.st_mode) and is_own(found)
 
 
-def _is_own(found: os.stat_result) -> bool:
+def is_own(found: os.stat_result) -> bool:
     """Check whether a file or folder is this user's, and nobody else may write to it. Windows cannot tell."""
     return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & _OTHERS_WRITE)
 

@@ -93,8 +93,8 @@ def redirected(
     Only safe methods without a body are followed. Another origin gets no header that could be a credential, and a
     target that holds a secret is followed within the origin only.
     """
-    location = response.headers.get("location")
-    if response.status_code not in REDIRECTS or location is None or not _may_follow(request):
+    location = response.headers.get("location") if response.status_code in REDIRECTS else None
+    if location is None or not _may_follow(request):
         return None
     target = _target(request.url, location)
     if target is None:

@@ -48,7 +48,7 @@ class Transport:
         self.timeouts = timeouts
         self.limit = limit
         self._retries = retries
-        self._redact = redact
+        self.redact = redact
         self._sleep = sleep
         self._slots = asyncio.Semaphore(concurrency)  # wakes those who wait in the order of their arrival
         self._concurrency = concurrency
@@ -105,7 +105,7 @@ class Transport:
         """Send the request, and again where that helps and harms nothing; follow redirects."""
         for _ in range(MOST_REDIRECTS + 1):
             response = await self._send_persistently(request, deadline)
-            following = redirected(request, response, self._redact)
+            following = redirected(request, response, self.redact)
             if following is None:
                 return response
             await response.aclose()

@@ -32,7 +32,7 @@ def place(location: str, name: str) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """One entry of a `content` map: its name, its schema and the `encoding` of its properties.
+    """One entry of a `content` map: its name, its schema, the `encoding` of its properties, and its `examples`.
 
     The items of an array are encoded by their places: the first ones as `prefix_encoding` has it, the others as
     `item_encoding` (OpenAPI 3.2, Media Type Object).
@@ -43,6 +43,7 @@ class MediaType:
     encoding: Mapping[str, Any] = field(default_factory=dict)
     prefix_encoding: tuple[Mapping[str, Any], ...] = ()
     item_encoding: Mapping[str, Any] = field(default_factory=dict)
+    examples: tuple[Any, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

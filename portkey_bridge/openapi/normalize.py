@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from portkey_bridge.document.parse import Document, Retrieve, others_of_document
 from portkey_bridge.document.repairs import Repairs, Say, summarize
 from portkey_bridge.errors import DanglingReference, DocumentError
+from portkey_bridge.openapi.coercion import as_list
 from portkey_bridge.openapi.composition_cycles import break_cycles
 from portkey_bridge.openapi.inheritance import join_families
 from portkey_bridge.openapi.local_refs import FoundObjects, localize
@@ -147,6 +148,10 @@ def _remove_invisible(found: FoundObjects, repairs: Repairs) -> None:
                 if isinstance(each[field], str) and (visible := without_invisible(each[field])) != each[field]:
                     each[field] = visible
                     _say(repairs, place, f"a {field} contains characters that nobody sees, which are left out")
+        if kind == "schema" and isinstance(place.value, dict):
+            values = [place.value.get("const"), *as_list(place.value.get("enum"))]
+            if any(isinstance(each, str) and without_invisible(each) != each for each in values):
+                _say(repairs, place, "a value contains characters that nobody sees, and is shown without them")
 
 
 def _repair_location(parameter: dict[str, Any], say: Say) -> None:

@@ -309,7 +309,16 @@ class _Reader:
     def media_types(self, owner: dict[str, Any], where: str) -> Iterator[MediaType]:
         for name, value in mapping(owner.get("content")).items():
             media_type = self.follow({} if value is None else value, "the media type")
-            yield media_type_of(self.media_type_name(name.strip(), where), _schema(media_type), media_type)
+            read = media_type_of(self.media_type_name(name.strip(), where), _schema(media_type), media_type)
+            yield replace(read, examples=tuple(self.examples(media_type)))
+
+    def examples(self, owner: dict[str, Any]) -> Iterator[Any]:
+        """Yield the values of `example` and of the Example Objects of a media type (OpenAPI 3.2)."""
+        if "example" in owner:
+            yield owner["example"]
+        for each in mapping(owner.get("examples")).values():
+            example = known(self.root, each)
+            yield from (example[name] for name in ("dataValue", "value") if name in example)
 
     def media_type_name(self, name: str, where: str) -> str:
         first = name.partition(",")[0].strip() if "," in name and ";" not in name else name

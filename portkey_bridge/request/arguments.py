@@ -15,6 +15,7 @@ from typing import Any
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Violation, likely
+from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.model import MediaType, Parameter, Place
 from portkey_bridge.openapi.pointers import pointer_to
@@ -118,6 +119,12 @@ class Arguments:
             return Bound(parameters, self._whole_body in arguments or self._is_empty_object, body, self)
         body = {self._wire_name(name): value for name, value in arguments.items() if not self._is_parameter(name)}
         return Bound(parameters, bool(body) or (self.body_required and self.media_type is not None), body, self)
+
+    def of_body(self, body: Any) -> dict[str, Any]:
+        """Return the arguments that have this body, none if no arguments have it."""
+        if self._whole_body is not None:
+            return {self._whole_body: body}
+        return {self._arguments_of_body.get(wire, wire): value for wire, value in mapping(body).items()}
 
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments, with pointers into them."""

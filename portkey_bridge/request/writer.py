@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote, unquote
 import httpx
 
 from portkey_bridge import __version__, media_types
-from portkey_bridge.credentials.schemes import COOKIES, Credential, stands_in
+from portkey_bridge.credentials.schemes import COOKIES, Credential, looks_like, stands_in
 from portkey_bridge.errors import ArgumentsError, CallError, Unwritable, Violation
 from portkey_bridge.openapi.model import VARIABLE, Operation, Parameter, Place, place
 from portkey_bridge.openapi.pointers import pointer_to
@@ -171,7 +171,16 @@ class _Writer:
         segments = path.removeprefix("/").split("/")
         path = "/".join(self.segment(each, written, arguments) for each in segments)
         pairs = (pair for pair in query.split("&") if pair and not self.is_parameter(pair))
-        return path, "&".join(_filled(pair, written) for pair in pairs)
+        return path, "&".join(self.pair(each, written, arguments) for each in pairs)
+
+    def pair(self, template: str, written: dict[str, str], arguments: dict[str, str]) -> str:
+        """Fill one pair of a query in a path template in; its name is never that of a credential."""
+        pair, named = _filled(template, written), VARIABLE.findall(template.partition("=")[0])
+        name = unquote(pair.partition("=")[0])
+        for each in named:
+            if any(credential.location == "query" and looks_like(name, credential) for credential in self.credentials):
+                self.refuse(arguments.get(each, each), f"{name!r} in the query would be taken for a credential")
+        return pair
 
     def is_parameter(self, pair: str) -> bool:
         """Check whether a pair of the query in a path template is written as a query parameter, or left out with it."""
@@ -256,6 +265,9 @@ class _Writer:
         is_deep = any(name.startswith(start) for other, start in self.deep if other != parameter.place)
         if (there in self.taken or (location == "query" and is_deep)) and there != parameter.place:
             raise Unwritable((), f"{name!r} in it would be taken for the {location} parameter of that name")
+        is_chosen = name != parameter.name
+        if is_chosen and any(each.location == location and looks_like(name, each) for each in self.credentials):
+            raise Unwritable((), f"{name!r} in it would be taken for a credential")
 
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
         escape_value = escape_of(parameter.location, parameter.allow_reserved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -185,6 +186,7 @@ def _members(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
     yield from ((_plain(name), inner) for name, inner in value.items() if not isinstance(inner, dict | list))
 
 
+@lru_cache(maxsize=1024)  # the answers of an API have the same names again and again
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import mimetypes
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -32,8 +33,11 @@ from mcp_types import (
 )
 
 from portkey_bridge.openapi.model import Operation
+from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer import Answer, reason
+from portkey_bridge.response.answer_files import AnswerFile, kept_text, uri_of
 from portkey_bridge.response.charset import decoded, in_utf8, is_text
+from portkey_bridge.response.dropping import Drop, said
 from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
@@ -71,11 +75,17 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Renderer:
-    """Renders answers in results of `limit` characters. Large ones are kept in `results`, or written to `files`."""
+    """Renders answers in results of `limit` characters. Large ones are kept in `results`, or written to `files`.
+
+    `drop` is what is left out of answers in JSON that succeeded. With `links`, files are kept like large results, and
+    linked as resources of the protocol.
+    """
 
     limit: int
     results: Results
     files: tuple[Path, ...] = ()
+    drop: Drop = Drop()  # noqa: RUF009  # frozen
+    links: bool = False
 
     def render(
         self, operation: Operation, answer: Answer, hints: Iterable[str] = (), select: Selection | None = None
@@ -113,7 +123,11 @@ class Renderer:
             return replace(
                 rendered, notes=(f"The body is declared as {answer.media_type} but is not JSON.", *rendered.notes)
             )
-        return self._json(body, notes)
+        if answer.failed or not self.drop:
+            return self._json(body, notes)
+        rest, dropped = self.drop.apply(body)
+        kept = (said(dropped, body, rest, self.results.keep(body)),) if dropped else ()
+        return self._json(rest, (*notes, *kept))
 
     def _json(self, body: bytes, notes: tuple[str, ...]) -> Rendered:
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
@@ -136,6 +150,16 @@ class Renderer:
         """Return a result of a part of a kept JSON text, and a line about it."""
         rendered = self._json(body, ())
         return ToolResult(content=[*rendered.content, text(remark)], structured_content=rendered.structured)
+
+    def items(self, body: bytes, pointer: str, remark: str, result_id: str) -> ToolResult:
+        """Return a result of some items of a kept JSON text, without what is dropped, and a line about them."""
+        rest, dropped = self.drop.apply(body) if self.drop else (body, Counter[str]())
+        try:
+            part = expand(rest, pointer, self.limit)
+        except PointerToNowhere:  # it was dropped
+            part, dropped = expand(body, pointer, self.limit), Counter()
+        remark += f" {said(dropped, body, rest, result_id)}" if dropped else ""
+        return self.part(part.encode(), remark)
 
     def text(self, answer: Answer) -> Rendered:
         """Render text, long text with head and tail."""
@@ -178,7 +202,7 @@ class Renderer:
     def binary(self, answer: Answer) -> Rendered:
         """Render any other body as an embedded resource."""
         media_type = answer.media_type or "application/octet-stream"
-        if _base64_length(answer.body) > self.limit:
+        if self._links_to(answer) or _base64_length(answer.body) > self.limit:
             return self._too_large(answer, media_type)
         data = base64.b64encode(answer.body).decode()
         uri = f"response:{quote(answer.file_name or 'body')}"
@@ -194,14 +218,17 @@ class Renderer:
         return Rendered([block(base64.b64encode(answer.body).decode())])
 
     def _too_large(self, answer: Answer, media_type: str) -> Rendered:
-        """Write a large body below the files folder and link it, or say what would allow that."""
+        """Write a large body below the files folder or keep it, and link it, or say what would allow that."""
         size = f"{len(answer.body):,} bytes of {media_type}"
+        if self._links_to(answer):
+            return self._linked(answer, media_type, size)
         if not self.files:
             return Rendered(
                 [
                     text(
                         f"The answer is {size}, too large for a result. Start portkey-bridge with --files DIR "
-                        "(OPEN_MCP_FILES) to have such answers written to that folder, or raise OPEN_MCP_RESULT_LIMIT."
+                        "(OPEN_MCP_FILES) to have such answers written to that folder, or with --resources "
+                        "(OPEN_MCP_RESOURCES) to have clients read them, or raise OPEN_MCP_RESULT_LIMIT."
                     )
                 ]
             )
@@ -220,6 +247,25 @@ class Renderer:
             type="resource_link", uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body)
         )
         return Rendered([link], (f"The answer is {size}. It was written to {path}.",))
+
+    def _links_to(self, answer: Answer) -> bool:
+        """Check whether a body is kept as a file. One that would take most of the room is not."""
+        return self.links and not self.files and self.results.has_room_for(_base64_length(answer.body))
+
+    def _linked(self, answer: Answer, media_type: str, size: str) -> Rendered:
+        name = _named(answer)
+        result_id = self.results.keep(kept_text(AnswerFile(name, media_type, answer.body)))
+        link = ResourceLink(
+            type="resource_link",
+            uri=uri_of(result_id, name),
+            name=name,
+            mime_type=media_type,
+            size=len(answer.body),
+        )
+        minutes = f"{self.results.seconds / 60:g} minutes"
+        return Rendered(
+            [link], (f"The answer is {size}, a resource that can be read for {minutes} after its last use.",)
+        )
 
     def _view(self, body: bytes, view: Callable[[bytes, str, int], str]) -> str:
         result_id = self.results.keep(body)

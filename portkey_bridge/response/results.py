@@ -88,6 +88,15 @@ class Results:
             return hashlib.sha256(body).hexdigest()[:16]
         return hmac.digest(self._key, self._owner.encode() + b"\0" + body, "sha256").hex()[:32]
 
+    @property
+    def seconds(self) -> float:
+        """For how long a result is kept after it was read last."""
+        return self._bounds.seconds
+
+    def has_room_for(self, size: int) -> bool:
+        """Check whether a text of so many bytes can be kept without most of the others being forgotten."""
+        return size <= self._bounds.bytes // 2
+
     def following(self, result_id: str) -> Any:
         """Return what leads to the page after a result, None where nothing does. Raises ForgottenResult."""
         with self._lock:

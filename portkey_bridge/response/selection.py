@@ -15,6 +15,7 @@ from jmespath.functions import Functions
 from jmespath.visitor import Options, TreeInterpreter
 
 from portkey_bridge.errors import CallError
+from portkey_bridge.response.exact_json import decode, encode
 
 #: Characters of an expression, and of one part of it that a message repeats.
 LONGEST, REPEATED = 2000, 60
@@ -32,30 +33,11 @@ class SelectError(CallError):
     """A `select` cannot be applied. The message names it, the position, and what to do."""
 
 
-class _Number(float):
-    """A number with the text that the API sent."""
-
-    text: str
-
-
-_Number.__name__ = "float"  # jmespath knows types by their names
-
-
-def _number(text: str) -> _Number:
-    number = _Number(text)
-    number.text = text
-    return number
-
-
-_decoder = msgspec.json.Decoder(float_hook=_number)
-_encoder = msgspec.json.Encoder(enc_hook=lambda number: msgspec.Raw(number.text.encode()))
-
-
 class _Exact(Functions):
     """The functions of JMESPath; a number in a text keeps its digits."""
 
     def _to_string(self, value: Any) -> str:
-        return value if isinstance(value, str) else _encoder.encode(value).decode()
+        return value if isinstance(value, str) else encode(value).decode()
 
 
 _Exact.FUNCTION_TABLE = {
@@ -121,8 +103,8 @@ class Selection:
         Raises SelectError if the expression does not fit the answer.
         """
         try:
-            value = _Bounded(WEIGHT + FACTOR * len(body)).visit(self._parsed, _decoder.decode(body))
-            return None if _is_nothing(value) else _encoder.encode(value)
+            value = _Bounded(WEIGHT + FACTOR * len(body)).visit(self._parsed, decode(body))
+            return None if _is_nothing(value) else encode(value)
         except (JMESPathError, RecursionError, ArithmeticError, TypeError, ValueError) as error:
             raise SelectError(f"/select: {' '.join(str(error).split())[:300]}") from error
 
@@ -150,7 +132,7 @@ def selected(body: bytes, select: Selection, result_id: str) -> tuple[bytes, str
 def shape(body: bytes) -> bytes:
     """Return the names and types in a JSON text, as JSON; of an array those of its first item, and its length."""
     try:
-        return msgspec.json.encode(_shape(_decoder.decode(body), LEVELS))
+        return msgspec.json.encode(_shape(decode(body), LEVELS))
     except ValueError:  # a number of thousands of digits
         return b"null"
 

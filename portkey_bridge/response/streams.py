@@ -39,16 +39,23 @@ Report = Callable[[int, str | None], Awaitable[None]]
 """Takes the number of events so far and what the last one brought."""
 
 
+async def no_report(number: int, added: str | None) -> None:
+    """Do nothing."""
+
+
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 class Stream:
     """The events of one answer so far: how many there are, and whether the end mark came.
 
+    Reading ends after `most` events, and the stream `is_cut` then, without a complaint about its missing end.
     What is kept is the text of their list, and besides the objects that may yet be merged, without errors.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
+        self.is_cut = False
         self.count = 0
         self.ended = False
         self._error = ""
@@ -71,10 +78,13 @@ class Stream:
                 self.ended = True
                 continue
             self.add(event)
+            self.is_cut = self.count == self.most
             added += added_text(event)
             if self.count <= REPORTED_EACH or time.monotonic() - reported >= PAUSE:
                 await report(self.count, redact(added)[:REPORTED] or None)
                 added, reported = "", time.monotonic()
+            if self.is_cut:
+                break
         if added:
             await report(self.count, redact(added)[:REPORTED])
 
@@ -117,7 +127,7 @@ class Stream:
     @property
     def lacks_end(self) -> bool:
         """Whether the end is missing that streams of this kind have. Of others, such as a watch, any part is whole."""
-        return not self.ended and self._merger is not None and self._merger.lacks_end(self._objects)
+        return not (self.ended or self.is_cut) and self._merger is not None and self._merger.lacks_end(self._objects)
 
     def merged(self) -> bytes:
         """Return the JSON text of the whole answer."""

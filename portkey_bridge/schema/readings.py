@@ -13,6 +13,8 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from portkey_bridge.schema.visible_values import visible_values
+
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
@@ -175,6 +177,9 @@ class Reader:
 
     def _of_values(self, value: Any, error: ValidationError, path: Path) -> Iterator[Any]:
         schema: Any = {error.validator: error.validator_value}
+        values: Any = error.validator_value if error.validator == "enum" else [error.validator_value]
+        if isinstance(value, str):  # as listings show it
+            yield from (each for each, shown in zip(values, visible_values(values), strict=True) if shown == value)
         for kind in dict.fromkeys(reading.wanted for reading in READINGS):
             for read in self._as_type(value, kind, path):
                 if not self._validation.errors(read, schema):

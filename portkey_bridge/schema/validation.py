@@ -25,6 +25,7 @@ from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.schema.deadline import remaining
 from portkey_bridge.schema.patterns import Errors, Patterns, unless_it_fails
 from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.visible_values import visible_values
 
 #: Characters of a given value that a violation repeats.
 SHOWN = 80
@@ -308,7 +309,7 @@ def _is_shallow(cause: ValidationError) -> bool:
 
 
 def _one_of(error: ValidationError) -> str:
-    values = list(dict.fromkeys(map(_shown, _choices(error))))
+    values = list(dict.fromkeys(map(_shown, visible_values(_choices(error)))))
     return "expected one of " + ", ".join(values[:30]) + (" …" if len(values) > 30 else "")
 
 

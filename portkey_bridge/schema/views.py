@@ -24,6 +24,7 @@ from portkey_bridge.schema.byte_strings import byte_format
 from portkey_bridge.schema.listed import ANYTHING, complete, is_stub, listed
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes, subschemas
+from portkey_bridge.schema.visible_values import with_visible_values
 
 #: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
 EXPANSION, EXPANSION_FACTOR = 4000, 8
@@ -87,12 +88,12 @@ class _Node:
     @cached_property
     def listed(self) -> Shape:
         """The shape with the keywords of a listing alone."""
-        return listed(self.shape)
+        return listed(with_visible_values(self.shape))
 
     @cached_property
     def shown(self) -> Shape:
         """The shape without the keywords that this kind of view leaves out."""
-        return self.listed if self._portable else _exact(self.shape)
+        return self.listed if self._portable else _exact(with_visible_values(self.shape))
 
     @cached_property
     def leaf(self) -> _Shown:

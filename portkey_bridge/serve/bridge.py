@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from io import BytesIO
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 import httpx
@@ -25,8 +25,6 @@ from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.signing import AwsAccount, signer_of
 from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
-from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
-from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
@@ -34,21 +32,23 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
-from portkey_bridge.response.answer import Answer, media_type_of
+from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.charset import redacted_text
-from portkey_bridge.response.events import is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.headers import declared_error
-from portkey_bridge.response.json_views import expand, is_json
+from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import joined
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
-from portkey_bridge.response.streams import Report, Stream, is_cut_watch, watched
+from portkey_bridge.response.streams import Report, no_report
 from portkey_bridge.schema.deadline import OutOfTime, within
+from portkey_bridge.serve.exchange import Exchange, Reading
 from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
 from portkey_bridge.serve.tracing import is_traced, note_status, request_span
-from portkey_bridge.settings.values import MOST_PAGES, Timeouts
-from portkey_bridge.text import origin_of, printable
+from portkey_bridge.settings.values import MOST_PAGES
+from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.streaming import without_limit
 
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
@@ -56,22 +56,8 @@ if TYPE_CHECKING:
 #: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
 QUICK, PATIENT = 0.02, 2.0
 
-#: Exceptions that an exchange may fail with.
-FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
-
-#: Media types that some APIs declare for their streams.
-UNDECLARED_STREAMS = ("", "application/json")
-
 #: What is said once about arguments that could be sent.
 LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
-#: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
-TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
-STILL_OPEN = (
-    "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
-)
-
-#: What is said of a request without an answer that may have changed something.
-DOUBT = "It may have been carried out: look before you call it again."
 
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
@@ -81,14 +67,6 @@ Sent = tuple[Credential, ...]
 
 
 """The credentials that a request carried."""
-AuthFlow = Generator[httpx.Request, httpx.Response, None]
-
-
-"""What an authentication of httpx makes of a request and the answers to it."""
-
-
-async def no_report(number: int, added: str | None) -> None:
-    """Do nothing."""
 
 
 class Lenience:
@@ -114,7 +92,17 @@ class Lenience:
         return bound
 
 
-async def cannot_ask(tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
+class Ask(Protocol):
+    """Asks the person about a call. Returns None once it is confirmed, else the result of the call.
+
+    `nonce` tells this question from others about the same call.
+    """
+
+    async def __call__(self, tool: Tool, arguments: Mapping[str, Any], nonce: str = "", /) -> ToolResult | None:
+        """Ask about a call."""
+
+
+async def cannot_ask(tool: Tool, arguments: Mapping[str, Any], nonce: str = "") -> ToolResult | None:
     """Refuse a call that needs the confirmation of a person, where there is no way to ask for it."""
     return error_result(
         f"{tool.name} needs the confirmation of a person, and this client cannot ask for it. Nothing was sent. "
@@ -131,15 +119,17 @@ Take = Callable[[Answer, Renderer], None]
 class CallContext(NamedTuple):
     """Who calls a tool, what is told about each event of a streamed response, and how the person is asked.
 
-    `ask` returns None once the person has confirmed a call, else the result of the call. `select` is what the caller
-    wants of the answer. With `take`, an answer that succeeded is only taken, and the result has what is said beside it.
+    `select` is what the caller wants of the answer. A call that repeats an earlier one with the person's decision has
+    the `state` of the question. With `take`, an answer that succeeded is only taken, and the result has what is said
+    beside it.
     """
 
     caller: Caller = LOCAL
     report: Report = no_report
-    ask: Callable[[Tool, Mapping[str, Any]], Awaitable[ToolResult | None]] = cannot_ask
+    ask: Ask = cannot_ask
     select: Selection | None = None
     take: Take | None = None
+    state: str | None = None
 
 
 @dataclass(slots=True)
@@ -160,7 +150,7 @@ class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
     is what requests are signed with.
 
-    `pages` is how many pages of an answer are collected at once.
+    `pages` is how many pages of an answer are collected at once, `cache` keeps answers to validate them.
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
@@ -177,6 +167,7 @@ class Bridge:
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
     pages: int = 1
+    cache: AnswerCache | None = None
     observe: Callable[[CallRecord], None] | None = None
     limit: Callable[[], Awaitable[None]] | None = None
 
@@ -194,10 +185,16 @@ class Bridge:
         `report` is called for each event of a streamed response; `caller` decides which credentials are used;
         `select` reduces the answer; `take` gets it as it is.
         """
+        with self._recorded(tool, caller) as record:
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
+
+    @contextmanager
+    def _recorded(self, tool: Tool, caller: Caller) -> Iterator[CallRecord]:
+        """Return the record of a call, and have it observed when the call has ended, however it did."""
         record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
         began = time.perf_counter()
         try:
-            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
+            yield record
         finally:
             record.seconds = time.perf_counter() - began
             if self.observe is not None:
@@ -231,8 +228,9 @@ class Bridge:
         take: Take | None,
     ) -> ToolResult:
         caller = record.caller
+        arguments, limit = without_limit(tool.name, tool.stream_argument, arguments)
         bound, violations = await self._bound(tool, arguments)
-        first = await self._sent(tool, bound, report, caller)
+        first = await self._sent(tool, bound, Reading(report, **limit), caller)
         further = page_after(tool, bound, first, self.sources.shapes.root)
         answer = first
         if further is not None and self.pages > 1 and is_json(first.body):
@@ -241,26 +239,27 @@ class Bridge:
                 first, further, self.sources.shapes.root, partial(self._page, caller=caller), limits, report
             )
         record.status, record.size = answer.status, len(answer.body)
+        select = select or tool.select
         if take is not None:
-            return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, take))
+            return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, select, take))
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
 
     async def _sent(
-        self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None
+        self, tool: Tool, bound: Bound, reading: Reading, caller: Caller, page: httpx.URL | None = None
     ) -> Answer:
         """Return the answer of a call or its next page; after a 401 that of a second try with another credential."""
-        answer, sent = await self._answer(tool, bound, report, caller, page)
+        answer, sent = await self._answer(tool, bound, reading, caller, page)
         if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
-            answer, _ = await self._answer(tool, bound, report, caller, page)
+            answer, _ = await self._answer(tool, bound, reading, caller, page)
         return answer
 
     async def _page(self, following: Following, caller: Caller) -> Answer:
-        return await self._sent(following.tool, following.bound, no_report, caller, following.url)
+        return await self._sent(following.tool, following.bound, Reading(), caller, following.url)
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
         bound, _ = await self._bound(tool, arguments)
-        answer, _ = await self._answer(tool, bound, no_report, LOCAL)
+        answer, _ = await self._answer(tool, bound, Reading(from_cache=False), LOCAL)
         return answer
 
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
@@ -279,7 +278,9 @@ class Bridge:
         if following.number > MOST_PAGES:
             raise CallError(TOO_MANY.format(MOST_PAGES))
         tool, caller = following.tool, context.caller
-        sent = await self._page(following, caller)
+        with self._recorded(tool, caller) as record:
+            sent = await self._page(following, caller)
+            record.status, record.size = sent.status, len(sent.body)
         answer = self._redacted(sent)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
@@ -297,11 +298,11 @@ class Bridge:
         self.renderer.results.replace(result_id, whole, further)
         items = f"{pointer}#{start}:{start + count}"
         remark = f"Appended {count:,} items to result {result_id}, which has {start + count:,} now, as {items}."
-        part = expand(whole, items, self.renderer.limit).encode()
-        return self.renderer.part(part, f"{remark} {NEXT_PAGE.format(result_id) if further else 'It is complete.'}")
+        remark += f" {NEXT_PAGE.format(result_id)}" if further else " It is complete."
+        return self.renderer.items(whole, items, remark, result_id)
 
     async def _answer(
-        self, tool: Tool, bound: Bound, report: Report, caller: Caller, page: httpx.URL | None = None
+        self, tool: Tool, bound: Bound, reading: Reading, caller: Caller, page: httpx.URL | None = None
     ) -> tuple[Answer, Sent]:
         """Write the request with the caller's credentials, send it, and return the answer and the credentials.
 
@@ -315,7 +316,9 @@ class Bridge:
             await self.limit()
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
-        return await self._logged(operation, request, signer_of(sent, self.aws), report), sent
+        return await self._logged(
+            operation, request, signer_of(sent, self.aws), reading._replace(owner=caller.subject)
+        ), sent
 
     def _rendered(
         self,
@@ -333,24 +336,35 @@ class Bridge:
         return self.renderer.render(tool.operation, answer, hints, select)
 
     def _taken(
-        self, tool: Tool, answer: Answer, caller: Caller, violations: Sequence[Violation], take: Take
+        self,
+        tool: Tool,
+        answer: Answer,
+        caller: Caller,
+        violations: Sequence[Violation],
+        select: Selection | None,
+        take: Take,
     ) -> ToolResult:
-        """Have an answer taken, and return what is said beside it, or the error that it is."""
+        """Have an answer taken, or what is selected of it, and return what is said beside it, or the error that it is.
+
+        Raises SelectError.
+        """
         answer = self._redacted(answer)
         hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
         take(answer, self.renderer)
         if answer.failed:
             return self.renderer.render(tool.operation, answer, hints)
+        if select is not None and is_json(answer.body):
+            take(replace(answer, body=select.apply(answer.body) or b"null"), self.renderer)
         return ToolResult(content=[text(hint) for hint in (answer.remark, *hints) if hint])
 
     async def _logged(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
     ) -> Answer:
         """Exchange request and response, and log the outcome of every exchange."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
             exchange = self._traced if is_traced() else self._exchange
-            answer = await exchange(operation, request, signer, report)
+            answer = await exchange(operation, request, signer, reading)
             outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
             return answer
         except TransportError:
@@ -365,80 +379,17 @@ class Bridge:
                 self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
 
     async def _traced(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
     ) -> Answer:
         with request_span(operation, request) as span:
-            answer = await self._exchange(operation, request, signer, report)
+            answer = await self._exchange(operation, request, signer, reading)
             note_status(span, answer.status)
             return answer
 
     async def _exchange(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, report: Report
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
     ) -> Answer:
-        try:
-            if signer is not None and signer.requires_request_body:
-                await request.aread()
-            flow = (signer or httpx.Auth()).auth_flow(request)
-            return await self._answered(next(flow), flow, report)
-        except FAILURES as error:
-            problem = _explained(error, request, self.transport.timeouts)
-            doubt = f" {DOUBT}" * may_have_happened(request, error)
-            raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
-
-    async def _answered(self, request: httpx.Request, flow: AuthFlow, report: Report) -> Answer:
-        """Send a request, and those that its authentication makes of the answers; read the last answer."""
-        async with self.transport.exchange(request) as response:
-            following = _following(flow, response)
-            if following is None:
-                return await self._read(response, report, _redirected_to(request, response))
-        return await self._answered(following, flow, report)
-
-    async def _read(self, response: httpx.Response, report: Report, redirected_to: str) -> Answer:
-        """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
-        body, stream = BytesIO(), Stream()
-        chunks = cast(httpx.AsyncByteStream, response.stream)
-        reader = reader_of(media_type_of(response.headers)) if response.is_success else None
-        problem, is_open = "", False
-        try:
-            if reader is not None:
-                await stream.read(reader(_kept(aiter(chunks), body, stream)), report, self.redact)
-            else:
-                async for chunk in watched(aiter(chunks), report, self.redact):
-                    body.write(chunk)
-        except FAILURES as error:
-            problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
-            is_open = isinstance(error, TIME_IS_UP)
-            if isinstance(error, TooLarge):
-                body = BytesIO()  # nobody can use a part of that size
-        answer = Answer(
-            response.status_code,
-            response.reason_phrase,
-            response.headers,
-            body.getvalue(),
-            problem,
-            url=response.url,
-            redirected_to=redirected_to,
-        )
-        if reader is None:
-            await self._read_undeclared(answer, stream, report, is_open)
-        if not stream.count and not (reader and is_event_stream(answer.body)):
-            return answer  # declared as a stream, but something else
-        if is_open and not stream.lacks_end:
-            remark = STILL_OPEN.format(self.transport.timeouts)
-            answer = replace(answer, problem="", remark=remark)
-        return await beside(
-            stream.size,
-            lambda: replace(answer, body=stream.merged(), problem=answer.problem or stream.complaint, stream=True),
-        )
-
-    async def _read_undeclared(self, answer: Answer, stream: Stream, report: Report, is_open: bool) -> None:
-        """Read the events of a body that is a stream although it is not declared as one, or as a watch that is open."""
-        if not 200 <= answer.status < 300 or answer.media_type not in UNDECLARED_STREAMS:
-            return
-        if is_event_stream(answer.body):
-            await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
-        elif is_open and is_cut_watch(answer.body):
-            await stream.read(json_lines(_once(answer.body)), no_report, self.redact)
+        return await Exchange(self.transport, self.redact, self.cache).answer(operation, request, signer, reading)
 
     def _redacted(self, answer: Answer) -> Answer:
         """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
@@ -473,14 +424,6 @@ class Bridge:
         return findings(tool.operation, answer, self.sources.shapes.root)
 
 
-def _redirected_to(request: httpx.Request, response: httpx.Response) -> str:
-    """Return the origin of whoever answered, if it is another than the request was sent to; else an empty text."""
-    if response.request is request:
-        return ""
-    there = origin_of(str(response.url)) or ""
-    return "" if there == origin_of(str(request.url)) else there
-
-
 def _sent_anyway(violations: Sequence[Violation]) -> str:
     lines = ("Sent although the document does not allow it:", *(f"- {each}" for each in violations))
     return "\n".join(lines) if violations else ""
@@ -507,35 +450,3 @@ def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str,
         if error.__cause__ is not None:  # what was found by then
             raise error.__cause__ from None
         return arguments
-
-
-def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None:
-    """Return the request that authentication makes of an answer, or None if the answer is the last one."""
-    try:
-        return flow.send(response)
-    except StopIteration:
-        return None
-
-
-async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
-    """Yield the chunks, and keep them until the first event: a body without events may not be a stream."""
-    async for chunk in chunks:
-        if not stream.count:
-            body.write(chunk)
-        yield chunk
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts) -> str:
-    """Explain why there is no response; another host than the request's is one that the API redirected to."""
-    try:
-        failed = error.request.url if isinstance(error, httpx.RequestError) else request.url
-    except RuntimeError:  # the error has no request
-        failed = request.url
-    if (failed.host, failed.port) == (request.url.host, request.url.port):
-        return explain(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
-    place = failed.netloc.decode("ascii")
-    return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"

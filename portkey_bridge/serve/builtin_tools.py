@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
+from mcp_types import BlobResourceContents, EmbeddedResource, ToolAnnotations
 from mcp_types import Tool as ListedTool
-from mcp_types import ToolAnnotations
 
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere
+from portkey_bridge.response.answer_files import file_of, uri_of
 from portkey_bridge.response.json_views import expand
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import ForgottenResult, beside
@@ -253,6 +255,20 @@ class ExpandResult:
         theirs = replace(renderer, results=renderer.results.of(owner), limit=limit)
         body = theirs.results[result_id]
         return await beside(len(body), lambda: theirs.part(*selected(body, select, result_id)))
+
+    async def read_file(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+        """Return the file with this `resultId`, which is that of the caller, as an embedded resource.
+
+        Raises ForgottenResult for anything else.
+        """
+        result_id, owner = str(arguments.get("resultId")), context.caller.subject
+        body = self._keeper(result_id, owner).results.of(owner)[result_id]
+        file = await beside(len(body), lambda: file_of(body))
+        if file is None:
+            raise ForgottenResult(result_id)
+        data = base64.b64encode(file.blob).decode()
+        blob = BlobResourceContents(uri=uri_of(result_id, file.name), mime_type=file.mimeType, blob=data)
+        return ToolResult(content=[EmbeddedResource(type="resource", resource=blob)])
 
     def _keeper(self, result_id: str, owner: str | None) -> Renderer:
         return next((each for each in self._renderers if result_id in each.results.of(owner)), self._renderers[0])

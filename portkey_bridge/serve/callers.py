@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
@@ -16,6 +17,9 @@ from portkey_bridge.serve.bridge import Bridge
 
 #: Who sends the request that is being answered. Over stdio it is the local user.
 CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)
+
+#: Set once the client has closed the connection of the request; None where its end is known otherwise.
+GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
 
 #: Callers whose redactors are remembered.
 REMEMBERED = 4096

@@ -22,7 +22,8 @@ class Catalogue:
     """The tools of some services: `runs` by their names, and the listing, which is made when a client first asks.
 
     `asking` are the names of those that may ask the person before they do something. `of_roles` returns the catalogue
-    of callers with these roles, in which other tools do not exist.
+    of callers with these roles, in which other tools do not exist. `read_file` returns a
+    file from an answer by its `resultId`; None if no answer links to files.
     """
 
     runs: Mapping[str, Run]
@@ -30,6 +31,7 @@ class Catalogue:
     asking: frozenset[str] = frozenset()
     instructions: str = ""
     services: Sequence[Service] = ()
+    read_file: Run | None = None
     of_roles: Callable[[frozenset[str]], Catalogue] | None = None
 
     def of(self, caller: Caller) -> Catalogue:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastmcp.server.context import Context
 from fastmcp.tools.base import InputRequiredToolResult, ToolResult
@@ -41,8 +41,25 @@ SCHEMA: dict[str, Any] = {
 SHOWN = 600
 
 
-async def unconfirmed(context: Context, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult | None:
-    """Return None once a person has confirmed the call, else the result that asks for that or refuses the call."""
+class Given(NamedTuple):
+    """What a request repeats and answers: the state of a question, and the responses by the keys of the requests."""
+
+    state: str | None
+    responses: Mapping[str, Any]
+
+
+def given_in(context: Context) -> Given:
+    """Return what a request answers; later, the context of the SDK would be that of another request."""
+    return Given(context.request_state, context.input_responses or {})
+
+
+async def unconfirmed(
+    context: Context, given: Given, tool: Tool, arguments: Mapping[str, Any], nonce: str = ""
+) -> ToolResult | None:
+    """Return None once a person has confirmed the call, else the result that asks for that or refuses the call.
+
+    `nonce` binds the decision to this question, where the same call is asked about more than once.
+    """
     request = context.request_context
     is_modern = request is not None and request.protocol_version in MODERN_PROTOCOL_VERSIONS
     if not _can_ask(context):
@@ -53,10 +70,10 @@ async def unconfirmed(context: Context, tool: Tool, arguments: Mapping[str, Any]
             message=params.message, requested_schema=SCHEMA, related_request_id=context.request_id
         )
         return _decided(tool, answer)
-    state = _state(tool, arguments)
-    given = (context.input_responses or {}).get(QUESTION)
-    if isinstance(given, ElicitResult) and context.request_state == state:
-        return _decided(tool, given)
+    state = _state(tool, arguments, nonce)
+    decision = given.responses.get(QUESTION)
+    if isinstance(decision, ElicitResult) and given.state == state:
+        return _decided(tool, decision)
     asked = InputRequiredResult(input_requests={QUESTION: ElicitRequest(params=params)}, request_state=state)
     return InputRequiredToolResult(asked)
 
@@ -77,7 +94,7 @@ def _question(tool: Tool, arguments: Mapping[str, Any]) -> str:
     return f"Call {tool.name} ({tool.operation.method} {tool.operation.path}) with {cut}?"
 
 
-def _state(tool: Tool, arguments: Mapping[str, Any]) -> str:
+def _state(tool: Tool, arguments: Mapping[str, Any], nonce: str) -> str:
     """Return what binds a decision to this call: a repetition with other arguments is asked about again."""
-    call = json.dumps([tool.name, arguments], sort_keys=True)
+    call = json.dumps([tool.name, arguments, nonce], sort_keys=True)
     return hashlib.sha256(call.encode("utf-8", "surrogatepass")).hexdigest()

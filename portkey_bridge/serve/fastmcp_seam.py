@@ -9,12 +9,14 @@ version of FastMCP changes what is replaced.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from fastmcp import FastMCP
+from fastmcp.resources import ResourceContent, ResourceResult
 from fastmcp.server.context import reset_transport, set_transport
 from fastmcp.server.dependencies import get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
@@ -23,14 +25,25 @@ from fastmcp.tools.base import Tool as McpTool
 from fastmcp.tools.base import ToolResult
 from fastmcp.utilities.logging import temporary_log_level
 from fastmcp.utilities.versions import VersionSpec
+from mcp import MCPError
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
-from mcp_types import CallToolRequestParams, ServerCapabilities, SubscriptionsListenRequestParams
+from mcp_types import (
+    INVALID_PARAMS,
+    BlobResourceContents,
+    CallToolRequestParams,
+    EmbeddedResource,
+    ReadResourceRequestParams,
+    ServerCapabilities,
+    SubscriptionsListenRequestParams,
+    TextContent,
+)
 
+from portkey_bridge.response.answer_files import id_in
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.callers import CALLER
+from portkey_bridge.serve.callers import CALLER, GONE
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.confirmation import unconfirmed
+from portkey_bridge.serve.confirmation import given_in, unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
@@ -74,14 +87,47 @@ class DirectCalls(Middleware):
         if run is None:
             return error_result(f"Unknown tool: {name!r}; {closest(name, runs)}")
         fastmcp = get_context()
-        return await run(
-            context.message.arguments or {},
-            CallContext(
-                CALLER.get(),
-                report=lambda number, added: fastmcp.report_progress(number, message=added),
-                ask=partial(unconfirmed, fastmcp),
-            ),
+        given = given_in(fastmcp)
+        calling = CallContext(
+            CALLER.get(),
+            report=lambda number, added: fastmcp.report_progress(number, message=added),
+            ask=partial(unconfirmed, fastmcp, given),
+            state=given.state,
         )
+        return await _until_gone(asyncio.ensure_future(run(context.message.arguments or {}, calling)))
+
+    async def on_read_resource(
+        self,
+        context: MiddlewareContext[ReadResourceRequestParams],
+        call_next: CallNext[ReadResourceRequestParams, ResourceResult],
+    ) -> ResourceResult:
+        """Return a file from an answer, which belongs to the caller."""
+        read_file, uri = self._current().read_file, str(context.message.uri)
+        result_id = id_in(uri)
+        if read_file is None or result_id is None:
+            raise MCPError(INVALID_PARAMS, f"There is no resource {uri!r:.200}.", {"uri": uri})
+        result = await read_file({"resultId": result_id}, CallContext(CALLER.get()))
+        block = result.content[0]
+        if not isinstance(block, EmbeddedResource) or not isinstance(block.resource, BlobResourceContents):
+            said = block.text if isinstance(block, TextContent) else ""
+            raise MCPError(INVALID_PARAMS, said, {"uri": uri})
+        return ResourceResult([ResourceContent(base64.b64decode(block.resource.blob), block.resource.mime_type)])
+
+
+async def _until_gone(running: asyncio.Future[ToolResult]) -> ToolResult:
+    """Await a call, which ends when its client goes away. Raises CancelledError then."""
+    gone = GONE.get()
+    watching = asyncio.ensure_future(gone.wait()) if gone else None
+    try:
+        awaited: list[asyncio.Future[Any]] = [running, *([watching] if watching else [])]
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if watching:
+            watching.cancel()
+        if not running.done():
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    return await running
 
 
 class StdioServer(FastMCP[Any]):
@@ -122,7 +168,8 @@ class StdioServer(FastMCP[Any]):
             cache_ttl=list_seconds,
             cache_scope="private" if list_seconds else None,  # what is listed may depend on the caller
         )
-        self._announce(resources=any(service.settings.files for service in catalogue.services))
+        linking = any(service.settings.files or service.settings.resources for service in catalogue.services)
+        self._announce(resources=linking)
         self._events = InMemorySubscriptionBus()
         self._mcp_server.add_request_handler(
             "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)

@@ -17,9 +17,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portkey_bridge.credentials.caller import Caller
+from portkey_bridge.response.streams import no_report
 from portkey_bridge.serve.admission import Admission, Overloaded
-from portkey_bridge.serve.bridge import CallContext, no_report
-from portkey_bridge.serve.callers import CALLER
+from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.callers import CALLER, GONE
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import Callers
 from portkey_bridge.serve.observed import Metrics
@@ -138,7 +139,13 @@ class CallerGate:
         if self._lane and call and _agree(headers, call):
             await _Exchange(call, receive, send).answer(self._lane, caller)
         else:
-            await self._app(scope, _replayed(body, receive), send)
+            gone = asyncio.Event()
+            GONE.set(gone)
+            watching = asyncio.create_task(_watch(receive, gone))
+            try:
+                await self._app(scope, _replayed(body, gone), send)
+            finally:
+                watching.cancel()
 
 
 _PROXIED = (
@@ -252,14 +259,23 @@ async def _read(receive: Receive, limit: int) -> bytes:
                 return bytes(body)
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a function that receives the body again, and then whatever comes."""
+def _replayed(body: bytes, gone: asyncio.Event) -> Receive:
+    """Return a function that receives the body again, and then that the client has gone."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
-        return pending.pop() if pending else await receive()
+        if pending:
+            return pending.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
 
     return replay
+
+
+async def _watch(receive: Receive, gone: asyncio.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
 
 
 def _too_many(rate: str, seconds: int) -> Response:

@@ -23,7 +23,6 @@ from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
-from portkey_bridge.tools.difference import summary
 
 if TYPE_CHECKING:
     from portkey_bridge.document.access import Access
@@ -51,30 +50,11 @@ def load_api(settings: Settings, *, from_copy: bool = False) -> Api:
     resources = (content.uri, *(each.uri for each in overlays), *form.others)
     is_copy = from_copy and not all(map(is_file, resources))
     api = replace(api, repairs=repairs, resources=resources, from_copy=is_copy)
-    return _pinned(api, settings) if settings.pin else api
-
-
-def _pinned(api: Api, settings: Settings) -> Api:
-    """Return the document that was accepted last if a person has to look at this one first. Raises SettingsError."""
-    from portkey_bridge.serve.pin import accept, baseline, changes_since
-
-    accepted = baseline(settings)
-    if accepted is None:
-        accept(settings, api)
+    if not settings.pin:
         return api
-    old = read_api(
-        accepted.root, accepted.uri, server_variables=settings.server_variables, is_curated=bool(settings.overlays)
-    )
-    changes = changes_since(old, api, settings)
-    if not changes:
-        return api
-    name = settings.name or "the document"
-    waiting = (
-        f"{name} has changed, and the version that was accepted is served: {summary(changes)}. portkey-bridge accept "
-        f"{settings.name}".rstrip()
-        + " shows the changes and accepts them"
-    )
-    return replace(old, repairs=(*api.repairs, waiting), resources=api.resources, from_copy=api.from_copy)
+    from portkey_bridge.serve.pin import pinned
+
+    return pinned(api, settings)
 
 
 def access_to(settings: Settings) -> Access | None:

@@ -104,12 +104,15 @@ def dropping_log() -> Iterator[None]:
 class LineReader:
     """The lines in `begun` and then those that arrive on a file descriptor; `received` is called with each.
 
-    The descriptor is read only when a line is needed.
+    At most CHUNK bytes are read before they are needed.
     """
 
     def __init__(self, descriptor: int, begun: bytes = b"", received: Callable[[str], None] = lambda _: None) -> None:
         self._descriptor = descriptor
-        self._begun = begun
+        self._arrived = begun
+        self._has_ended = False
+        self._waiting: asyncio.Future[None] | None = None
+        self._is_watched = False  # the loop calls when something arrives; to change that for each line is slow
         self._received = received
 
     async def __aiter__(self) -> AsyncIterator[str]:
@@ -121,25 +124,44 @@ class LineReader:
 
     async def _split(self) -> AsyncIterator[bytes]:
         begun: list[bytes] = []
-        while chunk := await self._read():
-            *ends, rest = chunk.split(b"\n")
-            for end in ends:
-                yield b"".join((*begun, end, b"\n"))
-                begun = []
-            begun.append(rest)
+        try:
+            while chunk := await self._read():
+                *ends, rest = chunk.split(b"\n")
+                for end in ends:
+                    yield b"".join((*begun, end, b"\n"))
+                    begun = []
+                begun.append(rest)
+        finally:
+            self._watch(False)
         if any(begun):
             yield b"".join(begun)
 
     async def _read(self) -> bytes:
-        begun, self._begun = self._begun, b""
-        if begun:
-            return begun
+        """Return what has arrived, or arrives next; nothing at the end."""
+        if not self._arrived and not self._has_ended:
+            self._waiting = asyncio.get_running_loop().create_future()
+            self._watch(True)
+            await self._waiting
+        arrived, self._arrived = self._arrived, b""
+        return arrived
+
+    def _watch(self, is_watched: bool) -> None:
         loop = asyncio.get_running_loop()
-        await _ready(loop.add_reader, loop.remove_reader, self._descriptor)
-        try:
-            return os.read(self._descriptor, CHUNK)
-        except ConnectionError:  # a socket whose other end was closed with data in it
-            return b""
+        if is_watched and not self._is_watched:
+            loop.add_reader(self._descriptor, self._take)
+        elif self._is_watched and not is_watched:
+            loop.remove_reader(self._descriptor)
+        self._is_watched = is_watched
+
+    def _take(self) -> None:
+        """Take what can be read, unless what was taken before is not needed yet."""
+        if self._arrived or self._waiting is None or self._waiting.done():
+            self._watch(False)
+            return
+        with suppress(ConnectionError):  # a socket whose other end was closed with data in it
+            self._arrived = os.read(self._descriptor, CHUNK)
+        self._has_ended = not self._arrived
+        self._waiting.set_result(None)
 
 
 class Writer:

@@ -1,13 +1,11 @@
-"""Values between tools and programs: plain values of Python, and handles for bytes."""
+"""Values between tools and programs: JSON text, and handles for bytes."""
 
 from __future__ import annotations
 
 import base64
 import json
-import math
-import re
 from collections.abc import Callable
-from datetime import date
+from itertools import islice
 from typing import Any
 
 from mcp_types import ContentBlock
@@ -19,73 +17,82 @@ from portkey_bridge.response.render import Renderer
 #: What marks a dict as a handle; its value is the number of the file.
 HANDLE = "fileHandle"
 
+#: Bytes that a value may need at most for each character of its JSON text.
+NODE = 16
 
-#: How the sandbox writes a call that nobody awaits, which leaves it as a text.
-UNAWAITED = re.compile(r"<coroutine external_future\(\d+\)>")
+#: Files that a result shows; of others it has only handles.
+SHOWN = 10
 
 
-class NotData(ValueError):
-    """A value of a program is something that only exists inside of it, such as a function."""
+class Refused(ValueError):
+    """A value of a program is too large or nested too deep."""
 
 
 class Values:
-    """The values of one program, and the files that it only has handles of."""
+    """The values of one program, and the files that it only has handles of.
 
-    def __init__(self) -> None:
+    Neither the files together nor the arguments of one call may have more than `limit` bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._files: list[tuple[Answer, Renderer]] = []
 
     def of_answer(self, answer: Answer, renderer: Renderer) -> Any:
-        """Return the value of an answer, or a handle for its bytes."""
+        """Return the value of an answer, or a handle for its bytes. Raises Refused."""
         try:
             return plain_value(answer)
         except NotPlain:
+            if sum(len(kept.body) for kept, _ in self._files) + len(answer.body) > self._limit:
+                raise Refused(f"The files of this program exceed its memory of {self._limit:,} bytes.") from None
             self._files.append((answer, renderer))
-            return {HANDLE: len(self._files), "mediaType": answer.media_type, "bytes": len(answer.body)}
+            return self._handle(len(self._files))
 
-    def as_argument(self, value: Any) -> Any:
-        """Return a value of the program as JSON has it; the file of a handle becomes a `data:` URI. Raises NotData."""
+    def of_text(self, written: str) -> Any:
+        """Return what a program passes on as JSON; the file of a handle becomes a `data:` URI. Raises Refused."""
+        room = self._limit - len(written) * NODE
+        if room < 0:
+            raise Refused(f"The arguments may have {self._limit // NODE:,} characters.")
 
-        def file(handle: dict[str, Any]) -> str:
-            answer, _ = self._files[handle[HANDLE] - 1]
+        def file(number: int) -> str:
+            nonlocal room
+            answer, _ = self._files[number - 1]
+            room -= 2 * len(answer.body)
+            if room < 0:
+                raise Refused(f"The files of a call exceed the memory of {self._limit:,} bytes.")
             return data_uri(answer.body, answer.media_type)
 
-        return self._json_value(value, file)
+        try:
+            value = json.loads(written)
+            return self._each_file(value, file) if self._files else value
+        except RecursionError:
+            raise Refused("The arguments are nested too deep.") from None
 
-    def as_result(self, value: Any) -> tuple[str, list[ContentBlock]]:
-        """Return a value of the program as JSON text, and the content of the handles in it. Raises NotData."""
-        blocks: list[ContentBlock] = []
+    def blocks(self, written: str) -> list[ContentBlock]:
+        """Return the content of the files that a result in JSON has handles of."""
+        shown: dict[int, None] = {}
+        if self._files and f'"{HANDLE}"' in written and len(written) * NODE <= self._limit:
+            try:
+                self._each_file(json.loads(written), lambda number: shown.setdefault(number))
+            except RecursionError:
+                return []
+        files = (self._files[number - 1] for number in islice(shown, SHOWN))
+        return [block for answer, renderer in files for block in renderer.blocks(answer)]
 
-        def shown(handle: dict[str, Any]) -> dict[str, Any]:
-            answer, renderer = self._files[handle[HANDLE] - 1]
-            blocks.extend(renderer.blocks(answer))
-            return handle
-
-        return json.dumps(self._json_value(value, shown), ensure_ascii=False, separators=(",", ":")), blocks
-
-    def _json_value(self, value: Any, of_handle: Callable[[dict[str, Any]], Any]) -> Any:
-        """Return a value as JSON has it: other collections as arrays, bytes as `data:` URIs. Raises NotData."""
-        match value:
-            case dict() if self._is_handle(value):
-                return of_handle(value)
-            case dict():
-                return {str(key): self._json_value(each, of_handle) for key, each in value.items()}
-            case list() | tuple() | set() | frozenset():
-                return [self._json_value(each, of_handle) for each in value]
-            case bytes():
-                return data_uri(value)
-            case float() if not math.isfinite(value):
-                return str(value)
-            case str() if UNAWAITED.fullmatch(value):
-                raise NotData("A call was not awaited. Write await before call(…).")
-            case None | bool() | int() | float() | str():
-                return value
-            case date():
-                return value.isoformat()
-        raise NotData(f"{value!r:.80} is not data. Pass and return dicts, lists, texts and numbers.")
-
-    def _is_handle(self, value: dict[Any, Any]) -> bool:
+    def _each_file(self, value: Any, of_file: Callable[[int], Any]) -> Any:
+        """Return a value with something else instead of each handle."""
+        if isinstance(value, list):
+            return [self._each_file(each, of_file) for each in value]
+        if not isinstance(value, dict):
+            return value
         number = value.get(HANDLE)
-        return type(number) is int and 0 < number <= len(self._files)
+        if type(number) is int and 0 < number <= len(self._files) and value == self._handle(number):
+            return of_file(number)
+        return {key: self._each_file(each, of_file) for key, each in value.items()}
+
+    def _handle(self, number: int) -> dict[str, Any]:
+        answer, _ = self._files[number - 1]
+        return {HANDLE: number, "mediaType": answer.media_type, "bytes": len(answer.body)}
 
 
 def data_uri(data: bytes, media_type: str = "") -> str:

@@ -54,6 +54,8 @@ from portkey_bridge.tools.catalog import (
     expansion_budget,
     schema_budget,
 )
+from portkey_bridge.tools.examples import listed_description
+from portkey_bridge.tools.streaming import free_name
 
 #: Longest part of the API's description in the server's instructions, in characters: each conversation pays for it.
 ABOUT = 600
@@ -64,10 +66,7 @@ CATALOGUES = 64
 
 def select_argument(tool: Tool) -> str:
     """Return the name of the argument that selects: `select`, with as many `_` as no other argument has."""
-    name = "select"
-    while name in tool.arguments.schema["properties"]:
-        name += "_"
-    return name
+    return free_name("select", tool.arguments.schema["properties"])
 
 
 def _operation(tool: Tool, views: Views, budget: float, *, selects: bool) -> McpTool:
@@ -79,7 +78,7 @@ def _operation(tool: Tool, views: Views, budget: float, *, selects: bool) -> Mcp
     return Listed(
         name=tool.name,
         title=tool.title,
-        description=tool.description,
+        description=listed_description(tool, parameters, budget),
         parameters=parameters,
         annotations=hints(read_only, destructive, idempotent, open_world=True),
     )
@@ -108,6 +107,10 @@ async def _run_builtin(
     bridge: Bridge, tool: BuiltinTool, arguments: dict[str, Any], context: CallContext
 ) -> ToolResult:
     return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
+
+
+async def _run_guarded(bridge: Bridge, run: Run, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+    return await bridge.guarded("resources/read", run(arguments, context))
 
 
 def catalogue_of(
@@ -154,8 +157,9 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
     renderers = [bridge.renderer for bridge in own.values()]
     shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
     bridge_of = {key: bridges_of(bridge, pass_header) for key, bridge in own.items()}
+    expand_result = ExpandResult(renderers, [*bridge_of.values()])
     reading: list[BuiltinTool] = [
-        ExpandResult(renderers, [*bridge_of.values()]),
+        expand_result,
         *chain.from_iterable(map(_information, services)),
     ]
     runs: dict[str, Run] = {
@@ -181,6 +185,8 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
 
     shown: dict[str, Run] = {tool.entry.name: partial(guarded, tool) for tool in showing}
     shown = {name: partial(run_sharing, shared, run) for name, run in shown.items()} if shared else shown
+    read_file: Run = partial(_run_guarded, services[0].bridge, expand_result.read_file)
+    read_file = partial(run_sharing, shared, read_file) if shared else read_file
     asking = {tool.name for tool in tools if tool.is_confirmed}
     return Catalogue(
         runs={**runs, **shown},
@@ -188,6 +194,7 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
         asking=frozenset({*asking, *(tool.entry.name for tool in callers)} if asking else ()),
         instructions=_instructions(services, legend),
         services=services,
+        read_file=read_file if any(service.settings.resources for service in services) else None,
     )
 
 

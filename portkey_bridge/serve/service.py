@@ -6,7 +6,7 @@ With several APIs nothing is shared between them, and a variable that two of the
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -28,6 +28,7 @@ from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_accoun
 from portkey_bridge.credentials.variables import (
     OAUTH_SECRETS,
     OAUTH_VARIABLES,
+    PRIVATE_KEY,
     TOKEN_TYPES,
     collect_oauth,
     variable,
@@ -43,6 +44,8 @@ from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.request.uploads import Files
+from portkey_bridge.response.answer_cache import AnswerCache
+from portkey_bridge.response.dropping import Drop
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
@@ -50,10 +53,11 @@ from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, Lenience
 from portkey_bridge.serve.load import load_api, warn
-from portkey_bridge.settings.env_files import refuse_lured_credentials
+from portkey_bridge.settings.env_files import beside_variables, refuse_lured_credentials
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import escaped, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+from portkey_bridge.tools.examples import with_example
 from portkey_bridge.tools.subjects import Reader
 
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
@@ -117,8 +121,10 @@ class Service:
         if inside == RESPONSE or inside.startswith(f"{RESPONSE}/"):
             return self._expand_response(tool, inside.removeprefix(RESPONSE))
         if self.settings.searches and not pointer:
-            return tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
-        return full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+            view = tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
+            return with_example(tool, view)
+        view = full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+        return view if inside else with_example(tool, view)
 
     def signature(self, tool: Tool, pointer: str) -> str:
         """Return a tool as a Python signature, or the type at a pointer. Raises PointerToNowhere."""
@@ -217,11 +223,14 @@ def _refuse_clashes(services: Sequence[Service]) -> None:
 
 def uncontested(services: Sequence[Service]) -> list[Service]:
     """Withhold each variable that several APIs would take, unless the settings file assigns it to one; warn of it."""
-    takers = Counter(name for service in services for name in _unassigned(service))
-    contested = {name for name, count in takers.items() if count > 1}
+    takers: defaultdict[str, list[str]] = defaultdict(list)
+    for service in services:
+        for name in _unassigned(service):
+            takers[name].append(service.settings.name)
+    contested = {name for name, apis in takers.items() if len(apis) > 1}
     warn(
-        f"{name} is set, and {takers[name]} APIs would take it, so none gets it; assign it in the settings file, as in "
-        f'[api.{services[0].settings.name}.env] {name} = "${name}"'
+        f"{name} is set, and {' and '.join(takers[name])} would take it, so none gets it; assign it in the settings "
+        f'file, as in [api.{takers[name][0]}.env] {name} = "${name}"'
         for name in sorted(contested)
     )
     return [_without(service, contested & _unassigned(service)) for service in services]
@@ -267,7 +276,13 @@ def build_bridge(
         redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
         transport=transport,
-        renderer=Renderer(settings.result_limit, results or Results(settings.kept_results), settings.files),
+        renderer=Renderer(
+            settings.result_limit,
+            results or Results(settings.kept_results),
+            settings.files,
+            Drop(settings.drop, settings.drop_empty),
+            settings.resources,
+        ),
         provider=OAuthCredentials(
             environment_credentials(api, settings, environment),
             sources,
@@ -281,6 +296,7 @@ def build_bridge(
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
         pages=settings.pages,
+        cache=None if settings.answer_cache == "off" else AnswerCache(settings.answer_cache == "fresh"),
     )
     if recipe is None:
         return bridge
@@ -334,7 +350,9 @@ def token_sources(
     secrets = {**further, **{name: values[name] for name in OAUTH_SECRETS if name in values}}
     opening = {settings.client_key_passphrase: passphrase_of(settings)} if settings.client_key_passphrase else {}
     names = {name for tool in tools for name in tool.variables}
-    refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets])
+    signing = [name for name in (PRIVATE_KEY,) if name in values]
+    beside = (*signing, *beside_variables(settings))
+    refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets, *beside])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
     redact = Redactor(
         {**fixed, **environment.secrets, **secrets, **opening},

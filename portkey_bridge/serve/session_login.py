@@ -94,7 +94,7 @@ class _Login:
     def _refuse_failure(self, step: Tool, answer: Answer) -> None:
         if answer.status < 400 and not answer.problem:
             return
-        words = printable(answer.body.decode("utf-8", "replace"))[:MAX_WORDS]
+        words = printable(self.bridge.redact(answer.body.decode("utf-8", "replace")))[:MAX_WORDS]
         check = f"Check {', '.join(self.secrets)}." if self.secrets else "Check the login recipe."
         raise TokenError(
             f"Nothing was sent: the login failed, because {step.operation.method} {step.operation.path} answered "

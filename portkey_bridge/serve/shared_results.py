@@ -124,7 +124,7 @@ class SharedResults(Results):
         arguments = read_arguments(tool.operation, tool.shapes)
         given = ((arguments.bindings.get(name), value) for name, value in written["arguments"].items())
         bound = Bound(tuple((binding, value) for binding, value in given if binding), False, None, arguments)
-        return Following(tool, bound, httpx.URL(written["url"]), frozenset(written["seen"]))
+        return Following(tool, bound, httpx.URL(written["url"]), frozenset(written["seen"]), written["number"])
 
 
 def _parts(body: bytes) -> Iterator[str]:
@@ -144,6 +144,7 @@ def _written(following: Following | None) -> dict[str, Any] | None:
         "arguments": arguments,
         "url": str(following.url),
         "seen": sorted(following.seen),
+        "number": following.number,
     }
 
 

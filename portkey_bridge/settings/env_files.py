@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.switches import DOTENV
+
+#: Options that decide what is fetched before it is known which credentials are sent.
+FETCHING = frozenset(("OPEN_MCP_SPEC", "OPEN_MCP_BASE_URL", "OPEN_MCP_ALLOW_REFS"))
 
 #: Prefix of this program's own variables.
 OWN = "OPEN_MCP_"
@@ -79,3 +83,21 @@ def refuse_lured_credentials(settings: Settings, variables: Iterable[str]) -> No
     real = sorted(name for name in variables if name not in settings.from_dotenv)
     if settings.apart and real:
         raise distrusted(settings.apart, f"would redirect credentials of the environment: {', '.join(real)}")
+
+
+def refuse_lured_document(settings: Settings) -> None:
+    """Refuse to fetch what a `.env` of the working directory names, if it could get any credentials.
+
+    A document from a URL gets only those that are named, so this is certain before anything is sent. Raises
+    SettingsError.
+    """
+    is_fetched = urlsplit(settings.spec or "").scheme in ("http", "https")
+    if is_fetched and not FETCHING.isdisjoint(settings.apart):
+        set_ones = (name for name in settings.named if settings.environ.get(name, "").strip())
+        refuse_lured_credentials(settings, [*set_ones, *beside_variables(settings)])
+
+
+def beside_variables(settings: Settings) -> list[str]:
+    """Return what else of the person is sent than variables: a `.env` of the working directory must not lead it."""
+    every = {"the login of --login": settings.login, "the client certificate": settings.client_cert}
+    return [name for name, value in every.items() if value is not None]

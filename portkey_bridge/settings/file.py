@@ -18,7 +18,7 @@ from typing import Any
 from platformdirs import user_config_path
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.settings.env_files import env_file_values, refuse_untrusted
+from portkey_bridge.settings.env_files import env_file_values, refuse_lured_document, refuse_untrusted
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.settings.reading import Section, read_settings
@@ -95,13 +95,17 @@ def read_config(
     refuse_untrusted(alone)
     path = _found(alone)
     if path is None:
+        refuse_lured_document(alone)
         return (alone,)
     named = env_file_values(env_file) if env_file else {}  # nobody vouches for the `.env` of the working directory
     file = _File(path, *_parsed(path), {**named, **environ})
     sections = list(_sections(file))
     if len(sections) > 1:
         _refuse_options_of_one_api(flags, file)
-    return tuple(read_settings(flags, environ, env_file, section) for section in sections)
+    apis = tuple(read_settings(flags, environ, env_file, section) for section in sections)
+    for each in apis:
+        refuse_lured_document(each)
+    return apis
 
 
 def refers(settings: Settings) -> bool:

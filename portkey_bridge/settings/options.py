@@ -16,6 +16,7 @@ from portkey_bridge.settings import readers
 from portkey_bridge.settings.option import Option, option
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.settings.values import (
+    ANSWER_CACHE,
     AUTHENTICATE,
     AWS_SECRET,
     HEADER_NAME,
@@ -254,7 +255,7 @@ class Settings:
     )
     authenticate: str = option(
         "declared",
-        readers.authenticate,
+        partial(readers.one_of, among=AUTHENTICATE),
         "|".join(AUTHENTICATE),
         "which operations carry credentials: those that the document says, all, or none because the API needs none",
         dotenv="apart",
@@ -332,6 +333,35 @@ class Settings:
         readers.switch,
         None,
         "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
+        dotenv="harmless",
+    )
+    drop: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "PATTERN,…",
+        "leave these fields out of answers, such as **/_links; the result says what was dropped",
+        dotenv="harmless",
+    )
+    drop_empty: bool = option(
+        False,
+        readers.switch,
+        None,
+        "leave fields out of answers that are null or empty; the result says how many",
+        dotenv="harmless",
+    )
+    resources: bool = option(
+        False,
+        readers.switch,
+        None,
+        "keep files from answers for a while as MCP resources that clients can read, also over HTTP",
+        dotenv="harmless",
+    )
+    answer_cache: str = option(
+        "validate",
+        partial(readers.one_of, among=ANSWER_CACHE),
+        "|".join(ANSWER_CACHE),
+        "keep answers to GET in memory and ask the API whether they have changed (validate), use those that it calls "
+        "fresh without asking (fresh), or keep none (off)",
         dotenv="harmless",
     )
     pages: int = option(

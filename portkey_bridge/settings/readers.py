@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.switches import OFF, ON
 from portkey_bridge.settings.values import (
-    AUTHENTICATE,
     MOST_PAGES,
     SCHEMES,
     VARIABLE,
@@ -87,10 +86,10 @@ def aws(text: str, variable: str) -> AwsTarget | None:
     return AwsTarget(region, service)
 
 
-def authenticate(text: str, variable: str) -> str:
-    """Return which operations carry credentials."""
-    if text.lower() not in AUTHENTICATE:
-        raise SettingsError(f"{variable}: expected one of {', '.join(AUTHENTICATE)}, got {text!r}.")
+def one_of(text: str, variable: str, among: tuple[str, ...]) -> str:
+    """Return a word that is one of several, in lower case."""
+    if text.lower() not in among:
+        raise SettingsError(f"{variable}: expected one of {', '.join(among)}, got {text!r}.")
     return text.lower()
 
 

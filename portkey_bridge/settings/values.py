@@ -16,6 +16,9 @@ AUTHENTICATE = ("declared", "all", "none")
 #: Pages that one result may have.
 MOST_PAGES = 100
 
+#: What is done with answers that the API lets be kept.
+ANSWER_CACHE = ("validate", "fresh", "off")
+
 #: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750, RFC 7616).
 SCHEMES = ("basic", "bearer", "digest")
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portkey_bridge.credentials.variables import variables
-from portkey_bridge.errors import ArgumentsError, SettingsError, Violation
+from portkey_bridge.errors import ArgumentsError, CallError, SettingsError, Violation
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.argument_reader import read_arguments
@@ -24,6 +24,11 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.curation import Curation, curated, curation_of, resolved
+from portkey_bridge.tools.streaming import SCHEMA as STREAM_SCHEMA
+from portkey_bridge.tools.streaming import stream_argument
+
+if TYPE_CHECKING:
+    from portkey_bridge.response.selection import Selection
 
 EXPAND_SCHEMA = "expandSchema"
 EXPAND_RESULT = "expandResult"
@@ -105,14 +110,33 @@ class Tool:
         return bool(self.curation.confirm)
 
     @cached_property
+    def select(self) -> Selection | None:
+        """What is selected of an answer where a call does not say. Raises SelectError."""
+        if self.curation.select is None:
+            return None
+        from portkey_bridge.response.selection import Selection
+
+        return Selection(self.curation.select)
+
+    @cached_property
     def schema(self) -> Shape:
         """The full input schema; it carries the description where a listing has to cut it."""
         whole = self.curation.description or _words(self.operation)
-        return {**({"description": whole} if plain(whole) != self.description else {}), **self.arguments.schema}
+        described = {"description": whole} if plain(whole) != self.description else {}
+        return {**described, **self._with_stream_limit(self.arguments.schema)}
+
+    @cached_property
+    def stream_argument(self) -> str | None:
+        """The argument that cuts a stream; it never reaches the API. None if the operation has no stream."""
+        return stream_argument(self.operation, self.shapes.root, self.arguments.bindings)
+
+    def _with_stream_limit(self, schema: Shape) -> Shape:
+        limit = self.stream_argument
+        return {**schema, "properties": {**schema.get("properties", {}), limit: STREAM_SCHEMA}} if limit else schema
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Return the view of the input schema that clients list."""
-        view = self.with_choices(views.expand(self.arguments.each, "", budget))
+        view = self._with_stream_limit(self.with_choices(views.expand(self.arguments.each, "", budget)))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
 
@@ -198,6 +222,10 @@ def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Sh
     )
     if curation.arguments:
         tool.arguments  # noqa: B018  # read now, so that a mistake is reported at the start
+    try:
+        tool.select  # noqa: B018  # the same
+    except CallError as error:
+        raise SettingsError(f"{name}: {str(error).removeprefix('/')}") from error
     return tool
 
 

@@ -27,6 +27,7 @@ MEMBERS: Mapping[str, type] = {
     "arguments": dict,
     "annotations": dict,
     "confirm": bool,
+    "select": str,
 }
 
 #: What each member of an argument's object holds; `value` may be anything.
@@ -40,6 +41,7 @@ REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 class Curation:
     """What is said about one tool. What is None or empty is left as the operation has it.
 
+    `select` is a JMESPath expression for the part of the answer to return if a call asks for none.
     `arguments` are by the names that the operation gives them, `annotations` those of the protocol.
     """
 
@@ -50,6 +52,7 @@ class Curation:
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     annotations: Mapping[str, bool] = field(default_factory=dict)
     confirm: bool | None = None
+    select: str | None = None
 
     def effect(self, usual: tuple[bool, bool, bool]) -> tuple[bool, bool, bool]:
         """Return whether a call is read only, destructive, idempotent."""

@@ -6,13 +6,16 @@ schema refuses values that the old one took.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, takewhile
 from typing import Any
 
 from portkey_bridge.openapi.keywords import Shape, bounds
-from portkey_bridge.openapi.pointers import encode
+from portkey_bridge.openapi.model import SecurityScheme
+from portkey_bridge.openapi.pointers import encode, pointer_to
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes, subschemas
 from portkey_bridge.tools.catalog import Tool
@@ -44,9 +47,13 @@ class Version:
 
 
 def difference(old: Version, new: Version) -> list[Change]:
-    """Return the changes from one version to another, by the operations' methods and paths, in the new order."""
+    """Return the changes from one version to another, by the operations' methods and paths, in the new order.
+
+    Those of security schemes, which concern many tools, come first and name no tool.
+    """
     before, after = _by_operation(old.tools), _by_operation(new.tools)
-    changes = [
+    changes = list(_schemes(before.values(), after.values()))
+    changes += [
         Change("removed", tool.name, "", f"{tool.operation.method} {tool.operation.path}", True)
         for key, tool in before.items()
         if key not in after
@@ -63,6 +70,34 @@ def _by_operation(tools: Iterable[Tool]) -> dict[tuple[str, str], Tool]:
     return {(tool.operation.method, tool.operation.path): tool for tool in tools}
 
 
+def _schemes(old: Iterable[Tool], new: Iterable[Tool]) -> Iterator[Change]:
+    """Yield where the credentials of the schemes that both versions use go now, and where they come from."""
+    before, after = (
+        {scheme.key: scheme for tool in tools for alternative in tool.operation.security for scheme in alternative}
+        for tools in (old, new)
+    )
+    for key, scheme in after.items():
+        if key in before:
+            places, sources = ([said(each) for each in (before[key], scheme)] for said in (_place, _sources))
+            for (first, second), breaking in ((places, True), (sources, False)):
+                if first != second:
+                    yield Change("security scheme", "", pointer_to([key]), _changed(first, second), breaking)
+
+
+def _place(scheme: SecurityScheme) -> str:
+    """Return where a credential goes."""
+    return f"{scheme.scheme} in {scheme.location} {scheme.name}".strip()
+
+
+def _sources(scheme: SecurityScheme) -> str:
+    """Return the URLs that tokens are obtained from."""
+    flows = [
+        (each.authorization_url, each.device_authorization_url, each.token_url, each.refresh_url)
+        for each in scheme.flows
+    ]
+    return " ".join(filter(None, (scheme.openid_connect_url, *chain.from_iterable(flows))))
+
+
 class _Comparison:
     """Compares the two versions of one tool."""
 
@@ -76,20 +111,25 @@ class _Comparison:
         if old.name != new.name:
             yield self._change("renamed", "", f"from {old.name}", breaking=True)
         yield from self._differing("description", plain(_words(old)), plain(_words(new)))
+        yield from self._deprecation(old.operation.deprecated, new.operation.deprecated)
         yield from self._differing("servers", _servers(old), _servers(new))
+        yield from self._differing("annotations", _annotations(old), _annotations(new))
         yield from self._security(old, new)
         yield from self.arguments(old, new)
 
     def _security(self, old: Tool, new: Tool) -> Iterator[Change]:
         before, after = _security(old), _security(new)
         if before != after:
-            breaking = bool(after) and not set(before) & set(after)
-            yield self._change("security", "", f"{_shown(before)} → {_shown(after)}", breaking=breaking)
+            lost = any(not any(_suffices(each, needed) for needed in after or [{}]) for each in before or [{}])
+            yield self._change("security", "", f"{_alternatives(before)} → {_alternatives(after)}", breaking=lost)
+
+    def _deprecation(self, old: bool, new: bool, pointer: str = "") -> Iterator[Change]:
+        if old != new:
+            yield self._change("deprecated" if new else "no longer deprecated", pointer, "", breaking=False)
 
     def _differing(self, kind: str, old: str, new: str, pointer: str = "") -> Iterator[Change]:
         if old != new:
-            detail = f"{shorten(old, SHOWN) or 'none'} → {shorten(new, SHOWN) or 'none'}"
-            yield self._change(kind, pointer, detail, breaking=False)
+            yield self._change(kind, pointer, _changed(old, new), breaking=False)
 
     def arguments(self, old: Tool, new: Tool) -> Iterator[Change]:
         """Yield what has changed in the arguments."""
@@ -106,6 +146,8 @@ class _Comparison:
             for shape in (before, after)
         ]
         yield from self._differing("description", words[0].strip(), words[1].strip(), pointer)
+        yield from self._deprecation(before.get("deprecated") is True, after.get("deprecated") is True, pointer)
+        yield from self._default(before, after, pointer)
         if "anyOf" in before or "anyOf" in after:
             yield from self._unions(before, after, pointer)
             return
@@ -115,6 +157,13 @@ class _Comparison:
             yield from self._bounds(before, after, pointer)
             yield from self._objects(before, after, pointer, "property")
             yield from self._below(before, after, pointer)
+
+    def _default(self, old: Shape, new: Shape, pointer: str) -> Iterator[Change]:
+        """Compare what the API assumes if the value is missing: with another default, a call means something else."""
+        before, after = ("default" in shape and [shape["default"]] for shape in (old, new))
+        if before != after:
+            shown = [_value(each[0]) if each else "none" for each in (before, after)]
+            yield self._change("default", pointer, " → ".join(shown), breaking=bool(before and after))
 
     def _unions(self, old: Shape, new: Shape, pointer: str) -> Iterator[Change]:
         """Compare alternatives: those of one type with each other, whatever their order, then the rest in order."""
@@ -150,9 +199,11 @@ class _Comparison:
             return
         narrowed = not _covers(new, old)
         detail = f"{keyword}: {', '.join(sorted(old)) or 'any'} → {', '.join(sorted(new)) or 'any'}"
-        yield self._change(
-            "narrowed" if narrowed else "widened", pointer, shorten(detail, 2 * SHOWN), breaking=narrowed
-        )
+        if len(detail) > 2 * SHOWN and old and new:
+            parts = [f"{sign} {', '.join(sorted(each))}" for sign, each in (("-", old - new), ("+", new - old)) if each]
+            detail = f"{keyword}: {' '.join(parts)}"
+        kind = "narrowed" if narrowed else "widened"
+        yield self._change(kind, pointer, shorten(detail, 4 * SHOWN), breaking=narrowed)
 
     def _bounds(self, old: Shape, new: Shape, pointer: str) -> Iterator[Change]:
         for keyword in (*bounds("lower"), *bounds("upper"), *RESTRICTIONS, "format"):
@@ -198,16 +249,45 @@ def _words(tool: Tool) -> str:
     return tool.curation.description or f"{tool.operation.summary} {tool.operation.description}".strip()
 
 
+def _annotations(tool: Tool) -> str:
+    """Return what a call does, and whether a person confirms it."""
+    said = zip(("read-only", "destructive", "idempotent"), tool.effect, strict=True)
+    return ", ".join([word for word, is_so in said if is_so] + ["confirmed"] * tool.is_confirmed)
+
+
 def _servers(tool: Tool) -> str:
     return ", ".join(server.url for server in tool.operation.servers)
 
 
-def _security(tool: Tool) -> list[str]:
-    """Return each alternative of the credentials, `none` for the one that needs no credential."""
-    return sorted(
-        " and ".join(sorted(f"{scheme.key} ({scheme.type})" for scheme in option)) or "none"
-        for option in tool.operation.security
-    )
+Alternative = Mapping[tuple[str, str], frozenset[str]]
+"""The scopes of each scheme that is needed together with the others, by its name and type."""
+
+
+def _security(tool: Tool) -> list[Alternative]:
+    """Return each alternative of the credentials; one without any needs none."""
+    return [{(each.key, each.type): frozenset(each.scopes) for each in option} for option in tool.operation.security]
+
+
+def _suffices(had: Alternative, needed: Alternative) -> bool:
+    """Check whether who had the credentials of one alternative has those of another."""
+    return all(scheme in had and scopes <= had[scheme] for scheme, scopes in needed.items())
+
+
+def _alternatives(alternatives: Iterable[Alternative]) -> str:
+    def shown(key: str, kind: str, scopes: Iterable[str]) -> str:
+        return f"{key} ({': '.join(filter(None, (kind, ', '.join(sorted(scopes)))))})"
+
+    each = (sorted(shown(*scheme, scopes) for scheme, scopes in each.items()) for each in alternatives)
+    return " or ".join(sorted(" and ".join(words) or "none" for words in each)) or "none"
+
+
+def _changed(old: str, new: str) -> str:
+    """Return both texts from shortly before the first difference on."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    start = old.rfind(" ", 0, same - SHOWN // 4) + 1 if same > SHOWN // 4 else 0
+    ends = (text[start : start + SHOWN] + "…" * (len(text) > start + SHOWN) for text in (old, new))
+    shown = (f"{'… ' * bool(start)}{end}" if end else "none" for end in ends)
+    return " → ".join(shown)
 
 
 def _types(shapes: Iterable[Shape]) -> frozenset[str]:
@@ -217,7 +297,7 @@ def _types(shapes: Iterable[Shape]) -> frozenset[str]:
 
 
 def _values(shape: Shape) -> frozenset[str]:
-    return frozenset(map(_shown, shape.get("enum", ())))
+    return frozenset(map(_value, shape.get("enum", ())))
 
 
 def _covers(new: frozenset[str], old: frozenset[str]) -> bool:
@@ -233,10 +313,12 @@ def _is_looser(keyword: str, old: Any, new: Any) -> bool:
     return (keyword in bounds("lower") and new <= old) or (keyword in bounds("upper") and new >= old)
 
 
+def _value(value: Any) -> str:
+    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), SHOWN)
+
+
 def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return " or ".join(map(str, value)) or "none"
-    return "none" if value is None else shorten(str(value), SHOWN)
+    return "none" if value is None else _value(value)
 
 
 def breaks(changes: Iterable[Change], policy: str | None) -> bool:

@@ -1,0 +1,335 @@
+"""Measures what tasks on real applications cost a model: with all tools, with --discover, and with --code.
+
+python -m bench.applications
+
+`make applications` installs the applications. Each way has servers of its own, so that all find the same data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastmcp import Client
+from fastmcp.client.transports import StdioTransport
+
+from bench.programs import Cost, Model, Task
+from bench.tokens import compact, count
+from tests.applications import found, free_port, running
+
+#: The password or key of each application, which is made up.
+SECRET = "key-of-the-application"  # noqa: S105
+
+#: The ways to solve a task: options, and what the model does.
+WAYS: dict[str, tuple[tuple[str, ...], Callable[[Model, Task], Awaitable[Any]]]] = {
+    "all tools": ((), Model.plain),
+    "--discover": (("--discover",), Model.discovering),
+    "--code": (("--code",), Model.coding),
+}
+
+
+@dataclass(frozen=True)
+class Application:
+    """How an application starts in a folder, is filled, and is served, and the tasks on it."""
+
+    start: Callable[[Path], AbstractContextManager[str]]
+    fill: Callable[[str], None]
+    options: Callable[[str], list[str]]
+    tasks: tuple[Task, ...]
+
+
+def powerdns(folder: Path) -> AbstractContextManager[str]:
+    """Run an authoritative server with an empty database."""
+    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql").read_text()
+    with sqlite3.connect(folder / "pdns.db") as database:
+        database.executescript(schema)
+    port = free_port()
+    settings = {
+        "launch": "gsqlite3",
+        "gsqlite3-database": folder / "pdns.db",
+        "local-address": "127.0.0.1",
+        "local-port": free_port(),
+        "webserver": "yes",
+        "webserver-address": "127.0.0.1",
+        "webserver-port": port,
+        "api": "yes",
+        "api-key": SECRET,
+        "socket-dir": folder,
+    }
+    (folder / "pdns.conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return running([found("pdns_server"), f"--config-dir={folder}"], f"http://127.0.0.1:{port}", folder)
+
+
+def fill_powerdns(url: str) -> None:
+    """Create 20 zones with an address each, of which every third has no mail server."""
+    with httpx.Client(headers={"X-API-Key": SECRET}) as client:
+        for number in range(1, 21):
+            name = f"zone{number:02}.example."
+            records = [("www", "A", f"192.0.2.{number}")] + [("", "MX", f"10 mail.{name}")] * bool(number % 3)
+            rrsets = [
+                {
+                    "name": f"{label}.{name}".removeprefix("."),
+                    "type": kind,
+                    "ttl": 3600,
+                    "records": [{"content": content, "disabled": False}],
+                }
+                for label, kind, content in records
+            ]
+            zone = {"name": name, "kind": "Native", "nameservers": ["ns1.example.net."], "rrsets": rrsets}
+            client.post(f"{url}/api/v1/servers/localhost/zones", json=zone).raise_for_status()
+
+
+def kinto(folder: Path) -> AbstractContextManager[str]:
+    """Run Kinto in memory, where accounts may create buckets."""
+    port, command = free_port(), found("kinto", "kinto")
+    backends = ["--backend", "memory", "--cache-backend", "memory", "--host", "127.0.0.1"]
+    init = [command, "init", "--ini", "kinto.ini", *backends]
+    subprocess.run(init, cwd=folder, check=True, capture_output=True)  # noqa: S603
+    file = folder / "kinto.ini"
+    left_out = ("kinto.plugins.admin", "kinto.bucket_create_principals")
+    lines = [line for line in file.read_text().splitlines() if not line.strip().startswith(left_out)]
+    lines.insert(lines.index("[app:main]") + 1, "kinto.bucket_create_principals = system.Authenticated")
+    file.write_text("\n".join(lines))
+    started = [command, "start", "--ini", "kinto.ini", "--port", str(port)]
+    return running(started, f"http://127.0.0.1:{port}/v1/", folder)
+
+
+def fill_kinto(url: str) -> None:
+    """Create customers and orders in a bucket."""
+    httpx.put(f"{url}accounts/jo", json={"data": {"password": SECRET}}).raise_for_status()
+    with httpx.Client(auth=("jo", SECRET), base_url=url) as client:
+        client.put("buckets/shop").raise_for_status()
+        for name, total in (("customers", 15), ("orders", 40)):
+            client.put(f"buckets/shop/collections/{name}").raise_for_status()
+            for number in range(1, total + 1):
+                customer = {"name": f"Customer {number}", "city": ("Berlin", "Paris", "Rome")[number % 3]}
+                order = {"customer": f"c{number % 15 + 1}", "total": number * 3, "paid": number % 4 != 0}
+                data = customer if name == "customers" else order
+                place = f"buckets/shop/collections/{name}/records/{name[0]}{number}"
+                client.put(place, json={"data": data}).raise_for_status()
+
+
+def chroma(folder: Path) -> AbstractContextManager[str]:
+    """Run Chroma without authentication."""
+    port = free_port()
+    command = [found("chroma", "chroma"), "run", "--path", str(folder / "data"), "--host", "127.0.0.1"]
+    return running([*command, "--port", str(port)], f"http://127.0.0.1:{port}", folder)
+
+
+def fill_chroma(url: str) -> None:
+    """Create six collections with some documents each."""
+    base = f"{url}/api/v2/tenants/default_tenant/databases/default_database/collections"
+    for number in range(1, 7):
+        made = httpx.post(base, json={"name": f"notes{number}"}).raise_for_status().json()
+        ids = [f"n{number}-{index}" for index in range(number * 2)]
+        vectors = [[float(index), float(number)] for index in range(len(ids))]
+        documents = [f"Note {each} about apples" for each in ids]
+        added = {"ids": ids, "embeddings": vectors, "documents": documents}
+        httpx.post(f"{base}/{made['id']}/add", json=added).raise_for_status()
+
+
+PLACE = 'place = {"tenant": "default_tenant", "database": "default_database"}\n'
+ZONES = 'server = {"server_id": "localhost"}\nzones = await call("listzones", server)\n'
+RECORDS = """
+async def records(name):
+    found = await call("get_records", {"bucket_id": "shop", "collection_id": name})
+    return found["data"]
+"""
+
+APPLICATIONS = (
+    Application(
+        powerdns,
+        fill_powerdns,
+        lambda url: [
+            *("--spec", f"{url}/api/docs", "--header", "X-API-Key=APP_KEY", "--credentials", f"APP_KEY@{url}"),
+        ],
+        (
+            Task(
+                "Show the zone zone07.example.",
+                ("listzone",),
+                'zone = await call("listzone", {"server_id": "localhost", "zone_id": "zone07.example."})\nzone',
+            ),
+            Task(
+                "Which zones have no MX record?",
+                ("listzones", "listzone"),
+                ZONES
+                + """
+missing = []
+for zone in zones:
+    whole = await call("listzone", {**server, "zone_id": zone["id"]})
+    if not any(each["type"] == "MX" for each in whole["rrsets"]):
+        missing.append(zone["name"])
+sorted(missing)
+""",
+            ),
+            Task(
+                "Set the TTL of all A records in all zones to 300",
+                ("listzones", "listzone", "patchzone"),
+                ZONES
+                + """
+changed = 0
+for zone in zones:
+    whole = await call("listzone", {**server, "zone_id": zone["id"]})
+    found = [{**each, "ttl": 300, "changetype": "REPLACE"} for each in whole["rrsets"] if each["type"] == "A"]
+    for each in found:
+        each.pop("comments", None)
+    await call("patchzone", {**server, "zone_id": zone["id"], "rrsets": found})
+    changed += len(found)
+changed
+""",
+            ),
+            Task(
+                "Create the zones a1.example. to a8.example., and list those that are there",
+                ("createzone", "listzones"),
+                """
+for number in range(1, 9):
+    zone = {"server_id": "localhost", "name": f"a{number}.example.", "kind": "Native", "nameservers": []}
+    await call("createzone", zone)
+found = await call("listzones", {"server_id": "localhost"})
+sorted(zone["name"] for zone in found if zone["name"].startswith("a"))
+""",
+            ),
+        ),
+    ),
+    Application(
+        kinto,
+        fill_kinto,
+        lambda url: ["--spec", f"{url}__api__", "--scheme", "basic=APP_LOGIN"],
+        (
+            Task(
+                "Show the order o7 in the bucket shop",
+                ("get_record",),
+                'await call("get_record", {"bucket_id": "shop", "collection_id": "orders", "id": "o7"})',
+            ),
+            Task(
+                "What have customers of each city paid?",
+                ("get_records",),
+                RECORDS
+                + """
+cities = {each["id"]: each["city"] for each in await records("customers")}
+paid = {}
+for order in await records("orders"):
+    if order["paid"]:
+        city = cities[order["customer"]]
+        paid[city] = paid.get(city, 0) + order["total"]
+dict(sorted(paid.items()))
+""",
+            ),
+            Task(
+                "Mark the unpaid orders above 20 as reminded",
+                ("get_records", "patch_record"),
+                RECORDS
+                + """
+due = [order["id"] for order in await records("orders") if not order["paid"] and order["total"] > 20]
+for number in due:
+    place = {"bucket_id": "shop", "collection_id": "orders", "id": number}
+    await call("patch_record", {**place, "data": {"reminded": True}})
+len(due)
+""",
+            ),
+            Task(
+                "Create a collection stock with ten records, and count them",
+                ("update_collection", "update_record", "get_records"),
+                RECORDS
+                + """
+await call("update_collection", {"bucket_id": "shop", "id": "stock", "data": {}})
+for number in range(10):
+    place = {"bucket_id": "shop", "collection_id": "stock", "id": f"s{number}"}
+    await call("update_record", {**place, "data": {"name": f"Item {number}", "count": number}})
+len(await records("stock"))
+""",
+            ),
+        ),
+    ),
+    Application(
+        chroma,
+        fill_chroma,
+        lambda url: ["--spec", f"{url}/openapi.json", "--authenticate", "none"],
+        (
+            Task(
+                "How many records does each collection have?",
+                ("list_collections", "collection_count"),
+                PLACE
+                + """
+counts = {}
+for each in await call("list_collections", place):
+    counts[each["name"]] = await call("collection_count", {**place, "collection_id": each["id"]})
+dict(sorted(counts.items()))
+""",
+            ),
+            Task(
+                "Copy the documents of all collections into a new one",
+                ("list_collections", "collection_get", "create_collection", "collection_add"),
+                PLACE
+                + """
+old = sorted(await call("list_collections", place), key=lambda each: each["name"])
+new = await call("create_collection", {**place, "name": "everything"})
+copied = 0
+for each in old:
+    wanted = {**place, "collection_id": each["id"], "include": ["documents", "embeddings"]}
+    found = await call("collection_get", wanted)
+    added = {"ids": found["ids"], "documents": found["documents"], "embeddings": found["embeddings"]}
+    await call("collection_add", {**place, "collection_id": new["id"], **added})
+    copied += len(found["ids"])
+copied
+""",
+            ),
+        ),
+    ),
+)
+
+
+async def measured(application: Application, way: str) -> list[Cost]:
+    """Solve the tasks on an application in one of the ways, and return what each costs."""
+    options, solve = WAYS[way]
+    with tempfile.TemporaryDirectory() as folder, application.start(Path(folder)) as url:
+        application.fill(url)
+        env = {"APP_KEY": SECRET, "APP_LOGIN": f"jo:{SECRET}", "PATH": os.environ["PATH"], "HOME": folder}
+        words = ["-m", "portkey_bridge", *application.options(url), *options]
+        transport = StdioTransport(sys.executable, words, env=env, cwd=str(Path.cwd()), keep_alive=False)
+        async with Client(transport) as client:
+            tools = [
+                each.model_dump(by_alias=True, exclude_none=True, mode="json") for each in await client.list_tools()
+            ]
+            listed = count(compact(tools))
+            return [await _solved(client, task, listed, solve) for task in application.tasks]
+
+
+async def _solved(client: Client[Any], task: Task, listed: int, solve: Callable[..., Any]) -> Cost:
+    cost, began = Cost(listed=listed), time.perf_counter()
+    cost.result = await solve(Model(client, cost), task)
+    cost.processed += cost.tokens
+    cost.seconds = time.perf_counter() - began
+    return cost
+
+
+async def table() -> str:
+    """Return a table of all tasks in all ways."""
+    lines = ["| task | way | calls | in | out | tokens | processed | s |", f"|---|---|{'--:|' * 6}"]
+    for application in APPLICATIONS:
+        costs = {way: await measured(application, way) for way in WAYS}
+        for number, task in enumerate(application.tasks):
+            results = [json.dumps(costs[way][number].result, sort_keys=True) for way in WAYS]
+            assert task.question.startswith("Show") or len(set(results)) == 1, (task.question, results)  # noqa: S101
+            for way in WAYS:
+                cost = costs[way][number]
+                numbers = (cost.calls, cost.listed + cost.read, cost.written, cost.tokens, cost.processed)
+                shown = " | ".join(f"{each:,}" for each in numbers)
+                lines.append(f"| {task.question} | {way} | {shown} | {cost.seconds:.1f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(asyncio.run(table()))

@@ -1,0 +1,217 @@
+"""One exchange with the API: sends a request, authenticates it, and reads the answer as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import NamedTuple, cast
+
+import httpx
+
+from portkey_bridge.errors import TransportError
+from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
+from portkey_bridge.http.policy import may_have_happened
+from portkey_bridge.http.transport import Transport
+from portkey_bridge.openapi.model import Operation
+from portkey_bridge.response.answer import Answer, media_type_of
+from portkey_bridge.response.answer_cache import AnswerCache
+from portkey_bridge.response.events import Read, is_event_stream, json_lines, reader_of, server_sent_events
+from portkey_bridge.response.results import beside
+from portkey_bridge.response.streams import Report, Stream, is_cut_watch, no_report, watched
+from portkey_bridge.settings.values import Timeouts
+from portkey_bridge.text import origin_of
+
+#: Exceptions that an exchange may fail with.
+FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
+
+#: Media types that some APIs declare for their streams.
+UNDECLARED_STREAMS = ("", "application/json")
+
+#: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
+TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
+STILL_OPEN = (
+    "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
+)
+
+NOTHING = "it sent nothing within the seconds of streamLimit"
+CUT = "The stream was cut after {} events, as streamLimit asks for; there may be more."
+
+#: What is said of a request without an answer that may have changed something.
+DOUBT = "It may have been carried out: look before you call it again."
+
+AuthFlow = Generator[httpx.Request, httpx.Response, None]
+
+
+"""What an authentication of httpx makes of a request and the answers to it."""
+
+
+class Reading(NamedTuple):
+    """How an answer is read: what is told about each event of a stream, and where the caller wants it cut.
+
+    `owner` is the caller whose kept answers may be used, if any may.
+    """
+
+    report: Report = no_report
+    most_events: int | None = None
+    seconds: float | None = None
+    owner: str | None = None
+    from_cache: bool = True
+
+    def until(self) -> float | None:
+        """Return when reading ends, by the clock of the event loop; None if the caller does not say."""
+        return None if self.seconds is None else asyncio.get_running_loop().time() + self.seconds
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Sends requests by `transport`. `redact` hides secrets in what is reported while a stream is read.
+
+    `cache` keeps answers; None if none are kept.
+    """
+
+    transport: Transport
+    redact: Callable[[str], str]
+    cache: AnswerCache | None = None
+
+    async def answer(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+    ) -> Answer:
+        """Send a request and return the answer, or as much of it as arrived. Raises TransportError for no answer.
+
+        What is signed differs each time, so its answer is not kept.
+        """
+        if self.cache is None or signer is not None or not reading.from_cache:
+            return await self._sent(operation, request, signer, reading)
+        return await self.cache.answer(
+            request, reading.owner, lambda request: self._sent(operation, request, None, reading)
+        )
+
+    async def _sent(
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+    ) -> Answer:
+        waiting = asyncio.timeout_at(reading.until())
+        try:
+            if signer is not None and signer.requires_request_body:
+                await request.aread()
+            flow = (signer or httpx.Auth()).auth_flow(request)
+            async with waiting:
+                return await self._answered(next(flow), flow, reading, waiting)
+        except FAILURES as error:
+            problem = NOTHING if waiting.expired() else _explained(error, request, self.transport.timeouts)
+            doubt = f" {DOUBT}" * may_have_happened(request, error)
+            raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
+
+    async def _answered(
+        self, request: httpx.Request, flow: AuthFlow, reading: Reading, waiting: asyncio.Timeout
+    ) -> Answer:
+        """Send a request, and those that its authentication makes of the answers; read the last answer.
+
+        `waiting` ends as soon as that begins.
+        """
+        async with self.transport.exchange(request) as response:
+            following = _following(flow, response)
+            if following is None:
+                until = waiting.when()
+                waiting.reschedule(None)
+                return await self._read(response, reading, until, _redirected_to(request, response))
+        return await self._answered(following, flow, reading, waiting)
+
+    async def _read(
+        self, response: httpx.Response, reading: Reading, until: float | None, redirected_to: str
+    ) -> Answer:
+        """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
+        body, stream = BytesIO(), Stream(reading.most_events)
+        reader = reader_of(media_type_of(response.headers)) if response.is_success else None
+        problem, is_open = "", False
+        try:
+            async with asyncio.timeout_at(until if reader else None) as time_is_up:
+                await self._receive(response, reader, body, stream, reading.report)
+        except FAILURES as error:
+            problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
+            is_open = isinstance(error, TIME_IS_UP)
+            if isinstance(error, TooLarge):
+                body = BytesIO()  # nobody can use a part of that size
+        stream.is_cut = stream.is_cut or time_is_up.expired()
+        answer = Answer(
+            response.status_code,
+            response.reason_phrase,
+            response.headers,
+            body.getvalue(),
+            problem,
+            url=response.url,
+            redirected_to=redirected_to,
+        )
+        if reader is None:
+            await self._read_undeclared(answer, stream, reading.report, is_open)
+        if not (stream.count or stream.is_cut or (reader and is_event_stream(answer.body))):
+            return answer  # declared as a stream, but something else
+        if stream.is_cut:
+            answer = replace(answer, problem="", remark=CUT.format(stream.count))
+        elif is_open and not stream.lacks_end:
+            answer = replace(answer, problem="", remark=STILL_OPEN.format(self.transport.timeouts))
+        return await beside(
+            stream.size,
+            lambda: replace(answer, body=stream.merged(), problem=answer.problem or stream.complaint, stream=True),
+        )
+
+    async def _receive(
+        self, response: httpx.Response, reader: Read | None, body: BytesIO, stream: Stream, report: Report
+    ) -> None:
+        """Read the body into `body` as long as there is no event, and the events into `stream`."""
+        chunks = cast(httpx.AsyncByteStream, response.stream)
+        if reader is None:
+            async for chunk in watched(aiter(chunks), report, self.redact):
+                body.write(chunk)
+        else:
+            await stream.read(reader(_kept(aiter(chunks), body, stream)), report, self.redact)
+
+    async def _read_undeclared(self, answer: Answer, stream: Stream, report: Report, is_open: bool) -> None:
+        """Read the events of a body that is a stream although it is not declared as one, or as a watch that is open."""
+        if not 200 <= answer.status < 300 or answer.media_type not in UNDECLARED_STREAMS:
+            return
+        if is_event_stream(answer.body):
+            await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
+        elif is_open and is_cut_watch(answer.body):
+            await stream.read(json_lines(_once(answer.body)), no_report, self.redact)
+
+
+def _redirected_to(request: httpx.Request, response: httpx.Response) -> str:
+    """Return the origin of whoever answered, if it is another than the request was sent to; else an empty text."""
+    if response.request is request:
+        return ""
+    there = origin_of(str(response.url)) or ""
+    return "" if there == origin_of(str(request.url)) else there
+
+
+def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None:
+    """Return the request that authentication makes of an answer, or None if the answer is the last one."""
+    try:
+        return flow.send(response)
+    except StopIteration:
+        return None
+
+
+async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
+    """Yield the chunks, and keep them until the first event: a body without events may not be a stream."""
+    async for chunk in chunks:
+        if not stream.count:
+            body.write(chunk)
+        yield chunk
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts) -> str:
+    """Explain why there is no response; another host than the request's is one that the API redirected to."""
+    try:
+        failed = error.request.url if isinstance(error, httpx.RequestError) else request.url
+    except RuntimeError:  # the error has no request
+        failed = request.url
+    if (failed.host, failed.port) == (request.url.host, request.url.port):
+        return explain(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
+    place = failed.netloc.decode("ascii")
+    return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"
