@@ -164,8 +164,8 @@ class StdioServer(FastMCP[Any]):
             name=name,
             version=version,
             instructions=catalogue.instructions,
-            providers=[CurrentTools(lambda: self.catalogue)],
-            middleware=[DirectCalls(lambda: self.catalogue)],
+            providers=[CurrentTools(self._callers_catalogue)],
+            middleware=[DirectCalls(self._callers_catalogue)],
             dereference_schemas=False,
             lifespan=lifespan,
             cache_ttl=list_seconds,
@@ -177,7 +177,11 @@ class StdioServer(FastMCP[Any]):
         self._mcp_server.add_request_handler(
             "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
         )
-        self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+        self.lane = DirectLane(self._callers_catalogue, self._mcp_server.server_info_stamp)
+
+    def _callers_catalogue(self) -> Catalogue:
+        """Return what is served now to the caller of the request that is being answered."""
+        return self.catalogue.of(CALLER.get())
 
     async def _prepare(self) -> None:
         """Load what only calls need, once the client has its listing: it thinks for longer than this takes."""

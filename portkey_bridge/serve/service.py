@@ -27,7 +27,14 @@ from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_account, signs_for_aws
-from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, PRIVATE_KEY, collect_oauth
+from portkey_bridge.credentials.variables import (
+    OAUTH_SECRETS,
+    OAUTH_VARIABLES,
+    PRIVATE_KEY,
+    TOKEN_TYPES,
+    collect_oauth,
+    variable,
+)
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
@@ -265,6 +272,8 @@ def build_bridge(
     Raises SettingsError.
     """
     environment = read_environment(api, settings)
+    if settings.oauth_exchange:
+        environment = _without_tokens(environment, tools)
     names = {name for tool in tools for name in tool.variables}
     warn(_unusable(api, settings, environment, names))
     warn(f"{UNVERIFIED.format(host)} (--insecure)" for host in settings.insecure)
@@ -303,6 +312,13 @@ def build_bridge(
     from portkey_bridge.serve.session_login import with_session
 
     return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _without_tokens(environment: Environment, tools: Sequence[Tool]) -> Environment:
+    """Return the environment without the tokens of the server, where each caller has one of its own."""
+    schemes = [scheme for tool in tools for scheme in chain(*tool.operation.security) if scheme.type in TOKEN_TYPES]
+    names = {variable(scheme) for scheme in schemes}
+    return replace(environment, secrets={name: each for name, each in environment.secrets.items() if name not in names})
 
 
 def _account(settings: Settings, tools: Sequence[Tool], environment: Environment) -> AwsAccount | None:
