@@ -17,6 +17,7 @@ from portkey_bridge import __version__
 #: The modules that measure, in the order of the file, and the title of what a module prints without one.
 MODULES = {
     "bench.tokens": "Tokens",
+    "bench.listings": "Listings",
     "bench.start": "Start",
     "bench.calls": "Calls",
     "bench.serving": "Serving over HTTP",

@@ -14,15 +14,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench import contextforge
 from bench.documents import TOOL, things
 from bench.figures import table
 from bench.loopback import loopback
@@ -50,6 +52,7 @@ class Subject:
     url: str
     tool: str = TOOL
     env: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[], str] = str  # once it has started; returns a header of each request
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,20 @@ def subjects(api: str, folder: Path, redis: str | None) -> Iterator[Subject]:
         options = ("--transport", "http", "--port", str(port), "--api-base-url", api, "--openapi-spec", str(document))
         url = f"http://127.0.0.1:{port}/mcp"
         yield Subject("@ivotoby/openapi-mcp-server", (str(IVOTOBY), *options), url, "get-thing-0")
+    if contextforge.BIN.exists():
+        port, env = free_port(), contextforge.settings(folder)
+        url, target = f"http://127.0.0.1:{port}", f"{api}/things0/{{id}}"
+        prepare = partial(contextforge.register, url, env, "getthing0", target)
+        name, command = "mcp-contextforge-gateway", contextforge.command(port)
+        yield Subject(name, command, f"{url}/mcp/", env=env, prepare=prepare)
 
 
 class Client:
     """One client on one connection: the bytes of a request are ready, and of an answer little is read."""
 
-    def __init__(self, url: str, number: int) -> None:
+    def __init__(self, url: str, number: int, header: str) -> None:
         self._parts, self.number = urlsplit(url), number
-        self._session = ""
+        self._header, self._session = f"{header}\r\n" if header else "", ""
 
     async def open(self) -> None:
         """Connect and shake hands."""
@@ -132,7 +141,7 @@ class Client:
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
         head = (
             f"POST {self._parts.path} HTTP/1.1\r\nhost: {self._parts.netloc}\r\naccept: {ACCEPT}\r\n"
-            f"content-type: application/json\r\nmcp-protocol-version: {VERSION}\r\n{self._session}"
+            f"content-type: application/json\r\nmcp-protocol-version: {VERSION}\r\n{self._header}{self._session}"
             f"content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
@@ -154,11 +163,12 @@ class Client:
             self._listening.close()
 
 
-async def load(subject: Subject, count: int, seconds: float) -> tuple[list[float], float]:
+async def load(subject: Subject, header: str, count: int, seconds: float) -> tuple[list[float], float]:
     """Have clients call for some seconds; return how long each call took, and how long all of it."""
-    clients = [Client(subject.url, number) for number in range(1, count + 1)]  # some tell answers apart by ids alone
-    for client in clients:
-        await client.open()
+    clients = [
+        Client(subject.url, number, header) for number in range(1, count + 1)
+    ]  # some tell answers apart by ids alone
+    await asyncio.gather(*(client.open() for client in clients))
     params = {"name": subject.tool, "arguments": {"id": "a1"}}
     took: list[float] = []
     began = time.perf_counter()
@@ -179,25 +189,29 @@ async def load(subject: Subject, count: int, seconds: float) -> tuple[list[float
     return took, lasted
 
 
-def measured(subject: Subject, seconds: float) -> list[Figures]:
-    """Start a server, and measure it with each number of clients."""
+def measured(subject: Subject, seconds: float) -> Iterator[Figures]:
+    """Start a server, and yield its figures with each number of clients, as far as it answers all of them."""
     with subprocess.Popen(  # noqa: S603  # what is measured
         subject.command, cwd=ROOT, env={**BARE, **subject.env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
         try:
             _wait(subject, server)
-            asyncio.run(load(subject, 32, min(seconds, 1)))  # connections are made, what is imported late is imported
-            return [_figures(subject, server.pid, count, seconds) for count in CLIENTS]
+            header = subject.prepare()
+            asyncio.run(load(subject, header, 4, min(seconds, 1)))  # what is imported late is imported
+            for count in CLIENTS:
+                yield _figures(subject, header, server.pid, count, seconds)
+        except (RuntimeError, OSError, EOFError, TimeoutError) as error:
+            print(f"{subject.name}: {error!r:.300}", file=sys.stderr)
         finally:
             server.terminate()
 
 
-def _figures(subject: Subject, pid: int, count: int, seconds: float) -> Figures:
+def _figures(subject: Subject, header: str, pid: int, count: int, seconds: float) -> Figures:
     before = sum(map(_cpu, _family(pid)))
-    took, lasted = asyncio.run(load(subject, count, seconds))
+    took, lasted = asyncio.run(load(subject, header, count, seconds))
     family = _family(pid)
     cpu = (sum(map(_cpu, family)) - before) / len(took)
-    p99 = quantiles(took, n=100)[98]
+    p99 = quantiles([*took, took[-1]], n=100)[98]
     return Figures(count, len(took) / lasted, cpu * 1000, median(took) * 1000, p99 * 1000, sum(map(_memory, family)))
 
 
@@ -255,7 +269,8 @@ def report(rows: Sequence[tuple[str, Figures]]) -> str:
         (
             "## Serving over HTTP",
             "A GET whose answer is a small JSON object, called over HTTP by clients that wait for each answer. CPU and "
-            "memory are those of the server with its workers. Clients and API run on the same cores.",
+            "memory are those of the server with its workers. Clients and API run on the same cores. "
+            "Where a row is missing, not all clients were answered in time.",
             table(heads, lines),
         )
     )

@@ -28,6 +28,7 @@ class Application:
     """The application's state: the tokens that it accepts, and what was asked of its token endpoint.
 
     `lifetime` is what it says of new tokens, in seconds, and `grants` the scopes that it grants, None for all.
+    `subjects` are the tokens that were exchanged, by what was issued for them.
     """
 
     url: str = ""
@@ -41,6 +42,7 @@ class Application:
     forms: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
     calls: list[str | None] = field(default_factory=list)
+    subjects: dict[str, str] = field(default_factory=dict)
 
     def issue(self, scope: str) -> dict[str, Any]:
         """Return the answer to a token request that is granted."""
@@ -101,6 +103,11 @@ def _granted(state: Application, form: dict[str, str], authorization: str | None
         if state.rotates:
             state.refreshable.discard(form["refresh_token"])
         return state.issue("read write")
+    if kind == "urn:ietf:params:oauth:grant-type:token-exchange" and given == CLIENT:  # RFC 8693 section 2.1
+        assert form["subject_token_type"].endswith(":access_token")
+        issued = {**state.issue(form.get("scope", "")), "issued_token_type": form["subject_token_type"]}
+        state.subjects[f"Bearer {issued['access_token']}"] = form["subject_token"]
+        return issued
     error = "invalid_client" if kind == "client_credentials" else "invalid_grant"
     description = f"no, {form.get('password')}"
     return JSONResponse({"error": error, "error_description": description}, 401 if "client" in error else 400)

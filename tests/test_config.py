@@ -241,3 +241,20 @@ def test_config_check_shows_what_results(two: Any, run: Run, tmp_path: Path) -> 
     assert "marker" not in ended.stdout + ended.stderr
     (tmp_path / "dogs.json").unlink()
     assert run("config", "check", "--config", str(two[0])).returncode == 1
+
+
+@pytest.mark.parametrize("command", [("docs",), ("mock", "--port", "0"), ("login",), ("logout",), ("accept",)])
+def test_a_command_about_one_api_takes_its_name(command: tuple[str, ...], two: Any, run: Run) -> None:
+    """It names the APIs that there are if none is named, and the closest to one that does not exist."""
+    file, *_ = two
+    assert "has several APIs: cats, dogs. Name one of them." in run(*command, "--config", str(file)).stderr
+    wrong = run(command[0], "cat", *command[1:], "--config", str(file))
+    assert (wrong.returncode, "there is no API 'cat'; the closest are cats" in wrong.stderr) == (2, True)
+
+
+def test_docs_are_about_the_api_that_is_named(two: Any, run: Run) -> None:
+    """With the names that its tools have beside those of the others."""
+    written = run("docs", "dogs", "--config", str(two[0])).stdout
+    assert "# Dogs tools" in written
+    assert "dogs_list" in written
+    assert "cats" not in written

@@ -210,6 +210,18 @@ async def test_unusual_answers_are_read(connections: Connections, answer: bytes)
         assert await sent(connections, httpx.Request("GET", url)) == (200, b"ok")
 
 
+async def test_what_arrived_before_a_fault_is_read(connections: Connections) -> None:
+    """A body that breaks off in what came with its head is read up to there, and then is an error."""
+    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nno size\r\n"
+    async with serving(once(answer)) as url:
+        response = await connections.handle_async_request(httpx.Request("GET", url))
+        chunks = response.aiter_raw()
+        assert await anext(chunks) == b"ok"
+        with pytest.raises(httpx.RemoteProtocolError):
+            await anext(chunks)
+        await response.aclose()
+
+
 @pytest.mark.parametrize(("size", "kept"), [(90_000, True), (200_000, False)])
 async def test_heads_are_bounded(connections: Connections, size: int, kept: bool) -> None:
     """A head of about a hundred kilobytes is read, and one that does not end is an error."""

@@ -328,6 +328,19 @@ async def test_an_overlay_does_not_make_a_document_trustworthy(
     assert tool.input_schema["properties"].keys() >= {"id", "channel", "X-Tenant", "note"}
 
 
+def test_a_document_does_not_include_what_an_overlay_excludes(tmp_path: Path, run: Run) -> None:
+    """An overlay that excludes everything is not overruled by a document that includes an operation of its own."""
+    paths = {
+        f"/r{number}": {"x-mcp": True, "get": {"operationId": f"r{number}", "x-mcp": True, **OK}} for number in (1, 2)
+    }
+    (tmp_path / "d.json").write_text(json.dumps(document(paths)), encoding="utf-8")
+    chosen = {"target": "$.paths['/r2'].get", "update": {"x-mcp": True}}
+    excluding = overlay({"target": "$", "update": {"x-mcp": False}}, chosen)
+    (tmp_path / "o.json").write_text(json.dumps(excluding), encoding="utf-8")
+    ended = run("tools", "--spec", "d.json", "--overlays", "o.json")
+    assert [line.partition("\t")[0] for line in ended.stdout.splitlines()] == ["r2"]
+
+
 def test_a_curated_set_of_twelve(tmp_path: Path, run: Run) -> None:
     """An overlay that excludes everything and includes twelve operations leaves twelve tools of two hundred."""
     paths = {f"/r{number}": {"get": {"operationId": f"r{number}", **OK}} for number in range(200)}

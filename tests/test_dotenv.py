@@ -149,7 +149,7 @@ def test_it_does_not_lead_a_client_certificate_elsewhere(
 HARMLESS = {
     *("tools", "exclude", "tag", "confirm", "read_only", "discover", "path_item_tools", "schema_budget", "cache"),
     *("result_limit", "kept_results", "timeouts", "retries", "concurrency", "validate_responses", "verbose"),
-    *("pin", "deprecated", "select", "code"),
+    *("pin", "deprecated", "select", "code", "pages", "drop", "drop_empty", "resources", "answer_cache"),
 }
 APART = {
     *(

@@ -62,6 +62,23 @@ def test_the_server_gets_the_options_and_its_variables(session: dict[str, Any], 
     assert not session["env"].keys() & OTHER.keys()
 
 
+def test_the_server_of_several_apis_gets_what_their_file_refers_to(run: Run, tmp_path: Path) -> None:
+    """The inspector shows all APIs of a settings file, with the variables that it names."""
+    names = ("cats", "dogs")
+    for name in names:
+        (tmp_path / f"{name}.json").write_text(json.dumps(document({"/x": {"get": {"responses": {}}}})))
+    apis = "".join(
+        f'[api.{name}]\nspec = "{name}.json"\nenv = {{ K = "${name.upper()}" }}\n' for name in ("cats", "dogs")
+    )
+    (tmp_path / "t.toml").write_text(apis, encoding="utf-8")
+    env = {"PATH": programs(tmp_path), "CATS": "secret of cats", "DOGS": "secret of dogs", **OTHER}
+    assert run("inspect", "--config", "t.toml", env=env).returncode == 7
+    session = json.loads((tmp_path / "session.json").read_text(encoding="utf-8"))["mcpServers"]["portkey-bridge"]
+    assert session["args"] == ["-m", "portkey_bridge", "--config=t.toml"]
+    assert (session["env"]["CATS"], session["env"]["DOGS"]) == ("secret of cats", "secret of dogs")
+    assert not session["env"].keys() & OTHER.keys()
+
+
 def test_secrets_stand_on_no_command_line(session: dict[str, Any], tmp_path: Path) -> None:
     """The session file lies in a folder that only this user can enter, and is gone when the inspector ends."""
     arguments = (tmp_path / "arguments").read_text(encoding="utf-8").splitlines()

@@ -1,20 +1,28 @@
 """Real MCP clients, asked with their own commands, read what `add` wrote, and those that start the server reach it.
 
-`.ci/run` installs them from npm into `.ci/clients`; without them these tests are skipped.
+With a scripted model they list its tools and call one. `.ci/run` installs them from npm into `.ci/clients`; without
+them these tests are skipped.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Recorder
+from tests.scripted_model import scripted_model
+from tests.support import document
 
 PROGRAMS = ROOT / ".ci" / "clients" / "node_modules" / ".bin"
 
@@ -91,3 +99,101 @@ def test_a_real_client_reads_the_entry(client: str, home: Path) -> None:
     )
     printed = re.sub(r"\x1b\[[0-9;]*m", "", listed.stdout + listed.stderr)
     assert re.search(expected, printed, re.MULTILINE), printed
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """How a client is asked for one answer without a login, with a model at `{url}`.
+
+    `settings` are files of the home folder that choose the model.
+    """
+
+    command: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: What each client offers the model is `SERVER separator TOOL`.
+CONVERSATIONS = {
+    "claude-code": Conversation(
+        "claude -p Go --allowedTools mcp__pets__listpets --model scripted",
+        {"ANTHROPIC_BASE_URL": "{url}", "ANTHROPIC_API_KEY": "k", "ENABLE_TOOL_SEARCH": "false"}
+        | {"MCP_CONNECTION_NONBLOCKING": "false"},
+    ),
+    "codex": Conversation(
+        "codex exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox -c model=scripted "
+        "-c mcp_servers.pets.required=true -c model_provider=local "
+        """-c 'model_providers.local={{name="local",base_url="{url}/v1",wire_api="responses"}}' Go""",
+    ),
+    "copilot-cli": Conversation(
+        "copilot -p Go --allow-all-tools",
+        {"COPILOT_PROVIDER_BASE_URL": "{url}/v1", "COPILOT_PROVIDER_TYPE": "openai", "COPILOT_PROVIDER_API_KEY": "k"}
+        | {"COPILOT_MODEL": "scripted", "COPILOT_OFFLINE": "true"},
+    ),
+    "opencode": Conversation(
+        "opencode run -m local/scripted Go",
+        settings={
+            ".config/opencode/opencode.json": {
+                "permission": "allow",
+                "provider": {
+                    "local": {
+                        "npm": "@ai-sdk/openai-compatible",
+                        "options": {"baseURL": "{url}/v1", "apiKey": "k"},
+                        "models": {"scripted": {"name": "scripted", "tool_call": True}},
+                    }
+                },
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the clients' programs are found as on POSIX")
+@pytest.mark.parametrize("client", CONVERSATIONS)
+def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, recorder: Recorder) -> None:
+    """The client starts the server that `add` wrote, offers all of its tools to the model, and calls the one that the
+    model asks for; the API's answer reaches the model.
+    """
+    recorder.answers["/pets"] = (200, {"content-type": "application/json"}, b'[{"name": "Rex-1234"}]')
+    names = ("listPets", "listToys", "listFood")
+    paths = {f"/{name.removeprefix('list').lower()}": {"get": {"operationId": name, "responses": {}}} for name in names}
+    (tmp_path / "api.json").write_text(json.dumps(document(paths, servers=[{"url": recorder.url}])))
+    conversation = CONVERSATIONS[client]
+    env = environment(tmp_path)
+    (tmp_path / "project").mkdir()
+    with scripted_model("listpets") as model:
+        for name, value in conversation.settings.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(json.dumps(value).replace("{url}", model.url))
+        env |= {name: value.format(url=model.url) for name, value in conversation.env.items()}
+        spec = str(tmp_path / "api.json")
+        commands = [
+            [sys.executable, "-m", "portkey_bridge", "add", client, "--name", "pets", "--spec", spec],
+            _command(conversation.command, model.url),
+        ]
+        for command in commands:
+            ran = subprocess.run(
+                command,
+                env={**env, "PYTHONPATH": str(ROOT)},
+                cwd=tmp_path / "project",
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=200,
+                check=False,
+            )
+    said = f"{ran.stdout}{ran.stderr}"
+    offered = {name for name in model.tools if "pets" in name}
+    own = {"listpets", "listtoys", "listfood", "expandSchema", "expandResult"}
+    assert {name for name in own if any(each.endswith(name) for each in offered)} == own, said
+    assert len(offered) == len(own), offered
+    assert [request.target for request in recorder.requests] == ["/pets"], said
+    assert any("Rex-1234" in result for result in model.results), said
+
+
+def _command(words: str, url: str) -> list[str]:
+    program, *arguments = shlex.split(words.format(url=url))
+    if not (PROGRAMS / program).exists():
+        pytest.skip(f"{program} is not installed; .ci/run does it")
+    return [str(PROGRAMS / program), *arguments]

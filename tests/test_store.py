@@ -179,3 +179,16 @@ async def test_replicas_count_rates_together(recorder: Recorder, tmp_path: Path,
             assert statuses == [200] * 4 + [429] * 2
             assert (await http.post(urls[0], json=CALL)).status_code == 200
             redis.start()
+
+
+async def test_programs_share_what_they_keep(recorder: Recorder, tmp_path: Path, redis: RedisServer) -> None:
+    """What a program keeps, and what it reads on, is in the store as what a call keeps is."""
+    recorder.answers["/large"] = (200, JSON, LARGE)
+    with replicas(tmp_path, recorder.url, redis.url, 2, "--code=also") as (one, two):
+        async with client(one, "alice") as first, client(two, "alice") as second:
+            kept = result_id(await first.call_tool("large", {}))
+            code = f"await call('expandResult', {{'resultId': '{kept}', 'jsonPointers': ['/data/3999']}})"
+            assert f"item-3999-{MARKER}" in text_of(await second.call_tool("runProgram", {"code": code}))
+            whole = await second.call_tool("runProgram", {"code": "await call('large', {})"})
+            asked = {"resultId": result_id(whole), "jsonPointers": ["/data/3998"]}
+            assert f"item-3998-{MARKER}" in text_of(await first.call_tool("expandResult", asked))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import (
@@ -17,7 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from fastmcp import Client
 
+from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.service import load_services
+from portkey_bridge.settings.options import Settings
 from tests.conftest import Connect, Recorder, Run, recording, text_of
 from tests.support import document
 
@@ -78,6 +85,23 @@ async def test_an_authority_of_one_s_own_can_be_trusted(connect: Connect, privat
     assert "--ca-bundle" in await call(connect)
     assert private.server.requests == []
     assert "ok" in await call(connect, "--ca-bundle", private.bundle)
+
+
+async def test_what_is_trusted_is_loaded_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a client thinks, a thread loads the certificates, so that no call waits for that."""
+    loaded, threads, create = threading.Event(), list[threading.Thread](), httpx.create_ssl_context
+
+    def noted(verify: bool) -> ssl.SSLContext:
+        threads.append(threading.current_thread())
+        loaded.set()
+        return create(verify=verify)
+
+    monkeypatch.setattr(httpx, "create_ssl_context", noted)
+    (tmp_path / "api.json").write_text(json.dumps(api("https://127.0.0.1:9")))
+    server = build_server(load_services([Settings(spec=str(tmp_path / "api.json"))]))
+    async with Client(server):
+        assert await asyncio.to_thread(loaded.wait, 10)
+    assert threading.main_thread() not in threads
 
 
 async def test_a_host_can_be_trusted_blindly_and_that_is_said(

@@ -23,6 +23,7 @@ from mcp_types import ToolListChangedNotification
 from portkey_bridge.serve import watch
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import load_api
+from portkey_bridge.serve.pin import accept
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import load_services
 from portkey_bridge.settings.options import Settings
@@ -371,3 +372,23 @@ async def test_a_running_call_ends_on_the_connection_that_it_began_with_which_is
             api.may_answer.set()
             assert text_of(await running) == '{"ok": true}'
             await until(api.has_one_connection)
+
+
+async def test_a_change_is_served_as_soon_as_it_is_accepted(
+    tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --pin the log says that a person has to look at the change; nothing has to be started again."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (settings,) = apis_of(tmp_path, "a", pin=True)
+    async with serving([settings]) as (client, _):
+        said: list[str] = []
+
+        async def is_said() -> bool:
+            said.append(capsys.readouterr().err)
+            return "portkey-bridge accept a shows the changes" in "".join(said)
+
+        write(tmp_path / "a.json", "call", "further", key=True)
+        await until(is_said)
+        assert await names_of(client) == {"a_call"}
+        accept(settings, load_api(replace(settings, pin=False)))
+        await until(lists(client, "a_call", "a_further"))

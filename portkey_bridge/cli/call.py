@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def call(invocation: Invocation) -> int:
     """Call a tool and print its result, or show its request. Return 1 if the call failed. Raises SettingsError."""
     owner, tool = find_in(load_services(invocation.apis), invocation.options["tool"])
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
-    bridge = build_bridge(owner.api, owner.settings, [tool], owner.shapes)
+    settings = replace(owner.settings, resources=False)  # nobody would read them after this call
+    bridge = build_bridge(owner.api, settings, [tool], owner.shapes)
     if invocation.options.get("dry_run"):
         return _show(owner, bridge, tool, arguments)
     return _print(asyncio.run(_call(bridge, tool, arguments)))

@@ -127,7 +127,10 @@ COMMANDS = (
         "docs",
         "write a reference of all tools, as Markdown or as one searchable HTML page",
         "portkey_bridge.cli.docs:print_docs",
-        (Argument("--html", {"action": "store_true", "help": "write one self-contained HTML page"}),),
+        (
+            _API,
+            Argument("--html", {"action": "store_true", "help": "write one self-contained HTML page"}),
+        ),
         ("> reference.md", "--html > reference.html", "--html --spec petstore.yaml > petstore.html"),
     ),
     Command(
@@ -181,7 +184,7 @@ COMMANDS = (
         "show what has changed since a document was accepted, and accept it (see --pin)",
         "portkey_bridge.cli.diff:accept_document",
         (
-            Argument("api", {"nargs": "?", "metavar": "API", "help": "name of the API in the settings file"}),
+            _API,
             Argument("--dry-run", {"action": "store_true", "help": "only show what has changed"}),
         ),
         ("petstore --config team.toml", "--spec petstore.yaml --dry-run"),
@@ -237,7 +240,10 @@ COMMANDS = (
         "mock",
         "serve a mock of the API on the loopback interface, with made-up data",
         "portkey_bridge.cli.mock:serve_mock",
-        (Argument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),),
+        (
+            _API,
+            Argument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),
+        ),
         ("", "--port 8080"),
     ),
     Command(

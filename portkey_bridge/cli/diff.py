@@ -9,12 +9,11 @@ from dataclasses import asdict, replace
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_api
 from portkey_bridge.cli.terminal import print_json, print_table
-from portkey_bridge.errors import SettingsError
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.pin import accept, accepted_api, changes_since
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
-from portkey_bridge.tools.catalog import build_tools, closest, select_tools
+from portkey_bridge.tools.catalog import build_tools, select_tools
 from portkey_bridge.tools.difference import Change, Version, breaks, difference
 
 
@@ -34,7 +33,7 @@ def print_difference(invocation: Invocation) -> int:
 
 def accept_document(invocation: Invocation) -> int:
     """Print what has changed since the document was accepted, and accept it as it is now. Raises SetupError."""
-    settings = replace(_chosen(invocation), pin=False)
+    settings = replace(invocation.chosen, pin=False)
     api = load_api(settings)
     accepted = accepted_api(settings)
     if accepted is not None:
@@ -44,17 +43,6 @@ def accept_document(invocation: Invocation) -> int:
     accept(settings, api)
     print(f"accepted {printable(api.title)} {printable(api.version)}", file=sys.stderr)
     return 0
-
-
-def _chosen(invocation: Invocation) -> Settings:
-    """Return the settings of the API that the command line names. Raises SettingsError."""
-    name = invocation.options.get("api")
-    if name is None:
-        return invocation.settings
-    for settings in invocation.apis:
-        if settings.name == name:
-            return settings
-    raise SettingsError(f"there is no API {name!r}; {closest(name, [each.name for each in invocation.apis])}.")
 
 
 def _print(changes: Sequence[Change]) -> None:

@@ -32,7 +32,7 @@ from portkey_bridge.tools.reference import (
 
 def print_docs(invocation: Invocation) -> int:
     """Print the reference, as Markdown or as an HTML page, in UTF-8 everywhere. Raises SetupError."""
-    api, tools = load_tools(invocation.settings)
+    api, tools = load_tools(invocation.chosen)
     write = _page if invocation.options.get("html") else markdown
     with waiting("writing the reference"):
         text = write(api, tools)

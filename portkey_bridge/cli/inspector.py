@@ -19,10 +19,11 @@ from typing import Any
 
 from portkey_bridge.cli.children import import_path
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.loading import load_tools
+from portkey_bridge.cli.loading import load_services
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.settings.options import OPTIONS, Settings
-from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.serve.service import Service
+from portkey_bridge.settings.file import references
+from portkey_bridge.settings.options import OPTIONS
 
 PACKAGE = "@modelcontextprotocol/inspector"
 
@@ -36,8 +37,8 @@ PASSED_ON = re.compile(r"PATH|HOME|LANG|TMPDIR|SYSTEMROOT|(https?|all|no)_proxy|
 def run_inspector(invocation: Invocation) -> int:
     """Run the inspector until it ends, and return its exit code. Raises SettingsError if it cannot run."""
     npx = _npx()
-    _, tools = load_tools(invocation.settings)
-    session = {"mcpServers": {"portkey-bridge": _server(invocation, tools, os.environ)}}
+    services = load_services(invocation.apis)
+    session = {"mcpServers": {"portkey-bridge": _server(invocation, services, os.environ)}}
     with tempfile.TemporaryDirectory(prefix="portkey-bridge-") as folder:  # of mode 0700
         file = Path(folder) / "session.json"
         file.write_text(json.dumps(session), encoding="utf-8")
@@ -47,13 +48,13 @@ def run_inspector(invocation: Invocation) -> int:
         return subprocess.run(command, cwd=folder, check=False).returncode  # noqa: S603  # the user asked for it
 
 
-def _server(invocation: Invocation, tools: Sequence[Tool], environ: Mapping[str, str]) -> dict[str, Any]:
+def _server(invocation: Invocation, services: Sequence[Service], environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the entry of this server in a client's configuration."""
     return {
         "type": "stdio",
         "command": sys.executable,
         "args": ["-m", "portkey_bridge", *_flags(invocation.options)],
-        "env": {**dict(_environment(invocation.settings, tools, environ)), **import_path(environ)},
+        "env": {**dict(_environment(services, environ)), **import_path(environ)},
         "cwd": str(Path.cwd()),
     }
 
@@ -67,9 +68,11 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
         yield f"--env-file={options['env_file']}"
 
 
-def _environment(settings: Settings, tools: Sequence[Tool], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _environment(services: Sequence[Service], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the variables that this server uses. It reads those of a `.env` itself."""
-    asked_for = {name for tool in tools for name in tool.variables} | settings.named
+    asked_for = references(services[0].settings)
+    for service in services:
+        asked_for |= {name for tool in service.tools for name in tool.variables} | service.settings.named
     for name, value in environ.items():
         if name in asked_for or PASSED_ON.fullmatch(name):
             yield name, value

@@ -9,6 +9,7 @@ from typing import Any
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.tools.catalog import closest
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,13 @@ class Invocation:
                 "--spec."
             )
         return self.apis[0]
+
+    @property
+    def chosen(self) -> Settings:
+        """The settings of the API that the command names, else of the only one. Raises SettingsError."""
+        name, names = self.options.get("api"), [settings.name for settings in self.apis]
+        if name is None and len(names) > 1:
+            raise SettingsError(f"the settings file has several APIs: {', '.join(names)}. Name one of them.")
+        if name is not None and name not in names:
+            raise SettingsError(f"there is no API {name!r}; {closest(name, names)}.")
+        return self.apis[0 if name is None else names.index(name)]

@@ -31,7 +31,7 @@ VERSIONS = ("2025-11-25", "2025-06-18", MODERN)
 
 
 #: The extra that an option needs, by its field.
-EXTRAS = {"code": "code", "aws_sigv4": "aws"}
+EXTRAS = {"code": "code", "aws_sigv4": "aws", "store": "redis"}
 
 
 def launcher(client: Client, system: System, options: Mapping[str, Any]) -> tuple[list[str], str | None]:

@@ -8,7 +8,6 @@ import sys
 import webbrowser
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from hmac import compare_digest
 from typing import Any
@@ -33,7 +32,7 @@ from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.oauth_grants import is_for_people
 from portkey_bridge.credentials.oauth_tokens import TokenSource
-from portkey_bridge.errors import SettingsError, TokenError, likely
+from portkey_bridge.errors import SettingsError, TokenError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.serve.service import token_sources
 from portkey_bridge.settings.options import Settings
@@ -86,13 +85,7 @@ def until(login: Login) -> str:
 
 def _source(invocation: Invocation) -> TokenSource:
     """Return where the tokens of a person come from, for the API that is meant. Raises SetupError."""
-    name = str(invocation.options.get("api", ""))
-    apis = [each for each in invocation.apis if name in ("", each.name)]
-    if not apis:
-        raise SettingsError(
-            f"no API {name} in the settings file; {likely(name, [each.name for each in invocation.apis])}"
-        )
-    settings = replace(invocation, apis=apis).settings
+    settings = invocation.chosen
     api, tools = load_tools(settings)
     source = next(iter(people_sources(api, settings, tools)), None)
     if source is None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def serve_mock(invocation: Invocation) -> int:
     """Serve a mock of the configured document until Ctrl-C. Raises SetupError before it listens."""
-    api = load_api(invocation.settings)
+    api = load_api(invocation.chosen)
     app = mock_app(api)
     with listening(invocation.options.get("port", 0)) as (listener, url):
         print(f"portkey-bridge serves a mock of {api.title} at {url}", file=sys.stderr)

@@ -105,13 +105,13 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
 
     def catalogue(services: Sequence[Service]) -> Catalogue:
         http_server.refuse_unsafe(address, settings, services)  # a document that changes may ask for credentials
-        return catalogue_of(services, settings.pass_header, observers, store)
+        return catalogue_of(services, settings.pass_header, observers, store, settings.roles)
 
     with permanent():
         services = load_services(invocation.apis, from_copies=True)
         server = build_server(services, catalogue, http_server.LIST_SECONDS)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
-    has_metrics = address.is_loopback or settings.tokens or settings.jwt
+    has_metrics = address.is_loopback or settings.requires_token
     return http_server.http_app(server, settings, store, metrics if has_metrics else None), printable(server.name)
 
 

@@ -33,7 +33,8 @@ from portkey_bridge.settings.options import Settings
 class TokenSources:
     """The sources of tokens for the schemes of an API: one for each scheme and origin, kept with its token.
 
-    The local user's own login is used for that user only; other callers share tokens of what is configured.
+    `subject` is the token of one caller, which is exchanged for theirs. The local user's own login is used for that
+    user only; other callers share tokens of what is configured.
     `values` are those of OAUTH_VARIABLES, `wanted` the scopes to request by the scheme's key. `base_url_of` returns the
     URL that an operation is sent to; a token is obtained for its origin, and used for no other.
     """
@@ -46,6 +47,7 @@ class TokenSources:
     origins: Origins
     transport: Transport
     redact: Redactor
+    subject: str | None = field(default=None, repr=False)
     _kept: dict[object, tuple[TokenSource, Renewed[Expiring]]] = field(default_factory=dict, repr=False)
 
     def of(self, operation: Operation, caller: Caller = LOCAL) -> list[tuple[TokenSource, Renewed[Expiring]]]:
@@ -55,6 +57,10 @@ class TokenSources:
             return []
         schemes = {scheme.key: scheme for scheme in chain(*operation.security) if scheme.type in TOKEN_TYPES}
         return [self._of_scheme(scheme, base_url, caller.subject is None) for scheme in schemes.values()]
+
+    def of_caller(self, subject: str | None, redact: Redactor) -> TokenSources:
+        """Return the sources of tokens that one caller's own is exchanged for; `redact` learns these."""
+        return replace(self, subject=subject, redact=redact, _kept={})
 
     def every(self, operations: Iterable[Operation]) -> list[TokenSource]:
         """Return the sources of all these operations, each once."""
@@ -76,6 +82,7 @@ class TokenSources:
                 self.transport,
                 partial(self.redact.learn, variable(scheme) or ""),
                 is_local,
+                self.subject,
             )
             self._kept[key] = (source, Renewed(source.obtain))
         return self._kept[key]
@@ -144,8 +151,10 @@ class OAuthCredentials:
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> dict[SecurityScheme, Expiring]:
         """Return the tokens for an operation. Raises TokenError if none can be obtained and one is needed."""
-        environment = self._secrets
-        if any(each and all(variable(scheme) in environment for scheme in each) for each in operation.security):
+        environment, is_callers = self._secrets, self.sources.settings.oauth_exchange
+        if not is_callers and any(
+            each and all(variable(scheme) in environment for scheme in each) for each in operation.security
+        ):
             return {}
         tokens, problems = {}, []
         for scheme, kept in self._kept(operation, caller):
@@ -156,7 +165,7 @@ class OAuthCredentials:
                     tokens[scheme] = token
             except TokenError as error:
                 problems.append(error)
-        if problems and not tokens:
+        if problems and (is_callers or not tokens):  # nothing stands in for a caller's own token
             raise problems[0]
         return tokens
 

@@ -29,12 +29,17 @@ from portkey_bridge.settings.env_files import distrusted
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of
 
+#: The grant of a token exchange, and the type of the token that it takes (RFC 8693 sections 2.1 and 3).
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  # its type
+
 
 @dataclass(frozen=True)
 class TokenSource:
     """Obtains tokens of a scheme. `values` are those of OAUTH_VARIABLES, `learn` is told each secret that is obtained.
 
     `scopes` are requested, and `base_url` is the URL of the API. `is_local` is whether they are for the local user.
+    `subject` is the caller's own token, which is exchanged if the settings say so.
     """
 
     scheme: SecurityScheme
@@ -46,6 +51,7 @@ class TokenSource:
     transport: Transport
     learn: Callable[[str], None]
     is_local: bool = True
+    subject: str | None = field(default=None, repr=False)
 
     @property
     def client(self) -> Client:
@@ -84,6 +90,8 @@ class TokenSource:
 
     async def obtain(self, previous: Expiring | None) -> Expiring | None:
         """Return a token that replaces the previous one; None if nothing is configured. Raises TokenError."""
+        if self.settings.oauth_exchange:
+            return await self._exchanged()
         token = await self._of_login(previous)
         if token is not None:
             return token
@@ -99,6 +107,26 @@ class TokenSource:
                 pass  # it has expired, too: start anew
         scopes = {} if grant.type == "refresh_token" else self.requested()
         answer = await server.token({"grant_type": grant.type, **grant.parameters, **scopes})
+        return self.accept(answer, frozenset(self.scopes))
+
+    async def _exchanged(self) -> Expiring:
+        """Return a token that the caller's own is exchanged for (RFC 8693 section 2). Raises TokenError."""
+        if self.subject is None:
+            raise TokenError(
+                "Nothing was sent: this API is called with a token for which each caller's own is exchanged, and you "
+                "did not come with one of an authorization server. Log in to this server over HTTP."
+            )
+        server = await self.server("clientCredentials")
+        self._require_origins(server.endpoints["token"])
+        parameters = {"subject_token": self.subject, "subject_token_type": ACCESS_TOKEN}
+        try:
+            answer = await server.token({"grant_type": EXCHANGE, **parameters, **self.requested()})
+        except Refused as error:
+            raise TokenError(
+                f"Nothing was sent: the authorization server did not exchange your token "
+                f"({error.code or 'it returned none'}). Log in to this server again. Whoever runs it can check "
+                "OAUTH_CLIENT_ID, its registration, --oauth-audience and --oauth-scopes."
+            ) from error
         return self.accept(answer, frozenset(self.scopes))
 
     def _require_origins(self, endpoint: Endpoint) -> None:

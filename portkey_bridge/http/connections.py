@@ -50,7 +50,7 @@ class Connections(httpx.AsyncBaseTransport):
     def __init__(self, timeouts: Timeouts, kept: int, tls: Callable[[], ssl.SSLContext]) -> None:
         self._timeouts = timeouts
         self._kept = kept
-        self._tls = tls
+        self.tls = tls
         self._idle: list[_Connection] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -118,7 +118,7 @@ class Connections(httpx.AsyncBaseTransport):
         """Go on by TLS. What fails has an ssl.SSLError among its causes."""
         try:
             async with asyncio.timeout(self._timeouts.connect):
-                await connection.start_tls(self._tls(), host)
+                await connection.start_tls(self.tls(), host)
         except TimeoutError as error:
             connection.close()
             raise httpx.ConnectTimeout("no TLS in time") from ssl.SSLError(str(error))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import cache
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import httpx
 
+from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.connections import Connections
 from portkey_bridge.http.decoding import CODINGS, UNASKED_CODINGS, Identity
 from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge, UnaskedCoding
@@ -60,6 +61,16 @@ class Transport:
         self._is_closed = False
         self._last: tuple[tuple[str, bytes], httpx.AsyncBaseTransport] | None = None  # where to and how, most recently
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
+
+    async def prepare(self, url: str) -> None:
+        """Load in a thread what certificates are trusted by where a URL leads: that takes longer than a call.
+
+        What cannot be loaded is left to the call that needs it.
+        """
+        with suppress(httpx.HTTPError, httpx.InvalidURL, SettingsError):
+            way = self._way(httpx.URL(url))
+            if isinstance(way, Connections) and url.startswith("https:"):
+                await anyio.to_thread.run_sync(way.tls)
 
     async def aclose(self) -> None:
         """Close all connections as soon as no exchange is running, now and after any later one."""

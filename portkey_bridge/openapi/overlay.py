@@ -172,10 +172,13 @@ def _remove(root: dict[str, Any], nodes: list[Node], action: _Action) -> None:
 def tighten(value: Any) -> None:
     """Reduce every `x-mcp` below a value, in place, to what a document may say of itself without a person's consent.
 
-    No place is left out, not even examples: a reference can make an operation of anything in a document.
+    No place is left out, not even examples: a reference can make an operation of anything in a document. What it wants
+    included has no effect: a person may have excluded it further outside.
     """
     for holder in _holders(value):
-        holder[CURATION] = tightened(holder[CURATION])
+        said = tightened(holder.pop(CURATION))
+        if said is not True:
+            holder[CURATION] = said
 
 
 def tightened(curation: Any) -> Any:
@@ -197,6 +200,6 @@ def _holders(value: Any) -> Iterator[dict[str, Any]]:
         if isinstance(each, list):
             pending += each
         elif isinstance(each, dict):
+            pending += [below for name, below in each.items() if name != CURATION]
             if CURATION in each:
                 yield each
-            pending += [below for name, below in each.items() if name != CURATION]

@@ -64,18 +64,18 @@ def expand_value(value: Json, pointer: str, room: int) -> str:
     return _view(value, pointer, room, 0)
 
 
-def is_object(value: Json) -> bool:
-    """Check whether a value is an object."""
-    return bytes(memoryview(value)[:1]) == b"{"
-
-
-def members_of(value: Json) -> Iterator[tuple[str, Json]]:
-    """Yield the members of an object, or the items of an array with empty names; of another value nothing."""
+def first_items(value: Json, most: int) -> tuple[list[Json], int] | None:
+    """Return the first items of an array and how many it has, None for another value."""
     opened = _open(value)
-    if isinstance(opened, _Object):
-        yield from opened.between(0, len(opened))
-    elif isinstance(opened, _Array):
-        yield from (("", item) for item in opened.between(0, len(opened)))
+    return ([*opened.between(0, most)], len(opened)) if isinstance(opened, _Array) else None
+
+
+def few_members(value: Json, most: int) -> dict[str, Json] | None:
+    """Return the members of an object, None for another value, and for an object with more members."""
+    opened = _open(value)
+    if not isinstance(opened, _Object) or len(opened) > most:
+        return None
+    return dict(opened.between(0, most))
 
 
 def excerpt(text: str, room: int, pointer: str = "", start: int = 0, stop: int | None = None) -> str:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from portkey_bridge.openapi.pointers import pointer_to
-from portkey_bridge.response.json_views import Json, expand_value, is_object, members_of, size_of
+from portkey_bridge.response.json_views import Json, expand_value, few_members, first_items, size_of
 
 #: An array is large from so many items on, and if it has this part of the room at least.
 ITEMS, SHARE = 5, 20
 
 #: Characters of a row that are shown at most, columns that are named, and the levels at which arrays are looked for.
 ROW, COLUMNS, LEVELS = 2000, 60, 4
+
+#: Items whose values are counted, and members of an object in which arrays are looked for.
+COUNTED, MEMBERS = 10_000, 1000
+
+#: How an array of objects begins, and the bytes in which that is looked for.
+BEGINNING, PEEK = re.compile(rb"\[\s*\{"), 1000
 
 
 def tabulated(body: bytes, room: int) -> str | None:
@@ -30,9 +37,8 @@ def _written(value: Json, pointer: str, room: int, levels: int) -> str | None:
     """Return a value with tables, or None if it has none."""
     if not levels or size_of(value) * SHARE < room:
         return None
-    if is_object(value):
-        return _of_object(dict(members_of(value)), pointer, room, levels)
-    return _table(value, pointer) if bytes(memoryview(value)[:1]) == b"[" else None
+    members = few_members(value, MEMBERS)
+    return _table(value, pointer) if members is None else _of_object(members, pointer, room, levels)
 
 
 def _of_object(members: Mapping[str, Json], pointer: str, room: int, levels: int) -> str | None:
@@ -50,31 +56,40 @@ def _of_object(members: Mapping[str, Json], pointer: str, room: int, levels: int
 
 def _table(value: Json, pointer: str) -> str | None:
     """Return the first row and a stub for the others; None if not all items are objects."""
-    counts: Counter[str] = Counter()
-    number = 0
-    for _, item in members_of(value):
-        if not is_object(item):
-            return None
-        number += 1
-        for name, cell in _cells(item):
-            counts[name] += bytes(cell) != b"null"
-    if number < ITEMS:
+    if not BEGINNING.match(memoryview(value)[:PEEK]):
+        return None  # seen without reading all of it
+    found = first_items(value, COUNTED)
+    if found is None or found[1] < ITEMS:
         return None
-    row = expand_value(next(item for _, item in members_of(value)), f"{pointer}/0", ROW)
-    stub = f"[expandResult {pointer}#1:{number} · {number - 1:,} more of {number:,} items · {_columns(counts, number)}]"
+    items, number = found
+    counts = _counts(items)
+    if counts is None:
+        return None
+    row = expand_value(items[0], f"{pointer}/0", ROW)
+    among = f" of the first {COUNTED:,} items" if number > COUNTED else " of items"
+    columns = f"columns, with the number{among} if not all have a value: {_columns(counts, len(items))}"
+    stub = f"[expandResult {pointer}#1:{number} · {number - 1:,} more of {number:,} items · {columns}]"
     return f"[{row},{_json(stub)}]"
 
 
+def _counts(items: Sequence[Json]) -> Counter[str] | None:
+    """Return for each column how many items have a value, None if an item is no object."""
+    counts: Counter[str] = Counter()
+    for item in items:
+        try:
+            cells = msgspec.json.decode(item, type=dict[str, Json])
+        except msgspec.ValidationError:
+            return None
+        for name, cell in cells.items():
+            counts[name] += bytes(cell) != b"null"
+    return counts
+
+
 def _columns(counts: Counter[str], number: int) -> str:
-    """Return the columns: those that all items have, then others with the number of items that have a value."""
+    """Return the columns: those of which all items have a value, then others with the number of those that have."""
     full = [name for name, count in counts.items() if count == number]
     names = [*full, *(f"{name} ({count:,})" for name, count in counts.items() if count < number)]
-    more = [f"{len(names) - COLUMNS:,} more"] if len(names) > COLUMNS else []
-    return f"columns, with the number of items if not all have a value: {', '.join([*names[:COLUMNS], *more])}"
-
-
-def _cells(item: Json) -> Iterator[tuple[str, Json]]:
-    return iter(msgspec.json.decode(item, type=dict[str, Json]).items())
+    return ", ".join([*names[:COLUMNS], *([f"{len(names) - COLUMNS:,} more"] if len(names) > COLUMNS else [])])
 
 
 def _json(text: str) -> str:

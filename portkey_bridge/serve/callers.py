@@ -9,7 +9,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.credentials.oauth import OAuthCredentials
 from portkey_bridge.credentials.pass_through import PassedThrough
+from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.serve.bridge import Bridge
 
@@ -41,10 +43,12 @@ BridgeOf = Callable[[Caller], Bridge]
 def bridges_of(bridge: Bridge, pass_header: str | None) -> BridgeOf:
     """Return a function that returns the bridge for a caller. Everybody's requests share its connections.
 
-    With `pass_header`, only that header of the caller's request is a credential.
+    With `pass_header`, only that header of the caller's request is a credential. Where tokens are exchanged, each
+    caller has those of its own.
     """
     passed = PassedThrough(pass_header) if pass_header else None
     bridge = replace(bridge, provider=passed) if passed else bridge
+    exchanging = _exchanging(bridge.provider)
 
     @lru_cache(maxsize=REMEMBERED)
     def of(subject: str | None, secret: str | None) -> Bridge:
@@ -53,14 +57,26 @@ def bridges_of(bridge: Bridge, pass_header: str | None) -> BridgeOf:
             name = passed.header.upper().replace("-", "_")
             own = Redactor({f"{name}_AUTH": secret})  # a name that marks it as a credential, however it looks
             return _for(bridge, subject, _Both(redact, own))
+        if secret is not None and exchanging is not None:
+            own = Redactor({"TOKEN_AUTH": secret})
+            provider = replace(exchanging, sources=exchanging.sources.of_caller(secret, own))
+            return replace(_for(bridge, subject, _Both(redact, own)), provider=provider)
         return _for(bridge, subject, redact)
 
     def bridge_of(caller: Caller) -> Bridge:
         if caller is LOCAL:
             return bridge
-        return of(caller.subject, passed.secret(caller) if passed else None)
+        secret = passed.secret(caller) if passed else caller.token if exchanging else None
+        return of(caller.subject, secret)
 
     return bridge_of
+
+
+def _exchanging(provider: Provider) -> OAuthCredentials | None:
+    """Return a provider whose tokens are those that the callers' own are exchanged for, None for any other."""
+    if isinstance(provider, OAuthCredentials) and provider.sources.settings.oauth_exchange:
+        return provider
+    return None
 
 
 def _for(bridge: Bridge, subject: str | None, redact: Redactor) -> Bridge:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from fastmcp.tools.base import Tool as McpTool
 
+from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.service import Service
@@ -20,8 +21,9 @@ from portkey_bridge.serve.service import Service
 class Catalogue:
     """The tools of some services: `runs` by their names, and the listing, which is made when a client first asks.
 
-    `asking` are the names of those that may ask the person before they do something. `read_file` returns a file from an
-    answer by its `resultId`; None if no answer links to files.
+    `asking` are the names of those that may ask the person before they do something. `of_roles` returns the catalogue
+    of callers with these roles, in which other tools do not exist. `read_file` returns a
+    file from an answer by its `resultId`; None if no answer links to files.
     """
 
     runs: Mapping[str, Run]
@@ -30,6 +32,11 @@ class Catalogue:
     instructions: str = ""
     services: Sequence[Service] = ()
     read_file: Run | None = None
+    of_roles: Callable[[frozenset[str]], Catalogue] | None = None
+
+    def of(self, caller: Caller) -> Catalogue:
+        """Return what is served to a caller: what its roles may use, or everything where there are no roles."""
+        return self.of_roles(caller.roles) if self.of_roles else self
 
     @cached_property
     def listing(self) -> Mapping[str, McpTool]:

@@ -51,6 +51,9 @@ from portkey_bridge.serve.stdio_lane import StdioLane
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
+#: Seconds in which clients ask for the listing. What only calls need is loaded afterwards.
+LISTING_TIME = 0.5
+
 
 class CurrentTools(Provider):
     """The tools of the catalogue that is served now."""
@@ -149,20 +152,20 @@ class StdioServer(FastMCP[Any]):
 
         @asynccontextmanager
         async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
-            running = asyncio.ensure_future(self.background()) if self.background else None
+            running = [asyncio.ensure_future(each()) for each in (self.background, self._prepare) if each]
             try:
                 yield
             finally:
-                if running:
-                    running.cancel()
+                for each in running:
+                    each.cancel()
                 await self.catalogue.aclose()
 
         super().__init__(
             name=name,
             version=version,
             instructions=catalogue.instructions,
-            providers=[CurrentTools(lambda: self.catalogue)],
-            middleware=[DirectCalls(lambda: self.catalogue)],
+            providers=[CurrentTools(self._callers_catalogue)],
+            middleware=[DirectCalls(self._callers_catalogue)],
             dereference_schemas=False,
             lifespan=lifespan,
             cache_ttl=list_seconds,
@@ -174,7 +177,17 @@ class StdioServer(FastMCP[Any]):
         self._mcp_server.add_request_handler(
             "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
         )
-        self.lane = DirectLane(lambda: self.catalogue, self._mcp_server.server_info_stamp)
+        self.lane = DirectLane(self._callers_catalogue, self._mcp_server.server_info_stamp)
+
+    def _callers_catalogue(self) -> Catalogue:
+        """Return what is served now to the caller of the request that is being answered."""
+        return self.catalogue.of(CALLER.get())
+
+    async def _prepare(self) -> None:
+        """Load what only calls need, once the client has its listing: it thinks for longer than this takes."""
+        await asyncio.sleep(LISTING_TIME)
+        for service in self.catalogue.services:
+            await service.prepare()
 
     async def swap(self, catalogue: Catalogue) -> None:
         """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -15,13 +16,13 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.response.streams import no_report
 from portkey_bridge.serve.admission import Admission, Overloaded
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.callers import CALLER, GONE
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
-from portkey_bridge.serve.inbound import caller_of
+from portkey_bridge.serve.inbound import Callers
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.tracing import continued, is_traced
 from portkey_bridge.serve.web_page import FOR_CALLERS
@@ -48,8 +49,8 @@ EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache
 class CallerGate:
     """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
 
-    `pass_header` is the header that is passed on as a credential, and `key` that of the digests that stand for them;
-    `rates` are those of one caller; `is_proxied` is whether requests may come from a proxy.
+    `pass_header` is the header that is passed on as a credential; `rates` are those of one caller; `is_proxied` is
+    whether requests may come from a proxy.
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class CallerGate:
         lane: DirectLane | None,
         limits: HttpLimits,
         pass_header: str | None,
-        key: bytes,
+        callers: Callers,
         rates: Rates | None,
         is_proxied: bool,
         metrics: Metrics | None,
     ) -> None:
         self._app, self._lane, self._limits = app, lane, limits
-        self._pass_header, self._key, self._is_proxied = pass_header, key, is_proxied
+        self._pass_header, self._callers, self._is_proxied = pass_header, callers, is_proxied
         self._metrics, self._rates = metrics, rates
         self._admission = Admission(limits.calls, limits.waiting)
 
@@ -119,10 +120,9 @@ class CallerGate:
         user = scope.get("user")
         token: Any = user.access_token if isinstance(user, AuthenticatedUser) else None
         value = headers.one(self._pass_header.encode()) if self._pass_header else None
-        if token is None and value is None:
-            return LOCAL if self._pass_header is None else Caller("anonymous")
         passed = (self._pass_header, value.decode("latin-1")) if self._pass_header and value else None
-        return caller_of(token, passed, self._key)
+        caller = self._callers.of(token, passed)
+        return replace(caller, subject="anonymous") if caller.subject is None and self._pass_header else caller
 
     async def _admitted(
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
@@ -152,7 +152,8 @@ class CallerGate:
 
 _PROXIED = (
     "This server accepts requests from this machine only, and the request came through a proxy. Whoever runs the "
-    "server can require tokens with --tokens or --jwt, or pass each caller's own credential on with --pass-header."
+    "server can require tokens with --tokens, --jwt or [serve.auth], or pass each caller's own "
+    "credential on with --pass-header."
 )
 
 

@@ -17,7 +17,7 @@ from portkey_bridge.credentials.pass_through import AUTHORIZATION
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
-from portkey_bridge.serve.inbound import authentication
+from portkey_bridge.serve.inbound import Callers, authentication
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
@@ -96,26 +96,51 @@ def address_of(text: str) -> Address:
 
 def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Service]) -> None:
     """Refuse to serve what strangers could misuse. Raises SettingsError, which explains the choices."""
-    requires_token = bool(settings.tokens or settings.jwt)
-    if settings.pass_header == AUTHORIZATION and requires_token:
+    if settings.pass_header == AUTHORIZATION and settings.requires_token:
         raise SettingsError(
             "--pass-header authorization: this header carries the token for this server, which no API may get. Pass "
             "another header through."
         )
+    _require_exchangeable(settings, services)
     if any(service.settings.files for service in services):
-        raise SettingsError("--files: over HTTP no caller reads or writes this machine's files. Leave the option out.")
+        raise SettingsError(
+            "--files: over HTTP no caller reads or writes this machine's files. "
+            "Leave the option out; with --resources, callers read files from answers."
+        )
+    conditional = [role.name for role in settings.roles if not role.is_everyones]
+    if conditional and not settings.requires_token:
+        raise SettingsError(
+            f"[serve.roles.{conditional[0]}] depends on a token, and none is required. Require tokens with --tokens, "
+            "--jwt or [serve.auth]."
+        )
     if address.is_loopback:
         return
-    if not requires_token and any(_holds_credentials(service, settings) for service in services):
+    if not settings.requires_token and any(_holds_credentials(service, settings) for service in services):
         raise SettingsError(
-            f"everybody who reaches {address.host} could use this server's credentials. Require tokens with --tokens "
-            "or --jwt, pass each caller's own credential on with --pass-header, or listen on 127.0.0.1."
+            f"everybody who reaches {address.host} could use this server's credentials. Require tokens with --tokens, "
+            "--jwt or [serve.auth] in the settings file, pass each caller's own credential on with "
+            "--pass-header, or listen on 127.0.0.1."
         )
     if not settings.allowed_hosts:
         raise SettingsError(
             f"--allowed-hosts is needed to listen on {address.host}: the names that clients reach this server by, such "
             "as mcp.example.com. It keeps web pages from reaching the server under names of their own."
         )
+
+
+def _require_exchangeable(settings: Settings, services: Sequence[Service]) -> None:
+    """Check that callers have tokens that can be exchanged, and that a person named where. Raises SettingsError."""
+    for each in (service.settings for service in services if service.settings.oauth_exchange):
+        if settings.pass_header or each.login or not (settings.jwt or settings.auth):
+            raise SettingsError(
+                "--oauth-exchange needs callers with tokens of an authorization server: use it with --jwt or "
+                "[serve.auth], and without --pass-header and --login."
+            )
+        if not (each.oauth_token_url or each.oauth_issuer):
+            raise SettingsError(
+                "--oauth-exchange sends the callers' tokens to an authorization server: name it with --oauth-token-url "
+                "or --oauth-issuer."
+            )
 
 
 def _holds_credentials(service: Service, settings: Settings) -> bool:
@@ -130,7 +155,7 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
 
 def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Metrics | None = None) -> ASGIApp:
     """Return the application that serves `server`, and `metrics` if they may be shown."""
-    server.auth = authentication(settings)
+    server.auth = authentication(settings, store.values)
     if server.lane:
         add_page(server, server.lane.current, settings)
     gate = Middleware(
@@ -138,7 +163,7 @@ def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Met
         lane=server.lane,
         limits=settings.http_limits,
         pass_header=settings.pass_header,
-        key=store.key("callers"),
+        callers=Callers(store.key("callers"), settings.roles),
         rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,

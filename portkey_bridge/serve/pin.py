@@ -87,13 +87,16 @@ def accept(settings: Settings, api: Api) -> None:
 
 
 def pinned(api: Api, settings: Settings) -> Api:
-    """Return the document that was accepted last if a person has to look at this one first. Raises SettingsError."""
+    """Return the document that was accepted last if a person has to look at this one first. Raises SettingsError.
+
+    What was accepted is one of the resources that it is made of: the next one is served as soon as it is accepted.
+    """
     accepted = accepted_api(settings)
     if accepted is None:
         accept(settings, api)
-        return api
-    changes = changes_since(accepted, api, settings)
-    if not changes:
+    changes = changes_since(accepted, api, settings) if accepted else ()
+    api = replace(api, resources=(*api.resources, baseline_path(settings).absolute().as_uri()))
+    if accepted is None or not changes:
         return api
     waiting = (
         f"{settings.name or 'the document'} has changed, and the version that was accepted is served: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -42,10 +42,12 @@ from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
+from portkey_bridge.serve.roles import check_roles, limited
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.serving import Role
 from portkey_bridge.tools.catalog import (
     MANY,
     Tool,
@@ -57,6 +59,9 @@ from portkey_bridge.tools.streaming import free_name
 
 #: Longest part of the API's description in the server's instructions, in characters: each conversation pays for it.
 ABOUT = 600
+
+#: Sets of roles whose catalogues are kept.
+CATALOGUES = 64
 
 
 def select_argument(tool: Tool) -> str:
@@ -113,30 +118,53 @@ def catalogue_of(
     pass_header: str | None = None,
     observers: Sequence[Observe] = (),
     store: Store | None = None,
+    roles: Sequence[Role] = (),
 ) -> Catalogue:
     """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
 
     With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
-    Each observer takes the record of each call. Large results are kept in the `store` if it is shared.
+    Each observer takes the record of each call. Large results are kept in the `store` if it is shared. With `roles`,
+    each caller is served what its roles may use.
+    """
+    for service in services:
+        warn(_questionable_selection(service))
+    warn(_questionable_number(services))
+    bridges = {service.settings.name: _sharing(_observed(service, observers), service, store) for service in services}
+    compose = partial(_composed, bridges=bridges, pass_header=pass_header)
+    everything = compose(services)
+    if not roles:
+        return everything
+    check_roles(services, roles)
+
+    @lru_cache(maxsize=CATALOGUES)
+    def of_roles(names: frozenset[str]) -> Catalogue:
+        return compose(limited(services, [role for role in roles if role.name in names]))
+
+    return replace(everything, of_roles=of_roles)
+
+
+def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None) -> Catalogue:
+    """Return the catalogue of the services' tools and of those that show, search and call them.
+
+    `bridges` are by the names of APIs: limits and kept results are the same for all sets of roles.
     """
     settings = services[0].settings
     tools = [tool for service in services for tool in service.tools]
     owners = {tool.name: service for service in services for tool in service.tools}
-    for service in services:
-        warn(_questionable_selection(service))
-    warn(_questionable_number(services))
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
     expand_schema = _expand_schema(tools, owners, legend)
-    own = {id(service): _sharing(_observed(service, observers), service, store) for service in services}
+    own = {id(service): bridges[service.settings.name] for service in services}
     renderers = [bridge.renderer for bridge in own.values()]
     shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
-    bridges = {key: bridges_of(bridge, pass_header) for key, bridge in own.items()}
-    expand_result = ExpandResult(renderers, [*bridges.values()])
+    bridge_of = {key: bridges_of(bridge, pass_header) for key, bridge in own.items()}
+    expand_result = ExpandResult(renderers, [*bridge_of.values()])
     reading: list[BuiltinTool] = [
         expand_result,
         *chain.from_iterable(map(_information, services)),
     ]
-    runs: dict[str, Run] = {tool.name: partial(_run_operation, bridges[id(owners[tool.name])], tool) for tool in tools}
+    runs: dict[str, Run] = {
+        tool.name: partial(_run_operation, bridge_of[id(owners[tool.name])], tool) for tool in tools
+    }
     selecting = [tool for tool in tools if owners[tool.name].settings.select]
     runs |= {tool.name: partial(_run_selecting, runs[tool.name], tool) for tool in selecting}
     guarded = partial(_run_builtin, services[0].bridge)
@@ -147,7 +175,7 @@ def catalogue_of(
         of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
         showing.append(SearchTools(tools, title_of(services), of_apis if len(services) > 1 else {}))
     usable: dict[str, Run] = {**runs, **{tool.entry.name: partial(guarded, tool) for tool in showing}}
-    callers = _callers(settings, runs, usable, tools, [*bridges.values()])
+    callers = _callers(settings, runs, usable, tools, [*bridge_of.values()])
     showing += callers
 
     def listed() -> Iterable[McpTool]:

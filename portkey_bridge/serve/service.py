@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx
 
 from portkey_bridge.credentials.access import passphrase_of, trust_with
@@ -25,7 +27,14 @@ from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_account, signs_for_aws
-from portkey_bridge.credentials.variables import OAUTH_SECRETS, OAUTH_VARIABLES, PRIVATE_KEY, collect_oauth
+from portkey_bridge.credentials.variables import (
+    OAUTH_SECRETS,
+    OAUTH_VARIABLES,
+    PRIVATE_KEY,
+    TOKEN_TYPES,
+    collect_oauth,
+    variable,
+)
 from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
@@ -86,6 +95,13 @@ class Service:
     def bridge(self) -> Bridge:
         """The bridge that calls the tools with this API's credentials, made when first wanted. Raises SettingsError."""
         return build_bridge(self.api, self.settings, self.tools, self.shapes, self.results)
+
+    async def prepare(self) -> None:
+        """Load in a thread what the first call would wait for: the check of arguments, and the trusted certificates."""
+        await anyio.to_thread.run_sync(import_module, "jsonschema_rs")
+        urls = (destination(self.api, self.settings, tool.operation) for tool in self.tools)
+        if url := next(filter(None, urls), None):
+            await self.bridge.transport.prepare(url)
 
     def succeeding(self, before: Service | None) -> Service:
         """Return this service as the one that comes after another of the same API: what was kept there is kept.
@@ -256,6 +272,8 @@ def build_bridge(
     Raises SettingsError.
     """
     environment = read_environment(api, settings)
+    if settings.oauth_exchange:
+        environment = _without_tokens(environment, tools)
     names = {name for tool in tools for name in tool.variables}
     warn(_unusable(api, settings, environment, names))
     warn(f"{UNVERIFIED.format(host)} (--insecure)" for host in settings.insecure)
@@ -294,6 +312,13 @@ def build_bridge(
     from portkey_bridge.serve.session_login import with_session
 
     return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _without_tokens(environment: Environment, tools: Sequence[Tool]) -> Environment:
+    """Return the environment without the tokens of the server, where each caller has one of its own."""
+    schemes = [scheme for tool in tools for scheme in chain(*tool.operation.security) if scheme.type in TOKEN_TYPES]
+    names = {variable(scheme) for scheme in schemes}
+    return replace(environment, secrets={name: each for name, each in environment.secrets.items() if name not in names})
 
 
 def _account(settings: Settings, tools: Sequence[Tool], environment: Environment) -> AwsAccount | None:

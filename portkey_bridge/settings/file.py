@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from portkey_bridge.settings.env_files import env_file_values, refuse_lured_docu
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.settings.reading import Section, read_settings
+from portkey_bridge.settings.serving import AUTH_SCHEMA, ROLES_SCHEMA, Role, role_of
 from portkey_bridge.settings.values import SERVER, as_variable
 
 #: The name of a file that is found by itself, in the user's configuration folder.
@@ -78,9 +79,12 @@ def config_path(settings: Settings) -> Path:
 
 
 def _found(settings: Settings) -> Path | None:
-    """Return the settings file that is read: the named one, else the user's own unless a document is named."""
-    path = config_path(settings)
-    return path if settings.config or (settings.spec is None and path.is_file()) else None
+    """Return the settings file that is read: the named one, else the user's own unless a document is named.
+
+    An API that has a name comes from that file.
+    """
+    path, is_read = config_path(settings), bool(settings.config or settings.name)
+    return path if is_read or (settings.spec is None and path.is_file()) else None
 
 
 def read_config(
@@ -105,6 +109,12 @@ def read_config(
     for each in apis:
         refuse_lured_document(each)
     return apis
+
+
+def references(settings: Settings) -> set[str]:
+    """Return the names of all variables that the settings file mentions."""
+    path = _found(settings)
+    return set(re.findall(REFERENCE.pattern, _parsed(path)[0])) if path else set()
 
 
 def refers(settings: Settings) -> bool:
@@ -149,16 +159,34 @@ def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
 def _sections(file: _File) -> Iterator[Section]:
     _refuse_unknown(file, (), file.values, ("api", "serve"))
     serve = _table(file, ("serve",))
-    _refuse_unknown(file, ("serve",), serve, OF_TABLE["serve"])
-    shared = dict(_texts(file, ("serve",), serve, OF_TABLE["serve"]))
+    _refuse_unknown(file, ("serve",), serve, (*OF_TABLE["serve"], "auth", "roles"))
+    auth = _plain(file, ("serve", "auth"), _table(file, ("serve", "auth")))
+    common = Section(
+        texts=dict(_texts(file, ("serve",), serve, OF_TABLE["serve"])), auth=auth, roles=tuple(_roles(file))
+    )
     names = _table(file, ("api",))
     for name in names:
-        yield _section(file, name, shared)
+        yield _section(file, name, common)
     if not names:
-        yield Section(texts=shared)
+        yield common
 
 
-def _section(file: _File, name: str, shared: Mapping[str, tuple[str, str]]) -> Section:
+def _roles(file: _File) -> Iterator[Role]:
+    for name in _table(file, ("serve", "roles")):
+        keys = ("serve", "roles", name)
+        yield role_of(name, _table(file, keys), file.place(*keys))
+
+
+def _plain(file: _File, keys: tuple[str, ...], value: Any) -> Any:
+    """Return a value of any kind, with each text that refers to a variable replaced. Raises SettingsError."""
+    if isinstance(value, dict):
+        return {key: _plain(file, (*keys, key), each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(file, keys, each) for each in value]
+    return _resolved(file, keys, value) if isinstance(value, str) else value
+
+
+def _section(file: _File, name: str, common: Section) -> Section:
     keys = ("api", name)
     if not API_NAME.fullmatch(name):
         raise SettingsError(f"{file.place(*keys)}: the name {name!r} must match {API_NAME.pattern}.")
@@ -168,10 +196,11 @@ def _section(file: _File, name: str, shared: Mapping[str, tuple[str, str]]) -> S
     if not re.fullmatch(r"([a-z][a-z0-9_]*)?", prefix):
         raise SettingsError(f"{file.place(*keys, 'prefix')}: the prefix {prefix!r} must match {API_NAME.pattern}.")
     server_variables = _variables(file, (*keys, "server_variables"))
-    return Section(
+    return replace(
+        common,
         name=name,
         prefix=prefix,
-        texts={**shared, **dict(_texts(file, keys, table, OF_TABLE["api"]))},
+        texts={**common.texts, **dict(_texts(file, keys, table, OF_TABLE["api"]))},
         environ=_variables(file, (*keys, "env")),
         operations={
             tool: (said, file.place(*keys, "operations", tool))
@@ -262,7 +291,8 @@ def json_schema() -> dict[str, Any]:
     api |= {key: {**texts, "description": KEYS[key]} for key in ("env", "server_variables")}
     api["operations"] = {"type": "object", "description": KEYS["operations"]}
     of_api = {"type": "object", "properties": api, "additionalProperties": False}
-    serve = {key: _schema_of(option) for key, option in OF_TABLE["serve"].items()}
+    serve: dict[str, Any] = {key: _schema_of(option) for key, option in OF_TABLE["serve"].items()}
+    serve |= {"auth": AUTH_SCHEMA, "roles": ROLES_SCHEMA}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of portkey-bridge",

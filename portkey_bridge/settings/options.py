@@ -14,6 +14,7 @@ from typing import Any
 
 from portkey_bridge.settings import readers
 from portkey_bridge.settings.option import Option, option
+from portkey_bridge.settings.serving import Role
 from portkey_bridge.settings.values import (
     ANSWER_CACHE,
     AUTHENTICATE,
@@ -43,7 +44,8 @@ class Settings:
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory, `apart` and `refused` those of options that it may not set freely.
-    `texts` are the options that are set, as they were typed, by field.
+    `texts` are the options that are set, as they were typed, by field. `auth` is the table of the provider that
+    verifies callers, with its secrets, and `roles` are what callers may do.
     """
 
     spec: str | None = option(
@@ -206,6 +208,12 @@ class Settings:
         "TEXT",
         "audience to request tokens for, where the authorization server asks for one",
         dotenv="apart",
+    )
+    oauth_exchange: bool = option(
+        False,
+        readers.switch,
+        None,
+        "over HTTP: exchange each caller's own token for one of the API (RFC 8693), instead of obtaining one for all",
     )
     headers: tuple[Assigned, ...] = option(
         (),
@@ -460,11 +468,18 @@ class Settings:
     assigned: frozenset[str] = frozenset()
     operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict, repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict)
+    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    roles: tuple[Role, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     from_dotenv: frozenset[str] = frozenset()
     apart: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def requires_token(self) -> bool:
+        """Whether callers over HTTP need a token."""
+        return bool(self.tokens or self.jwt or self.auth)
 
     @property
     def searches(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from portkey_bridge.settings.env_files import env_file_values
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
+from portkey_bridge.settings.serving import AUTH, Role, auth_of_variables, merged
 from portkey_bridge.settings.values import SERVER
 
 
@@ -25,6 +26,8 @@ class Section:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict)
     operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    roles: tuple[Role, ...] = ()
 
 
 def read_settings(
@@ -36,29 +39,34 @@ def read_settings(
     """
     section = section or Section()
     filed = env_file_values(env_file)
-    merged = {**filed, **environ}
+    both = {**filed, **environ}
     from_dotenv = frozenset() if env_file else frozenset(filed.keys() - environ.keys())
     dotenv = {name: filed[name] for name in from_dotenv}
     overridden = flags.keys() | section.texts.keys()
     set_there = [each for each in OPTIONS if dotenv.get(each.variable) and each.field not in overridden]
     return Settings(
-        **{option.field: _value(option, flags, environ if dotenv else merged, section, dotenv) for option in OPTIONS},
+        **{option.field: _value(option, flags, environ if dotenv else both, section, dotenv) for option in OPTIONS},
         name=section.name,
         prefix=section.prefix,
         assigned=frozenset(section.environ),
         operations=section.operations,
+        auth=merged(section.auth, auth_of_variables(both)),
+        roles=section.roles,
         server_variables={
-            **{name: value for name, value in merged.items() if name.startswith(SERVER) and value},
+            **{name: value for name, value in both.items() if name.startswith(SERVER) and value},
             **section.server_variables,
         },
-        environ={**merged, **section.environ},
-        texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, merged)) is not None},
+        environ={**both, **section.environ},
+        texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, both)) is not None},
         from_dotenv=from_dotenv - section.environ.keys(),
         apart=(
             *(option.variable for option in set_there if option.dotenv == "apart"),
             *sorted(name for name in from_dotenv if name.startswith(SERVER)),
         ),
-        refused=tuple(option.variable for option in set_there if option.dotenv == "refused"),
+        refused=(
+            *(option.variable for option in set_there if option.dotenv == "refused"),
+            *sorted(name for name in from_dotenv if name.startswith(AUTH)),
+        ),
     )
 
 

@@ -1,0 +1,361 @@
+"""Who may call over HTTP by FastMCP's providers, and which tools the roles of callers let them use."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from fastmcp import Client
+from fastmcp.client.auth import BearerAuth
+from fastmcp.client.transports import StreamableHttpTransport
+from fastmcp.server.auth.providers.jwt import RSAKeyPair
+from joserfc.jwk import RSAKey
+from key_value.aio.stores.memory import MemoryStore
+
+from portkey_bridge.errors import SettingsError
+from portkey_bridge.serve.providers import provider_of
+from portkey_bridge.settings.serving import PROVIDERS
+from tests import oauth_app
+from tests.conftest import Recorder, Run, text_of
+from tests.support import document, serving
+
+Json = dict[str, Any]
+
+SECRET = "marker-of-the-secret-1"  # noqa: S105  # for tests
+ALICE, BOB = "token-of-alice-1234", "token-of-bob-123456"
+TOKENS = ",".join(
+    f"{name}={hashlib.sha256(token.encode()).hexdigest()}" for name, token in (("alice", ALICE), ("bob", BOB))
+)
+JSON = {"content-type": "application/json"}
+HEADERS = {**JSON, "accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
+
+#: A reader, and an administrator by name or by a claim.
+ROLES = """
+[serve.roles.reader]
+read_only = true
+exclude = ["secret_thing"]
+
+[serve.roles.admin]
+callers = ["alice"]
+claims = { groups = ["admins"] }
+"""
+
+
+def api(url: str) -> Json:
+    paths: Json = {
+        "/things": {
+            "get": {"operationId": "read_thing", "tags": ["things"], "responses": {}},
+            "delete": {"operationId": "remove_thing", "tags": ["things"], "responses": {}},
+        },
+        "/secret": {"get": {"operationId": "secret_thing", "responses": {}}},
+    }
+    return document(paths, servers=[{"url": url}])
+
+
+def call(name: str, arguments: Json | None = None, **further: Any) -> Json:
+    params = {"name": name, "arguments": arguments or {}}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params, **further}
+
+
+def settings_file(folder: Path, text: str) -> str:
+    path = folder / "team.toml"
+    path.write_text(f'[api.main]\nprefix = ""\nspec = "api.json"\n{text}', encoding="utf-8")
+    return str(path)
+
+
+def served(folder: Path, recorder: Recorder, toml: str, *arguments: str, env: Mapping[str, str] = {}) -> Any:
+    named = ("--config", settings_file(folder, toml))
+    return serving(folder, api(recorder.url), *named, *arguments, env=env)
+
+
+def as_caller(url: str, token: str, **options: Any) -> Client[Any]:
+    return Client(StreamableHttpTransport(url, auth=BearerAuth(token)), **options)
+
+
+async def status_of(url: str, token: str) -> int:
+    async with httpx.AsyncClient(headers={**HEADERS, "authorization": f"Bearer {token}"}, timeout=30) as http:
+        return (await http.post(url, json=call("read_thing"))).status_code
+
+
+async def test_tokens_are_introspected(recorder: Recorder, tmp_path: Path) -> None:
+    """A server of tokens is asked about each, with a secret that a variable holds."""
+    recorder.answers["/introspect"] = (200, JSON, b'{"active": true, "sub": "carol", "scope": "read"}')
+    table = f"""
+[serve.auth]
+provider = "introspection"
+introspection_url = "{recorder.url}/introspect"
+client_id = "me"
+client_secret = "$SECRET"
+"""
+    with served(tmp_path, recorder, table, env={"SECRET": SECRET}) as (url, _):
+        assert await status_of(url, "some-token") == 200
+        asked = next(each for each in recorder.requests if each.target == "/introspect")
+        assert b"token=some-token" in asked.body
+        assert (asked.header("authorization") or "").startswith("Basic ")
+        recorder.answers["/introspect"] = (200, JSON, b'{"active": false}')
+        assert await status_of(url, "other-token") == 401
+
+
+async def test_clients_find_the_authorization_server(recorder: Recorder, tmp_path: Path) -> None:
+    """The refusal names the metadata of this resource, which names the server that issues tokens (RFC 9728)."""
+    env = {
+        "OPEN_MCP_AUTH_PROVIDER": "remote",
+        "OPEN_MCP_AUTH_BASE_URL": "https://mcp.example.com",
+        "OPEN_MCP_AUTH_AUTHORIZATION_SERVERS": "https://login.example.com",
+        "OPEN_MCP_AUTH_TOKEN_VERIFIER__PROVIDER": "jwt",
+        "OPEN_MCP_AUTH_TOKEN_VERIFIER__JWKS_URI": f"{recorder.url}/keys",
+        "OPEN_MCP_AUTH_TOKEN_VERIFIER__ISSUER": "https://login.example.com",
+        "OPEN_MCP_AUTH_TOKEN_VERIFIER__AUDIENCE": "https://mcp.example.com/mcp",
+    }
+    with served(tmp_path, recorder, "", env=env) as (url, _):
+        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as http:
+            refused = await http.post(url, json=call("read_thing"))
+            place = "/.well-known/oauth-protected-resource/mcp"
+            assert refused.status_code == 401
+            assert f'resource_metadata="https://mcp.example.com{place}"' in refused.headers["www-authenticate"]
+            metadata = (await http.get(url.replace("/mcp", place))).json()
+    assert metadata["resource"] == "https://mcp.example.com/mcp"
+    assert metadata["authorization_servers"] == ["https://login.example.com/"]
+
+
+#: Tables that cannot be used, and what is said.
+UNUSABLE = [
+    ('provider = "githup"', "did you mean github?"),
+    ('client_id = "x"', "OPEN_MCP_AUTH_PROVIDER"),
+    ('provider = "github"\nclient_id = "x"', "OPEN_MCP_AUTH_CLIENT_SECRET"),
+    ('provider = "jwt"\njwks_uri = "https://x.example/keys"', "needs issuer, audience"),
+    ('provider = "github"\nclient_secre = "x"', "did you mean client_secret?"),
+    ('provider = "github"\nclient_id = "x"\nclient_secret = "$UNSET"\nbase_url = "https://x.example"', "$UNSET"),
+    (
+        f'provider = "github"\nclient_id = "x"\nclient_secret = "{SECRET}"\nbase_url = "nowhere"',
+        "base_url",
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "said"), UNUSABLE)
+def test_a_provider_that_cannot_be_used_is_explained(run: Run, tmp_path: Path, table: str, said: str) -> None:
+    """The server does not start, names what is missing or mistyped, and shows no secret."""
+    (tmp_path / "api.json").write_text(json.dumps(api("http://127.0.0.1:9")))
+    done = run("serve", "--http", "127.0.0.1:0", "--config", settings_file(tmp_path, f"[serve.auth]\n{table}"))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_each_provider_says_what_it_needs(provider: str) -> None:
+    """Each name stands for a class of FastMCP; without its parameters the refusal names the variable of each."""
+    module, _, name = PROVIDERS[provider].partition(":")
+    cls = getattr(import_module(f"fastmcp.server.auth.{module}"), name)
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    with pytest.raises(SettingsError) as refused:
+        provider_of({"provider": provider}, MemoryStore())
+    for each in parameters:
+        if each.default is each.empty:
+            assert f"OPEN_MCP_AUTH_{each.name.upper()}" in str(refused.value)
+
+
+def test_the_working_directory_does_not_choose_who_may_call(run: Run, tmp_path: Path) -> None:
+    """A `.env` that nobody named cannot open the server to tokens of its author."""
+    (tmp_path / "api.json").write_text(json.dumps(api("http://127.0.0.1:9")))
+    (tmp_path / ".env").write_text("OPEN_MCP_AUTH_PROVIDER=introspection\n")
+    done = run("serve", "--http", "127.0.0.1:0", "--spec", "api.json")
+    assert done.returncode == 2
+    assert "OPEN_MCP_AUTH_PROVIDER" in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_a_caller_sees_the_tools_of_its_roles(recorder: Recorder, tmp_path: Path, mode: Any) -> None:
+    """What a role may not use is neither listed nor called by its name, in either era; the other caller has it."""
+    with served(tmp_path, recorder, ROLES, "--tokens", TOKENS) as (url, _):
+        async with as_caller(url, ALICE, mode=mode) as alice, as_caller(url, BOB, mode=mode) as bob:
+            everything = {tool.name for tool in await alice.list_tools()}
+            few = {tool.name for tool in await bob.list_tools()}
+            assert everything - few == {"remove_thing", "secret_thing"}
+            for name in ("remove_thing", "secret_thing"):
+                refused = await bob.call_tool(name, {}, raise_on_error=False)
+                assert "Unknown tool" in text_of(refused)
+                shown = await bob.call_tool("expandSchema", {"toolName": name}, raise_on_error=False)
+                assert shown.is_error
+            assert recorder.requests == []
+            await alice.call_tool("remove_thing", {})
+            await bob.call_tool("read_thing", {})
+    assert [each.method for each in recorder.requests] == ["DELETE", "GET"]
+
+
+async def test_the_direct_lane_knows_roles(recorder: Recorder, tmp_path: Path) -> None:
+    """A plain message that names a hidden tool gets the same answer as one that names no tool."""
+    with served(tmp_path, recorder, ROLES, "--tokens", TOKENS) as (url, _):
+        async with httpx.AsyncClient(headers={**HEADERS, "authorization": f"Bearer {BOB}"}, timeout=30) as http:
+            answers = [(await http.post(url, json=call(name))).text for name in ("remove_thing", "no_such_thing")]
+            again = (await http.post(url, json=call("read_thing"))).json()
+    assert answers[0].replace("remove_thing", "X") == answers[1].replace("no_such_thing", "X")
+    assert not again["result"]["isError"]
+    assert [each.method for each in recorder.requests] == ["GET"]
+
+
+async def test_discovery_knows_roles(recorder: Recorder, tmp_path: Path) -> None:
+    """The search does not find what a role may not use, and callTool does not call it."""
+    with served(tmp_path, recorder, ROLES, "--tokens", TOKENS, "--discover") as (url, _):
+        async with as_caller(url, BOB) as bob, as_caller(url, ALICE) as alice:
+            found = [text_of(await each.call_tool("searchTools", {"query": "remove thing"})) for each in (alice, bob)]
+            assert ["remove_thing" in text for text in found] == [True, False]
+            asked = {"toolName": "remove_thing", "arguments": {}}
+            refused = await bob.call_tool("callTool", asked, raise_on_error=False)
+            assert refused.is_error
+            assert recorder.requests == []
+            await alice.call_tool("callTool", asked)
+    assert recorder.last.method == "DELETE"
+
+
+async def test_programs_know_roles(recorder: Recorder, tmp_path: Path) -> None:
+    """A program calls what its caller may call, and nothing else."""
+    pytest.importorskip("pydantic_monty")
+    with served(tmp_path, recorder, ROLES, "--tokens", TOKENS, "--code") as (url, _):
+        async with as_caller(url, BOB) as bob, as_caller(url, ALICE) as alice:
+            code = {"code": 'await call("remove_thing")'}
+            refused = await bob.call_tool("runProgram", code, raise_on_error=False)
+            assert "There is no tool" in text_of(refused)
+            assert recorder.requests == []
+            await alice.call_tool("runProgram", code)
+    assert recorder.last.method == "DELETE"
+
+
+async def test_scopes_and_claims_bring_roles(recorder: Recorder, tmp_path: Path) -> None:
+    """Roles come from a verified token; a subject with the name of a static caller is somebody else."""
+    keys = RSAKeyPair.generate()
+    public = RSAKey.import_key(keys.public_key).as_dict()
+    recorder.answers["/keys"] = (200, JSON, json.dumps({"keys": [{**public, "kid": "1"}]}).encode())
+    issuer: Json = {"issuer": "https://issuer.example", "audience": "me", "kid": "1"}
+    tokens = {
+        keys.create_token(**issuer, subject="alice"): 0,
+        keys.create_token(**issuer, subject="x", scopes=["things:read"]): 1,
+        keys.create_token(**issuer, subject="x", additional_claims={"groups": ["admins"]}): 3,
+        keys.create_token(**issuer, subject="x", additional_claims={"groups": "others"}): 0,
+    }
+    roles = ROLES.replace("read_only", 'scopes = ["things:read"]\nread_only')
+    arguments = ("--jwt", f"{recorder.url}/keys,https://issuer.example,me", "--tokens", TOKENS)
+    with served(tmp_path, recorder, roles, *arguments) as (url, _):
+        for token, count in tokens.items():
+            async with as_caller(url, token) as client:
+                assert sum("_thing" in tool.name for tool in await client.list_tools()) == count
+
+
+#: Roles that cannot be used, and what is said.
+WRONG_ROLES = [
+    ('tool = ["x"]', "did you mean tools?"),
+    ('exclude = ["remove_thinx"]', "the closest are remove_thing"),
+    ('scopes = ["x"]', "none is required"),
+    ('read_only = "yes"', "true or false"),
+    ("tools = []", "not empty"),
+    ("claims = 1", "must be a table"),
+]
+
+
+@pytest.mark.parametrize(("role", "said"), WRONG_ROLES)
+def test_a_role_that_cannot_be_used_is_explained(run: Run, tmp_path: Path, role: str, said: str) -> None:
+    """A typing error does not open a tool: the server does not start, and says why."""
+    (tmp_path / "api.json").write_text(json.dumps(api("http://127.0.0.1:9")))
+    done = run("serve", "--http", "127.0.0.1:0", "--config", settings_file(tmp_path, f"[serve.roles.some]\n{role}\n"))
+    assert done.returncode == 2
+    assert said in done.stderr.lower() or said in done.stderr
+
+
+#: The flow of the application whose tokens are exchanged, and the variables of its client and of a token of the server.
+FLOW: Json = {"clientCredentials": {"tokenUrl": "/token"}}
+VARIABLES = {
+    "OAUTH_CLIENT_ID": oauth_app.CLIENT[0],
+    "OAUTH_CLIENT_SECRET": oauth_app.CLIENT[1],
+    "OAUTH_TOKEN": SECRET,
+}
+
+
+@pytest.fixture
+def issuer(recorder: Recorder) -> Any:
+    """Return what makes the token of a subject, and the option by which a server accepts it."""
+    keys = RSAKeyPair.generate()
+    public = RSAKey.import_key(keys.public_key).as_dict()
+    recorder.answers["/keys"] = (200, JSON, json.dumps({"keys": [{**public, "kid": "1"}]}).encode())
+
+    def token(subject: str) -> str:
+        return keys.create_token(issuer="https://issuer.example", audience="me", kid="1", subject=subject)
+
+    return token, ("--jwt", f"{recorder.url}/keys,https://issuer.example,me")
+
+
+async def test_each_caller_calls_with_its_own_token(issuer: Any, tmp_path: Path) -> None:
+    """Concurrent calls share one exchange for each caller, and each request carries what its caller's token became.
+
+    A token that is rejected is obtained once more. No token of the server is used, although one is set.
+    """
+    token, jwt = issuer
+    with oauth_app.running(**FLOW) as application:
+        options = (*jwt, "--oauth-exchange", "--oauth-token-url", f"{application.url}/token")
+        with serving(tmp_path, application.document, *options, env=VARIABLES) as (url, _):
+            tokens = [token(subject) for subject in ("ann", "ben", "cyd")]
+
+            async def five(mine: str) -> list[str]:
+                async with as_caller(url, mine) as client:
+                    calls = [client.call_tool("add_item", {}) for _ in range(5)]
+                    return [text_of(result) for result in await asyncio.gather(*calls)]
+
+            shown = await asyncio.gather(*map(five, tokens))
+            assert sorted(form["subject_token"] for form in application.forms) == sorted(tokens)
+            assert sorted(application.subjects[each or ""] for each in application.calls) == sorted(tokens * 5)
+            assert oauth_app.MARKER not in str(shown)
+            application.accepted.clear()
+            await five(tokens[0])
+            assert [form["subject_token"] for form in application.forms[3:]] == [tokens[0]]
+
+
+async def test_nothing_stands_in_for_a_token_that_is_not_exchanged(issuer: Any, tmp_path: Path) -> None:
+    """A caller whose token is refused, or who has none to exchange, gets an error, and the API gets no request."""
+    token, jwt = issuer
+    with oauth_app.running(**FLOW) as application:
+        env = {**VARIABLES, "OAUTH_CLIENT_SECRET": "wrong-secret-1"}
+        options = (*jwt, "--tokens", TOKENS, "--oauth-exchange", "--oauth-token-url", f"{application.url}/token")
+        with serving(tmp_path, application.document, *options, env=env) as (url, _):
+            for mine, said in ((token("ann"), "did not exchange your token"), (ALICE, "Log in to this server")):
+                async with as_caller(url, mine) as client:
+                    refused = text_of(await client.call_tool("add_item", {}, raise_on_error=False))
+                assert "Nothing was sent" in refused
+                assert said in refused
+                assert mine not in refused
+        assert application.calls == []
+
+
+#: Options with which tokens cannot be exchanged, and what is said.
+UNEXCHANGEABLE = [
+    (["--oauth-token-url", "http://127.0.0.1:9/token"], "callers with tokens"),
+    (["--tokens", TOKENS, "--oauth-token-url", "http://127.0.0.1:9/token"], "callers with tokens"),
+    (["--jwt", "https://k.example,https://i.example,me"], "name it with --oauth-token-url"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), UNEXCHANGEABLE)
+def test_an_exchange_needs_tokens_and_a_server(run: Run, tmp_path: Path, options: list[str], said: str) -> None:
+    """A server whose callers have no such tokens, or whose authorization server nobody named, does not start."""
+    (tmp_path / "api.json").write_text(json.dumps(api("http://127.0.0.1:9")))
+    done = run("serve", "--http", "127.0.0.1:0", "--spec", "api.json", "--oauth-exchange", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_the_schema_of_the_settings_file_knows_both(run: Run) -> None:
+    """Editors accept the tables of callers, and mark an unknown provider and an unknown key of a role."""
+    schema = json.loads(run("config", "schema").stdout)
+    check = jsonschema.Draft202012Validator(schema).is_valid
+    assert check({"serve": {"auth": {"provider": "github", "client_id": "x"}, "roles": {"a": {"tools": ["x"]}}}})
+    assert not check({"serve": {"auth": {"provider": "githup"}}})
+    assert not check({"serve": {"roles": {"a": {"tool": ["x"]}}}})
