@@ -118,19 +118,12 @@ def request_of(
 
 @contextmanager
 def serving(
-    folder: Path,
-    root: dict[str, Any],
-    *arguments: str,
-    env: Mapping[str, str] = {},
-    source: Sequence[str] = ("--spec", "api.json"),
+    folder: Path, root: dict[str, Any], *arguments: str, env: Mapping[str, str] = {}
 ) -> Iterator[tuple[str, Any]]:
-    """Run the server on a free port, and return the URL of its endpoint and its process.
-
-    `source` are the arguments that name the document, which is in api.json.
-    """
+    """Run the server on a free port, and return the URL of its endpoint and its process."""
     (folder / "api.json").write_text(json.dumps(root))
     environ = {**BARE, **env}
-    command = program("serve", "--http", "127.0.0.1:0", *source, *arguments, env=environ)
+    command = program("serve", "--http", "127.0.0.1:0", "--spec", "api.json", *arguments, env=environ)
     with subprocess.Popen(
         command, env=environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -136,13 +136,12 @@ def test_the_request_has_variables_instead_of_secrets(recorder: Recorder, tmp_pa
     """The exact request is shown as HTTP and curl; credentials and fixed values of variables are their names."""
     root = api(f"{recorder.url.replace('://', '://user:password-in-url@')}")
     root["paths"]["/pets"]["get"]["parameters"] = [{"name": "fixed", "in": "query", "schema": {"type": "string"}}]
-    (tmp_path / "portkey-bridge.toml").write_text(
+    (tmp_path / "pets.toml").write_text(
         '[api.pets]\nspec = "api.json"\nbase_url = "http://u:password-in-url@127.0.0.1:9/?q=secret-in-query"\n'
         '[api.pets.env]\nX_PETS_KEY = "$X_PETS_KEY"\nSHORT = "$SHORT"\n'
         '[api.pets.operations.listpets.arguments]\nfixed = { value = "$SHORT" }\n'
     )
-    (tmp_path / "api.json").write_text(json.dumps(root))
-    with configured(tmp_path, SHORT="sesame") as url:
+    with site(tmp_path, root, "--config", str(tmp_path / "pets.toml"), SHORT="sesame") as url:
         shown = httpx.post(f"{url}page/request", json={"name": "pets_listpets", "arguments": {}}).json()
         whole = json.dumps(shown)
         assert "x-pets-key: $X_PETS_KEY" in shown["http"]
@@ -150,15 +149,6 @@ def test_the_request_has_variables_instead_of_secrets(recorder: Recorder, tmp_pa
         pages = [httpx.get(url + path).text for path in ("", "page/catalogue", "page/form?name=pets_listpets")]
         for secret in (MARKER, "sesame", "password-in-url", "secret-in-query"):
             assert all(secret not in text for text in (whole, *pages)), secret
-
-
-@contextmanager
-def configured(folder: Path, **env: str) -> Iterator[str]:
-    """Run a server of the settings file in a folder, and yield the URL of its page."""
-    root = json.loads((folder / "api.json").read_text())
-    arguments = ("--config", "portkey-bridge.toml")
-    with serving(folder, root, *arguments, env={**KEY, **env}, source=()) as (url, _):
-        yield url.removesuffix("mcp")
 
 
 def test_without_a_token_nothing_is_shown(recorder: Recorder, tmp_path: Path) -> None:
@@ -171,6 +161,25 @@ def test_without_a_token_nothing_is_shown(recorder: Recorder, tmp_path: Path) ->
             assert httpx.get(url + path, headers={"authorization": f"Bearer {ALICE}"}).status_code == 200
         asked = {"name": "listpets", "arguments": {}}
         assert httpx.post(f"{url}page/request", json=asked).status_code == 401
+
+
+def test_a_visitor_sees_what_its_roles_may_use(recorder: Recorder, tmp_path: Path) -> None:
+    """What a caller may not use does not exist on the page: not in the list, as a form or as a request."""
+    tokens = f"{TOKENS},bob={hashlib.sha256(b'token-of-bob-123456').hexdigest()}"
+    roles = '[serve.roles.reader]\nread_only = true\n[serve.roles.admin]\ncallers = ["alice"]\n'
+    (tmp_path / "team.toml").write_text(f'[api.pets]\nprefix = ""\nspec = "api.json"\n{roles}')
+    source = ("--config", str(tmp_path / "team.toml"), "--tokens", tokens)
+    with serving(tmp_path, api(recorder.url), *source, env=KEY) as (url, _), httpx.Client() as http:
+        site = url.removesuffix("mcp")
+        seen = {}
+        for token in (ALICE, "token-of-bob-123456"):
+            http.headers["authorization"] = f"Bearer {token}"
+            listed = http.get(f"{site}page/catalogue").json()["tools"]
+            form = http.get(f"{site}page/form?name=createpet").status_code
+            request = http.post(f"{site}page/request", json={"name": "createpet", "arguments": {"name": "x"}})
+            seen[token] = [tool["name"] for tool in listed], form, request.status_code
+        assert seen[ALICE] == (["listpets", "createpet", "deletepet"], 200, 200)
+        assert seen["token-of-bob-123456"] == (["listpets"], 404, 404)
 
 
 def test_a_page_behind_tls_is_of_this_server(recorder: Recorder, tmp_path: Path) -> None:

@@ -165,5 +165,6 @@ def _json(value: object) -> Response:
 
 
 def _list(current: Catalogue) -> _Listed:
-    body = json.dumps(catalogue_of([(service.api, service.tools) for service in current.services])).encode()
+    shown = [(service.api, service.tools) for service in current.services if service.tools]
+    body = json.dumps(catalogue_of(shown)).encode()
     return _Listed(gzip.compress(body, mtime=0), f'"{hashlib.sha256(body).hexdigest()[:32]}"')
