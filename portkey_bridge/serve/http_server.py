@@ -21,7 +21,7 @@ from portkey_bridge.serve.inbound import Callers, authentication
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
-from portkey_bridge.serve.web_page import add_page
+from portkey_bridge.serve.web_page import PAGE, add_page
 from portkey_bridge.settings.options import Settings
 
 if TYPE_CHECKING:
@@ -81,8 +81,17 @@ class Address(NamedTuple):
     @property
     def url(self) -> str:
         """The URL of the endpoint there."""
+        return f"{self._origin}{ENDPOINT}"
+
+    @property
+    def page(self) -> str:
+        """The URL of the page for people there."""
+        return f"{self._origin}{PAGE}"
+
+    @property
+    def _origin(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{ENDPOINT}"
+        return f"http://{host}:{self.port}"
 
 
 def address_of(text: str) -> Address:

@@ -109,7 +109,7 @@ function showEverything() {
 /** The lines that the arrow keys reach: those outside closed and hidden elements. */
 function lines() {
   return [...main.querySelectorAll("summary")].filter((line) =>
-    !line.closest("[hidden]") && !line.parentElement.parentElement.closest("details:not([open])"));
+    !line.closest("[hidden], .work") && !line.parentElement.parentElement.closest("details:not([open])"));
 }
 
 function move(step) {
@@ -166,7 +166,7 @@ function show(catalogue, makeBody) {
 }
 
 /** Whether a key is typed into something of its own, such as a field of a form. */
-const isTyped = ({ target }) => target !== search && target.closest("form, dialog, input, textarea, select") !== null;
+const isTyped = ({ target }) => target !== search && target.closest(".work, form, dialog, input, select") !== null;
 
 main.addEventListener("toggle", ({ target }) =>
   target.matches(".tool[open]") && history.replaceState(null, "", `#${target.id}`), true);
