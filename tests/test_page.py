@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -403,6 +407,74 @@ def test_a_visitor_enters_with_a_token(recorder: Recorder, tmp_path: Path, brows
         visitor.find("#access input")
         visitor.wait("#count", "")
         assert "Pets" not in browser.page_source
+
+
+@contextmanager
+def provider() -> Iterator[str]:
+    """Run an authorization server at which everybody is logged in as Carol, and yield its URL."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            back = urlencode({"code": "code-of-carol", "state": query["state"][0]})
+            self.send_response(302)
+            self.send_header("location", f"{query['redirect_uri'][0]}?{back}")
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            token = {"access_token": "token-of-carol", "token_type": "bearer", "expires_in": 3600}
+            answer = token if self.path == "/token" else {"active": True, "sub": "carol", "client_id": "bridge"}
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@needs_a_browser
+def test_a_visitor_logs_in(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
+    """Where the server issues tokens after a login, the page logs in like any client, and keeps the token in memory."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with provider() as other:
+        (tmp_path / "team.toml").write_text(f'''
+[api.pets]
+prefix = ""
+spec = "api.json"
+[serve.auth]
+provider = "oauth-proxy"
+upstream_authorization_endpoint = "{other}/authorize"
+upstream_token_endpoint = "{other}/token"
+upstream_client_id = "bridge"
+upstream_client_secret = "$UPSTREAM_SECRET"
+base_url = "http://{address}"
+[serve.auth.token_verifier]
+provider = "introspection"
+introspection_url = "{other}/introspect"
+client_id = "bridge"
+client_secret = "$UPSTREAM_SECRET"
+''')
+        arguments = ("--config", str(tmp_path / "team.toml"), "--http", address)
+        with site(tmp_path, api(recorder.url), *arguments, UPSTREAM_SECRET=MARKER) as url:
+            visitor = Visitor(browser, f"{url}#tool/listpets")
+            visitor.find("#access .login:not([hidden])").click()
+            visitor.find("form button[value=approve]").click()
+            visitor.find("form.call button.send").click()
+            visitor.wait("[role=status].done", "Answered")
+            assert browser.current_url == f"{url}#tool/listpets"
+            kept = browser.execute_script("return [localStorage.length, sessionStorage.length]")
+            assert kept == [0, 0]
+            browser.get("about:blank")
+            browser.get(f"{url}?code=code-of-somebody-else&state=guessed")
+            visitor.wait("#access [role=alert]", "not the answer to a login of this page")
 
 
 @needs_a_browser

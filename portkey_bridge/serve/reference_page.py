@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 #: The files of the page, and the scripts of one that also calls tools.
 TEMPLATE, STYLE = "reference.html", "reference.css"
-READING, CALLING = ("reference.js",), ("reference.js", "fields.js", "calls.js")
+READING, CALLING = ("reference.js",), ("reference.js", "fields.js", "login.js", "calls.js")
 
 
 class Document(NamedTuple):

@@ -347,7 +347,8 @@ function accessForm() {
   const words = element("p", { className: "quiet" }, needsToken
     ? "Whoever runs the server gives you one. It stays in the memory of this page, and is gone when you close it."
     : carried);
-  const form = element("form", { id: "access" }, heading, words, ...(needsToken ? [tokenLabel] : []),
+  const login = element("button", { type: "button", className: "send login", hidden: true }, "Log in");
+  const form = element("form", { id: "access" }, heading, words, login, ...(needsToken ? [tokenLabel] : []),
     ...(header ? [headerLabel] : []), ...(needsToken ? [element("button", { className: "send" }, "Show the tools")] : []), wrong);
   headerInput.addEventListener("input", () => (credential = headerInput.value.trim()));
   /** Try to show the tools; without success, ask for a token. */
@@ -365,7 +366,16 @@ function accessForm() {
       wrong.textContent = error.status === 401 && !token ? "" : error.message;
       if (form.hidden) tellAll(error.message);
       tokenInput.focus();
+      if (error.status === 401) await offerLogin().catch(() => {}); // which not every server has
     }
+  };
+  const tell = (error) => (wrong.textContent = error.message);
+  const offerLogin = async () => {
+    const server = await ownLogin();
+    login.hidden = !server;
+    login.onclick = () => logIn(server).catch(tell);
+    if (server) words.textContent = "Log in, or enter a token that you have. It stays in the memory of this page.";
+    if (server && !wrong.textContent) login.focus();
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -377,7 +387,15 @@ function accessForm() {
   document.querySelector("header").append(leave);
   main.prepend(notice, form);
   form.hidden = !header;
-  return enter;
+  return async () => {
+    try {
+      token = await returned();
+      await enter();
+    } catch (error) {
+      await enter();
+      tell(error);
+    }
+  };
 }
 
 const look = () => document.visibilityState === "visible" && shownTag && load().catch(() => {});
