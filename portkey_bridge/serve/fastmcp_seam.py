@@ -48,6 +48,7 @@ from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
 from portkey_bridge.serve.stdio_lane import StdioLane
+from portkey_bridge.serve.tracing import send_remaining
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
 
@@ -159,6 +160,7 @@ class StdioServer(FastMCP[Any]):
                 for each in running:
                     each.cancel()
                 await self.catalogue.aclose()
+                await asyncio.to_thread(send_remaining)
 
         super().__init__(
             name=name,

@@ -25,6 +25,9 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 #: The name of the library in spans, and of the service unless OTEL_SERVICE_NAME has another.
 NAME = "portkey-bridge"
 
+#: Seconds for sending the last spans.
+FLUSH = 5
+
 
 def set_up_tracing(environ: Mapping[str, str]) -> None:
     """Have spans sent where the variables of OpenTelemetry say, if they do. Raises SettingsError."""
@@ -42,6 +45,12 @@ def set_up_tracing(environ: Mapping[str, str]) -> None:
     provider = TracerProvider(resource=Resource.create(attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+
+
+def send_remaining() -> None:
+    """Send the spans that are still waiting, for FLUSH seconds at most: a process that a signal ends does not do so."""
+    if flush := getattr(trace.get_tracer_provider(), "force_flush", None):
+        flush(FLUSH * 1000)
 
 
 def is_traced() -> bool:
