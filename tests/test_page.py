@@ -141,7 +141,7 @@ def test_the_request_has_variables_instead_of_secrets(recorder: Recorder, tmp_pa
     root = api(f"{recorder.url.replace('://', '://user:password-in-url@')}")
     root["paths"]["/pets"]["get"]["parameters"] = [{"name": "fixed", "in": "query", "schema": {"type": "string"}}]
     (tmp_path / "pets.toml").write_text(
-        '[api.pets]\nspec = "api.json"\nbase_url = "http://u:password-in-url@127.0.0.1:9/?q=secret-in-query"\n'
+        '[api.pets]\nspec = "api.json"\nbase_url = "http://u:password-in-url@127.0.0.1:9/?q=secret-in-query&k=short"\n'
         '[api.pets.env]\nX_PETS_KEY = "$X_PETS_KEY"\nSHORT = "$SHORT"\n'
         '[api.pets.operations.listpets.arguments]\nfixed = { value = "$SHORT" }\n'
     )
@@ -150,8 +150,9 @@ def test_the_request_has_variables_instead_of_secrets(recorder: Recorder, tmp_pa
         whole = json.dumps(shown)
         assert "x-pets-key: $X_PETS_KEY" in shown["http"]
         assert "fixed=$SHORT" in shown["http"]
+        assert "k=[OPEN_MCP_BASE_URL]" in shown["curl"]
         pages = [httpx.get(url + path).text for path in ("", "page/catalogue", "page/form?name=pets_listpets")]
-        for secret in (MARKER, "sesame", "password-in-url", "secret-in-query"):
+        for secret in (MARKER, "sesame", "password-in-url", "secret-in-query", "short"):
             assert all(secret not in text for text in (whole, *pages)), secret
 
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -24,6 +25,9 @@ from portkey_bridge.serve.bridge import Bridge, validate_patiently
 from portkey_bridge.serve.service import Service, environment_credentials
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.streaming import without_limit
+
+#: Stands for a value in the query of the base URL.
+IN_BASE_URL = "[OPEN_MCP_BASE_URL]"
 
 
 class Preview(NamedTuple):
@@ -79,7 +83,7 @@ def bound_with_stand_ins(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any
 def shown(bridge: Bridge, tool: Tool, bound: Bound, sent: Sequence[Credential], names: Collection[str]) -> Preview:
     """Return a request whose credentials are stand-ins for the variables of these names. Raises CallError."""
     stand_ins = {name: STAND_IN.format(name) for name in (*names, *tool.fixed_secrets)}
-    url = base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri)
+    url = _with_stand_ins(base_url(tool.name, tool.operation.servers, bridge.base_url, bridge.document_uri), bridge)
     written = write_request(tool.name, tool.operation, bound, sent, url, bridge.sources)
     http, curl = as_http(written), as_curl(written)
     for name, stand_in in stand_ins.items():
@@ -88,8 +92,17 @@ def shown(bridge: Bridge, tool: Tool, bound: Bound, sent: Sequence[Credential], 
         http = http.replace(encoded, f"base64(${name})")
         curl = curl.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
     login = httpx.URL(url).userinfo.decode()
-    http, curl = bridge.redact(http), bridge.redact(curl.replace(f"//{login}@", "//…@"))
+    curl = curl.replace(f"//{login}@", "//…@")
+    http, curl = (bridge.redact(text.replace(quote(IN_BASE_URL), IN_BASE_URL)) for text in (http, curl))
     return Preview(http, curl, "\n".join(_signing(each) for each in sent if each.signing))
+
+
+def _with_stand_ins(url: str, bridge: Bridge) -> str:
+    """Return the URL that a person set without the values in its query, each of which may be a secret."""
+    if bridge.base_url is None:
+        return url
+    names = httpx.URL(url).params
+    return str(httpx.URL(url).copy_merge_params(dict.fromkeys(names, IN_BASE_URL))) if names else url
 
 
 def _signing(credential: Credential) -> str:
