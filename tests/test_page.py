@@ -304,6 +304,19 @@ def test_a_large_answer_is_read_in_parts(recorder: Recorder, tmp_path: Path, bro
 
 
 @needs_a_browser
+def test_the_next_page_is_read(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
+    """An answer that has a next page comes with a button that fetches it."""
+    headers = {"content-type": "application/json", "link": '</pets?page=2>; rel="next"'}
+    recorder.answers["/pets"] = (200, headers, b'[{"id":1}]')
+    with site(tmp_path, api(recorder.url)) as url:
+        visitor = Visitor(browser, f"{url}#tool/listpets")
+        visitor.find("form.call button.send").click()
+        visitor.find("form.part button[type=button]").click()
+        visitor.wait("form.part + div pre", "Appended 1 items")
+        assert recorder.last.target == "/pets?page=2"
+
+
+@needs_a_browser
 def test_a_file_is_sent(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
     """A field of bytes takes a file, whose bytes reach the API."""
     root = api(recorder.url)

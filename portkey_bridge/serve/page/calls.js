@@ -171,23 +171,29 @@ async function call(tool, values, signal, decision = {}) {
   return call(tool, values, signal, { inputResponses: answers, requestState: result.requestState });
 }
 
-/** What an answer says of the whole one, which the server keeps. */
-const KEPT = /\bresultId: ([\w-]+)/;
+/** What an answer says of the whole one, which the server keeps, and of the next page. */
+const KEPT = /\bresultId:? ([\w-]+)/, NEXT = /\bnext: true\b/;
 
-/** Make a form that reads parts of a large answer: the view of it names their pointers. */
-function partForm(id) {
+/** Make a form that reads more of an answer: a part, whose pointer its view names, or the next page. */
+function moreForm(id, hasNext) {
   const pointer = element("input", { autocomplete: "off", spellcheck: false, placeholder: "/items#0:50" });
   const parts = element("div", {});
   const form = element("form", { className: "part" },
     element("label", {}, "Read a part: the pointer of a stub", pointer), element("button", { className: "small" }, "Read"));
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const values = JSON.stringify({ resultId: id, jsonPointers: [pointer.value.trim()] });
-    const { content } = await call({ name: "expandResult" }, values)
+  const next = element("button", { type: "button", className: "small", hidden: !hasNext }, "Next page");
+  const read = async (wanted) => {
+    const { content } = await call({ name: "expandResult" }, JSON.stringify({ resultId: id, ...wanted }))
       .catch(({ message }) => ({ content: [{ type: "text", text: message }] }));
+    if (wanted.next) next.hidden = !content.some(({ text }) => NEXT.test(text));
     parts.prepend(...contents(content));
     parts.firstElementChild?.focus();
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    read({ jsonPointers: [pointer.value.trim()] });
   });
+  next.addEventListener("click", () => read({ next: true }));
+  form.append(next);
   return element("div", {}, form, parts);
 }
 
@@ -206,7 +212,7 @@ function answerPanel() {
   const draw = (blocks) => {
     raw = blocks.map(({ text }) => text ?? "").join("\n");
     const [, id] = raw.match(KEPT) ?? [];
-    place.replaceChildren(...contents(blocks), ...(id ? [partForm(id)] : []));
+    place.replaceChildren(...contents(blocks), ...(id ? [moreForm(id, NEXT.test(raw))] : []));
   };
   return { element: whole, tell, draw };
 }
