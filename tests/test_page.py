@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+JSON = {"content-type": "application/json"}
+
 MARKER = "marker-of-the-server-1"
 ALICE = "token-of-alice-1234"
 TOKENS = f"alice={hashlib.sha256(ALICE.encode()).hexdigest()}"
@@ -308,11 +310,12 @@ def test_the_next_page_is_read(recorder: Recorder, tmp_path: Path, browser: Chro
     """An answer that has a next page comes with a button that fetches it."""
     headers = {"content-type": "application/json", "link": '</pets?page=2>; rel="next"'}
     recorder.answers["/pets"] = (200, headers, b'[{"id":1}]')
+    recorder.answers["/pets?page=2"] = (200, JSON, b'[{"id":2}]')
     with site(tmp_path, api(recorder.url)) as url:
         visitor = Visitor(browser, f"{url}#tool/listpets")
         visitor.find("form.call button.send").click()
         visitor.find("form.part button[type=button]").click()
-        visitor.wait("form.part + div pre", "Appended 1 items")
+        visitor.wait("form.part + div", "Appended 1 items")
         assert recorder.last.target == "/pets?page=2"
 
 
