@@ -11,11 +11,11 @@ from pathlib import Path
 from portkey_bridge.credentials.schemes import DIGEST
 from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded, usual_variable, variable
 from portkey_bridge.credentials.withheld import needs_naming, why_withheld, with_names
-from portkey_bridge.document.sources import STDIN, is_url
+from portkey_bridge.document.sources import STDIN
 from portkey_bridge.openapi.model import Api, SecurityScheme
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
-from portkey_bridge.text import shown_url
+from portkey_bridge.text import is_url, shown_url
 
 #: What is said of a variable whose value is a reference that the client passed on.
 UNEXPANDED = "has a reference like ${NAME} that nothing replaced"

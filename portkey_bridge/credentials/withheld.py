@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from portkey_bridge.document.sources import is_url
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.text import is_url
 
 #: Variables that configure a machine, or are known as other products'. A document gets them only when they are named in
 #: OPEN_MCP_CREDENTIALS: it could have been written to ask for them. Secrets of products that are missing here are

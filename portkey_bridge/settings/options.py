@@ -50,7 +50,7 @@ class Settings:
 
     spec: str | None = option(
         None,
-        readers.as_typed,
+        readers.document,
         "FILE|URL",
         "path or URL of the OpenAPI document to serve (default: the Portkey API)",
         dotenv="apart",
