@@ -59,6 +59,18 @@ async def test_each_api_gets_its_own_tools_and_only_its_own_credential(two: Any,
     assert "marker" not in "".join(answers)
 
 
+async def test_an_assigned_variable_is_never_that_of_the_environment(two: Any, connect: Connect) -> None:
+    """While the variable that the file assigns is not set, nothing is sent instead, and the refusal names that one."""
+    file, cats, _ = two
+    async with connect("--config", str(file), env={"X_KEY": "marker-of-all-9999"}) as client:
+        refusal = await client.call_tool("cats_list", raise_on_error=False)
+    assert refusal.is_error
+    assert not cats.requests
+    assert "\n- CAT_KEY\n" in text_of(refusal)
+    assert '"env": {"CAT_KEY": "…"}' in text_of(refusal)
+    assert "X_KEY" not in text_of(refusal)
+
+
 async def test_a_variable_that_two_apis_would_take_goes_to_neither(two: Any, connect: Connect, tmp_path: Path) -> None:
     """Until the file assigns it, and the warning and the refusal say so."""
     file, cats, dogs = two

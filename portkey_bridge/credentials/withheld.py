@@ -95,7 +95,7 @@ def needs_naming(name: str, settings: Settings, document_uri: str) -> str | None
     A document on disk may have what is not somebody else's. What a URL answers may change any day, and could ask for
     whatever is set.
     """
-    if name in settings.named | settings.assigned:
+    if name in settings.named.union(settings.assigned):
         return None
     if is_url(document_uri):
         return "a document from a URL gets only credentials that are named"

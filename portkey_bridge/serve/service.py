@@ -247,7 +247,7 @@ def uncontested(services: Sequence[Service]) -> list[Service]:
 def _unassigned(service: Service) -> set[str]:
     """Return the variables that are set, and that an API would take without being told so."""
     settings = service.settings
-    named = settings.assigned | settings.named
+    named = settings.named.union(settings.assigned)
     wanted = {name for tool in service.tools for name in tool.variables}
     if any(takes_token(tool.operation.security) for tool in service.tools):
         wanted |= set(OAUTH_VARIABLES)
