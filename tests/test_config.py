@@ -270,3 +270,14 @@ def test_docs_are_about_the_api_that_is_named(two: Any, run: Run) -> None:
     assert "# Dogs tools" in written
     assert "dogs_list" in written
     assert "cats" not in written
+
+
+def test_the_check_finds_a_role_that_allows_nothing(two: Any, run: Run) -> None:
+    """A pattern of a role that matches no tool is an error of `config check`, as it is at the start."""
+    file = two[0]
+    file.write_text(
+        file.read_text(encoding="utf-8") + '[serve.roles.reader]\ntools = ["cats_lits"]\n', encoding="utf-8"
+    )
+    ended = run("config", "check", "--config", str(file))
+    assert ended.returncode == 2
+    assert "[serve.roles.reader]: tools: nothing is called 'cats_lits'; the closest are cats_list" in ended.stderr
