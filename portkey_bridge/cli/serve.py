@@ -16,7 +16,7 @@ from portkey_bridge import __version__
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.document.fetch import copy_path
-from portkey_bridge.document.sources import STDIN, is_file, is_url, path_of, portkey_document
+from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
@@ -29,7 +29,7 @@ from portkey_bridge.serve.tracing import set_up_tracing
 from portkey_bridge.serve.watch import watch
 from portkey_bridge.settings.file import config_path, refers
 from portkey_bridge.settings.switches import DOTENV
-from portkey_bridge.text import printable
+from portkey_bridge.text import is_url, printable
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.text import origin_of
 
 if TYPE_CHECKING:
     from key_value.aio.protocols.key_value import AsyncKeyValue
@@ -131,7 +131,7 @@ def open_store(url: str | None, key: str | None) -> Store:
     """
     if url is None:
         return Store()
-    if urlsplit(url).scheme not in SCHEMES or not urlsplit(url).hostname:
+    if url.partition("://")[0] not in SCHEMES or origin_of(url) is None:
         raise SettingsError(
             "--store: expected a URL such as redis://HOST:6379/0 or rediss://USER:PASSWORD@HOST:6379/0."
         )
