@@ -261,7 +261,7 @@ def test_a_command_about_one_api_takes_its_name(command: tuple[str, ...], two: A
     file, *_ = two
     assert "has several APIs: cats, dogs. Name one of them." in run(*command, "--config", str(file)).stderr
     wrong = run(command[0], "cat", *command[1:], "--config", str(file))
-    assert (wrong.returncode, "there is no API 'cat'; the closest are cats" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, "there is no API 'cat'; the closest is cats" in wrong.stderr) == (2, True)
 
 
 def test_docs_are_about_the_api_that_is_named(two: Any, run: Run) -> None:
