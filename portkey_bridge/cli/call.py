@@ -32,7 +32,8 @@ from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.uploads import Upload
 from portkey_bridge.request.writer import Written, write_request
 from portkey_bridge.schema.deadline import OutOfTime, within
-from portkey_bridge.serve.bridge import PATIENT, Bridge, validate_patiently
+from portkey_bridge.serve.argument_check import PATIENT, validate_patiently
+from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.service import Service, build_bridge, environment_credentials
 from portkey_bridge.tools.catalog import Tool

@@ -12,10 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import anyio
 import httpx
 from fastmcp.tools.base import ToolResult
 
@@ -29,20 +27,19 @@ from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
-from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.answer_cache import AnswerCache
-from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import joined
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, no_report
-from portkey_bridge.schema.deadline import OutOfTime, within
+from portkey_bridge.serve.argument_check import Lenience, sent_anyway, validated
 from portkey_bridge.serve.exchange import Exchange, Reading
+from portkey_bridge.serve.hiding import redacted
 from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
 from portkey_bridge.serve.tracing import is_traced, note_status, request_span
 from portkey_bridge.settings.values import MOST_PAGES
@@ -53,12 +50,6 @@ from portkey_bridge.tools.streaming import without_limit
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
 
-#: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
-QUICK, PATIENT = 0.02, 2.0
-
-#: What is said once about arguments that could be sent.
-LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
-
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
 
@@ -67,29 +58,6 @@ Sent = tuple[Credential, ...]
 
 
 """The credentials that a request carried."""
-
-
-class Lenience:
-    """Decides about arguments that the document does not allow: whether they are sent, and what is said if not."""
-
-    def __init__(self, is_on: bool) -> None:
-        self.is_on = is_on
-        self._is_mentioned = False
-
-    def bound(self, tool: Tool, arguments: Mapping[str, Any], error: ArgumentsError, sources: Sources) -> Bound:
-        """Return the arguments in their places if they are to be sent. Raises ArgumentsError if not.
-
-        The first error of arguments that could be sent mentions the option.
-        """
-        if not self.is_on and self._is_mentioned:
-            raise error
-        bound = bind_anyway(tool.name, tool.operation, tool.arguments, arguments, sources)
-        if bound is None:
-            raise error
-        if not self.is_on:
-            self._is_mentioned = True
-            raise ArgumentsError(error.tool, error.violations, LENIENT)
-        return bound
 
 
 class Ask(Protocol):
@@ -265,7 +233,7 @@ class Bridge:
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
         """Return the arguments in their places, and how they violate the document, which only lenience permits."""
         try:
-            return tool.bind(await _validated(tool, arguments)), ()
+            return tool.bind(await validated(tool, arguments)), ()
         except ArgumentsError as error:
             return self.lenience.bound(tool, arguments, error, self.sources), error.violations
 
@@ -281,7 +249,7 @@ class Bridge:
         with self._recorded(tool, caller) as record:
             sent = await self._page(following, caller)
             record.status, record.size = sent.status, len(sent.body)
-        answer = self._redacted(sent)
+        answer = redacted(sent, self.redact)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
         further = page_after(tool, following.bound, sent, self.sources.shapes.root, following)
@@ -329,8 +297,8 @@ class Bridge:
         violations: Sequence[Violation],
         select: Selection | None,
     ) -> ToolResult:
-        answer = self._redacted(answer)
-        hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
+        answer = redacted(answer, self.redact)
+        hints = [*self._hints(tool, answer, caller), sent_anyway(violations)]
         if further is not None and is_json(answer.body):
             hints.append(NEXT_PAGE.format(self.renderer.results.keep(answer.body, further)))
         return self.renderer.render(tool.operation, answer, hints, select)
@@ -348,8 +316,8 @@ class Bridge:
 
         Raises SelectError.
         """
-        answer = self._redacted(answer)
-        hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
+        answer = redacted(answer, self.redact)
+        hints = [*self._hints(tool, answer, caller), sent_anyway(violations)]
         take(answer, self.renderer)
         if answer.failed:
             return self.renderer.render(tool.operation, answer, hints)
@@ -391,21 +359,6 @@ class Bridge:
     ) -> Answer:
         return await Exchange(self.transport, self.redact, self.cache).answer(operation, request, signer, reading)
 
-    def _redacted(self, answer: Answer) -> Answer:
-        """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
-        whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.headers.multi_items())))
-        if self.redact(whole) != whole:
-            headers = [(self.redact(name), self.redact(value)) for name, value in answer.headers.multi_items()]
-            answer = replace(
-                answer,
-                phrase=self.redact(answer.phrase),
-                headers=httpx.Headers([(name.encode(), value.encode()) for name, value in headers]),
-                problem=self.redact(answer.problem),
-            )
-        if (body := self.redact.body(answer.body)) is not answer.body:
-            answer = replace(answer, body=body)
-        return redacted_text(answer, self.redact)
-
     def _hints(self, tool: Tool, answer: Answer, caller: Caller) -> list[str]:
         """Return hints: what the status means in the document, and what the credentials have to do with it."""
         if answer.status < 400:
@@ -422,31 +375,3 @@ class Bridge:
         from portkey_bridge.response.conformance import findings
 
         return findings(tool.operation, answer, self.sources.shapes.root)
-
-
-def _sent_anyway(violations: Sequence[Violation]) -> str:
-    lines = ("Sent although the document does not allow it:", *(f"- {each}" for each in violations))
-    return "\n".join(lines) if violations else ""
-
-
-async def _validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return valid arguments: the usual ones are checked at once, others in a thread, to answer calls meanwhile.
-
-    What cannot be checked in time is left to the API. Raises ArgumentsError.
-    """
-    try:
-        with within(QUICK):
-            return tool.validate(arguments)
-    except OutOfTime:
-        return await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
-
-
-def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return valid arguments, which are checked for as long as it may take. Raises ArgumentsError."""
-    try:
-        with within(PATIENT):
-            return tool.validate(arguments)
-    except OutOfTime as error:
-        if error.__cause__ is not None:  # what was found by then
-            raise error.__cause__ from None
-        return arguments
