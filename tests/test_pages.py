@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastmcp import Client
 
-from portkey_bridge.serve.bridge import CallRecord
+from portkey_bridge.serve.call_record import CallRecord
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings

@@ -101,6 +101,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
     settings = invocation.apis[0]
     set_up_tracing(os.environ)
     metrics = Metrics()
+    store = replace(store, observe=metrics.store_used)
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
     def catalogue(services: Sequence[Service]) -> Catalogue:

@@ -38,6 +38,7 @@ from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, no_report
 from portkey_bridge.serve.argument_check import Lenience, sent_anyway, validated
+from portkey_bridge.serve.call_record import MISSED, CallRecord, outcome_of, record_of
 from portkey_bridge.serve.exchange import Exchange, Reading
 from portkey_bridge.serve.hiding import redacted
 from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
@@ -100,19 +101,6 @@ class CallContext(NamedTuple):
     state: str | None = None
 
 
-@dataclass(slots=True)
-class CallRecord:
-    """What happened in a call: no status if no response came. `size` is in bytes; the path is a template."""
-
-    caller: Caller
-    tool: str
-    method: str
-    path: str
-    status: int | None = None
-    size: int = 0
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True)
 class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
@@ -159,12 +147,13 @@ class Bridge:
     @contextmanager
     def _recorded(self, tool: Tool, caller: Caller) -> Iterator[CallRecord]:
         """Return the record of a call, and have it observed when the call has ended, however it did."""
-        record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
+        record = record_of(tool, caller)
         began = time.perf_counter()
         try:
             yield record
         finally:
             record.seconds = time.perf_counter() - began
+            record.retries = self.transport.take_repeated()
             if self.observe is not None:
                 self.observe(record)
 
@@ -198,36 +187,36 @@ class Bridge:
         caller = record.caller
         arguments, limit = without_limit(tool.name, tool.stream_argument, arguments)
         bound, violations = await self._bound(tool, arguments)
-        first = await self._sent(tool, bound, Reading(report, **limit), caller)
+        first = await self._sent(tool, bound, Reading(report, **limit), record)
         further = page_after(tool, bound, first, self.sources.shapes.root)
         answer = first
         if further is not None and self.pages > 1 and is_json(first.body):
             limits = Limits(self.pages, self.transport.limit, self.transport.timeouts.whole)
             answer, further = await collected(
-                first, further, self.sources.shapes.root, partial(self._page, caller=caller), limits, report
+                first, further, self.sources.shapes.root, partial(self._page, record=record), limits, report
             )
-        record.status, record.size = answer.status, len(answer.body)
+        record.status, record.size = answer.received
         select = select or tool.select
         if take is not None:
             return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, select, take))
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
 
     async def _sent(
-        self, tool: Tool, bound: Bound, reading: Reading, caller: Caller, page: httpx.URL | None = None
+        self, tool: Tool, bound: Bound, reading: Reading, record: CallRecord, page: httpx.URL | None = None
     ) -> Answer:
         """Return the answer of a call or its next page; after a 401 that of a second try with another credential."""
-        answer, sent = await self._answer(tool, bound, reading, caller, page)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
-            answer, _ = await self._answer(tool, bound, reading, caller, page)
+        answer, sent = await self._answer(tool, bound, reading, record, page)
+        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, record.caller):
+            answer, _ = await self._answer(tool, bound, reading, record, page)
         return answer
 
-    async def _page(self, following: Following, caller: Caller) -> Answer:
-        return await self._sent(following.tool, following.bound, Reading(), caller, following.url)
+    async def _page(self, following: Following, record: CallRecord) -> Answer:
+        return await self._sent(following.tool, following.bound, Reading(), record, following.url)
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
         bound, _ = await self._bound(tool, arguments)
-        answer, _ = await self._answer(tool, bound, Reading(from_cache=False), LOCAL)
+        answer, _ = await self._answer(tool, bound, Reading(from_cache=False), record_of(tool, LOCAL))
         return answer
 
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
@@ -247,8 +236,8 @@ class Bridge:
             raise CallError(TOO_MANY.format(MOST_PAGES))
         tool, caller = following.tool, context.caller
         with self._recorded(tool, caller) as record:
-            sent = await self._page(following, caller)
-            record.status, record.size = sent.status, len(sent.body)
+            sent = await self._page(following, record)
+            record.status, record.size = sent.received
         answer = redacted(sent, self.redact)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
@@ -270,13 +259,13 @@ class Bridge:
         return self.renderer.items(whole, items, remark, result_id)
 
     async def _answer(
-        self, tool: Tool, bound: Bound, reading: Reading, caller: Caller, page: httpx.URL | None = None
+        self, tool: Tool, bound: Bound, reading: Reading, record: CallRecord, page: httpx.URL | None = None
     ) -> tuple[Answer, Sent]:
         """Write the request with the caller's credentials, send it, and return the answer and the credentials.
 
         With `page`, the request goes to that URL of the same origin, with the same headers and credentials.
         """
-        operation = tool.operation
+        operation, caller = tool.operation, record.caller
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
@@ -285,7 +274,7 @@ class Bridge:
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(
-            operation, request, signer_of(sent, self.aws), reading._replace(owner=caller.subject)
+            operation, request, signer_of(sent, self.aws), reading._replace(owner=caller.subject), record
         ), sent
 
     def _rendered(
@@ -326,14 +315,21 @@ class Bridge:
         return ToolResult(content=[text(hint) for hint in (answer.remark, *hints) if hint])
 
     async def _logged(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self,
+        operation: Operation,
+        request: httpx.Request,
+        signer: httpx.Auth | None,
+        reading: Reading,
+        record: CallRecord,
     ) -> Answer:
-        """Exchange request and response, and log the outcome of every exchange."""
+        """Exchange request and response, and log the outcome of every exchange and note it in the record."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
             exchange = self._traced if is_traced() else self._exchange
             answer = await exchange(operation, request, signer, reading)
-            outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
+            outcome = outcome_of(answer)
+            if self.cache is not None and operation.method == "GET":
+                record.cached.append(answer.cached or MISSED)
             return answer
         except TransportError:
             outcome = "no answer"
@@ -342,9 +338,10 @@ class Bridge:
             outcome = "cancelled"
             raise
         finally:
+            seconds = time.perf_counter() - began
+            record.upstream += seconds
             if self.log is not None:
-                milliseconds = (time.perf_counter() - began) * 1000
-                self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
+                self.log(f"{operation.method} {operation.path} {outcome} {seconds * 1000:.0f} ms")
 
     async def _traced(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,10 +45,14 @@ class StoreError(CallError):
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """Where state is kept: at `url`, or in the memory of this process, which then has a `secret` of its own."""
+    """Where state is kept: at `url`, or in the memory of this process, which then has a `secret` of its own.
+
+    `observe` takes the seconds of each use of a shared store, and whether it has failed.
+    """
 
     url: str | None = field(default=None, repr=False)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    observe: Callable[[float, bool], None] | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -109,8 +114,20 @@ class Store:
     async def ready(self) -> None:
         """Check whether the store answers. Raises StoreError."""
         if self.is_shared:
-            with explained():
+            with self.used():
                 await self.client.ping()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Have what happens with the store inside observed, and turn each failure into a StoreError."""
+        began, has_failed = time.perf_counter(), True
+        try:
+            with explained():
+                yield
+            has_failed = False
+        finally:
+            if self.observe is not None:
+                self.observe(time.perf_counter() - began, has_failed)
 
     async def aclose(self) -> None:
         """Close the connections."""
