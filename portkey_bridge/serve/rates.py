@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from portkey_bridge.errors import CallError
@@ -43,7 +43,7 @@ class Rates:
         self._rates, self._purpose = parse_many(rates), purpose
         self._store = store
         self._key = store.key(f"rates of {purpose}")
-        self._here = MovingWindowRateLimiter(MemoryStorage())
+        self._here = MovingWindowRateLimiter(store.counts)
         self._shared = MovingWindowRateLimiter(_storage(store)) if store.is_shared else None
         self._shared_from = 0.0
 

@@ -21,6 +21,7 @@ from portkey_bridge.errors import CallError, SettingsError
 
 if TYPE_CHECKING:
     from key_value.aio.protocols.key_value import AsyncKeyValue
+    from limits.aio.storage import Storage
     from redis.asyncio import Redis
 
 #: The variable of the key that values are encrypted under, and the fewest characters of it.
@@ -96,6 +97,13 @@ class Store:
 
         kept = self._encrypted() if self.is_shared else _memory()
         return LimitSizeWrapper(TTLClampWrapper(kept, 1, LONGEST, LONGEST), max_size=MOST_BYTES)
+
+    @cached_property
+    def counts(self) -> Storage:
+        """What this process counts for itself, for as long as it runs."""
+        from limits.aio.storage import MemoryStorage
+
+        return MemoryStorage()
 
     def _encrypted(self) -> AsyncKeyValue:
         from cryptography.fernet import Fernet
