@@ -38,6 +38,9 @@ from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.service import Service, build_bridge, environment_credentials
 from portkey_bridge.tools.catalog import Tool
 
+#: What is said of an answer that has a next page.
+NEXT_PAGE = "There is a next page: --pages N shows up to N pages as one answer."
+
 #: Placeholder of a secret in a request that is only shown. URLs do not escape it, and a shell quotes it.
 STAND_IN = "STANDS-IN-FOR-{}~"
 
@@ -50,7 +53,7 @@ def call(invocation: Invocation) -> int:
     owner, tool = find_in(load_services(invocation.apis), invocation.options["tool"])
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     settings = replace(owner.settings, resources=False)  # nobody would read them after this call
-    bridge = build_bridge(owner.api, settings, [tool], owner.shapes)
+    bridge = replace(build_bridge(owner.api, settings, [tool], owner.shapes), next_page_hint=NEXT_PAGE)
     if invocation.options.get("dry_run"):
         return _show(owner, bridge, tool, arguments)
     return _print(asyncio.run(_call(bridge, tool, arguments)))

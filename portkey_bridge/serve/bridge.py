@@ -106,7 +106,8 @@ class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
     is what requests are signed with.
 
-    `pages` is how many pages of an answer are collected at once, `cache` keeps answers to validate them.
+    `pages` is how many pages of an answer are collected at once, `next_page_hint` is what is said of one more with the
+    id of the kept result, `cache` keeps answers to validate them.
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
@@ -123,6 +124,7 @@ class Bridge:
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
     pages: int = 1
+    next_page_hint: str = NEXT_PAGE
     cache: AnswerCache | None = None
     observe: Callable[[CallRecord], None] | None = None
     limit: Callable[[], Awaitable[None]] | None = None
@@ -289,7 +291,7 @@ class Bridge:
         answer = redacted(answer, self.redact)
         hints = [*self._hints(tool, answer, caller), sent_anyway(violations)]
         if further is not None and is_json(answer.body):
-            hints.append(NEXT_PAGE.format(self.renderer.results.keep(answer.body, further)))
+            hints.append(self.next_page_hint.format(self.renderer.results.keep(answer.body, further)))
         return self.renderer.render(tool.operation, answer, hints, select)
 
     def _taken(
