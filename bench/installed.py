@@ -68,8 +68,10 @@ def program_of(rival: Python | Node) -> Path | None:
 
 def main() -> int:
     """Install what is missing. Return 1 if something cannot be."""
-    rivals: tuple[Python | Node, ...] = (MCPIFY, IVOTOBY, CONTEXTFORGE)
-    return 0 if all([_is_installed(rival) for rival in rivals]) else 1
+    missing = 0
+    for rival in (MCPIFY, IVOTOBY, CONTEXTFORGE):
+        missing += not _is_installed(rival)
+    return min(missing, 1)
 
 
 def _is_installed(rival: Python | Node) -> bool:
