@@ -102,6 +102,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
     settings = invocation.apis[0]
     set_up_tracing(os.environ)
     metrics = Metrics()
+    store = replace(store, observe=metrics.store_used)
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
     def catalogue(services: Sequence[Service]) -> Catalogue:
@@ -112,6 +113,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
         services = load_services(invocation.apis, from_copies=True)
         server = build_server(services, catalogue, http_server.LIST_SECONDS)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
+    server.on_close = store.aclose
     has_metrics = address.is_loopback or settings.requires_token
     return http_server.http_app(server, settings, store, metrics if has_metrics else None), printable(server.name)
 
@@ -149,6 +151,7 @@ def _serve(invocation: Invocation) -> int:
         catalogue = partial(catalogue_of, observers=audit, store=store)
         server = build_server(services, catalogue)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
+    server.on_close = store.aclose
     server.warm_start = invocation.warm_start
     if invocation.warm_start and (files := _files_of(invocation, services)):
         invocation.warm_start.recorder.record(files)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -95,15 +96,22 @@ class CallerGate:
             return
         caller = self._caller(scope, headers)
         if self._rates and (exceeded := await self._rates.count(caller.subject)):
+            self._refused("rate")
             await _too_many(*exceeded)(scope, receive, send)
             return
         CALLER.set(caller)  # for this request alone: each is a task of its own
         try:
-            async with self._admission.admitted(caller.subject):
-                await self._admitted(scope, headers, body, receive, send, caller)
+            with self._metrics.in_flight.track_inprogress() if self._metrics else nullcontext():
+                async with self._admission.admitted(caller.subject):
+                    await self._admitted(scope, headers, body, receive, send, caller)
         except Overloaded:
+            self._refused("waiting")
             busy = f"Too many requests are waiting (OPEN_MCP_HTTP_LIMITS={self._limits}). Try again later."
             await _refusal(429, busy, {"retry-after": str(COME_AGAIN)})(scope, receive, send)
+
+    def _refused(self, reason: str) -> None:
+        if self._metrics:
+            self._metrics.refused(reason)
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the metrics: to those with a token if tokens are required, else to this machine."""

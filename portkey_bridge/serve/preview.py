@@ -21,7 +21,8 @@ from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.shown import STAND_IN, as_curl, as_http
 from portkey_bridge.request.writer import write_request
-from portkey_bridge.serve.bridge import Bridge, validate_patiently
+from portkey_bridge.serve.argument_check import validate_patiently
+from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.service import Service, environment_credentials
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.streaming import without_limit

@@ -52,7 +52,8 @@ from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge, Lenience
+from portkey_bridge.serve.argument_check import Lenience
+from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings.env_files import beside_variables, refuse_lured_credentials
 from portkey_bridge.settings.options import Settings
