@@ -105,10 +105,11 @@ def test_a_real_client_reads_the_entry(client: str, home: Path) -> None:
 class Conversation:
     """How a client is asked for one answer without a login, with a model at `{url}`.
 
-    `settings` are files of the home folder that choose the model.
+    `settings` are files of the home folder that choose the model; `before` is a command that does, where a file cannot.
     """
 
     command: str
+    before: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -117,8 +118,37 @@ class Conversation:
 CONVERSATIONS = {
     "claude-code": Conversation(
         "claude -p Go --allowedTools mcp__pets__listpets --model scripted",
-        {"ANTHROPIC_BASE_URL": "{url}", "ANTHROPIC_API_KEY": "k", "ENABLE_TOOL_SEARCH": "false"}
-        | {"MCP_CONNECTION_NONBLOCKING": "false"},
+        env={
+            "ANTHROPIC_BASE_URL": "{url}",
+            "ANTHROPIC_API_KEY": "k",
+            "ENABLE_TOOL_SEARCH": "false",
+            "MCP_CONNECTION_NONBLOCKING": "false",
+        },
+    ),
+    "gemini-cli": Conversation(
+        "gemini -p Go --approval-mode yolo -m gemini-2.5-flash",
+        env={"GOOGLE_GEMINI_BASE_URL": "{url}", "GEMINI_API_KEY": "k"},
+        settings={
+            ".gemini/settings.json": {
+                "security": {"auth": {"selectedType": "gemini-api-key"}},
+                "privacy": {"usageStatisticsEnabled": False},
+            }
+        },
+    ),
+    "qwen-code": Conversation(
+        "qwen -p Go --approval-mode yolo",
+        env={"OPENAI_BASE_URL": "{url}/v1", "OPENAI_API_KEY": "k", "OPENAI_MODEL": "scripted"},
+        settings={
+            ".qwen/settings.json": {
+                "security": {"auth": {"selectedType": "openai"}},
+                "privacy": {"usageStatisticsEnabled": False},
+                "tools": {"toolSearch": {"enabled": False}},
+            }
+        },
+    ),
+    "cline": Conversation(
+        "cline -P openai-compatible -m scripted --auto-approve true 'Go on'",
+        before="cline auth openai-compatible --apikey k --modelid scripted --baseurl {url}/v1",
     ),
     "codex": Conversation(
         "codex exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox -c model=scripted "
@@ -127,8 +157,13 @@ CONVERSATIONS = {
     ),
     "copilot-cli": Conversation(
         "copilot -p Go --allow-all-tools",
-        {"COPILOT_PROVIDER_BASE_URL": "{url}/v1", "COPILOT_PROVIDER_TYPE": "openai", "COPILOT_PROVIDER_API_KEY": "k"}
-        | {"COPILOT_MODEL": "scripted", "COPILOT_OFFLINE": "true"},
+        env={
+            "COPILOT_PROVIDER_BASE_URL": "{url}/v1",
+            "COPILOT_PROVIDER_TYPE": "openai",
+            "COPILOT_PROVIDER_API_KEY": "k",
+            "COPILOT_MODEL": "scripted",
+            "COPILOT_OFFLINE": "true",
+        },
     ),
     "opencode": Conversation(
         "opencode run -m local/scripted Go",
@@ -170,7 +205,7 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
         spec = str(tmp_path / "api.json")
         commands = [
             [sys.executable, "-m", "portkey_bridge", "add", client, "--name", "pets", "--spec", spec],
-            _command(conversation.command, model.url),
+            *(_command(words, model.url) for words in (conversation.before, conversation.command) if words),
         ]
         for command in commands:
             ran = subprocess.run(
