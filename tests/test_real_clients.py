@@ -6,6 +6,7 @@ them these tests are skipped.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ import pytest
 
 from tests.conftest import ROOT, Recorder
 from tests.scripted_model import scripted_model
-from tests.support import document
+from tests.support import document, serving
 
 PROGRAMS = ROOT / ".ci" / "clients" / "node_modules" / ".bin"
 
@@ -215,6 +216,44 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
     assert len(offered) == len(own), offered
     assert [request.target for request in recorder.requests] == ["/pets"], said
     assert any("Rex-1234" in result for result in model.results), said
+
+
+#: How a client is told of a server by its URL, where that is not a part of the command.
+BY_URL = {
+    "claude-code": "claude mcp add --transport http pets {url} --header 'Authorization: Bearer {token}'",
+    "codex": "codex mcp add pets --url {url} --bearer-token-env-var PETS_TOKEN",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the clients' programs are found as on POSIX")
+@pytest.mark.parametrize("client", BY_URL)
+def test_a_real_client_calls_a_tool_by_url(client: str, tmp_path: Path, recorder: Recorder) -> None:
+    """A client with the URL and a token calls the tool that the model asks for; the answer reaches the model."""
+    recorder.answers["/pets"] = (200, {"content-type": "application/json"}, b'{"name": "Rex-1234"}')
+    paths = {"/pets": {"get": {"operationId": "listPets", "responses": {}}}}
+    root = document(paths, servers=[{"url": recorder.url}])
+    alice = "token-of-alice-1234"
+    tokens = f"alice={hashlib.sha256(alice.encode()).hexdigest()}"
+    env = environment(tmp_path) | {"PETS_TOKEN": alice}
+    conversation = CONVERSATIONS[client]
+    with scripted_model("listpets") as model, serving(tmp_path, root, "--tokens", tokens) as (url, _):
+        env |= {name: value.format(url=model.url) for name, value in conversation.env.items()}
+        added = shlex.split(BY_URL[client].format(url=url, token=alice))
+        commands = [[str(PROGRAMS / added[0]), *added[1:]], _command(conversation.command, model.url)]
+        for command in commands:
+            ran = subprocess.run(
+                command,
+                env=env,
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+    assert [request.target for request in recorder.requests] == ["/pets"], ran.stdout + ran.stderr
+    assert any("Rex-1234" in result for result in model.results), ran.stdout + ran.stderr
 
 
 def _command(words: str, url: str) -> list[str]:
