@@ -85,7 +85,8 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
         with http_server.listening(address) as listener:
             address = address._replace(port=listener.getsockname()[1])
             many = f" with {settings.workers} workers" if settings.workers > 1 else ""
-            print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr, flush=True)
+            print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr)
+            print(f"portkey-bridge: {address.page} shows the tools to people", file=sys.stderr, flush=True)
             if settings.workers > 1:
                 plain = replace(invocation, warm_start=None)
                 http_server.run_workers(partial(_worker, plain, address), settings.workers, [listener])

@@ -18,8 +18,9 @@ from portkey_bridge.settings.values import ProgramLimits
 if TYPE_CHECKING:
     from pydantic_monty import AsyncMontySession
 
-#: Turns that the sandbox may ask of this program for each call: to make it, to await it, and to sleep.
-TURNS = 4
+#: Turns that the sandbox may ask of this program: for each call, to make it, to await it, and to sleep before it, and
+#: for each second, to sleep in a loop.
+TURNS, SLEEPS = 4, 1000
 
 #: Depth of calls of functions.
 RECURSION = 500
@@ -159,7 +160,7 @@ async def run_program(
         max_feed_duration_secs=limits.seconds,
         max_memory=limits.bytes,
         max_recursion_depth=RECURSION,
-        max_suspensions=limits.calls * TURNS + 100,
+        max_suspensions=limits.calls * TURNS + int(limits.seconds * SLEEPS),
     )
     sleeping = OSPolicy(sleep="call_host")
     feeds = [PRELUDE.replace("DOOR", name), program.code, *([ENDING] if program.line else [])]
