@@ -213,17 +213,42 @@ SERVERS = [
     ("192.168.1.5:3000/api", "file:///api.json", "http://192.168.1.5:3000/api"),
     ("10.0.0.1", "https://example.com/openapi.json", "http://10.0.0.1"),
     ("api.example.com/v1", "file:///api.json", "https://api.example.com/v1"),
+    ("[::1]:8080/api", "file:///api.json", "http://[::1]:8080/api"),
+    ("[2001:db8::1]/api", "file:///api.json", "https://[2001:db8::1]/api"),
+    ("gateway:3000", "file:///api.json", "http://gateway:3000"),
+    ("127.example.com/api", "file:///api.json", "https://127.example.com/api"),
+    ("{host}:8080/api", "file:///api.json", "http://localhost:8080/api"),
+    ("{region}.api.example.com", "file:///api.json", "https://eu.api.example.com"),
+    ("{whole}/api", "file:///api.json", "https://whole.example.com/api"),
 ]
+
+#: The values of variables in the URLs of servers.
+VARIABLES = {
+    "host": {"default": "localhost"},
+    "region": {"default": "eu"},
+    "whole": {"default": "https://whole.example.com"},
+}
 
 
 @pytest.mark.parametrize(("url", "uri", "expected"), SERVERS)
 def test_server_without_scheme(url: str, uri: str, expected: str) -> None:
     """A host without a scheme is served with a warning: http for loopback and private addresses, else https."""
-    root = operation("get") | {"servers": [{"url": url}]}
+    named = {name: VARIABLES[name] for name in VARIABLES if f"{{{name}}}" in url}
+    root = operation("get") | {"servers": [{"url": url, "variables": named}]}
     api = read_api(normalize(Document("test", uri, root)).root, uri)
     (tool,) = build_tools(api)
     assert base_url(tool.name, tool.operation.servers, None, uri) == expected
-    assert any("no scheme" in repair for repair in api.repairs) == ("example.com/v1/" not in expected)
+    assert any("no scheme" in repair for repair in api.repairs) == all(
+        kept not in expected for kept in ("example.com/v1/", "whole.")
+    )
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "api.example.com/v1"])
+def test_server_that_is_a_string_without_scheme(url: str) -> None:
+    """A server that is a string is read as its URL, which may lack a scheme like any other."""
+    api = api_of(operation("get") | {"servers": [url]})
+    (tool,) = build_tools(api)
+    assert base_url(tool.name, tool.operation.servers, None, api.uri).endswith(f"://{url}")
 
 
 def deep(name: str, **fields: Any) -> dict[str, Any]:

@@ -70,6 +70,13 @@ IN_JSON = [
     pytest.param({"oneOf": [INTEGERS, BOOLEAN]}, "[1]", [1], id="JSON text for one branch"),
     pytest.param(union(CAT, DOG), {"kind": "cat", "lives": "9"}, {"kind": "cat", "lives": 9}, id="text in a branch"),
     pytest.param(union(CAT, DOG), '{"kind":"dog","name":"5"}', {"kind": "dog", "name": "5"}, id="a branch in a text"),
+    pytest.param(
+        union({"type": "object", "properties": {"n": INTEGER}}, {"type": "object", "properties": {"n": TEXT}}),
+        '{"n": "1"}',
+        {"n": "1"},
+        id="a JSON text that one branch accepts as it is",
+    ),
+    pytest.param({"oneOf": [INTEGERS, TEXTS]}, '["1"]', ["1"], id="texts in a JSON text that one branch accepts"),
     pytest.param({"allOf": [{"minimum": 1}, INTEGER]}, "5", 5, id="text for all of several schemas"),
     pytest.param(INTEGER, None, NOTHING, id="null"),
     pytest.param(INTEGER, "", NOTHING, id="an empty text"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 #: Characters that cannot be part of a name in a template, because they end a segment, the path or an expression.
 _UNSAFE = re.compile(r"[/?#{}]")
@@ -99,10 +100,12 @@ def _pairs(expressions: list[str], declared: Collection[str]) -> dict[str, str]:
 
 
 def _is_reading(text: str, name: str) -> bool:
-    bare = text.strip("{}" + _AROUND) if text.startswith("{") else text.strip(_AROUND)
+    bare = unquote(text).strip("{}" + _AROUND) if text.startswith("{") else unquote(text).strip(_AROUND)
     before, _, behind = bare.partition(":")
-    wanted = name.strip("{} ")
-    return wanted in (bare, before.strip(_AROUND), behind.strip(_AROUND)) or _letters(wanted) == _letters(bare) != ""
+    matched, equals, _ = bare.partition("=")  # google.api.http: a variable and what it matches, which may be long
+    wanted = unquote(name).strip("{} ")
+    readings = (bare, before.strip(_AROUND), behind.strip(_AROUND), *([matched] if equals else []))
+    return wanted in readings or _letters(wanted) == _letters(bare) != ""
 
 
 def _letters(name: str) -> str:

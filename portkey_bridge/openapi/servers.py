@@ -13,10 +13,14 @@ from portkey_bridge.openapi.model import VARIABLE, Server
 from portkey_bridge.settings.values import SERVER, as_variable
 
 #: A bare host, which is formally a relative URL; a document from disk, which has no host of its own, may write
-#: `localhost` alone. And hosts that are reached without TLS: loopback and private ones.
-BARE_HOST = re.compile(r"(([\w-]+\.)+[A-Za-z]{2,}|(\d{1,3}\.){3}\d{1,3}|localhost(?=:\d))(:\d+)?(/|$)")
+#: `localhost` alone. And hosts that are reached without TLS: loopback and private ones, and names without a domain.
+BARE_HOST = re.compile(
+    r"(([\w-]+\.)+[A-Za-z]{2,}|(\d{1,3}\.){3}\d{1,3}|\[[\da-fA-F:.]+\]|[A-Za-z][\w-]*(?=:\d))(:\d+)?(/|$)"
+)
 BARE_HOST_FROM_DISK = re.compile(rf"{BARE_HOST.pattern}|localhost(/|$)")
-LOCAL_HOST = re.compile(r"localhost\b|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
+LOCAL_HOST = re.compile(
+    r"[\w-]+([:/]|$)|(127|10)\.\d|192\.168\.\d|172\.(1[6-9]|2\d|3[01])\.\d|\[(::1\]|f[cd]|fe[89ab])", re.IGNORECASE
+)
 
 #: The servers if none is declared (OpenAPI 3.2 section 4.1.1).
 DEFAULT_SERVERS = (Server("/", {}),)
@@ -42,7 +46,7 @@ class ServerReader:
     def _server(self, value: Any, where: str) -> Server | None:
         if isinstance(value, str):
             self.repairs.add("a server is a string; interpreted as its URL", where)
-            return Server(value, {})
+            value = {"url": value}
         given = mapping(value).get("url")
         url = text(given).strip()
         if isinstance(given, str) and not url:
@@ -51,14 +55,20 @@ class ServerReader:
         if not url:
             self.repairs.add("a server has no URL", where)
             return None
-        if self._bare_host.match(url):
-            scheme = "http" if LOCAL_HOST.match(url) else "https"
-            self.repairs.add(f"the URL of a server has no scheme; {scheme} is assumed", where)
-            url = f"{scheme}://{url}"
-        declared = mapping(value.get("variables"))
+        declared = mapping(mapping(value).get("variables"))
         named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
-        values = {name: self._value(name, mapping(declared.get(name))) for name in named}
-        return Server(url, {name: value for name, value in values.items() if value is not None})
+        found = {name: self._value(name, mapping(declared.get(name))) for name in named}
+        values = {name: each for name, each in found.items() if each is not None}
+        return Server(self._with_scheme(url, values, where), values)
+
+    def _with_scheme(self, url: str, values: Mapping[str, str], where: str) -> str:
+        """Return the URL, whose variables have these values, with a scheme if it begins with a host."""
+        written = VARIABLE.sub(lambda match: values.get(match[1], match[0]), url)
+        if not self._bare_host.match(written):
+            return url
+        scheme = "http" if LOCAL_HOST.match(written) else "https"
+        self.repairs.add(f"the URL of a server has no scheme; {scheme} is assumed", where)
+        return f"{scheme}://{url}"
 
     def _value(self, name: str, variable: dict[str, Any]) -> str | None:
         """Return the value of a server variable: the environment's, else its default (OpenAPI 3.2 section 4.6).

@@ -187,6 +187,12 @@ class Reader:
 
     def _of_union(self, value: Any, error: ValidationError, path: Path) -> Iterator[Any]:
         branches: Any = error.validator_value
+        union: Any = {error.validator: branches}
+        if isinstance(value, str):  # what a JSON text says is not changed if the union accepts it
+            with suppress(ValueError):
+                if not self._validation.errors(parsed := json_text(value), union):
+                    yield parsed
+                    return
         for branch in branches:
             read, is_valid = self._read(value, branch, path)
             if is_valid:
