@@ -117,6 +117,7 @@ class Conversation:
 
 #: What each client offers the model is `SERVER separator TOOL`. Qwen Code is missing: asked once, it offers the model
 #: its own tools and its tool search, with `tools.toolSearch.enabled` set to false, too.
+#: Gemini CLI 0.61 makes structured content of a text that is JSON, then refuses a list there: the answer is an object.
 CONVERSATIONS = {
     "claude-code": Conversation(
         "claude -p Go --allowedTools mcp__pets__listpets --model scripted",
