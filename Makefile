@@ -42,20 +42,14 @@ check: .venv/installed
 coverage: .venv/installed
 	$(BIN)/python -m pytest -m '' --cov --cov-report=term-missing:skip-covered $(ARGS)
 
-# What the program costs in tokens, time and memory, beside others that are installed below .bench; some minutes, best on
+# What the program costs in tokens, time and memory, beside others that `make rivals` installs; some minutes, best on
 # a machine that does nothing else.
 bench: .venv/installed
 	$(BIN)/python -m bench docs/performance.md
 
-# What the program is measured beside, in folders of their own below .ci; without them, `make bench` leaves them out.
-rivals: .ci/rivals/node_modules/.bin/openapi-mcp-server .ci/rivals/gateway
-
-.ci/rivals/node_modules/.bin/openapi-mcp-server:
-	npm install --prefix .ci/rivals --no-package-lock --no-audit --no-fund --loglevel=error @ivotoby/openapi-mcp-server
-
-.ci/rivals/gateway:
-	$(PYTHON) -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check mcp-contextforge-gateway || { rm -rf $@; exit 1; }
+# What the program is measured beside, below .bench; without it, `make bench` leaves it out.
+rivals: .venv/installed
+	$(BIN)/python -m bench.installed
 
 # Hostile documents, arguments, messages and client files, made at random, for half a minute each (SECONDS=600 for more).
 # Seeds that fail are kept in tests/data/fuzz-seeds.json.

@@ -23,7 +23,6 @@ MODULES = {
     "bench.serving": "Serving over HTTP",
     "bench.peers": "Beside others",
     "bench.stages": "Stages of a call",
-    "bench.http": "Calls over HTTP",
     "bench.load": "Growth",
     "bench.memory": "Memory",
     "bench.uploads": "Uploads",

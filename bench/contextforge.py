@@ -12,7 +12,9 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-BIN = Path(__file__).parents[1] / ".ci" / "rivals" / "gateway" / "bin"
+from bench.installed import CONTEXTFORGE
+
+BIN = CONTEXTFORGE.program.parent
 
 ADMIN = "admin@example.com"
 
@@ -40,7 +42,7 @@ def settings(folder: Path) -> Mapping[str, str]:
 
 def command(port: int) -> tuple[str, ...]:
     """Return how it is started."""
-    return (str(BIN / "mcpgateway"), "--host", "127.0.0.1", "--port", str(port))
+    return (str(CONTEXTFORGE.program), "--host", "127.0.0.1", "--port", str(port))
 
 
 def register(url: str, env: Mapping[str, str], tool: str, api: str) -> str:

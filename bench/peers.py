@@ -1,6 +1,6 @@
 """This program beside others that serve the same document over stdio: `python -m bench.peers`.
 
-Each serves the Portkey API. What does not come with this environment is installed below `.bench`, from PyPI and npm.
+Each serves the Portkey API. What does not come with this environment is installed by `make rivals`.
 The servers take turns, so that what else the machine does is the same for all.
 """
 
@@ -9,10 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import subprocess
-import sys
-import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -24,15 +20,11 @@ import yaml
 
 from bench.calls import AT_ONCE, at_once, one_by_one
 from bench.figures import spread, table
+from bench.installed import IVOTOBY, MCPIFY, program_of
 from bench.loopback import loopback
 from bench.stdio import Session, module, session
 from bench.tokens import compact, count
 from portkey_bridge.document.sources import portkey_document
-
-#: Where the others are installed, and what is: the name in the table, and the package with its program.
-FOLDER = Path(__file__).parent.parent / ".bench"
-PYTHON_PACKAGE = "mcpify-openapi"
-NODE_PACKAGE, NODE_PROGRAM = "@ivotoby/openapi-mcp-server", "bin/mcp-server.js"
 
 #: How often the servers take turns; calls of a turn one after the other, and AT_ONCE at once.
 TURNS, CALLS, CALLS_AT_ONCE = 3, 200, 640
@@ -72,42 +64,18 @@ class Turn(NamedTuple):
 
 
 def peers(url: str, document: Path) -> dict[str, Peer]:
-    """Return the servers of the document, sent to `url`; one that cannot be installed is left out with a line."""
+    """Return the servers of the document, sent to `url`; one that is not installed is left out with a line."""
     found = {
         "portkey-bridge": Peer(module("portkey_bridge", "--base-url", url)),
         "FastMCP `from_openapi`": Peer(module("bench.rivals", "portkey", url), "listModels", "createChatCompletion"),
     }
-    mcpify = FOLDER / "python" / "bin" / "mcpify"
-    if not mcpify.exists():
-        venv.create(FOLDER / "python", with_pip=True)
-        _run(
-            [
-                str(FOLDER / "python" / "bin" / "python"),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                PYTHON_PACKAGE,
-            ]
-        )
-    if mcpify.exists():
+    if mcpify := program_of(MCPIFY):
         options = ("--base-url", url, "--auth-env", *KEY)
         found["mcpify"] = Peer([str(mcpify), "serve", str(document), *options], arguments={"body": CHAT})
-    script, node = FOLDER / "node_modules" / NODE_PACKAGE / NODE_PROGRAM, shutil.which("node")
-    if not script.exists() and node:
-        _run(["npm", "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--ignore-scripts", NODE_PACKAGE])
-    if script.exists() and node:
+    if ivotoby := program_of(IVOTOBY):
         options = ("--transport", "stdio", "--tools", "all", "--api-base-url", url, "--openapi-spec", str(document))
-        found[NODE_PACKAGE] = Peer([node, str(script), *options], "lst-models", "crt-chat-completion")
+        found[IVOTOBY.package] = Peer([str(ivotoby), *options], "lst-models", "crt-chat-completion")
     return found
-
-
-def _run(command: Sequence[str]) -> None:
-    FOLDER.mkdir(exist_ok=True)
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  # a fixed command
-    if done.returncode:
-        print(f"not measured: {' '.join(command)} fails", file=sys.stderr)
 
 
 def cpu_seconds(process: int) -> float:

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from bench import contextforge
 from bench.documents import TOOL, things
 from bench.figures import table
+from bench.installed import CONTEXTFORGE, IVOTOBY, program_of
 from bench.loopback import loopback
 from bench.stdio import BARE
 
@@ -37,10 +38,18 @@ CLIENTS, SECONDS = (1, 32, 256), 5.0
 PATIENCE = 60
 
 ROOT = Path(__file__).parents[1]
-IVOTOBY = ROOT / ".ci" / "rivals" / "node_modules" / ".bin" / "openapi-mcp-server"
 
-VERSION = "2025-06-18"
+#: The version of the era of handshakes, and that of the era in which each request says itself what its client is.
+VERSION, MODERN = "2025-06-18", "2026-07-28"
 ACCEPT = "application/json, text/event-stream"
+
+
+#: What a request of the modern era says of its client.
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Subject:
     tool: str = TOOL
     env: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[], str] = str  # once it has started; returns a header of each request
+    version: str = VERSION
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,10 @@ def subjects(api: str, folder: Path, redis: str | None) -> Iterator[Subject]:
     document = folder / "things.json"
     document.write_text(json.dumps(things(api)))
     ours = (sys.executable, "-m", "portkey_bridge", "serve", "--spec", str(document), "--concurrency", "256", "--http")
-    port = free_port()
-    yield Subject("portkey-bridge", (*ours, f"127.0.0.1:{port}"), f"http://127.0.0.1:{port}/mcp")
+    for version in (VERSION, MODERN):
+        port = free_port()
+        url, name = f"http://127.0.0.1:{port}", f"portkey-bridge, {version}"
+        yield Subject(name, (*ours, f"127.0.0.1:{port}"), f"{url}/mcp", version=version)
     if redis is not None:
         key = {"OPEN_MCP_STORE_KEY": "k" * 44}
         for workers in (1, 2):
@@ -90,29 +102,31 @@ def subjects(api: str, folder: Path, redis: str | None) -> Iterator[Subject]:
     port = free_port()
     theirs = (sys.executable, "-m", "bench.rivals", "from_openapi", "http", str(port), api)
     yield Subject("FastMCP `from_openapi`", theirs, f"http://127.0.0.1:{port}/mcp", "getThing0")
-    if IVOTOBY.exists():
+    if ivotoby := program_of(IVOTOBY):
         port = free_port()
         options = ("--transport", "http", "--port", str(port), "--api-base-url", api, "--openapi-spec", str(document))
         url = f"http://127.0.0.1:{port}/mcp"
-        yield Subject("@ivotoby/openapi-mcp-server", (str(IVOTOBY), *options), url, "get-thing-0")
-    if contextforge.BIN.exists():
+        yield Subject(IVOTOBY.package, (str(ivotoby), *options), url, "get-thing-0")
+    if program_of(CONTEXTFORGE):
         port, env = free_port(), contextforge.settings(folder)
         url, target = f"http://127.0.0.1:{port}", f"{api}/things0/{{id}}"
         prepare = partial(contextforge.register, url, env, "getthing0", target)
-        name, command = "mcp-contextforge-gateway", contextforge.command(port)
+        name, command = CONTEXTFORGE.package, contextforge.command(port)
         yield Subject(name, command, f"{url}/mcp/", env=env, prepare=prepare)
 
 
 class Client:
     """One client on one connection: the bytes of a request are ready, and of an answer little is read."""
 
-    def __init__(self, url: str, number: int, header: str) -> None:
-        self._parts, self.number = urlsplit(url), number
+    def __init__(self, subject: Subject, number: int, header: str) -> None:
+        self._parts, self.number, self._version = urlsplit(subject.url), number, subject.version
         self._header, self._session = f"{header}\r\n" if header else "", ""
 
     async def open(self) -> None:
-        """Connect and shake hands."""
+        """Connect, and shake hands in the era of handshakes."""
         self._reader, self._writer = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        if self._version == MODERN:
+            return
         client = {"name": "bench", "version": "1"}
         params = {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": client}
         head, _ = await self.send(self.request({"id": self.number, "method": "initialize", "params": params}))
@@ -138,10 +152,14 @@ class Client:
 
     def request(self, message: dict[str, Any]) -> bytes:
         """Return the bytes of a request."""
+        own = f"mcp-protocol-version: {self._version}\r\n"
+        if self._version == MODERN:
+            own += f"mcp-method: {message['method']}\r\nmcp-name: {message['params']['name']}\r\n"
+            message = {**message, "params": {**message["params"], "_meta": ENVELOPE}}
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
         head = (
             f"POST {self._parts.path} HTTP/1.1\r\nhost: {self._parts.netloc}\r\naccept: {ACCEPT}\r\n"
-            f"content-type: application/json\r\nmcp-protocol-version: {VERSION}\r\n{self._header}{self._session}"
+            f"content-type: application/json\r\n{own}{self._header}{self._session}"
             f"content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
@@ -166,7 +184,7 @@ class Client:
 async def load(subject: Subject, header: str, count: int, seconds: float) -> tuple[list[float], float]:
     """Have clients call for some seconds; return how long each call took, and how long all of it."""
     clients = [
-        Client(subject.url, number, header) for number in range(1, count + 1)
+        Client(subject, number, header) for number in range(1, count + 1)
     ]  # some tell answers apart by ids alone
     await asyncio.gather(*(client.open() for client in clients))
     params = {"name": subject.tool, "arguments": {"id": "a1"}}

@@ -43,6 +43,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def is_url(source: str) -> bool:
+    """Check whether a source or URI is one of http or https."""
+    return source[:8].lower().startswith(("http://", "https://"))
+
+
 def shown_url(url: str) -> str:
     """Return a URL without its login, query and fragment, any of which may be a secret. Other text is returned as is.
 

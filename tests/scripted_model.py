@@ -123,7 +123,8 @@ APIS = {
 
 
 def _event(value: dict[str, Any]) -> str:
-    return f"event: {value['type']}\n" * ("type" in value) + f"data: {json.dumps(value)}\n\n"
+    name = f"event: {value['type']}\n" if "type" in value else ""
+    return f"{name}data: {json.dumps(value)}\n\n"
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -59,6 +59,18 @@ async def test_each_api_gets_its_own_tools_and_only_its_own_credential(two: Any,
     assert "marker" not in "".join(answers)
 
 
+async def test_an_assigned_variable_is_never_that_of_the_environment(two: Any, connect: Connect) -> None:
+    """While the variable that the file assigns is not set, nothing is sent instead, and the refusal names that one."""
+    file, cats, _ = two
+    async with connect("--config", str(file), env={"X_KEY": "marker-of-all-9999"}) as client:
+        refusal = await client.call_tool("cats_list", raise_on_error=False)
+    assert refusal.is_error
+    assert not cats.requests
+    assert "\n- CAT_KEY\n" in text_of(refusal)
+    assert '"env": {"CAT_KEY": "…"}' in text_of(refusal)
+    assert "X_KEY" not in text_of(refusal)
+
+
 async def test_a_variable_that_two_apis_would_take_goes_to_neither(two: Any, connect: Connect, tmp_path: Path) -> None:
     """Until the file assigns it, and the warning and the refusal say so."""
     file, cats, dogs = two
@@ -249,7 +261,7 @@ def test_a_command_about_one_api_takes_its_name(command: tuple[str, ...], two: A
     file, *_ = two
     assert "has several APIs: cats, dogs. Name one of them." in run(*command, "--config", str(file)).stderr
     wrong = run(command[0], "cat", *command[1:], "--config", str(file))
-    assert (wrong.returncode, "there is no API 'cat'; the closest are cats" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, "there is no API 'cat'; the closest is cats" in wrong.stderr) == (2, True)
 
 
 def test_docs_are_about_the_api_that_is_named(two: Any, run: Run) -> None:
@@ -258,3 +270,14 @@ def test_docs_are_about_the_api_that_is_named(two: Any, run: Run) -> None:
     assert "# Dogs tools" in written
     assert "dogs_list" in written
     assert "cats" not in written
+
+
+def test_the_check_finds_a_role_that_allows_nothing(two: Any, run: Run) -> None:
+    """A pattern of a role that matches no tool is an error of `config check`, as it is at the start."""
+    file = two[0]
+    file.write_text(
+        file.read_text(encoding="utf-8") + '[serve.roles.reader]\ntools = ["cats_lits"]\n', encoding="utf-8"
+    )
+    ended = run("config", "check", "--config", str(file))
+    assert ended.returncode == 2
+    assert "[serve.roles.reader]: tools: nothing is called 'cats_lits'; the closest are cats_list" in ended.stderr

@@ -128,7 +128,7 @@ def test_shows_the_portkey_api(run: Run, tmp_path: Path) -> None:
     assert "progress 1: some-\n    progress 2: content\n" in shown
     assert re.search(r"\(image: \d+ bytes of image/png\)", shown)
     assert re.search(r"\(audio: \d+ bytes of audio/wav\)", shown)
-    assert "4,202 more of 5,000 items" in shown
+    assert "4,999 more of 5,000 items" in shown
     assert '{"id": 4999, "name": ' in shown
     assert '{"id": 3002, "name": ' in shown
     assert "lists 233 tools" in shown

@@ -249,7 +249,7 @@ async def test_a_query_that_fits_badly_leads_to_the_closest_areas() -> None:
 MISTAKES = [
     ("searchTools", {"query": "cats", "queries": "dogs"}, "/queries: expected an array of strings"),
     ("searchTools", {"query": "0", "queries": [*"12345678"]}, "/queries: at most 8 queries in one call, not 9"),
-    ("searchTools", {"query": "cats", "tag": "peopel"}, "/tag: there is no area 'peopel'; the closest are people"),
+    ("searchTools", {"query": "cats", "tag": "peopel"}, "/tag: there is no area 'peopel'; the closest is people"),
     ("callTool", {"toolName": "listcat"}, "/toolName: there is no tool 'listcat'; the closest are listcats"),
     ("callTool", {"toolName": "deletecat", "arguments": {}}, "/id"),
     ("callTool", {"toolName": "listcats", "arguments": {"ids": 1}}, "/ids"),

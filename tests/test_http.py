@@ -431,6 +431,54 @@ async def test_metrics_and_audit_tell_what_happened(recorder: Recorder, tmp_path
         assert not any(secret in text for secret in (ALICE, MARKER, "an-argument"))
 
 
+class _Versioned(dict[str, Any]):
+    """Answers that have not changed since they were first asked for."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def get(self, target: str, default: Any = None) -> Any:
+        """Answer 304 if the client has the answer, and 503 to every second of the other requests."""
+        if self.recorder.last.header("if-none-match"):
+            return 304, {"etag": '"1"'}, b""
+        if len(self.recorder.requests) == 1:
+            return 503, {"retry-after": "0"}, b""
+        return 200, {"content-type": "application/json", "etag": '"1"'}, b'{"a": 1}'
+
+
+async def test_metrics_tell_of_caches_retries_and_refusals(recorder: Recorder, tmp_path: Path) -> None:
+    """Each GET is counted by what it found in the cache, and a 304 is the status that the audit and the log have."""
+    recorder.answers = _Versioned(recorder)
+    arguments = ("--audit", "--verbose", "--caller-rate", "3/hour")
+    with serving(tmp_path, api(recorder.url), *arguments) as (url, process):
+        async with httpx.AsyncClient(headers=HEADERS) as http:
+            statuses = [(await http.post(url, json=call("thing", {}))).status_code for _ in range(4)]
+            shown = (await http.get(url.replace("/mcp", "/metrics"))).text
+        process.terminate()
+        lines = [json.loads(line) for line in process.stdout.read().splitlines()]
+    assert statuses == [200, 200, 200, 429]
+    assert [(line["status"], line["bytes"]) for line in lines] == [(200, 8), (304, 0), (304, 0)]
+    values = dict(line.rsplit(" ", 1) for line in shown.splitlines() if not line.startswith("#"))
+    expected = {
+        'answer_cache_total{api="Test",outcome="validated"}': 2,
+        'answer_cache_total{api="Test",outcome="missed"}': 1,
+        'retries_total{api="Test"}': 1,
+        'refused_total{reason="rate"}': 1,
+        'calls_total{api="Test",caller="local",status="304",tool="thing"}': 2,
+        "requests_in_flight": 0,
+        "store_failures_total": 0,
+        'upstream_seconds_count{api="Test"}': 3,
+        'own_seconds_count{api="Test"}': 3,
+    }
+    assert {name: float(values[f"portkey_bridge_{name}"]) for name in expected} == expected
+    whole, parts = (
+        sum(float(values[f'portkey_bridge_{name}_seconds_sum{{api="Test"}}']) for name in names)
+        for names in (["call"], ["upstream", "own"])
+    )
+    assert whole == pytest.approx(parts)
+
+
 async def test_lists_may_be_kept_for_a_while(recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient) -> None:
     """Clients of 2026-07-28 learn how long a list is good for, and that it is this caller's."""
     meta = {

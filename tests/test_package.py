@@ -64,7 +64,11 @@ def test_the_wheel_carries_every_module_and_nothing_else(wheel: Path) -> None:
     assert inside == modules | {
         "portkey_bridge/portkey.yaml",
         "portkey_bridge/py.typed",
-        "portkey_bridge/cli/reference.html",
+        "portkey_bridge/serve/page/reference.html",
+        *(
+            f"portkey_bridge/serve/page/{name}"
+            for name in ("reference.css", "reference.js", "fields.js", "login.js", "calls.js")
+        ),
     }
 
 

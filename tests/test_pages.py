@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastmcp import Client
 
-from portkey_bridge.serve.bridge import CallRecord
+from portkey_bridge.serve.call_record import CallRecord
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
-from tests.conftest import Recorder, text_of
+from tests.conftest import Recorder, Run, text_of
 from tests.support import api_of, document, served
 
 JSON = {"content-type": "application/json"}
@@ -244,3 +245,13 @@ async def test_a_page_is_observed_like_a_call(recorder: Recorder) -> None:
         result_id = said.partition("with resultId ")[2].partition(" ")[0]
         await client.call_tool("expandResult", {"resultId": result_id, "next": True})
     assert seen == [("Test", "list", 200, len(first)), ("Test", "list", 200, 13)]
+
+
+def test_the_shell_is_told_how_to_see_more_pages(recorder: Recorder, run: Run, tmp_path: Path) -> None:
+    """A person who calls a tool once has no tool to read on with, but the option that collects pages."""
+    (tmp_path / "api.json").write_text(json.dumps(api("cursor")), encoding="utf-8")
+    recorder.answer = 200, JSON, b'{"data": [1], "next_cursor": "a"}'
+    words = ("--spec", "api.json", "--base-url", recorder.url, "call", "list")
+    done = run(*words, cwd=tmp_path, env={"KEY": SECRET, "X_KEY": SECRET})
+    assert "--pages N" in done.stdout
+    assert "expandResult" not in done.stdout

@@ -118,7 +118,7 @@ def test_accept_names_the_apis_that_there_are(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("[api.cats]\n[api.dogs]\n", encoding="utf-8")
     ended = run_in(tmp_path, "accept", "cat", "--config", "s.toml")
     assert ended.returncode == 2
-    assert "there is no API 'cat'; the closest are cats" in ended.stderr
+    assert "there is no API 'cat'; the closest is cats" in ended.stderr
 
 
 def test_an_overlay_that_is_added_makes_nothing_trustworthy_that_was_accepted_before(pinned: Pinned) -> None:

@@ -333,6 +333,52 @@ async def test_names_of_functions_are_variables(recorder: Recorder) -> None:
     assert [request.target for request in recorder.requests] == ["/pets/1", "/pets/2"]
 
 
+#: Programs, and what each ends with.
+ENDINGS = [
+    ("(await call('listpets'))", '{"ok":true}'),
+    ("((await call('listpets'))['ok'],\n 'ü')", '[true,"ü"]'),
+    ("(await call('listpets'))['ok']", "true"),
+    ("# A remark\n\n(await call(\n    'listpets',\n    {},\n))  # the last one\n# after it\n", '{"ok":true}'),
+    ('"""Asks for pets."""\nawait call("listpets")', '{"ok":true}'),
+    ('"""Only a text."""', "Only a text."),
+    ("await call('listpets');", '{"ok":true}'),
+    ("'é'; found = await call('listpets'); (found)", '{"ok":true}'),
+    ("    found = await call('listpets')\n    (found)\n", '{"ok":true}'),
+    ("\n  # A remark\n  if True:\n    found = 1\n  found", "1"),
+    ("f\"{(await call('listpets'))['ok']} pets\"", "True pets"),
+    ("(f'''{1}\n'''\n  'a' \\\n  'b')", "1\nab"),
+    ("1, \\\n2", "[1,2]"),
+    ("(found := 3)", "3"),
+    ("found = [1]\nreturn(found)", "[1]"),
+    ("return [\n1]; ", "[1]"),
+    ("return 1, 2", "[1,2]"),
+    ("found = 1\r\n(found)\r\n", "1"),
+    ("(lambda: (1))()", "1"),
+]
+
+
+@pytest.mark.parametrize(("code", "result"), ENDINGS, ids=lambda value: value[:24])
+async def test_any_last_expression_is_the_result(code: str, result: str, recorder: Recorder) -> None:
+    """Parentheses, lines, remarks and indentation around the last expression change nothing."""
+    recorder.answer = (200, JSON, b'{"ok":true}')
+    assert await result_of(recorder, code) == result
+
+
+@pytest.mark.parametrize("code", ["found = 1", "for n in [1]:\n    n", "None", "return", "(None)", "pass"])
+async def test_a_program_without_a_result_says_so(code: str, recorder: Recorder) -> None:
+    """A last statement that is no expression, or has no value, is no result, and the answer says what is missing."""
+    assert await result_of(recorder, code) == (
+        "The program has no result. End it with an expression, or print something."
+    )
+
+
+async def test_an_error_in_a_parenthesized_last_expression_has_its_place(recorder: Recorder) -> None:
+    """The line of the program is that which its author wrote, also after an indentation."""
+    error = await error_of(recorder, "  found = 1\n  (\n    found +\n    missing\n  )")
+    assert re.match(r"Line [34],", error), error
+    assert "missing" in error
+
+
 async def test_a_syntax_error_has_its_place(recorder: Recorder) -> None:
     """The line and column are those of the program."""
     assert (await error_of(recorder, "x = 1\nif x\n  2")).startswith("Line 2, column ")

@@ -6,6 +6,7 @@ them these tests are skipped.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ import pytest
 
 from tests.conftest import ROOT, Recorder
 from tests.scripted_model import scripted_model
-from tests.support import document
+from tests.support import document, serving
 
 PROGRAMS = ROOT / ".ci" / "clients" / "node_modules" / ".bin"
 
@@ -105,20 +106,40 @@ def test_a_real_client_reads_the_entry(client: str, home: Path) -> None:
 class Conversation:
     """How a client is asked for one answer without a login, with a model at `{url}`.
 
-    `settings` are files of the home folder that choose the model.
+    `settings` are files of the home folder that choose the model; `before` is a command that does, where a file cannot.
     """
 
     command: str
+    before: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-#: What each client offers the model is `SERVER separator TOOL`.
+#: What each client offers the model is `SERVER separator TOOL`. Qwen Code is missing: asked once, it offers the model
+#: its own tools and its tool search, with `tools.toolSearch.enabled` set to false, too.
 CONVERSATIONS = {
     "claude-code": Conversation(
         "claude -p Go --allowedTools mcp__pets__listpets --model scripted",
-        {"ANTHROPIC_BASE_URL": "{url}", "ANTHROPIC_API_KEY": "k", "ENABLE_TOOL_SEARCH": "false"}
-        | {"MCP_CONNECTION_NONBLOCKING": "false"},
+        env={
+            "ANTHROPIC_BASE_URL": "{url}",
+            "ANTHROPIC_API_KEY": "k",
+            "ENABLE_TOOL_SEARCH": "false",
+            "MCP_CONNECTION_NONBLOCKING": "false",
+        },
+    ),
+    "gemini-cli": Conversation(
+        "gemini -p Go --approval-mode yolo -m gemini-2.5-flash",
+        env={"GOOGLE_GEMINI_BASE_URL": "{url}", "GEMINI_API_KEY": "k"},
+        settings={
+            ".gemini/settings.json": {
+                "security": {"auth": {"selectedType": "gemini-api-key"}},
+                "privacy": {"usageStatisticsEnabled": False},
+            }
+        },
+    ),
+    "cline": Conversation(
+        "cline -P openai-compatible -m scripted --auto-approve true 'Go on'",
+        before="cline auth openai-compatible --apikey k --modelid scripted --baseurl {url}/v1",
     ),
     "codex": Conversation(
         "codex exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox -c model=scripted "
@@ -127,8 +148,13 @@ CONVERSATIONS = {
     ),
     "copilot-cli": Conversation(
         "copilot -p Go --allow-all-tools",
-        {"COPILOT_PROVIDER_BASE_URL": "{url}/v1", "COPILOT_PROVIDER_TYPE": "openai", "COPILOT_PROVIDER_API_KEY": "k"}
-        | {"COPILOT_MODEL": "scripted", "COPILOT_OFFLINE": "true"},
+        env={
+            "COPILOT_PROVIDER_BASE_URL": "{url}/v1",
+            "COPILOT_PROVIDER_TYPE": "openai",
+            "COPILOT_PROVIDER_API_KEY": "k",
+            "COPILOT_MODEL": "scripted",
+            "COPILOT_OFFLINE": "true",
+        },
     ),
     "opencode": Conversation(
         "opencode run -m local/scripted Go",
@@ -155,7 +181,7 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
     """The client starts the server that `add` wrote, offers all of its tools to the model, and calls the one that the
     model asks for; the API's answer reaches the model.
     """
-    recorder.answers["/pets"] = (200, {"content-type": "application/json"}, b'[{"name": "Rex-1234"}]')
+    recorder.answers["/pets"] = (200, {"content-type": "application/json"}, b'{"name": "Rex-1234"}')
     names = ("listPets", "listToys", "listFood")
     paths = {f"/{name.removeprefix('list').lower()}": {"get": {"operationId": name, "responses": {}}} for name in names}
     (tmp_path / "api.json").write_text(json.dumps(document(paths, servers=[{"url": recorder.url}])))
@@ -170,7 +196,7 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
         spec = str(tmp_path / "api.json")
         commands = [
             [sys.executable, "-m", "portkey_bridge", "add", client, "--name", "pets", "--spec", spec],
-            _command(conversation.command, model.url),
+            *(_command(words, model.url) for words in (conversation.before, conversation.command) if words),
         ]
         for command in commands:
             ran = subprocess.run(
@@ -190,6 +216,44 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
     assert len(offered) == len(own), offered
     assert [request.target for request in recorder.requests] == ["/pets"], said
     assert any("Rex-1234" in result for result in model.results), said
+
+
+#: How a client is told of a server by its URL, where that is not a part of the command.
+BY_URL = {
+    "claude-code": "claude mcp add --transport http pets {url} --header 'Authorization: Bearer {token}'",
+    "codex": "codex mcp add pets --url {url} --bearer-token-env-var PETS_TOKEN",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the clients' programs are found as on POSIX")
+@pytest.mark.parametrize("client", BY_URL)
+def test_a_real_client_calls_a_tool_by_url(client: str, tmp_path: Path, recorder: Recorder) -> None:
+    """A client with the URL and a token calls the tool that the model asks for; the answer reaches the model."""
+    recorder.answers["/pets"] = (200, {"content-type": "application/json"}, b'{"name": "Rex-1234"}')
+    paths = {"/pets": {"get": {"operationId": "listPets", "responses": {}}}}
+    root = document(paths, servers=[{"url": recorder.url}])
+    alice = "token-of-alice-1234"
+    tokens = f"alice={hashlib.sha256(alice.encode()).hexdigest()}"
+    env = environment(tmp_path) | {"PETS_TOKEN": alice}
+    conversation = CONVERSATIONS[client]
+    with scripted_model("listpets") as model, serving(tmp_path, root, "--tokens", tokens) as (url, _):
+        env |= {name: value.format(url=model.url) for name, value in conversation.env.items()}
+        added = shlex.split(BY_URL[client].format(url=url, token=alice))
+        commands = [[str(PROGRAMS / added[0]), *added[1:]], _command(conversation.command, model.url)]
+        for command in commands:
+            ran = subprocess.run(
+                command,
+                env=env,
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+    assert [request.target for request in recorder.requests] == ["/pets"], ran.stdout + ran.stderr
+    assert any("Rex-1234" in result for result in model.results), ran.stdout + ran.stderr
 
 
 def _command(words: str, url: str) -> list[str]:

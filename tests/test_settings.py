@@ -273,3 +273,22 @@ def test_every_variable_of_the_example_file_is_explained() -> None:
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
     bare = [line for before, line in zip(["", *lines], lines, strict=False) if "=" in line and before[:2] != "# "]
     assert [line for line in bare if not line.startswith("#")] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "http://[::1"),
+        ("tools", "--spec", "https://"),
+        ("diff", "old.json", "http://person:marker@[::1"),
+        ("serve", "--http", "--store", "redis://person:marker@[::1"),
+    ],
+)
+def test_a_url_that_is_malformed_is_an_error_of_one_line(arguments: tuple[str, ...], run: Run, tmp_path: Path) -> None:
+    """Wherever a URL is named, a malformed one ends the command with a sentence that shows what a right one is like."""
+    (tmp_path / "old.json").write_text('{"openapi": "3.1.0", "paths": {}}', encoding="utf-8")
+    ended = run(*arguments)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "a URL like https://" in ended.stderr or "a URL such as redis://" in ended.stderr
+    assert "marker" not in ended.stderr

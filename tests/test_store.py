@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastmcp import Client
 from redis.asyncio import Redis
 
 from portkey_bridge.errors import SettingsError
+from portkey_bridge.serve.server import build_server, catalogue_of
+from portkey_bridge.serve.service import service_of
 from portkey_bridge.serve.store import MOST_BYTES, STORE_KEY, StoreError, explained, open_store
+from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, text_of
 from tests.replicas import KEY, RedisServer, client, replicas, root_of
-from tests.support import serving
+from tests.support import api_of, document, serving
 
 MARKER = "secret-of-a-caller-1234"
 
@@ -192,3 +197,32 @@ async def test_programs_share_what_they_keep(recorder: Recorder, tmp_path: Path,
             whole = await second.call_tool("runProgram", {"code": "await call('large', {})"})
             asked = {"resultId": result_id(whole), "jsonPointers": ["/data/3998"]}
             assert f"item-3998-{MARKER}" in text_of(await first.call_tool("expandResult", asked))
+
+
+async def test_a_count_outlives_a_change_of_the_document(recorder: Recorder) -> None:
+    """A limit of an API goes on where it was when what is served is replaced."""
+    recorder.answer = 200, {"content-type": "application/json"}, b"{}"
+    root = document({"/thing": {"get": {"operationId": "thing", "responses": {}}}})
+    services = [service_of(api_of(root), Settings(base_url=recorder.url, api_rate="1/hour"))]
+    make = partial(catalogue_of, store=open_store(None, None))
+    server = build_server(services, make)
+    async with Client(server) as client:
+        await client.call_tool("thing", {})
+        await server.swap(make(services))
+        refused = await client.call_tool("thing", {}, raise_on_error=False)
+    assert "1 times per hour" in text_of(refused)
+    assert len(recorder.requests) == 1
+
+
+async def test_a_server_that_stops_closes_its_connections_to_the_store(redis: RedisServer) -> None:
+    """The store is left with no connection of a server that has stopped."""
+    used, other = open_store(redis.url, KEY), open_store(redis.url, KEY)
+    root = document({"/thing": {"get": {"operationId": "thing", "responses": {}}}})
+    server = build_server([service_of(api_of(root), Settings())], partial(catalogue_of, store=used))
+    server.on_close = used.aclose
+    await other.ready()
+    async with Client(server):
+        await used.ready()
+        assert len(await other.client.client_list()) == 2
+    assert len(await other.client.client_list()) == 1
+    await other.aclose()

@@ -11,6 +11,7 @@ from portkey_bridge.cli.loading import load_services
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.errors import SettingsError
+from portkey_bridge.serve.roles import check_roles
 from portkey_bridge.serve.service import Service
 from portkey_bridge.settings.file import config_path, default_path, json_schema, template
 from portkey_bridge.text import printable, shown_url
@@ -22,8 +23,10 @@ def run(invocation: Invocation) -> int:
 
 
 def _check(invocation: Invocation) -> int:
-    """Print what results from the settings file."""
+    """Print what results from the settings file. Raises SettingsError for a pattern of a role that matches nothing."""
     services = load_services(invocation.apis)
+    if len(services) == len(invocation.apis):
+        check_roles(services, invocation.apis[0].roles)
     columns = ("api", "document", "tools", "names", "base URL", "variables")
     print_table(columns, [("", [_row(service) for service in services])], spare=("base URL", "document"))
     path, count = printable(str(config_path(invocation.apis[0]))), len(invocation.apis)

@@ -161,8 +161,8 @@ class _Demo:
         _print(f"{next(self.numbers)}. {heading}", style="bold cyan")
         _print(text)
 
-    async def call(self, name: str, arguments: dict[str, Any], *, refused: bool = False, ends: bool = False) -> str:
-        """Print a call and its result, or only the `ends` of it. Return the text of the result.
+    async def call(self, name: str, arguments: dict[str, Any], *, refused: bool = False) -> str:
+        """Print a call and its result. Return the text of the result.
 
         Raises _Unexpected for an error that is not `refused` as announced, and for a success that is.
         """
@@ -172,7 +172,7 @@ class _Demo:
         if bool(result.is_error) != refused:
             problem = f"failed: {text}" if result.is_error else "was accepted"
             raise _Unexpected(f"{name} {' '.join(problem.split())}")
-        _print(f"{text[:320]} … {text[-110:]}" if ends else text, margin=4)
+        _print(text, margin=4)
         return text
 
     def with_arguments(self, tools: Iterable[Tool]) -> Iterator[tuple[Tool, dict[str, Any]]]:
@@ -270,9 +270,9 @@ async def _gallery(demo: _Demo) -> None:
     demo.part("An image and a sound", text)
     await demo.call("get_image", {})
     await demo.call("get_sound", {})
-    text = "A response that is too large is stored, and the result is a view of it. Its beginning and end:"
+    text = "A response that is too large is stored, and the result is a view of it: one row, and the columns."
     demo.part("A large list", text)
-    result_id = (await demo.call("get_stars", {}, ends=True)).partition("resultId: ")[2].partition(".")[0]
+    result_id = (await demo.call("get_stars", {})).partition("resultId: ")[2].partition(".")[0]
     demo.part("The large list, continued", "Pointers choose what to read from the stored response:")
     await demo.call(EXPAND_RESULT, {"resultId": result_id, "jsonPointers": ["/stars/4999", "/stars#3000:3003"]})
 

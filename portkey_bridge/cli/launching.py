@@ -16,9 +16,9 @@ from typing import IO, Any, cast
 
 from portkey_bridge.clients.places import System
 from portkey_bridge.clients.registry import PROGRAM, Client
-from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.options import OPTIONS
+from portkey_bridge.text import is_url
 
 #: Seconds that a first start may take: the launcher downloads what it does not have yet.
 FIRST_START = 120

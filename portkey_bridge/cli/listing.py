@@ -29,8 +29,7 @@ from portkey_bridge.serve.service import Service, token_sources
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description
-
-UNTAGGED = "(no tag)"
+from portkey_bridge.tools.reference import UNTAGGED
 
 #: The state of a variable that counts as unset although it has a value.
 

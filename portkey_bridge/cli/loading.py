@@ -8,12 +8,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from portkey_bridge.cli.terminal import if_it_lasts, waiting
-from portkey_bridge.document.sources import is_url
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.serve import load
 from portkey_bridge.serve.load import warn
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.text import shown_url
+from portkey_bridge.text import is_url, shown_url
 from portkey_bridge.tools.catalog import Tool, find_tool
 
 if TYPE_CHECKING:

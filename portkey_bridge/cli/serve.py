@@ -16,7 +16,7 @@ from portkey_bridge import __version__
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_services
 from portkey_bridge.document.fetch import copy_path
-from portkey_bridge.document.sources import STDIN, is_file, is_url, path_of, portkey_document
+from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
@@ -29,7 +29,7 @@ from portkey_bridge.serve.tracing import set_up_tracing
 from portkey_bridge.serve.watch import watch
 from portkey_bridge.settings.file import config_path, refers
 from portkey_bridge.settings.switches import DOTENV
-from portkey_bridge.text import printable
+from portkey_bridge.text import is_url, printable
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -85,7 +85,8 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
         with http_server.listening(address) as listener:
             address = address._replace(port=listener.getsockname()[1])
             many = f" with {settings.workers} workers" if settings.workers > 1 else ""
-            print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr, flush=True)
+            print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr)
+            print(f"portkey-bridge: {address.page} shows the tools to people", file=sys.stderr, flush=True)
             if settings.workers > 1:
                 plain = replace(invocation, warm_start=None)
                 http_server.run_workers(partial(_worker, plain, address), settings.workers, [listener])
@@ -101,6 +102,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
     settings = invocation.apis[0]
     set_up_tracing(os.environ)
     metrics = Metrics()
+    store = replace(store, observe=metrics.store_used)
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
     def catalogue(services: Sequence[Service]) -> Catalogue:
@@ -111,6 +113,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
         services = load_services(invocation.apis, from_copies=True)
         server = build_server(services, catalogue, http_server.LIST_SECONDS)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
+    server.on_close = store.aclose
     has_metrics = address.is_loopback or settings.requires_token
     return http_server.http_app(server, settings, store, metrics if has_metrics else None), printable(server.name)
 
@@ -148,6 +151,7 @@ def _serve(invocation: Invocation) -> int:
         catalogue = partial(catalogue_of, observers=audit, store=store)
         server = build_server(services, catalogue)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
+    server.on_close = store.aclose
     server.warm_start = invocation.warm_start
     if invocation.warm_start and (files := _files_of(invocation, services)):
         invocation.warm_start.recorder.record(files)

@@ -11,11 +11,11 @@ from pathlib import Path
 from portkey_bridge.credentials.schemes import DIGEST
 from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded, usual_variable, variable
 from portkey_bridge.credentials.withheld import needs_naming, why_withheld, with_names
-from portkey_bridge.document.sources import STDIN, is_url
+from portkey_bridge.document.sources import STDIN
 from portkey_bridge.openapi.model import Api, SecurityScheme
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
-from portkey_bridge.text import shown_url
+from portkey_bridge.text import is_url, shown_url
 
 #: What is said of a variable whose value is a reference that the client passed on.
 UNEXPANDED = "has a reference like ${NAME} that nothing replaced"
@@ -28,7 +28,8 @@ class Environment:
     `withheld` has the reason why another one is not, and what changes that. `replaced` has the variables that are set
     although several schemes would share them, and what these schemes take instead. `certain` are the variables that a
     person named or that one scheme alone takes, whose values are not ordinary words, `logins` those of `user:password`.
-    `unexpanded` are those that count as not set, because their values are references that nothing replaced.
+    `unexpanded` are those that count as not set, because their values are references that nothing replaced. `assigned`
+    has the variables that the settings file assigns others to: a person sets those others.
     """
 
     secrets: Mapping[str, str] = field(repr=False)
@@ -37,6 +38,11 @@ class Environment:
     certain: frozenset[str] = frozenset()
     logins: frozenset[str] = frozenset()
     unexpanded: frozenset[str] = frozenset()
+    assigned: Mapping[str, str] = field(default_factory=dict)
+
+    def to_set(self, names: Iterable[str]) -> list[str]:
+        """Return the variables that a person sets so that the API has these."""
+        return [self.assigned.get(name, name) for name in names]
 
     def reasons(self, names: Collection[str]) -> list[str]:
         """Return why variables that are set are not used, as far as they have to do with these names."""
@@ -64,6 +70,7 @@ def read_environment(api: Api, settings: Settings) -> Environment:
         frozenset(name for scheme, name in schemes.items() if scheme.variable),
         frozenset(name for scheme, name in schemes.items() if scheme.scheme in ("basic", DIGEST)),
         frozenset(name for name in names if is_unexpanded(name, settings)),
+        settings.assigned,
     )
 
 
@@ -85,7 +92,8 @@ def _schemes(api: Api) -> Iterator[SecurityScheme]:
 def example_configuration(names: Iterable[str], settings: Settings, document_uri: str) -> str:
     """Return the lines of a client's configuration that start this server and set these variables."""
     names = [*names]
-    naming = [name for name in names if needs_naming(name, settings, document_uri)]
+    assigned = settings.assigned.values()  # is named by the settings file
+    naming = [name for name in names if name not in assigned and needs_naming(name, settings, document_uri)]
     texts = {**settings.texts}
     if naming:
         texts["credentials"] = with_names(settings, naming)

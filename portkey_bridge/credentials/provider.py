@@ -135,7 +135,7 @@ class EnvironmentCredentials:
         withheld = [name for name in names if name in self.environment.withheld]
         return CredentialsError(
             f"{operation.method} {operation.path}",
-            alternatives,
+            [self.environment.to_set(each) for each in alternatives],
             [*self.environment.reasons(names), *self.allowed(operation)[1]],
-            self.sample(withheld or alternatives[0]),
+            self.sample(self.environment.to_set(withheld or alternatives[0])),
         )

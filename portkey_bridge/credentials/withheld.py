@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from portkey_bridge.document.sources import is_url
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.text import is_url
 
 #: Variables that configure a machine, or are known as other products'. A document gets them only when they are named in
 #: OPEN_MCP_CREDENTIALS: it could have been written to ask for them. Secrets of products that are missing here are
@@ -95,7 +95,7 @@ def needs_naming(name: str, settings: Settings, document_uri: str) -> str | None
     A document on disk may have what is not somebody else's. What a URL answers may change any day, and could ask for
     whatever is set.
     """
-    if name in settings.named | settings.assigned:
+    if name in settings.named.union(settings.assigned):
         return None
     if is_url(document_uri):
         return "a document from a URL gets only credentials that are named"

@@ -16,7 +16,7 @@ from urllib.request import url2pathname
 
 from portkey_bridge.document.content import MAX_BYTES, Content, bounded
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.text import shown_url
+from portkey_bridge.text import is_url, shown_url
 
 if TYPE_CHECKING:
     from portkey_bridge.document.access import Access
@@ -50,11 +50,6 @@ def portkey_document() -> Path:
 def is_shipped(uri: str) -> bool:
     """Check whether a URI is that of the Portkey API's document."""
     return uri == portkey_document().as_uri()
-
-
-def is_url(source: str) -> bool:
-    """Check whether a source or URI is one of http or https."""
-    return urlsplit(source).scheme in ("http", "https") if "://" in source[:8] else False
 
 
 def is_file(uri: str) -> bool:

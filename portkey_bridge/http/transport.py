@@ -57,7 +57,7 @@ class Transport:
         self._proxies = getproxies()
         #: What carries requests, directly or by a proxy, to hosts that are trusted alike.
         self._ways: dict[tuple[str | None, HostTrust], httpx.AsyncBaseTransport] = {}
-        self._running = 0
+        self._running = self._repeated = 0
         self._is_closed = False
         self._last: tuple[tuple[str, bytes], httpx.AsyncBaseTransport] | None = None  # where to and how, most recently
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.whole).as_dict()
@@ -71,6 +71,11 @@ class Transport:
             way = self._way(httpx.URL(url))
             if isinstance(way, Connections) and url.startswith("https:"):
                 await anyio.to_thread.run_sync(way.tls)
+
+    def take_repeated(self) -> int:
+        """Return how many requests were sent again since this was last asked."""
+        repeated, self._repeated = self._repeated, 0
+        return repeated
 
     async def aclose(self) -> None:
         """Close all connections as soon as no exchange is running, now and after any later one."""
@@ -134,6 +139,7 @@ class Transport:
                 break
             if isinstance(outcome, httpx.Response):
                 await outcome.aclose()
+            self._repeated += 1
             await self._sleep(pause)
         if isinstance(outcome, BaseException):
             raise outcome

@@ -13,6 +13,9 @@ from typing import cast
 
 import httpx
 
+#: Why a kept answer was used: the API said that it is valid, or before that it may be used for a while.
+VALIDATED, FRESH = "validated", "fresh"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -20,6 +23,7 @@ class Answer:
 
     `stream` is whether the body was merged from the events of a stream, and `remark` what is to be said about it.
     `url` is where the answer came from, which may contain a credential.
+    `cached` is why the answer was used although it is a kept one: it is VALIDATED or FRESH.
     `redirected_to` is the origin of whoever answered, if it is not the one that the request was sent to.
     """
 
@@ -32,6 +36,7 @@ class Answer:
     remark: str = ""
     url: httpx.URL | None = field(default=None, repr=False)
     redirected_to: str = ""
+    cached: str = ""
 
     @cached_property
     def media_type(self) -> str:
@@ -67,6 +72,13 @@ class Answer:
 
     def _value(self, name: str) -> str:
         return self.by_name.get(name, "")
+
+    @property
+    def received(self) -> tuple[int, int]:
+        """The status, and the bytes of the body, that the API sent: none for a kept answer, and 304 if it is valid."""
+        if self.cached:
+            return (HTTPStatus.NOT_MODIFIED if self.cached == VALIDATED else self.status), 0
+        return self.status, len(self.body)
 
     @property
     def failed(self) -> bool:

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from portkey_bridge.http.policy import SAFE_METHODS
-from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.answer import FRESH, VALIDATED, Answer
 
 #: Most answers that are kept, the bytes of all their bodies, and of one.
 COUNT, BYTES, LARGEST = 512, 32 << 20, 4 << 20
@@ -88,7 +88,7 @@ class AnswerCache:
         age = self._clock() - entry.received
         if self._fresh and age < entry.seconds:
             remark = UNVALIDATED.format(age, f"{entry.seconds:.0f} seconds")
-            return replace(entry.answer, remark=remark)
+            return replace(entry.answer, remark=remark, cached=FRESH)
         return await self._validated(key, entry, request, fetch)
 
     async def _validated(self, key: bytes, entry: _Entry, request: httpx.Request, fetch: Fetch) -> Answer:
@@ -102,7 +102,7 @@ class AnswerCache:
             return self._kept(key, again, await fetch(again))
         headers = entry.answer.headers.copy()
         headers.update({name: value for name, value in answer.headers.items() if name not in OF_THE_MESSAGE})
-        return self._kept(key, request, replace(entry.answer, headers=headers))
+        return replace(self._kept(key, request, replace(entry.answer, headers=headers)), cached=VALIDATED)
 
     def _kept(self, key: bytes, request: httpx.Request, answer: Answer) -> Answer:
         """Keep an answer if it can be validated later, and forget what it replaces. Return it."""

@@ -12,10 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import anyio
 import httpx
 from fastmcp.tools.base import ToolResult
 
@@ -29,20 +27,20 @@ from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
-from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.answer_cache import AnswerCache
-from portkey_bridge.response.charset import redacted_text
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import joined
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, no_report
-from portkey_bridge.schema.deadline import OutOfTime, within
+from portkey_bridge.serve.argument_check import Lenience, sent_anyway, validated
+from portkey_bridge.serve.call_record import MISSED, CallRecord, outcome_of, record_of
 from portkey_bridge.serve.exchange import Exchange, Reading
+from portkey_bridge.serve.hiding import redacted
 from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
 from portkey_bridge.serve.tracing import is_traced, note_status, request_span
 from portkey_bridge.settings.values import MOST_PAGES
@@ -53,12 +51,6 @@ from portkey_bridge.tools.streaming import without_limit
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
 
-#: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
-QUICK, PATIENT = 0.02, 2.0
-
-#: What is said once about arguments that could be sent.
-LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
-
 #: The status that a credential is rejected with (RFC 9110 section 15.5.2).
 UNAUTHORIZED = 401
 
@@ -67,29 +59,6 @@ Sent = tuple[Credential, ...]
 
 
 """The credentials that a request carried."""
-
-
-class Lenience:
-    """Decides about arguments that the document does not allow: whether they are sent, and what is said if not."""
-
-    def __init__(self, is_on: bool) -> None:
-        self.is_on = is_on
-        self._is_mentioned = False
-
-    def bound(self, tool: Tool, arguments: Mapping[str, Any], error: ArgumentsError, sources: Sources) -> Bound:
-        """Return the arguments in their places if they are to be sent. Raises ArgumentsError if not.
-
-        The first error of arguments that could be sent mentions the option.
-        """
-        if not self.is_on and self._is_mentioned:
-            raise error
-        bound = bind_anyway(tool.name, tool.operation, tool.arguments, arguments, sources)
-        if bound is None:
-            raise error
-        if not self.is_on:
-            self._is_mentioned = True
-            raise ArgumentsError(error.tool, error.violations, LENIENT)
-        return bound
 
 
 class Ask(Protocol):
@@ -132,25 +101,13 @@ class CallContext(NamedTuple):
     state: str | None = None
 
 
-@dataclass(slots=True)
-class CallRecord:
-    """What happened in a call: no status if no response came. `size` is in bytes; the path is a template."""
-
-    caller: Caller
-    tool: str
-    method: str
-    path: str
-    status: int | None = None
-    size: int = 0
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True)
 class Bridge:
     """Calls operations. `provider` has the credentials, `base_url` is None to use the document's servers, `aws`
     is what requests are signed with.
 
-    `pages` is how many pages of an answer are collected at once, `cache` keeps answers to validate them.
+    `pages` is how many pages of an answer are collected at once, `next_page_hint` is what is said of one more with the
+    id of the kept result, `cache` keeps answers to validate them.
     `log` takes one line for each call, and the traceback of an unexpected exception; neither contains a secret.
     `observe` takes the record of each call. `limit` counts a request, and raises CallError if it is one too many.
     """
@@ -167,6 +124,7 @@ class Bridge:
     log: Callable[[str], None] | None = None
     validate_responses: bool = False
     pages: int = 1
+    next_page_hint: str = NEXT_PAGE
     cache: AnswerCache | None = None
     observe: Callable[[CallRecord], None] | None = None
     limit: Callable[[], Awaitable[None]] | None = None
@@ -191,12 +149,13 @@ class Bridge:
     @contextmanager
     def _recorded(self, tool: Tool, caller: Caller) -> Iterator[CallRecord]:
         """Return the record of a call, and have it observed when the call has ended, however it did."""
-        record = CallRecord(caller, tool.name, tool.operation.method, tool.operation.path)
+        record = record_of(tool, caller)
         began = time.perf_counter()
         try:
             yield record
         finally:
             record.seconds = time.perf_counter() - began
+            record.retries = self.transport.take_repeated()
             if self.observe is not None:
                 self.observe(record)
 
@@ -230,42 +189,42 @@ class Bridge:
         caller = record.caller
         arguments, limit = without_limit(tool.name, tool.stream_argument, arguments)
         bound, violations = await self._bound(tool, arguments)
-        first = await self._sent(tool, bound, Reading(report, **limit), caller)
+        first = await self._sent(tool, bound, Reading(report, **limit), record)
         further = page_after(tool, bound, first, self.sources.shapes.root)
         answer = first
         if further is not None and self.pages > 1 and is_json(first.body):
             limits = Limits(self.pages, self.transport.limit, self.transport.timeouts.whole)
             answer, further = await collected(
-                first, further, self.sources.shapes.root, partial(self._page, caller=caller), limits, report
+                first, further, self.sources.shapes.root, partial(self._page, record=record), limits, report
             )
-        record.status, record.size = answer.status, len(answer.body)
+        record.status, record.size = answer.received
         select = select or tool.select
         if take is not None:
             return await beside(len(answer.body), lambda: self._taken(tool, answer, caller, violations, select, take))
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
 
     async def _sent(
-        self, tool: Tool, bound: Bound, reading: Reading, caller: Caller, page: httpx.URL | None = None
+        self, tool: Tool, bound: Bound, reading: Reading, record: CallRecord, page: httpx.URL | None = None
     ) -> Answer:
         """Return the answer of a call or its next page; after a 401 that of a second try with another credential."""
-        answer, sent = await self._answer(tool, bound, reading, caller, page)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, caller):
-            answer, _ = await self._answer(tool, bound, reading, caller, page)
+        answer, sent = await self._answer(tool, bound, reading, record, page)
+        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, record.caller):
+            answer, _ = await self._answer(tool, bound, reading, record, page)
         return answer
 
-    async def _page(self, following: Following, caller: Caller) -> Answer:
-        return await self._sent(following.tool, following.bound, Reading(), caller, following.url)
+    async def _page(self, following: Following, record: CallRecord) -> Answer:
+        return await self._sent(following.tool, following.bound, Reading(), record, following.url)
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
         bound, _ = await self._bound(tool, arguments)
-        answer, _ = await self._answer(tool, bound, Reading(from_cache=False), LOCAL)
+        answer, _ = await self._answer(tool, bound, Reading(from_cache=False), record_of(tool, LOCAL))
         return answer
 
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
         """Return the arguments in their places, and how they violate the document, which only lenience permits."""
         try:
-            return tool.bind(await _validated(tool, arguments)), ()
+            return tool.bind(await validated(tool, arguments)), ()
         except ArgumentsError as error:
             return self.lenience.bound(tool, arguments, error, self.sources), error.violations
 
@@ -279,9 +238,9 @@ class Bridge:
             raise CallError(TOO_MANY.format(MOST_PAGES))
         tool, caller = following.tool, context.caller
         with self._recorded(tool, caller) as record:
-            sent = await self._page(following, caller)
-            record.status, record.size = sent.status, len(sent.body)
-        answer = self._redacted(sent)
+            sent = await self._page(following, record)
+            record.status, record.size = sent.received
+        answer = redacted(sent, self.redact)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
         further = page_after(tool, following.bound, sent, self.sources.shapes.root, following)
@@ -302,13 +261,13 @@ class Bridge:
         return self.renderer.items(whole, items, remark, result_id)
 
     async def _answer(
-        self, tool: Tool, bound: Bound, reading: Reading, caller: Caller, page: httpx.URL | None = None
+        self, tool: Tool, bound: Bound, reading: Reading, record: CallRecord, page: httpx.URL | None = None
     ) -> tuple[Answer, Sent]:
         """Write the request with the caller's credentials, send it, and return the answer and the credentials.
 
         With `page`, the request goes to that URL of the same origin, with the same headers and credentials.
         """
-        operation = tool.operation
+        operation, caller = tool.operation, record.caller
         sent = await self.provider.credentials(operation, bound.places, caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
@@ -317,7 +276,7 @@ class Bridge:
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
         return await self._logged(
-            operation, request, signer_of(sent, self.aws), reading._replace(owner=caller.subject)
+            operation, request, signer_of(sent, self.aws), reading._replace(owner=caller.subject), record
         ), sent
 
     def _rendered(
@@ -329,10 +288,10 @@ class Bridge:
         violations: Sequence[Violation],
         select: Selection | None,
     ) -> ToolResult:
-        answer = self._redacted(answer)
-        hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
+        answer = redacted(answer, self.redact)
+        hints = [*self._hints(tool, answer, caller), sent_anyway(violations)]
         if further is not None and is_json(answer.body):
-            hints.append(NEXT_PAGE.format(self.renderer.results.keep(answer.body, further)))
+            hints.append(self.next_page_hint.format(self.renderer.results.keep(answer.body, further)))
         return self.renderer.render(tool.operation, answer, hints, select)
 
     def _taken(
@@ -348,8 +307,8 @@ class Bridge:
 
         Raises SelectError.
         """
-        answer = self._redacted(answer)
-        hints = [*self._hints(tool, answer, caller), _sent_anyway(violations)]
+        answer = redacted(answer, self.redact)
+        hints = [*self._hints(tool, answer, caller), sent_anyway(violations)]
         take(answer, self.renderer)
         if answer.failed:
             return self.renderer.render(tool.operation, answer, hints)
@@ -358,14 +317,21 @@ class Bridge:
         return ToolResult(content=[text(hint) for hint in (answer.remark, *hints) if hint])
 
     async def _logged(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self,
+        operation: Operation,
+        request: httpx.Request,
+        signer: httpx.Auth | None,
+        reading: Reading,
+        record: CallRecord,
     ) -> Answer:
-        """Exchange request and response, and log the outcome of every exchange."""
+        """Exchange request and response, and log the outcome of every exchange and note it in the record."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
             exchange = self._traced if is_traced() else self._exchange
             answer = await exchange(operation, request, signer, reading)
-            outcome = f"{answer.status} {len(answer.body)} bytes{' (broke off)' if answer.problem else ''}"
+            outcome = outcome_of(answer)
+            if self.cache is not None and operation.method == "GET":
+                record.cached.append(answer.cached or MISSED)
             return answer
         except TransportError:
             outcome = "no answer"
@@ -374,9 +340,10 @@ class Bridge:
             outcome = "cancelled"
             raise
         finally:
+            seconds = time.perf_counter() - began
+            record.upstream += seconds
             if self.log is not None:
-                milliseconds = (time.perf_counter() - began) * 1000
-                self.log(f"{operation.method} {operation.path} {outcome} {milliseconds:.0f} ms")
+                self.log(f"{operation.method} {operation.path} {outcome} {seconds * 1000:.0f} ms")
 
     async def _traced(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
@@ -390,21 +357,6 @@ class Bridge:
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
     ) -> Answer:
         return await Exchange(self.transport, self.redact, self.cache).answer(operation, request, signer, reading)
-
-    def _redacted(self, answer: Answer) -> Answer:
-        """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
-        whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.headers.multi_items())))
-        if self.redact(whole) != whole:
-            headers = [(self.redact(name), self.redact(value)) for name, value in answer.headers.multi_items()]
-            answer = replace(
-                answer,
-                phrase=self.redact(answer.phrase),
-                headers=httpx.Headers([(name.encode(), value.encode()) for name, value in headers]),
-                problem=self.redact(answer.problem),
-            )
-        if (body := self.redact.body(answer.body)) is not answer.body:
-            answer = replace(answer, body=body)
-        return redacted_text(answer, self.redact)
 
     def _hints(self, tool: Tool, answer: Answer, caller: Caller) -> list[str]:
         """Return hints: what the status means in the document, and what the credentials have to do with it."""
@@ -422,31 +374,3 @@ class Bridge:
         from portkey_bridge.response.conformance import findings
 
         return findings(tool.operation, answer, self.sources.shapes.root)
-
-
-def _sent_anyway(violations: Sequence[Violation]) -> str:
-    lines = ("Sent although the document does not allow it:", *(f"- {each}" for each in violations))
-    return "\n".join(lines) if violations else ""
-
-
-async def _validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return valid arguments: the usual ones are checked at once, others in a thread, to answer calls meanwhile.
-
-    What cannot be checked in time is left to the API. Raises ArgumentsError.
-    """
-    try:
-        with within(QUICK):
-            return tool.validate(arguments)
-    except OutOfTime:
-        return await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
-
-
-def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return valid arguments, which are checked for as long as it may take. Raises ArgumentsError."""
-    try:
-        with within(PATIENT):
-            return tool.validate(arguments)
-    except OutOfTime as error:
-        if error.__cause__ is not None:  # what was found by then
-            raise error.__cause__ from None
-        return arguments

@@ -60,7 +60,7 @@ class DirectLane:
     """
 
     def __init__(self, current: Callable[[], Catalogue], server_info: Mapping[str, Any]) -> None:
-        self._current = current
+        self.current = current
         self._server_info = server_info
         self._envelope: Mapping[str, Any] = {}  # the last one that is known to be valid
 
@@ -80,7 +80,7 @@ class DirectLane:
         name, arguments, meta = params.get("name"), params.get("arguments", {}), params.get("_meta", {})
         if not isinstance(name, str):
             return None
-        catalogue = self._current()
+        catalogue = self.current()
         run = catalogue.runs.get(name)
         if run is None or name in catalogue.asking:
             return None

@@ -145,6 +145,7 @@ class StdioServer(FastMCP[Any]):
     warm_start: WarmStart | None = None
     lane: DirectLane | None = None
     background: Callable[[], Awaitable[None]] | None = None
+    on_close: Callable[[], Awaitable[None]] | None = None
     _stdio: StdioLane | None = None
 
     def __init__(self, name: str, version: str, catalogue: Catalogue, list_seconds: int | None = None) -> None:
@@ -160,6 +161,8 @@ class StdioServer(FastMCP[Any]):
                 for each in running:
                     each.cancel()
                 await self.catalogue.aclose()
+                if self.on_close:
+                    await self.on_close()
                 await asyncio.to_thread(send_remaining)
 
         super().__init__(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import Callers
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.tracing import continued, is_traced
+from portkey_bridge.serve.web_page import FOR_CALLERS
 from portkey_bridge.settings.values import HttpLimits
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class CallerGate:
         if scope["type"] == "http" and scope["path"] == METRICS and self._metrics:
             await self._show_metrics(scope, receive, send)
             return
-        if scope["type"] != "http" or scope["path"] != ENDPOINT or scope["method"] != "POST":
+        if scope["type"] != "http" or not _is_callers(scope["path"], scope["method"]):
             await self._app(scope, receive, send)
             return
         if "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser):
@@ -94,15 +96,22 @@ class CallerGate:
             return
         caller = self._caller(scope, headers)
         if self._rates and (exceeded := await self._rates.count(caller.subject)):
+            self._refused("rate")
             await _too_many(*exceeded)(scope, receive, send)
             return
         CALLER.set(caller)  # for this request alone: each is a task of its own
         try:
-            async with self._admission.admitted(caller.subject):
-                await self._admitted(scope, headers, body, receive, send, caller)
+            with self._metrics.in_flight.track_inprogress() if self._metrics else nullcontext():
+                async with self._admission.admitted(caller.subject):
+                    await self._admitted(scope, headers, body, receive, send, caller)
         except Overloaded:
+            self._refused("waiting")
             busy = f"Too many requests are waiting (OPEN_MCP_HTTP_LIMITS={self._limits}). Try again later."
             await _refusal(429, busy, {"retry-after": str(COME_AGAIN)})(scope, receive, send)
+
+    def _refused(self, reason: str) -> None:
+        if self._metrics:
+            self._metrics.refused(reason)
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the metrics: to those with a token if tokens are required, else to this machine."""
@@ -135,7 +144,8 @@ class CallerGate:
     async def _dispatched(
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
     ) -> None:
-        call = self._lane.read(body) if self._lane and headers.are_plain else None
+        is_call = scope["path"] == ENDPOINT and headers.are_plain
+        call = self._lane.read(body) if self._lane and is_call else None
         if self._lane and call and _agree(headers, call):
             await _Exchange(call, receive, send).answer(self._lane, caller)
         else:
@@ -183,6 +193,11 @@ class _Headers:
         accepted = {part.strip() for part in (self.one(b"accept") or b"").split(b",")}
         media_type = (self.one(b"content-type") or b"").partition(b";")[0].strip()
         return PLAIN.issuperset(names) and accepted == ACCEPT and media_type == b"application/json"
+
+
+def _is_callers(path: str, method: str) -> bool:
+    """Check whether a request is one of a caller: a message of the protocol, or what the page for people asks for."""
+    return (path == ENDPOINT and method == "POST") or path in FOR_CALLERS
 
 
 def _agree(headers: _Headers, call: PlainCall) -> bool:

@@ -21,6 +21,7 @@ from portkey_bridge.serve.inbound import Callers, authentication
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
+from portkey_bridge.serve.web_page import PAGE, add_page
 from portkey_bridge.settings.options import Settings
 
 if TYPE_CHECKING:
@@ -80,8 +81,17 @@ class Address(NamedTuple):
     @property
     def url(self) -> str:
         """The URL of the endpoint there."""
+        return f"{self._origin}{ENDPOINT}"
+
+    @property
+    def page(self) -> str:
+        """The URL of the page for people there."""
+        return f"{self._origin}{PAGE}"
+
+    @property
+    def _origin(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{ENDPOINT}"
+        return f"http://{host}:{self.port}"
 
 
 def address_of(text: str) -> Address:
@@ -155,6 +165,8 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
 def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Metrics | None = None) -> ASGIApp:
     """Return the application that serves `server`, and `metrics` if they may be shown."""
     server.auth = authentication(settings, store.values)
+    if server.lane:
+        add_page(server, server.lane.current, settings)
     gate = Middleware(
         CallerGate,
         lane=server.lane,
@@ -171,10 +183,15 @@ def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Met
         json_response=True,
         host_origin_protection=True,
         allowed_hosts=[*settings.allowed_hosts],
-        allowed_origins=[*settings.allowed_origins] or None,
+        allowed_origins=[*settings.allowed_origins, *own_origins(settings.allowed_hosts)] or None,
         middleware=[gate],
     )
     return _Probed(application)
+
+
+def own_origins(hosts: Iterable[str]) -> list[str]:
+    """Return the origins of the page that this server itself serves under these names, behind a proxy with TLS."""
+    return [f"https://{host}" for host in hosts if "*" not in host]
 
 
 def _rates(rates: str | None, store: Store) -> Rates | None:

@@ -17,12 +17,12 @@ import msgspec
 
 from portkey_bridge.document import cache
 from portkey_bridge.document.content import Content
-from portkey_bridge.document.sources import Read, is_file, is_url, others_of, portkey_document, read
+from portkey_bridge.document.sources import Read, is_file, others_of, portkey_document, read
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.text import printable
+from portkey_bridge.text import is_url, printable
 
 if TYPE_CHECKING:
     from portkey_bridge.document.access import Access

@@ -131,7 +131,7 @@ async def collected(
         if whole is None:
             following = None
             break
-        answer, count = replace(answer, body=whole), count + 1
+        answer, count = replace(answer, body=whole, cached=""), count + 1
         following = page_after(following.tool, following.bound, page, root, following)
     said = COLLECTED.format(count) if count > 1 else ""
     return replace(answer, remark=" ".join(filter(None, (answer.remark, said, problem)))), following

@@ -8,11 +8,12 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TextIO
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.serve.bridge import CallRecord
+from portkey_bridge.serve.call_record import CallRecord
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -53,18 +54,26 @@ def audit_to(stream: TextIO) -> Observe:
 
 
 class Metrics:
-    """Counts calls by API, tool, status and kind of caller, and measures how long they take."""
+    """Counts and measures calls, requests and the store; docs/serving.md has the table of all metrics."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self.registry: CollectorRegistry = CollectorRegistry()
         common: dict[str, Any] = {"registry": self.registry}
         self._calls = Counter("portkey_bridge_calls", "Calls of tools.", ("api", "tool", "status", "caller"), **common)
-        self._seconds = Histogram(
-            "portkey_bridge_call_seconds", "Duration of calls of tools.", ("api",), buckets=BUCKETS, **common
-        )
+        timed: dict[str, Any] = {"buckets": BUCKETS, **common}
+        self._seconds = Histogram("portkey_bridge_call_seconds", "Duration of calls of tools.", ("api",), **timed)
+        self._upstream = Histogram("portkey_bridge_upstream_seconds", "Of this, for the API.", ("api",), **timed)
+        self._own = Histogram("portkey_bridge_own_seconds", "Of this, everything else.", ("api",), **timed)
         self._bytes = Counter("portkey_bridge_response_bytes", "Bytes of the APIs' responses.", ("api",), **common)
+        self._retries = Counter("portkey_bridge_retries", "Requests that were sent again.", ("api",), **common)
+        self._cache = Counter("portkey_bridge_answer_cache", "What GETs found in it.", ("api", "outcome"), **common)
+        self._refused = Counter("portkey_bridge_refused", "Requests that got a 429.", ("reason",), **common)
+        self._store = Histogram("portkey_bridge_store_seconds", "Duration of uses of the store.", **timed)
+        self._store_failures = Counter("portkey_bridge_store_failures", "Uses of it that failed.", **common)
+        gauge: dict[str, Any] = {"multiprocess_mode": "livesum", **common}
+        self.in_flight = Gauge("portkey_bridge_requests_in_flight", "Requests that run or wait.", **gauge)
 
     def __call__(self, api: str, record: CallRecord) -> None:
         """Count one call. One that got no response has the status `none`."""
@@ -72,7 +81,23 @@ class Metrics:
         kind = kind if kind in (LOCAL_USER, "token", "credential", "anonymous") else "jwt"
         self._calls.labels(api, record.tool, str(record.status or "none"), kind).inc()
         self._seconds.labels(api).observe(record.seconds)
+        self._upstream.labels(api).observe(record.upstream)
+        self._own.labels(api).observe(record.seconds - record.upstream)
         self._bytes.labels(api).inc(record.size)
+        if record.retries:
+            self._retries.labels(api).inc(record.retries)
+        for outcome in record.cached:
+            self._cache.labels(api, outcome).inc()
+
+    def refused(self, reason: str) -> None:
+        """Count one request that got a 429, because of a `rate` of its caller or because too many are `waiting`."""
+        self._refused.labels(reason).inc()
+
+    def store_used(self, seconds: float, has_failed: bool) -> None:
+        """Count one use of the store, which has several operations where a value has several parts."""
+        self._store.observe(seconds)
+        if has_failed:
+            self._store_failures.inc()
 
     def text(self) -> tuple[bytes, str]:
         """Return all metrics in the text format of Prometheus, and its media type; of workers, those of all."""
@@ -83,9 +108,21 @@ class Metrics:
         if FOLDER in os.environ:
             from prometheus_client.multiprocess import MultiProcessCollector
 
+            _forget_dead(os.environ[FOLDER])
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def _forget_dead(folder: str) -> None:
+    """Forget what processes that are no more have in flight (prometheus-client, "Multiprocess Mode")."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for process in {int(file.stem.rpartition("_")[2]) for file in Path(folder).glob("gauge_live*_*.db")}:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from portkey_bridge.errors import CallError
-from portkey_bridge.serve.store import Store, StoreError, explained
+from portkey_bridge.serve.store import Store, StoreError
 
 #: Seconds that counting may wait for the store.
 PATIENCE = 0.5
@@ -41,8 +41,9 @@ class Rates:
 
     def __init__(self, rates: str, store: Store, purpose: str) -> None:
         self._rates, self._purpose = parse_many(rates), purpose
+        self._store = store
         self._key = store.key(f"rates of {purpose}")
-        self._here = MovingWindowRateLimiter(MemoryStorage())
+        self._here = MovingWindowRateLimiter(store.counts)
         self._shared = MovingWindowRateLimiter(_storage(store)) if store.is_shared else None
         self._shared_from = 0.0
 
@@ -58,7 +59,7 @@ class Rates:
     async def _hit(self, rate: RateLimitItem, who: str) -> int | None:
         if self._shared is not None and time.monotonic() >= self._shared_from:
             try:
-                with explained():
+                with self._store.used():
                     async with asyncio.timeout(PATIENCE):
                         return await _hit(self._shared, rate, who)
             except StoreError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import secrets
+import textwrap
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +19,9 @@ from portkey_bridge.settings.values import ProgramLimits
 if TYPE_CHECKING:
     from pydantic_monty import AsyncMontySession
 
-#: Turns that the sandbox may ask of this program for each call: to make it, to await it, and to sleep.
-TURNS = 4
+#: Turns that the sandbox may ask of this program: for each call, to make it, to await it, and to sleep before it, and
+#: for each second, to sleep in a loop.
+TURNS, SLEEPS = 4, 1000
 
 #: Depth of calls of functions.
 RECURSION = 500
@@ -117,24 +119,34 @@ class Prepared(NamedTuple):
 
 
 def prepared(code: str) -> Prepared:
-    """Return a program whose last statement, if it is an expression, is kept; a program that is none is left alone."""
+    """Return a program whose last statement, if it is an expression, is kept; a program that is none is left alone.
+
+    A program that is indented as a whole loses its indentation. The whole statement is kept, with its parentheses,
+    which an expression does not know of.
+    """
     try:
-        body = ast.parse(code).body
+        code, last = _last_statement(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Prepared(code, None)  # the sandbox explains it, or knows a newer Python
-    last = body[-1] if body else None
     if not isinstance(last, ast.Expr | ast.Return) or last.value is None:
         return Prepared(code, None)
+    keyword = len("return") if isinstance(last, ast.Return) else 0
     lines = code.encode("utf-8", "replace").splitlines(keepends=True)
-    begin, end = _offset(lines, last.value.lineno, last.value.col_offset), _offset(lines, *_end_of(last.value))
     start = _offset(lines, last.lineno, last.col_offset)
-    whole = b"".join(lines)
-    kept = whole[:start] + f"{RESULT} = (\n".encode() + b" " * last.value.col_offset + whole[begin:end] + b"\n)"
-    return Prepared((kept + whole[end:]).decode(), last.value.lineno)
+    end = _offset(lines, last.end_lineno or last.lineno, last.end_col_offset or 0)
+    whole, column = b"".join(lines), last.col_offset + keyword
+    kept = whole[:start] + f"{RESULT} = (\n".encode() + b" " * column + whole[start + keyword : end] + b"\n)"
+    return Prepared((kept + whole[end:]).decode(), last.lineno)
 
 
-def _end_of(node: ast.expr) -> tuple[int, int]:
-    return node.end_lineno or node.lineno, node.end_col_offset or 0
+def _last_statement(code: str) -> tuple[str, ast.stmt | None]:
+    """Return a program without the indentation of all of its lines, and its last statement. Raises SyntaxError."""
+    try:
+        body = ast.parse(code).body
+    except IndentationError:
+        code = textwrap.dedent(code)
+        body = ast.parse(code).body
+    return code, body[-1] if body else None
 
 
 def _offset(lines: list[bytes], line: int, column: int) -> int:
@@ -159,7 +171,7 @@ async def run_program(
         max_feed_duration_secs=limits.seconds,
         max_memory=limits.bytes,
         max_recursion_depth=RECURSION,
-        max_suspensions=limits.calls * TURNS + 100,
+        max_suspensions=limits.calls * TURNS + int(limits.seconds * SLEEPS),
     )
     sleeping = OSPolicy(sleep="call_host")
     feeds = [PRELUDE.replace("DOOR", name), program.code, *([ENDING] if program.line else [])]

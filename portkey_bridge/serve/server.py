@@ -18,7 +18,7 @@ from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.response.render import error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge, CallContext, CallRecord
+from portkey_bridge.serve.bridge import Bridge, CallContext
 from portkey_bridge.serve.builtin_tools import (
     DISCOVERY,
     EXPANDING,
@@ -37,6 +37,7 @@ from portkey_bridge.serve.builtin_tools import (
     hints,
     selection,
 )
+from portkey_bridge.serve.call_record import CallRecord
 from portkey_bridge.serve.callers import BridgeOf, bridges_of
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer

@@ -35,7 +35,6 @@ from portkey_bridge.credentials.variables import (
     collect_oauth,
     variable,
 )
-from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.http.trust import Trust
@@ -53,11 +52,12 @@ from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge, Lenience
+from portkey_bridge.serve.argument_check import Lenience
+from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings.env_files import beside_variables, refuse_lured_credentials
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.text import escaped, origin_of
+from portkey_bridge.text import escaped, is_url, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 from portkey_bridge.tools.examples import with_example
 from portkey_bridge.tools.subjects import Reader
@@ -248,7 +248,7 @@ def uncontested(services: Sequence[Service]) -> list[Service]:
 def _unassigned(service: Service) -> set[str]:
     """Return the variables that are set, and that an API would take without being told so."""
     settings = service.settings
-    named = settings.assigned | settings.named
+    named = settings.named.union(settings.assigned)
     wanted = {name for tool in service.tools for name in tool.variables}
     if any(takes_token(tool.operation.security) for tool in service.tools):
         wanted |= set(OAUTH_VARIABLES)

@@ -10,14 +10,13 @@ from typing import Any
 from portkey_bridge.credentials.recipe import NAME, Recipe, Session, handshake, session_of
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.session import SessionCredentials
-from portkey_bridge.document.sources import is_url
 from portkey_bridge.errors import SettingsError, TokenError, likely
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.text import origin_of, printable
+from portkey_bridge.text import is_url, origin_of, printable
 from portkey_bridge.tools.catalog import Tool, build_tools, slug
 
 #: Longest part of an answer to a failed login that is shown, in characters.

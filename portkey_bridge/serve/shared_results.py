@@ -24,7 +24,7 @@ from portkey_bridge.response.results import Entries, Results, beside
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.next_pages import Following
-from portkey_bridge.serve.store import Store, StoreError, explained
+from portkey_bridge.serve.store import Store, StoreError
 from portkey_bridge.settings.values import Bounds
 from portkey_bridge.tools.catalog import Tool
 
@@ -80,7 +80,7 @@ class SharedResults(Results):
         if result_id in theirs:
             return
         name = self._digest(owner, result_id.encode("utf-8", "replace"))
-        with explained():
+        with self._store.used():
             found = await self._store.values.get(name, collection=RESULTS)
             if found is None:
                 return
@@ -108,7 +108,7 @@ class SharedResults(Results):
         parts = await beside(len(body), lambda: [*_parts(body)])
         digest = self._digest(owner, body)
         value = {"text": parts[0], "parts": len(parts), "digest": digest, "next": _written(following)}
-        with explained():
+        with self._store.used():
             for number, part in enumerate(parts[1:], 1):
                 await self._put(f"{digest}.{number}", {"text": part}, PARTS)
             await self._put(self._digest(owner, result_id.encode()), value, RESULTS)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.text import origin_of
 
 if TYPE_CHECKING:
     from key_value.aio.protocols.key_value import AsyncKeyValue
+    from limits.aio.storage import Storage
     from redis.asyncio import Redis
 
 #: The variable of the key that values are encrypted under, and the fewest characters of it.
@@ -44,10 +46,14 @@ class StoreError(CallError):
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """Where state is kept: at `url`, or in the memory of this process, which then has a `secret` of its own."""
+    """Where state is kept: at `url`, or in the memory of this process, which then has a `secret` of its own.
+
+    `observe` takes the seconds of each use of a shared store, and whether it has failed.
+    """
 
     url: str | None = field(default=None, repr=False)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    observe: Callable[[float, bool], None] | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -92,6 +98,13 @@ class Store:
         kept = self._encrypted() if self.is_shared else _memory()
         return LimitSizeWrapper(TTLClampWrapper(kept, 1, LONGEST, LONGEST), max_size=MOST_BYTES)
 
+    @cached_property
+    def counts(self) -> Storage:
+        """What this process counts for itself, for as long as it runs."""
+        from limits.aio.storage import MemoryStorage
+
+        return MemoryStorage()
+
     def _encrypted(self) -> AsyncKeyValue:
         from cryptography.fernet import Fernet
         from key_value.aio.wrappers.encryption import FernetEncryptionWrapper
@@ -109,8 +122,20 @@ class Store:
     async def ready(self) -> None:
         """Check whether the store answers. Raises StoreError."""
         if self.is_shared:
-            with explained():
+            with self.used():
                 await self.client.ping()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Have what happens with the store inside observed, and turn each failure into a StoreError."""
+        began, has_failed = time.perf_counter(), True
+        try:
+            with explained():
+                yield
+            has_failed = False
+        finally:
+            if self.observe is not None:
+                self.observe(time.perf_counter() - began, has_failed)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -131,7 +156,7 @@ def open_store(url: str | None, key: str | None) -> Store:
     """
     if url is None:
         return Store()
-    if urlsplit(url).scheme not in SCHEMES or not urlsplit(url).hostname:
+    if url.partition("://")[0] not in SCHEMES or origin_of(url) is None:
         raise SettingsError(
             "--store: expected a URL such as redis://HOST:6379/0 or rediss://USER:PASSWORD@HOST:6379/0."
         )

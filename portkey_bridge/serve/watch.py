@@ -168,6 +168,6 @@ def _report(error: Exception, name: str, apis: Iterable[Settings], services: Ite
 
 def _redactor(settings: Settings) -> Redactor:
     """Return what hides the secrets that an API's document is requested with."""
-    names = settings.named | settings.assigned
+    names = settings.named.union(settings.assigned)
     secrets = {name: value for name, value in settings.environ.items() if name in names}
     return Redactor(secrets, {"OPEN_MCP_SPEC": settings.spec, "OPEN_MCP_BASE_URL": settings.base_url}, secrets)

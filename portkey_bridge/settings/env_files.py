@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.switches import DOTENV
+from portkey_bridge.text import is_url
 
 #: Options that decide what is fetched before it is known which credentials are sent.
 FETCHING = frozenset(("OPEN_MCP_SPEC", "OPEN_MCP_BASE_URL", "OPEN_MCP_ALLOW_REFS"))
@@ -91,8 +91,7 @@ def refuse_lured_document(settings: Settings) -> None:
     A document from a URL gets only those that are named, so this is certain before anything is sent. Raises
     SettingsError.
     """
-    is_fetched = urlsplit(settings.spec or "").scheme in ("http", "https")
-    if is_fetched and not FETCHING.isdisjoint(settings.apart):
+    if is_url(settings.spec or "") and not FETCHING.isdisjoint(settings.apart):
         set_ones = (name for name in settings.named if settings.environ.get(name, "").strip())
         refuse_lured_credentials(settings, [*set_ones, *beside_variables(settings)])
 

@@ -202,6 +202,10 @@ def _section(file: _File, name: str, common: Section) -> Section:
         prefix=prefix,
         texts={**common.texts, **dict(_texts(file, keys, table, OF_TABLE["api"]))},
         environ=_variables(file, (*keys, "env")),
+        assigned={
+            variable: reference[1] if (reference := REFERENCE.fullmatch(str(value))) else variable
+            for variable, value in _table(file, (*keys, "env")).items()
+        },
         operations={
             tool: (said, file.place(*keys, "operations", tool))
             for tool, said in _table(file, (*keys, "operations")).items()

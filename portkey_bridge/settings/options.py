@@ -39,7 +39,8 @@ RESULT_LIMIT = 40_000
 class Settings:
     """What the user asked for: one row for each option, then values from the settings file, the environment and `.env`.
 
-    `name` and `prefix` are those of an API in the settings file, `assigned` the variables that the file assigns to it,
+    `name` and `prefix` are those of an API in the settings file,
+    `assigned` the variables that the file assigns to it (each with the one that its value comes from),
     `operations` what it says about single tools, each with its place in the file.
     `server_variables` are those of the document's servers, by the names of their environment variables.
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
@@ -50,7 +51,7 @@ class Settings:
 
     spec: str | None = option(
         None,
-        readers.as_typed,
+        readers.document,
         "FILE|URL",
         "path or URL of the OpenAPI document to serve (default: the Portkey API)",
         dotenv="apart",
@@ -465,7 +466,7 @@ class Settings:
     )
     name: str = ""
     prefix: str = ""
-    assigned: frozenset[str] = frozenset()
+    assigned: Mapping[str, str] = field(default_factory=dict)
     operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict, repr=False)
     server_variables: Mapping[str, str] = field(default_factory=dict)
     auth: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -21,7 +21,7 @@ from portkey_bridge.settings.values import (
     ProgramLimits,
     Timeouts,
 )
-from portkey_bridge.text import is_sendable, origin_of, shown_url
+from portkey_bridge.text import is_sendable, is_url, origin_of, shown_url
 
 
 def as_typed(text: str, _: str) -> str:
@@ -236,6 +236,13 @@ def _is_http_url(value: str) -> bool:
         return usable and value.isprintable() and " " not in value and is_sendable(value)
     except ValueError:
         return False
+
+
+def document(value: str, variable: str) -> str:
+    """Return the path or URL of a document. Raises SettingsError for a URL that nothing can be fetched from."""
+    if is_url(value) and origin_of(value) is None:
+        raise SettingsError(f"{variable}: {shown_url(value)!r} is not a URL like https://api.example.com/openapi.json.")
+    return value
 
 
 def base_url(value: str, _: str) -> str:

@@ -18,12 +18,17 @@ from portkey_bridge.settings.values import SERVER
 
 @dataclass(frozen=True)
 class Section:
-    """What a settings file says of one API: the text and the place of each option by its field, and its variables."""
+    """What a settings file says of one API: the text and the place of each option by its field, and its variables.
+
+    `environ` are the values of variables that the file assigns, `assigned` the names of all of these, each with the
+    variable that its value comes from, also if that is not set.
+    """
 
     name: str = ""
     prefix: str = ""
     texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    assigned: Mapping[str, str] = field(default_factory=dict)
     server_variables: Mapping[str, str] = field(default_factory=dict)
     operations: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -48,7 +53,7 @@ def read_settings(
         **{option.field: _value(option, flags, environ if dotenv else both, section, dotenv) for option in OPTIONS},
         name=section.name,
         prefix=section.prefix,
-        assigned=frozenset(section.environ),
+        assigned=section.assigned,
         operations=section.operations,
         auth=merged(section.auth, auth_of_variables(both)),
         roles=section.roles,
@@ -56,9 +61,9 @@ def read_settings(
             **{name: value for name, value in both.items() if name.startswith(SERVER) and value},
             **section.server_variables,
         },
-        environ={**both, **section.environ},
+        environ={**{name: both[name] for name in both.keys() - section.assigned.keys()}, **section.environ},
         texts={option.field: text for option in OPTIONS if (text := _text_of(option, flags, both)) is not None},
-        from_dotenv=from_dotenv - section.environ.keys(),
+        from_dotenv=from_dotenv - section.assigned.keys(),
         apart=(
             *(option.variable for option in set_there if option.dotenv == "apart"),
             *sorted(name for name in from_dotenv if name.startswith(SERVER)),

@@ -286,7 +286,9 @@ def find_tool(tools: Iterable[Tool], name: str) -> Tool:
 def closest(name: str, known: Collection[str]) -> str:
     """Report which of the known names, in lower case, come closest to one that does not exist."""
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4)
-    return f"the closest are {', '.join(near)}" if near else f"there are {len(known)}, and no name is similar"
+    if not near:
+        return f"there are {len(known)}, and no name is similar"
+    return f"the closest {'is' if len(near) == 1 else 'are'} {', '.join(near)}"
 
 
 def tool_names(

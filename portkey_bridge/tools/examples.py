@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.tools.catalog import Tool
@@ -40,9 +40,12 @@ def with_example(tool: Tool, view: Shape) -> Shape:
     return view if example is None else {**view, "examples": [json.loads(example)]}
 
 
-def _has_object(view: Shape) -> bool:
-    branches = [view, view.get("items", {}), *view.get("anyOf", ())]
-    return any(branch.get("type") == "object" for branch in branches)
+def _has_object(view: Schema) -> bool:
+    """Check whether a view is of an object, an array of objects, or has a branch of one; all may be true or false."""
+    if not isinstance(view, dict):
+        return False
+    branches: list[Schema] = [view, view.get("items", False), *view.get("anyOf", ())]
+    return any(isinstance(branch, dict) and branch.get("type") == "object" for branch in branches)
 
 
 def _examples(tool: Tool, view: Shape) -> Iterator[str]:

@@ -1,0 +1,170 @@
+"""A page for people at `/`: the caller's tools, a form for each, and the exact request of what is filled in.
+
+The page itself contains nothing of an API. Its script asks for the catalogue as a caller would, and sends real calls to
+the endpoint of the protocol like every other client.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import anyio
+import pydantic_core
+from fastmcp.server.auth import AuthProvider
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from portkey_bridge.errors import ArgumentsError, CallError
+from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.preview import Preview, preview, preview_passed
+from portkey_bridge.serve.reference_page import document
+from portkey_bridge.serve.service import Service
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.reference import catalogue as catalogue_of
+from portkey_bridge.tools.reference import form_of
+
+#: The page, and what its script asks for as a caller: the tools, the form of one, and the request of a form.
+PAGE, CATALOGUE, FORM, REQUEST = "/", "/page/catalogue", "/page/form", "/page/request"
+FOR_CALLERS = frozenset({CATALOGUE, FORM, REQUEST})
+
+#: Sent with every answer: no other site shows, reads or guesses it, and no browser keeps it.
+HEADERS: Mapping[str, str] = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+#: Content-Security-Policy of a response that holds data alone, and what a page's own policy cannot say in the document.
+DATA_POLICY, UNFRAMED = "default-src 'none'; frame-ancestors 'none'", "frame-ancestors 'none'"
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class _Listed(NamedTuple):
+    """The catalogue as compressed JSON, and its entity tag (RFC 9110 section 8.8.3)."""
+
+    body: bytes
+    tag: str
+
+
+class WebPage:
+    """Answers for the page. `current` returns what is served to the caller of the request."""
+
+    def __init__(self, current: Callable[[], Catalogue], auth: AuthProvider | None, pass_header: str | None) -> None:
+        self._current, self._auth, self._pass_header = current, auth, pass_header
+        self._listed: WeakKeyDictionary[Catalogue, _Listed] = WeakKeyDictionary()
+        access = {"token": auth is not None, "header": pass_header}
+        self._page = document("Tools", {"access": access}, calls=True)
+
+    async def page(self, request: Request) -> Response:
+        """Return the page, which is the same for everybody."""
+        policy = f"{self._page.policy}; {UNFRAMED}"
+        return HTMLResponse(self._page.text, headers={**HEADERS, "content-security-policy": policy})
+
+    async def catalogue(self, request: Request) -> Response:
+        """Return the tools of the caller."""
+        current = self._current()
+        listed = self._listed.get(current)
+        if listed is None:
+            listed = self._listed[current] = await anyio.to_thread.run_sync(_list, current)
+        if request.headers.get("if-none-match") == listed.tag:
+            return Response(status_code=304, headers={"etag": listed.tag})
+        is_compressed = "gzip" in request.headers.get("accept-encoding", "")
+        body = listed.body if is_compressed else gzip.decompress(listed.body)
+        coding = {"content-encoding": "gzip"} if is_compressed else {}
+        return Response(body, media_type="application/json", headers={"etag": listed.tag, **coding})
+
+    async def form(self, request: Request) -> Response:
+        """Return how the arguments of the tool in the query are entered."""
+        found = self._find(request.query_params.get("name"))
+        if found is None:
+            return PlainTextResponse("There is no such tool.", 404)
+        service, tool = found
+        return _json(await anyio.to_thread.run_sync(form_of, tool, service.shapes))
+
+    async def request(self, request: Request) -> Response:
+        """Return the request of a call as text, or why the call would be refused. Nothing is sent."""
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return PlainTextResponse("Send JSON, as application/json.", 415)  # which no form of another site can
+        try:
+            asked = pydantic_core.from_json(await request.body())
+            name, arguments = asked["name"], asked["arguments"]
+        except (ValueError, TypeError, KeyError):
+            return PlainTextResponse('Send {"name": …, "arguments": {…}}.', 400)
+        found = self._find(name)
+        if found is None or not isinstance(arguments, dict):
+            return PlainTextResponse("There is no such tool.", 404)
+        service, tool = found
+        try:
+            shown = await self._shown(service, tool, arguments)
+        except CallError as error:
+            violations = error.violations if isinstance(error, ArgumentsError) else ()
+            said = [[each.pointer, service.bridge.redact(each.problem)] for each in violations]
+            return _json({"refused": service.bridge.redact(str(error)), "violations": said})
+        return _json(shown._asdict())
+
+    async def _shown(self, service: Service, tool: Tool, arguments: Mapping[str, Any]) -> Preview:
+        if self._pass_header:
+            return await preview_passed(service.bridge, tool, arguments, self._pass_header)
+        shown, _ = await anyio.to_thread.run_sync(preview, service, service.bridge, tool, arguments)
+        return shown
+
+    def _find(self, name: object) -> tuple[Service, Tool] | None:
+        services = self._current().services
+        return next(((service, tool) for service in services for tool in service.tools if tool.name == name), None)
+
+    def for_callers(self, handler: Handler) -> Handler:
+        """Return a handler that answers nobody without a token if tokens are required."""
+
+        @wraps(handler)
+        async def answer(request: Request) -> Response:
+            response = self._refusal(request) or await handler(request)
+            response.headers.update({**HEADERS, "content-security-policy": DATA_POLICY})
+            return response
+
+        return answer
+
+    def _refusal(self, request: Request) -> Response | None:
+        if self._auth is None:
+            return None
+        user = request.scope.get("user")
+        if not isinstance(user, AuthenticatedUser):
+            said = "This server needs a token, and got none that it accepts."
+            return PlainTextResponse(said, 401, {"www-authenticate": "Bearer"})
+        missing = set(self._auth.required_scopes) - set(user.scopes)
+        return PlainTextResponse(f"The token needs the scopes {' '.join(sorted(missing))}.", 403) if missing else None
+
+
+def add_page(server: StdioServer, current: Callable[[], Catalogue], settings: Settings) -> None:
+    """Have a server answer for the page; `server.auth` is what verifies tokens."""
+    page = WebPage(current, server.auth, settings.pass_header)
+    server.custom_route(PAGE, ["GET"])(page.page)
+    for path, method, handler in (
+        (CATALOGUE, "GET", page.catalogue),
+        (FORM, "GET", page.form),
+        (REQUEST, "POST", page.request),
+    ):
+        server.custom_route(path, [method])(page.for_callers(handler))
+
+
+def _json(value: object) -> Response:
+    """Return a response with JSON in ASCII, which has a form for half of a surrogate pair, too."""
+    return Response(json.dumps(value), media_type="application/json")
+
+
+def _list(current: Catalogue) -> _Listed:
+    shown = [(service.api, service.tools) for service in current.services if service.tools]
+    body = json.dumps(catalogue_of(shown)).encode()
+    return _Listed(gzip.compress(body, mtime=0), f'"{hashlib.sha256(body).hexdigest()[:32]}"')
