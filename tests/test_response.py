@@ -482,6 +482,11 @@ FORMS = [
             SECRET.replace("/", "\\u002f").replace('"', "&#34;"),
             SECRET.replace("e", "%65").replace("/", "&#x2F;"),
             SECRET.replace("a", "\\u0061").replace('"', '\\"'),
+            json.dumps(json.dumps({"key": SECRET}).replace("/", "\\u002F")),
+            SECRET.replace("/", "\\x2F").replace("a", "\\u{61}"),
+            SECRET.replace("/", "&sol;").replace('"', "&quot;"),
+            SECRET.replace("/", "&amp;#47;"),
+            quote(quote(SECRET, safe=""), safe=""),
         ]
     ),
 ]

@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from html.entities import html5
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from portkey_bridge.credentials.schemes import base64_text
@@ -29,9 +30,16 @@ START = 16
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 
-#: What every escape of JSON, URLs and HTML begins with and contains: most bodies have none of an ASCII character.
+#: What every escape of JSON, URLs, JavaScript and HTML begins with and contains: most bodies have none of an ASCII
+#: character.
 ESCAPES = (b"\\", b"%", b"&")
-ESCAPED = re.compile(rb"\\u00[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
+ESCAPED = re.compile(rb"\\u00[0-7]|\\u\{|\\x[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
+
+#: The names of each character in HTML (HTML section 13.5).
+ENTITIES: dict[str, list[str]] = {}
+for _name, _character in html5.items():
+    if _name.endswith(";"):
+        ENTITIES.setdefault(_character, []).append(_name)
 
 
 class Redactor:
@@ -144,12 +152,17 @@ def _escaped(secret: str) -> re.Pattern[bytes]:
 
 
 def _any_form(character: str) -> bytes:
-    """Return the pattern of a character: itself, or one of its escapes, in digits of either case."""
+    """Return the pattern of a character: itself, or one of its escapes, in digits of either case.
+
+    An escape may be escaped itself, as in a JSON text in a string of another one.
+    """
     plain = character.encode("utf-8", "surrogatepass")
     forms = [character, json.dumps(character)[1:-1], html.escape(character), quote_plus(character)]
     units = character.encode("utf-16-be", "surrogatepass")
-    in_json = "".join(f"\\\\u(?i:{units[at : at + 2].hex()})" for at in range(0, len(units), 2))
-    in_url = "".join(f"%(?i:{byte:02x})" for byte in plain)
-    in_html = f"&#(?:0*{ord(character)}|[xX]0*(?i:{ord(character):x}));"
-    escapes = [*(re.escape(form) for form in dict.fromkeys(forms)), f"\\\\?{re.escape(character)}"]
-    return f"(?:{'|'.join((*escapes, in_json, in_url, in_html))})".encode("utf-8", "surrogatepass")
+    in_json = "".join(f"\\\\{{1,8}}u(?i:{units[at : at + 2].hex()})" for at in range(0, len(units), 2))
+    in_url = "".join(f"%(?:25){{0,4}}(?i:{byte:02x})" for byte in plain)
+    in_script = f"\\\\{{1,8}}(?:u\\{{0*(?i:{ord(character):x})\\}}|x(?i:{ord(character):02x}))"
+    names = "".join(f"|{re.escape(name.rstrip(';'))}" for name in ENTITIES.get(character, ()))
+    in_html = f"&(?:amp;){{0,4}}(?:#(?:0*{ord(character)}|[xX]0*(?i:{ord(character):x})){names});"
+    escapes = [*(re.escape(form) for form in dict.fromkeys(forms)), f"\\\\{{0,8}}{re.escape(character)}"]
+    return f"(?:{'|'.join((*escapes, in_json, in_url, in_script, in_html))})".encode("utf-8", "surrogatepass")
