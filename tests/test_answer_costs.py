@@ -17,7 +17,7 @@ from portkey_bridge.response.tables import tabulated
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.serve.service import Service, load_services
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.subjects import Reader
+from portkey_bridge.tools.subjects import SubjectReader
 
 ITEMS = 20
 
@@ -46,7 +46,7 @@ def service() -> Service:
 def answer_of(name: str, items: str) -> dict[str, Any]:
     """Return a made-up answer of a tool with twenty items, which differ in their identifiers."""
     tool = next(tool for tool in service().tools if tool.name == name)
-    schema = next(each for each in Reader(service().api.root).answers(tool.operation) if isinstance(each, dict))
+    schema = next(each for each in SubjectReader(service().api.root).answers(tool.operation) if isinstance(each, dict))
     answer: dict[str, Any] = Samples(service().shapes)(schema)
     (item,) = answer[items]
     answer[items] = [

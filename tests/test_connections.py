@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from portkey_bridge.http.connections import Connections
-from portkey_bridge.http.failures import explain
+from portkey_bridge.http.failures import explain_failure
 from portkey_bridge.settings.values import Timeouts
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -320,7 +320,7 @@ async def test_a_host_that_does_not_exist_is_an_error_of_the_connection(
     """Whatever is wrong with a host's name or port, the error is one of httpx's, and says what to check."""
     with pytest.raises(httpx.ConnectError) as caught:
         await sent(connections, httpx.Request("GET", f"http://{host}/"))
-    assert expected in explain(caught.value, host, Timeouts(1, 1, 5))
+    assert expected in explain_failure(caught.value, host, Timeouts(1, 1, 5))
 
 
 @pytest.mark.usefixtures("descriptors_beyond_1024")

@@ -20,7 +20,7 @@ import yaml
 from fastmcp import Client
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.cli.loading import load_api
+from portkey_bridge.cli.loading import require_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.reading import read_settings
@@ -50,7 +50,7 @@ async def test_a_document_is_served_as_it_says(
     """Its tools have names that clients accept and schemas that they take, and each call becomes its request."""
     expected = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     settings = read_settings({"spec": str(document)}, expected.get("x-environment", {}))
-    server = build_server([service_of(load_api(settings), settings)])
+    server = build_server([service_of(require_api(settings), settings)])
     said = capsys.readouterr().err
     assert [word for word in expected.get("x-said", ()) if word not in said] == []
     async with Client(server) as client:

@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from portkey_bridge.credentials import logins
-from portkey_bridge.credentials.authorization import name_of
+from portkey_bridge.credentials.authorization import login_of
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.renewal import Expiring
@@ -352,7 +352,7 @@ async def test_a_login_is_not_used_for_other_callers(machine: Application) -> No
     (tool,) = build_tools(api)
     bridge = build_bridge(api, Settings(), [tool])
     (source,) = bridge.provider.sources.every([tool.operation])  # type: ignore[attr-defined]
-    logins.save(name_of(source), Login(Expiring(f"mine-{MARKER}-1234")))
+    logins.save_login(login_of(source), Login(Expiring(f"mine-{MARKER}-1234")))
     (mine,) = await bridge.provider.credentials(tool.operation, (), LOCAL)
     assert mine.value == f"Bearer mine-{MARKER}-1234"
     with pytest.raises(CredentialsError):
@@ -371,7 +371,7 @@ async def test_a_dotenv_does_not_lead_a_kept_login_elsewhere(recorder: Recorder,
     bridge = build_bridge(api, lured, [tool])
     (source,) = bridge.provider.sources.every([tool.operation])  # type: ignore[attr-defined]
     expired = Expiring(f"mine-{MARKER}-1234", 1, 1, None, f"refresh-{MARKER}-1234")
-    logins.save(name_of(source), Login(expired))
+    logins.save_login(login_of(source), Login(expired))
     with pytest.raises(TokenError, match="OPEN_MCP_OAUTH_TOKEN_URL"):
         await bridge.provider.credentials(tool.operation, (), LOCAL)
     await bridge.transport.aclose()
@@ -382,16 +382,16 @@ async def test_a_dotenv_does_not_lead_a_kept_login_elsewhere(recorder: Recorder,
 def test_a_file_that_others_may_write_is_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever could put a token of their own into the file would see what this user sends with it."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    logins.save("name", Login(Expiring("mine")))
+    logins.save_login("name", Login(Expiring("mine")))
     (file,) = logins.folder().iterdir()
-    assert logins.load("name") is not None
+    assert logins.load_login("name") is not None
     file.chmod(0o620)
-    assert logins.load("name") is None
+    assert logins.load_login("name") is None
     file.chmod(0o600)
     file.parent.chmod(0o777)
-    assert logins.load("name") is None
+    assert logins.load_login("name") is None
     file.parent.chmod(0o700)
-    logins.forget("name")
+    logins.forget_login("name")
 
 
 @pytest.mark.parametrize("at", range(280, 312, 4))

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from portkey_bridge.cli.loading import load_api
+from portkey_bridge.cli.loading import require_api
 from portkey_bridge.document import cache
 from portkey_bridge.document.parse import read_document
 from portkey_bridge.document.sources import portkey_document, read
@@ -110,7 +110,7 @@ def test_what_is_no_document_is_said(recorder: Recorder, answer: Answer, said: s
     """The line names the URL without its secrets, what was wrong, and what to do."""
     recorder.answer = answer
     with pytest.raises(DocumentError) as refused:
-        load_api(Settings(spec=recorder.url.replace("//", "//me:secret-login@") + "/a.json?token=secret-token"))
+        require_api(Settings(spec=recorder.url.replace("//", "//me:secret-login@") + "/a.json?token=secret-token"))
     line = str(refused.value)
     assert line.startswith(f"{recorder.url}/a.json?…: ")
     assert said in line
@@ -155,7 +155,7 @@ def test_the_last_good_copy_serves(recorder: Recorder, capsys: pytest.CaptureFix
     assert recorder.last.header("if-modified-since") == "Tue, 24 Nov 2026 10:00:00 GMT"
     for status in (500, 503, 429):
         recorder.answer = (status, {}, b"")
-        assert len(load_api(Settings(spec=url)).operations) == 1
+        assert len(require_api(Settings(spec=url)).operations) == 1
         assert f"the response is {status}" in capsys.readouterr().err
     recorder.answer = (200, {}, YAML.encode())
     assert read(url).data == YAML.encode()
@@ -226,7 +226,7 @@ def test_references_are_relative_to_the_url(recorder: Recorder, capsys: pytest.C
     recorder.answer = (404, {}, b"")
     recorder.answers = {path: (200, {}, json.dumps(root).encode()) for path, root in SPLIT.items()}
     recorder.answers["/latest"] = (302, {"location": "/api/openapi.json"}, b"")
-    api = load_api(Settings(spec=f"{recorder.url}/latest"))
+    api = require_api(Settings(spec=f"{recorder.url}/latest"))
     assert [[parameter.name for parameter in each.parameters] for each in api.operations] == [["limit"], ["limit"]]
     assert sorted(request.target for request in recorder.requests) == sorted(["/latest", *SPLIT])
     assert capsys.readouterr().err == ""
@@ -260,11 +260,11 @@ def test_a_url_reaches_its_own_host_alone(
         "/away": (302, {"location": f"{_other_host(recorder)}/common.json"}, b""),
         "/common.json": (200, {}, json.dumps(SPLIT["/api/common.json"]).encode()),
     }
-    load_api(Settings(spec=f"{recorder.url}/openapi.json"))
+    require_api(Settings(spec=f"{recorder.url}/openapi.json"))
     assert said in capsys.readouterr().err
     assert [request.target for request in recorder.requests if request.target == "/common.json"] == []
     if "localhost" in said:
-        api = load_api(Settings(spec=f"{recorder.url}/openapi.json", allow_refs=("localhost",)))
+        api = require_api(Settings(spec=f"{recorder.url}/openapi.json", allow_refs=("localhost",)))
         assert capsys.readouterr().err == ""
         assert "integer" in json.dumps(api.root)
 
@@ -348,28 +348,28 @@ def test_a_change_in_any_file_is_seen(tmp_path: Path) -> None:
     for name, root in write.items():
         (tmp_path / name).write_text(json.dumps(root))
     settings = Settings(spec=str(tmp_path / "api.json"))
-    assert [each.name for each in load_api(settings).operations[0].parameters] == ["limit"]
+    assert [each.name for each in require_api(settings).operations[0].parameters] == ["limit"]
     (tmp_path / "common.json").write_text(json.dumps({"limit": {"name": "size", "in": "query"}}))
-    assert [each.name for each in load_api(settings).operations[0].parameters] == ["size"]
+    assert [each.name for each in require_api(settings).operations[0].parameters] == ["size"]
     (tmp_path / "common.json").unlink()
-    assert [load_api(settings).operations[0].parameters for _ in range(2)] == [(), ()]
+    assert [require_api(settings).operations[0].parameters for _ in range(2)] == [(), ()]
     (tmp_path / "common.json").write_text(json.dumps(SPLIT["/api/common.json"]))
-    assert [each.name for each in load_api(settings).operations[0].parameters] == ["limit"]
+    assert [each.name for each in require_api(settings).operations[0].parameters] == ["limit"]
 
 
 def test_a_damaged_entry_is_made_again(tmp_path: Path, empty_cache: Path) -> None:
     """Whatever lies in the cache, the document is served as it is."""
     (tmp_path / "api.json").write_text(TEXT)
     settings = Settings(spec=str(tmp_path / "api.json"))
-    first = load_api(settings).root
+    first = require_api(settings).root
     for entry in empty_cache.iterdir():
         entry.write_bytes(entry.read_bytes()[:-3] + b"xyz")
-    assert load_api(settings).root == first
+    assert require_api(settings).root == first
 
 
 def test_what_cannot_be_kept_is_served(tmp_path: Path, empty_cache: Path) -> None:
     """A number of more than 64 bits is a number all the same."""
     parameter = {"name": "a", "in": "query", "schema": {"type": "integer", "maximum": 10**30}}
     (tmp_path / "api.json").write_text(json.dumps(operation("get", parameters=[parameter])))
-    assert str(10**30) in json.dumps(load_api(Settings(spec=str(tmp_path / "api.json"))).root)
+    assert str(10**30) in json.dumps(require_api(Settings(spec=str(tmp_path / "api.json"))).root)
     assert not empty_cache.exists()

@@ -21,7 +21,7 @@ from pytest_httpx import HTTPXMock
 
 from portkey_bridge.http.connections import Connections
 from portkey_bridge.http.decoding import CODINGS
-from portkey_bridge.http.failures import TooLarge, UnaskedCoding, explain
+from portkey_bridge.http.failures import TooLarge, UnaskedCoding, explain_failure
 from portkey_bridge.http.policy import may_have_happened, may_repeat, redirected, retry_after
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.settings.values import Timeouts
@@ -336,7 +336,7 @@ async def test_certificates_come_from_the_environment(
         sent = httpx.Request("GET", f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
         with pytest.raises(httpx.ConnectError) as refused:
             await body(make(retries=0), sent)
-        assert "SSL_CERT_FILE" in explain(refused.value, "127.0.0.1", Timeouts())
+        assert "SSL_CERT_FILE" in explain_failure(refused.value, "127.0.0.1", Timeouts())
         monkeypatch.setenv("SSL_CERT_FILE", certificate)
         assert await body(make(retries=0), sent) == b"ok"
 
@@ -494,7 +494,7 @@ def test_every_failure_has_a_sentence_of_its_own() -> None:
         ),
         TimeoutError(SECRET),
     ]
-    sentences = [explain(error, "api.example.com", Timeouts()) for error in failures]
+    sentences = [explain_failure(error, "api.example.com", Timeouts()) for error in failures]
     assert len(set(sentences)) == len(failures)
     assert SECRET not in "".join(sentences)
     assert "{" not in "".join(sentences)

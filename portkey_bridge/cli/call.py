@@ -16,7 +16,7 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent, TextContent
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.loading import find_in, load_services
+from portkey_bridge.cli.loading import find_in, require_services
 from portkey_bridge.cli.terminal import print_text
 from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.schema.deadline import OutOfTime, within
@@ -33,7 +33,7 @@ NEXT_PAGE = "There is a next page: --pages N shows up to N pages as one answer."
 
 def call(invocation: Invocation) -> int:
     """Call a tool and print its result, or show its request. Return 1 if the call failed. Raises SettingsError."""
-    owner, tool = find_in(load_services(invocation.apis), invocation.options["tool"])
+    owner, tool = find_in(require_services(invocation.apis), invocation.options["tool"])
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     settings = replace(owner.settings, resources=False)  # nobody would read them after this call
     bridge = replace(build_bridge(owner.api, settings, [tool], owner.shapes), next_page_hint=NEXT_PAGE)

@@ -27,10 +27,10 @@ from portkey_bridge.clients.entries import (
 )
 from portkey_bridge.clients.files import (
     ClientFile,
-    difference,
     is_readable_by_others,
     read_client_file,
     rewrite,
+    text_difference,
     with_entry,
     without_entry,
 )
@@ -100,10 +100,10 @@ def _write(
     new = with_entry(file, name, entry)
     present = name in file.entries
     if options.get("dry_run"):
-        print_text(with_shown_urls(difference(file, new, name)))
+        print_text(with_shown_urls(text_difference(file, new, name)))
         return 0
     if present and not options.get("yes"):
-        print_text(with_shown_urls(difference(file, new, name)))
+        print_text(with_shown_urls(text_difference(file, new, name)))
         sys.stdout.flush()
         if not _agreed(f"{file.path} already has a different {name}"):
             return 1
@@ -158,7 +158,7 @@ def remove(invocation: Invocation) -> int:
         return 0
     new = without_entry(file, name)
     if options.get("dry_run"):
-        print_text(with_shown_urls(difference(file, new, name)))
+        print_text(with_shown_urls(text_difference(file, new, name)))
         return 0
     _say(f"Removed {name} from {path}." + _kept(rewrite(file, new)))
     return 0

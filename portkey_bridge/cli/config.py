@@ -7,7 +7,7 @@ from pathlib import Path
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state
-from portkey_bridge.cli.loading import load_services
+from portkey_bridge.cli.loading import require_services
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.errors import SettingsError
@@ -24,7 +24,7 @@ def run(invocation: Invocation) -> int:
 
 def _check(invocation: Invocation) -> int:
     """Print what results from the settings file. Raises SettingsError for a pattern of a role that matches nothing."""
-    services = load_services(invocation.apis)
+    services = require_services(invocation.apis)
     if len(services) == len(invocation.apis):
         check_roles(services, invocation.apis[0].roles)
     columns = ("api", "document", "tools", "names", "base URL", "variables")

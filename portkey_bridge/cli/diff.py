@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.loading import load_api
+from portkey_bridge.cli.loading import require_api
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.pin import accept, accepted_api, changes_since
@@ -37,7 +37,7 @@ def print_difference(invocation: Invocation) -> int:
 def accept_document(invocation: Invocation) -> int:
     """Print what has changed since the document was accepted, and accept it as it is now. Raises SetupError."""
     settings = replace(invocation.chosen, pin=False)
-    api = load_api(settings)
+    api = require_api(settings)
     accepted = accepted_api(settings)
     if accepted is not None:
         _print(changes_since(accepted, api, settings))
@@ -54,6 +54,6 @@ def _print(changes: Sequence[Change]) -> None:
 
 
 def _version(settings: Settings) -> Version:
-    api = load_api(settings)
+    api = require_api(settings)
     shapes = Shapes(api.root)
     return Version(select_tools(build_tools(api, shapes, settings), settings), shapes)

@@ -21,9 +21,9 @@ from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.reference import (
     Argument,
-    arguments_of,
     by_tag,
     facts,
+    rows_of_arguments,
     type_words,
     whole_description,
     whole_reference,
@@ -80,7 +80,7 @@ def _section(tool: Tool, shapes: Shapes) -> Iterator[str]:
     yield from (_inline(whole_description(tool)), "")
     if tool.variables:
         yield from (f"Environment: {', '.join(f'`{name}`' for name in tool.variables)}", "")
-    if arguments := arguments_of(tool):
+    if arguments := rows_of_arguments(tool):
         yield from ("| argument | type | |", "|---|---|---|")
         yield from (_argument(argument, shapes) for argument in arguments)
         yield ""

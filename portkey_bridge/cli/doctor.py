@@ -21,7 +21,7 @@ from portkey_bridge import __version__
 from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
-from portkey_bridge.cli.loading import load_services
+from portkey_bridge.cli.loading import require_services
 from portkey_bridge.cli.login import people_sources, until
 from portkey_bridge.cli.terminal import print_hanging, waiting
 from portkey_bridge.clients.entries import command_line, literals_in, variables_in
@@ -76,7 +76,7 @@ def examine_setup(apis: Sequence[Settings]) -> Iterator[tuple[str, Finding]]:
     """Yield every finding with its subject. The machine is checked even without a document."""
     yield from (("version", finding) for finding in check_version())
     try:
-        services = load_services(apis)
+        services = require_services(apis)
     except SetupError as error:
         yield "document", Finding(PROBLEM, str(error))
     else:

@@ -19,7 +19,7 @@ from typing import Any
 
 from portkey_bridge.cli.children import import_path
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.loading import load_services
+from portkey_bridge.cli.loading import require_services
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.service import Service
 from portkey_bridge.settings.file import references
@@ -37,7 +37,7 @@ PASSED_ON = re.compile(r"PATH|HOME|LANG|TMPDIR|SYSTEMROOT|(https?|all|no)_proxy|
 def run_inspector(invocation: Invocation) -> int:
     """Run the inspector until it ends, and return its exit code. Raises SettingsError if it cannot run."""
     npx = _npx()
-    services = load_services(invocation.apis)
+    services = require_services(invocation.apis)
     session = {"mcpServers": {"portkey-bridge": _server(invocation, services, os.environ)}}
     with tempfile.TemporaryDirectory(prefix="portkey-bridge-") as folder:  # of mode 0700
         file = Path(folder) / "session.json"

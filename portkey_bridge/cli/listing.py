@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.loading import find_in, load_services
+from portkey_bridge.cli.loading import find_in, require_services
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
 from portkey_bridge.credentials.environment import UNEXPANDED, Environment, read_environment, shared_variables
 from portkey_bridge.credentials.oauth_grants import is_for_people, variables_of_grants
@@ -58,7 +58,7 @@ class Row:
 
 def print_tools(invocation: Invocation) -> int:
     """List the tools that are served. The exit code is 1 if there are none. Raises SetupError."""
-    services = load_services(invocation.apis)
+    services = require_services(invocation.apis)
     options = invocation.options
     count = sum(len(service.tools) for service in services)
     with waiting("measuring the tools"):
@@ -119,7 +119,7 @@ def _first_tag(row: Row) -> str:
 
 def print_schema(invocation: Invocation) -> int:
     """Print the input schema of one tool, as listed, expanded at a pointer, or in full. Raises SetupError."""
-    services, options = load_services(invocation.apis), invocation.options
+    services, options = require_services(invocation.apis), invocation.options
     service, tool = find_in(services, options["tool"])
     pointer, asked = options.get("pointer"), service.settings.schema_budget
     count = sum(len(service.tools) for service in services)
@@ -143,7 +143,7 @@ def _full(tool: Tool, api: Api, pointer: str | None) -> Any:
 
 def print_env(invocation: Invocation) -> int:
     """List the variables of the credentials, never their values. Raises SetupError."""
-    services = load_services(invocation.apis)
+    services = require_services(invocation.apis)
     print_table(("variable", "state", "opens"), [(each.settings.name, _variable_rows(each)) for each in services])
     tools = [tool for service in services for tool in service.tools]
     free = sum(not all(tool.operation.security) or not tool.operation.security for tool in tools)

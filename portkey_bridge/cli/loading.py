@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REASONS, NAMED = 20, 3
 
 
-def load_api(settings: Settings) -> Api:
+def require_api(settings: Settings) -> Api:
     """Load the document that the settings name, and print what was repaired in it. Raises DocumentError."""
     with _announced(settings.spec):
         api = load.load_api(settings)
@@ -46,11 +46,11 @@ def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     """Load the document and the tools that the settings select. Raises DocumentError and SettingsError."""
     from portkey_bridge.serve.service import service_of  # slow to import, and not needed for a document alone
 
-    service = service_of(load_api(settings), settings)
+    service = service_of(require_api(settings), settings)
     return service.api, [*service.tools]
 
 
-def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
+def require_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load each API, and print what was repaired in its document. Raises SetupError."""
     from portkey_bridge.serve import service  # slow to import, and not needed for a document alone
 

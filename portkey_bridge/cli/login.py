@@ -21,9 +21,9 @@ from portkey_bridge.credentials.authorization import (
     DEVICE,
     authorization_request,
     await_device,
-    forget,
+    log_out,
+    login_of,
     login_server,
-    name_of,
     parameters_of,
     redeem,
     wanted,
@@ -58,7 +58,7 @@ def login(invocation: Invocation) -> int:
     except TokenError as error:
         print(str(error).removeprefix("Nothing was sent: "), file=sys.stderr)
         return 1
-    place = logins.save(name_of(source), found)
+    place = logins.save_login(login_of(source), found)
     print(f"Logged in{f' as {printable(found.who)}' * bool(found.who)}, {until(found)}. The login is kept in {place}.")
     return 0
 
@@ -67,7 +67,7 @@ def logout(invocation: Invocation) -> int:
     """Forget the login, and revoke its tokens where the server offers it. Raises SettingsError."""
     source = _source(invocation)
     try:
-        existed = _run(source, lambda: forget(source))
+        existed = _run(source, lambda: log_out(source))
     except TokenError as error:
         print(f"Logged out here, but the tokens were not revoked: {error}")
         return 0

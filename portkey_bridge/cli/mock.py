@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from portkey_bridge.cli.loading import load_api
-from portkey_bridge.mock.app import listening, mock_app, server_of
+from portkey_bridge.cli.loading import require_api
+from portkey_bridge.mock.app import mock_app, mock_listening, server_of
 
 if TYPE_CHECKING:
     from portkey_bridge.cli.invocation import Invocation
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def serve_mock(invocation: Invocation) -> int:
     """Serve a mock of the configured document until Ctrl-C. Raises SetupError before it listens."""
-    api = load_api(invocation.chosen)
+    api = require_api(invocation.chosen)
     app = mock_app(api)
-    with listening(invocation.options.get("port", 0)) as (listener, url):
+    with mock_listening(invocation.options.get("port", 0)) as (listener, url):
         print(f"portkey-bridge serves a mock of {api.title} at {url}", file=sys.stderr)
         server_of(app).run(sockets=[listener])
     return 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from portkey_bridge import __version__
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.loading import load_services
+from portkey_bridge.cli.loading import require_services
 from portkey_bridge.document.fetch import copy_path
 from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
 from portkey_bridge.errors import SettingsError, SetupError
@@ -110,7 +110,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
         return catalogue_of(services, settings.pass_header, observers, store, settings.roles)
 
     with permanent():
-        services = load_services(invocation.apis, from_copies=True)
+        services = require_services(invocation.apis, from_copies=True)
         server = build_server(services, catalogue, http_server.LIST_SECONDS)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.on_close = store.aclose
@@ -143,7 +143,7 @@ def _serve_stdio(invocation: Invocation) -> int:
 
 def _serve(invocation: Invocation) -> int:
     with permanent():
-        services = load_services(invocation.apis, from_copies=True)
+        services = require_services(invocation.apis, from_copies=True)
         settings = invocation.apis[0]
         set_up_tracing(os.environ)
         audit = [audit_to(sys.stderr)] if settings.audit else []

@@ -80,7 +80,7 @@ def without_entry(file: ClientFile, name: str) -> str:
     return new
 
 
-def difference(file: ClientFile, new: str, name: str) -> str:
+def text_difference(file: ClientFile, new: str, name: str) -> str:
     """Return a unified diff of the changed lines, without secrets.
 
     Only values of this entry are shown, except those of its variables. The diff has no context lines, because their

@@ -133,17 +133,17 @@ def _who(id_token: Any) -> str:
         return ""
 
 
-def name_of(source: TokenSource) -> str:
+def login_of(source: TokenSource) -> str:
     """Return the name that the login of a source is kept under. Raises TokenError if it has no endpoint."""
     return login_name(source.base_url, source.endpoints(CODE))
 
 
-async def forget(source: TokenSource) -> bool:
+async def log_out(source: TokenSource) -> bool:
     """Forget a login, and revoke its tokens where the server can; return whether there was one. Raises OSError."""
-    login = logins.load(name_of(source))
+    login = logins.load_login(login_of(source))
     if login is None:
         return False
-    logins.forget(name_of(source))
+    logins.forget_login(login_of(source))
     server = await source.server(CODE, login.client_id)
     await server.revoke(login.token.refresh or login.token.value)
     return True

@@ -38,7 +38,7 @@ def login_name(base_url: str, endpoints: Endpoints) -> str:
     return f"{scheme}://{host}:{port} {source.url}"
 
 
-def load(name: str) -> Login | None:
+def load_login(name: str) -> Login | None:
     """Return the login of this name, or None if there is none that can be read."""
     text = _from_keyring(name) or _from_file(name)
     with suppress(msgspec.MsgspecError):
@@ -46,7 +46,7 @@ def load(name: str) -> Login | None:
     return None
 
 
-def save(name: str, login: Login) -> str:
+def save_login(name: str, login: Login) -> str:
     """Keep a login under this name, and return where, for a person. Raises OSError."""
     text = msgspec.json.encode(login).decode()
     with suppress(*_keyring_errors()):
@@ -60,9 +60,9 @@ def save(name: str, login: Login) -> str:
     return str(_file(name))
 
 
-def forget(name: str) -> bool:
+def forget_login(name: str) -> bool:
     """Forget the login of this name; return whether there was one. Raises OSError."""
-    existed = load(name) is not None
+    existed = load_login(name) is not None
     with suppress(*_keyring_errors()):
         import keyring
 

@@ -16,7 +16,7 @@ import httpx
 from portkey_bridge.credentials.oauth_endpoints import Endpoints, metadata_urls, with_metadata
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.errors import TokenError
-from portkey_bridge.http.failures import TooLarge, explain
+from portkey_bridge.http.failures import TooLarge, explain_failure
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.text import printable, shown_url
 
@@ -196,7 +196,7 @@ async def fetch_json(transport: Transport, request: httpx.Request) -> tuple[int,
                 if len(body) > MAX_BYTES:
                     raise TooLarge(MAX_BYTES)
     except FAILURES as error:
-        problem = explain(error, request.url.host, transport.timeouts)
+        problem = explain_failure(error, request.url.host, transport.timeouts)
         raise TokenError(f"Nothing was sent: no token was obtained, because {problem}.") from error
     try:
         answer = json.loads(body)

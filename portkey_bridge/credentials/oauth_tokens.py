@@ -72,7 +72,7 @@ class TokenSource:
             or not endpoints.of_kind.keys() & {"token", "metadata"}
         ):
             return None
-        login = logins.load(login_name(self.base_url, endpoints))
+        login = logins.load_login(login_name(self.base_url, endpoints))
         return login if login is not None and self.client.id in ("", login.client_id) else None
 
     @property
@@ -174,7 +174,7 @@ class TokenSource:
             problem = "the login has expired and cannot be renewed. Run `portkey-bridge login` again"
             raise TokenError(f"Nothing was sent: {problem}. ({error})") from error
         name = login_name(self.base_url, self.endpoints("authorizationCode"))
-        await asyncio.to_thread(logins.save, name, replace(login, token=token))
+        await asyncio.to_thread(logins.save_login, name, replace(login, token=token))
         return token
 
     async def _loaded(self) -> Login | None:

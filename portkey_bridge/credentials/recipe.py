@@ -96,7 +96,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class Session:
+class LoginSession:
     """What a login returned: the credentials that calls carry until it expires, and the bare token, if it has one.
 
     `refresh` are the arguments of the operation that renews it, None if nothing does.
@@ -151,7 +151,7 @@ def _filled(value: Any, name: str, settings: Settings, path: Path, secrets: dict
     return value
 
 
-def session_of(recipe: Recipe, answers: list[Answer], previous: Session | None = None) -> Session:
+def session_of(recipe: Recipe, answers: list[Answer], previous: LoginSession | None = None) -> LoginSession:
     """Return the session that the answers of a login lead to, the last of which has the token. Raises TokenError.
 
     What a renewal does not return is that of the previous session.
@@ -172,7 +172,7 @@ def session_of(recipe: Recipe, answers: list[Answer], previous: Session | None =
         raise TokenError(f"Nothing was sent: the answer of {recipe.operation} has no cookies.")
     lifetime = _jwt_lifetime(token) if recipe.expires is None else _lifetime(recipe, last)
     kept = previous.refresh if previous is not None else None
-    return Session(tuple(found), token, Expiring.of("", lifetime), _arguments_of_refresh(recipe, last, kept))
+    return LoginSession(tuple(found), token, Expiring.of("", lifetime), _arguments_of_refresh(recipe, last, kept))
 
 
 def _arguments_of_refresh(

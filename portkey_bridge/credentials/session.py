@@ -8,7 +8,7 @@ from itertools import chain
 
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, Provider
-from portkey_bridge.credentials.recipe import Session
+from portkey_bridge.credentials.recipe import LoginSession
 from portkey_bridge.credentials.renewal import Renewed
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.errors import CredentialsError, TokenError
@@ -26,9 +26,9 @@ class SessionCredentials:
     others: Provider
     belongs: Callable[[Operation], bool]
     is_login: Callable[[Operation], bool]
-    log_in: Callable[[Session | None], Awaitable[Session]]
+    log_in: Callable[[LoginSession | None], Awaitable[LoginSession]]
     handshake: list[Credential] = field(default_factory=list, repr=False)
-    kept: Renewed[Session] = field(init=False, repr=False)
+    kept: Renewed[LoginSession] = field(init=False, repr=False)
 
     @property
     def holds_secrets(self) -> bool:

@@ -23,7 +23,7 @@ from portkey_bridge.document import cache
 from portkey_bridge.document.access import Access
 from portkey_bridge.document.content import MAX_BYTES, Content, too_large
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.http.failures import Sentences, explain
+from portkey_bridge.http.failures import Sentences, explain_failure
 from portkey_bridge.settings.values import Timeouts
 from portkey_bridge.text import shown_url
 
@@ -149,7 +149,7 @@ def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None], access: Ac
             shown_url(url), f"more than {REDIRECTS} redirects", "Use the URL that they lead to."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last of a name that IDNA refuses
-        raise _Away(explain(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
+        raise _Away(explain_failure(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
 
 
 def _answered(response: httpx.Response, url: str, kept: _Copy | None, access: Access) -> _Copy:

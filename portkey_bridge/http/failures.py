@@ -31,7 +31,7 @@ class TooLarge(Exception):
         super().__init__(f"larger than {limit:,} bytes")
 
 
-def explain(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = ()) -> str:
+def explain_failure(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = ()) -> str:
     """Report what went wrong, and what can be done, in a sentence without its end. `own` sentences go before SENTENCES.
 
     httpx's own texts are not used: they may hold the URL, and a URL may hold a secret.

@@ -51,7 +51,7 @@ from portkey_bridge.openapi.pointers import follow, pointer_to
 from portkey_bridge.schema.patterns import Patterns
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.validation import explain
+from portkey_bridge.schema.validation import explain_violation
 
 #: The only interface that a mock listens on.
 LOOPBACK = "127.0.0.1"
@@ -86,7 +86,7 @@ CONCRETE = {
 @contextmanager
 def mock_running(api: Api) -> Iterator[str]:
     """Serve a mock in a thread of this process, and give its URL."""
-    with listening(0) as (listener, url):
+    with mock_listening(0) as (listener, url):
         server = server_of(mock_app(api))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -98,7 +98,7 @@ def mock_running(api: Api) -> Iterator[str]:
 
 
 @contextmanager
-def listening(port: int) -> Iterator[tuple[socket.socket, str]]:
+def mock_listening(port: int) -> Iterator[tuple[socket.socket, str]]:
     """Return a socket that accepts connections from here on, and its URL. Port 0 is a free one."""
     if not 0 <= port < 1 << 16:
         raise SettingsError(f"--port {port}: a port is a number from 0 (any free port) to 65535. Correct --port.")
@@ -334,7 +334,7 @@ def _explain(error: Exception) -> Iterator[Violation]:
     if isinstance(cause, InvalidSchemaValue):
         for broken in cause.schema_errors:
             if isinstance(broken, ValidationError):
-                yield from explain(broken, lambda path: pointer_to([*place, *path]))
+                yield from explain_violation(broken, lambda path: pointer_to([*place, *path]))
     elif isinstance(cause, MediaTypeDeserializeError):  # it cannot always write itself
         yield Violation(pointer_to(place), f"cannot be read as {cause.mimetype}")
     else:

@@ -16,7 +16,7 @@ from portkey_bridge.document.repairs import summarize
 from portkey_bridge.openapi.keywords import Schema
 
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
-VARIABLE = re.compile(r"\{([^{}]*)\}")
+TEMPLATE_VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 
 Place = tuple[str, str]

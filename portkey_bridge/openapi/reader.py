@@ -12,7 +12,7 @@ from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import (
-    VARIABLE,
+    TEMPLATE_VARIABLE,
     Api,
     MediaType,
     Operation,
@@ -209,8 +209,8 @@ class _Reader:
         """
         before_query, _, query = template.path.partition("#")[0].partition("?")
         in_query = {parameter.name for parameter in declared if parameter.location == "query"}
-        missing = dict.fromkeys(VARIABLE.findall(before_query))
-        missing |= {name: None for name in VARIABLE.findall(query) if name not in in_query}
+        missing = dict.fromkeys(TEMPLATE_VARIABLE.findall(before_query))
+        missing |= {name: None for name in TEMPLATE_VARIABLE.findall(query) if name not in in_query}
         listed = dict.fromkeys(name for name in template.query if name not in in_query)
         for parameter in declared:
             variable = template.names.get(parameter.name)

@@ -9,7 +9,7 @@ from typing import Any
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.coercion import as_list, mapping, text
-from portkey_bridge.openapi.model import VARIABLE, Server
+from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Server
 from portkey_bridge.settings.values import SERVER, as_variable
 
 #: A bare host, which is formally a relative URL; a document from disk, which has no host of its own, may write
@@ -56,14 +56,14 @@ class ServerReader:
             self.repairs.add("a server has no URL", where)
             return None
         declared = mapping(mapping(value).get("variables"))
-        named = dict.fromkeys([*declared, *VARIABLE.findall(url)])
+        named = dict.fromkeys([*declared, *TEMPLATE_VARIABLE.findall(url)])
         found = {name: self._value(name, mapping(declared.get(name))) for name in named}
         values = {name: each for name, each in found.items() if each is not None}
         return Server(self._with_scheme(url, values, where), values)
 
     def _with_scheme(self, url: str, values: Mapping[str, str], where: str) -> str:
         """Return the URL, whose variables have these values, with a scheme if it begins with a host."""
-        written = VARIABLE.sub(lambda match: values.get(match[1], match[0]), url)
+        written = TEMPLATE_VARIABLE.sub(lambda match: values.get(match[1], match[0]), url)
         if not self._bare_host.match(written):
             return url
         scheme = "http" if LOCAL_HOST.match(written) else "https"

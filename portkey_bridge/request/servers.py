@@ -7,7 +7,7 @@ from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 from portkey_bridge.errors import NoServerError
-from portkey_bridge.openapi.model import VARIABLE, Server
+from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Server
 from portkey_bridge.text import is_sendable
 
 
@@ -34,7 +34,9 @@ def server_url(servers: Sequence[Server], document_uri: str) -> str | None:
 
 
 def _url(server: Server, document_uri: str) -> str | None:
-    return _absolute(VARIABLE.sub(lambda match: server.variables.get(match[1], match[0]), server.url), document_uri)
+    return _absolute(
+        TEMPLATE_VARIABLE.sub(lambda match: server.variables.get(match[1], match[0]), server.url), document_uri
+    )
 
 
 @lru_cache(maxsize=256)  # most operations have the same servers
@@ -44,4 +46,4 @@ def _absolute(reference: str, document_uri: str) -> str | None:
         is_http = urlsplit(url).scheme in ("http", "https")
     except ValueError:
         return None
-    return url if is_http and is_sendable(url) and not VARIABLE.search(reference) else None
+    return url if is_http and is_sendable(url) and not TEMPLATE_VARIABLE.search(reference) else None

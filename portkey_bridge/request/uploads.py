@@ -67,7 +67,7 @@ class Upload:
             return file.read()
 
 
-def size_of(piece: bytes | Upload) -> int:
+def bytes_in(piece: bytes | Upload) -> int:
     """Return the bytes that will be sent."""
     return piece.size if isinstance(piece, Upload) else len(piece)
 

@@ -20,7 +20,7 @@ import httpx
 from portkey_bridge import __version__, media_types
 from portkey_bridge.credentials.schemes import COOKIES, Credential, looks_like, stands_in
 from portkey_bridge.errors import ArgumentsError, CallError, Unwritable, Violation
-from portkey_bridge.openapi.model import VARIABLE, Operation, Parameter, Place, place
+from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Operation, Parameter, Place, place
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
@@ -38,7 +38,7 @@ from portkey_bridge.request.styles import (
     lists_as_text,
     simple,
 )
-from portkey_bridge.request.uploads import PieceStream, in_memory, size_of
+from portkey_bridge.request.uploads import PieceStream, bytes_in, in_memory
 
 #: Unescaped characters of a path template: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
@@ -73,7 +73,7 @@ class Written:
             return httpx.Request(self.method, _parsed(self.url), headers=headers)
         pieces = [in_memory(piece) for piece in self.body.pieces]
         headers.append((b"content-type", self.body.content_type.encode()))
-        headers.append((b"content-length", str(sum(map(size_of, pieces))).encode()))
+        headers.append((b"content-length", str(sum(map(bytes_in, pieces))).encode()))
         there = [piece for piece in pieces if isinstance(piece, bytes)]
         content = b"".join(there) if len(there) == len(pieces) else PieceStream(pieces)
         return httpx.Request(self.method, _parsed(self.url), headers=headers, content=content)
@@ -175,7 +175,7 @@ class _Writer:
 
     def pair(self, template: str, written: dict[str, str], arguments: dict[str, str]) -> str:
         """Fill one pair of a query in a path template in; its name is never that of a credential."""
-        pair, named = _filled(template, written), VARIABLE.findall(template.partition("=")[0])
+        pair, named = _filled(template, written), TEMPLATE_VARIABLE.findall(template.partition("=")[0])
         name = unquote(pair.partition("=")[0])
         for each in named:
             if any(credential.location == "query" and looks_like(name, credential) for credential in self.credentials):
@@ -186,14 +186,14 @@ class _Writer:
         """Check whether a pair of the query in a path template is written as a query parameter, or left out with it."""
         declared = {parameter.name for parameter in self.operation.parameters if parameter.location == "query"}
         given = {parameter.name for _, parameter, _ in self.values("query")}
-        return not declared.isdisjoint(VARIABLE.findall(pair)) or unquote(pair.partition("=")[0]) in given
+        return not declared.isdisjoint(TEMPLATE_VARIABLE.findall(pair)) or unquote(pair.partition("=")[0]) in given
 
     def segment(self, template: str, written: dict[str, str], arguments: dict[str, str]) -> str:
         """Fill one segment in, but never with a dot segment, which is removed on the way (RFC 3986 section 5.2.4)."""
         if "{" not in template:
             return _escaped(template)
         segment = _filled(template, written)
-        names = [name for name in VARIABLE.findall(template) if name in arguments]
+        names = [name for name in TEMPLATE_VARIABLE.findall(template) if name in arguments]
         if names and unquote(segment) in ("", ".", ".."):
             self.refuse(arguments[names[0]], f"{segment!r} in the path would lead to another endpoint")
         return segment
@@ -328,7 +328,7 @@ class _Writer:
 
 def _filled(template: str, written: Mapping[str, str]) -> str:
     """Fill the variables of a part of a path template. Names are matched before anything is encoded."""
-    literals_and_names = enumerate(VARIABLE.split(template))
+    literals_and_names = enumerate(TEMPLATE_VARIABLE.split(template))
     return "".join(
         written.get(text, _escaped(f"{{{text}}}")) if at % 2 else _escaped(text) for at, text in literals_and_names
     )

@@ -86,7 +86,7 @@ class Answer:
         return self.status >= 400 or bool(self.problem)
 
 
-def media_type_of(headers: httpx.Headers) -> str:
+def declared_media_type(headers: httpx.Headers) -> str:
     """Return the declared type in lower case and without parameters, or an empty text."""
     return _content_type(headers.get("content-type", ""))[0]
 

@@ -53,7 +53,7 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def is_text(answer: Answer) -> bool:
+def reads_as_text(answer: Answer) -> bool:
     """Check whether the bytes of a body are text: in a charset that it is marked or declared with, or in UTF-8.
 
     The last character may be cut if the response broke off.

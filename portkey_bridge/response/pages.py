@@ -195,7 +195,7 @@ def _items(body: Mapping[str, Any]) -> list[Any]:
     return max((value for value in body.values() if isinstance(value, list)), key=len, default=[])
 
 
-def joined(first: bytes, further: bytes) -> tuple[bytes, str, int, int] | None:
+def join_pages(first: bytes, further: bytes) -> tuple[bytes, str, int, int] | None:
     """Return two pages as one JSON text, the pointer of its items, where the new ones begin, and their number.
 
     The items are the page itself or its longest array; everything else is of the newer page. None if they have no

@@ -8,7 +8,7 @@ from typing import Any
 
 from portkey_bridge import media_types
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.response.charset import decoded, in_utf8, is_text
+from portkey_bridge.response.charset import decoded, in_utf8, reads_as_text
 from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.render import STRUCTURED_TEXT
 
@@ -28,6 +28,6 @@ def plain_value(answer: Answer) -> Any:
     if (media_types.JSON.match(answer.media_type) or STRUCTURED_TEXT.match(answer.body)) and is_json(body):
         with suppress(ValueError, RecursionError):
             return json.loads(body)
-    if is_text(answer):
+    if reads_as_text(answer):
         return decoded(answer)[0]
     raise NotPlain(answer.media_type)

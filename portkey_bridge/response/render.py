@@ -36,7 +36,7 @@ from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer import Answer, reason
 from portkey_bridge.response.answer_files import AnswerFile, kept_text, uri_of
-from portkey_bridge.response.charset import decoded, in_utf8, is_text
+from portkey_bridge.response.charset import decoded, in_utf8, reads_as_text
 from portkey_bridge.response.dropping import Drop, said
 from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
@@ -189,7 +189,7 @@ class Renderer:
 
     def unknown(self, answer: Answer) -> Rendered:
         """Render a body whose type is not declared, or says little: as text if it is any."""
-        return self.undeclared_text(answer) if is_text(answer) else self.binary(answer)
+        return self.undeclared_text(answer) if reads_as_text(answer) else self.binary(answer)
 
     def image(self, answer: Answer) -> Rendered:
         """Render a picture."""
@@ -210,7 +210,7 @@ class Renderer:
         return Rendered([EmbeddedResource(type="resource", resource=blob)])
 
     def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
-        if is_text(answer):  # clients fail on an image that is not one
+        if reads_as_text(answer):  # clients fail on an image that is not one
             rendered = self.text(answer)
             return replace(rendered, notes=(f"The body is text, declared as {answer.media_type}.", *rendered.notes))
         if _base64_length(answer.body) > self.limit * MEDIA_FACTOR:

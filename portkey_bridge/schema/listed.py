@@ -26,15 +26,15 @@ LISTED_AS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 #: Every value, apart from arrays in arrays: clients want a type in each schema and items in each array, so no schema
 #: that all of them take accepts everything.
 _NO_ARRAY = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
-ANYTHING: Shape = {"anyOf": [*_NO_ARRAY, {"type": "array", "items": {"anyOf": _NO_ARRAY}}]}
+LISTED_ANYTHING: Shape = {"anyOf": [*_NO_ARRAY, {"type": "array", "items": {"anyOf": _NO_ARRAY}}]}
 
 
 def complete(view: Shape) -> None:
     """Add to a listed schema what clients miss in it, and leave out what they would stumble over."""
     if view.get("type") == "array":
-        view.setdefault("items", ANYTHING)
+        view.setdefault("items", LISTED_ANYTHING)
     if not view.keys() & {"type", "anyOf"}:
-        view |= {"type": "string"} if "enum" in view else ANYTHING
+        view |= {"type": "string"} if "enum" in view else LISTED_ANYTHING
     _require_listed(view)
     _join_choices(view)
 

@@ -54,7 +54,7 @@ def _null(text: str) -> None:
         raise ValueError
 
 
-def json_text(text: str) -> Any:
+def as_json_text(text: str) -> Any:
     """Parse the JSON text of an object or array. Raises ValueError for any other, and for a name that comes twice."""
     try:
         value = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse)
@@ -101,8 +101,8 @@ READINGS = (
     Reading("string", "number", _number),
     Reading("string", "boolean", _boolean),
     Reading("string", "null", _null),
-    Reading("string", "array", json_text),
-    Reading("string", "object", json_text),
+    Reading("string", "array", as_json_text),
+    Reading("string", "object", as_json_text),
     Reading("number", "string", _text, as_text=True),
     Reading("boolean", "string", _text, as_text=True),
 )
@@ -190,7 +190,7 @@ class Reader:
         union: Any = {error.validator: branches}
         if isinstance(value, str):  # what a JSON text says is not changed if the union accepts it
             with suppress(ValueError):
-                if not self._validation.errors(parsed := json_text(value), union):
+                if not self._validation.errors(parsed := as_json_text(value), union):
                     yield parsed
                     return
         for branch in branches:

@@ -23,7 +23,7 @@ from portkey_bridge.schema.patterns import Patterns
 from portkey_bridge.schema.shapes import Shapes
 
 #: Texts of the formats that JSON Schema (2020-12, validation 7.3) and OpenAPI name.
-FORMATS = {
+SAMPLES_OF_FORMATS = {
     "date-time": "2026-01-31T12:00:00Z",
     "date": "2026-01-31",
     "time": "12:00:00Z",
@@ -46,7 +46,18 @@ FORMATS = {
 }
 
 #: Further texts to try for a pattern.
-TEXTS = ("sample", "Sample", "SAMPLE", "a1", "A1", "1", "1.0.0", "+10000000000", "#000000", *FORMATS.values())
+TEXTS = (
+    "sample",
+    "Sample",
+    "SAMPLE",
+    "a1",
+    "A1",
+    "1",
+    "1.0.0",
+    "+10000000000",
+    "#000000",
+    *SAMPLES_OF_FORMATS.values(),
+)
 
 #: How deep the optional properties of objects go by default, and how many values there may be before they end anyway.
 DEPTH, VALUES = 6, 500
@@ -179,7 +190,7 @@ def _kind(shape: Shape) -> str:
 
 
 def _texts(shape: Shape, name: str) -> Iterator[str]:
-    plain = FORMATS.get(shape.get("format", "")) or "some-" + re.sub(r"\W+", "-", name).strip("-")
+    plain = SAMPLES_OF_FORMATS.get(shape.get("format", "")) or "some-" + re.sub(r"\W+", "-", name).strip("-")
     for text in (plain, *TEXTS):
         yield text.ljust(shape.get("minLength", 0), "x")[: shape.get("maxLength")]
 

@@ -53,7 +53,7 @@ class Validation:
         self._thread.results.clear()
         try:
             for error in self._validator.iter_errors(value):
-                yield from explain(error, place)
+                yield from explain_violation(error, place)
         except RecursionError:
             yield Violation(place([]), "is nested too deeply to be checked")
 
@@ -189,7 +189,7 @@ def _is_of_additional(error: ValidationError) -> bool:
     return inside == "additionalProperties" and len(error.relative_path) > 0
 
 
-def explain(
+def explain_violation(
     error: ValidationError, place: Callable[[list[str | int]], str], path: Sequence[str | int] = ()
 ) -> Iterator[Violation]:
     """Yield what the error means: where `place` puts its path, what would be right, and what was given.
@@ -199,7 +199,7 @@ def explain(
     path = [*path, *error.relative_path]
     meant = _meant(error) if error.validator in ("anyOf", "oneOf") else []
     for cause in meant:
-        yield from explain(cause, place, path)
+        yield from explain_violation(cause, place, path)
     if not meant:
         given = "" if error.validator in COMPLETE else f", not {_shown(error.instance)}"
         yield Violation(place(path), f"{_describe(error)}{given}")

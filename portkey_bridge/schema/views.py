@@ -21,7 +21,7 @@ from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 from portkey_bridge.openapi.spec_tables import APPLICATORS
 from portkey_bridge.schema.byte_strings import byte_format
-from portkey_bridge.schema.listed import ANYTHING, complete, is_stub, listed
+from portkey_bridge.schema.listed import LISTED_ANYTHING, complete, is_stub, listed
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes, subschemas
 from portkey_bridge.schema.visible_values import with_visible_values
@@ -331,9 +331,9 @@ class Views:
     def _make_skeleton(self, shape: Shape, depth: int) -> Shape:
         if shape.get("type") == "array":
             below = self._skeleton(self._node(shape["items"]), depth - 1).view if "items" in shape and depth else None
-            return {"type": "array", "items": below or ANYTHING}
+            return {"type": "array", "items": below or LISTED_ANYTHING}
         if "anyOf" not in shape or not depth:
-            return ANYTHING
+            return LISTED_ANYTHING
         return self._united(shape["anyOf"], depth - 1)
 
     def _united(self, schemas: Iterable[Schema], depth: int) -> Shape:

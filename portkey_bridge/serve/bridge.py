@@ -33,7 +33,7 @@ from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import is_json
-from portkey_bridge.response.pages import joined
+from portkey_bridge.response.pages import join_pages
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, no_report
@@ -247,7 +247,7 @@ class Bridge:
         return await beside(len(body), lambda: self._appended(result_id, body, answer, further))
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
-        both = joined(body, answer.body)
+        both = join_pages(body, answer.body)
         if both is None or not both[3]:
             self.renderer.results.replace(result_id, body, None)
             return self.renderer.part(answer.body, "This page has no items that could be appended; it is the last one.")

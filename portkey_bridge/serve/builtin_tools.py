@@ -23,7 +23,7 @@ from portkey_bridge.response.json_views import expand
 from portkey_bridge.response.render import Renderer, error_result, text
 from portkey_bridge.response.results import ForgottenResult, beside
 from portkey_bridge.schema.prose import shorten
-from portkey_bridge.schema.readings import is_unset, json_text
+from portkey_bridge.schema.readings import as_json_text, is_unset
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.callers import BridgeOf
 from portkey_bridge.tools.areas import Areas, fill
@@ -133,7 +133,7 @@ def _read(value: Any, unset: Any = None) -> Any:
     if is_unset(value):
         return unset
     try:
-        return json_text(value) if isinstance(value, str) else value
+        return as_json_text(value) if isinstance(value, str) else value
     except ValueError:
         return value
 

@@ -11,13 +11,13 @@ from typing import NamedTuple, cast
 import httpx
 
 from portkey_bridge.errors import TransportError
-from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain
+from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain_failure
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
-from portkey_bridge.response.answer import Answer, media_type_of
+from portkey_bridge.response.answer import Answer, declared_media_type
 from portkey_bridge.response.answer_cache import AnswerCache
-from portkey_bridge.response.events import Read, is_event_stream, json_lines, reader_of, server_sent_events
+from portkey_bridge.response.events import EventReader, is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, Stream, is_cut_watch, no_report, watched
 from portkey_bridge.settings.values import Timeouts
@@ -123,13 +123,13 @@ class Exchange:
     ) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
         body, stream = BytesIO(), Stream(reading.most_events)
-        reader = reader_of(media_type_of(response.headers)) if response.is_success else None
+        reader = reader_of(declared_media_type(response.headers)) if response.is_success else None
         problem, is_open = "", False
         try:
             async with asyncio.timeout_at(until if reader else None) as time_is_up:
                 await self._receive(response, reader, body, stream, reading.report)
         except FAILURES as error:
-            problem = f"The answer broke off: {explain(error, response.url.host, self.transport.timeouts)}."
+            problem = f"The answer broke off: {explain_failure(error, response.url.host, self.transport.timeouts)}."
             is_open = isinstance(error, TIME_IS_UP)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
@@ -157,7 +157,7 @@ class Exchange:
         )
 
     async def _receive(
-        self, response: httpx.Response, reader: Read | None, body: BytesIO, stream: Stream, report: Report
+        self, response: httpx.Response, reader: EventReader | None, body: BytesIO, stream: Stream, report: Report
     ) -> None:
         """Read the body into `body` as long as there is no event, and the events into `stream`."""
         chunks = cast(httpx.AsyncByteStream, response.stream)
@@ -212,6 +212,6 @@ def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts)
     except RuntimeError:  # the error has no request
         failed = request.url
     if (failed.host, failed.port) == (request.url.host, request.url.port):
-        return explain(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
+        return explain_failure(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
     place = failed.netloc.decode("ascii")
-    return f"it redirected to another server, and {explain(error, place, timeouts, AFTER_REDIRECT)}"
+    return f"it redirected to another server, and {explain_failure(error, place, timeouts, AFTER_REDIRECT)}"

@@ -16,7 +16,7 @@ from portkey_bridge.openapi.pointers import follow, pointer_to
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.response.answer import Answer, reason
 from portkey_bridge.response.json_views import is_json
-from portkey_bridge.response.pages import Linked, joined, next_page
+from portkey_bridge.response.pages import Linked, join_pages, next_page
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report
 from portkey_bridge.tools.catalog import Tool
@@ -141,7 +141,7 @@ async def _appended(answer: Answer, page: Answer, most: int) -> bytes | None:
     """Return both bodies as one, None if the page has no items. Raises CallError."""
     if page.failed or not is_json(page.body):
         raise CallError(page.problem or f"the API answered {page.status} {reason(page.status, page.phrase)}.")
-    both = await beside(len(answer.body), lambda: joined(answer.body, page.body))
+    both = await beside(len(answer.body), lambda: join_pages(answer.body, page.body))
     if both is None:
         raise CallError("it has no items that could be appended.")
     if len(both[0]) > most:

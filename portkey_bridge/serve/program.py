@@ -20,8 +20,8 @@ from portkey_bridge.response.results import beside
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.exchange import DOUBT
-from portkey_bridge.serve.program_errors import explained, over
-from portkey_bridge.serve.program_values import Refused, Values
+from portkey_bridge.serve.program_errors import explain_program_error, over
+from portkey_bridge.serve.program_values import RefusedValue, Values
 from portkey_bridge.serve.sandbox import prepared, run_program
 from portkey_bridge.settings.values import ProgramLimits
 from portkey_bridge.tools.catalog import Tool, closest
@@ -89,7 +89,7 @@ class Program:
                 raise
             return self._failed(over(self.exceeded, self.limits))
         except MontyError as error:
-            return self._failed(explained(error, self.limits, program, code))
+            return self._failed(explain_program_error(error, self.limits, program, code))
         finally:
             await self._end_calls()
 
@@ -137,7 +137,7 @@ class Program:
         """Return the value of a tool's answer. Raises RuntimeError with the explanation that a client would get."""
         try:
             name, arguments = await beside(len(written), lambda: self.values.of_text(written))
-        except Refused as error:
+        except RefusedValue as error:
             raise RuntimeError(f"Nothing was sent: {error}") from error
         if not isinstance(name, str):
             raise RuntimeError('The first argument is the name of a tool: await call("tool", {"argument": value}).')
@@ -170,7 +170,7 @@ class Program:
             return _parsed("".join(said[:1]))
         try:
             return await beside(len(taken[-1][0].body), lambda: self.values.of_answer(*taken[-1]))
-        except Refused as error:
+        except RefusedValue as error:
             raise RuntimeError(str(error)) from error
 
     def _change(self, name: str) -> str:

@@ -56,7 +56,7 @@ ALTERNATIVES = (
 OWN_FILE = "<python-input-1>"
 
 
-def explained(error: MontyError, limits: ProgramLimits, program: Prepared, code: str) -> str:
+def explain_program_error(error: MontyError, limits: ProgramLimits, program: Prepared, code: str) -> str:
     """Return what an error of the sandbox means: its line and column, its text, and an alternative if there is one."""
     text = _text(error)
     for sign, limit in _LIMITS:

@@ -24,7 +24,7 @@ NODE = 16
 SHOWN = 10
 
 
-class Refused(ValueError):
+class RefusedValue(ValueError):
     """A value of a program is too large or nested too deep."""
 
 
@@ -44,7 +44,7 @@ class Values:
             return plain_value(answer)
         except NotPlain:
             if sum(len(kept.body) for kept, _ in self._files) + len(answer.body) > self._limit:
-                raise Refused(f"The files of this program exceed its memory of {self._limit:,} bytes.") from None
+                raise RefusedValue(f"The files of this program exceed its memory of {self._limit:,} bytes.") from None
             self._files.append((answer, renderer))
             return self._handle(len(self._files))
 
@@ -52,21 +52,21 @@ class Values:
         """Return what a program passes on as JSON; the file of a handle becomes a `data:` URI. Raises Refused."""
         room = self._limit - len(written) * NODE
         if room < 0:
-            raise Refused(f"The arguments may have {self._limit // NODE:,} characters.")
+            raise RefusedValue(f"The arguments may have {self._limit // NODE:,} characters.")
 
         def file(number: int) -> str:
             nonlocal room
             answer, _ = self._files[number - 1]
             room -= 2 * len(answer.body)
             if room < 0:
-                raise Refused(f"The files of a call exceed the memory of {self._limit:,} bytes.")
+                raise RefusedValue(f"The files of a call exceed the memory of {self._limit:,} bytes.")
             return data_uri(answer.body, answer.media_type)
 
         try:
             value = json.loads(written)
             return self._each_file(value, file) if self._files else value
         except RecursionError:
-            raise Refused("The arguments are nested too deep.") from None
+            raise RefusedValue("The arguments are nested too deep.") from None
 
     def blocks(self, written: str) -> list[ContentBlock]:
         """Return the content of the files that a result in JSON has handles of."""

@@ -60,7 +60,7 @@ from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import escaped, is_url, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 from portkey_bridge.tools.examples import with_example
-from portkey_bridge.tools.subjects import Reader
+from portkey_bridge.tools.subjects import SubjectReader
 
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
 RESPONSE = "/response"
@@ -157,7 +157,9 @@ class Service:
         return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
 
     def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Shape:
-        schema = next((each for each in Reader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None)
+        schema = next(
+            (each for each in SubjectReader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None
+        )
         if schema is None:
             raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])
         try:

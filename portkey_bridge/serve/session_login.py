@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from portkey_bridge.credentials.recipe import NAME, Recipe, Session, handshake, session_of
+from portkey_bridge.credentials.recipe import NAME, LoginSession, Recipe, handshake, session_of
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.session import SessionCredentials
 from portkey_bridge.errors import SettingsError, TokenError, likely
@@ -60,7 +60,7 @@ class _Login:
     secrets: Collection[str]
     handshake: list[Credential] = field(default_factory=list)
 
-    async def log_in(self, previous: Session | None) -> Session:
+    async def log_in(self, previous: LoginSession | None) -> LoginSession:
         """Return a new session, renewed without a login if possible. Raises CallError."""
         if previous is not None and previous.refresh is not None and self.renewal is not None:
             with suppress(TokenError):  # what renews it has expired, too
@@ -73,13 +73,13 @@ class _Login:
             self._refuse_failure(step, answers[-1])
         return self._kept_secret(session_of(self.recipe, answers))
 
-    async def _renewed(self, step: Tool, previous: Session, arguments: Mapping[str, Any]) -> Session:
+    async def _renewed(self, step: Tool, previous: LoginSession, arguments: Mapping[str, Any]) -> LoginSession:
         self.handshake[:] = [each for each in previous.credentials if each.variable != NAME]
         answer = await self.bridge.ask(step, arguments)
         self._refuse_failure(step, answer)
         return self._kept_secret(session_of(self.recipe, [answer], previous))
 
-    def _kept_secret(self, session: Session) -> Session:
+    def _kept_secret(self, session: LoginSession) -> LoginSession:
         self.bridge.redact.learn(NAME, session.token)
         self._learn(each for each in session.credentials if each.variable != NAME)
         for value in (session.refresh or {}).values():

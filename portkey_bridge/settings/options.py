@@ -72,7 +72,7 @@ class Settings:
     )
     base_url: str | None = option(
         None,
-        readers.base_url,
+        readers.api_url,
         "URL",
         "send all requests to this URL instead of the document's servers, for example a self-hosted gateway",
         dotenv="apart",
@@ -296,7 +296,7 @@ class Settings:
     )
     kept_results: Bounds = option(  # noqa: RUF009  # declares a field
         Bounds(),
-        readers.bounds,
+        readers.result_bounds,
         "N,MB,MIN",
         "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
         dotenv="harmless",

@@ -172,7 +172,7 @@ def timeouts(value: str, variable: str) -> Timeouts:
     return Timeouts(*numbers(value, variable, Timeouts()))
 
 
-def bounds(value: str, variable: str) -> Bounds:
+def result_bounds(value: str, variable: str) -> Bounds:
     """Parse a number, megabytes and minutes."""
     count, megabytes, minutes = numbers(value, variable, Bounds())
     return Bounds(int(max(count, 1)), int(megabytes * 1_000_000), minutes * 60)
@@ -245,7 +245,7 @@ def document(value: str, variable: str) -> str:
     return value
 
 
-def base_url(value: str, _: str) -> str:
+def api_url(value: str, _: str) -> str:
     """Return the URL that requests go to."""
     if not _is_http_url(value):
         shown = shown_url(value if "://" in value else f"//{value.rpartition('@')[2]}").removeprefix("//")

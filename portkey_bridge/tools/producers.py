@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from portkey_bridge.openapi.model import VARIABLE, Operation
+from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Operation
 from portkey_bridge.openapi.pointers import pointer_to
-from portkey_bridge.tools.vocabulary import Stems, joined, split
+from portkey_bridge.tools.vocabulary import Stems, join_words, split
 
 #: How likely each kind of operation is to be the one that produces an identifier.
 LINKED, COLLECTION, SEARCHED, SUBJECT, FIELD, CREATED = 1.0, 0.95, 0.95, 0.85, 0.7, 0.6
@@ -77,7 +77,7 @@ class Producers:
     def _possible(self, need: _Need) -> set[int]:
         """Return the operations that may produce it: they do not need it themselves."""
         thing = self._thing(need)
-        named = self._by_field.get(joined(need.name), set()) if need.words else set()
+        named = self._by_field.get(join_words(need.name), set()) if need.words else set()
         about = set.intersection(*(self._by_subject.get(stem, set()) for stem in thing)) if thing else set()
         used = f"{need.prefix}/{{{need.name}}}"
         before = self._by_path.get(need.prefix, set())
@@ -102,12 +102,12 @@ class Producers:
 
     def _subject(self, operation: Operation) -> frozenset[str]:
         """Return the stems of what an operation answers with: the words behind the last variable of its path."""
-        behind = VARIABLE.split(operation.path)[-1]
+        behind = TEMPLATE_VARIABLE.split(operation.path)[-1]
         return frozenset(self._stem[word] for word in split(behind) if word in self._stem)
 
 
 def _needs(path: str) -> Iterator[_Need]:
-    for variable in VARIABLE.finditer(path):
+    for variable in TEMPLATE_VARIABLE.finditer(path):
         words = tuple(word for word in split(variable[1]) if word not in _GENERIC)
         yield _Need(variable[1], path[: variable.start()].rstrip("/"), words)
 

@@ -89,7 +89,7 @@ class Argument(NamedTuple):
     required: bool
 
 
-def arguments_of(tool: Tool) -> list[Argument]:
+def rows_of_arguments(tool: Tool) -> list[Argument]:
     """Return the arguments of a tool, the required ones first, and the one that cuts a stream last."""
     bindings = sorted(tool.arguments.bindings.values(), key=lambda binding: not binding.required)
     limit = [Argument(tool.stream_argument, SCHEMA, False)] if tool.stream_argument else []
@@ -121,7 +121,7 @@ def _entry(tool: Tool, tag: str) -> dict[str, Any]:
         "tag": tag,
         "text": whole_description(tool),
         "env": list(tool.variables),
-        "names": [each.name for each in arguments_of(tool)],
+        "names": [each.name for each in rows_of_arguments(tool)],
         "effect": "reads" if read_only else "destroys" if destructive else "changes",
     }
 
@@ -210,7 +210,7 @@ class Nodes:
 
     def arguments(self, tool: Tool) -> list[list[Any]]:
         """Return the arguments of a tool: the name of each, the number of its schema, and whether it is required."""
-        return [[each.name, self.number(each.schema), each.required] for each in arguments_of(tool)]
+        return [[each.name, self.number(each.schema), each.required] for each in rows_of_arguments(tool)]
 
     def drawn(self) -> list[dict[str, Any]]:
         """Return all nodes by number, including those of subschemas."""

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.producers import Producers, finds_by_words
-from portkey_bridge.tools.subjects import Reader, Words
-from portkey_bridge.tools.vocabulary import SILENT, VERBS, Stems, alike, compounds, joined, split
+from portkey_bridge.tools.subjects import SubjectReader, Words
+from portkey_bridge.tools.vocabulary import SILENT, VERBS, Stems, alike, compounds, join_words, split
 
 #: The weight of a word in each part of what describes a tool, in descending order.
 NAME, COMPOUND, PATH, TAG, DESCRIPTION, FIELD, DETAIL = 1.0, 0.9, 0.8, 0.7, 0.4, 0.3, 0.15
@@ -55,7 +55,7 @@ class Index:
         self._exact = {key: number for number, tool in enumerate(tools) for key in _names(tool)}
         operations = [tool.operation for tool in tools]
         self._apis = [id(tool.shapes.root) for tool in tools]
-        readers = {id(tool.shapes.root): Reader(tool.shapes.root) for tool in tools}
+        readers = {id(tool.shapes.root): SubjectReader(tool.shapes.root) for tool in tools}
         reads = [readers[api] for api in self._apis]
         replies = [read.schemas(read.answers(operation)) for read, operation in zip(reads, operations, strict=True)]
         texts = [list(_texts(*each)) for each in zip(tools, replies, reads, strict=True)]
@@ -74,7 +74,7 @@ class Index:
             return Found(list(self._tools), fits=True)
         scores, covered = self._scores(question)
         scores = self._lend(scores)
-        exact = self._exact.get(joined(question))
+        exact = self._exact.get(join_words(question))
         if exact is not None:
             scores[exact] = math.inf
 
@@ -174,12 +174,12 @@ def _counted(texts: Iterable[Iterable[Part]], stems: Stems) -> dict[str, dict[in
     return counted
 
 
-def _texts(tool: Tool, reply: Words, read: Reader) -> Iterator[Part]:
+def _texts(tool: Tool, reply: Words, read: SubjectReader) -> Iterator[Part]:
     """Yield the words of each part of what describes a tool, and their weight; its name and its title first."""
     operation = tool.operation
     own = operation.operation_id or tool.name
     name, path, title = (
-        split(own if joined(own) == joined(tool.name) else tool.name),
+        split(own if join_words(own) == join_words(tool.name) else tool.name),
         split(operation.path),
         split(tool.title),
     )
@@ -189,7 +189,7 @@ def _texts(tool: Tool, reply: Words, read: Reader) -> Iterator[Part]:
     taken = read.schemas(parameter.schema for parameter in operation.parameters)
     yield NAME, [word for word in name if word not in SILENT]
     yield NAME, [word for word in title if word not in SILENT]
-    yield COMPOUND, [*compounds(name), *compounds(path), *compounds(title), tool.name, joined(tool.name)]
+    yield COMPOUND, [*compounds(name), *compounds(path), *compounds(title), tool.name, join_words(tool.name)]
     yield PATH, [*path, *split(operation.summary)]
     yield TAG, [*split(" ".join(operation.tags)), *split(VERBS.get(operation.method, operation.method))]
     yield DESCRIPTION, split(f"{operation.description} {tool.curation.description or ''}")
@@ -200,4 +200,4 @@ def _texts(tool: Tool, reply: Words, read: Reader) -> Iterator[Part]:
 
 def _names(tool: Tool) -> Iterable[str]:
     operation = tool.operation
-    return map(joined, (tool.name, operation.operation_id or tool.name, f"{operation.method} {operation.path}"))
+    return map(join_words, (tool.name, operation.operation_id or tool.name, f"{operation.method} {operation.path}"))

@@ -9,7 +9,7 @@ from portkey_bridge import media_types
 from portkey_bridge.errors import ArgumentsError, DanglingReference, Violation
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import follow
-from portkey_bridge.schema.readings import is_unset, json_text
+from portkey_bridge.schema.readings import as_json_text, is_unset
 
 #: The argument, and the media types of streams.
 STREAM_LIMIT = "streamLimit"
@@ -61,7 +61,7 @@ def without_limit(
 
 def _read(value: Any) -> Any:
     try:
-        return json_text(value) if isinstance(value, str) else value
+        return as_json_text(value) if isinstance(value, str) else value
     except ValueError:
         return value
 

@@ -10,7 +10,7 @@ from portkey_bridge.errors import DanglingReference
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import follow
-from portkey_bridge.tools.vocabulary import joined, split
+from portkey_bridge.tools.vocabulary import join_words, split
 
 #: Levels of objects, and schemas altogether, that are read of a body or an answer: what is further inside says little.
 LEVELS, SCHEMAS = 4, 100
@@ -35,7 +35,7 @@ class _Level(NamedTuple):
     properties: list[Schema]
 
 
-class Reader:
+class SubjectReader:
     """Reads what one document says. Each of its schemas is split into words once, however many messages have it."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
@@ -104,7 +104,7 @@ def _read(schema: Schema) -> _Level:
     properties = properties if isinstance(properties, dict) else {}
     texts = (schema.get("description"), *_list(schema.get("enum")))
     details = frozenset(word for text in texts if isinstance(text, str) for word in split(text))
-    names = frozenset(word for name in properties for word in (*split(name), joined(name)))
+    names = frozenset(word for name in properties for word in (*split(name), join_words(name)))
     same = [inner for keyword in _SAME for inner in _list(schema.get(keyword))]
     same += [schema[keyword] for keyword in _PARTS if isinstance(schema.get(keyword), dict)]
     return _Level(Words(names, details), same, list(properties.values()))

@@ -133,7 +133,7 @@ def split(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
-def joined(text: str) -> str:
+def join_words(text: str) -> str:
     """Return a text in lower case without anything between its letters and digits."""
     return re.sub(r"[\W_]+", "", text.lower())
 
