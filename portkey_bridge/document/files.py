@@ -34,7 +34,7 @@ def replace_file(path: Path, content: bytes, *, like: Path | None = None, sync: 
 
 
 def _take_after(path: Path, status: os.stat_result) -> None:
-    """Give a file the owner and the mode of another one."""
+    """Set the owner and the mode of a file to those of another one."""
     own = path.stat()
     if os.name == "posix" and (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
         os.chown(path, status.st_uid, status.st_gid)

@@ -159,10 +159,7 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
     shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
     bridge_of = {key: bridges_of(bridge, pass_header) for key, bridge in own.items()}
     expand_result = ExpandResult(renderers, [*bridge_of.values()])
-    reading: list[BuiltinTool] = [
-        expand_result,
-        *chain.from_iterable(map(_information, services)),
-    ]
+    reading: list[BuiltinTool] = [expand_result, *chain.from_iterable(map(_information, services))]
     runs: dict[str, Run] = {
         tool.name: partial(_run_operation, bridge_of[id(owners[tool.name])], tool) for tool in tools
     }

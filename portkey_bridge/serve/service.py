@@ -287,17 +287,8 @@ def build_bridge(
         redact.learn(AWS_TOKEN, account.token)
     bridge = Bridge(
         transport=transport,
-        renderer=Renderer(
-            settings.result_limit,
-            results or Results(settings.kept_results),
-            settings.files,
-            Drop(settings.drop, settings.drop_empty),
-            settings.resources,
-        ),
-        provider=OAuthCredentials(
-            environment_credentials(api, settings, environment),
-            sources,
-        ),
+        renderer=_renderer(settings, results or Results(settings.kept_results)),
+        provider=OAuthCredentials(environment_credentials(api, settings, environment), sources),
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
@@ -314,6 +305,11 @@ def build_bridge(
     from portkey_bridge.serve.session_login import with_session
 
     return with_session(bridge, api, settings, recipe, secrets)
+
+
+def _renderer(settings: Settings, results: Results) -> Renderer:
+    drop = Drop(settings.drop, settings.drop_empty)
+    return Renderer(settings.result_limit, results, settings.files, drop, settings.resources)
 
 
 def _without_tokens(environment: Environment, tools: Sequence[Tool]) -> Environment:
