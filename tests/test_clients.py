@@ -909,6 +909,7 @@ import os, resource, signal, sys
 from pathlib import Path
 from portkey_bridge.clients import files as client_files
 from portkey_bridge.clients.registry import CLIENTS
+from portkey_bridge.document import files
 
 CURSOR = next(client for client in CLIENTS if client.name == "cursor")
 
@@ -917,7 +918,7 @@ def rewrite(path, new, stop):
 
     def trace(frame, event, argument):
         nonlocal lines
-        if frame.f_code.co_filename != client_files.__file__:
+        if frame.f_code.co_filename not in (client_files.__file__, files.__file__):
             return None
         lines += 1
         if lines == stop:
