@@ -306,9 +306,9 @@ def _start(spec: Path) -> tuple[Any, str, list[str]]:
     """Load a document in a child process, and give its root, what was said, and which of the slow modules it needed."""
     program = (
         "import json, sys\n"
-        "from portkey_bridge.cli.loading import load_api\n"
+        "from portkey_bridge.cli.loading import require_api\n"
         "from portkey_bridge.settings.options import Settings\n"
-        "api = load_api(Settings(spec=sys.argv[1]))\n"
+        "api = require_api(Settings(spec=sys.argv[1]))\n"
         "slow = ['yaml', 'portkey_bridge.openapi.normalize', 'jsonschema', 'openapi_core', 'fastmcp']\n"
         "print(json.dumps([api.root, [name for name in slow if name in sys.modules]]))"
     )
