@@ -155,7 +155,7 @@ class Settings:
     )
     credentials: frozenset[str] = option(
         frozenset(),
-        readers.credentials,
+        readers.credential_names,
         "NAME,…",
         "variables that the document may use as credentials although they look like another product's; for a "
         "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",

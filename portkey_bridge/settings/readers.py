@@ -34,7 +34,7 @@ def names(text: str, _: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def credentials(text: str, variable: str) -> frozenset[str]:
+def credential_names(text: str, variable: str) -> frozenset[str]:
     """Parse `NAME,NAME@ORIGIN,…`."""
     return frozenset(_credential(each, variable) for each in names(text, variable))
 
