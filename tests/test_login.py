@@ -231,7 +231,7 @@ def test_a_person_logs_in_to_one_of_several_apis(run: Run, openid: OpenId, tmp_p
     file.write_text(f"[api.first]\nspec = '{openid.document}'\n[api.other]\nspec = '{portkey}'\n")
     env = {**openid.env, **PERSON, "OPEN_MCP_SPEC": "", "OPEN_MCP_CONFIG": str(file)}
     assert "the settings file has several APIs: first, other" in run("login", env=env).stderr
-    assert "did you mean first?" in run("login", "frist", env=env).stderr
+    assert "the closest is first" in run("login", "frist", env=env).stderr
     assert "Logged in as ada, until" in run("login", "first", env=env).stdout
 
 
