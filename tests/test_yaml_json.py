@@ -54,7 +54,7 @@ def test_tabs_may_stand_where_they_indent_nothing(blanks: str) -> None:
 
 @pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029"])
 def test_a_line_ends_at_line_feeds_and_carriage_returns_only(separator: str) -> None:
-    """Other separators of lines are characters in a text (YAML 1.2.2 section 5.4), which can end neither it nor a key."""
+    """Other separators of lines are characters (YAML 1.2.2 section 5.4) that end neither a text nor a key."""
     text = f"a: |\n  one{separator}two: 2\nb: one{separator}two\n'c': 'one{separator}two'"
     assert load(text) == {"a": "one two: 2\n", "b": "one two", "c": "one two"}
 
