@@ -14,7 +14,7 @@ from portkey_bridge.document import cache
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "cache"
-    monkeypatch.setattr(cache, "folder", lambda: path)
+    monkeypatch.setattr(cache, "cache_folder", lambda: path)
     return path
 
 

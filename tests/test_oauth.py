@@ -383,7 +383,7 @@ def test_a_file_that_others_may_write_is_no_login(tmp_path: Path, monkeypatch: p
     """Whoever could put a token of their own into the file would see what this user sends with it."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     logins.save_login("name", Login(Expiring("mine")))
-    (file,) = logins.folder().iterdir()
+    (file,) = logins.logins_folder().iterdir()
     assert logins.load_login("name") is not None
     file.chmod(0o620)
     assert logins.load_login("name") is None

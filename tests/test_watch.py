@@ -135,8 +135,8 @@ async def until(condition: Any) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files, URLs and failures often."""
-    monkeypatch.setattr(watch, "FILES", 0.02)
-    monkeypatch.setattr(watch, "URLS", 0.05)
+    monkeypatch.setattr(watch, "FILES_INTERVAL", 0.02)
+    monkeypatch.setattr(watch, "URLS_INTERVAL", 0.05)
 
 
 async def test_a_broken_change_leaves_the_tools_as_they_are(

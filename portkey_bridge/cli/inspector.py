@@ -28,7 +28,7 @@ from portkey_bridge.settings.options import OPTIONS
 PACKAGE = "@modelcontextprotocol/inspector"
 
 #: The oldest Node that the inspector supports.
-NODE = (22, 19)
+OLDEST_NODE = (22, 19)
 
 #: Further variables of the environment that a server needs: paths, locale and network.
 PASSED_ON = re.compile(r"PATH|HOME|LANG|TMPDIR|SYSTEMROOT|(https?|all|no)_proxy|SSL_CERT_.*|OPEN_MCP_.*", re.I)
@@ -80,7 +80,7 @@ def _environment(services: Sequence[Service], environ: Mapping[str, str]) -> Ite
 
 def _npx() -> str:
     """Return the path of npx. Raises SettingsError if Node is missing or too old."""
-    needed = f"the inspector needs Node {'.'.join(map(str, NODE))} or newer"
+    needed = f"the inspector needs Node {'.'.join(map(str, OLDEST_NODE))} or newer"
     node, npx = shutil.which("node"), shutil.which("npx")
     if node is None or npx is None:
         raise SettingsError(
@@ -88,6 +88,6 @@ def _npx() -> str:
         )
     told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     version = tuple(int(number) for number in re.findall(r"\d+", told)[:2])
-    if version < NODE:
+    if version < OLDEST_NODE:
         raise SettingsError(f"{needed}, and {node} is {told or 'of an unknown version'}. Install a newer Node.js.")
     return npx

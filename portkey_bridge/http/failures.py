@@ -31,6 +31,10 @@ class TooLarge(Exception):
         super().__init__(f"larger than {limit:,} bytes")
 
 
+#: What an exchange may fail with.
+EXCHANGE_FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
+
+
 def explain_failure(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = ()) -> str:
     """Report what went wrong, and what can be done, in a sentence without its end. `own` sentences go before SENTENCES.
 

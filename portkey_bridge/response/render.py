@@ -53,7 +53,7 @@ MEDIA_FACTOR = 25
 
 
 #: Bytes of a file name that every common file system takes, and of its suffix.
-LONGEST_NAME, LONGEST_SUFFIX = 255, 32
+MAX_FILE_NAME, MAX_SUFFIX = 255, 32
 
 
 #: What has no more brackets than this is not nested too deep to be written again.
@@ -104,7 +104,7 @@ class Renderer:
         notes += [f"Parameters of the header {name.title()} cannot be read." for name in answer.unreadable]
         said = "\n".join(filter(None, [f"{line}." if rendered.content and 202 <= answer.status < 300 else "", *notes]))
         return ToolResult.model_construct(  # all of it is made here, and JSON already: it needs no check, and no copy
-            content=[*_titled(line, rendered.content, answer), *([text(said)] * bool(said))],
+            content=[*_titled(line, rendered.content, answer), *([text_block(said)] * bool(said))],
             structured_content=rendered.structured,
             meta=meta_of(answer),
             is_error=answer.failed,
@@ -131,8 +131,8 @@ class Renderer:
 
     def _json(self, body: bytes, notes: tuple[str, ...]) -> Rendered:
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
-            return Rendered([text(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
-        return Rendered([text(self._view(body, _first_view))], notes)
+            return Rendered([text_block(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
+        return Rendered([text_block(self._view(body, _first_view))], notes)
 
     def _selected(self, answer: Answer, select: Selection) -> Rendered:
         """Render what is selected of a JSON answer, which is kept; any other answer is rendered whole."""
@@ -149,7 +149,7 @@ class Renderer:
     def part(self, body: bytes, remark: str) -> ToolResult:
         """Return a result of a part of a kept JSON text, and a line about it."""
         rendered = self._json(body, ())
-        return ToolResult(content=[*rendered.content, text(remark)], structured_content=rendered.structured)
+        return ToolResult(content=[*rendered.content, text_block(remark)], structured_content=rendered.structured)
 
     def items(self, body: bytes, pointer: str, remark: str, result_id: str) -> ToolResult:
         """Return a result of some items of a kept JSON text, without what is dropped, and a line about them."""
@@ -169,8 +169,8 @@ class Renderer:
     def excerpt(self, whole: str) -> TextContent:
         """Return a text as a block; of a long one, which is kept, head and tail."""
         if len(whole) <= self.limit:
-            return text(whole)
-        return text(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))
+            return text_block(whole)
+        return text_block(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))
 
     def view(self, body: bytes) -> ContentBlock:
         """Return a JSON text as a block; of a large one, which is kept, a view."""
@@ -225,7 +225,7 @@ class Renderer:
         if not self.files:
             return Rendered(
                 [
-                    text(
+                    text_block(
                         f"The answer is {size}, too large for a result. Start portkey-bridge with --files DIR "
                         "(OPEN_MCP_FILES) to have such answers written to that folder, or with --resources "
                         "(OPEN_MCP_RESOURCES) to have clients read them, or raise OPEN_MCP_RESULT_LIMIT."
@@ -237,7 +237,7 @@ class Renderer:
         except OSError as error:
             return Rendered(
                 [
-                    text(
+                    text_block(
                         f"The answer is {size}, and could not be written to {self.files[0]}: "
                         f"{error.strerror}. Correct OPEN_MCP_FILES."
                     )
@@ -295,14 +295,14 @@ def _renderer(media_type: str) -> Callable[[Renderer, Answer], Rendered]:
     return next(render for pattern, render in RENDERERS if re.fullmatch(pattern, media_type))
 
 
-def text(words: str) -> TextContent:
+def text_block(words: str) -> TextContent:
     """Return a block of text."""
     return TextContent(type="text", text=words)
 
 
 def error_result(words: str) -> ToolResult:
     """Return a result with `isError` that says `words`."""
-    return ToolResult(content=[text(words)], is_error=True)
+    return ToolResult(content=[text_block(words)], is_error=True)
 
 
 def _first_view(body: bytes, pointer: str, room: int) -> str:
@@ -334,10 +334,10 @@ def _named(answer: Answer) -> str:
     """Return a file name for the body: its own with a digest, cut to what file systems take."""
     name = Path(answer.file_name or f"answer{mimetypes.guess_extension(answer.media_type) or ''}")
     digest = hashlib.sha256(answer.body).hexdigest()[:12]
-    suffix = name.suffix if len(name.suffix.encode()) <= LONGEST_SUFFIX else ""
+    suffix = name.suffix if len(name.suffix.encode()) <= MAX_SUFFIX else ""
     rest = f"-{digest}{suffix}"
     stem = name.stem if suffix else name.name
-    return stem.encode()[: LONGEST_NAME - len(rest.encode())].decode(errors="ignore") + rest
+    return stem.encode()[: MAX_FILE_NAME - len(rest.encode())].decode(errors="ignore") + rest
 
 
 def _status_line(operation: Operation, answer: Answer) -> str:
@@ -352,13 +352,13 @@ def _status_line(operation: Operation, answer: Answer) -> str:
 def _titled(line: str, content: list[ContentBlock], answer: Answer) -> list[ContentBlock]:
     """Put the status before the content where it says more than that all went well."""
     if not content:
-        return [text(f"{line}." if answer.problem else f"{line}: the answer has no body.")]
+        return [text_block(f"{line}." if answer.problem else f"{line}: the answer has no body.")]
     if answer.status < 300:
         return content
     first, *others = content
     if isinstance(first, TextContent):
-        return [text(f"{line}:\n{first.text}"), *others]
-    return [text(f"{line}."), *content]
+        return [text_block(f"{line}:\n{first.text}"), *others]
+    return [text_block(f"{line}."), *content]
 
 
 def _file_name(rendered: Rendered, answer: Answer) -> Iterator[str]:

@@ -34,7 +34,7 @@ from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import join_pages
-from portkey_bridge.response.render import Renderer, error_result, text
+from portkey_bridge.response.render import Renderer, error_result, text_block
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, no_report
 from portkey_bridge.serve.argument_check import Lenience, sent_anyway, validated
@@ -314,7 +314,7 @@ class Bridge:
             return self.renderer.render(tool.operation, answer, hints)
         if select is not None and is_json(answer.body):
             take(replace(answer, body=select.apply(answer.body) or b"null"), self.renderer)
-        return ToolResult(content=[text(hint) for hint in (answer.remark, *hints) if hint])
+        return ToolResult(content=[text_block(hint) for hint in (answer.remark, *hints) if hint])
 
     async def _logged(
         self,

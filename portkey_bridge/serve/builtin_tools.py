@@ -20,7 +20,7 @@ from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer_files import file_of, uri_of
 from portkey_bridge.response.json_views import expand
-from portkey_bridge.response.render import Renderer, error_result, text
+from portkey_bridge.response.render import Renderer, error_result, text_block
 from portkey_bridge.response.results import ForgottenResult, beside
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.schema.readings import as_json_text, is_unset
@@ -65,7 +65,7 @@ AREAS = 517
 HITS, OUTLINE = 20, 360
 
 #: What follows the hits: how many are left out, and the heading of an outline, after none and after others.
-MORE = "{} more match less well."
+MORE_HITS = "{} more match less well."
 NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
 NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
 
@@ -168,7 +168,7 @@ class ExpandSchema:
         tool = self._tools.get(str(name))
         if tool is None:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
-        return ToolResult(content=[text(self._written(tool, pointers))])
+        return ToolResult(content=[text_block(self._written(tool, pointers))])
 
     def _written(self, tool: Tool, pointers: Sequence[str]) -> str:
         expanded = [self._expanded(tool, pointer) for pointer in pointers]
@@ -244,7 +244,7 @@ class ExpandResult:
             return error_result(str(error))
         room = renderer.limit // max(len(pointers), 1) if context.take is None else len(body)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
-        return ToolResult(content=[text(f"[{','.join(expanded)}]")])
+        return ToolResult(content=[text_block(f"[{','.join(expanded)}]")])
 
     async def _selected(self, result_id: str, context: CallContext, select: Selection) -> ToolResult:
         from portkey_bridge.response.selection import selected
@@ -291,7 +291,7 @@ class Information:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return the text, which was prepared at the start."""
-        return ToolResult(content=[text(self._answer)])
+        return ToolResult(content=[text_block(self._answer)])
 
 
 class SearchTools:
@@ -338,7 +338,7 @@ class SearchTools:
         asked = [text for text in dict.fromkeys((query, *further)) if text.strip()] or [""]
         if len(asked) > QUERIES:
             return error_result(f"/queries: at most {QUERIES} queries in one call, not {len(asked)}")
-        return ToolResult(content=[text("\n".join(self._answer(asked, tag, api)))])
+        return ToolResult(content=[text_block("\n".join(self._answer(asked, tag, api)))])
 
     def _answer(self, asked: Sequence[str], tag: str | None, api: str | None) -> Iterable[str]:
         """Yield the lines of the answer: the hits, how many are left out, and an outline if none fits well."""
@@ -347,11 +347,11 @@ class SearchTools:
         of_area = (tool for tool in dict.fromkeys(ranked) if not tag or self._areas.has(tool, tag))
         fitting = [tool for tool in of_area if api is None or tool.name in self._apis[api]]
         fits = bool(fitting) and all(each.fits for each in found)
-        room = ROOM + FURTHER * (len(found) - 1) - len(MORE.format(len(self._tools)))
+        room = ROOM + FURTHER * (len(found) - 1) - len(MORE_HITS.format(len(self._tools)))
         hits = fill(map(_hit, fitting[: HITS * len(found)]), room if fits else room - OUTLINE)
         yield from hits
         if len(hits) < len(fitting):
-            yield MORE.format(len(fitting) - len(hits))
+            yield MORE_HITS.format(len(fitting) - len(hits))
         if not fits:
             heading = NO_GOOD_HIT if hits else NO_HIT
             yield heading

@@ -33,11 +33,11 @@ from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.tracing import call_span, is_traced, note_error
 
 #: The members of a request (JSON-RPC 2.0 section 4), and those of the parameters of a plain call.
-MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
+REQUEST_MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 PARAMS = frozenset({"name", "arguments", "_meta"})
 
 #: What the names of the protocol's own metadata begin with, and the name that FastMCP reads besides.
-RESERVED, FASTMCP = "io.modelcontextprotocol/", "fastmcp"
+METADATA_PREFIX, FASTMCP = "io.modelcontextprotocol/", "fastmcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class DirectLane:
             request = pydantic_core.from_json(message)
         except ValueError:
             return None
-        if not isinstance(request, dict) or request.keys() != MEMBERS:
+        if not isinstance(request, dict) or request.keys() != REQUEST_MEMBERS:
             return None
         if request["jsonrpc"] != "2.0" or request["method"] != "tools/call" or not is_token(request["id"]):
             return None
@@ -89,7 +89,7 @@ class DirectLane:
         token = meta.get("progressToken")
         if FASTMCP in meta or (token is None and "progressToken" in meta) or not (token is None or is_token(token)):
             return None
-        envelope = {key: value for key, value in meta.items() if key.startswith(RESERVED)}
+        envelope = {key: value for key, value in meta.items() if key.startswith(METADATA_PREFIX)}
         if envelope and not self._is_valid(envelope, params):
             return None
         return PlainCall(request["id"], name, run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY), meta)

@@ -11,7 +11,13 @@ from typing import NamedTuple, cast
 import httpx
 
 from portkey_bridge.errors import TransportError
-from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain_failure
+from portkey_bridge.http.failures import (
+    AFTER_REDIRECT,
+    EXCHANGE_FAILURES,
+    WITHOUT_CERTIFICATE,
+    TooLarge,
+    explain_failure,
+)
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
@@ -23,19 +29,16 @@ from portkey_bridge.response.streams import Report, Stream, is_cut_watch, no_rep
 from portkey_bridge.settings.values import Timeouts
 from portkey_bridge.text import origin_of
 
-#: Exceptions that an exchange may fail with.
-FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
-
 #: Media types that some APIs declare for their streams.
 UNDECLARED_STREAMS = ("", "application/json")
 
 #: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
-TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
+ENDS_STREAM = (TimeoutError, httpx.ReadTimeout)
 STILL_OPEN = (
     "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
 )
 
-NOTHING = "it sent nothing within the seconds of streamLimit"
+SENT_NOTHING = "it sent nothing within the seconds of streamLimit"
 CUT = "The stream was cut after {} events, as streamLimit asks for; there may be more."
 
 #: What is said of a request without an answer that may have changed something.
@@ -98,8 +101,8 @@ class Exchange:
             flow = (signer or httpx.Auth()).auth_flow(request)
             async with waiting:
                 return await self._answered(next(flow), flow, reading, waiting)
-        except FAILURES as error:
-            problem = NOTHING if waiting.expired() else _explained(error, request, self.transport.timeouts)
+        except EXCHANGE_FAILURES as error:
+            problem = SENT_NOTHING if waiting.expired() else _explained(error, request, self.transport.timeouts)
             doubt = f" {DOUBT}" * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
@@ -128,9 +131,9 @@ class Exchange:
         try:
             async with asyncio.timeout_at(until if reader else None) as time_is_up:
                 await self._receive(response, reader, body, stream, reading.report)
-        except FAILURES as error:
+        except EXCHANGE_FAILURES as error:
             problem = f"The answer broke off: {explain_failure(error, response.url.host, self.transport.timeouts)}."
-            is_open = isinstance(error, TIME_IS_UP)
+            is_open = isinstance(error, ENDS_STREAM)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
         stream.is_cut = stream.is_cut or time_is_up.expired()

@@ -41,7 +41,7 @@ from mcp_types import (
 from portkey_bridge.response.answer_files import id_in
 from portkey_bridge.response.render import error_result
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.callers import CALLER, GONE
+from portkey_bridge.serve.callers import CALLER, CALLER_GONE
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.confirmation import given_in, unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane
@@ -120,7 +120,7 @@ class DirectCalls(Middleware):
 
 async def _until_gone(running: asyncio.Future[ToolResult]) -> ToolResult:
     """Await a call, which ends when its client goes away. Raises CancelledError then."""
-    gone = GONE.get()
+    gone = CALLER_GONE.get()
     watching = asyncio.ensure_future(gone.wait()) if gone else None
     try:
         awaited: list[asyncio.Future[Any]] = [running, *([watching] if watching else [])]

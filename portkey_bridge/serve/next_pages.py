@@ -27,7 +27,7 @@ NEXT_PAGE = "There is a next page: expandResult with resultId {} and next: true 
 #: What is said of the pages that were collected, and why no more were.
 COLLECTED = "These are {} pages as one answer."
 UNREADABLE = "Page {} was not appended: {}"
-TIME_IS_UP = "The time limit of the call ended the reading after page {} (--timeouts)."
+TIME_LIMIT_NOTE = "The time limit of the call ended the reading after page {} (--timeouts)."
 TOO_MANY = "/next: {} pages were read, the most for one result. Narrow the call with its own arguments."
 
 #: The responses whose links are read.
@@ -52,7 +52,7 @@ class Limits(NamedTuple):
     seconds: float
 
 
-Fetch = Callable[[Following], Awaitable[Answer]]
+FetchPage = Callable[[Following], Awaitable[Answer]]
 """Returns the answer with the next page, with its secrets. Raises CallError."""
 
 
@@ -110,7 +110,7 @@ def _resolved(root: Any, value: Any) -> Mapping[str, Any]:
 
 
 async def collected(
-    answer: Answer, following: Following | None, root: Any, fetch: Fetch, limits: Limits, report: Report
+    answer: Answer, following: Following | None, root: Any, fetch: FetchPage, limits: Limits, report: Report
 ) -> tuple[Answer, Following | None]:
     """Return an answer with the items of the pages after it, and the first page that was not read.
 
@@ -119,7 +119,7 @@ async def collected(
     until, count, problem = time.monotonic() + limits.seconds, 1, ""
     while following is not None and count < limits.pages:
         if time.monotonic() > until:
-            problem = TIME_IS_UP.format(count)
+            problem = TIME_LIMIT_NOTE.format(count)
             break
         await report(count, f"page {count + 1}")
         try:

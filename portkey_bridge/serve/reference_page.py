@@ -22,7 +22,7 @@ class Document(NamedTuple):
     policy: str
 
 
-def document(title: str, data: Any, *, calls: bool = False) -> Document:
+def page_document(title: str, data: Any, *, calls: bool = False) -> Document:
     """Return a page that carries its data as JSON. One that `calls` also reaches the server that it came from."""
     style, script = _read(STYLE), "\n".join(map(_read, CALLING if calls else READING))
     policy = {

@@ -16,7 +16,7 @@ STREAM_LIMIT = "streamLimit"
 STREAMS = (media_types.EVENT_STREAM, media_types.JSON_LINES, media_types.JSON_SEQUENCE)
 
 #: The schema of the argument.
-SCHEMA = {
+STREAM_LIMIT_SCHEMA = {
     "type": "object",
     "description": "Cut a stream after so many events or seconds, whichever comes first.",
     "properties": {"events": {"type": "integer", "minimum": 1}, "seconds": {"type": "number"}},
