@@ -111,3 +111,19 @@ def test_no_module_takes_private_names_of_another() -> None:
         if name.startswith("portkey_bridge.") and name.rpartition(".")[2].startswith("_") and "__" not in name
     }
     assert taken == set()
+
+
+#: Names that several modules define on purpose: the editors of three file formats, and the beginnings of two programs.
+INTERFACES = {"read", "put", "drop", "strings", "main"}
+
+
+def test_a_public_name_is_defined_once() -> None:
+    """No two modules give the same public name to different functions or classes."""
+    homes: dict[str, list[str]] = {}
+    for file in FILES:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith(
+                "_"
+            ):
+                homes.setdefault(node.name, []).append(str(file.relative_to(PACKAGE)))
+    assert {name: files for name, files in homes.items() if len(files) > 1 and name not in INTERFACES} == {}

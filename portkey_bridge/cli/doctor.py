@@ -277,7 +277,7 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
         return
     folder, probe = cache.cache_folder(), cache.name_of("probe", ())
     cache.write(probe, b"kept")
-    kept = cache.read(probe)
+    kept = cache.read_entry(probe)
     cache.forget(probe)
     if kept is None:
         yield Finding(

@@ -22,7 +22,7 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import require_services
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.service import Service
-from portkey_bridge.settings.file import references
+from portkey_bridge.settings.file import referenced_variables
 from portkey_bridge.settings.options import OPTIONS
 
 PACKAGE = "@modelcontextprotocol/inspector"
@@ -70,7 +70,7 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 
 def _environment(services: Sequence[Service], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the variables that this server uses. It reads those of a `.env` itself."""
-    asked_for = references(services[0].settings)
+    asked_for = referenced_variables(services[0].settings)
     for service in services:
         asked_for |= {name for tool in service.tools for name in tool.variables} | service.settings.named
     for name, value in environ.items():

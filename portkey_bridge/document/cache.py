@@ -69,7 +69,7 @@ def program() -> tuple[bytes, ...]:
     return (sys.version.encode(), *modules, *packages)
 
 
-def read(name: str) -> bytes | None:
+def read_entry(name: str) -> bytes | None:
     """Return what was kept under `name`, or None where it is missing, damaged or somebody else's."""
     if not _enabled or not _is_own_folder():
         return None

@@ -115,7 +115,7 @@ def copy_path(url: str) -> Path:
 
 
 def _kept(name: str) -> _Copy | None:
-    head, _, data = (cache.read(name) or b"").partition(b"\n")
+    head, _, data = (cache.read_entry(name) or b"").partition(b"\n")
     return _Copy(**json.loads(head), data=data) if head else None
 
 

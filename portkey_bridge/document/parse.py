@@ -16,7 +16,7 @@ from portkey_bridge.document.content import Content
 from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
 from portkey_bridge.document.positions import repeated_keys
-from portkey_bridge.document.sources import others_of, read
+from portkey_bridge.document.sources import others_of, read_source
 from portkey_bridge.errors import DocumentError
 
 MAX_PARSED_VALUES = 5_000_000
@@ -50,7 +50,7 @@ def read_document(source: str) -> Document:
 
     Raises DocumentError, with line and column where the parser gives them.
     """
-    return document_of(read(source))
+    return document_of(read_source(source))
 
 
 def document_of(content: Content) -> Document:

@@ -62,7 +62,7 @@ def path_of(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def read(source: str, access: Access | None = None, *, from_copy: bool = False) -> Content:
+def read_source(source: str, access: Access | None = None, *, from_copy: bool = False) -> Content:
     """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError.
 
     `access` has the credentials for a URL. With `from_copy`, nothing is asked for one of which there is a copy.

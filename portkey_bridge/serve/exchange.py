@@ -50,7 +50,7 @@ AuthFlow = Generator[httpx.Request, httpx.Response, None]
 """What an authentication of httpx makes of a request and the answers to it."""
 
 
-class Reading(NamedTuple):
+class AnswerReading(NamedTuple):
     """How an answer is read: what is told about each event of a stream, and where the caller wants it cut.
 
     `owner` is the caller whose kept answers may be used, if any may.
@@ -79,7 +79,7 @@ class Exchange:
     cache: AnswerCache | None = None
 
     async def answer(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
         """Send a request and return the answer, or as much of it as arrived. Raises TransportError for no answer.
 
@@ -92,7 +92,7 @@ class Exchange:
         )
 
     async def _sent(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
         waiting = asyncio.timeout_at(reading.until())
         try:
@@ -107,7 +107,7 @@ class Exchange:
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
     async def _answered(
-        self, request: httpx.Request, flow: AuthFlow, reading: Reading, waiting: asyncio.Timeout
+        self, request: httpx.Request, flow: AuthFlow, reading: AnswerReading, waiting: asyncio.Timeout
     ) -> Answer:
         """Send a request, and those that its authentication makes of the answers; read the last answer.
 
@@ -122,7 +122,7 @@ class Exchange:
         return await self._answered(following, flow, reading, waiting)
 
     async def _read(
-        self, response: httpx.Response, reading: Reading, until: float | None, redirected_to: str
+        self, response: httpx.Response, reading: AnswerReading, until: float | None, redirected_to: str
     ) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
         body, stream = BytesIO(), Stream(reading.most_events)

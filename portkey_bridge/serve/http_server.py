@@ -227,7 +227,7 @@ def listening(address: Address) -> socket.socket:
     return listener
 
 
-def run(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
+def run_http_server(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
     """Serve until a signal stops the process; running requests get DRAIN seconds to end."""
     import uvicorn
 

@@ -76,7 +76,7 @@ def accepted_api(settings: Settings) -> Api | None:
     return read_api(kept.root, kept.uri, server_variables=settings.server_variables, is_curated=kept.is_curated)
 
 
-def accept(settings: Settings, api: Api) -> None:
+def accept_api(settings: Settings, api: Api) -> None:
     """Keep a document as the accepted one, in one step. Raises SettingsError if that is not possible."""
     path = baseline_path(settings)
     kept = {"uri": api.uri, "root": api.root, "is_curated": bool(settings.overlays)}
@@ -93,7 +93,7 @@ def pinned(api: Api, settings: Settings) -> Api:
     """
     accepted = accepted_api(settings)
     if accepted is None:
-        accept(settings, api)
+        accept_api(settings, api)
     changes = changes_since(accepted, api, settings) if accepted else ()
     api = replace(api, resources=(*api.resources, baseline_path(settings).absolute().as_uri()))
     if accepted is None or not changes:

@@ -51,7 +51,7 @@ def entry_name(typed: Sequence[str]) -> str:
 
 def load(name: str) -> SavedAnswers | None:
     """Return the entry of this name, unless a file has changed since it was saved."""
-    content = cache.read(name)
+    content = cache.read_entry(name)
     saved = SavedAnswers(**json.loads(content)) if content else None
     return saved if saved and all(state_of(path) == state for path, state in saved.files.items()) else None
 

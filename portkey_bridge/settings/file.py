@@ -111,7 +111,7 @@ def read_config(
     return apis
 
 
-def references(settings: Settings) -> set[str]:
+def referenced_variables(settings: Settings) -> set[str]:
     """Return the names of all variables that the settings file mentions."""
     path = _found(settings)
     return set(re.findall(VARIABLE_REFERENCE.pattern, _parsed(path)[0])) if path else set()

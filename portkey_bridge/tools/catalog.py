@@ -23,7 +23,7 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.curation import Curation, curated, curation_of, resolved
+from portkey_bridge.tools.curation import Curation, curated, curation_of, with_variables
 from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA as STREAM_SCHEMA
 from portkey_bridge.tools.streaming import stream_argument
 
@@ -210,7 +210,7 @@ def build_tools(api: Api, shapes: Shapes | None = None, settings: Settings = UNC
 
 
 def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Shapes, settings: Settings) -> Tool:
-    curation, secrets = resolved(said, settings.environ)
+    curation, secrets = with_variables(said, settings.environ)
     tool = Tool(
         name,
         curation.title or _title(operation),

@@ -231,7 +231,7 @@ def _with_words(schema: Any, curation: Mapping[str, Any]) -> Any:
     return {**schema, **words} if isinstance(schema, dict) and "$ref" not in schema else {"allOf": [schema], **words}
 
 
-def resolved(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, dict[str, str]]:
+def with_variables(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, dict[str, str]]:
     """Return a curation whose fixed values `$NAME` are those of variables, and these variables with their values.
 
     Raises SettingsError for a variable that is not set.

@@ -137,7 +137,7 @@ def whole_reference(api: Api, tools: Sequence[Tool]) -> dict[str, Any]:
 
 def form_of(tool: Tool, shapes: Shapes) -> dict[str, Any]:
     """Return the arguments of one tool, and nodes that also say how a value of each schema is entered."""
-    nodes = Nodes(shapes, form)
+    nodes = Nodes(shapes, form_field)
     return {"arguments": nodes.arguments(tool), "nodes": nodes.drawn()}
 
 
@@ -145,7 +145,7 @@ Number = Callable[[Schema], int]
 """Returns the number of the node of a schema."""
 
 
-def form(shape: Shape, number: Number) -> dict[str, Any]:
+def form_field(shape: Shape, number: Number) -> dict[str, Any]:
     """Return how a value of a shape is entered in a form. What has no form is entered as JSON."""
     if "enum" in shape:
         return {"input": "choice", "choices": [json.dumps(each, ensure_ascii=False) for each in shape["enum"]]}
