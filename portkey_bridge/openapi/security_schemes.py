@@ -9,7 +9,7 @@ from typing import Any
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.openapi.coercion import as_list, as_text, mapping
 from portkey_bridge.openapi.model import Flow, SecurityScheme
-from portkey_bridge.openapi.pointers import encode_token, known
+from portkey_bridge.openapi.pointers import encode_token, object_at
 
 #: Types of security schemes, in lower case, and the schemes of HTTP that they mean. In OpenAPI 3 `basic` and `bearer`
 #: are schemes of the type `http`; many documents write them as types, as Swagger 2.0 has the first.
@@ -54,7 +54,7 @@ class SecurityReader:
     def _scheme(self, key: str, where: str) -> SecurityScheme | None:
         """Return the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
         schemes = mapping(mapping(self.root.get("components")).get("securitySchemes"))
-        scheme = known(self.root, {"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
+        scheme = object_at(self.root, {"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
             self.repairs.add(
                 f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from portkey_bridge.errors import CallError, DanglingReference
+from portkey_bridge.errors import CallError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import Operation
-from portkey_bridge.openapi.pointers import follow, pointer_to
+from portkey_bridge.openapi.pointers import object_at, pointer_to
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.response.answer import Answer, reason
 from portkey_bridge.response.json_views import is_json
@@ -78,9 +78,9 @@ def page_after(
 def _links(operation: Operation, queries: Collection[str], root: Any) -> Iterator[Linked]:
     """Yield links to the next page: from an operation to itself by query parameters (OpenAPI 3.2, Link Object)."""
     response = next((operation.responses[status] for status in SUCCESSES if status in operation.responses), None)
-    links = _resolved(root, response).get("links")
+    links = object_at(root, response).get("links")
     for name, value in links.items() if isinstance(links, dict) else ():
-        link = _resolved(root, value)
+        link = object_at(root, value)
         parameters = link.get("parameters")
         if "next" not in name.lower() or not isinstance(parameters, dict) or not _is_to(operation, link):
             continue
@@ -99,14 +99,6 @@ def _is_to(operation: Operation, link: Mapping[str, Any]) -> bool:
 def _is_kept(value: Any) -> bool:
     """Check for a value of the request itself, which the next page has as well."""
     return isinstance(value, str) and value.startswith("$request.")
-
-
-def _resolved(root: Any, value: Any) -> Mapping[str, Any]:
-    try:
-        found = follow(root, value)
-    except DanglingReference:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 async def collected(
