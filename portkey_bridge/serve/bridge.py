@@ -56,8 +56,6 @@ UNAUTHORIZED = 401
 
 
 Sent = tuple[Credential, ...]
-
-
 """The credentials that a request carried."""
 
 
@@ -80,8 +78,6 @@ async def cannot_ask(tool: Tool, arguments: Mapping[str, Any], nonce: str = "") 
 
 
 Take = Callable[[Answer, Renderer], None]
-
-
 """Takes an answer without its secrets, and what would render it."""
 
 
