@@ -75,7 +75,7 @@ def as_yaml_1_1(text: str) -> str:
     return _IDLE_TABS.sub(lambda blanks: " " * len(blanks[0]), text) if "\t" in text else text
 
 
-def parse(text: str) -> Parsed:
+def parse_yaml(text: str) -> Parsed:
     """Parse the first document of a text. Raises yaml.YAMLError, ValueError, and RecursionError for deep nesting."""
     reader = _Reader(text)
     value = reader.document()
