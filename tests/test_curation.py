@@ -421,7 +421,7 @@ WRONG = {
     ),
     "a tool to confirm that does not exist": (
         'confirm = ["deletordr"]',
-        "--confirm: there is no tool 'deletordr'; the closest are a_deleteorder",
+        "--confirm: there is no tool 'deletordr'; the closest are deleteorder",
     ),
     "an unknown argument": (
         '[api.a.operations.refundorder.arguments.chanel]\nvalue = "x"',
