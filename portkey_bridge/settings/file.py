@@ -329,7 +329,7 @@ def _schema_of(option: Option) -> dict[str, Any]:
 
 
 def template(texts: Mapping[str, str]) -> str:
-    """Return a settings file with the options of these texts by field, and the others commented out, with their help."""
+    """Return a settings file with the options of these texts, by field; others are commented out, with their help."""
     lines = [
         "# Settings of portkey-bridge. Paths are relative to this file; a text $NAME is the value of that variable.",
         "",
