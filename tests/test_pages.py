@@ -273,6 +273,19 @@ async def test_collecting_ends_with_the_last_page(recorder: Recorder) -> None:
     assert len(recorder.requests) == 3
 
 
+async def test_an_empty_page_may_lead_on(recorder: Recorder) -> None:
+    """APIs that filter answer with pages without items; what is behind them is read as well."""
+    numbered(recorder, 3)
+    for target in [target for target in recorder.answers if "cursor=1" in target]:
+        recorder.answers[target] = 200, JSON, b'{"data": [], "next_cursor": "2"}'
+    *_, answer = await collected(recorder, api("cursor"), pages=50)
+    assert answer["data"] == [0, 1, 4, 5]
+    answers, kept = await pages(recorder, api("cursor"), 2)
+    assert "Appended 0 items" in answers[1]
+    assert "There is a next page" in answers[1]
+    assert kept["data"] == [0, 1, 4, 5]
+
+
 async def test_a_page_that_fails_leaves_the_others(recorder: Recorder) -> None:
     """What was read before is the result; it says what happened, and the page can be asked for again."""
     numbered(recorder, 4)

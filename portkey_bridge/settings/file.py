@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,18 @@ def references(settings: Settings) -> set[str]:
 
 
 def refers(settings: Settings) -> bool:
-    """Check whether an option in the settings file takes its value from a variable."""
+    """Check whether anything in the settings file but the variables of an API takes its value from a variable."""
     path = _found(settings)
-    tables = (_parsed(path)[1] if path else {}).get("api", {}).values()
-    texts = [value for table in tables for value in table.values()]
-    flat = [each for value in texts for each in (value if isinstance(value, list) else [value])]
-    return any(isinstance(each, str) and REFERENCE.fullmatch(each) for each in flat)
+    values = _parsed(path)[1] if path else {}
+    tables = [{key: each for key, each in table.items() if key != "env"} for table in values.get("api", {}).values()]
+    return any(map(REFERENCE.fullmatch, _texts_in([values.get("serve"), tables])))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        yield from chain.from_iterable(map(_texts_in, value.values() if isinstance(value, dict) else value))
 
 
 def line_of(text: str, keys: tuple[str, ...]) -> int:
