@@ -15,7 +15,7 @@ from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.response.answer import Answer
 
 #: Some of what is in the text of every answer that leads to another page in its body, in lower case.
-MARKS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"contin", b"scroll", b"bookmark", b"truncated")
+PAGE_HINTS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"contin", b"scroll", b"bookmark", b"trunc")
 
 #: Names without separators, in lower case: objects that hold what is said about pages; members with the URL, the
 #: cursor or the number of the next page; members that say whether there is one; parameters that take a cursor.
@@ -33,7 +33,7 @@ NEXT = frozenset(
         *("continuationtoken", "continuation", "continue"),
     ]
 )
-MORE = frozenset(("hasmore", "hasnextpage", "hasnext", "hasmoreitems", "more", "istruncated"))
+MORE_MEMBERS = frozenset(("hasmore", "hasnextpage", "hasnext", "hasmoreitems", "more", "istruncated"))
 CURSORS = frozenset(
     [
         *("cursor", "pagetoken", "nexttoken", "nextpagetoken", "after", "startingafter", "pagecursor", "nextcursor"),
@@ -44,12 +44,12 @@ CURSORS = frozenset(
 
 #: Members that say that this page is the last one; members of an object about the next page that hold its URL; those
 #: that name the relation of a link in a list.
-LAST, TARGETS = frozenset(("last", "islast", "islastpage")), frozenset(("href", "url", "uri", "link"))
-RELATIONS = frozenset(("rel", "relation"))
+LAST_MEMBERS, TARGET_MEMBERS = frozenset(("last", "islast", "islastpage")), frozenset(("href", "url", "uri", "link"))
+RELATION_MEMBERS = frozenset(("rel", "relation"))
 
 #: Parameters with the number of a page; members with that of this page, and with that of the last one.
 PAGES = frozenset(("page", "pagenumber", "pageno", "pageindex", "currentpage", "paginationpage"))
-THIS_PAGE = PAGES | {"number"}
+THIS_PAGE_MEMBERS = PAGES | {"number"}
 LAST_PAGES = frozenset(("totalpages", "pages", "lastpage", "pagecount", "numpages"))
 
 #: Parameters with the number of the first item; members with the number of all items. SCIM counts from 1 (RFC 7644
@@ -59,15 +59,15 @@ TOTALS = frozenset(("total", "totalcount", "totalitems", "totalresults", "totalr
 FROM_ONE = frozenset(("startindex",))
 
 #: Headers with the URL of the next page, or its number; with its cursor; and with what a body says otherwise.
-HEADERS = ("next-page", "x-next-page")
+PAGE_NUMBER_HEADERS = ("next-page", "x-next-page")
 CURSOR_HEADERS = ("x-next-cursor", "next-cursor", "x-continuation-token", "x-ms-continuationtoken")
-COUNTS = {
+COUNT_HEADERS = {
     **dict.fromkeys(("x-total-pages", "x-wp-totalpages"), "totalpages"),
     **dict.fromkeys(("x-total-count", "x-total"), "total"),
 }
 
 #: Levels of an answer at which its items are looked for: `_embedded` and `data` may hold them.
-LEVELS = 3
+ITEM_LEVELS = 3
 
 #: A runtime expression that takes a part of the response (OpenAPI 3.2, Runtime Expressions): a header, or a pointer.
 OF_RESPONSE = re.compile(r"\$response\.(?:header\.(?P<header>[^{}]+)|body#(?P<pointer>.*))", re.DOTALL)
@@ -95,16 +95,18 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     plain = {_plain(name): name for name in parameters}
     if links:
         return _linked(here, answer, links)
-    for name in HEADERS:
+    for name in PAGE_NUMBER_HEADERS:
         if name in answer.by_name:
             return _of_header(here, answer.by_name[name], plain)
     cursor = next((name for plain, name in plain.items() if plain in CURSORS), None)
     given = next((value for name in CURSOR_HEADERS if (value := answer.by_name.get(name))), None)
     if cursor is not None and given:
         return here.copy_set_param(cursor, given)
-    counts = {name: int(answer.by_name[each]) for each, name in COUNTS.items() if _is_number(answer.by_name.get(each))}
+    counts = {
+        name: int(answer.by_name[each]) for each, name in COUNT_HEADERS.items() if _is_number(answer.by_name.get(each))
+    }
     lowered = answer.body.lower()
-    body = _decoded(answer) if counts or any(mark in lowered for mark in MARKS) else None
+    body = _decoded(answer) if counts or any(mark in lowered for mark in PAGE_HINTS) else None
     return None if body is None else _of_body(here, body, counts, plain)
 
 
@@ -168,19 +170,19 @@ def _joined(here: httpx.URL, target: str) -> httpx.URL | None:
 
 
 def _of_body(here: httpx.URL, body: Any, counts: Mapping[str, int], parameters: Mapping[str, str]) -> httpx.URL | None:
-    said = {**counts, **(dict(_members(body, LEVELS)) if isinstance(body, dict) else {})}
-    if any(said.get(name) is False for name in MORE):
+    said = {**counts, **(dict(_members(body, ITEM_LEVELS)) if isinstance(body, dict) else {})}
+    if any(said.get(name) is False for name in MORE_MEMBERS):
         return None
     cursor = next((name for plain, name in parameters.items() if plain in CURSORS), None)
     for name, value in said.items():
         if name in NEXT and (url := _named(here, name, value, cursor, parameters)):
             return url
-    items = _items(body, LEVELS)
-    is_more = any(said.get(name) is True for name in MORE)
+    items = _items(body, ITEM_LEVELS)
+    is_more = any(said.get(name) is True for name in MORE_MEMBERS)
     if cursor is not None and is_more:
         last = said.get("lastid") or (items[-1].get("id") if items and isinstance(items[-1], dict) else None)
         return here.copy_set_param(cursor, str(last)) if isinstance(last, str | int) else None
-    if not items or any(said.get(name) is True for name in LAST):
+    if not items or any(said.get(name) is True for name in LAST_MEMBERS):
         return None
     return _numbered(here, said, len(items), parameters, is_more)
 
@@ -207,7 +209,7 @@ def _numbered(
 
     What a call does not ask for is what the answer says of itself, else the first page or item.
     """
-    this = next((said[name] for name in THIS_PAGE if _is_number(said.get(name))), 1)
+    this = next((said[name] for name in THIS_PAGE_MEMBERS if _is_number(said.get(name))), 1)
     for names, ends, step in ((PAGES, LAST_PAGES, 1), (OFFSETS, TOTALS, count)):
         plain, name = next(((plain, name) for plain, name in parameters.items() if plain in names), ("", None))
         end = next((int(said[each]) for each in ends if _is_number(said.get(each))), None)
@@ -226,7 +228,7 @@ def _members(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
     for name, inner in value.items():
         plain = _plain(name)
         if isinstance(inner, dict) and plain in NEXT:
-            yield from ((plain, each) for key, each in inner.items() if _plain(key) in TARGETS)
+            yield from ((plain, each) for key, each in inner.items() if _plain(key) in TARGET_MEMBERS)
             yield from ((_plain(key), each) for key, each in inner.items() if _plain(key) in NEXT)
         elif isinstance(inner, dict) and plain in ENVELOPES and depth:
             yield from _members(inner, depth - 1)
@@ -238,9 +240,9 @@ def _members(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
 def _target_of_next(link: Any) -> Any:
     """Return the URL of a link in a list, if its relation is that of the next page."""
     said = {_plain(name): value for name, value in link.items()} if isinstance(link, dict) else {}
-    if not any(said.get(name) == "next" for name in RELATIONS):
+    if not any(said.get(name) == "next" for name in RELATION_MEMBERS):
         return None
-    return next((said[name] for name in TARGETS if isinstance(said.get(name), str)), None)
+    return next((said[name] for name in TARGET_MEMBERS if isinstance(said.get(name), str)), None)
 
 
 @lru_cache(maxsize=1024)  # the answers of an API have the same names again and again
@@ -262,7 +264,7 @@ def join_pages(first: bytes, further: bytes) -> tuple[bytes, str, int, int] | No
     The items are the page itself or its longest array, maybe inside of objects. Other arrays that differ are joined as
     well, so that nothing is lost; everything else is of the newer page. None if they have no array in common.
     """
-    old, new = (dict(_arrays(msgspec.Raw(each), LEVELS)) for each in (first, further))
+    old, new = (dict(_arrays(msgspec.Raw(each), ITEM_LEVELS)) for each in (first, further))
     both = [place for place in old if place in new]
     if not both:
         return None
@@ -276,11 +278,11 @@ def join_pages(first: bytes, further: bytes) -> tuple[bytes, str, int, int] | No
     return bytes(whole), pointer_to(place), len(_raw_items(old[place])), len(_raw_items(new[place]))
 
 
-Path = tuple[str, ...]
+ArrayPlace = tuple[str, ...]
 """The names that lead to a value inside of objects."""
 
 
-def _arrays(value: msgspec.Raw, levels: int, place: Path = ()) -> Iterator[tuple[Path, msgspec.Raw]]:
+def _arrays(value: msgspec.Raw, levels: int, place: ArrayPlace = ()) -> Iterator[tuple[ArrayPlace, msgspec.Raw]]:
     """Yield each array that is not in another one, with its place."""
     beginning = bytes(memoryview(value)[:64]).lstrip()[:1]
     if beginning == b"[":
@@ -294,7 +296,9 @@ def _raw_items(value: msgspec.Raw) -> list[msgspec.Raw]:
     return msgspec.json.decode(value, type=list[msgspec.Raw])
 
 
-def _with_arrays(old: msgspec.Raw, new: msgspec.Raw, joined: Mapping[Path, msgspec.Raw], place: Path) -> msgspec.Raw:
+def _with_arrays(
+    old: msgspec.Raw, new: msgspec.Raw, joined: Mapping[ArrayPlace, msgspec.Raw], place: ArrayPlace
+) -> msgspec.Raw:
     """Return the newer of two values with the joined arrays, and with what only the older one has around them."""
     if place in joined:
         return joined[place]

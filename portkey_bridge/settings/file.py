@@ -24,7 +24,7 @@ from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.settings.reading import Section, read_settings
 from portkey_bridge.settings.serving import AUTH_SCHEMA, ROLES_SCHEMA, Role, role_of
-from portkey_bridge.settings.values import SERVER, as_variable
+from portkey_bridge.settings.values import SERVER_VARIABLE_PREFIX, as_variable
 
 #: The name of a file that is found by itself, in the user's configuration folder.
 FILE_NAME = "portkey-bridge.toml"
@@ -33,13 +33,13 @@ FILE_NAME = "portkey-bridge.toml"
 API_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 #: A text that stands for the value of a variable.
-REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+VARIABLE_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 #: JSON Schemas of options. A text is also a list of numbers where the command line separates them with commas.
-SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "boolean": {"type": "boolean"},
     "list": {"type": ["array", "string"], "items": {"type": "string"}},
-    "integer": {"type": ["integer", "string"], "pattern": REFERENCE.pattern},
+    "integer": {"type": ["integer", "string"], "pattern": VARIABLE_REFERENCE.pattern},
     "text": {"type": ["string", "number", "array"], "items": {"type": "number"}},
 }
 
@@ -52,7 +52,7 @@ KEYS = {
 }
 
 #: An example of each of those that are tables.
-EXAMPLES = {
+KEY_EXAMPLES = {
     "env": '{ API_KEY = "$PETSTORE_KEY" }',
     "server_variables": '{ region = "eu" }',
     "operations": '{ listpets = { description = "Lists all pets." }, deletepet = false }',
@@ -119,10 +119,10 @@ def read_config(
     return apis
 
 
-def references(settings: Settings) -> set[str]:
+def referenced_variables(settings: Settings) -> set[str]:
     """Return the names of all variables that the settings file mentions."""
     path = _found(settings)
-    return set(re.findall(REFERENCE.pattern, _parsed(path)[0])) if path else set()
+    return set(re.findall(VARIABLE_REFERENCE.pattern, _parsed(path)[0])) if path else set()
 
 
 def refers(settings: Settings) -> bool:
@@ -130,7 +130,7 @@ def refers(settings: Settings) -> bool:
     path = _found(settings)
     values = _parsed(path)[1] if path else {}
     tables = [{key: each for key, each in table.items() if key != "env"} for table in values.get("api", {}).values()]
-    return any(map(REFERENCE.fullmatch, _texts_in([values.get("serve"), tables])))
+    return any(map(VARIABLE_REFERENCE.fullmatch, _texts_in([values.get("serve"), tables])))
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -217,14 +217,16 @@ def _section(file: _File, name: str, common: Section) -> Section:
         texts={**common.texts, **dict(_texts(file, keys, table, OF_TABLE["api"]))},
         environ=_variables(file, (*keys, "env")),
         assigned={
-            variable: reference[1] if (reference := REFERENCE.fullmatch(str(value))) else variable
+            variable: reference[1] if (reference := VARIABLE_REFERENCE.fullmatch(str(value))) else variable
             for variable, value in _table(file, (*keys, "env")).items()
         },
         operations={
             tool: (said, file.place(*keys, "operations", tool))
             for tool, said in _table(file, (*keys, "operations")).items()
         },
-        server_variables={f"{SERVER}{as_variable(key)}": value for key, value in server_variables.items()},
+        server_variables={
+            f"{SERVER_VARIABLE_PREFIX}{as_variable(key)}": value for key, value in server_variables.items()
+        },
     )
 
 
@@ -266,7 +268,7 @@ def _variables(file: _File, keys: tuple[str, ...]) -> dict[str, str]:
 
 
 def _is_unset(file: _File, value: object) -> bool:
-    reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    reference = VARIABLE_REFERENCE.fullmatch(value) if isinstance(value, str) else None
     return reference is not None and not file.environ.get(reference[1])
 
 
@@ -278,7 +280,7 @@ def _resolved(file: _File, keys: tuple[str, ...], value: Any) -> str:
         raise SettingsError(f"{file.place(*keys)}: {keys[-1]} must be a text, a number, true or false.")
     if _is_unset(file, value):
         raise SettingsError(f"{file.place(*keys)}: {keys[-1]} refers to {value}, which is not set.")
-    reference = REFERENCE.fullmatch(str(value))
+    reference = VARIABLE_REFERENCE.fullmatch(str(value))
     return file.environ[reference[1]] if reference else str(value)
 
 
@@ -332,7 +334,7 @@ def json_schema() -> dict[str, Any]:
 def _schema_of(option: Option) -> dict[str, Any]:
     types = {"boolean": option.metavar is None, "list": option.is_list, "integer": isinstance(option.default, int)}
     kind = next((kind for kind, applies in types.items() if applies), "text")
-    return {**SCHEMAS[kind], "description": option.help}
+    return {**OPTION_SCHEMAS[kind], "description": option.help}
 
 
 def template(texts: Mapping[str, str]) -> str:
@@ -347,7 +349,7 @@ def template(texts: Mapping[str, str]) -> str:
         "[api.main]",
         'prefix = ""',
         *(line for option in OF_TABLE["api"].values() for line in _written(option, texts)),
-        *(f"\n# {KEYS[key]}\n# {key} = {example}" for key, example in EXAMPLES.items()),
+        *(f"\n# {KEYS[key]}\n# {key} = {example}" for key, example in KEY_EXAMPLES.items()),
     ]
     return "\n".join(lines) + "\n"
 

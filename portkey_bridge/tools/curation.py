@@ -6,7 +6,6 @@ describe it, rename and describe its arguments, and fix their values.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,12 +14,13 @@ from typing import Any
 from portkey_bridge.errors import SettingsError, Violation
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.request.arguments import Arguments, Bound
+from portkey_bridge.settings.file import VARIABLE_REFERENCE
 
 #: The annotations that describe the effect of a call, in the order of `Tool.effect`.
 EFFECT = ("readOnlyHint", "destructiveHint", "idempotentHint")
 
 #: What each member of `x-mcp` holds.
-MEMBERS: Mapping[str, type] = {
+X_MCP_MEMBERS: Mapping[str, type] = {
     "include": bool,
     "name": str,
     "title": str,
@@ -35,10 +35,7 @@ MEMBERS: Mapping[str, type] = {
 OF_ARGUMENT: Mapping[str, type] = {"name": str, "description": str, "value": object, "hidden": bool}
 
 #: What a value of each of these types is called.
-KINDS = {str: "a text", bool: "true or false", dict: "an object"}
-
-#: A text that stands for the value of a variable.
-REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+TYPE_NAMES = {str: "a text", bool: "true or false", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def curation_of(levels: Iterable[Any], where: str) -> Curation:
         if isinstance(level, bool):
             found = replace(found, include=level)
         elif level is not None:
-            _refuse_wrong(level, MEMBERS, where)
+            _refuse_wrong(level, X_MCP_MEMBERS, where)
             found = _with(found, level, where)
     return found
 
@@ -99,7 +96,7 @@ def _refuse_wrong(value: Any, members: Mapping[str, type], where: str) -> None:
         if name not in members:
             raise SettingsError(f"{where}: {name!r} is not known; known are {', '.join(members)}.")
         if not isinstance(member, members[name]):
-            raise SettingsError(f"{where}: {name} must be {KINDS[members[name]]}.")
+            raise SettingsError(f"{where}: {name} must be {TYPE_NAMES[members[name]]}.")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -240,7 +237,7 @@ def _with_words(schema: Any, curation: Mapping[str, Any]) -> Any:
     return {**schema, **words} if isinstance(schema, dict) and "$ref" not in schema else {"allOf": [schema], **words}
 
 
-def resolved(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, dict[str, str]]:
+def with_variables(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, dict[str, str]]:
     """Return a curation whose fixed values `$NAME` are those of variables, and these variables with their values.
 
     Raises SettingsError for a variable that is not set.
@@ -249,7 +246,7 @@ def resolved(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, 
     arguments = {}
     for name, argument in curation.arguments.items():
         value = argument.get("value")
-        reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        reference = VARIABLE_REFERENCE.fullmatch(value) if isinstance(value, str) else None
         if reference and not environ.get(reference[1]):
             raise SettingsError(f"the value of argument {name!r} refers to {value}, which is not set.")
         if reference:
