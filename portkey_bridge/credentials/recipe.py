@@ -11,6 +11,7 @@ import re
 import time
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
@@ -133,6 +134,14 @@ def read_recipe(settings: Settings) -> tuple[Recipe, dict[str, str]]:
     if refresh is not None:
         refresh = msgspec.structs.replace(refresh, arguments=_filled(refresh.arguments, "", settings, path, secrets))
     return msgspec.structs.replace(recipe, arguments=arguments, refresh=refresh), secrets
+
+
+def recipe_variables(settings: Settings) -> set[str]:
+    """Return the names of the variables that the recipe of the settings mentions; none where it cannot be read."""
+    with suppress(OSError, UnicodeDecodeError):
+        if settings.login is not None:
+            return set(re.findall(rf'"{REFERENCE.pattern}"', Path(settings.login).expanduser().read_text("utf-8")))
+    return set()
 
 
 def _filled(value: Any, name: str, settings: Settings, path: Path, secrets: dict[str, str]) -> Any:
