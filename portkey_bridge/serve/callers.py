@@ -35,6 +35,13 @@ class _Both(Redactor):
         """Return the body without secrets; the same object if it contains none."""
         return self._callers.body(self._servers.body(body))
 
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of a text in which no secret continues behind its end."""
+        length, before = len(text), -1
+        while length != before:
+            before, length = length, min(each.settled(text[:length]) for each in (self._servers, self._callers))
+        return length
+
 
 BridgeOf = Callable[[Caller], Bridge]
 """Returns the bridge that calls for a caller."""
