@@ -12,6 +12,7 @@ from portkey_bridge.credentials.schemes import Credential, credentials, needs_cr
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
+from portkey_bridge.response.answer import Answer
 
 #: The header of bearer tokens (RFC 6750 section 2.1), and what stands before a token.
 AUTHORIZATION, BEARER = "authorization", "bearer "
@@ -57,7 +58,9 @@ class PassedThrough:
             )
         return credentials(operation.security, secrets)
 
-    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
+    async def rejected(
+        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
+    ) -> bool:
         """Return False: only the caller has another credential."""
         return False
 

@@ -13,10 +13,13 @@ import httpx
 
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.environment import read_environment
+from portkey_bridge.credentials.login_session import OF_SESSION
 from portkey_bridge.credentials.pass_through import AUTHORIZATION, BEARER, PassedThrough
 from portkey_bridge.credentials.schemes import Credential, credentials, needs_credential
+from portkey_bridge.credentials.session import SessionCredentials
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.errors import ArgumentsError
+from portkey_bridge.openapi.model import Place
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.shown import STAND_IN, as_curl, as_http
@@ -45,9 +48,13 @@ def preview(owner: Service, bridge: Bridge, tool: Tool, arguments: Mapping[str, 
     If no variable is set, it has those of the first alternative. Raises CallError if the call would be refused.
     """
     bound = bound_with_stand_ins(bridge, tool, arguments)
-    names, refusals = _sent_from(owner, tool, bound)
-    sent = credentials(tool.operation.security, {name: STAND_IN.format(name) for name in names})
-    return shown(bridge, tool, bound, sent, names), refusals
+    provider = bridge.provider
+    session = provider.of_session(tool.operation, STAND_IN.format) if isinstance(provider, SessionCredentials) else ()
+    taken = frozenset(each.place for each in session)
+    names, refusals = _sent_from(owner, tool, bound.places | taken)
+    others = credentials(tool.operation.security, {name: STAND_IN.format(name) for name in names})
+    sent = [*session, *(each for each in others if each.place not in taken)]
+    return shown(bridge, tool, bound, sent, [*names, *(each.variable for each in session)]), refusals
 
 
 async def preview_passed(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], header: str) -> Preview:
@@ -95,7 +102,7 @@ def shown(bridge: Bridge, tool: Tool, bound: Bound, sent: Sequence[Credential], 
     login = httpx.URL(url).userinfo.decode()
     curl = curl.replace(f"//{login}@", "//…@")
     http, curl = (bridge.redact(text.replace(quote(IN_BASE_URL), IN_BASE_URL)) for text in (http, curl))
-    return Preview(http, curl, "\n".join(_signing(each) for each in sent if each.signing))
+    return Preview(http, curl, "\n".join(dict.fromkeys(filter(None, map(_added, sent)))))
 
 
 def _with_stand_ins(url: str, bridge: Bridge) -> str:
@@ -106,21 +113,26 @@ def _with_stand_ins(url: str, bridge: Bridge) -> str:
     return str(httpx.URL(url).copy_merge_params(dict.fromkeys(names, IN_BASE_URL))) if names else url
 
 
-def _signing(credential: Credential) -> str:
-    return f"(signed with ${credential.variable} by {credential.signing}, when it is sent)"
+def _added(credential: Credential) -> str:
+    """Return what happens about a credential when the request is sent."""
+    if credential.signing:
+        return f"(signed with ${credential.variable} by {credential.signing}, when it is sent)"
+    return f"(${credential.variable} is obtained by the login recipe)" if credential.variable in OF_SESSION else ""
 
 
-def _sent_from(owner: Service, tool: Tool, bound: Bound) -> tuple[Collection[str], Sequence[str]]:
+def _sent_from(owner: Service, tool: Tool, filled: Collection[Place]) -> tuple[Collection[str], Sequence[str]]:
     """Return the variables that a call sends, and why others may not go where it is sent.
 
-    If none is set, return those of the first alternative. Raises CredentialsError where others are needed.
+    If none is set, return those of the first alternative, unless none is needed beside what is `filled`. Raises
+    CredentialsError where others are needed.
     """
+    security = tool.operation.security
     environment = read_environment(owner.api, owner.settings)
     if environment.secrets.keys().isdisjoint(tool.variables):
-        return _first_alternative(tool), ()
+        return _first_alternative(tool) if needs_credential(security, {}, filled) else (), ()
     provider = environment_credentials(owner.api, owner.settings, environment)
     allowed, refusals = provider.allowed(tool.operation)
-    if needs_credential(tool.operation.security, allowed, bound.places):
+    if needs_credential(security, allowed, filled):
         raise provider.missing(tool.operation)
     return allowed, refusals
 
