@@ -10,7 +10,7 @@ from typing import Protocol
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.environment import Environment
 from portkey_bridge.credentials.origins import Origins
-from portkey_bridge.credentials.schemes import Credential, credentials, needs_credential
+from portkey_bridge.credentials.schemes import Credential, credentials, incomplete, needs_credential
 from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
@@ -23,8 +23,8 @@ CREDENTIAL_STATUSES = (UNAUTHORIZED, 403)
 #: What a person can do where the document says nothing about credentials.
 SILENT = (
     "The document declares no credential for this operation. If the API wants one, a person can start portkey-bridge "
-    "with --scheme bearer=VARIABLE, --scheme basic=VARIABLE, --header NAME=VARIABLE, --query NAME=VARIABLE or --cookie "
-    "NAME=VARIABLE."
+    "with --scheme bearer=VARIABLE (or basic=, digest=), --header NAME=VARIABLE, --query NAME=VARIABLE or --cookie "
+    "NAME=VARIABLE, or with --login FILE if it is obtained by a login."
 )
 
 
@@ -123,6 +123,7 @@ class EnvironmentCredentials:
         others = [name for name in secrets if name not in names]
         if sent:
             yield f"The request carried {' and '.join(sent)}: check the value, and what it permits."
+        yield from incomplete(operation.security, sent)
         if missing:
             yield f"Not set, and also taken: {', '.join(missing)}."
         yield from (f"{reason}." for reason in (*self.environment.reasons(names), *refusals))

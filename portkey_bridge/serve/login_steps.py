@@ -80,14 +80,18 @@ class _Finder:
     def step(self, name: str, arguments: Collection[str]) -> Tool:
         """Return the tool of an operation that the recipe names. Raises SettingsError."""
         declared = self.declared.get(slug(name))
-        operation = self._of_document(declared) if declared else self._made_up(name, arguments)
-        (tool,) = build_tools(replace(self.api, operations=(operation,)), self.shapes)
+        operation = self._of_document(declared, arguments) if declared else self._made_up(name, arguments)
+        (tool,) = build_tools(replace(self.api, operations=(replace(operation, curations=()),)), self.shapes)
         return tool
 
-    def _of_document(self, operation: Operation) -> Operation:
+    def _of_document(self, operation: Operation, arguments: Collection[str]) -> Operation:
+        """Return an operation of the document, with a body for its arguments if it declares neither."""
         url = self.url_of(operation.servers)
         if origin_of(url) != self.home:
             raise SettingsError(f"the operations of the login recipe are not all sent to {self.home}.")
+        if operation.request_body is None and not set(arguments) <= {each.name for each in operation.parameters}:
+            made_up = _undeclared(operation.method, operation.path, arguments, self.recipe.media_type)
+            operation = replace(operation, parameters=made_up.parameters, request_body=made_up.request_body)
         return replace(operation, servers=(Server(url, {}),) if url else operation.servers)
 
     def _made_up(self, name: str, arguments: Collection[str]) -> Operation:

@@ -15,6 +15,7 @@ from portkey_bridge.errors import SettingsError, TokenError
 from portkey_bridge.openapi.model import Api, Server
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.response.answer import Answer
+from portkey_bridge.serve.argument_check import Lenience
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.login_steps import LoginSteps, steps_of
 from portkey_bridge.settings.options import Settings
@@ -60,7 +61,8 @@ class _Login:
 
     def __post_init__(self) -> None:
         self.provider = LoginCredentials(self.bridge.provider)
-        self.bridge = replace(self.bridge, provider=self.provider, base_url=None)  # each step knows its own
+        # A person says what is sent, whatever the document allows, and each step knows its own server.
+        self.bridge = replace(self.bridge, provider=self.provider, base_url=None, lenience=Lenience(True))
 
     async def log_in(self, previous: LoginSession | None) -> LoginSession:
         """Return a new session, renewed without a login if possible. Raises CallError."""
