@@ -35,9 +35,9 @@ from portkey_bridge.clients.files import (
     with_entry,
     without_entry,
 )
-from portkey_bridge.clients.names import DEFAULT, name_for_adding, name_for_removing, short_name
+from portkey_bridge.clients.names import DEFAULT_ENTRY, name_for_adding, name_for_removing, short_name
 from portkey_bridge.clients.places import System, client_for, locate, this_system
-from portkey_bridge.clients.registry import CLIENTS, Client
+from portkey_bridge.clients.registry import CLIENTS, KnownClient
 from portkey_bridge.credentials.recipe import recipe_variables
 from portkey_bridge.credentials.signing import signs_for_aws
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
@@ -58,7 +58,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class FoundEntry:
     """A client's file, and its entries that start this program, by name; or the reason why it cannot be read."""
 
-    client: Client
+    client: KnownClient
     path: Path
     entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problem: str | None = None
@@ -72,7 +72,7 @@ def add(invocation: Invocation) -> int:
     given = _variables(options.get("env", ()))
     apis = _apis(options, given)
     served = _served(apis, client)
-    variables = {**_referred(apis, given, client, options), **given}
+    variables = {**_referred(apis, given, client), **given}
     if served.lists_too_many(client):
         options = {**options, "discover": "1"}
         _say(
@@ -132,7 +132,7 @@ class Served:
     discovers: bool = False
     extras: tuple[str, ...] = ()
 
-    def lists_too_many(self, client: Client) -> bool:
+    def lists_too_many(self, client: KnownClient) -> bool:
         """Check whether a client cannot take all tools of the listing."""
         return client.most_tools is not None and not self.discovers and self.tools > client.most_tools
 
@@ -144,17 +144,14 @@ def _apis(options: Mapping[str, Any], variables: Mapping[str, str | None]) -> tu
     return read_config(options, given, options.get("env_file") or os.devnull)
 
 
-def _referred(
-    apis: Sequence[Settings], given: Mapping[str, str | None], client: Client, options: Mapping[str, Any]
-) -> dict[str, None]:
+def _referred(apis: Sequence[Settings], given: Mapping[str, str | None], client: KnownClient) -> dict[str, None]:
     """Return the variables that options name, are set here and that the client can pass on: the entry refers to them.
 
     Others that have no value yet are a warning.
     """
-    named = {
-        name for each in apis for name in (*each.named, *recipe_variables(each), each.client_key_passphrase) if name
-    }
-    lacking = sorted(name for name in named - given.keys() if not any(name in each.environ for each in apis))
+    named = {name for each in apis for name in (*each.named, *recipe_variables(each), each.client_key_passphrase)}
+    has_value = given.keys() | {name for each in apis for name in each.environ}
+    lacking = sorted(name for name in named - has_value if name)
     can_refer = bool(client.reference or client.forwards)
     referred = [name for name in lacking if can_refer and os.environ.get(name)]
     if unset := [name for name in lacking if name not in referred]:
@@ -163,22 +160,22 @@ def _referred(
     return dict.fromkeys(referred)
 
 
-def _served(apis: Sequence[Settings], client: Client) -> Served:
+def _served(apis: Sequence[Settings], client: KnownClient) -> Served:
     """Return what an entry with these settings serves. Whatever cannot be read now is a warning."""
     extras = {extra for each in apis for option, extra in EXTRAS.items() if getattr(each, option)}
     if client.most_tools is None and len(apis) == 1 and apis[0].spec is None:
-        return Served(DEFAULT, extras=_in_order(extras))
+        return Served(DEFAULT_ENTRY, extras=_in_order(extras))
     source = apis[0].spec or "" if len(apis) == 1 else str(config_path(apis[0]))
     try:
         services = load_services(apis)
     except SetupError as error:
         _say(f"warning: {error} The entry is written anyway.")
-        return Served(short_name("", source) if source else DEFAULT, extras=_in_order(extras))
+        return Served(short_name("", source) if source else DEFAULT_ENTRY, extras=_in_order(extras))
     if any(_signs_for_aws(service) for service in services):
         extras.add(EXTRAS["aws_sigv4"])
     title = services[0].api.title if len(apis) == 1 else ""
     count = sum(len(service.tools) for service in services) + len(BUILTIN)
-    return Served(short_name(title, source) if source else DEFAULT, count, apis[0].searches, _in_order(extras))
+    return Served(short_name(title, source) if source else DEFAULT_ENTRY, count, apis[0].searches, _in_order(extras))
 
 
 def _in_order(extras: Collection[str]) -> tuple[str, ...]:
@@ -287,7 +284,7 @@ def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
         _say(f"warning: {names} must not be committed. --env {literal[0]} refers to the environment instead.")
 
 
-def _warn_of_expansion(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
+def _warn_of_expansion(client: KnownClient, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
     """Warn if the client would replace a part of a literal value."""
     names = expanded_in(client, entry, variables)
     if names:
@@ -297,7 +294,7 @@ def _warn_of_expansion(client: Client, entry: Mapping[str, Any], variables: Mapp
         )
 
 
-def _prepare(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
+def _prepare(client: KnownClient, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
     """Start the server once, because some clients do not wait for a slow first start."""
     given = {name: value for name, value in variables.items() if value is not None}
     with waiting("starting the server once, so that the client finds it ready"):

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import httpx
 from jsonpointer import JsonPointerException, resolve_pointer
 
-from portkey_bridge.credentials.recipe import NAME, POINTER, Csrf, Place, Recipe, Rejection
+from portkey_bridge.credentials.recipe import POINTER, SESSION_NAME, AnswerPlace, Csrf, Recipe, Rejection
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.credentials.schemes import COOKIES, Credential
 from portkey_bridge.errors import TokenError
@@ -23,8 +23,8 @@ from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.json_views import is_json
 
 #: What the credentials of a session are called where they are hidden, besides the token.
-COOKIE_NAME, CSRF_NAME = f"{NAME}_COOKIE", f"{NAME}_CSRF"
-OF_SESSION = (NAME, COOKIE_NAME, CSRF_NAME)
+COOKIE_NAME, CSRF_NAME = f"{SESSION_NAME}_COOKIE", f"{SESSION_NAME}_CSRF"
+OF_SESSION = (SESSION_NAME, COOKIE_NAME, CSRF_NAME)
 
 #: Numbers from these on are milliseconds and seconds since the epoch; smaller ones are seconds from now.
 MILLISECONDS, SECONDS = 1e11, 1e9
@@ -70,7 +70,7 @@ class LoginAnswers:
         if is_login:
             self._login, self._csrf = answer, None
             if recipe.token is not None:
-                place = Place(pointer=recipe.token) if isinstance(recipe.token, str) else recipe.token
+                place = AnswerPlace(pointer=recipe.token) if isinstance(recipe.token, str) else recipe.token
                 self.token = self._required(place, answer)
         if recipe.csrf is not None:
             self._csrf = self._at(_place_of(recipe.csrf), answer) or self._csrf
@@ -96,7 +96,7 @@ class LoginAnswers:
         arguments = _arguments_of_refresh(recipe, login, previous.refresh if previous else None)
         return LoginSession(tuple(kept.values()), self.token, Expiring.of("", lifetime), arguments)
 
-    def _required(self, place: Place, answer: Answer) -> str:
+    def _required(self, place: AnswerPlace, answer: Answer) -> str:
         value = self._at(place, answer)
         if value is None:
             at_pointer = f"at {place.pointer!r}" if place.pointer is not None else ""
@@ -104,7 +104,7 @@ class LoginAnswers:
             raise TokenError(f"without a text {at_pointer or elsewhere}")
         return value
 
-    def _at(self, place: Place, answer: Answer) -> str | None:
+    def _at(self, place: AnswerPlace, answer: Answer) -> str | None:
         """Return the text at a place of an answer, None if there is none."""
         if place.pointer is not None:
             value = _value_at(place.pointer, answer)
@@ -116,7 +116,7 @@ class LoginAnswers:
 
 def placeholders(recipe: Recipe, stand_in: Callable[[str], str]) -> tuple[Credential, ...]:
     """Return the credentials of a session that is not obtained; `stand_in` returns what stands for one of a name."""
-    token = stand_in(NAME) if recipe.token is not None else ""
+    token = stand_in(SESSION_NAME) if recipe.token is not None else ""
     sent = _credentials(recipe, token, {}, stand_in(CSRF_NAME) if recipe.csrf else None)
     cookies = (Credential(COOKIE_NAME, *COOKIES, stand_in(COOKIE_NAME)),) if recipe.cookies else ()
     return (*sent, *cookies)
@@ -141,15 +141,15 @@ def _credentials(recipe: Recipe, token: str, cookies: Mapping[str, str], csrf: s
     if token:
         send = recipe.send
         location = "header" if send.header else "query" if send.query else "cookie"
-        yield Credential(NAME, location, getattr(send, location), send.value.replace("{token}", token))
+        yield Credential(SESSION_NAME, location, getattr(send, location), send.value.replace("{token}", token))
     yield from (Credential(COOKIE_NAME, "cookie", name, value) for name, value in cookies.items())
     if recipe.csrf is not None and csrf is not None:
         is_cookie = bool(recipe.csrf.cookie)  # which the scripts of pages decode
         yield Credential(CSRF_NAME, "header", recipe.csrf.send, unquote(csrf) if is_cookie else csrf)
 
 
-def _place_of(csrf: Csrf) -> Place:
-    return Place(csrf.header, csrf.cookie, csrf.pointer)
+def _place_of(csrf: Csrf) -> AnswerPlace:
+    return AnswerPlace(csrf.header, csrf.cookie, csrf.pointer)
 
 
 def _arguments_of_refresh(

@@ -1,6 +1,6 @@
 """Login recipes: how a session is obtained from an operation of the API, how it is sent, and when it has ended.
 
-A recipe is a TOML file that a person writes; the texts `$NAME` in it are the values of variables.
+A recipe is a TOML file that a person writes; the texts `$SESSION_NAME` in it are the values of variables.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from portkey_bridge.credentials.provider import UNAUTHORIZED
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.settings.file import REFERENCE
+from portkey_bridge.settings.file import VARIABLE_REFERENCE
 from portkey_bridge.settings.options import Settings
 
 #: Names of arguments that say who logs in, and are no secrets; and of those that are, whatever else they say.
@@ -26,10 +26,10 @@ SECRETS = re.compile(r"(?i).*(pass|pwd|secret|token|key|credential|otp).*")
 POINTER = re.compile(r"\{(/.*)\}")
 
 #: What a session is called where its secrets are hidden.
-NAME = "LOGIN"
+SESSION_NAME = "LOGIN"
 
 
-class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnswerPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A place in an answer: a header, a cookie, or a JSON pointer into the body."""
 
     header: str = ""
@@ -86,7 +86,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: str = ""
     refresh: Refresh | None = None
     media_type: str = "application/json"
-    token: str | Place | None = None
+    token: str | AnswerPlace | None = None
     send: Send = Send(header="Authorization", value="Bearer {token}")
     cookies: bool = False
     csrf: Csrf | None = None
@@ -121,7 +121,9 @@ def recipe_variables(settings: Settings) -> set[str]:
     """Return the names of the variables that the recipe of the settings mentions; none where it cannot be read."""
     with suppress(OSError, UnicodeDecodeError):
         if settings.login is not None:
-            return set(re.findall(rf'"{REFERENCE.pattern}"', Path(settings.login).expanduser().read_text("utf-8")))
+            return set(
+                re.findall(rf'"{VARIABLE_REFERENCE.pattern}"', Path(settings.login).expanduser().read_text("utf-8"))
+            )
     return set()
 
 
@@ -131,7 +133,7 @@ def _filled(value: Any, name: str, settings: Settings, path: Path, secrets: dict
         return {key: _filled(each, key, settings, path, secrets) for key, each in value.items()}
     if isinstance(value, list):
         return [_filled(each, name, settings, path, secrets) for each in value]
-    reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    reference = VARIABLE_REFERENCE.fullmatch(value) if isinstance(value, str) else None
     if reference:
         value = settings.environ.get(reference[1], "").strip()
         if not value:
@@ -139,5 +141,5 @@ def _filled(value: Any, name: str, settings: Settings, path: Path, secrets: dict
     named = f"{name} {reference[1] if reference else ''}"
     is_secret = SECRETS.fullmatch(named) or not IDENTIFIERS.fullmatch(name)
     if isinstance(value, str) and is_secret and not POINTER.fullmatch(value):
-        secrets[reference[1] if reference else f"{NAME}_{name.upper()}"] = value
+        secrets[reference[1] if reference else f"{SESSION_NAME}_{name.upper()}"] = value
     return value

@@ -19,7 +19,7 @@ from portkey_bridge.serve.bridge import Bridge
 CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)
 
 #: Set once the client has closed the connection of the request; None where its end is known otherwise.
-GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
+CALLER_GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
 
 #: Callers whose redactors are remembered.
 REMEMBERED = 4096

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from portkey_bridge.credentials.login_session import LoginAnswers, LoginSession
-from portkey_bridge.credentials.recipe import NAME, Recipe
+from portkey_bridge.credentials.recipe import SESSION_NAME, Recipe
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.session import LoginCredentials, SessionCredentials
 from portkey_bridge.errors import SettingsError, TokenError
@@ -23,7 +23,7 @@ from portkey_bridge.text import is_url, origin_of, printable
 from portkey_bridge.tools.catalog import Tool
 
 #: Longest part of an answer to a failed login that is shown, in characters.
-MAX_WORDS = 300
+MAX_LOGIN_ANSWER = 300
 
 
 def with_session(bridge: Bridge, api: Api, settings: Settings, recipe: Recipe, secrets: Collection[str]) -> Bridge:
@@ -79,7 +79,7 @@ class _Login:
             return self._learned(taken.session())
 
     async def _renewed(self, step: Tool, previous: LoginSession, arguments: Mapping[str, Any]) -> LoginSession:
-        sent = tuple(each for each in previous.credentials if each.variable != NAME)
+        sent = tuple(each for each in previous.credentials if each.variable != SESSION_NAME)
         taken = LoginAnswers(self.recipe)
         self._take(taken, await self._asked(step, arguments, sent), is_login=True)
         return self._learned(taken.session(previous))
@@ -95,14 +95,14 @@ class _Login:
     def _take(self, taken: LoginAnswers, answer: Answer, *, is_login: bool) -> None:
         """Take an answer, and learn its secrets. Raises TokenError for one without a token."""
         taken.take(answer, is_login=is_login)
-        self.bridge.redact.learn(NAME, taken.token)
+        self.bridge.redact.learn(SESSION_NAME, taken.token)
         for each in taken.carried:
-            if each.variable != NAME:
+            if each.variable != SESSION_NAME:
                 self.bridge.redact.learn(each.variable, each.value)
 
     def _learned(self, session: LoginSession) -> LoginSession:
         for value in (session.refresh or {}).values():
-            self.bridge.redact.learn(f"{NAME}_REFRESH", str(value))
+            self.bridge.redact.learn(f"{SESSION_NAME}_REFRESH", str(value))
         return session
 
     @contextmanager
@@ -116,7 +116,7 @@ class _Login:
     def _failed(self, step: Tool, answer: Answer, problem: str) -> TokenError:
         """Return the error about the answer of a step, with the API's own words and what can be checked."""
         operation = step.operation
-        words = printable(self.bridge.redact(answer.body.decode("utf-8", "replace")))[:MAX_WORDS]
+        words = printable(self.bridge.redact(answer.body.decode("utf-8", "replace")))[:MAX_LOGIN_ANSWER]
         said = " ".join(filter(None, (f"{operation.method} {operation.path} answered {answer.status}", words, problem)))
         is_undeclared = (operation.method, operation.path) in self.steps.undeclared
         suspects = [*self.secrets]
