@@ -48,7 +48,7 @@ class Credential:
 
 #: The place of all cookies, which a document may declare as a header, and that of most credentials.
 COOKIES = place("header", "Cookie")
-AUTHORIZATION = place("header", "Authorization")
+HEADER_OF_SCHEMES = place("header", "Authorization")
 
 
 def stands_in(parameter: Place, credential: Place) -> bool:
@@ -119,7 +119,7 @@ def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credent
 def incomplete(security: Security, secrets: Mapping[str, str]) -> list[str]:
     """Return what the values of variables seem to lack, one sentence each."""
     schemes = {name: scheme for scheme in chain(*security) if (name := variable(scheme)) in secrets and name}
-    bare = [name for name, it in schemes.items() if it.type == "apiKey" and it.place == AUTHORIZATION]
+    bare = [name for name, it in schemes.items() if it.type == "apiKey" and it.place == HEADER_OF_SCHEMES]
     logins = [name for name, it in schemes.items() if it.scheme == "basic"]
     return [
         *(

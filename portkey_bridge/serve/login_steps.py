@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from portkey_bridge.credentials.configuration import configure, home_of
+from portkey_bridge.credentials.configuration import UrlOf, configure, home_of
 from portkey_bridge.credentials.recipe import Recipe
 from portkey_bridge.errors import SettingsError, likely
 from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Api, Operation, Server
@@ -19,12 +19,6 @@ from portkey_bridge.tools.catalog import Tool, build_tools, slug
 
 #: How a recipe names an operation that the document need not declare: by its method, and its path or URL.
 UNDECLARED = re.compile(r"(GET|POST|PUT|PATCH) (https?://[^/?#]+)?(/\S*)")
-
-
-UrlOf = Callable[[Sequence[Server]], str | None]
-
-
-"""Returns the URL that requests to these servers are sent to, or None."""
 
 
 @dataclass(frozen=True)
