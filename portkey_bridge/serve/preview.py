@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ import httpx
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.login_session import OF_SESSION
-from portkey_bridge.credentials.pass_through import AUTHORIZATION, BEARER, PassedThrough
+from portkey_bridge.credentials.pass_through import AUTHORIZATION, PassedThrough, takes_header
 from portkey_bridge.credentials.schemes import Credential, credentials, needs_credential
 from portkey_bridge.credentials.session import SessionCredentials
 from portkey_bridge.credentials.variables import variable
@@ -57,13 +58,16 @@ def preview(owner: Service, bridge: Bridge, tool: Tool, arguments: Mapping[str, 
     return shown(bridge, tool, bound, sent, [*names, *(each.variable for each in session)]), refusals
 
 
-async def preview_passed(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], header: str) -> Preview:
-    """Return the request of a call with its caller's own credential from that header. Raises CallError."""
+async def preview_passed(service: Service, tool: Tool, arguments: Mapping[str, Any], passed: PassedThrough) -> Preview:
+    """Return the request of a call with its caller's own credential. Raises CallError."""
+    bridge, security = service.bridge, tool.operation.security
     bound = await anyio.to_thread.run_sync(bound_with_stand_ins, bridge, tool, arguments)
-    name = header.upper().replace("-", "_")
-    value = f"{BEARER if header == AUTHORIZATION else ''}{STAND_IN.format(name)}"
-    sent = await PassedThrough(header).credentials(tool.operation, bound.places, Caller(headers={header: value}))
-    return shown(bridge, tool, bound, sent, [name])
+    value = STAND_IN.format(passed.name)
+    if passed.header == AUTHORIZATION:
+        taking = (scheme for scheme in chain(*security) if takes_header(scheme, passed.header))
+        value = f"{next((each.scheme for each in taking if each.scheme), 'bearer').capitalize()} {value}"
+    sent = await passed.credentials(tool.operation, bound.places, Caller(headers={passed.header: value}))
+    return shown(bridge, tool, bound, sent, [passed.name])
 
 
 def bound_with_stand_ins(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> Bound:
