@@ -29,8 +29,6 @@ LOGIN_PATH = re.compile(
 LOGIN_ID = re.compile(r"(?i:(?:log|sign)_?(?:in|on)|authenticate)(?![a-z])")
 
 UrlOf = Callable[[Sequence[Server]], str | None]
-
-
 """Returns the URL that requests to these servers are sent to, or None."""
 
 

@@ -40,8 +40,6 @@ class Document:
 
 
 Retrieve = Callable[[str], Document]
-
-
 """Brings the resource of a URI into memory. Raises DocumentError."""
 
 

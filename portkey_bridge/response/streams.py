@@ -34,8 +34,6 @@ MAX_TURN = 0.01
 
 
 Report = Callable[[int, str | None], Awaitable[None]]
-
-
 """Takes the number of events so far and what the last one brought."""
 
 

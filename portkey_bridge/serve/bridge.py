@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import httpx
-from fastmcp.tools.base import ToolResult
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
@@ -34,9 +33,10 @@ from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import join_pages
-from portkey_bridge.response.render import Renderer, error_result, text_block
+from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, no_report
+from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.serve.argument_check import Lenience, sent_anyway, validated
 from portkey_bridge.serve.call_record import MISSED, CallRecord, outcome_of, record_of
 from portkey_bridge.serve.exchange import AnswerReading, Exchange
@@ -56,8 +56,6 @@ UNAUTHORIZED = 401
 
 
 Sent = tuple[Credential, ...]
-
-
 """The credentials that a request carried."""
 
 
@@ -80,8 +78,6 @@ async def cannot_ask(tool: Tool, arguments: Mapping[str, Any], nonce: str = "") 
 
 
 Take = Callable[[Answer, Renderer], None]
-
-
 """Takes an answer without its secrets, and what would render it."""
 
 

@@ -12,16 +12,22 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastmcp.tools.base import Tool as McpTool
-from fastmcp.tools.base import ToolResult
-from mcp_types import BlobResourceContents, EmbeddedResource, ToolAnnotations
 from mcp_types import Tool as ListedTool
+from mcp_types import ToolAnnotations
 
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer_files import file_of, uri_of
 from portkey_bridge.response.json_views import expand
-from portkey_bridge.response.render import Renderer, error_result, text_block
+from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import ForgottenResult, beside
+from portkey_bridge.response.tool_result import (
+    BlobResourceContents,
+    EmbeddedResource,
+    ToolResult,
+    error_result,
+    text_block,
+)
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.schema.readings import as_json_text, is_unset
 from portkey_bridge.serve.bridge import CallContext
@@ -268,7 +274,7 @@ class ExpandResult:
             raise ForgottenResult(result_id)
         data = base64.b64encode(file.blob).decode()
         blob = BlobResourceContents(uri=uri_of(result_id, file.name), mime_type=file.mimeType, blob=data)
-        return ToolResult(content=[EmbeddedResource(type="resource", resource=blob)])
+        return ToolResult(content=[EmbeddedResource(blob)])
 
     def _keeper(self, result_id: str, owner: str | None) -> Renderer:
         return next((each for each in self._renderers if result_id in each.results.of(owner)), self._renderers[0])

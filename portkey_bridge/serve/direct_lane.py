@@ -12,21 +12,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pydantic_core
-from fastmcp.tools.base import ToolResult
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     INTERNAL_ERROR,
     PROTOCOL_VERSION_META_KEY,
     SERVER_INFO_META_KEY,
-    ContentBlock,
-    TextContent,
 )
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 from typing_extensions import TypeIs
 
+from portkey_bridge.response.tool_result import ContentBlock, TextContent, ToolResult
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.catalogue import Catalogue
@@ -158,9 +157,9 @@ def is_token(value: object) -> TypeIs[int | str]:
 
 
 def _block(block: ContentBlock) -> dict[str, Any]:
-    if isinstance(block, TextContent) and block.annotations is None and block.meta is None:
+    if isinstance(block, TextContent):
         return {"text": block.text, "type": "text"}
-    written: dict[str, Any] = _sorted(block.model_dump(by_alias=True, mode="json", exclude_none=True))
+    written: dict[str, Any] = _sorted(msgspec.to_builtins(block))
     return written
 
 

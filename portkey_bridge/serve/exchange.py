@@ -45,8 +45,6 @@ CUT = "The stream was cut after {} events, as streamLimit asks for; there may be
 DOUBT = "It may have been carried out: look before you call it again."
 
 AuthFlow = Generator[httpx.Request, httpx.Response, None]
-
-
 """What an authentication of httpx makes of a request and the answers to it."""
 
 
