@@ -139,11 +139,6 @@ def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     return {"happy_eyeballs_delay": ANOTHER_ADDRESS} if isinstance(loop, asyncio.BaseEventLoop) else {}
 
 
-def _end(waiting: asyncio.Future[None], too_long: httpx.TimeoutException) -> None:
-    if not waiting.done():
-        waiting.set_exception(too_long)
-
-
 def _can_be_read(descriptor: int) -> bool:
     """Check whether something has arrived: with `poll` where the system has it, as `select` takes few descriptors."""
     if hasattr(select, "poll"):
@@ -172,6 +167,8 @@ class _Connection(asyncio.Protocol):
         self._error: Exception | None = None
         self._full = False
         self._waiting: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # looks whether a wait takes too long
+        self._waits_until, self._too_long = 0.0, httpx.TimeoutException("")
         self._idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -272,6 +269,8 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close at once: nobody waits for what is left."""
+        if self._timer:
+            self._timer.cancel()
         self._transport.abort()
 
     async def _write(self, content: bytes) -> None:
@@ -286,12 +285,23 @@ class _Connection(asyncio.Protocol):
     async def _wait(self, too_long: httpx.TimeoutException) -> None:
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()
-        ending = loop.call_later(self._patience, _end, waiting, too_long)
+        self._waits_until, self._too_long = loop.time() + self._patience, too_long
+        if self._timer is None:  # one for many waits: to start and cancel one for each takes longer than they wait
+            self._timer = loop.call_at(self._waits_until, self._look)
         try:
             await waiting
         finally:
-            ending.cancel()
             self._waiting = None
+
+    def _look(self) -> None:
+        """End a wait that takes too long, and look again when one that has begun since would do so."""
+        self._timer, loop = None, asyncio.get_running_loop()
+        if self._waiting is None or self._waiting.done():
+            return
+        if loop.time() < self._waits_until:
+            self._timer = loop.call_at(self._waits_until, self._look)
+        else:
+            self._waiting.set_exception(self._too_long)
 
     def _wake(self) -> None:
         if self._waiting and not self._waiting.done():

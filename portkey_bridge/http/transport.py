@@ -96,7 +96,7 @@ class Transport:
         also TooLarge.
         """
         deadline = _now() + self.timeouts.whole
-        if "accept-encoding" not in request.headers:
+        if not any(name.lower() == b"accept-encoding" for name, _ in request.headers.raw):
             request.headers["accept-encoding"] = "gzip, deflate"
         if self._slots.locked():
             async with asyncio.timeout_at(deadline):
@@ -107,7 +107,7 @@ class Transport:
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._send(request, deadline)
-            response.stream = _Bounded(response, self.limit, deadline)
+            response.stream = _bounded(response, self.limit, deadline)
             try:
                 yield response
             finally:
@@ -192,6 +192,13 @@ def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _bounded(response: httpx.Response, limit: int, deadline: float) -> httpx.AsyncByteStream:
+    """Return the body of an answer, decompressed and bounded; as it is if all of it is there, and small enough."""
+    body = response.stream
+    is_plain = isinstance(body, httpx.ByteStream) and "content-encoding" not in response.headers
+    return body if is_plain and len(b"".join(body)) <= limit else _Bounded(response, limit, deadline)  # type: ignore[arg-type, return-value]
 
 
 class _Bounded(httpx.AsyncByteStream):

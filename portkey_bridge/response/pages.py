@@ -124,7 +124,7 @@ def _evaluated(value: Any, answer: Answer, body: Mapping[str, Any] | None) -> An
     if expression is None:
         return value
     if expression["header"] is not None:
-        return answer.headers.get(expression["header"])
+        return answer.by_name.get(expression["header"].lower())
     try:
         return resolve_pointer(body, expression["pointer"])
     except (JsonPointerException, TypeError):

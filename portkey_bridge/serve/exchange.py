@@ -127,14 +127,18 @@ class Exchange:
         reader = reader_of(declared_media_type(response.headers)) if response.is_success else None
         problem, is_open = "", False
         try:
-            async with asyncio.timeout_at(until if reader else None) as time_is_up:
-                await self._receive(response, reader, body, stream, reading.report)
+            if reader is not None:
+                await self._read_events(response, reader, body, stream, reading.report, until)
+            elif isinstance(response.stream, httpx.ByteStream):  # all of it is there
+                body.writelines(response.stream)
+            else:
+                async for chunk in watched(_chunks(response), reading.report, self.redact):
+                    body.write(chunk)
         except EXCHANGE_FAILURES as error:
             problem = f"The answer broke off: {explain_failure(error, response.url.host, self.transport.timeouts)}."
             is_open = isinstance(error, ENDS_STREAM)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
-        stream.is_cut = stream.is_cut or time_is_up.expired()
         answer = Answer(
             response.status_code,
             response.reason_phrase,
@@ -157,16 +161,22 @@ class Exchange:
             lambda: replace(answer, body=stream.merged(), problem=answer.problem or stream.complaint, stream=True),
         )
 
-    async def _receive(
-        self, response: httpx.Response, reader: EventReader | None, body: BytesIO, stream: Stream, report: Report
+    async def _read_events(
+        self,
+        response: httpx.Response,
+        reader: EventReader,
+        body: BytesIO,
+        stream: Stream,
+        report: Report,
+        until: float | None,
     ) -> None:
-        """Read the body into `body` as long as there is no event, and the events into `stream`."""
-        chunks = cast(httpx.AsyncByteStream, response.stream)
-        if reader is None:
-            async for chunk in watched(aiter(chunks), report, self.redact):
-                body.write(chunk)
-        else:
-            await stream.read(reader(_kept(aiter(chunks), body, stream)), report, self.redact)
+        """Read the events into `stream`, and the body into `body` as long as there is no event."""
+        time_is_up = asyncio.timeout_at(until)
+        try:
+            async with time_is_up:
+                await stream.read(reader(_kept(_chunks(response), body, stream)), report, self.redact)
+        finally:
+            stream.is_cut = stream.is_cut or time_is_up.expired()
 
     async def _read_undeclared(self, answer: Answer, stream: Stream, report: Report, is_open: bool) -> None:
         """Read the events of a body that is a stream although it is not declared as one, or as a watch that is open."""
@@ -192,6 +202,10 @@ def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None
         return flow.send(response)
     except StopIteration:
         return None
+
+
+def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    return aiter(cast(httpx.AsyncByteStream, response.stream))
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:
