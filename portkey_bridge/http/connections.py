@@ -139,13 +139,13 @@ def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     return {"happy_eyeballs_delay": ANOTHER_ADDRESS} if isinstance(loop, asyncio.BaseEventLoop) else {}
 
 
-def _can_be_read(descriptor: int) -> bool:
-    """Check whether something has arrived: with `poll` where the system has it, as `select` takes few descriptors."""
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([descriptor], [], [], 0)[0])
+def _arrival_check(descriptor: int) -> Callable[[], bool]:
+    """Return a function that checks whether something has arrived: by `poll`, as `select` takes few descriptors."""
+    if not hasattr(select, "poll"):
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(0))
 
 
 def _origin(url: httpx.URL) -> Origin:
@@ -162,6 +162,7 @@ class _Connection(asyncio.Protocol):
         self._request: RequestWriter
         self._answer: AnswerReader
         self._transport: asyncio.Transport
+        self._has_arrived: Callable[[], bool]
         self._arrived = bytearray()
         self._lost = False
         self._error: Exception | None = None
@@ -174,6 +175,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast(asyncio.Transport, transport)
+        self._has_arrived = _arrival_check(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         """Take in what arrived."""
@@ -209,7 +211,7 @@ class _Connection(asyncio.Protocol):
         """Whether another request may be sent: nothing has come unasked, the end included, and it is not long ago."""
         if self._arrived or self._lost or _now() - self._idle_since > IDLE_TRUST:
             return False
-        return not _can_be_read(self._transport.get_extra_info("socket").fileno())  # the loop may not have seen it yet
+        return not self._has_arrived()  # the loop may not have seen it yet
 
     async def exchange(self, request: httpx.Request) -> AnswerHead:
         """Send the request, and give the head of its answer. Raises httpx.TransportError."""

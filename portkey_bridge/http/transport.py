@@ -7,6 +7,7 @@ Three questions are answered by pure functions: may this be sent again (`may_rep
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -89,23 +90,23 @@ class Transport:
                     await way.aclose()
 
     @asynccontextmanager
-    async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+    async def exchange(self, request: httpx.Request, until: float = math.inf) -> AsyncIterator[httpx.Response]:
         """Send the request and give the answer, its body still to be read: decompressed, and bounded in time and size.
 
-        Leaving closes the connection if the body was not read to its end. Raises httpx.HTTPError, TimeoutError; reading
-        also TooLarge.
+        The answer has to begin before `until`, by the clock of the loop. Leaving closes the connection if the body was
+        not read to its end. Raises httpx.HTTPError, TimeoutError; reading also TooLarge.
         """
         deadline = _now() + self.timeouts.whole
         if not any(name.lower() == b"accept-encoding" for name, _ in request.headers.raw):
             request.headers["accept-encoding"] = "gzip, deflate"
         if self._slots.locked():
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, until)):
                 await self._slots.acquire()
         else:
             await self._slots.acquire()  # does not wait
         self._running += 1
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, until)):
                 response = await self._send(request, deadline)
             response.stream = _bounded(response, self.limit, deadline)
             try:
