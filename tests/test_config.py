@@ -298,6 +298,16 @@ def test_config_check_names_an_assigned_variable_that_nobody_takes(two: Any, run
     assert "cats: X_KEY is assigned, but several schemes would share it: assign X_KEY_KEY or X_KEY_OTHER" in said
 
 
+def test_config_check_says_where_a_withheld_variable_is_named(two: Any, run: Run, tmp_path: Path) -> None:
+    """In the table of the API: outside of the file the option would be about every API."""
+    file, cats, _ = two
+    cats.answer = 200, {"content-type": "application/json"}, (tmp_path / "cats.json").read_bytes()
+    file.write_text(f'[api.cats]\nspec = "{cats.url}/cats.json"\n', encoding="utf-8")
+    said = run("config", "check", str(file), env={"X_KEY": "marker-of-all-9999"}).stderr
+    assert "cats: X_KEY is set, but withheld" in said
+    assert 'set credentials = ["X_KEY"] in [api.cats] of the settings file' in said
+
+
 def test_check_reports_each_document_of_the_file(two: Any, run: Run, tmp_path: Path) -> None:
     """In words and, by the names of the APIs, as JSON; the exit status says whether one cannot be read."""
     ended = run("check", "--config", str(two[0]), "--json")
