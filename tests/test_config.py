@@ -151,6 +151,10 @@ REFUSED = {
     ),
     "a key in the wrong table": ("[serve]\ntag = ['x']", "line 2: unknown key 'tag'"),
     "no TOML": ("[api", "not TOML"),
+    "a choice that does not fit one of two APIs": (
+        "[api.a]\nspec = 'a.json'\n[api.b]\nspec = 'a.json'\ntag = ['x']",
+        "b: --tag: there is no tag 'x'",
+    ),
     "a name with capitals": ("[api.Team]\n", "line 1: the name 'Team' must match [a-z][a-z0-9_]*"),
     "a wrong value": ("[api.a]\nretries = 'many'", "line 2: expected an integer of at least 0"),
     "a table for a text": ("[api.a.spec]\nx = 1", "spec must be a text"),
@@ -171,6 +175,18 @@ def test_what_is_wrong_is_named_with_its_line(text: str, message: str, tmp_path:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("encoding", "status"), [("utf-8-sig", 0), ("utf-16", 2)])
+def test_a_file_of_another_system_is_read_or_refused_by_its_encoding(
+    encoding: str, status: int, tmp_path: Path, run: Run
+) -> None:
+    """A byte order mark of UTF-8 says nothing; anything but UTF-8 is not TOML."""
+    api(tmp_path, "a", "http://127.0.0.1:9")
+    (tmp_path / "s.toml").write_text("[api.a]\nspec = 'a.json'\n", encoding=encoding)
+    ended = run("tools", "--config", "s.toml")
+    assert ended.returncode == status
+    assert status == 0 or "not UTF-8, which TOML is. Save it as UTF-8." in ended.stderr
 
 
 def test_options_of_one_api_outside_of_the_file_are_refused_if_there_are_several(two: Any, run: Run) -> None:
