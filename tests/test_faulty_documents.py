@@ -315,6 +315,8 @@ async def test_required_with_default(recorder: Recorder, parameter: dict[str, An
         ("application/json, application/xml", "application/json"),
         ("form", "application/x-www-form-urlencoded"),
         ("xml", "application/xml"),
+        ("json; charset=utf-8", "application/json; charset=utf-8"),
+        *((stray, "application/json") for stray in ("application/json:", "application/json/", "application//json")),
     ],
 )
 async def test_media_type_json(recorder: Recorder, written: str, intended: str) -> None:
