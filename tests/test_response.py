@@ -405,6 +405,24 @@ def test_what_a_program_needs_goes_to_meta() -> None:
     assert texts(result)[1] == 'Retry-After: 3\nLink: <https://api.example.com/?page=2>; rel="next"'
 
 
+@pytest.mark.parametrize(
+    ("status", "name", "value", "is_shown"),
+    [
+        (429, "X-RateLimit-Reset", "1700000000", True),
+        (429, "RateLimit", '"default";r=0;t=30', True),
+        (200, "X-RateLimit-Reset", "1700000000", False),
+        (415, "Accept", "application/xml", True),
+        (415, "Accept-Patch", "application/merge-patch+json", True),
+        (202, "Azure-AsyncOperation", "https://api.example.com/operations/1", True),
+        (200, "Accept-Ranges", "bytes", False),
+    ],
+)
+def test_a_refusal_says_what_would_be_taken(status: int, name: str, value: str, is_shown: bool) -> None:
+    """When to ask again is shown with 429, which types are taken with 415, and where an answer will be with 202."""
+    shown = texts(rendered(answer(b'{"a":1}', "application/json", status, **{name: value})))
+    assert (f"{name.title()}: {value}" in "\n".join(shown)) == is_shown
+
+
 #: method, status, headers, what is said of them
 SAID = [
     ("get", 200, {"location": "/7", "etag": '"a"', "x_other": "o"}, "Location: /7"),
