@@ -89,15 +89,18 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     for target, attributes in LINK.findall(answer.by_name.get("link", "")):
         if IS_NEXT.search(attributes):
             return _joined(here, target)
-    plain = {_plain(name): name for name in parameters}
     if links:
         return _linked(here, answer, links)
     for name in PAGE_NUMBER_HEADERS:
         if name in answer.by_name:
-            return _of_header(here, answer.by_name[name], plain)
+            return _of_header(here, answer.by_name[name], _by_plain_name(parameters))
     lowered = answer.body.lower()
     body = _object(answer) if any(mark in lowered for mark in PAGE_HINTS) else None
-    return None if body is None else _of_body(here, body, plain)
+    return None if body is None else _of_body(here, body, _by_plain_name(parameters))
+
+
+def _by_plain_name(parameters: Collection[str]) -> dict[str, str]:
+    return {_plain(name): name for name in parameters}
 
 
 def _object(answer: Answer) -> Mapping[str, Any] | None:
