@@ -245,7 +245,7 @@ def _fields(block: bytes, at: int) -> list[Field]:
         at = found.end()
         while folded := _FOLDED.match(block, at):
             value, at = b"%b %b" % (value, folded[1]), folded.end()
-        fields.append((name, value.rstrip(b" \t")))
+        fields.append((name, value.strip(b" \t")))
     if block[at:] not in (b"\n", b"\r\n"):
         raise httpx.RemoteProtocolError("a line is not a header")
     return fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import NamedTuple, cast
@@ -26,7 +26,7 @@ from portkey_bridge.response.answer import Answer, declared_media_type
 from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.events import EventReader, is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.results import beside
-from portkey_bridge.response.streams import Report, Stream, is_cut_watch, no_report, watched
+from portkey_bridge.response.streams import Hide, Report, Stream, is_cut_watch, no_report, watched
 from portkey_bridge.settings.values import Timeouts
 from portkey_bridge.text import origin_of
 
@@ -74,7 +74,7 @@ class Exchange:
     """
 
     transport: Transport
-    redact: Callable[[str], str]
+    redact: Hide
     cache: AnswerCache | None = None
 
     async def answer(

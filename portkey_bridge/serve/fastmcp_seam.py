@@ -212,6 +212,7 @@ class StdioServer(FastMCP[Any]):
     async def swap(self, catalogue: Catalogue) -> None:
         """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
         before, self.catalogue = self.catalogue, catalogue
+        self.instructions = catalogue.instructions  # for clients that connect from now on
         if self.warm_start:
             self.warm_start.recorder.stop()
         await self._events.publish(ToolsListChanged())
