@@ -140,7 +140,7 @@ def _evaluated(value: Any, answer: Answer, body: Any) -> Any:
     if expression is None:
         return value
     if expression["header"] is not None:
-        return answer.headers.get(expression["header"])
+        return answer.by_name.get(expression["header"].lower())
     try:
         return resolve_pointer(body, expression["pointer"])
     except (JsonPointerException, TypeError):

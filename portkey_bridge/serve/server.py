@@ -37,7 +37,7 @@ from portkey_bridge.serve.builtin_tools import (
     selection,
 )
 from portkey_bridge.serve.call_record import CallRecord
-from portkey_bridge.serve.callers import BridgeOf, bridges_of
+from portkey_bridge.serve.callers import BridgeOf, bridges_of, passed_through
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
@@ -156,7 +156,10 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
     own = {id(service): bridges[service.settings.name] for service in services}
     renderers = [bridge.renderer for bridge in own.values()]
     shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
-    bridge_of = {key: bridges_of(bridge, pass_header) for key, bridge in own.items()}
+    bridge_of = {
+        id(service): bridges_of(own[id(service)], passed_through(service, pass_header) if pass_header else None)
+        for service in services
+    }
     expand_result = ExpandResult(renderers, [*bridge_of.values()])
     reading: list[BuiltinTool] = [expand_result, *chain.from_iterable(map(_information, services))]
     runs: dict[str, Run] = {
