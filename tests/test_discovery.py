@@ -28,12 +28,12 @@ QUESTION = "ask a model to answer a conversation"
 
 #: The share of the needed operations that the first answers name at least.
 NAMED = {
-    "Docker": 0.9,
-    "Mastodon": 0.55,
-    "Netlify": 0.7,
-    "Superset": 0.6,
-    "Blockfrost": 0.7,
-    "Star Trek": 0.8,
+    "Docker": 0.95,
+    "Mastodon": 0.7,
+    "Netlify": 0.85,
+    "Superset": 0.75,
+    "Blockfrost": 0.85,
+    "Star Trek": 0.85,
     "Portkey": 0.7,
 }
 

@@ -14,6 +14,7 @@ import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import takewhile
 from operator import itemgetter
 from typing import NamedTuple
@@ -21,7 +22,16 @@ from typing import NamedTuple
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.producers import Producers, finds_by_words
 from portkey_bridge.tools.subjects import SubjectReader, Words
-from portkey_bridge.tools.vocabulary import SILENT_WORDS, VERBS, Stems, alike, compounds, join_words, split
+from portkey_bridge.tools.vocabulary import (
+    SILENT_WORDS,
+    VERBS,
+    Stems,
+    alike,
+    compounds,
+    join_words,
+    particle_verbs,
+    split,
+)
 
 #: The end of the first sentence of a description; what follows it is detail.
 _SENTENCE_END = re.compile(r"[.!?]\s|\n\n")
@@ -48,6 +58,9 @@ FITTING = 0.3
 
 #: How good a word is that begins like the one that was asked for, and from how many letters on.
 WEIGHT_OF_PREFIX, MIN_PREFIX = 0.5, 5
+
+#: How much of a word with a slip of the pen is that of the right one (`difflib.SequenceMatcher.ratio`).
+ALIKE = 0.84
 
 #: Tools that lend their rank to the producers of what they need, how much of it, and to how many for each identifier.
 LENDING, LENT, PRODUCERS = 20, 0.9, 2
@@ -80,7 +93,8 @@ class Index:
         self._counts = _counted(texts, stems)
         self._sorted = sorted(self._counts)
         self._rarity = {stem: self._rare(sum(counts.values())) for stem, counts in self._counts.items()}
-        self._about = [[set(stems.of(words).values()) for _, words in parts[:2]] for parts in texts]
+        about = [[set(stems.of(words).values()) for _, words in parts[:2]] for parts in texts]
+        self._about = [[(each, sum(map(self._rarity.__getitem__, each))) for each in parts if each] for parts in about]
         self._finders = [number for number, operation in enumerate(operations) if finds_by_words(operation)]
         targets = [list(read.links(operation)) for read, operation in zip(reads, operations, strict=True)]
         self._producers = Producers(operations, [reply.names for reply in replies], targets, stems)
@@ -114,11 +128,11 @@ class Index:
             # A word that the document lacks is often the name of something that has to be found first.
             for number in self._finders:
                 scores[number] += WEIGHT_OF_PATH * self._rare(len(self._finders))
-        covered = dict[str, float]()
-        for stems in (*asked, *pairs):
-            covered |= {stem: max(good, covered.get(stem, 0.0)) for stem, good in stems.items()}
+        gained = dict[str, float]()
+        for stem, good in (each for stems in (*asked, *pairs) for each in stems.items() if each[0] in self._rarity):
+            gained[stem] = max(good * self._rarity[stem], gained.get(stem, 0.0))
         for number in scores:
-            about = UNASKED + self._share(number, covered)
+            about = UNASKED + self._share(number, gained)
             scores[number] *= about * (words[number] + 0.5) / (1 + DEEP * self._depths[number])
         return scores, best
 
@@ -126,9 +140,11 @@ class Index:
         """Return the stems for each word of a question, and of each two neighbours, each with how good it is."""
         words = split(question)
         telling = list(dict.fromkeys(word for word in words if word not in SILENT_WORDS)) or words
-        meant, pairs = [*map(alike, telling)], [*map(alike, dict.fromkeys(compounds(words)))]
+        meant = [*map(alike, telling)]
+        pairs = [*map(alike, dict.fromkeys((*compounds(words), *particle_verbs(words))))]
         stem_of = self._stems.of({word for each in (*meant, *pairs) for word in each})
-        return [self._widened(each, stem_of) for each in meant], [self._widened(each, stem_of) for each in pairs]
+        asked, together = ([self._widened(each, stem_of) for each in words] for words in (meant, pairs))
+        return [stems if self._counts.keys() & stems else self._corrected(stems) for stems in asked], together
 
     def _widened(self, words: Mapping[str, float], stem_of: Mapping[str, str]) -> dict[str, float]:
         """Return the stems of words that mean the same, and those that begin alike, each with how good it is."""
@@ -136,10 +152,17 @@ class Index:
         for word, good in words.items():
             if word in stem_of:
                 stems[stem_of[word]] = max(good, stems.get(stem_of[word], 0.0))
-        return {
-            **{near: WEIGHT_OF_PREFIX for stem, good in stems.items() if good == 1 for near in self._near(stem)},
-            **stems,
-        }
+        near = (other for stem, good in stems.items() if good == 1 for other in self._near(stem))
+        return {**dict.fromkeys(near, WEIGHT_OF_PREFIX), **stems}
+
+    def _corrected(self, stems: Mapping[str, float]) -> dict[str, float]:
+        """Return stems that the document lacks with those that they are probably a slip of the pen for."""
+        corrected = dict(stems)
+        for stem in (stem for stem, good in stems.items() if good == 1 and len(stem) >= MIN_PREFIX):
+            first, last = (bisect_left(self._sorted, letter) for letter in (stem[0], chr(ord(stem[0]) + 1)))
+            near = [other for other in self._sorted[first:last] if abs(len(other) - len(stem)) <= 1]
+            corrected |= dict.fromkeys(get_close_matches(stem, near, n=1, cutoff=ALIKE), WEIGHT_OF_PREFIX)
+        return corrected
 
     def _near(self, stem: str) -> Iterator[str]:
         """Yield the stems in the document that begin with this one, and those that it begins with."""
@@ -161,14 +184,10 @@ class Index:
         """Return how much a word counts that so many tools have."""
         return math.log1p(len(self._tools) / max(having, 1.0))
 
-    def _share(self, number: int, covered: Mapping[str, float]) -> float:
+    def _share(self, number: int, gained: Mapping[str, float]) -> float:
         """Return how much of what a tool is about was asked for: of its name or of its title."""
-        best = 0.0
-        for about in self._about[number]:
-            whole = sum(self._rarity[stem] for stem in about)
-            asked = sum(covered[stem] * self._rarity[stem] for stem in about & covered.keys())
-            best = max(best, asked / whole if whole else 0.0)
-        return best
+        shares = (sum(map(gained.__getitem__, about & gained.keys())) / whole for about, whole in self._about[number])
+        return max(shares, default=0.0)
 
     def _lend(self, scores: dict[int, float]) -> dict[int, float]:
         """Return the scores with those of producers raised to nearly those of the tools that need them."""

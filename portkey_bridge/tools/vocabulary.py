@@ -175,6 +175,10 @@ _IRREGULAR = {
     for form in forms.split()
 }  # fmt: skip
 
+#: Second words of English verbs, and how many words may be between them and the first.
+_PARTICLES = frozenset(("away", "back", "down", "in", "off", "on", "out", "over", "up"))
+BETWEEN = 3
+
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
 
 
@@ -198,6 +202,13 @@ def alike(word: str) -> dict[str, float]:
 def compounds(words: Sequence[str]) -> Iterator[str]:
     """Return two neighbours as one word, unless both are silent: what one writes apart another writes together."""
     return (first + second for first, second in pairwise(words) if not SILENT_WORDS.issuperset((first, second)))
+
+
+def particle_verbs(words: Sequence[str]) -> Iterator[str]:
+    """Return the verbs of two words that have others between them, as one word: `turnoff` for "turn the light off"."""
+    for place, word in enumerate(words):
+        if word in _PARTICLES:
+            yield from (verb + word for verb in words[max(place - BETWEEN - 1, 0) : max(place - 1, 0)])
 
 
 class Stems:
