@@ -36,8 +36,6 @@ FILE_REMEDY = "Use --spec with the path or URL of a readable OpenAPI document."
 
 
 Read = Callable[[str], Content]
-
-
 """Brings the resource of a URI into memory. Raises DocumentError."""
 
 

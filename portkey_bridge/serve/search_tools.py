@@ -8,9 +8,7 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from fastmcp.tools.base import ToolResult
-
-from portkey_bridge.response.render import error_result, text_block
+from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import read_only_entry
