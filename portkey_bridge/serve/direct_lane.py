@@ -134,9 +134,10 @@ class DirectLane:
         written["isError"] = result.is_error
         if call.version is not None:
             written["resultType"] = "complete"
-            written["_meta"] = {**(result.meta or {}), SERVER_INFO_META_KEY: self._server_info}
         if result.structured_content is not None:
             written["structuredContent"] = result.structured_content
+        if call.version is not None:
+            written["_meta"] = {**(result.meta or {}), SERVER_INFO_META_KEY: self._server_info}
         return written
 
 
