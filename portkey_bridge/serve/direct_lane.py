@@ -67,7 +67,7 @@ class DirectLane:
     def read(self, message: str | bytes) -> PlainCall | None:
         """Return the plain call that a message is, or None for every other message."""
         try:
-            request = pydantic_core.from_json(message)
+            request = pydantic_core.from_json(message, allow_inf_nan=False)
         except ValueError:
             return None
         if not isinstance(request, dict) or request.keys() != REQUEST_MEMBERS:
