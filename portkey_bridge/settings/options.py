@@ -65,7 +65,7 @@ class Settings:
     )
     allow_refs: tuple[str, ...] = option(
         (),
-        readers.names,
+        partial(readers.places, among=readers.HOSTS, example="specs.example.com"),
         "HOST,…",
         "also allow references to documents on these hosts",
         dotenv="apart",
@@ -275,7 +275,7 @@ class Settings:
     )
     insecure: tuple[str, ...] = option(
         (),
-        readers.names,
+        partial(readers.places, among=readers.HOST_NAMES, example="192.168.1.5"),
         "HOST,…",
         "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
         dotenv="apart",
@@ -383,14 +383,14 @@ class Settings:
     )
     allowed_hosts: tuple[str, ...] = option(
         (),
-        readers.names,
+        partial(readers.places, among=readers.HOSTS, example="mcp.example.com"),
         "HOST,…",
         "over HTTP: names that clients reach this server by; needed unless it listens on loopback",
         table="serve",
     )
     allowed_origins: tuple[str, ...] = option(
         (),
-        readers.names,
+        partial(readers.places, among=readers.ORIGINS, example="https://app.example.com"),
         "URL,…",
         "over HTTP: origins of web pages that may send requests, besides the server's own",
         table="serve",
