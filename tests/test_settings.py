@@ -145,7 +145,7 @@ def test_what_can_never_match_is_refused_by_the_name_of_the_option(field: str) -
 
 
 #: Texts for the options of a kind, by what stands for their value in the help; None for switches.
-USUAL = {
+USUAL: dict[str | None, list[str]] = {
     None: ["0", "1", "0"],
     "N/UNIT,…": ["1/day", "2/day", "3/day"],
     **{name: ["http://a", "http://b", "http://c"] for name in ("URL", "URL,…")},
