@@ -38,7 +38,7 @@ from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.serve.service import UNVERIFIED, destination, token_sources, trust_of
 from portkey_bridge.settings.env_files import refuse_lured_credentials
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
 
@@ -153,8 +153,9 @@ def _callable_tools(
     yield from (Finding(WARNING, reason, f"This is about {count} tools.") for reason, count in refused.items())
     closed = [tool for tool in tools if needs_credential(tool.operation.security, usable - {*refusals[tool.name]}, ())]
     count = f"{len(tools) - len(closed)} of {len(tools)} tools"
-    can = f"{', '.join(secrets) or 'no variable'} set here, {count} can be called"
-    best = next((name for name in variables_of(closed) if name not in secrets), None)
+    to_set = read_environment(api, settings).to_set
+    can = f"{', '.join(to_set(secrets)) or 'no variable'} set here, {count} can be called"
+    best = next(iter(to_set(name for name in variables_of(closed) if name not in secrets)), None)
     if not closed:
         yield Finding(OK, can)
     elif best is None:
@@ -184,19 +185,19 @@ def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterato
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Request the root of each server, without credentials, and report the status."""
     urls = Counter(settings.base_url or server_url(tool.operation.servers, api.uri) for tool in tools)
-    nowhere = urls.pop(None, 0)
+    nowhere, base_url = urls.pop(None, 0), key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
     if nowhere:
         yield Finding(
             PROBLEM if not urls else WARNING,
             f"{nowhere} of {len(tools)} tools have no server to send to",
-            "Set OPEN_MCP_BASE_URL to the URL of the API.",
+            f"Set {base_url} to the URL of the API.",
         )
     trust = trust_of(settings, urls)
     yield from (Finding(WARNING, UNVERIFIED.format(host), "Use --ca-bundle instead.") for host in settings.insecure)
-    yield from (_ask(httpx.URL(url), trust) for url, _ in urls.most_common(SERVERS) if url is not None)
+    yield from (_ask(httpx.URL(url), trust, base_url) for url, _ in urls.most_common(SERVERS) if url is not None)
 
 
-def _ask(url: httpx.URL, trust: Trust) -> Finding:
+def _ask(url: httpx.URL, trust: Trust, base_url: str) -> Finding:
     shown = shown_url(str(url))
     started = time.monotonic()
     try:
@@ -205,7 +206,7 @@ def _ask(url: httpx.URL, trust: Trust) -> Finding:
                 url.copy_with(userinfo=b"", query=None), timeout=REACH_TIMEOUT, verify=trust.of(url.host).context()
             ).status_code
     except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
-        remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
+        remedy = f"Check the address, the service and the network; {base_url} sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
     answer = f"{shown} answered {status} after {time.monotonic() - started:.1f} s"
     if status >= 500:

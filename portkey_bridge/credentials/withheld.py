@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import is_url
 
 #: Variables that configure a machine, or are known as other products'. A document gets them only when they are named in
@@ -127,8 +127,9 @@ def why_withheld(name: str, settings: Settings, document_uri: str) -> str | None
     if reason is None or not settings.environ.get(name, "").strip():
         return None
     names = with_names(settings, [name])
-    allow = f"to allow it, use --credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
-    return f"set, but withheld, because {reason}; {allow}"
+    option = f"--credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
+    allow = key_in_file(settings.name, "credentials", names) or option
+    return f"set, but withheld, because {reason}; to allow it, use {allow}"
 
 
 def with_names(settings: Settings, names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ The command line, its help, `.env.example` and the schema of the settings file f
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -503,3 +504,12 @@ class Settings:
 
 
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
+
+
+def key_in_file(api: str, field: str, value: str = "") -> str:
+    """Return the key of an option under the `api` of a settings file, and its value; empty without such an API."""
+    if not api:
+        return ""
+    option = next(each for each in OPTIONS if each.field == field)
+    written = json.dumps(value.split(option.separator) if option.is_list else value, ensure_ascii=False)
+    return f"{field}{f' = {written}' if value else ''} under [api.{api}] in the settings file"
