@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fastmcp.tools.base import ToolResult
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from mcp_types import JSONRPCRequest, jsonrpc_message_adapter
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from portkey_bridge.response.tool_result import ToolResult, text_block
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.fastmcp_seam import StdioServer
@@ -61,8 +61,9 @@ class Wire:
             yield line
 
     async def write(self, text: str) -> None:
-        self.lines.append(text)
-        self.messages.append(json.loads(text))
+        lines = [f"{line}\n" for line in text.split("\n")[:-1]]
+        self.lines += lines
+        self.messages += map(json.loads, lines)
         self._arrived.set()
 
     async def flush(self) -> None:
@@ -311,6 +312,31 @@ async def test_a_cancelled_call_stops_and_is_not_answered(recorder: Recorder, id
     assert [message["id"] for message in wire.messages] == [0, "first", "last"]
 
 
+async def test_calls_that_end_together_are_all_answered(recorder: Recorder) -> None:
+    """Each of many calls gets one line with its own answer, also if the client has cancelled the first one."""
+    server, wire = server_for(recorder), Wire()
+    started, released = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(arguments: Json, _: Any) -> ToolResult:
+        started.release()
+        await released.wait()
+        return ToolResult([text_block(f"done {arguments['n']}")])
+
+    server.catalogue = Catalogue({"slow": slow})
+    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    await wire.ask(handshake("2025-06-18")[0], 0)
+    for number in range(1, 21):
+        wire.send(call(number, "slow", {"n": number}))
+        await started.acquire()
+    wire.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
+    await wire.ask(request("cancelled", "ping"), "cancelled")
+    released.set()
+    wire.close()
+    await serving
+    answers = {message["id"]: message["result"]["content"][0]["text"] for message in wire.messages[2:]}
+    assert answers == {number: f"done {number}" for number in range(2, 21)}
+
+
 async def test_a_call_that_runs_at_the_end_is_answered(recorder: Recorder) -> None:
     """When the input ends, a call that still runs is waited for, and its result is sent."""
     server, wire = server_for(recorder), Wire()
@@ -319,7 +345,7 @@ async def test_a_call_that_runs_at_the_end_is_answered(recorder: Recorder) -> No
     async def slow(*_: Any) -> ToolResult:
         started.set()
         await released.wait()
-        return ToolResult("done")
+        return ToolResult([text_block("done")])
 
     server.catalogue = Catalogue({"slow": slow})
     serving = asyncio.create_task(server.serve_lines(wire, wire))

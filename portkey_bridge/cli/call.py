@@ -12,13 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastmcp.tools.base import ToolResult
-from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent, TextContent
-
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, require_services
 from portkey_bridge.cli.terminal import print_text
 from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.response.tool_result import (
+    AudioContent,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    TextContent,
+    ToolResult,
+)
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.serve.argument_check import CHECK_SECONDS
 from portkey_bridge.serve.bridge import Bridge

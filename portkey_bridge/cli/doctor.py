@@ -153,9 +153,8 @@ def _callable_tools(
     yield from (Finding(WARNING, reason, f"This is about {count} tools.") for reason, count in refused.items())
     closed = [tool for tool in tools if needs_credential(tool.operation.security, usable - {*refusals[tool.name]}, ())]
     count = f"{len(tools) - len(closed)} of {len(tools)} tools"
-    to_set = read_environment(api, settings).to_set
-    can = f"{', '.join(to_set(secrets)) or 'no variable'} set here, {count} can be called"
-    best = next(iter(to_set(name for name in variables_of(closed) if name not in secrets)), None)
+    can = f"{', '.join(secrets) or 'no variable'} set here, {count} can be called"
+    best = next((name for name in variables_of(closed) if name not in secrets), None)
     if not closed:
         yield Finding(OK, can)
     elif best is None:
@@ -165,19 +164,20 @@ def _callable_tools(
         elsewhere = any(best in variables_in(client, entry) for client, entry in entries)
         nothing = len(closed) == len(tools) or not secrets
         remedy = f"Set {best}, here or for a client: portkey-bridge add CLIENT --env {best}=…"
+        if settings.name:
+            remedy += f"; if another API takes it, too, assign it in [api.{settings.name}.env]"
         yield Finding(PROBLEM if nothing and not elsewhere else WARNING, can, remedy)
 
 
 def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Report who is logged in and until when, for each login that the API offers to people. Raises SettingsError."""
+    command = f"portkey-bridge login {settings.name}".rstrip()
     for source in people_sources(api, settings, tools):
         login = source.login()
         if login is None:
-            yield Finding(OK, f"nobody is logged in to {shown_url(source.base_url)}", "To log in: portkey-bridge login")
+            yield Finding(OK, f"nobody is logged in to {shown_url(source.base_url)}", f"To log in: {command}")
         elif login.token.is_due and not login.token.refresh:
-            yield Finding(
-                WARNING, f"the login to {shown_url(source.base_url)} has expired", "Run portkey-bridge login."
-            )
+            yield Finding(WARNING, f"the login to {shown_url(source.base_url)} has expired", f"Run {command}.")
         else:
             yield Finding(OK, f"{login.who or 'somebody'} is logged in {until(login)}")
 
@@ -185,19 +185,24 @@ def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterato
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Request the root of each server, without credentials, and report the status."""
     urls = Counter(settings.base_url or server_url(tool.operation.servers, api.uri) for tool in tools)
-    nowhere, base_url = urls.pop(None, 0), key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
+    nowhere = urls.pop(None, 0)
     if nowhere:
         yield Finding(
             PROBLEM if not urls else WARNING,
             f"{nowhere} of {len(tools)} tools have no server to send to",
-            f"Set {base_url} to the URL of the API.",
+            f"Set {_base_url(settings)} to the URL of the API.",
         )
     trust = trust_of(settings, urls)
     yield from (Finding(WARNING, UNVERIFIED.format(host), "Use --ca-bundle instead.") for host in settings.insecure)
-    yield from (_ask(httpx.URL(url), trust, base_url) for url, _ in urls.most_common(SERVERS) if url is not None)
+    remedy = f"Check the address, the service and the network; {_base_url(settings)} sets another address."
+    yield from (_ask(httpx.URL(url), trust, remedy) for url, _ in urls.most_common(SERVERS) if url is not None)
 
 
-def _ask(url: httpx.URL, trust: Trust, base_url: str) -> Finding:
+def _base_url(settings: Settings) -> str:
+    return key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
+
+
+def _ask(url: httpx.URL, trust: Trust, remedy: str) -> Finding:
     shown = shown_url(str(url))
     started = time.monotonic()
     try:
@@ -206,7 +211,6 @@ def _ask(url: httpx.URL, trust: Trust, base_url: str) -> Finding:
                 url.copy_with(userinfo=b"", query=None), timeout=REACH_TIMEOUT, verify=trust.of(url.host).context()
             ).status_code
     except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
-        remedy = f"Check the address, the service and the network; {base_url} sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
     answer = f"{shown} answered {status} after {time.monotonic() - started:.1f} s"
     if status >= 500:

@@ -13,8 +13,6 @@ from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import AWS_SECRET, as_variable
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
-
-
 """Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
 
 

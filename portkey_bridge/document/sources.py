@@ -36,8 +36,6 @@ FILE_REMEDY = "Use --spec with the path or URL of a readable OpenAPI document."
 
 
 Read = Callable[[str], Content]
-
-
 """Brings the resource of a URI into memory. Raises DocumentError."""
 
 
@@ -77,6 +75,11 @@ def read_source(source: str, access: Access | None = None, *, from_copy: bool = 
         data = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
         return Content("standard input", (Path.cwd() / "standard-input").as_uri(), bounded("standard input", data))
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
+
+
+def read_overlay(path: Path) -> Content:
+    """Read an overlay, which a person names. Raises DocumentError."""
+    return _file(str(path), path, "Correct --overlays.")
 
 
 def others_of(

@@ -14,8 +14,6 @@ MOST_REDIRECTS = 5
 
 
 Sentences = tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]
-
-
 """What is said of a failure, by its kind; a sentence without its end."""
 
 

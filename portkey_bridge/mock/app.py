@@ -43,11 +43,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portkey_bridge.credentials.schemes import needs_credential
 from portkey_bridge.credentials.variables import variable
-from portkey_bridge.errors import DanglingReference, SettingsError, Violation
+from portkey_bridge.errors import SettingsError, Violation
 from portkey_bridge.mock.stream_events import as_events
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.model import Api, Operation, Parameter, SecurityScheme
-from portkey_bridge.openapi.pointers import follow, pointer_to
+from portkey_bridge.openapi.pointers import follow, object_at, pointer_to
 from portkey_bridge.schema.patterns import Patterns
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
@@ -254,7 +254,8 @@ def _validator(shapes: Shapes) -> Any:
             if name not in value and not shapes.cannot_have(schema, name):
                 yield ValidationError("is required but missing", path=[name])
 
-    keywords = {"oneOf": Draft202012Validator.VALIDATORS["anyOf"], "required": required, **Patterns().keywords}
+    at_least_one = Draft202012Validator.VALIDATORS["anyOf"]
+    keywords = {"oneOf": at_least_one, "required": required, **Patterns(shapes.names).keywords}
     return extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # the stubs have no types for it
 
 
@@ -371,11 +372,7 @@ def _success(responses: Mapping[str, Any], root: dict[str, Any]) -> tuple[int, d
     """Return the first response of a success, else the default one, else an empty 200; 2XX and default mean 200."""
     ranked = [status for status in responses if status.startswith("2")] + ["default"]
     status = int(ranked[0]) if ranked[0].isdecimal() else 200
-    try:
-        response = follow(root, responses.get(ranked[0]))
-    except DanglingReference:
-        response = {}
-    return status, response if isinstance(response, dict) else {}
+    return status, object_at(root, responses.get(ranked[0]))
 
 
 def _value(media_type: dict[str, Any], samples: Samples) -> Any:

@@ -57,7 +57,7 @@ def follow(root: Any, value: Any) -> Any:
     return value
 
 
-def known(root: Any, value: Any) -> dict[str, Any]:
+def object_at(root: Any, value: Any) -> dict[str, Any]:
     """Return the object that a value is or refers to, or an empty one where there is none."""
     try:
         found = follow(root, value)

@@ -24,7 +24,7 @@ from portkey_bridge.openapi.model import (
 )
 from portkey_bridge.openapi.overlay import CURATION, tightened
 from portkey_bridge.openapi.path_templates import PathTemplate, read_template
-from portkey_bridge.openapi.pointers import follow, known
+from portkey_bridge.openapi.pointers import follow, object_at
 from portkey_bridge.openapi.security_schemes import SecurityReader
 from portkey_bridge.openapi.servers import DEFAULT_SERVERS, ServerReader
 from portkey_bridge.openapi.spec_tables import METHODS
@@ -314,7 +314,7 @@ class _Reader:
         if "example" in owner:
             yield owner["example"]
         for each in mapping(owner.get("examples")).values():
-            example = known(self.root, each)
+            example = object_at(self.root, each)
             yield from (example[name] for name in ("dataValue", "value") if name in example)
 
     def media_type_name(self, name: str, where: str) -> str:
@@ -328,9 +328,9 @@ class _Reader:
         """Return the responses without references. One that is broken costs nothing: calls do without it."""
         read = {}
         for status, response in mapping(value).items():
-            target = known(self.root, response)
+            target = object_at(self.root, response)
             content = {
-                name: known(self.root, media_type) for name, media_type in mapping(target.get("content")).items()
+                name: object_at(self.root, media_type) for name, media_type in mapping(target.get("content")).items()
             }
             read[status] = {**target, "content": content} if "content" in target else target
         return read

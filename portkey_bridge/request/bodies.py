@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from portkey_bridge import media_types
-from portkey_bridge.errors import DanglingReference, Unwritable
+from portkey_bridge.errors import Unwritable
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import MediaType
-from portkey_bridge.openapi.pointers import follow
+from portkey_bridge.openapi.pointers import object_at
 from portkey_bridge.openapi.reader import media_type_of
 from portkey_bridge.request.binary_values import (
     Sources,
@@ -240,10 +240,6 @@ def one_type(encoding: Mapping[str, Any]) -> str | None:
     return types[0] if len(types) == 1 and "*" not in types[0] else None
 
 
-def _takes_text(media_type: str) -> bool:
-    return bool(media_types.TEXT.match(media_type)) or _takes_bytes(media_type)
-
-
 def _takes_bytes(media_type: str) -> bool:
     return _encoder(media_type) is encode_any
 
@@ -271,11 +267,7 @@ def _fixed_headers(encoding: Mapping[str, Any], shapes: Shapes) -> Iterator[Pair
     """Yield the headers that an `encoding` declares with one possible value; `Content-Type` is ignored there."""
     listed = encoding.get("headers")
     for name, declared in listed.items() if isinstance(listed, dict) else ():
-        try:
-            header = follow(shapes.root, declared)
-        except DanglingReference:
-            continue
-        shape = shapes(header.get("schema", {})) if isinstance(header, dict) else {}
+        shape = shapes(object_at(shapes.root, declared).get("schema", {}))
         values = [*map(literal, shape.get("enum", [shape["default"]] if "default" in shape else []))]
         if (
             len(values) == 1

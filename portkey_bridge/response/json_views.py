@@ -39,8 +39,6 @@ _SLICE = re.compile(r"#(-?\d{0,18}):(-?\d{0,18})$")
 
 
 Json = msgspec.Raw
-
-
 """A JSON value as the text that the API sent."""
 
 

@@ -19,16 +19,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
-from fastmcp.tools.base import ToolResult
-from mcp_types import (
-    AudioContent,
-    BlobResourceContents,
-    ContentBlock,
-    EmbeddedResource,
-    ImageContent,
-    ResourceLink,
-    TextContent,
-)
 
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import PointerToNowhere
@@ -41,6 +31,17 @@ from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
 from portkey_bridge.response.structured import exact_object
 from portkey_bridge.response.tables import tabulated
+from portkey_bridge.response.tool_result import (
+    AudioContent,
+    BlobResourceContents,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    ToolResult,
+    text_block,
+)
 from portkey_bridge.settings.options import RESULT_LIMIT
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Renderer:
         ]
         notes += [f"Parameters of the header {name.title()} cannot be read." for name in answer.unreadable]
         said = "\n".join(filter(None, [f"{line}." if rendered.content and 202 <= answer.status < 300 else "", *notes]))
-        return ToolResult.model_construct(  # all of it is made here, and JSON already: it needs no check, and no copy
+        return ToolResult(
             content=[*_titled(line, rendered.content, answer), *([text_block(said)] * bool(said))],
             structured_content=rendered.structured,
             meta=meta_of(answer),
@@ -188,11 +189,11 @@ class Renderer:
 
     def image(self, answer: Answer) -> Rendered:
         """Render a picture."""
-        return self._media(answer, lambda data: ImageContent(type="image", data=data, mime_type=answer.media_type))
+        return self._media(answer, lambda data: ImageContent(data, answer.media_type))
 
     def audio(self, answer: Answer) -> Rendered:
         """Render a sound."""
-        return self._media(answer, lambda data: AudioContent(type="audio", data=data, mime_type=answer.media_type))
+        return self._media(answer, lambda data: AudioContent(data, answer.media_type))
 
     def binary(self, answer: Answer) -> Rendered:
         """Render any other body as an embedded resource."""
@@ -202,7 +203,7 @@ class Renderer:
         data = base64.b64encode(answer.body).decode()
         uri = f"response:{quote(answer.file_name or 'body')}"
         blob = BlobResourceContents(uri=uri, mime_type=media_type, blob=data)
-        return Rendered([EmbeddedResource(type="resource", resource=blob)])
+        return Rendered([EmbeddedResource(blob)])
 
     def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
         if reads_as_text(answer):  # clients fail on an image that is not one
@@ -238,9 +239,7 @@ class Renderer:
                     )
                 ]
             )
-        link = ResourceLink(
-            type="resource_link", uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body)
-        )
+        link = ResourceLink(uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body))
         return Rendered([link], (f"The answer is {size}. It was written to {path}.",))
 
     def _links_to(self, answer: Answer) -> bool:
@@ -251,7 +250,6 @@ class Renderer:
         name = _named(answer)
         result_id = self.results.keep(kept_text(AnswerFile(name, media_type, answer.body)))
         link = ResourceLink(
-            type="resource_link",
             uri=uri_of(result_id, name),
             name=name,
             mime_type=media_type,
@@ -288,16 +286,6 @@ RENDERERS: tuple[tuple[str, Callable[[Renderer, Answer], Rendered]], ...] = (
 @lru_cache(maxsize=64)
 def _renderer(media_type: str) -> Callable[[Renderer, Answer], Rendered]:
     return next(render for pattern, render in RENDERERS if re.fullmatch(pattern, media_type))
-
-
-def text_block(words: str) -> TextContent:
-    """Return a block of text."""
-    return TextContent(type="text", text=words)
-
-
-def error_result(words: str) -> ToolResult:
-    """Return a result with `isError` that says `words`."""
-    return ToolResult(content=[text_block(words)], is_error=True)
 
 
 def _first_view(body: bytes, pointer: str, room: int) -> str:

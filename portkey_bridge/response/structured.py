@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 import pydantic_core
-from fastmcp.tools.base import ToolResult
-from mcp_types import TextContent
 
 from portkey_bridge.response.json_views import is_json
+from portkey_bridge.response.tool_result import TextContent, ToolResult
 
 #: What has no more brackets than this is not nested too deep to be written again.
 SURELY_SHALLOW = 100

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import httpx
-from fastmcp.tools.base import ToolResult
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
@@ -34,9 +33,10 @@ from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import join_pages
-from portkey_bridge.response.render import Renderer, error_result, text_block
+from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, no_report
+from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.serve.argument_check import Lenience, sent_anyway, validated
 from portkey_bridge.serve.call_record import MISSED, CallRecord, outcome_of, record_of
 from portkey_bridge.serve.exchange import AnswerReading, Exchange
@@ -51,13 +51,7 @@ from portkey_bridge.tools.streaming import without_limit
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
 
-#: The status that a credential is rejected with (RFC 9110 section 15.5.2).
-UNAUTHORIZED = 401
-
-
 Sent = tuple[Credential, ...]
-
-
 """The credentials that a request carried."""
 
 
@@ -80,8 +74,6 @@ async def cannot_ask(tool: Tool, arguments: Mapping[str, Any], nonce: str = "") 
 
 
 Take = Callable[[Answer, Renderer], None]
-
-
 """Takes an answer without its secrets, and what would render it."""
 
 
@@ -206,9 +198,9 @@ class Bridge:
     async def _sent(
         self, tool: Tool, bound: Bound, reading: AnswerReading, record: CallRecord, page: httpx.URL | None = None
     ) -> Answer:
-        """Return the answer of a call or its next page; after a 401 that of a second try with another credential."""
+        """Return the answer of a call or its next page; after a rejection that of a second try, differently."""
         answer, sent = await self._answer(tool, bound, reading, record, page)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, record.caller):
+        if await self.provider.rejected(tool.operation, answer, sent, record.caller):
             answer, _ = await self._answer(tool, bound, reading, record, page)
         return answer
 
@@ -248,7 +240,7 @@ class Bridge:
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
         both = join_pages(body, answer.body)
-        if both is None or not both[3]:
+        if both is None or not (both[3] or further):
             self.renderer.results.replace(result_id, body, None)
             return self.renderer.part(answer.body, "This page has no items that could be appended; it is the last one.")
         whole, pointer, start, count = both

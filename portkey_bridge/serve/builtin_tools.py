@@ -12,16 +12,22 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastmcp.tools.base import Tool as McpTool
-from fastmcp.tools.base import ToolResult
-from mcp_types import BlobResourceContents, EmbeddedResource, ToolAnnotations
 from mcp_types import Tool as ListedTool
+from mcp_types import ToolAnnotations
 
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer_files import file_of, uri_of
 from portkey_bridge.response.json_views import expand
-from portkey_bridge.response.render import Renderer, error_result, text_block
+from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import ForgottenResult, beside
+from portkey_bridge.response.tool_result import (
+    BlobResourceContents,
+    EmbeddedResource,
+    ToolResult,
+    error_result,
+    text_block,
+)
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.schema.readings import as_json_text, is_unset
 from portkey_bridge.serve.bridge import CallContext
@@ -138,6 +144,12 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
+def _pointers(value: Any) -> Any:
+    """Return JSON pointers as models send them: an array, its JSON text, or the text of a single one."""
+    read = _read(value)
+    return [read] if isinstance(read, str) else read
+
+
 def selection(value: Any) -> Selection | None:
     """Return the selection that an argument holds, None where there is none. Raises SelectError."""
     if value is None:
@@ -162,7 +174,7 @@ class ExpandSchema:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        name, pointers = arguments.get("toolName"), _read(arguments.get("jsonPointers"))
+        name, pointers = arguments.get("toolName"), _pointers(arguments.get("jsonPointers"))
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         tool = self._tools.get(str(name))
@@ -223,11 +235,16 @@ class ExpandResult:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer; or what is selected."""
-        result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
-        select = context.select or selection(arguments.get("select"))
-        following = arguments.get("next") is True
-        if following + (select is not None) + (pointers is not None) > 1:
-            return error_result("/select, /jsonPointers, /next: expected one of them, not both")
+        result_id, pointers = arguments.get("resultId"), _pointers(arguments.get("jsonPointers"))
+        following = arguments.get("next") in (True, "true", "True")
+        select = context.select
+        if not is_unset(arguments.get("select")):  # some models name every argument, the others without a value
+            select = selection(arguments["select"])
+        pointers = None if pointers == [] and (following or select) else pointers
+        given = following + (select is not None) + (pointers is not None)
+        if given != 1:
+            said = "nothing" if not given else "more than one"
+            return error_result(f"/jsonPointers, /select, /next: expected exactly one of them, not {said}")
         if following:
             owner = context.caller.subject
             bridge_of = self._bridges[self._renderers.index(self._keeper(str(result_id), owner))]
@@ -268,7 +285,7 @@ class ExpandResult:
             raise ForgottenResult(result_id)
         data = base64.b64encode(file.blob).decode()
         blob = BlobResourceContents(uri=uri_of(result_id, file.name), mime_type=file.mimeType, blob=data)
-        return ToolResult(content=[EmbeddedResource(type="resource", resource=blob)])
+        return ToolResult(content=[EmbeddedResource(blob)])
 
     def _keeper(self, result_id: str, owner: str | None) -> Renderer:
         return next((each for each in self._renderers if result_id in each.results.of(owner)), self._renderers[0])

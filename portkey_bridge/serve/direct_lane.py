@@ -9,24 +9,22 @@ which the SDK uses, so that numbers and texts cannot differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pydantic_core
-from fastmcp.tools.base import ToolResult
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     INTERNAL_ERROR,
     PROTOCOL_VERSION_META_KEY,
     SERVER_INFO_META_KEY,
-    ContentBlock,
-    TextContent,
 )
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 from typing_extensions import TypeIs
 
+from portkey_bridge.response.tool_result import ContentBlock, TextContent, ToolResult
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.catalogue import Catalogue
@@ -40,8 +38,7 @@ PARAMS = frozenset({"name", "arguments", "_meta"})
 METADATA_PREFIX, FASTMCP = "io.modelcontextprotocol/", "fastmcp"
 
 
-@dataclass(frozen=True, slots=True)
-class PlainCall:
+class PlainCall(NamedTuple):
     """A call of a known tool. `version` is that of the request's own envelope, None in the era of handshakes."""
 
     id: int | str
@@ -159,9 +156,9 @@ def is_token(value: object) -> TypeIs[int | str]:
 
 
 def _block(block: ContentBlock) -> dict[str, Any]:
-    if isinstance(block, TextContent) and block.annotations is None and block.meta is None:
+    if isinstance(block, TextContent):
         return {"text": block.text, "type": "text"}
-    written: dict[str, Any] = _sorted(block.model_dump(by_alias=True, mode="json", exclude_none=True))
+    written: dict[str, Any] = _sorted(msgspec.to_builtins(block))
     return written
 
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from portkey_bridge.errors import CallError, DanglingReference
+from portkey_bridge.errors import CallError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import Operation
-from portkey_bridge.openapi.pointers import follow, pointer_to
+from portkey_bridge.openapi.pointers import object_at, pointer_to
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.response.answer import Answer, reason
 from portkey_bridge.response.json_views import is_json
@@ -78,9 +78,9 @@ def page_after(
 def _links(operation: Operation, queries: Collection[str], root: Any) -> Iterator[Linked]:
     """Yield links to the next page: from an operation to itself by query parameters (OpenAPI 3.2, Link Object)."""
     response = next((operation.responses[status] for status in SUCCESSES if status in operation.responses), None)
-    links = _resolved(root, response).get("links")
+    links = object_at(root, response).get("links")
     for name, value in links.items() if isinstance(links, dict) else ():
-        link = _resolved(root, value)
+        link = object_at(root, value)
         parameters = link.get("parameters")
         if "next" not in name.lower() or not isinstance(parameters, dict) or not _is_to(operation, link):
             continue
@@ -101,14 +101,6 @@ def _is_kept(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("$request.")
 
 
-def _resolved(root: Any, value: Any) -> Mapping[str, Any]:
-    try:
-        found = follow(root, value)
-    except DanglingReference:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 async def collected(
     answer: Answer, following: Following | None, root: Any, fetch: FetchPage, limits: Limits, report: Report
 ) -> tuple[Answer, Following | None]:
@@ -124,21 +116,19 @@ async def collected(
         await report(count, f"page {count + 1}")
         try:
             page = await fetch(following)
-            whole = await _appended(answer, page, limits.bytes)
+            whole, items = await _appended(answer, page, limits.bytes)
         except CallError as error:
             problem = UNREADABLE.format(count + 1, error)
             break
-        if whole is None:
-            following = None
-            break
-        answer, count = replace(answer, body=whole, cached=""), count + 1
         following = page_after(following.tool, following.bound, page, root, following)
+        if items or following:  # an empty page may lead to further items
+            answer, count = replace(answer, body=whole, cached=""), count + 1
     said = COLLECTED.format(count) if count > 1 else ""
     return replace(answer, remark=" ".join(filter(None, (answer.remark, said, problem)))), following
 
 
-async def _appended(answer: Answer, page: Answer, most: int) -> bytes | None:
-    """Return both bodies as one, None if the page has no items. Raises CallError."""
+async def _appended(answer: Answer, page: Answer, most: int) -> tuple[bytes, int]:
+    """Return both bodies as one, and the number of items that the page has. Raises CallError."""
     if page.failed or not is_json(page.body):
         raise CallError(page.problem or f"the API answered {page.status} {reason(page.status, page.phrase)}.")
     both = await beside(len(answer.body), lambda: join_pages(answer.body, page.body))
@@ -146,7 +136,7 @@ async def _appended(answer: Answer, page: Answer, most: int) -> bytes | None:
         raise CallError("it has no items that could be appended.")
     if len(both[0]) > most:
         raise CallError(f"with it the answer would exceed {most:,} bytes (--kept-results).")
-    return both[0] if both[3] else None
+    return both[0], both[3]
 
 
 def paged(request: httpx.Request, page: httpx.URL, credentials: Collection[str]) -> httpx.Request:

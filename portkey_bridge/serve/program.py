@@ -11,14 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from fastmcp.tools.base import InputRequiredToolResult, ToolResult
-from mcp_types import ContentBlock, TextContent
 
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.response.render import Renderer, error_result, text_block
+from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import beside
+from portkey_bridge.response.tool_result import (
+    ContentBlock,
+    TextContent,
+    ToolResult,
+    error_result,
+    text_block,
+)
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
+from portkey_bridge.serve.confirmation import InputRequired
 from portkey_bridge.serve.exchange import DOUBT
 from portkey_bridge.serve.program_errors import explain_program_error, over
 from portkey_bridge.serve.program_values import RefusedValue, Values
@@ -37,7 +43,7 @@ ANSWER_TIMEOUT = 300
 
 NOBODY = "Nobody confirmed {} within {} seconds. Nothing was sent."
 
-Suspend = Callable[["Program", InputRequiredToolResult], Awaitable[str | None]]
+Suspend = Callable[["Program", InputRequired], Awaitable[str | None]]
 """Has the client ask about a call, and returns once it has repeated the call of the program; else why it cannot."""
 
 
@@ -215,7 +221,7 @@ class Program:
                     answer = await self.context.ask(tool, arguments, nonce)
             except TimeoutError:
                 return error_result(NOBODY.format(tool.name, ANSWER_TIMEOUT))
-            if not isinstance(answer, InputRequiredToolResult):
+            if not isinstance(answer, InputRequired):
                 return answer
             if problem := await self.suspend(self, answer):
                 return error_result(f"{tool.name} needs the confirmation of a person. {problem}")

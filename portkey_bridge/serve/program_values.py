@@ -8,11 +8,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from mcp_types import ContentBlock
-
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.plain_values import NotPlain, plain_value
 from portkey_bridge.response.render import Renderer
+from portkey_bridge.response.tool_result import ContentBlock
 
 #: What marks a dict as a handle; its value is the number of the file.
 HANDLE = "fileHandle"

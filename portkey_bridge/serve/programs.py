@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastmcp.tools.base import InputRequiredToolResult, ToolResult
-
-from portkey_bridge.response.render import error_result
 from portkey_bridge.response.streams import no_report
+from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Listed, Run
 from portkey_bridge.serve.callers import BridgeOf
+from portkey_bridge.serve.confirmation import InputRequired
 from portkey_bridge.serve.program import ANSWER_TIMEOUT, Program
 from portkey_bridge.serve.sandbox import check_sandbox
 from portkey_bridge.settings.values import ProgramLimits
@@ -128,9 +127,9 @@ class RunProgram:
             self._running[owner] -= 1
             self._running += Counter()  # forgets who has none
 
-    async def _suspend(self, program: Program, asked: InputRequiredToolResult) -> str | None:
+    async def _suspend(self, program: Program, asked: InputRequired) -> str | None:
         """Answer the request with the question, and wait until the client repeats it. Returns why that cannot be."""
-        attended, state = self._attended[id(program)], asked.input_required.request_state or ""
+        attended, state = self._attended[id(program)], asked.asked.request_state or ""
         owner = program.context.caller.subject
         theirs = sum(each.program.context.caller.subject == owner for each in self._waiting.values())
         if len(self._waiting) >= WAITING or theirs >= WAITING_OF_CALLER:

@@ -9,14 +9,13 @@ from itertools import chain
 from typing import Any
 
 from fastmcp.tools.base import Tool as McpTool
-from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.keywords import Shape
-from portkey_bridge.response.render import error_result
 from portkey_bridge.response.structured import structured_for_clients
+from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, CallContext
@@ -39,7 +38,7 @@ from portkey_bridge.serve.builtin_tools import (
     selection,
 )
 from portkey_bridge.serve.call_record import CallRecord
-from portkey_bridge.serve.callers import BridgeOf, bridges_of
+from portkey_bridge.serve.callers import BridgeOf, bridges_of, passed_through
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
@@ -162,7 +161,10 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
     own = {id(service): bridges[service.settings.name] for service in services}
     renderers = [bridge.renderer for bridge in own.values()]
     shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
-    bridge_of = {key: bridges_of(bridge, pass_header) for key, bridge in own.items()}
+    bridge_of = {
+        id(service): bridges_of(own[id(service)], passed_through(service, pass_header) if pass_header else None)
+        for service in services
+    }
     expand_result = ExpandResult(renderers, [*bridge_of.values()])
     reading: list[BuiltinTool] = [expand_result, *chain.from_iterable(map(_information, services))]
     runs: dict[str, Run] = {

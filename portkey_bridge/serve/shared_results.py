@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from fastmcp.tools.base import ToolResult
 
 from portkey_bridge.request.argument_reader import read_arguments
 from portkey_bridge.request.arguments import Bound
-from portkey_bridge.response.render import error_result, text_block
 from portkey_bridge.response.results import Entries, Results, beside
+from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.next_pages import Following

@@ -512,4 +512,4 @@ def key_in_file(api: str, field: str, value: str = "") -> str:
         return ""
     option = next(each for each in OPTIONS if each.field == field)
     written = json.dumps(value.split(option.separator) if option.is_list else value, ensure_ascii=False)
-    return f"{field}{f' = {written}' if value else ''} under [api.{api}] in the settings file"
+    return f"{field}{f' = {written}' if value else ''} in [api.{api}] of the settings file"
