@@ -259,11 +259,11 @@ def test_the_lane_takes_plain_calls_only(recorder: Recorder) -> None:
     assert [lane.read(json.dumps(message)) is not None for message in CALLS] == [True] * len(CALLS)
     assert all(lane.read(json.dumps(with_envelope(message))) for message in CALLS)
     taken = [message for message in ODD if lane.read(message if isinstance(message, str) else json.dumps(message))]
-    assert [_id_of(message) for message in taken] == [67, 72, 73, 74, 75, 76, 77, 78]
+    assert [_id_of(message) for message in taken] == [67, 72, 73, 74, 76, 77, 78]
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 

@@ -38,7 +38,7 @@ from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.serve.service import UNVERIFIED, destination, token_sources, trust_of
 from portkey_bridge.settings.env_files import refuse_lured_credentials
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
 
@@ -199,7 +199,7 @@ def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterat
 
 
 def _base_url(settings: Settings) -> str:
-    return f"base_url in [api.{settings.name}]" if settings.name else "OPEN_MCP_BASE_URL"
+    return key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
 
 
 def _ask(url: httpx.URL, trust: Trust, remedy: str) -> Finding:
