@@ -29,7 +29,7 @@ from portkey_bridge.settings.file import read_config
 from portkey_bridge.settings.options import OPTIONS
 from portkey_bridge.text import printable
 
-PROGRAM_DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, served over stdio."
+PROGRAM_DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, and serves them over stdio or HTTP."
 
 EPILOG = """examples:
   portkey-bridge demo                     see it work, without a key or a network
