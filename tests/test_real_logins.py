@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
@@ -193,6 +193,37 @@ async def test_a_key_goes_where_the_api_wants_it(
     assert all(each in said for each in declared), said
     if not declared and name != "proxmox":
         assert all(each in said for each in ("--scheme", "--header NAME=VARIABLE", "--login FILE")), said
+
+
+@pytest.mark.parametrize("in_server", [False, True])
+async def test_a_key_in_the_path(connect: Connect, tmp_path: Path, in_server: bool) -> None:
+    """As with Telegram: the key is an argument of every operation, or a variable of the server, and no model has it."""
+    seen: list[str] = []
+
+    def answer(server: Server, asked: Asked) -> Said:
+        seen.append(unquote(asked.path))
+        return 200, f"fine {unquote(asked.path)}"
+
+    log = tmp_path / "log"
+    with running(Server(answer)) as url:
+        server = f"{url}/bot{{token}}" if in_server else url
+        spec = written(tmp_path, server, {}, None, "/getMe" if in_server else "/bot{token}/getMe", "get")
+        root = json.loads((tmp_path / "api.json").read_text())
+        if in_server:
+            root["servers"][0]["variables"] = {"token": {"default": "none"}}
+        root["paths"]["/health"] = {"get": {"operationId": "health", "responses": {}}}
+        (tmp_path / "api.json").write_text(json.dumps(root))
+        said = {"target": "$", "update": {"x-mcp": {"arguments": {"token": {"value": "$TELEGRAM"}}}}}
+        overlay = {"overlay": "1.0.0", "info": {"title": "t", "version": "1"}, "actions": [said]}
+        (tmp_path / "overlay.json").write_text(json.dumps(overlay))
+        options = [] if in_server else ["--overlays", "overlay.json"]
+        env = {"OPEN_MCP_SERVER_TOKEN" if in_server else "TELEGRAM": f"123:{KEY}"}
+        async with connect(*spec, *options, "--verbose", env=env, log_file=log) as client:
+            shown = str(await client.list_tools())
+            shown += text_of(await client.call_tool("thing", {}))
+            shown += text_of(await client.call_tool("health", {}))
+    assert seen[0] == f"/bot123:{KEY}/getMe"
+    assert MARKER not in shown + log.read_text()
 
 
 # APIs with a login of their own, which the document does not mention

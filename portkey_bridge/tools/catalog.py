@@ -99,7 +99,9 @@ class Tool:
         whole = read_arguments(self.operation, self.shapes)
         left_out = () if self.offers_deprecated else filter(self._is_deprecated, whole.bindings.values())
         hidden = {binding.argument: {"hidden": True} for binding in left_out}
-        return curated(whole, {**hidden, **self.curation.arguments}, self.name)
+        lacking = self.curation.general - whole.bindings.keys()
+        said = {name: each for name, each in self.curation.arguments.items() if name not in lacking}
+        return curated(whole, {**hidden, **said}, self.name)
 
     @property
     def effect(self) -> tuple[bool, bool, bool]:
@@ -239,7 +241,8 @@ def _curations(api: Api, settings: Settings) -> Iterator[Curation]:
             raise SettingsError(f"{settings.operations[name][1]}: there is no tool {name!r}; {closest(name, usual)}.")
     for name, operation in zip(usual, api.operations, strict=True):
         filed, place = settings.operations.get(name, (None, ""))
-        said = curation_of((*operation.curations, filed), place or f"x-mcp of {operation.method} {operation.path}")
+        where, general = place or f"x-mcp of {operation.method} {operation.path}", len(operation.path_item.curations)
+        said = curation_of((*operation.curations, filed), where, general)
         yield replace(said, confirm=True) if _is_named(name, settings.confirm) else said
 
 
