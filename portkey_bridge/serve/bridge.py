@@ -240,7 +240,7 @@ class Bridge:
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
         both = join_pages(body, answer.body)
-        if both is None or not both[3]:
+        if both is None or not (both[3] or further):
             self.renderer.results.replace(result_id, body, None)
             return self.renderer.part(answer.body, "This page has no items that could be appended; it is the last one.")
         whole, pointer, start, count = both

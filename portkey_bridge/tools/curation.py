@@ -21,6 +21,7 @@ EFFECT = ("readOnlyHint", "destructiveHint", "idempotentHint")
 
 #: What each member of `x-mcp` holds.
 X_MCP_MEMBERS: Mapping[str, type] = {
+    "include": bool,
     "name": str,
     "title": str,
     "description": str,
@@ -32,6 +33,9 @@ X_MCP_MEMBERS: Mapping[str, type] = {
 
 #: What each member of an argument's object holds; `value` may be anything.
 OF_ARGUMENT: Mapping[str, type] = {"name": str, "description": str, "value": object, "hidden": bool}
+
+#: What a value of each of these types is called.
+TYPE_NAMES = {str: "a text", bool: "true or false", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -64,37 +68,39 @@ class Curation:
 def curation_of(levels: Iterable[Any], where: str, general: int = 0) -> Curation:
     """Return what several levels say, from the document's root to the operation; the innermost counts.
 
-    So many of the first are `general`, about several operations. Raises SettingsError for a value of `x-mcp` that
-    means nothing.
+    An object offers the tool only if it says so. So many of the first are `general`, about several operations. Raises
+    SettingsError for a value of `x-mcp` that means nothing.
     """
     found = Curation()
     for at, level in enumerate(levels):
         if isinstance(level, bool):
             found = replace(found, include=level)
         elif level is not None:
-            found = _with(found, _checked(level, X_MCP_MEMBERS, where))
+            _refuse_wrong(level, X_MCP_MEMBERS, where)
+            found = _with(found, level, where)
             found = replace(found, general=frozenset(found.arguments)) if at < general else found
     return found
 
 
-def _with(curation: Curation, members: Mapping[str, Any]) -> Curation:
+def _with(curation: Curation, members: Mapping[str, Any], where: str) -> Curation:
     given = dict(members)
     for name in ("arguments", "annotations"):
         given[name] = {**getattr(curation, name), **given.get(name, {})}
+    _refuse_wrong(given["annotations"], dict.fromkeys(EFFECT, bool), f"{where}: annotations")
     for name, argument in given["arguments"].items():
-        _checked(argument, OF_ARGUMENT, f"argument {name!r}")
+        _refuse_wrong(argument, OF_ARGUMENT, f"{where}: argument {name!r}")
     return replace(curation, **given)
 
 
-def _checked(value: Any, members: Mapping[str, type], where: str) -> Mapping[str, Any]:
+def _refuse_wrong(value: Any, members: Mapping[str, type], where: str) -> None:
+    """Raise SettingsError unless a value is an object of these members."""
     if not isinstance(value, dict):
-        raise SettingsError(f"{where}: x-mcp is true, false or an object. Correct it.")
+        raise SettingsError(f"{where} must be an object of {', '.join(members)}.")
     for name, member in value.items():
         if name not in members:
-            raise SettingsError(f"{where}: {name!r} is no member of x-mcp; known are {', '.join(members)}.")
+            raise SettingsError(f"{where}: {name!r} is not known; known are {', '.join(members)}.")
         if not isinstance(member, members[name]):
-            raise SettingsError(f"{where}: {name} of x-mcp must be of type {members[name].__name__}.")
-    return value
+            raise SettingsError(f"{where}: {name} must be {TYPE_NAMES[members[name]]}.")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
