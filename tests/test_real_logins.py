@@ -374,6 +374,19 @@ def text_token(server: Server, asked: Asked) -> Said:
     return (200, "fine") if asked.header("authorization").removeprefix("Bearer ") in server.sessions else (401, "no")
 
 
+def rotating(server: Server, asked: Asked) -> Said:
+    """Answer with another cookie each time; the one before is not taken any more."""
+    if asked.path == "/login":
+        sid = server.log_in(asked.json["username"], asked.json["password"])
+        return (200, {}, {"set-cookie": f"sid={sid}"}) if sid else (401, {"error": "wrong"})
+    sid = asked.cookies.get("sid", "")
+    if sid not in server.sessions:
+        return 401, "no"
+    server.sessions.remove(sid)
+    server.sessions.add(f"{sid}+")
+    return 200, "fine", {"set-cookie": f"sid={sid}+"}
+
+
 #: What answers, the recipe, further options, the path of the operation
 LOGINS: list[tuple[Callable[[Server, Asked], Said], str, list[str], str]] = [
     (
@@ -474,6 +487,7 @@ LOGINS: list[tuple[Callable[[Server, Asked], Said], str, list[str], str]] = [
         [],
         "/thing",
     ),
+    (rotating, f'operation = "POST /login"\narguments = {{ {ACCOUNT} }}\ncookies = true', [], "/thing"),
     (text_token, f'operation = "POST /token"\narguments = {{ {ACCOUNT} }}\ntoken = ""', [], "/thing"),
 ]
 
