@@ -49,8 +49,8 @@ class ForgottenResult(CallError):
 class Results:
     """The results that were too large to be shown whole, for threads that keep some at once. `clock` gives seconds.
 
-    Each belongs to the caller who produced it, by default the local user. All share the bounds. `api` is the name of the
-    API, if there are several: the same text of another one has another id.
+    Each belongs to the caller who produced it, by default the local user. All share the bounds. `api` is the name of an
+    API that is not the only one: the same text of another one has another id.
     """
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic, api: str = "") -> None:
