@@ -121,6 +121,21 @@ async def test_an_assigned_variable_is_named_for_a_document_from_a_url(
     assert "withheld" in text_of(refused)
 
 
+async def test_the_next_page_is_that_of_the_api_that_was_called(two: Any, connect: Connect) -> None:
+    """Also if two APIs answer with the very same first page."""
+    file, cats, dogs = two
+    for each in (cats, dogs):
+        each.answer = 200, {"content-type": "application/json", "link": '<?p=2>; rel="next"'}, b'{"data": [1]}'
+    env = {"CAT_KEY": "marker-of-cats-1234", "DOG_KEY": "marker-of-dogs-5678"}
+    async with connect("--config", str(file), env=env) as client:
+        said = [text_of(await client.call_tool(name)) for name in ("cats_list", "dogs_list")]
+        kept = [each.partition("with resultId ")[2].partition(" ")[0] for each in said]
+        await client.call_tool("expandResult", {"resultId": kept[1], "next": True})
+    assert kept[0] != kept[1]
+    assert [each.target for each in dogs.requests] == ["/dogs", "/dogs?p=2"]
+    assert [each.target for each in cats.requests] == ["/cats"]
+
+
 async def test_one_search_covers_all_apis(two: Any, connect: Connect) -> None:
     """With --discover, three tools find, show and call the operations of every API."""
     file, _, dogs = two
