@@ -227,9 +227,10 @@ SAID = [
     ("throw away a toy", "delete_toy"),
     ("get rid of all toys", "delete_toy"),
     ("back everything up", "create_snapshot"),
-    ("turn the siren off", "disable_siren"),
+    ("turn the siren on", "enable_siren"),
     ("is it alive?", "get_health"),
     ("show reslts of the match", "list_results"),
+    ("mes préférences", "get_preferences"),
 ]
 
 
@@ -237,7 +238,7 @@ SAID = [
 async def test_people_need_not_know_the_words_of_the_document(question: str, operation: str) -> None:
     """Words that mean the same find a tool, verbs of two words and slips of the pen included."""
     names = {operation for _, operation in SAID}
-    paths = {f"/{name}": {"post": {"operationId": name}} for name in sorted({*names, "create_toy", "enable_siren"})}
+    paths = {f"/{name}": {"post": {"operationId": name}} for name in sorted({*names, "create_toy", "disable_siren"})}
     async with served(document(paths), Settings(discover=True)) as client:
         found = text_of(await client.call_tool("searchTools", {"query": question}))
     assert found.startswith(f"{operation} · ")
