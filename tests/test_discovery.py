@@ -167,15 +167,15 @@ async def test_a_search_is_narrowed_to_an_area(arguments: dict[str, str], names:
 
 
 async def test_what_fits_less_well_is_named_in_one_line(connect: Connect) -> None:
-    """Behind the hits with titles come more operations in short, within 1,400 characters; one is found by its name."""
+    """Behind the hits with titles come more operations in short, within 1,360 characters; one is found by its name."""
     async with connect("--discover") as client:
         found = text_of(await client.call_tool("searchTools", {"query": "create a chat completion"}))
         *hits, line = found.splitlines()
         heading, *operations, rest = re.split("[:,] ", line)
         again = text_of(await client.call_tool("searchTools", {"query": operations[-1]}))
-    assert len(found) <= 1400
+    assert len(found) <= 1360
     assert all(hit.count(" · ") == 2 for hit in hits)
-    assert heading == "Less likely (query one to see its tool)"
+    assert heading == "Less likely (query one for its tool)"
     assert rest.endswith(" more")
     assert len(operations) > 20
     assert f" · {operations[-1]} · " in again.splitlines()[0]
