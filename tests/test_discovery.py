@@ -29,7 +29,7 @@ QUESTION = "ask a model to answer a conversation"
 #: The share of the needed operations that the first answers name at least.
 NAMED = {
     "Docker": 0.95,
-    "Mastodon": 0.7,
+    "Mastodon": 0.6,
     "Netlify": 0.85,
     "Superset": 0.75,
     "Blockfrost": 0.85,
