@@ -429,6 +429,7 @@ XML_NAME = st.from_regex(r"[a-z_][a-z0-9_.-]{0,5}", fullmatch=True)
 XML_VALUE = st.recursive(XML_TEXT, lambda inner: st.dictionaries(XML_NAME, inner, min_size=1, max_size=3), max_leaves=6)
 
 
+@pytest.mark.slow
 @ROUND_TRIP
 @given(value=st.dictionaries(XML_NAME, XML_VALUE, min_size=1, max_size=3))
 def test_any_tree_of_texts_comes_back_from_xml(value: Json) -> None:

@@ -123,7 +123,8 @@ def test_objects_are_structured_content_where_nothing_changes(body: bytes, struc
     assert texts(result) == [body.decode()]
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=100)
 @given(st.dictionaries(st.text(max_size=3), st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
 def test_no_number_changes_in_structured_content(value: dict[str, Any]) -> None:
     """Whatever Python writes and reads exactly is structured content with the same numbers."""
@@ -478,7 +479,7 @@ def test_headers_in_any_letters_survive() -> None:
     assert texts(rendered(given))[1] == "Link: <é>"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300), st.sampled_from([None, "application/json", "text/plain; charset=utf-16", "a/b", "/"]))
 def test_no_body_breaks_the_rendering(body: bytes, media_type: str | None) -> None:
     """Whatever arrives under whatever type becomes a result that can be written."""

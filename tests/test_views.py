@@ -414,7 +414,7 @@ schemas = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(schemas, st.lists(json_values, min_size=10, max_size=30), st.sampled_from([0, 150, 100_000]), st.booleans())
 def test_composed_schemas_are_never_wrong(schema: Any, values: list[Any], budget: float, portable: bool) -> None:
     """However schemas are composed, a value that fits one fits its view, and the view is a schema."""

@@ -13,14 +13,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
-import pydantic_core
 
 from portkey_bridge.file_types import PICTURES, file_type
 from portkey_bridge.openapi.model import Operation
@@ -32,6 +30,7 @@ from portkey_bridge.response.dropping import Drop, said
 from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
+from portkey_bridge.response.structured import exact_object
 from portkey_bridge.response.tables import tabulated
 from portkey_bridge.response.tool_result import (
     AudioContent,
@@ -56,10 +55,6 @@ MEDIA_FACTOR = 25
 
 #: Bytes of a file name that every common file system takes, and of its suffix.
 MAX_FILE_NAME, MAX_SUFFIX = 255, 32
-
-
-#: What has no more brackets than this is not nested too deep to be written again.
-SURELY_SHALLOW = 100
 
 
 #: What begins as a structured text does, whatever is declared.
@@ -133,7 +128,7 @@ class Renderer:
 
     def _json(self, body: bytes, notes: tuple[str, ...]) -> Rendered:
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
-            return Rendered([text_block(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
+            return Rendered([text_block(whole)], notes, exact_object(body) if len(whole) <= RESULT_LIMIT else None)
         return Rendered([text_block(self._view(body, _first_view))], notes)
 
     def _selected(self, answer: Answer, select: Selection) -> Rendered:
@@ -375,24 +370,3 @@ def _declared(answer: Answer) -> str:
 
 def _base64_length(body: bytes) -> int:
     return (len(body) + 2) // 3 * 4
-
-
-def _structured(body: bytes) -> dict[str, Any] | None:
-    """Return a JSON object as a value, or None where the value would not be the same: a number of too many digits."""
-    try:
-        value = _exactly.decode(body)
-        if body.count(b"[") + body.count(b"{") > SURELY_SHALLOW:
-            pydantic_core.to_json([[[value]]])  # as it will stand in the message: fails for what is nested too deep
-    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _exact_float(digits: str) -> float:
-    number = float(digits)
-    if (len(digits) > 15 or "e" in digits.lower()) and Decimal(digits) != Decimal(repr(number)):
-        raise ValueError("not a float of the same value")
-    return number
-
-
-_exactly = msgspec.json.Decoder(float_hook=_exact_float)
