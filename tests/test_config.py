@@ -216,6 +216,30 @@ def test_options_of_one_api_outside_of_the_file_are_refused_if_there_are_several
     assert "OPEN_MCP_BASE_URL would apply to each" in by_variable.stderr
 
 
+def test_advice_can_be_followed_where_a_file_has_several_apis(tmp_path: Path, recorder: Recorder, run: Run) -> None:
+    """Messages name the variables that the file assigns and the keys under [api.NAME], not options."""
+    recorder.answer = (401, {}, b"")
+    cats, dogs = api(tmp_path, "cats", "/relative"), api(tmp_path, "dogs", recorder.url)
+    birds = document({"/birds": {"get": {"operationId": "list"}}}, servers=[{"url": recorder.url}])
+    (tmp_path / "birds.json").write_text(json.dumps(birds), encoding="utf-8")
+    file = tmp_path / "s.toml"
+    file.write_text(
+        f'[api.cats]\nspec = "{cats}"\n[api.dogs]\nspec = "{dogs}"\nenv = {{X_KEY = "$DOG_KEY"}}\n'
+        '[api.birds]\nspec = "birds.json"\n',
+        encoding="utf-8",
+    )
+    nowhere = "base_url in [api.cats] of the settings file"
+    assert nowhere in run("doctor", "--config", "s.toml").stdout
+    assert f"set {nowhere}" in run("call", "cats_list", "--config", "s.toml", env={"X_KEY": "k"}).stderr
+    assert run("env", "--config", "s.toml").stdout.splitlines()[1].split("\t")[:2] == ["DOG_KEY", "not set"]
+    refused = run("call", "dogs_list", "--config", "s.toml").stderr
+    assert "- DOG_KEY\n" in refused
+    assert f'"args": ["portkey-bridge", "--config", "{file}"], "env": {{"DOG_KEY"' in refused
+    silent = run("call", "birds_list", "--config", "s.toml").stderr
+    assert "[api.birds]" in silent
+    assert "--" not in silent
+
+
 def test_an_option_overrides_the_file_of_one_api(tmp_path: Path, run: Run) -> None:
     """As it overrides a variable."""
     api(tmp_path, "cats", "http://127.0.0.1:9")

@@ -54,6 +54,7 @@ HOSTILE: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", HOSTILE.values(), ids=HOSTILE)
 def test_no_document_ends_in_a_traceback(run: Run, tmp_path: Path, root: dict[str, Any]) -> None:
     """Whatever a document contains, commands end with an answer or a message."""
