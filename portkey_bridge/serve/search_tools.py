@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from portkey_bridge.tools.search import Index
 
 #: Most queries in one search, and the characters of its answer: for one query, and for each further one.
-QUERIES, ROOM, FURTHER = 8, 1400, 700
+QUERIES, ROOM, FURTHER = 8, 1360, 700
 
 #: The share of these for hits with titles, and the characters that an outline has on top where none fits well.
-TITLED, OUTLINE = 0.4, 400
+TITLED, OUTLINE = 0.4, 440
 
 #: Characters of the API's title and the names of its areas: all of a listing has 2,000.
 AREAS = 517
 
 #: What comes before the operations that fit less well, and the heading of an outline, after none and after others.
-ALSO = "Less likely (query one to see its tool)"
+ALSO = "Less likely (query one for its tool)"
 NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
 NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
@@ -179,11 +180,16 @@ _IRREGULAR = {
 _PARTICLES = frozenset(("away", "back", "down", "in", "off", "on", "out", "over", "up"))
 BETWEEN = 3
 
+#: The accents that a decomposed text has behind its letters.
+_ACCENT = re.compile(r"[\u0300-\u036f]")
+
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
 
 
 def split(text: str) -> list[str]:
-    """Return the words of a text in lower case; a name in camel case or with underscores has several."""
+    """Return the words of a text in lower case and without accents; a name in camel case has several."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFKD", text)))
     return [word.lower() for word in _WORD.findall(text)]
 
 
