@@ -380,6 +380,10 @@ def test_doctor_reads_the_recipe(run: Run, shop: Shop, tmp_path: Path) -> None:
     assert "calls log in with login" in run(*options, env=ENVIRON).stdout
     done = run(*options)
     assert (done.returncode, "APP_USER is not set" in done.stdout) == (1, True)
+    settings_of(tmp_path, BEARER.replace('"login"', '"logni"'))
+    assert "did you mean login?" in run(*options, env=ENVIRON).stdout
+    settings_of(tmp_path, BEARER.replace('"login"', '"POST /sign-in"'))
+    assert "POST /sign-in, which the document does not declare" in " ".join(run(*options, env=ENVIRON).stdout.split())
 
 
 @pytest.mark.parametrize(
