@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +18,7 @@ import pytest
 from portkey_bridge.settings.file import read_config
 from portkey_bridge.settings.options import OPTIONS
 from portkey_bridge.settings.reading import read_settings
-from tests.conftest import Connect, Recorder, Run, recording, run_in, text_of
+from tests.conftest import BARE, Connect, Recorder, Run, recording, run_in, text_of
 from tests.support import document
 
 KEY = {"type": "apiKey", "in": "header", "name": "X-Key"}
@@ -119,6 +121,21 @@ async def test_an_assigned_variable_is_named_for_a_document_from_a_url(
     assert "withheld" in text_of(refused)
 
 
+async def test_the_next_page_is_that_of_the_api_that_was_called(two: Any, connect: Connect) -> None:
+    """Also if two APIs answer with the very same first page."""
+    file, cats, dogs = two
+    for each in (cats, dogs):
+        each.answer = 200, {"content-type": "application/json", "link": '<?p=2>; rel="next"'}, b'{"data": [1]}'
+    env = {"CAT_KEY": "marker-of-cats-1234", "DOG_KEY": "marker-of-dogs-5678"}
+    async with connect("--config", str(file), env=env) as client:
+        said = [text_of(await client.call_tool(name)) for name in ("cats_list", "dogs_list")]
+        kept = [each.partition("with resultId ")[2].partition(" ")[0] for each in said]
+        await client.call_tool("expandResult", {"resultId": kept[1], "next": True})
+    assert kept[0] != kept[1]
+    assert [each.target for each in dogs.requests] == ["/dogs", "/dogs?p=2"]
+    assert [each.target for each in cats.requests] == ["/cats"]
+
+
 async def test_one_search_covers_all_apis(two: Any, connect: Connect) -> None:
     """With --discover, three tools find, show and call the operations of every API."""
     file, _, dogs = two
@@ -151,6 +168,10 @@ REFUSED = {
     ),
     "a key in the wrong table": ("[serve]\ntag = ['x']", "line 2: unknown key 'tag'"),
     "no TOML": ("[api", "not TOML"),
+    "a choice that does not fit one of two APIs": (
+        "[api.a]\nspec = 'a.json'\n[api.b]\nspec = 'a.json'\ntag = ['x']",
+        "b: --tag: there is no tag 'x'",
+    ),
     "a name with capitals": ("[api.Team]\n", "line 1: the name 'Team' must match [a-z][a-z0-9_]*"),
     "a wrong value": ("[api.a]\nretries = 'many'", "line 2: expected an integer of at least 0"),
     "a table for a text": ("[api.a.spec]\nx = 1", "spec must be a text"),
@@ -173,6 +194,18 @@ def test_what_is_wrong_is_named_with_its_line(text: str, message: str, tmp_path:
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("encoding", "status"), [("utf-8-sig", 0), ("utf-16", 2)])
+def test_a_file_of_another_system_is_read_or_refused_by_its_encoding(
+    encoding: str, status: int, tmp_path: Path, run: Run
+) -> None:
+    """A byte order mark of UTF-8 says nothing; anything but UTF-8 is not TOML."""
+    api(tmp_path, "a", "http://127.0.0.1:9")
+    (tmp_path / "s.toml").write_text("[api.a]\nspec = 'a.json'\n", encoding=encoding)
+    ended = run("tools", "--config", "s.toml")
+    assert ended.returncode == status
+    assert status == 0 or "not UTF-8, which TOML is. Save it as UTF-8." in ended.stderr
+
+
 def test_options_of_one_api_outside_of_the_file_are_refused_if_there_are_several(two: Any, run: Run) -> None:
     """Nobody can say which API a --tag or a variable such as OPEN_MCP_BASE_URL is meant for."""
     file = two[0]
@@ -181,6 +214,30 @@ def test_options_of_one_api_outside_of_the_file_are_refused_if_there_are_several
     assert by_option.returncode == by_variable.returncode == 2
     assert "--tag would apply to each" in by_option.stderr
     assert "OPEN_MCP_BASE_URL would apply to each" in by_variable.stderr
+
+
+def test_advice_can_be_followed_where_a_file_has_several_apis(tmp_path: Path, recorder: Recorder, run: Run) -> None:
+    """Messages name the variables that the file assigns and the keys under [api.NAME], not options."""
+    recorder.answer = (401, {}, b"")
+    cats, dogs = api(tmp_path, "cats", "/relative"), api(tmp_path, "dogs", recorder.url)
+    birds = document({"/birds": {"get": {"operationId": "list"}}}, servers=[{"url": recorder.url}])
+    (tmp_path / "birds.json").write_text(json.dumps(birds), encoding="utf-8")
+    file = tmp_path / "s.toml"
+    file.write_text(
+        f'[api.cats]\nspec = "{cats}"\n[api.dogs]\nspec = "{dogs}"\nenv = {{X_KEY = "$DOG_KEY"}}\n'
+        '[api.birds]\nspec = "birds.json"\n',
+        encoding="utf-8",
+    )
+    nowhere = "base_url in [api.cats] of the settings file"
+    assert nowhere in run("doctor", "--config", "s.toml").stdout
+    assert f"set {nowhere}" in run("call", "cats_list", "--config", "s.toml", env={"X_KEY": "k"}).stderr
+    assert run("env", "--config", "s.toml").stdout.splitlines()[1].split("\t")[:2] == ["DOG_KEY", "not set"]
+    refused = run("call", "dogs_list", "--config", "s.toml").stderr
+    assert "- DOG_KEY\n" in refused
+    assert f'"args": ["portkey-bridge", "--config", "{file}"], "env": {{"DOG_KEY"' in refused
+    silent = run("call", "birds_list", "--config", "s.toml").stderr
+    assert "[api.birds]" in silent
+    assert "--" not in silent
 
 
 def test_an_option_overrides_the_file_of_one_api(tmp_path: Path, run: Run) -> None:
@@ -279,6 +336,33 @@ def test_every_example_of_a_written_file_is_toml_that_the_schema_takes(tmp_path:
     _checked(tomllib.loads("\n".join(examples)), run)
 
 
+#: Prints how many normalized documents are in the cache after the context.
+AHEAD = """
+import os
+from portkey_bridge.cli.normalizing import documents_ahead
+from portkey_bridge.document import cache
+from portkey_bridge.settings.file import read_config
+with documents_ahead(read_config({"config": "team.toml"}, os.environ)):
+    pass
+folder = cache.cache_folder()
+print(len([*folder.glob("form-*")]) if folder.exists() else 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+@pytest.mark.parametrize(("broken", "count"), [((), 2), (("cats",), 1), (("cats", "dogs"), 0)])
+def test_documents_are_normalized_in_a_second_process(
+    broken: tuple[str, ...], count: int, two: Any, tmp_path: Path
+) -> None:
+    """They are in the cache before a server wants them; one that cannot be read is left to it, without a word."""
+    for name in broken:
+        (tmp_path / f"{name}.json").write_text("{", encoding="utf-8")
+    env = {**BARE, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", AHEAD]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{count}\n", "")
+
+
 def test_config_check_takes_the_name_of_the_file(two: Any, run: Run) -> None:
     """As `config init` does; without a file it says so instead of checking something else."""
     assert "2 of 2 APIs can be served" in run("config", "check", str(two[0])).stderr
@@ -296,6 +380,16 @@ def test_config_check_names_an_assigned_variable_that_nobody_takes(two: Any, run
     two[0].write_text('[api.cats]\nspec = "cats.json"\nenv = { X_KEY = "$CAT_KEY" }\n', encoding="utf-8")
     said = run("config", "check", str(two[0])).stderr
     assert "cats: X_KEY is assigned, but several schemes would share it: assign X_KEY_KEY or X_KEY_OTHER" in said
+
+
+def test_config_check_says_where_a_withheld_variable_is_named(two: Any, run: Run, tmp_path: Path) -> None:
+    """In the table of the API: outside of the file the option would be about every API."""
+    file, cats, _ = two
+    cats.answer = 200, {"content-type": "application/json"}, (tmp_path / "cats.json").read_bytes()
+    file.write_text(f'[api.cats]\nspec = "{cats.url}/cats.json"\n', encoding="utf-8")
+    said = run("config", "check", str(file), env={"X_KEY": "marker-of-all-9999"}).stderr
+    assert "cats: X_KEY is set, but withheld" in said
+    assert 'set credentials = ["X_KEY"] in [api.cats] of the settings file' in said
 
 
 def test_check_reports_each_document_of_the_file(two: Any, run: Run, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.login_steps import steps_of
 from portkey_bridge.serve.service import UNVERIFIED, destination, token_sources, trust_of
 from portkey_bridge.settings.env_files import refuse_lured_credentials
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
 
@@ -212,7 +212,7 @@ def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterat
 
 
 def _base_url(settings: Settings) -> str:
-    return f"base_url in [api.{settings.name}]" if settings.name else "OPEN_MCP_BASE_URL"
+    return key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
 
 
 def _ask(url: httpx.URL, trust: Trust, hide: Callable[[str], str], remedy: str) -> Finding:

@@ -125,7 +125,7 @@ def with_cookies(recipe: Recipe, session: LoginSession, answer: Answer) -> Login
 
 
 def values_to_hide(credentials: Iterable[Credential]) -> Iterator[tuple[str, str]]:
-    """Yield the names and values of a session's secrets but its token; a word in a cookie, as of a theme, is none."""
+    """Yield the names and values of the secrets besides the token; a word in a cookie, as of a theme, is none."""
     for each in credentials:
         is_word = each.variable == COOKIE_NAME and each.value.isalpha() and len(each.value) < WORD_LENGTH
         if each.variable != SESSION_NAME and not is_word:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import is_url
 
 #: Variables that configure a machine, or are known as other products'. A document gets them only when they are named in
@@ -126,9 +126,13 @@ def why_withheld(name: str, settings: Settings, document_uri: str) -> str | None
     reason = needs_naming(name, settings, document_uri)
     if reason is None or not settings.environ.get(name, "").strip():
         return None
-    names = with_names(settings, [name])
-    allow = f"to allow it, use --credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
-    return f"set, but withheld, because {reason}; {allow}"
+    return f"set, but withheld, because {reason}; to allow it, {_naming(settings, with_names(settings, [name]))}"
+
+
+def _naming(settings: Settings, names: str) -> str:
+    """Return how a person names these variables: in the table of the API, if it has one."""
+    key = key_in_file(settings.name, "credentials", names)
+    return f"set {key}" if key else f"use --credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
 
 
 def with_names(settings: Settings, names: Iterable[str]) -> str:
