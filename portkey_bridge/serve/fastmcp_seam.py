@@ -45,6 +45,7 @@ from portkey_bridge.serve.callers import CALLER, GONE
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.confirmation import given_in, unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane
+from portkey_bridge.serve.login_request import logged_in
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
 from portkey_bridge.serve.stdio_lane import StdioLane
@@ -98,7 +99,8 @@ class DirectCalls(Middleware):
             ask=partial(unconfirmed, fastmcp, given),
             state=given.state,
         )
-        return await _until_gone(asyncio.ensure_future(run(context.message.arguments or {}, calling)))
+        arguments = context.message.arguments or {}
+        return await _until_gone(asyncio.ensure_future(logged_in(fastmcp, given, lambda: run(arguments, calling))))
 
     async def on_read_resource(
         self,

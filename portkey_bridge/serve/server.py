@@ -47,6 +47,7 @@ from portkey_bridge.serve.roles import check_roles, limited
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store
+from portkey_bridge.serve.stored_logins import logins_of
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.tools.catalog import (
@@ -131,7 +132,7 @@ def catalogue_of(
         warn(_questionable_selection(service))
     warn(_questionable_number(services))
     bridges = {service.settings.name: _sharing(_observed(service, observers), service, store) for service in services}
-    compose = partial(_composed, bridges=bridges, pass_header=pass_header)
+    compose = partial(_composed, bridges=bridges, pass_header=pass_header, store=store or Store())
     everything = compose(services)
     if not roles:
         return everything
@@ -144,7 +145,9 @@ def catalogue_of(
     return replace(everything, of_roles=of_roles)
 
 
-def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None) -> Catalogue:
+def _composed(
+    services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None, store: Store
+) -> Catalogue:
     """Return the catalogue of the services' tools and of those that show, search and call them.
 
     `bridges` are by the names of APIs: limits and kept results are the same for all sets of roles.
@@ -155,9 +158,10 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
     expand_schema = _expand_schema(tools, owners, legend)
     own = {id(service): bridges[service.settings.name] for service in services}
+    logins = {id(service): partial(logins_of, store, service) for service in services}
     renderers = [bridge.renderer for bridge in own.values()]
     shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
-    bridge_of = {key: bridges_of(bridge, pass_header) for key, bridge in own.items()}
+    bridge_of = {key: bridges_of(bridge, pass_header, logins[key]) for key, bridge in own.items()}
     expand_result = ExpandResult(renderers, [*bridge_of.values()])
     reading: list[BuiltinTool] = [expand_result, *chain.from_iterable(map(_information, services))]
     runs: dict[str, Run] = {
