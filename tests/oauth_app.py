@@ -33,7 +33,8 @@ class Application:
 
     `lifetime` is what it says of new tokens, in seconds, and `grants` the scopes that it grants, None for all.
     `subjects` are the tokens that were exchanged, or the people who have logged in, by what was issued for them.
-    `person` is who is in front of the browser, None for one who does not agree, and `codes` are those that were issued.
+    `person` is who is in front of the browser, None for one who does not agree, `asked` is what a browser came with,
+    `codes` are those that were issued, and `people` are those whose refresh tokens they became.
     """
 
     url: str = ""
@@ -51,7 +52,7 @@ class Application:
     person: str | None = "ada"
     asked: list[dict[str, str]] = field(default_factory=list)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
-    refreshes: dict[str, str] = field(default_factory=dict)
+    people: dict[str, str] = field(default_factory=dict)
 
     def issue(self, scope: str) -> dict[str, Any]:
         """Return the answer to a token request that is granted."""
@@ -125,14 +126,10 @@ def _granted(state: Application, form: dict[str, str], authorization: str | None
         assert asked["code_challenge"] == urlsafe_b64encode(digest).decode().rstrip("=")
         assert (asked["code_challenge_method"], asked["redirect_uri"]) == ("S256", form["redirect_uri"])
         return _of_person(state, state.issue(asked.get("scope", "")), asked["person"])
-    if kind == "refresh_token" and (person := state.refreshes.get(form.get("refresh_token", ""))):
-        if form["refresh_token"] in state.refreshable:
-            state.refreshable.discard(form["refresh_token"])
-            return _of_person(state, state.issue("read write"), person)
     if kind == "refresh_token" and form.get("refresh_token") in state.refreshable:
         if state.rotates:
             state.refreshable.discard(form["refresh_token"])
-        return state.issue("read write")
+        return _of_person(state, state.issue("read write"), state.people.get(form["refresh_token"], ""))
     if kind == "urn:ietf:params:oauth:grant-type:token-exchange" and given == CLIENT:  # RFC 8693 section 2.1
         assert form["subject_token_type"].endswith(":access_token")
         issued = {**state.issue(form.get("scope", "")), "issued_token_type": form["subject_token_type"]}
@@ -145,7 +142,7 @@ def _granted(state: Application, form: dict[str, str], authorization: str | None
 
 def _of_person(state: Application, issued: dict[str, Any], person: str) -> dict[str, Any]:
     state.subjects[f"Bearer {issued['access_token']}"] = person
-    state.refreshes[issued["refresh_token"]] = person
+    state.people[issued.get("refresh_token", "")] = person
     return issued
 
 

@@ -8,11 +8,11 @@ import html
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -21,10 +21,14 @@ from fastmcp.client.auth import BearerAuth
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import StreamableHttpTransport
 from mcp import MCPError, UrlElicitationRequiredError
+from redis import Redis
 
+from portkey_bridge.serve.store import STORE_KEY
+from tests import oauth_app
 from tests.browser import new_browser, visit
-from tests.conftest import Run, text_of
+from tests.conftest import text_of
 from tests.openid import items_document, running_openid_provider
+from tests.replicas import KEY, RedisServer
 from tests.support import serving
 
 Json = dict[str, Any]
@@ -144,7 +148,7 @@ async def test_callers_log_in_when_a_call_needs_it(
     """
     with served(tmp_path, provider_url) as url:
         async with alice.client(url) as first, bob.client(url) as second:
-            assert await asyncio.gather(subject_of(first), subject_of(second)) == ["ada", "ben"]
+            assert [*await asyncio.gather(subject_of(first), subject_of(second))] == ["ada", "ben"]
             calls = [subject_of(client) for client in (first, second) * 8]
             assert await asyncio.gather(*calls) == ["ada", "ben"] * 8
     assert [len(person.asked) for person in (alice, bob)] == [1, 1]
@@ -242,3 +246,178 @@ async def test_an_address_is_used_once(provider_url: str, tmp_path: Path, alice:
         assert sorted(each.status_code for each in begun) == [200, 410, 410, 410, 410]
         assert "Call the tool again" in alice.post(address, "begin").text
         assert await address_of(url, ALICE) != address
+
+
+#: The flow of an application that logs its people in.
+FLOW: Json = {"authorizationCode": {"authorizationUrl": "/authorize", "tokenUrl": "/token"}}
+SERVERS = {"OAUTH_TOKEN": "server-S3CRET-1"}
+OF_APP = {"OAUTH_CLIENT_ID": oauth_app.CLIENT[0], "OAUTH_CLIENT_SECRET": oauth_app.CLIENT[1]}
+
+
+@pytest.fixture
+def application() -> Iterator[oauth_app.Application]:
+    """Return an application that logs its people in."""
+    with oauth_app.running(**FLOW) as application:
+        yield application
+
+
+@contextmanager
+def serving_app(
+    folder: Path, application: oauth_app.Application, *arguments: str, **env: str
+) -> Iterator[tuple[str, Any]]:
+    """Run the server of an application, and return the URL of its endpoint and its process."""
+    with serving(folder, application.document, *OPTIONS, *arguments, env={**OF_APP, **env}) as served:
+        yield served
+
+
+async def called(person: Person, url: str, tool: str = "list_items") -> str:
+    """Return the text of the answer to a call."""
+    async with person.client(url) as client:
+        return text_of(await client.call_tool(tool, {}, raise_on_error=False))
+
+
+async def test_an_answer_counts_in_its_browser_and_once(
+    application: oauth_app.Application, tmp_path: Path, alice: Person, bob: Person
+) -> None:
+    """A code that comes without the cookie, with a foreign state or a second time keeps nothing and gets nothing."""
+    with serving_app(tmp_path, application) as (url, _):
+        begun = alice.begin(await address_of(url, ALICE, "list_items"))
+        bob.begin(await address_of(url, BOB, "list_items"))
+        answer = httpx.get(begun).headers["location"]
+        foreign = answer.replace("state=", "state=x")
+        for browser, address in ((bob.browser, answer), (alice.browser, foreign)):
+            refused = browser.get(address)
+            assert (refused.status_code, "this browser has begun" in said(refused.text)) == (400, True)
+        assert application.forms == []
+        assert "alice is logged in to Items" in said(alice.browser.get(answer).text)
+        again = alice.browser.get(answer)
+        assert (again.status_code, "Nothing was kept" in said(again.text)) == (400, True)
+        assert len(application.forms) == 1
+        with pytest.raises(MCPError):
+            async with bob.client(url, mode="legacy") as client:
+                await client.call_tool("list_items", {})
+
+
+async def test_what_the_provider_refuses_is_said(
+    application: oauth_app.Application, tmp_path: Path, alice: Person
+) -> None:
+    """Whoever does not agree at the provider, or whose code it does not take, is not logged in, and may try again."""
+    with serving_app(tmp_path, application) as (url, _):
+        application.person = None
+        assert "access_denied" in alice.log_in(await address_of(url, ALICE, "list_items"))
+        application.person = "ada"
+        answer = httpx.get(alice.begin(await address_of(url, ALICE, "list_items"))).headers["location"]
+        application.codes.clear()
+        refused = said(alice.browser.get(answer).text)
+        assert "invalid_grant" in refused
+        assert oauth_app.MARKER not in refused
+        assert await called(alice, url) == '["one"]'
+    assert len(alice.asked) == 1
+
+
+async def test_a_login_asks_for_what_the_caller_s_tools_need(
+    application: oauth_app.Application, tmp_path: Path, alice: Person, bob: Person
+) -> None:
+    """The scopes are those of the tools that the caller's roles permit; PKCE is there, and no secret is in the address.
+
+    What a login has not got is not tried.
+    """
+    roles = '[serve.roles.reader]\nread_only = true\n[serve.roles.writer]\ncallers = ["alice"]\n'
+    (tmp_path / "team.toml").write_text(f'[api.main]\nprefix = ""\nspec = "api.json"\n{roles}')
+    with serving_app(tmp_path, application, "--config", "team.toml") as (url, _):
+        await called(alice, url)
+        await called(bob, url)
+        assert [asked["scope"] for asked in application.asked] == ["read write", "read"]
+        (first, _) = application.asked
+        assert {"code_challenge", "state"} <= first.keys()
+        assert oauth_app.MARKER not in str(first)
+        assert first["redirect_uri"] == url.replace("/mcp", "/connect/callback")
+        application.grants = "read"
+        (login,) = alice.post(f"{url[:-4]}/connect", "accounts").json()["logins"]
+        alice.post(f"{url[:-4]}/connect", "forget", name=login["name"])
+        assert "needs the scope write" in await called(alice, url, "add_item")
+
+
+async def test_nothing_stands_in_for_a_login(application: oauth_app.Application, tmp_path: Path, alice: Person) -> None:
+    """Neither a token of the server nor one that its client could get is sent for a caller who is not logged in."""
+    flows = {**FLOW, "clientCredentials": {"tokenUrl": "/token"}}
+    with oauth_app.running(**flows) as both, serving_app(tmp_path, both, **SERVERS) as (url, _):
+        async with alice.client(url, action="cancel") as client:
+            await client.call_tool("list_items", {}, raise_on_error=False)
+        assert (both.calls, both.forms) == ([], [])
+        await called(alice, url)
+        assert [both.subjects[each or ""] for each in both.calls] == ["ada"]
+
+
+async def test_a_login_is_renewed_and_forgotten_when_it_cannot(
+    application: oauth_app.Application, tmp_path: Path, alice: Person
+) -> None:
+    """A token is renewed before it expires and after a 401; if the provider does not renew it, the person is asked."""
+    application.lifetime = 1
+    with serving_app(tmp_path, application) as (url, _):
+        for expected in (1, 2):
+            assert await called(alice, url) == '["one"]'
+            assert len(application.forms) == expected
+            await asyncio.sleep(1)
+        application.lifetime = 3600
+        await called(alice, url)
+        application.accepted.clear()
+        assert await called(alice, url) == '["one"]'
+        grants = [form["grant_type"] for form in application.forms]
+        assert grants == ["authorization_code", "refresh_token", "refresh_token", "refresh_token"]
+        assert len(alice.asked) == 1
+        application.accepted.clear()
+        application.refreshable.clear()
+        assert await called(alice, url) == '["one"]'
+        assert len(alice.asked) == 2
+        assert application.subjects[application.calls[-1] or ""] == "ada"
+
+
+async def test_calls_share_one_renewal(application: oauth_app.Application, tmp_path: Path, alice: Person) -> None:
+    """Many calls whose token is rejected at the same time renew it once."""
+    with serving_app(tmp_path, application) as (url, _):
+        async with alice.client(url) as client:
+            await client.call_tool("list_items", {})
+            application.accepted.clear()
+            await asyncio.gather(*(client.call_tool("list_items", {}) for _ in range(10)))
+    assert [form["grant_type"] for form in application.forms] == ["authorization_code", "refresh_token"]
+
+
+async def test_servers_share_logins_and_the_store_has_no_token(
+    application: oauth_app.Application, redis: RedisServer, tmp_path: Path, alice: Person, bob: Person
+) -> None:
+    """A login that one server began ends at another, and counts at both, which renew it once.
+
+    The store has no token, code, name, or ticket, and a ticket that it has forgotten leads nowhere.
+    """
+    env = {STORE_KEY: KEY}
+    (tmp_path / "other").mkdir()
+    with ExitStack() as stack:
+        start = [
+            serving_app(folder, application, "--store", redis.url, **env) for folder in (tmp_path, tmp_path / "other")
+        ]
+        (first, _), (second, _) = map(stack.enter_context, start)
+        address = await address_of(first, ALICE, "list_items")
+        begun = alice.begin(address.replace(first[:-4], second[:-4]))
+        answer = httpx.get(begun).headers["location"]
+        assert "logged in to Items" in said(alice.browser.get(answer.replace(second[:-4], first[:-4])).text)
+        async with alice.client(first) as one, alice.client(second) as two:
+            for client in (one, two):
+                assert text_of(await client.call_tool("list_items", {})) == '["one"]'
+            application.accepted.clear()
+            await asyncio.gather(*(client.call_tool("list_items", {}) for client in (one, two) * 5))
+        assert [form["grant_type"] for form in application.forms] == ["authorization_code", "refresh_token"]
+        forgotten = await address_of(first, BOB, "list_items")
+        bob.begin(forgotten)
+        forgotten = await address_of(first, BOB, "list_items")
+        raw: Any = Redis.from_url(redis.url)
+        every = {key: raw.get(key) or b"" for key in raw.scan_iter() if raw.type(key) == b"string"}
+        stored = b"".join(part for pair in every.items() for part in pair)
+        assert len(every) >= 3
+        for secret in (oauth_app.MARKER, "alice", "token", "list_items", forgotten.partition(".")[2]):
+            assert secret.encode() not in stored
+        raw.delete(*raw.keys("*login-tickets*"))
+        raw.close()
+        refused = bob.post(forgotten, "begin")
+        assert (refused.status_code, "too old" in refused.text) == (410, True)
+    assert alice.asked == []
