@@ -23,7 +23,7 @@ from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
 from portkey_bridge.clients.entries import command_line, starts_this_program
 from portkey_bridge.clients.files import read_client_file, rewrite
 from portkey_bridge.clients.places import System, client_for, locate
-from portkey_bridge.clients.registry import CLIENTS, FOLDERS, JSON, TOML, YAML, Client
+from portkey_bridge.clients.registry import CLIENTS, FOLDERS, JSON_FILE, TOML_FILE, YAML_FILE, KnownClient
 from portkey_bridge.errors import ClientFileError, SettingsError
 from tests.conftest import BARE, Run
 
@@ -118,17 +118,17 @@ CONTINUE_FILES: Mapping[str, str | None] = {
     "CRLF": "mcpServers:\r\n  - name: other\r\n    command: x\r\n",
 }
 DAMAGED = {
-    JSON: ('{\n  "a": 1\n  "b": 2\n}', 3, 3),
-    TOML: ('a = 1\nb = "x\n', 2, 7),
-    YAML: ("a: 1\nb: [1, 2\nc: 3\n", 3, 2),
+    JSON_FILE: ('{\n  "a": 1\n  "b": 2\n}', 3, 3),
+    TOML_FILE: ('a = 1\nb = "x\n', 2, 7),
+    YAML_FILE: ("a: 1\nb: [1, 2\nc: 3\n", 3, 2),
 }
 
 
-def files_of(client: Client) -> Mapping[str, str | None]:
+def files_of(client: KnownClient) -> Mapping[str, str | None]:
     """Return the files of each kind in a client's format."""
-    if client.format is JSON:
+    if client.format is JSON_FILE:
         return {kind: text and text.replace("%s", client.container) for kind, text in JSON_FILES.items()}
-    if client.format is TOML:
+    if client.format is TOML_FILE:
         return TOML_FILES
     return CONTINUE_FILES if client.listed else GOOSE_FILES
 
@@ -140,18 +140,18 @@ CASES = [
 ]
 
 
-def parsed(client: Client, text: str) -> Any:
+def parsed(client: KnownClient, text: str) -> Any:
     """Read a file with other people's parsers; what JSON has not is taken out first."""
     text = text.removeprefix("\ufeff")
-    if client.format is TOML:
+    if client.format is TOML_FILE:
         return tomllib.loads(text)
-    if client.format is YAML:
+    if client.format is YAML_FILE:
         return yaml.safe_load(text) or {}
     plain = re.sub(r"(?<!:)//[^\r\n]*|/\*.*?\*/", "", text)
     return json.loads(re.sub(r",(?=\s*[}\]])", "", plain).strip() or "{}")
 
 
-def entries(client: Client, value: Any) -> dict[str, Any]:
+def entries(client: KnownClient, value: Any) -> dict[str, Any]:
     """Return the servers of a configuration by name."""
     servers = value.get(client.container) or {}
     return {server["name"]: server for server in servers} if isinstance(servers, list) else servers

@@ -476,7 +476,7 @@ def workers() -> list[Path]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 async def test_a_program_waits_for_a_limited_time(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program whose client does not come back ends, and its worker with it."""
-    monkeypatch.setattr("portkey_bridge.serve.programs.PATIENCE", 0.2)
+    monkeypatch.setattr("portkey_bridge.serve.programs.ANSWER_TIMEOUT", 0.2)
     code = 'await call("deletepet", {"petId": 1})'
     service = service_of(api_of(pets(recorder.url)), CONFIRMED)
     async with Client(build_server([service]), **two_round_trips()) as client:

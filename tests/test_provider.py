@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from fastmcp.tools.base import ToolResult
-from mcp_types import TextContent
-
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.openapi.model import Operation, Place
+from portkey_bridge.response.tool_result import TextContent, ToolResult
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.service import build_bridge
 from portkey_bridge.settings.options import Settings

@@ -495,7 +495,7 @@ def test_what_changes_during_the_start_is_not_kept(talk: Talk, since: int, kept:
     recorder.record([talk.spec])
     recorder.received(json.dumps(initialize()))
     assert recorder.should_send('{"jsonrpc":"2.0","id":1,"result":{}}')
-    assert (cache.read(f"answers-{since}") is not None) is kept
+    assert (cache.read_entry(f"answers-{since}") is not None) is kept
 
 
 def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:

@@ -23,7 +23,7 @@ from mcp_types import ToolListChangedNotification
 from portkey_bridge.serve import watch
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import load_api
-from portkey_bridge.serve.pin import accept
+from portkey_bridge.serve.pin import accept_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import load_services
 from portkey_bridge.settings.options import Settings
@@ -135,8 +135,8 @@ async def until(condition: Any) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files, URLs and failures often."""
-    monkeypatch.setattr(watch, "FILES", 0.02)
-    monkeypatch.setattr(watch, "URLS", 0.05)
+    monkeypatch.setattr(watch, "FILES_INTERVAL", 0.02)
+    monkeypatch.setattr(watch, "URLS_INTERVAL", 0.05)
 
 
 async def test_a_broken_change_leaves_the_tools_as_they_are(
@@ -390,5 +390,5 @@ async def test_a_change_is_served_as_soon_as_it_is_accepted(
         write(tmp_path / "a.json", "call", "further", key=True)
         await until(is_said)
         assert await names_of(client) == {"a_call"}
-        accept(settings, load_api(replace(settings, pin=False)))
+        accept_api(settings, load_api(replace(settings, pin=False)))
         await until(lists(client, "a_call", "a_further"))

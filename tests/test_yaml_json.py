@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.document.yaml_values import parse
+from portkey_bridge.document.yaml_values import parse_yaml
 
 
 def load(text: str) -> Any:
     """Parse as the documents are parsed."""
-    return parse(text).value
+    return parse_yaml(text).value
 
 
 # YAML 1.2.2 section 10.3.2 ("Tag Resolution"), and what YAML 1.1 would make of the rest.
@@ -62,7 +62,11 @@ def test_the_first_of_several_merged_objects_wins() -> None:
 
 def test_the_first_of_several_documents_counts() -> None:
     """What follows is not read, and that there is more is known."""
-    assert [parse(text).has_more for text in ("a: 1", "a: 1\n...\n", "a: 1\n---\nb: *nowhere")] == [False, False, True]
+    assert [parse_yaml(text).has_more for text in ("a: 1", "a: 1\n...\n", "a: 1\n---\nb: *nowhere")] == [
+        False,
+        False,
+        True,
+    ]
     assert load("a: 1\n---\nb: 1") == {"a": 1}
 
 

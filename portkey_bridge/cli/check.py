@@ -16,19 +16,19 @@ from typing import Any
 from urllib.parse import urljoin
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.listing import about_tokens, listed, variables_of
+from portkey_bridge.cli.listing import about_tokens, listed_tool, variables_of
 from portkey_bridge.cli.spec_validator import advise
 from portkey_bridge.cli.terminal import print_json, print_styled, waiting
 from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.parse import Document, document_of, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.document.repairs import Repair, Repairs
-from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read
+from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read_source
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.overlay import overlaid, tighten
-from portkey_bridge.openapi.pointers import decode, encode
+from portkey_bridge.openapi.pointers import decode_token, encode_token
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.openapi.resources import OTHERS
 from portkey_bridge.openapi.spec_tables import METHODS
@@ -41,10 +41,10 @@ from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
 
 #: Most places kept for a repair, most places shown for a finding, and number of largest tools in the report.
-KEPT, SHOWN, LARGEST = 100, 10, 10
+MAX_KEPT_PLACES, MAX_SHOWN_PLACES, LARGEST_TOOLS = 100, 10, 10
 
 #: Heading of each kind of finding, in the order of the report.
-KINDS = {
+FINDING_HEADINGS = {
     "skipped": "left out: these operations are not served",
     "repaired": "repaired: interpreted as far as possible",
     "undescribed": "not described",
@@ -54,7 +54,7 @@ KINDS = {
 }
 
 #: Components of OpenAPI 3 that have another name in Swagger 2.0.
-MOVED = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
+SWAGGER2_COMPONENTS = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
 
 UNDESCRIBED = "a tool has no summary or description: a model sees only its method and path"
 NOWHERE = "a tool has no server with a full URL: add one to the document, or set OPEN_MCP_BASE_URL"
@@ -124,11 +124,11 @@ def print_report(invocation: Invocation) -> int:
 def examine_document(settings: Settings) -> DocumentReport:
     """Examine the configured document as its owner wrote it. Raises DocumentError."""
     access = access_to(settings)
-    content = read(settings.spec or str(portkey_document()), access)
+    content = read_source(settings.spec or str(portkey_document()), access)
     read_other = cache(others_of(content.uri, settings.allow_refs, access))
-    overlays = [read(str(path)) for path in settings.overlays]
+    overlays = [read_source(str(path)) for path in settings.overlays]
     document = overlaid(document_of(content), overlays)
-    repairs = Repairs(KEPT)
+    repairs = Repairs(MAX_KEPT_PLACES)
     others: set[str] = set()
 
     def retrieve(uri: str) -> Document:
@@ -158,7 +158,7 @@ def examine_document(settings: Settings) -> DocumentReport:
         credentials={name: len(names) for name, names in variables_of(tools).items()},
         servers=dict(Counter(server.url for tool in tools for server in tool.operation.servers)),
         listing=Size("all", sum(size.bytes for size in sizes), sum(size.tokens for size in sizes)),
-        largest=tuple(sorted(sizes, key=lambda size: -size.bytes)[:LARGEST]),
+        largest=tuple(sorted(sizes, key=lambda size: -size.bytes)[:LARGEST_TOOLS]),
         findings=(
             *(_of_skipped(operation, where) for operation in api.skipped),
             *(where.noted(sentence) for sentence in sentences if sentence in notes),
@@ -180,7 +180,7 @@ def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _W
 def _sizes(tools: Sequence[Tool], api: Api, settings: Settings) -> list[Size]:
     views = Views(Shapes(api.root), portable=True)
     budget = schema_budget(settings.schema_budget, len(tools))
-    return [_size(tool.name, listed(tool, views, budget)) for tool in tools]
+    return [_size(tool.name, listed_tool(tool, views, budget)) for tool in tools]
 
 
 def _size(name: str, value: dict[str, Any]) -> Size:
@@ -238,7 +238,7 @@ class _Where:
     def of_repair(self, place: str) -> SourcePlace:
         """Return the place of a repair, which is a pointer, a method and a path, or free text."""
         if place.startswith("#"):
-            return self.at([decode(part) for part in place.split("/")[1:]])
+            return self.at([decode_token(part) for part in place.split("/")[1:]])
         method, slash, path = place.partition("/")
         return self.operation(method.strip(), slash + path) if slash else SourcePlace()
 
@@ -257,7 +257,7 @@ def _lines_of(read_any: Read, uri: str) -> TextLines:
 
 
 def _pointer(tokens: Sequence[str]) -> str:
-    return "#" + "".join(f"/{encode(token)}" for token in tokens)
+    return "#" + "".join(f"/{encode_token(token)}" for token in tokens)
 
 
 def _method_and_path(tokens: Sequence[str]) -> tuple[str | None, str | None]:
@@ -270,7 +270,7 @@ def _as_written(tokens: Sequence[str], root: Any) -> Sequence[str]:
     """Return the tokens in a Swagger 2.0 document, where components are at the top (`swagger` says where)."""
     if "swagger" not in root or tokens[:1] != ["components"]:
         return tokens
-    return [MOVED.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens
+    return [SWAGGER2_COMPONENTS.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens
 
 
 def _print_words(report: DocumentReport) -> None:
@@ -282,7 +282,7 @@ def _print_words(report: DocumentReport) -> None:
         print_styled(("largest tools", "bold cyan"))
     for size in report.largest:
         print_styled(f"{size.bytes:>9,} bytes {size.tokens:>8,} tokens ", size.name)
-    for kind, heading in KINDS.items():
+    for kind, heading in FINDING_HEADINGS.items():
         _print_findings(heading, [finding for finding in report.findings if finding.kind == kind], report.document)
     print_styled()
     print_styled(f"{sum(finding.count for finding in report.findings)} findings.", *report.notes)
@@ -306,10 +306,10 @@ def _print_findings(heading: str, findings: Sequence[DocumentFinding], document:
     print_styled((heading, "bold cyan"))
     for finding in findings:
         print_styled(f"- {finding.problem}")
-        for place in finding.places[:SHOWN]:
+        for place in finding.places[:MAX_SHOWN_PLACES]:
             _print_place(place, document)
-        if finding.count > min(SHOWN, len(finding.places)):
-            print_styled(f"    and {finding.count - min(SHOWN, len(finding.places))} more")
+        if finding.count > min(MAX_SHOWN_PLACES, len(finding.places)):
+            print_styled(f"    and {finding.count - min(MAX_SHOWN_PLACES, len(finding.places))} more")
 
 
 def _print_place(place: SourcePlace, document: str) -> None:

@@ -34,9 +34,9 @@ from portkey_bridge.clients.files import (
     with_entry,
     without_entry,
 )
-from portkey_bridge.clients.names import DEFAULT, name_for_adding, name_for_removing, short_name
+from portkey_bridge.clients.names import DEFAULT_ENTRY, name_for_adding, name_for_removing, short_name
 from portkey_bridge.clients.places import System, client_for, locate, this_system
-from portkey_bridge.clients.registry import CLIENTS, Client
+from portkey_bridge.clients.registry import CLIENTS, KnownClient
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.serve.service import load_services
@@ -55,7 +55,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class FoundEntry:
     """A client's file, and its entries that start this program, by name; or the reason why it cannot be read."""
 
-    client: Client
+    client: KnownClient
     path: Path
     entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problem: str | None = None
@@ -124,27 +124,27 @@ class Served:
     tools: int = 0
     discovers: bool = False
 
-    def lists_too_many(self, client: Client) -> bool:
+    def lists_too_many(self, client: KnownClient) -> bool:
         """Check whether a client cannot take all tools of the listing."""
         return client.most_tools is not None and not self.discovers and self.tools > client.most_tools
 
 
-def _served(options: Mapping[str, Any], variables: Mapping[str, str | None], client: Client) -> Served:
+def _served(options: Mapping[str, Any], variables: Mapping[str, str | None], client: KnownClient) -> Served:
     """Return what an entry with these options serves. Whatever cannot be read now is a warning."""
     given = {name: value for name, value in variables.items() if value is not None}
     # Neither this shell's environment nor its `.env` is there where the client starts the server.
     apis = read_config(options, given, options.get("env_file") or os.devnull)
     if client.most_tools is None and len(apis) == 1 and apis[0].spec is None:
-        return Served(DEFAULT)
+        return Served(DEFAULT_ENTRY)
     source = apis[0].spec or "" if len(apis) == 1 else str(config_path(apis[0]))
     try:
         services = load_services(apis)
     except SetupError as error:
         _say(f"warning: {error} The entry is written anyway.")
-        return Served(short_name("", source) if source else DEFAULT)
+        return Served(short_name("", source) if source else DEFAULT_ENTRY)
     title = services[0].api.title if len(apis) == 1 else ""
     count = sum(len(service.tools) for service in services) + len(BUILTIN)
-    return Served(short_name(title, source) if source else DEFAULT, count, apis[0].searches)
+    return Served(short_name(title, source) if source else DEFAULT_ENTRY, count, apis[0].searches)
 
 
 def remove(invocation: Invocation) -> int:
@@ -243,7 +243,7 @@ def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
         _say(f"warning: {names} must not be committed. --env {literal[0]} refers to the environment instead.")
 
 
-def _warn_of_expansion(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
+def _warn_of_expansion(client: KnownClient, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
     """Warn if the client would replace a part of a literal value."""
     names = expanded_in(client, entry, variables)
     if names:
@@ -253,7 +253,7 @@ def _warn_of_expansion(client: Client, entry: Mapping[str, Any], variables: Mapp
         )
 
 
-def _prepare(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
+def _prepare(client: KnownClient, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
     """Start the server once, because some clients do not wait for a slow first start."""
     given = {name: value for name, value in variables.items() if value is not None}
     with waiting("starting the server once, so that the client finds it ready"):

@@ -17,7 +17,7 @@ from portkey_bridge.settings.file import config_path, default_path, json_schema,
 from portkey_bridge.text import printable, shown_url
 
 
-def run(invocation: Invocation) -> int:
+def run_config(invocation: Invocation) -> int:
     """Do what the command line says. Return 1 if an API cannot be served. Raises SetupError."""
     return ACTIONS[invocation.options["action"]](invocation)
 

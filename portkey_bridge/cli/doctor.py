@@ -47,7 +47,7 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 STYLES = {OK: "green", WARNING: "yellow", PROBLEM: "bold red"}
 
 #: Seconds that a server has to answer.
-PATIENCE = 5
+REACH_TIMEOUT = 5
 
 #: Number of servers that are asked, the most used first: a document may name many.
 SERVERS = 5
@@ -202,7 +202,7 @@ def _ask(url: httpx.URL, trust: Trust) -> Finding:
     try:
         with waiting(f"asking {shown}"):
             status = httpx.get(
-                url.copy_with(userinfo=b"", query=None), timeout=PATIENCE, verify=trust.of(url.host).context()
+                url.copy_with(userinfo=b"", query=None), timeout=REACH_TIMEOUT, verify=trust.of(url.host).context()
             ).status_code
     except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
         remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
@@ -275,9 +275,9 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
             "To turn it on, remove --no-cache and unset OPEN_MCP_CACHE.",
         )
         return
-    folder, probe = cache.folder(), cache.name_of("probe", ())
+    folder, probe = cache.cache_folder(), cache.name_of("probe", ())
     cache.write(probe, b"kept")
-    kept = cache.read(probe)
+    kept = cache.read_entry(probe)
     cache.forget(probe)
     if kept is None:
         yield Finding(

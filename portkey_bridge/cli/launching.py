@@ -15,7 +15,7 @@ from threading import Timer
 from typing import IO, Any, cast
 
 from portkey_bridge.clients.places import System
-from portkey_bridge.clients.registry import PROGRAM, Client
+from portkey_bridge.clients.registry import PROGRAM, KnownClient
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.options import OPTIONS
 from portkey_bridge.text import is_url
@@ -34,7 +34,7 @@ VERSIONS = ("2025-11-25", "2025-06-18", MODERN)
 EXTRAS = {"code": "code", "aws_sigv4": "aws", "store": "redis"}
 
 
-def launcher(client: Client, system: System, options: Mapping[str, Any]) -> tuple[list[str], str | None]:
+def launcher(client: KnownClient, system: System, options: Mapping[str, Any]) -> tuple[list[str], str | None]:
     """Return the command that starts this program with the extras of the options, and a warning about it.
 
     The command is uvx, by its full path if the client has no PATH; else the script. Raises SettingsError if there is

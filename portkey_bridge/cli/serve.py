@@ -91,7 +91,7 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
                 plain = replace(invocation, warm_start=None)
                 http_server.run_workers(partial(_worker, plain, address), settings.workers, [listener])
             else:
-                http_server.run(app, [listener])
+                http_server.run_http_server(app, [listener])
     return 0
 
 

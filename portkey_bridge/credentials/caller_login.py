@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from portkey_bridge.credentials.renewal import Expiring
 
 #: The error of a token endpoint after which a refresh token is of no use any more (RFC 6749 section 5.2).
-REVOKED = "invalid_grant"
+REVOKED_GRANT = "invalid_grant"
 
 
 class CallerLogins(Protocol):
@@ -79,7 +79,7 @@ class CallerLogin:
             try:
                 renewed = Login(await self._source.renewed(login), login.client_id, login.who)
             except TokenError as error:
-                is_revoked = isinstance(error, Refused) and error.code == REVOKED
+                is_revoked = isinstance(error, Refused) and error.code == REVOKED_GRANT
                 if is_usable and not is_revoked:
                     return login
                 if login.token.refresh and not is_revoked:

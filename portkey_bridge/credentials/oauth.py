@@ -30,7 +30,7 @@ from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
 from portkey_bridge.settings.options import Settings
 
 #: What callers can do about an account that does not permit what they want.
-ELSEWHERE = "To log in again, or with another account, log out on the page /connect of this server first."
+LOG_IN_AGAIN = "To log in again, or with another account, log out on the page /connect of this server first."
 
 Kept = Renewed[Expiring] | CallerLogin
 """What has the token of a source: in memory, or as the login of one caller."""
@@ -154,7 +154,7 @@ class OAuthCredentials:
         scopes = sorted(frozenset[str]().union(*(token.scopes or () for token in tokens)))
         known = f"the scopes {' '.join(scopes)}" if scopes else "no scopes that are known"
         if self.sources.logins is not None:
-            return [f"The request carried the token of your own login, with {known}. {ELSEWHERE}"]
+            return [f"The request carried the token of your own login, with {known}. {LOG_IN_AGAIN}"]
         return [f"The request carried a token that portkey-bridge obtained, with {known}: check what it permits."]
 
     def _kept(self, operation: Operation, caller: Caller) -> list[tuple[SecurityScheme, Kept]]:
@@ -206,7 +206,7 @@ class OAuthCredentials:
         remedy = (
             f"Add {' '.join(missing)} to --oauth-scopes."
             if asked and not set(missing) <= set(asked)
-            else f"It was not granted when you logged in. {ELSEWHERE}"
+            else f"It was not granted when you logged in. {LOG_IN_AGAIN}"
             if self.sources.logins is not None
             else "The authorization server did not grant it: have it granted to the client or the person, and log in "
             "again if this is a login."

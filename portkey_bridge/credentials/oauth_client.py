@@ -16,17 +16,15 @@ import httpx
 from portkey_bridge.credentials.oauth_endpoints import Endpoints, metadata_urls, with_metadata
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.errors import TokenError
-from portkey_bridge.http.failures import TooLarge, explain_failure
+from portkey_bridge.http.failures import EXCHANGE_FAILURES, TooLarge, explain_failure
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.text import printable, shown_url
 
 #: Longest answer of an authorization server that is read, in bytes, and longest part of its own words that is shown.
-MAX_BYTES, MAX_WORDS = 1_000_000, 300
-
-FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
+MAX_TOKEN_ANSWER, MAX_PROVIDER_WORDS = 1_000_000, 300
 
 #: What can be done about an error of the token endpoint (RFC 6749 section 5.2, RFC 8628 section 3.5), by its code.
-REMEDIES = {
+REMEDIES_BY_ERROR = {
     "invalid_client": "Check OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET, or OAUTH_PRIVATE_KEY.",
     "invalid_grant": "Check OAUTH_USERNAME and OAUTH_PASSWORD, or OAUTH_REFRESH_TOKEN; or log in again with "
     "`portkey-bridge login`.",
@@ -163,9 +161,9 @@ class Refused(TokenError):
     def __init__(self, url: str, status: int, answer: Mapping[str, Any], redact: Callable[[str], str]) -> None:
         self.code = str(answer.get("error") or "")
         words = " ".join(str(answer[key]) for key in ("error", "error_description") if answer.get(key))
-        words = printable(redact(words))[:MAX_WORDS] or "without a token" * (status < 400)
+        words = printable(redact(words))[:MAX_PROVIDER_WORDS] or "without a token" * (status < 400)
         problem = f"answered {status}{f' {words}' * bool(words)}"
-        remedy = REMEDIES.get(self.code, "Check --oauth-token-url and the OAUTH_ variables.")
+        remedy = REMEDIES_BY_ERROR.get(self.code, "Check --oauth-token-url and the OAUTH_ variables.")
         super().__init__(f"Nothing was sent: no token was obtained, because {shown_url(url)} {problem}. {remedy}")
 
 
@@ -193,9 +191,9 @@ async def fetch_json(transport: Transport, request: httpx.Request) -> tuple[int,
         async with transport.exchange(request) as response:
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > MAX_BYTES:
-                    raise TooLarge(MAX_BYTES)
-    except FAILURES as error:
+                if len(body) > MAX_TOKEN_ANSWER:
+                    raise TooLarge(MAX_TOKEN_ANSWER)
+    except EXCHANGE_FAILURES as error:
         problem = explain_failure(error, request.url.host, transport.timeouts)
         raise TokenError(f"Nothing was sent: no token was obtained, because {problem}.") from error
     try:

@@ -19,7 +19,7 @@ from portkey_bridge.openapi.model import Operation, Place
 CREDENTIAL_STATUSES = (401, 403)
 
 #: What a person can do where the document says nothing about credentials.
-SILENT = (
+SILENT_DOCUMENT = (
     "The document declares no credential for this operation. If the API wants one, a person can start portkey-bridge "
     "with --scheme bearer=VARIABLE, --scheme basic=VARIABLE, --header NAME=VARIABLE, --query NAME=VARIABLE or --cookie "
     "NAME=VARIABLE."
@@ -126,7 +126,7 @@ class EnvironmentCredentials:
             are = "is set" if len(others) == 1 else "are set"
             yield f"{' and '.join(others)} {are}, but not declared for this operation; --authenticate all sends all."
         elif not names:
-            yield SILENT
+            yield SILENT_DOCUMENT
 
     def missing(self, operation: Operation) -> CredentialsError:
         """Return the refusal of a call that needs another credential than those that may be sent."""

@@ -25,7 +25,7 @@ from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.errors import SettingsError, TokenError
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.settings.file import REFERENCE
+from portkey_bridge.settings.file import VARIABLE_REFERENCE
 from portkey_bridge.settings.options import Settings
 
 #: Names of arguments that say who logs in, and are no secrets.
@@ -35,13 +35,13 @@ IDENTIFIERS = re.compile(r"(?i).*(user|name|mail|login|account|tenant|client_?id
 POINTER = re.compile(r"\{(/.*)\}")
 
 #: What a session is called where its secrets are hidden.
-NAME = "LOGIN"
+SESSION_NAME = "LOGIN"
 
 #: Numbers from these on are milliseconds and seconds since the epoch; smaller ones are seconds from now.
 MILLISECONDS, SECONDS = 1e11, 1e9
 
 
-class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnswerPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A place in an answer: a header, a cookie, or a JSON pointer into the body."""
 
     header: str = ""
@@ -87,7 +87,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
     before: str = ""
     refresh: Refresh | None = None
-    token: str | Place | None = None
+    token: str | AnswerPlace | None = None
     send: Send = Send(header="Authorization", value="Bearer {token}")
     cookies: bool = False
     csrf: Csrf | None = None
@@ -141,13 +141,13 @@ def _filled(value: Any, name: str, settings: Settings, path: Path, secrets: dict
         return {key: _filled(each, key, settings, path, secrets) for key, each in value.items()}
     if isinstance(value, list):
         return [_filled(each, name, settings, path, secrets) for each in value]
-    reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    reference = VARIABLE_REFERENCE.fullmatch(value) if isinstance(value, str) else None
     if reference:
         value = settings.environ.get(reference[1], "").strip()
         if not value:
             raise SettingsError(f"{path}: {reference[1]} is not set. Set it to the argument {name} of the login.")
     if isinstance(value, str) and not IDENTIFIERS.fullmatch(name) and not POINTER.fullmatch(value):
-        secrets[reference[1] if reference else f"{NAME}_{name.upper()}"] = value
+        secrets[reference[1] if reference else f"{SESSION_NAME}_{name.upper()}"] = value
     return value
 
 
@@ -160,14 +160,16 @@ def session_of(recipe: Recipe, answers: list[Answer], previous: LoginSession | N
     cookies = {name: value for answer in answers for name, value in _cookies(answer.headers).items()}
     found, token = [], ""
     if recipe.token is not None:
-        place = Place(pointer=recipe.token) if isinstance(recipe.token, str) else recipe.token
+        place = AnswerPlace(pointer=recipe.token) if isinstance(recipe.token, str) else recipe.token
         token = _found(place, last, cookies, recipe)
         found.append(_credential(recipe.send, token))
     if recipe.cookies:
-        found += [Credential(f"{NAME}_COOKIE", "cookie", name, value) for name, value in cookies.items()]
+        found += [Credential(f"{SESSION_NAME}_COOKIE", "cookie", name, value) for name, value in cookies.items()]
     if recipe.csrf is not None:
-        place = Place(recipe.csrf.header, recipe.csrf.cookie, recipe.csrf.pointer)
-        found.append(Credential(f"{NAME}_CSRF", "header", recipe.csrf.send, _found(place, last, cookies, recipe)))
+        place = AnswerPlace(recipe.csrf.header, recipe.csrf.cookie, recipe.csrf.pointer)
+        found.append(
+            Credential(f"{SESSION_NAME}_CSRF", "header", recipe.csrf.send, _found(place, last, cookies, recipe))
+        )
     if not found:
         raise TokenError(f"Nothing was sent: the answer of {recipe.operation} has no cookies.")
     lifetime = _jwt_lifetime(token) if recipe.expires is None else _lifetime(recipe, last)
@@ -190,19 +192,21 @@ def _arguments_of_refresh(
 def handshake(recipe: Recipe, answers: list[Answer]) -> tuple[Credential, ...]:
     """Return what the login itself carries after the operation before it: its cookies, and a token against forgery."""
     cookies = {name: value for answer in answers for name, value in _cookies(answer.headers).items()}
-    sent = [Credential(f"{NAME}_COOKIE", "cookie", name, value) for name, value in cookies.items()]
+    sent = [Credential(f"{SESSION_NAME}_COOKIE", "cookie", name, value) for name, value in cookies.items()]
     if answers and recipe.csrf is not None:
-        place = Place(recipe.csrf.header, recipe.csrf.cookie, recipe.csrf.pointer)
-        sent.append(Credential(f"{NAME}_CSRF", "header", recipe.csrf.send, _found(place, answers[-1], cookies, recipe)))
+        place = AnswerPlace(recipe.csrf.header, recipe.csrf.cookie, recipe.csrf.pointer)
+        sent.append(
+            Credential(f"{SESSION_NAME}_CSRF", "header", recipe.csrf.send, _found(place, answers[-1], cookies, recipe))
+        )
     return tuple(sent)
 
 
 def _credential(send: Send, token: str) -> Credential:
     location = "header" if send.header else "query" if send.query else "cookie"
-    return Credential(NAME, location, getattr(send, location), send.value.replace("{token}", token))
+    return Credential(SESSION_NAME, location, getattr(send, location), send.value.replace("{token}", token))
 
 
-def _found(place: Place, answer: Answer, cookies: Mapping[str, str], recipe: Recipe) -> str:
+def _found(place: AnswerPlace, answer: Answer, cookies: Mapping[str, str], recipe: Recipe) -> str:
     """Return the text at a place of an answer. Raises TokenError if there is none."""
     if place.pointer is not None:
         value, where = _at(place.pointer, answer), f"at {place.pointer!r}"

@@ -13,7 +13,7 @@ from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.model import Place, SecurityScheme, place
 
 #: Characters that end a cookie or that servers interpret differently (RFC 6265 section 4.1.1). Quotes are sent as is.
-NO_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
+NOT_IN_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
 
 
 #: Schemes whose credential is not sent itself (`credentials/signing`).
@@ -74,7 +74,7 @@ def _as_some_read(name: str) -> str:
     return re.sub(r"[ .]", "_", name.strip().partition("[")[0]).lower()
 
 
-def places(security: Security) -> frozenset[Place]:
+def places_of_secrets(security: Security) -> frozenset[Place]:
     """Return the places of everything that the alternatives name."""
     return frozenset(scheme.place for scheme in chain(*security))
 
@@ -92,7 +92,9 @@ def needs_credential(security: Security, secrets: Collection[str], filled: Colle
         return True
     if any(name in secrets for name in names):
         return False
-    return not any(stands_in(parameter, credential) for parameter, credential in product(filled, places(security)))
+    return not any(
+        stands_in(parameter, credential) for parameter, credential in product(filled, places_of_secrets(security))
+    )
 
 
 def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
@@ -115,7 +117,7 @@ def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credent
 
 def _written(scheme: SecurityScheme, secret: str) -> str:
     """Write the secret as the scheme wants it (RFC 6750 section 2.1, RFC 7617 section 2)."""
-    if scheme.location == "cookie" and NO_COOKIE.search(secret):
+    if scheme.location == "cookie" and NOT_IN_COOKIE.search(secret):
         raise CallError(
             f"Nothing was sent: {variable(scheme)} is sent as a cookie, but contains a blank, a semicolon or a "
             "character beyond ASCII. Set it to the bare value of the cookie, as browsers show it, and start "

@@ -62,7 +62,7 @@ class Parsed:
     has_more: bool
 
 
-def parse(text: str) -> Parsed:
+def parse_yaml(text: str) -> Parsed:
     """Parse the first document of a text. Raises yaml.YAMLError, ValueError, and RecursionError for deep nesting."""
     reader = _Reader(text)
     value = reader.document()

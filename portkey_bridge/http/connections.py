@@ -18,21 +18,20 @@ from typing import Any, cast
 import h11
 import httpx
 
+from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.settings.values import Timeouts
 
 #: Bytes that a head may have, that are read at once, and that may arrive before the other side has to wait.
-LONGEST_HEAD, CHUNK, HIGH_WATER = 102_400, 65_536, 262_144
+LONGEST_HEAD, READ_BYTES, HIGH_WATER = 102_400, 65_536, 262_144
 
 #: Seconds after which a connection that nobody used is not trusted to be open at the other side.
-KEPT = 5.0
+IDLE_TRUST = 5.0
 
 #: Seconds after which another address of a host is tried, too (RFC 8305 section 5).
 ANOTHER_ADDRESS = 0.25
 
-HIGHEST_PORT = 65_535
-
 #: Turns of the loop from the moment when the system has connected until a connection can be used, and their seconds.
-TURNS, TURN = 8, 0.01
+CONNECT_TURNS, CONNECT_TURN = 8, 0.01
 
 Origin = tuple[str, str, int]
 """Scheme, host and port."""
@@ -96,9 +95,9 @@ class Connections(httpx.AsyncBaseTransport):
         )
         try:
             await asyncio.wait((connecting,), timeout=self._timeouts.connect)
-            for _ in range(TURNS):  # if the loop was busy, the system may have connected meanwhile
+            for _ in range(CONNECT_TURNS):  # if the loop was busy, the system may have connected meanwhile
                 if not connecting.done():
-                    await asyncio.wait((connecting,), timeout=TURN)
+                    await asyncio.wait((connecting,), timeout=CONNECT_TURN)
             if not connecting.done():
                 raise httpx.ConnectTimeout("no connection in time")
             _, connection = connecting.result()
@@ -216,7 +215,7 @@ class _Connection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether another request may be sent: nothing has come unasked, the end included, and it is not long ago."""
-        if self._arrived or self._lost or _now() - self._idle_since > KEPT:
+        if self._arrived or self._lost or _now() - self._idle_since > IDLE_TRUST:
             return False
         return not _can_be_read(self._transport.get_extra_info("socket").fileno())  # the loop may not have seen it yet
 
@@ -281,8 +280,8 @@ class _Connection(asyncio.Protocol):
 
     def _taken(self) -> bytes:
         """Take a part of what has arrived."""
-        chunk = bytes(self._arrived[:CHUNK])
-        del self._arrived[:CHUNK]
+        chunk = bytes(self._arrived[:READ_BYTES])
+        del self._arrived[:READ_BYTES]
         if len(self._arrived) <= HIGH_WATER:
             self._transport.resume_reading()
         return chunk

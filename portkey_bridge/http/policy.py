@@ -37,7 +37,7 @@ REFUSED_FOR_NOW = (429, 503)
 LONGEST_PAUSE = 60.0
 
 
-REDIRECTS = frozenset((301, 302, 303, 307, 308))
+REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 
 
 HIGHEST_PORT = 65_535
@@ -93,7 +93,7 @@ def redirected(
     Only safe methods without a body are followed. Another origin gets no header that could be a credential, and a
     target that holds a secret is followed within the origin only.
     """
-    location = response.headers.get("location") if response.status_code in REDIRECTS else None
+    location = response.headers.get("location") if response.status_code in REDIRECT_STATUSES else None
     if location is None or not _may_follow(request):
         return None
     target = _target(request.url, location)

@@ -20,8 +20,6 @@ TEMPLATE_VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 
 Place = tuple[str, str]
-
-
 """The location and the name of a parameter or credential, as `place` gives it."""
 
 

@@ -24,7 +24,7 @@ CURATION = "x-mcp"
 CAREFUL = {"readOnlyHint": False, "destructiveHint": True}
 
 
-class Node(NamedTuple):
+class SelectedNode(NamedTuple):
     """A selected node: the names and indexes that lead to it, and its value."""
 
     location: tuple[str | int, ...]
@@ -111,7 +111,7 @@ def _updates(root: dict[str, Any], action: _Action) -> Iterator[Any]:
         yield copy.deepcopy(found[0].value)
 
 
-def _selected(root: dict[str, Any], path: str, action: _Action) -> list[Node]:
+def _selected(root: dict[str, Any], path: str, action: _Action) -> list[SelectedNode]:
     """Return the nodes that a JSONPath selects (RFC 9535), each once."""
     import jsonpath_rfc9535 as jsonpath
 
@@ -119,7 +119,7 @@ def _selected(root: dict[str, Any], path: str, action: _Action) -> list[Node]:
         nodes = jsonpath.find(path, root)
     except jsonpath.JSONPathError as error:
         raise action.error(f"{path!r} is not a JSONPath: {str(error).partition(', line')[0]}") from error
-    return [*{tuple(node.location): Node(tuple(node.location), node.value) for node in nodes}.values()]
+    return [*{tuple(node.location): SelectedNode(tuple(node.location), node.value) for node in nodes}.values()]
 
 
 def _kind(value: Any) -> str:
@@ -148,20 +148,20 @@ def _combined(target: Any, update: Any, action: _Action) -> Any:
     return [*target, *update] if isinstance(target, list) and isinstance(update, list) else update
 
 
-def _put(root: dict[str, Any], node: Node, value: Any) -> None:
+def _put(root: dict[str, Any], node: SelectedNode, value: Any) -> None:
     """Put a value where a node was. The root and other objects and arrays are changed in place already."""
     if node.location and value is not node.value:
         _parent(root, node)[node.location[-1]] = value
 
 
-def _parent(root: dict[str, Any], node: Node) -> Any:
+def _parent(root: dict[str, Any], node: SelectedNode) -> Any:
     parent: Any = root
     for name in node.location[:-1]:
         parent = parent[name]
     return parent
 
 
-def _remove(root: dict[str, Any], nodes: list[Node], action: _Action) -> None:
+def _remove(root: dict[str, Any], nodes: list[SelectedNode], action: _Action) -> None:
     """Remove nodes, the last of an array first, so that the indexes of the others stay."""
     for node in sorted(nodes, key=lambda node: [(isinstance(part, str), part) for part in node.location], reverse=True):
         if not node.location:

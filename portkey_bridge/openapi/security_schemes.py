@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
-from portkey_bridge.openapi.coercion import as_list, mapping, text
+from portkey_bridge.openapi.coercion import as_list, as_text, mapping
 from portkey_bridge.openapi.model import Flow, SecurityScheme
-from portkey_bridge.openapi.pointers import encode, known
+from portkey_bridge.openapi.pointers import encode_token, object_at
 
 #: Types of security schemes, in lower case, and the schemes of HTTP that they mean. In OpenAPI 3 `basic` and `bearer`
 #: are schemes of the type `http`; many documents write them as types, as Swagger 2.0 has the first.
@@ -54,23 +54,23 @@ class SecurityReader:
     def _scheme(self, key: str, where: str) -> SecurityScheme | None:
         """Return the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
         schemes = mapping(mapping(self.root.get("components")).get("securitySchemes"))
-        scheme = known(self.root, {"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
+        scheme = object_at(self.root, {"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
             self.repairs.add(
                 f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where
             )
             return None
-        kind, written = SECURITY_TYPES.get(text(scheme.get("type")).lower(), ("", ""))
+        kind, written = SECURITY_TYPES.get(as_text(scheme.get("type")).lower(), ("", ""))
         location, name = "header", "Authorization"
-        if text(scheme.get(SIGNED[0])).lower() == SIGNED[1]:
+        if as_text(scheme.get(SIGNED[0])).lower() == SIGNED[1]:
             kind, written = "http", SIGNED[2]
         if kind == "http":
-            written = written or text(scheme.get("scheme")).lower()
+            written = written or as_text(scheme.get("scheme")).lower()
         if kind == "apiKey":
-            location, name = text(scheme.get("in")).lower(), text(scheme.get("name"))
+            location, name = as_text(scheme.get("in")).lower(), as_text(scheme.get("name"))
         if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
-            at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
+            at = key if key.startswith("#") else f"#/components/securitySchemes/{encode_token(key)}"
             self.repairs.add(f"{problem}; calls are sent without it", at)
             return None
         return SecurityScheme(
@@ -80,7 +80,7 @@ class SecurityReader:
             name,
             written,
             flows=_flows(scheme),
-            openid_connect_url=text(scheme.get("openIdConnectUrl")),
+            openid_connect_url=as_text(scheme.get("openIdConnectUrl")),
         )
 
     def declared(self) -> tuple[SecurityScheme, ...]:
@@ -102,10 +102,10 @@ def _flows(scheme: Mapping[str, Any]) -> tuple[Flow, ...]:
     return tuple(
         Flow(
             name,
-            text(flow.get("authorizationUrl")),
-            text(flow.get("deviceAuthorizationUrl")),
-            text(flow.get("tokenUrl")),
-            text(flow.get("refreshUrl")),
+            as_text(flow.get("authorizationUrl")),
+            as_text(flow.get("deviceAuthorizationUrl")),
+            as_text(flow.get("tokenUrl")),
+            as_text(flow.get("refreshUrl")),
             tuple(mapping(flow.get("scopes"))),
         )
         for name, value in mapping(scheme.get("flows")).items()

@@ -45,8 +45,6 @@ TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
 
 Given = tuple[str, Parameter, Any]
-
-
 """A parameter that is sent: its argument, itself, and its value."""
 
 

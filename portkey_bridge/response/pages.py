@@ -15,7 +15,7 @@ from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.response.answer import Answer
 
 #: Some of what is in the text of every answer that leads to another page in its body, in lower case.
-MARKS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"continuation")
+PAGE_HINTS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"continuation")
 
 #: Names without separators, in lower case: objects that hold what is said about pages; members with the URL or the
 #: cursor of the next page; members that say whether there is one; parameters that take a cursor.
@@ -41,7 +41,7 @@ NEXT = frozenset(
         "after",
     ]
 )
-MORE = frozenset(("hasmore", "hasnextpage", "hasnext", "more"))
+MORE_MEMBERS = frozenset(("hasmore", "hasnextpage", "hasnext", "more"))
 CURSORS = frozenset(
     [
         "cursor",
@@ -64,7 +64,7 @@ PAGES, LAST_PAGES = frozenset(("page", "pagenumber", "pageno")), frozenset(("tot
 OFFSETS, TOTALS = frozenset(("offset", "skip", "start")), frozenset(("total", "totalcount", "totalitems"))
 
 #: Headers with the URL of the next page, or its number.
-HEADERS = ("next-page", "x-next-page")
+PAGE_NUMBER_HEADERS = ("next-page", "x-next-page")
 
 #: A runtime expression that takes a part of the response (OpenAPI 3.2, Runtime Expressions): a header, or a pointer.
 OF_RESPONSE = re.compile(r"\$response\.(?:header\.(?P<header>[^{}]+)|body#(?P<pointer>.*))", re.DOTALL)
@@ -92,11 +92,11 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     plain = {_plain(name): name for name in parameters}
     if links:
         return _linked(here, answer, links)
-    for name in HEADERS:
+    for name in PAGE_NUMBER_HEADERS:
         if name in answer.by_name:
             return _of_header(here, answer.by_name[name], plain)
     lowered = answer.body.lower()
-    body = _object(answer) if any(mark in lowered for mark in MARKS) else None
+    body = _object(answer) if any(mark in lowered for mark in PAGE_HINTS) else None
     return None if body is None else _of_body(here, body, plain)
 
 
@@ -147,7 +147,7 @@ def _joined(here: httpx.URL, target: str) -> httpx.URL | None:
 
 def _of_body(here: httpx.URL, body: Mapping[str, Any], parameters: Mapping[str, str]) -> httpx.URL | None:
     said = dict(_members(body, 3))
-    if any(said.get(name) is False for name in MORE):
+    if any(said.get(name) is False for name in MORE_MEMBERS):
         return None
     cursor = next((name for plain, name in parameters.items() if plain in CURSORS), None)
     for value in (value for name, value in said.items() if name in NEXT):
@@ -156,7 +156,7 @@ def _of_body(here: httpx.URL, body: Mapping[str, Any], parameters: Mapping[str, 
         if cursor is not None and value not in ("", None) and isinstance(value, str | int):
             return here.copy_set_param(cursor, str(value))
     items = _items(body)
-    if cursor is not None and any(said.get(name) is True for name in MORE):
+    if cursor is not None and any(said.get(name) is True for name in MORE_MEMBERS):
         last = said.get("lastid") or (items[-1].get("id") if items and isinstance(items[-1], dict) else None)
         return here.copy_set_param(cursor, str(last)) if isinstance(last, str | int) else None
     return _numbered(here, said, len(items), parameters)

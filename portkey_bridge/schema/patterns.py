@@ -21,7 +21,7 @@ from portkey_bridge.schema.deadline import remaining
 Errors = Iterator[ValidationError]
 
 #: Seconds that one match of a pattern may take.
-PATIENCE = 0.1
+MATCH_TIMEOUT = 0.1
 
 
 class Patterns:
@@ -74,7 +74,7 @@ class Patterns:
         if pattern in self._unusable:
             return None
         try:
-            patience = min(PATIENCE, remaining())
+            patience = min(MATCH_TIMEOUT, remaining())
             return self._compiled(pattern).search(text, timeout=patience, concurrent=True) is not None
         except TimeoutError:
             remaining()  # a pattern that had less than its time may be usable

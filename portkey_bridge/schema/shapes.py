@@ -16,24 +16,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from portkey_bridge.openapi.inheritance import CHILDREN, FAMILIES, PARENT
-from portkey_bridge.openapi.keywords import Schema, Shape, with_value
-from portkey_bridge.openapi.pointers import decode, lookup
+from portkey_bridge.openapi.keywords import UNIONS, Schema, Shape, with_value
+from portkey_bridge.openapi.pointers import decode_token, lookup
 from portkey_bridge.openapi.spec_tables import APPLICATORS
-from portkey_bridge.schema.merging import NOTHING, merge, split_types
+from portkey_bridge.schema.merging import NO_VALUE, merge, split_types
 
 #: Keywords that stay as they are in the shape of a schema that has no others: most schemas are such.
-PLAIN = frozenset(with_value("number", "count", "truth", "text", "string", "object")) - {"$ref", "$dynamicRef"} | {
-    *("type", "enum", "default", "examples", "multipleOf")
-}
+UNCHANGED_KEYWORDS = frozenset(with_value("number", "count", "truth", "text", "string", "object")) - {
+    "$ref",
+    "$dynamicRef",
+} | {*("type", "enum", "default", "examples", "multipleOf")}
 
 #: Keywords that `unevaluatedProperties` and `unevaluatedItems` look into; a view cannot show their effect then.
-IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
+SEEN_BY_UNEVALUATED = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 
 #: Keywords that say nothing about values themselves.
 COMPOSING = frozenset({"$ref", "allOf"})
-
-#: Keywords whose branches a discriminator tells apart.
-UNIONS = frozenset({"oneOf", "anyOf"})
 
 #: The schema of what nothing is said about: one object, since shapes are known by their schemas' identities.
 ANYTHING: Shape = {}
@@ -125,10 +123,10 @@ class Shapes:
         return all(map(self.is_hidden, declared))
 
     def _make(self, conjuncts: list[Shape]) -> Shape:
-        if len(conjuncts) == 1 and conjuncts[0].keys() <= PLAIN:
+        if len(conjuncts) == 1 and conjuncts[0].keys() <= UNCHANGED_KEYWORDS:
             return split_types(conjuncts[0])
         shape = split_types(merge(map(self._with_values, conjuncts)))
-        if IN_PLACE & shape.keys():
+        if SEEN_BY_UNEVALUATED & shape.keys():
             shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
         if "required" in shape:
             shape["required"] = [name for name in shape["required"] if not self._cannot_have(conjuncts, name)]
@@ -175,7 +173,7 @@ class Shapes:
         allowed = self._allowed(branch, discriminator["propertyName"])
         if len(allowed) == 1 or not isinstance(reference, str):
             return allowed[:1] if len(allowed) == 1 else []
-        name = decode(reference.rpartition("/")[2])
+        name = decode_token(reference.rpartition("/")[2])
         return [name] if not allowed or name in allowed else []
 
     def _allowed(self, branch: Schema, name: str) -> list[Any]:
@@ -237,7 +235,7 @@ class Shapes:
         while waiting:
             schema = waiting.pop()
             if schema is False:
-                conjuncts.append(NOTHING)
+                conjuncts.append(NO_VALUE)
             if not isinstance(schema, dict) or id(schema) in seen:
                 continue
             seen.add(id(schema))

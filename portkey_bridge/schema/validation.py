@@ -28,10 +28,10 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.visible_values import visible_values
 
 #: Characters of a given value that a violation repeats.
-SHOWN = 80
+MAX_SHOWN_VALUE = 80
 
 #: Keywords whose schemas speak of the same value, and hold together.
-IN_PLACE = frozenset({"allOf", "then", "else"})
+CONJUNCTIONS = frozenset({"allOf", "then", "else"})
 
 #: How many errors are told again where a second way leads to the same schema and value.
 TOLD_AGAIN = 8
@@ -184,7 +184,7 @@ def _exactly(number: float) -> Fraction:
 
 def _is_of_additional(error: ValidationError) -> bool:
     """Check whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
-    names = (part for part in error.relative_schema_path if isinstance(part, str) and part not in IN_PLACE)
+    names = (part for part in error.relative_schema_path if isinstance(part, str) and part not in CONJUNCTIONS)
     inside = next(names, None)
     return inside == "additionalProperties" and len(error.relative_path) > 0
 
@@ -282,7 +282,7 @@ def _choices(error: ValidationError) -> list[Any]:
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN_VALUE else f"{text[:MAX_SHOWN_VALUE]}…"
 
 
 def _types(error: ValidationError) -> str:

@@ -20,7 +20,7 @@ from portkey_bridge.serve.bridge import Bridge
 CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)
 
 #: Set once the client has closed the connection of the request; None where its end is known otherwise.
-GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
+CALLER_GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
 
 #: The origin that the request was sent to, as a browser reaches it, too.
 SITE: ContextVar[str] = ContextVar("site", default="")

@@ -37,12 +37,12 @@ from portkey_bridge.serve.reference_page import login_document
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
 from portkey_bridge.serve.stored_logins import (
-    ACCOUNTS,
-    BEGIN,
-    CALLBACK,
-    CONNECT,
-    FORGET,
-    LIFE,
+    ACCOUNTS_PATH,
+    BEGIN_PATH,
+    CALLBACK_PATH,
+    CONNECT_PATH,
+    FORGET_PATH,
+    TICKET_LIFE,
     Authorization,
     StoredLogins,
     Ticket,
@@ -53,19 +53,19 @@ from portkey_bridge.serve.stored_logins import (
     take_ticket,
     ticket_of,
 )
-from portkey_bridge.serve.web_page import HEADERS, UNFRAMED, for_callers, json_of, json_response
+from portkey_bridge.serve.web_page import PAGE_HEADERS, UNFRAMED, for_callers, json_of, json_response
 from portkey_bridge.text import printable
 
 #: The cookie that tells the browser of a login from others.
-COOKIE = "portkey-bridge-login"
+LOGIN_COOKIE = "portkey-bridge-login"
 
 #: What is said of an address that another caller was given, of one that cannot be used, and of a foreign answer.
-ANOTHERS = (
+ANOTHERS_TICKET = (
     "This address was made for another caller of this server, so nobody but that caller can log in by it. If somebody "
     "sent it to you, do not go on: call the tool yourself, and open the address that you are given."
 )
-USED = "This address has been used, or it is too old. Call the tool again, which gives you another one."
-FOREIGN = (
+USED_TICKET = "This address has been used, or it is too old. Call the tool again, which gives you another one."
+FOREIGN_ANSWER = (
     "This is not the answer to a login that this browser has begun in the last minutes, or it has been used. Nothing "
     "was kept. Call the tool again, and open the address that you are given."
 )
@@ -120,9 +120,9 @@ class Connect:
         account = await self._asked(given)
         server = await login_server(account.source, CODE) if account else None
         if account is None or server is None or not await take_ticket(self._store, str(given["ticket"])):
-            raise HTTPException(410, USED)
+            raise HTTPException(410, USED_TICKET)
         site, browser = self._site(request.headers.get("host", "")), secrets.token_urlsafe(32)
-        asking = authorization_request(account.source, server, f"{site}{CALLBACK}")
+        asking = authorization_request(account.source, server, f"{site}{CALLBACK_PATH}")
         begun = Authorization(
             Ticket(_subject(), account.logins.api, account.name),
             account.source.scopes,
@@ -135,21 +135,27 @@ class Connect:
         response = json_response({"url": asking.url})
         is_secure = site.startswith("https:")
         response.set_cookie(
-            COOKIE, browser, max_age=int(LIFE), path=CONNECT, secure=is_secure, httponly=True, samesite="lax"
+            LOGIN_COOKIE,
+            browser,
+            max_age=int(TICKET_LIFE),
+            path=CONNECT_PATH,
+            secure=is_secure,
+            httponly=True,
+            samesite="lax",
         )
         return response
 
     async def callback(self, request: Request) -> Response:
         """Keep the login that an authorization response leads to, in the name of whoever has begun it."""
         answer = parameters_of(str(request.url))
-        state, browser = answer.get("state", ""), request.cookies.get(COOKIE, "")
+        state, browser = answer.get("state", ""), request.cookies.get(LOGIN_COOKIE, "")
         try:
             begun = await take_authorization(self._store, state, browser)
             account = self._account(begun.ticket, self._every().services) if begun else None
         except CallError as error:
             return _shown(f"You are not logged in. {error}", 503)
         if begun is None or account is None:
-            return _shown(FOREIGN, 400)
+            return _shown(FOREIGN_ANSWER, 400)
         source = replace(account.source, scopes=begun.scopes)
         try:
             login = await redeem(source, await login_server(source, CODE), begun.request(state), answer)
@@ -159,7 +165,7 @@ class Connect:
         who = f" as {printable(login.who)}" if login.who else ""
         said = f"{_shown_name(begun.ticket.owner)} is logged in to {account.logins.title}{who}."
         response = _shown(f"{said} Close this page, and go back to your client.")
-        response.delete_cookie(COOKIE, path=CONNECT)
+        response.delete_cookie(LOGIN_COOKIE, path=CONNECT_PATH)
         return response
 
     async def forget(self, request: Request) -> Response:
@@ -184,7 +190,7 @@ class Connect:
         if ticket is None:
             return None
         if ticket.owner != _subject():
-            raise HTTPException(403, ANOTHERS)
+            raise HTTPException(403, ANOTHERS_TICKET)
         return self._account(ticket, self._current().services)
 
     def _of_caller(self) -> Iterator[_Account]:
@@ -226,7 +232,7 @@ async def _host(source: TokenSource) -> str:
 def _shown(said: str = "", status: int = 200) -> Response:
     page = login_document(said, has_ended=bool(said))
     policy = {"content-security-policy": f"{page.policy}; {UNFRAMED}"}
-    return HTMLResponse(page.text, status, {**HEADERS, **policy})
+    return HTMLResponse(page.text, status, {**PAGE_HEADERS, **policy})
 
 
 def add_connect(
@@ -234,7 +240,11 @@ def add_connect(
 ) -> None:
     """Have a server answer for the page; `server.auth` is what verifies tokens."""
     connect = Connect(current, lambda: server.catalogue, store, site)
-    server.custom_route(CONNECT, ["GET"])(connect.page)
-    server.custom_route(CALLBACK, ["GET"])(connect.callback)
-    for path, handler in ((ACCOUNTS, connect.accounts), (BEGIN, connect.begin), (FORGET, connect.forget)):
+    server.custom_route(CONNECT_PATH, ["GET"])(connect.page)
+    server.custom_route(CALLBACK_PATH, ["GET"])(connect.callback)
+    for path, handler in (
+        (ACCOUNTS_PATH, connect.accounts),
+        (BEGIN_PATH, connect.begin),
+        (FORGET_PATH, connect.forget),
+    ):
         server.custom_route(path, ["POST"])(for_callers(handler, server.auth))

@@ -11,7 +11,13 @@ from typing import NamedTuple, cast
 import httpx
 
 from portkey_bridge.errors import TransportError
-from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain_failure
+from portkey_bridge.http.failures import (
+    AFTER_REDIRECT,
+    EXCHANGE_FAILURES,
+    WITHOUT_CERTIFICATE,
+    TooLarge,
+    explain_failure,
+)
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
@@ -23,31 +29,26 @@ from portkey_bridge.response.streams import Report, Stream, is_cut_watch, no_rep
 from portkey_bridge.settings.values import Timeouts
 from portkey_bridge.text import origin_of
 
-#: Exceptions that an exchange may fail with.
-FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
-
 #: Media types that some APIs declare for their streams.
 UNDECLARED_STREAMS = ("", "application/json")
 
 #: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
-TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
+ENDS_STREAM = (TimeoutError, httpx.ReadTimeout)
 STILL_OPEN = (
     "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
 )
 
-NOTHING = "it sent nothing within the seconds of streamLimit"
+SENT_NOTHING = "it sent nothing within the seconds of streamLimit"
 CUT = "The stream was cut after {} events, as streamLimit asks for; there may be more."
 
 #: What is said of a request without an answer that may have changed something.
 DOUBT = "It may have been carried out: look before you call it again."
 
 AuthFlow = Generator[httpx.Request, httpx.Response, None]
-
-
 """What an authentication of httpx makes of a request and the answers to it."""
 
 
-class Reading(NamedTuple):
+class AnswerReading(NamedTuple):
     """How an answer is read: what is told about each event of a stream, and where the caller wants it cut.
 
     `owner` is the caller whose kept answers may be used, if any may.
@@ -76,7 +77,7 @@ class Exchange:
     cache: AnswerCache | None = None
 
     async def answer(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
         """Send a request and return the answer, or as much of it as arrived. Raises TransportError for no answer.
 
@@ -89,7 +90,7 @@ class Exchange:
         )
 
     async def _sent(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
         waiting = asyncio.timeout_at(reading.until())
         try:
@@ -98,13 +99,13 @@ class Exchange:
             flow = (signer or httpx.Auth()).auth_flow(request)
             async with waiting:
                 return await self._answered(next(flow), flow, reading, waiting)
-        except FAILURES as error:
-            problem = NOTHING if waiting.expired() else _explained(error, request, self.transport.timeouts)
+        except EXCHANGE_FAILURES as error:
+            problem = SENT_NOTHING if waiting.expired() else _explained(error, request, self.transport.timeouts)
             doubt = f" {DOUBT}" * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
     async def _answered(
-        self, request: httpx.Request, flow: AuthFlow, reading: Reading, waiting: asyncio.Timeout
+        self, request: httpx.Request, flow: AuthFlow, reading: AnswerReading, waiting: asyncio.Timeout
     ) -> Answer:
         """Send a request, and those that its authentication makes of the answers; read the last answer.
 
@@ -119,7 +120,7 @@ class Exchange:
         return await self._answered(following, flow, reading, waiting)
 
     async def _read(
-        self, response: httpx.Response, reading: Reading, until: float | None, redirected_to: str
+        self, response: httpx.Response, reading: AnswerReading, until: float | None, redirected_to: str
     ) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
         body, stream = BytesIO(), Stream(reading.most_events)
@@ -128,9 +129,9 @@ class Exchange:
         try:
             async with asyncio.timeout_at(until if reader else None) as time_is_up:
                 await self._receive(response, reader, body, stream, reading.report)
-        except FAILURES as error:
+        except EXCHANGE_FAILURES as error:
             problem = f"The answer broke off: {explain_failure(error, response.url.host, self.transport.timeouts)}."
-            is_open = isinstance(error, TIME_IS_UP)
+            is_open = isinstance(error, ENDS_STREAM)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
         stream.is_cut = stream.is_cut or time_is_up.expired()

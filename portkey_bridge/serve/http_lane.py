@@ -21,12 +21,12 @@ from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.response.streams import no_report
 from portkey_bridge.serve.admission import Admission, Overloaded
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.callers import CALLER, GONE, SITE
-from portkey_bridge.serve.direct_lane import DirectLane, NotPlain, PlainCall, progress
+from portkey_bridge.serve.callers import CALLER, CALLER_GONE, SITE
+from portkey_bridge.serve.direct_lane import DirectLane, MustAsk, PlainCall, progress
 from portkey_bridge.serve.inbound import Callers
 from portkey_bridge.serve.login_asked import EARLIER
 from portkey_bridge.serve.observed import Metrics
-from portkey_bridge.serve.stored_logins import ACCOUNTS, BEGIN, FORGET
+from portkey_bridge.serve.stored_logins import ACCOUNTS_PATH, BEGIN_PATH, FORGET_PATH
 from portkey_bridge.serve.tracing import continued, is_traced
 from portkey_bridge.serve.web_page import FOR_CALLERS
 from portkey_bridge.settings.values import HttpLimits
@@ -44,7 +44,7 @@ BODY_TIME, WATCHED_FROM, COME_AGAIN = 30.0, 0.05, 1
 ACCEPT = frozenset({b"application/json", b"text/event-stream"})
 
 #: Headers that a plain call has once, if at all. Others of the protocol are FastMCP's.
-PLAIN = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
+PROTOCOL_HEADERS = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
 
 EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache, no-transform")]
 
@@ -154,10 +154,10 @@ class CallerGate:
             try:
                 await _Exchange(call, receive, send).answer(self._lane, caller)
                 return
-            except NotPlain as error:
+            except MustAsk as error:
                 EARLIER.set(error.result)
         gone = asyncio.Event()
-        GONE.set(gone)
+        CALLER_GONE.set(gone)
         watching = asyncio.create_task(_watch(receive, gone))
         try:
             await self._app(scope, _replayed(body, gone), send)
@@ -204,12 +204,12 @@ class _Headers:
         names = [name for name, _ in self._headers if name.startswith(b"mcp-")]
         accepted = {part.strip() for part in (self.one(b"accept") or b"").split(b",")}
         media_type = (self.one(b"content-type") or b"").partition(b";")[0].strip()
-        return PLAIN.issuperset(names) and accepted == ACCEPT and media_type == b"application/json"
+        return PROTOCOL_HEADERS.issuperset(names) and accepted == ACCEPT and media_type == b"application/json"
 
 
 def _is_callers(path: str, method: str) -> bool:
     """Check whether a request is one of a caller: a message of the protocol, or what a page for people asks for."""
-    return (path == ENDPOINT and method == "POST") or path in (*FOR_CALLERS, ACCOUNTS, BEGIN, FORGET)
+    return (path == ENDPOINT and method == "POST") or path in (*FOR_CALLERS, ACCOUNTS_PATH, BEGIN_PATH, FORGET_PATH)
 
 
 def _agree(headers: _Headers, call: PlainCall) -> bool:

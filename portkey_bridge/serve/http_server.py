@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from portkey_bridge.credentials.oauth_grants import is_for_people
 from portkey_bridge.credentials.pass_through import AUTHORIZATION
 from portkey_bridge.credentials.variables import TOKEN_TYPES, collect_oauth
 from portkey_bridge.errors import SettingsError
+from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.openapi.model import Operation, SecurityScheme
 from portkey_bridge.serve.connect import add_connect
 from portkey_bridge.serve.fastmcp_seam import StdioServer
@@ -28,7 +29,7 @@ from portkey_bridge.serve.inbound import Callers, authentication
 from portkey_bridge.serve.observed import Metrics
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
-from portkey_bridge.serve.stored_logins import CALLBACK
+from portkey_bridge.serve.stored_logins import CALLBACK_PATH
 from portkey_bridge.serve.web_page import PAGE, add_page
 from portkey_bridge.settings.options import Settings
 
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 #: Where the server listens unless it is told otherwise.
 HOST, PORT = "127.0.0.1", 8000
-HIGHEST_PORT = 65_535
-
 #: Seconds that running requests get to end once the server is told to stop.
 DRAIN = 30
 
@@ -187,7 +186,7 @@ def _require_logins(settings: Settings, services: Sequence[Service]) -> None:
             raise SettingsError(
                 "--oauth-caller-login: OAUTH_CLIENT_ID is not set. Register a client at the authorization server of "
                 f"{service.api.title}, with the redirect URI of this server, such as "
-                f"https://mcp.example.com{CALLBACK}, and set OAUTH_CLIENT_ID to its identifier."
+                f"https://mcp.example.com{CALLBACK_PATH}, and set OAUTH_CLIENT_ID to its identifier."
             )
 
 
@@ -209,7 +208,7 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
 def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Metrics | None = None) -> ASGIApp:
     """Return the application that serves `server`, and `metrics` if they may be shown."""
     server.auth = authentication(settings, store.values)
-    site = partial(site_of, settings)
+    site = lru_cache(maxsize=64)(partial(site_of, settings))
     if server.lane:
         add_page(server, server.lane.current, settings)
         if any(service.settings.oauth_caller_login for service in server.catalogue.services):
@@ -286,7 +285,7 @@ def listening(address: Address) -> socket.socket:
     return listener
 
 
-def run(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
+def run_http_server(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
     """Serve until a signal stops the process; running requests get DRAIN seconds to end."""
     import uvicorn
 

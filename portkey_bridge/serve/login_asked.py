@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from fastmcp.tools.base import ToolResult
-from pydantic import PrivateAttr
-
 from portkey_bridge.errors import LoginRequired
-from portkey_bridge.response.render import text
+from portkey_bridge.response.tool_result import ToolResult, text_block
 
 
-class LoginAsked(ToolResult):
-    """The result of a call whose caller has to log in first."""
+class LoginAsked(ToolResult, kw_only=True):
+    """What a call returns whose caller has to log in first: an error with the address, which `required` has, too."""
 
-    _required: LoginRequired = PrivateAttr()
+    required: LoginRequired
 
-    def __init__(self, required: LoginRequired) -> None:
-        super().__init__(content=[text(str(required))], is_error=True)
-        self._required = required
-
-    @property
-    def required(self) -> LoginRequired:
-        """What says where."""
-        return self._required
+    @classmethod
+    def of(cls, required: LoginRequired) -> LoginAsked:
+        """Return the result that says where to log in."""
+        return cls([text_block(str(required))], is_error=True, required=required)
 
 
 #: The result that a request has got on the direct lane, which cannot ask.

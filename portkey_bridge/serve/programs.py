@@ -13,14 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastmcp.tools.base import InputRequiredToolResult, ToolResult
-
-from portkey_bridge.response.render import error_result
 from portkey_bridge.response.streams import no_report
+from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Listed, Run
 from portkey_bridge.serve.callers import BridgeOf
-from portkey_bridge.serve.program import PATIENCE, Program
+from portkey_bridge.serve.confirmation import InputRequired
+from portkey_bridge.serve.program import ANSWER_TIMEOUT, Program
 from portkey_bridge.serve.sandbox import check_sandbox
 from portkey_bridge.settings.values import ProgramLimits
 from portkey_bridge.tools.catalog import RUN_PROGRAM, Tool
@@ -33,15 +32,15 @@ WAITING, WAITING_OF_CALLER = 8, 2
 
 #: What is said where too many wait, and of a repeated call whose program does not wait.
 CROWDED = "Too many programs wait for a confirmation, so this one cannot. Nothing was sent. Try again later."
-GONE = (
-    f"No program waits for this confirmation: it has ended, at the latest after {PATIENCE} seconds, and does not begin "
-    "again. What it had done by then is unknown: look before you run it again."
+PROGRAM_GONE = (
+    f"No program waits for this confirmation: it has ended, at the latest after {ANSWER_TIMEOUT} seconds, and does not "
+    "begin again. What it had done by then is unknown: look before you run it again."
 )
 
 #: Longest program, in characters.
-LONGEST = 100_000
+MAX_PROGRAM = 100_000
 
-DESCRIPTION = (
+RUN_PROGRAM_DESCRIPTION = (
     'Runs a Python program. In it, await call("tool", {"argument": value}) returns a tool\'s answer as a plain value '
     "(dict, list, text, None; bytes as a handle, to pass on as an argument) and raises if it fails. The last "
     "expression is the result; print adds to it. asyncio.gather makes calls at the same time. Loop, filter and join "
@@ -87,7 +86,7 @@ class RunProgram:
         self.entry = Listed(
             name=RUN_PROGRAM,
             title="Run program",
-            description=DESCRIPTION,
+            description=RUN_PROGRAM_DESCRIPTION,
             parameters={"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]},
         )
 
@@ -96,8 +95,8 @@ class RunProgram:
         code = arguments.get("code")
         if not isinstance(code, str) or not code.strip():
             return error_result("/code: expected a program in Python.")
-        if len(code) > LONGEST:
-            return error_result(f"/code: a program may have {LONGEST:,} characters.")
+        if len(code) > MAX_PROGRAM:
+            return error_result(f"/code: a program may have {MAX_PROGRAM:,} characters.")
         if context.state is not None:
             return await self._resumed(context.state, context)
         if self._running[context.caller.subject] >= OF_CALLER:
@@ -128,9 +127,9 @@ class RunProgram:
             self._running[owner] -= 1
             self._running += Counter()  # forgets who has none
 
-    async def _suspend(self, program: Program, asked: InputRequiredToolResult) -> str | None:
+    async def _suspend(self, program: Program, asked: InputRequired) -> str | None:
         """Answer the request with the question, and wait until the client repeats it. Returns why that cannot be."""
-        attended, state = self._attended[id(program)], asked.input_required.request_state or ""
+        attended, state = self._attended[id(program)], asked.asked.request_state or ""
         owner = program.context.caller.subject
         theirs = sum(each.program.context.caller.subject == owner for each in self._waiting.values())
         if len(self._waiting) >= WAITING or theirs >= WAITING_OF_CALLER:
@@ -140,7 +139,7 @@ class RunProgram:
         program.context = program.context._replace(report=no_report)
         attended.question.set_result(asked)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 await attended.repeated
         except TimeoutError:
             attended.task.cancel()
@@ -156,7 +155,7 @@ class RunProgram:
         """
         attended = self._waiting.get(state)
         if attended is None or attended.program.context.caller.subject != context.caller.subject:
-            return error_result(GONE)
+            return error_result(PROGRAM_GONE)
         del self._waiting[state]
         attended.program.context, attended.question = context, _future()
         if attended.repeated and not attended.repeated.done():

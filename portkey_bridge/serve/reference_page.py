@@ -13,29 +13,29 @@ from typing import Any, NamedTuple
 
 #: The style of all pages, and the template and the scripts of each: the reference, alone and with calls, and logins.
 STYLE = "reference.css"
-READING = ("reference.html", "elements.js", "reference.js")
-CALLING = (*READING, "asking.js", "fields.js", "login.js", "calls.js")
-CONNECTING = ("connect.html", "elements.js", "asking.js", "login.js", "connect.js")
+READING_FILES = ("reference.html", "elements.js", "reference.js")
+CALLING_FILES = (*READING_FILES, "asking.js", "fields.js", "login.js", "calls.js")
+CONNECTING_FILES = ("connect.html", "elements.js", "asking.js", "login.js", "connect.js")
 
 
-class Document(NamedTuple):
+class PageDocument(NamedTuple):
     """An HTML document, and the Content-Security-Policy that it needs (CSP Level 3)."""
 
     text: str
     policy: str
 
 
-def document(title: str, data: Any, *, calls: bool = False) -> Document:
+def page_document(title: str, data: Any, *, calls: bool = False) -> PageDocument:
     """Return a page that carries its data as JSON. One that `calls` also reaches the server that it came from."""
-    return _document(CALLING if calls else READING, title, data)
+    return _document(CALLING_FILES if calls else READING_FILES, title, data)
 
 
-def login_document(said: str = "", *, has_ended: bool = False) -> Document:
+def login_document(said: str = "", *, has_ended: bool = False) -> PageDocument:
     """Return the page on which callers log in, or the one that says how a login `has_ended`."""
-    return _document(CONNECTING, "Your accounts", {"access": {}, "ended": has_ended}, said)
+    return _document(CONNECTING_FILES, "Your accounts", {"access": {}, "ended": has_ended}, said)
 
 
-def _document(files_of_it: Sequence[str], title: str, data: Any, said: str = "") -> Document:
+def _document(files_of_it: Sequence[str], title: str, data: Any, said: str = "") -> PageDocument:
     template, *scripts = files_of_it
     style, script = _read(STYLE), "\n".join(map(_read, scripts))
     policy = {
@@ -53,7 +53,7 @@ def _document(files_of_it: Sequence[str], title: str, data: Any, said: str = "")
     parts = {"POLICY": stated, "TITLE": html.escape(title), "STYLE": style, "SCRIPT": script, "DATA": written}
     parts["SAID"] = html.escape(said)
     pieces = _read(template).split("__")  # so that nothing is looked for in what is filled in
-    return Document("".join(parts.get(piece, piece) for piece in pieces), stated)
+    return PageDocument("".join(parts.get(piece, piece) for piece in pieces), stated)
 
 
 def _hash(text: str) -> str:

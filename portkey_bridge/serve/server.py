@@ -9,13 +9,12 @@ from itertools import chain
 from typing import Any
 
 from fastmcp.tools.base import Tool as McpTool
-from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.keywords import Shape
-from portkey_bridge.response.render import error_result
+from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, CallContext

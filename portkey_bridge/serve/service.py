@@ -66,7 +66,7 @@ from portkey_bridge.tools.subjects import SubjectReader
 RESPONSE = "/response"
 
 #: Characters of the schema of an answer that a signature shows.
-ANSWER = 1200
+MAX_ANSWER_SIGNATURE = 1200
 
 if TYPE_CHECKING:
     from portkey_bridge.credentials.recipe import Recipe
@@ -150,7 +150,7 @@ class Service:
 
     def _returned(self, tool: Tool) -> str:
         try:
-            answer = self._expand_response(tool, "", ANSWER)
+            answer = self._expand_response(tool, "", MAX_ANSWER_SIGNATURE)
         except PointerToNowhere:
             return "# returns what the document does not declare"
         said = comment(answer)

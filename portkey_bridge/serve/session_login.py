@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from portkey_bridge.credentials.recipe import NAME, LoginSession, Recipe, handshake, session_of
+from portkey_bridge.credentials.recipe import SESSION_NAME, LoginSession, Recipe, handshake, session_of
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.session import SessionCredentials
 from portkey_bridge.errors import SettingsError, TokenError, likely
@@ -20,7 +20,7 @@ from portkey_bridge.text import is_url, origin_of, printable
 from portkey_bridge.tools.catalog import Tool, build_tools, slug
 
 #: Longest part of an answer to a failed login that is shown, in characters.
-MAX_WORDS = 300
+MAX_LOGIN_ANSWER = 300
 
 
 def with_session(bridge: Bridge, api: Api, settings: Settings, recipe: Recipe, secrets: Collection[str]) -> Bridge:
@@ -74,16 +74,16 @@ class _Login:
         return self._kept_secret(session_of(self.recipe, answers))
 
     async def _renewed(self, step: Tool, previous: LoginSession, arguments: Mapping[str, Any]) -> LoginSession:
-        self.handshake[:] = [each for each in previous.credentials if each.variable != NAME]
+        self.handshake[:] = [each for each in previous.credentials if each.variable != SESSION_NAME]
         answer = await self.bridge.ask(step, arguments)
         self._refuse_failure(step, answer)
         return self._kept_secret(session_of(self.recipe, [answer], previous))
 
     def _kept_secret(self, session: LoginSession) -> LoginSession:
-        self.bridge.redact.learn(NAME, session.token)
-        self._learn(each for each in session.credentials if each.variable != NAME)
+        self.bridge.redact.learn(SESSION_NAME, session.token)
+        self._learn(each for each in session.credentials if each.variable != SESSION_NAME)
         for value in (session.refresh or {}).values():
-            self.bridge.redact.learn(f"{NAME}_REFRESH", str(value))
+            self.bridge.redact.learn(f"{SESSION_NAME}_REFRESH", str(value))
         return session
 
     def _learn(self, credentials: Iterable[Credential]) -> None:
@@ -93,7 +93,7 @@ class _Login:
     def _refuse_failure(self, step: Tool, answer: Answer) -> None:
         if answer.status < 400 and not answer.problem:
             return
-        words = printable(self.bridge.redact(answer.body.decode("utf-8", "replace")))[:MAX_WORDS]
+        words = printable(self.bridge.redact(answer.body.decode("utf-8", "replace")))[:MAX_LOGIN_ANSWER]
         check = f"Check {', '.join(self.secrets)}." if self.secrets else "Check the login recipe."
         raise TokenError(
             f"Nothing was sent: the login failed, because {step.operation.method} {step.operation.path} answered "

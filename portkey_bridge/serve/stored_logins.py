@@ -22,17 +22,22 @@ from portkey_bridge.credentials.logins import Login
 from portkey_bridge.errors import LoginRequired
 from portkey_bridge.serve.callers import SITE
 from portkey_bridge.serve.service import Service
-from portkey_bridge.serve.store import LONGEST, Store
+from portkey_bridge.serve.store import DEFAULT_TTL, Store
 
 #: The page on which callers log in and out, what its script asks for as a caller, and where a login returns to.
-CONNECT, ACCOUNTS, BEGIN, FORGET = "/connect", "/connect/accounts", "/connect/begin", "/connect/forget"
-CALLBACK = "/connect/callback"
+CONNECT_PATH, ACCOUNTS_PATH, BEGIN_PATH, FORGET_PATH = (
+    "/connect",
+    "/connect/accounts",
+    "/connect/begin",
+    "/connect/forget",
+)
+CALLBACK_PATH = "/connect/callback"
 
 #: The collections of the store.
-LOGINS, TICKETS, AUTHORIZATIONS = "logins", "login-tickets", "login-authorizations"
+LOGIN_COLLECTION, TICKET_COLLECTION, AUTHORIZATION_COLLECTION = "logins", "login-tickets", "login-authorizations"
 
 #: Seconds for which a ticket can be used, and for which a person may take to log in.
-LIFE = 600.0
+TICKET_LIFE = 600.0
 
 
 @dataclass(frozen=True)
@@ -72,20 +77,22 @@ class StoredLogins:
     async def load(self, name: str) -> Login | None:
         """Return the login of this name, if there is one. Raises StoreError."""
         with self.store.used():
-            value = await self.store.values.get(self._key(name), collection=LOGINS)
+            value = await self.store.values.get(self._key(name), collection=LOGIN_COLLECTION)
         return msgspec.convert(value, Login) if value is not None else None
 
     async def save(self, name: str, login: Login) -> None:
         """Keep a login for as long as it can be used. Raises StoreError."""
         token = login.token
-        seconds = LONGEST if token.refresh or token.expires is None else max(token.expires - time.time(), 1)
+        seconds = DEFAULT_TTL if token.refresh or token.expires is None else max(token.expires - time.time(), 1)
         with self.store.used():
-            await self.store.values.put(self._key(name), msgspec.to_builtins(login), collection=LOGINS, ttl=seconds)
+            await self.store.values.put(
+                self._key(name), msgspec.to_builtins(login), collection=LOGIN_COLLECTION, ttl=seconds
+            )
 
     async def forget(self, name: str) -> bool:
         """Forget the login of this name; return whether there was one. Raises StoreError."""
         with self.store.used():
-            return await self.store.values.delete(self._key(name), collection=LOGINS)
+            return await self.store.values.delete(self._key(name), collection=LOGIN_COLLECTION)
 
     def renewing(self, name: str) -> AbstractAsyncContextManager[None]:
         """Return a context that one call at a time is in, of all servers that share the store."""
@@ -98,16 +105,16 @@ class StoredLogins:
         """
         key, values = self._key(name), self.store.values
         with self.store.used():
-            found = await values.get(key, collection=TICKETS)
-            if found is None or found["made"] < time.time() - LIFE / 2:
+            found = await values.get(key, collection=TICKET_COLLECTION)
+            if found is None or found["made"] < time.time() - TICKET_LIFE / 2:
                 ticket = {"owner": self.owner, "api": self.api, "login": name}
                 found = {"secret": secrets.token_urlsafe(32), "made": time.time(), "ticket": ticket}
-                await values.put(key, found, collection=TICKETS, ttl=LIFE)
+                await values.put(key, found, collection=TICKET_COLLECTION, ttl=TICKET_LIFE)
 
         async def is_done() -> bool:
             return await self.load(name) is not None
 
-        return LoginRequired(self.title, f"{SITE.get()}{CONNECT}#{key}.{found['secret']}", is_done)
+        return LoginRequired(self.title, f"{SITE.get()}{CONNECT_PATH}#{key}.{found['secret']}", is_done)
 
     def _key(self, name: str) -> str:
         what = "\0".join((self.owner, self.api, name)).encode("utf-8", "surrogatepass")
@@ -123,7 +130,7 @@ async def ticket_of(store: Store, text: str) -> Ticket | None:
     """Return the ticket of this text, if it is one that can be used. Raises StoreError."""
     key, _, secret = text.partition(".")
     with store.used():
-        found = await store.values.get(key, collection=TICKETS) if key.isalnum() else None
+        found = await store.values.get(key, collection=TICKET_COLLECTION) if key.isalnum() else None
     if found is None or not hmac.compare_digest(found["secret"].encode(), secret.encode("utf-8", "surrogatepass")):
         return None
     return Ticket(**found["ticket"])
@@ -132,25 +139,25 @@ async def ticket_of(store: Store, text: str) -> Ticket | None:
 async def take_ticket(store: Store, text: str) -> bool:
     """Use up a ticket; return whether it could be used until now. Raises StoreError."""
     with store.used():
-        return await store.values.delete(text.partition(".")[0], collection=TICKETS)
+        return await store.values.delete(text.partition(".")[0], collection=TICKET_COLLECTION)
 
 
 async def begin_authorization(store: Store, state: str, begun: Authorization) -> None:
     """Keep a login that a browser has begun until its answer comes. Raises StoreError."""
     value: Mapping[str, Any] = msgspec.to_builtins(begun)
     with store.used():
-        await store.values.put(digest_of(state), value, collection=AUTHORIZATIONS, ttl=LIFE)
+        await store.values.put(digest_of(state), value, collection=AUTHORIZATION_COLLECTION, ttl=TICKET_LIFE)
 
 
 async def take_authorization(store: Store, state: str, browser: str) -> Authorization | None:
     """Return the login that this state and this cookie belong to, and use it up. Raises StoreError."""
     key = digest_of(state)
     with store.used():
-        value = await store.values.get(key, collection=AUTHORIZATIONS)
+        value = await store.values.get(key, collection=AUTHORIZATION_COLLECTION)
         begun = msgspec.convert(value, Authorization) if value is not None else None
         if begun is None or not hmac.compare_digest(begun.browser, digest_of(browser)):
             return None
-        return begun if await store.values.delete(key, collection=AUTHORIZATIONS) else None
+        return begun if await store.values.delete(key, collection=AUTHORIZATION_COLLECTION) else None
 
 
 def digest_of(secret: str) -> str:

@@ -27,7 +27,7 @@ from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.difference import Version, difference, summary
 
 #: Seconds between two looks at the files, and between two requests for a URL.
-FILES, URLS = 2.0, 300.0
+FILES_INTERVAL, URLS_INTERVAL = 2.0, 300.0
 
 #: Seconds until an API that could not be loaded is tried again: first, and at most.
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0
@@ -59,7 +59,7 @@ async def watch(
     watched = [_watched(settings, loaded.get(settings.name)) for settings in apis]
     server = _Server(apis, swap, catalogue, services)
     while True:
-        await anyio.sleep(min(FILES, max(0.0, min(each.due for each in watched) - monotonic())))
+        await anyio.sleep(min(FILES_INTERVAL, max(0.0, min(each.due for each in watched) - monotonic())))
         changed = {each.settings.name: await _changed(each, server.services) for each in watched}
         if fresh := {name: api for name, api in changed.items() if api is not None}:
             await server.serve(fresh)
@@ -116,7 +116,7 @@ def _watched(settings: Settings, api: Api | None) -> _Watched:
 
 
 def _interval(api: Api) -> float:
-    return URLS if not all(map(is_file, api.resources)) else float("inf")
+    return URLS_INTERVAL if not all(map(is_file, api.resources)) else float("inf")
 
 
 def _files(api: Api | None) -> dict[Path, tuple[int, int] | None]:

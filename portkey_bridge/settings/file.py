@@ -23,7 +23,7 @@ from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.settings.reading import Section, read_settings
 from portkey_bridge.settings.serving import AUTH_SCHEMA, ROLES_SCHEMA, Role, role_of
-from portkey_bridge.settings.values import SERVER, as_variable
+from portkey_bridge.settings.values import SERVER_VARIABLE_PREFIX, as_variable
 
 #: The name of a file that is found by itself, in the user's configuration folder.
 FILE_NAME = "portkey-bridge.toml"
@@ -32,13 +32,13 @@ FILE_NAME = "portkey-bridge.toml"
 API_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 #: A text that stands for the value of a variable.
-REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+VARIABLE_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 #: JSON Schemas of options. A text is also a list of numbers where the command line separates them with commas.
-SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "boolean": {"type": "boolean"},
     "list": {"type": ["array", "string"], "items": {"type": "string"}},
-    "integer": {"type": ["integer", "string"], "pattern": REFERENCE.pattern},
+    "integer": {"type": ["integer", "string"], "pattern": VARIABLE_REFERENCE.pattern},
     "text": {"type": ["string", "number", "array"], "items": {"type": "number"}},
 }
 
@@ -111,10 +111,10 @@ def read_config(
     return apis
 
 
-def references(settings: Settings) -> set[str]:
+def referenced_variables(settings: Settings) -> set[str]:
     """Return the names of all variables that the settings file mentions."""
     path = _found(settings)
-    return set(re.findall(REFERENCE.pattern, _parsed(path)[0])) if path else set()
+    return set(re.findall(VARIABLE_REFERENCE.pattern, _parsed(path)[0])) if path else set()
 
 
 def refers(settings: Settings) -> bool:
@@ -123,7 +123,7 @@ def refers(settings: Settings) -> bool:
     tables = (_parsed(path)[1] if path else {}).get("api", {}).values()
     texts = [value for table in tables for value in table.values()]
     flat = [each for value in texts for each in (value if isinstance(value, list) else [value])]
-    return any(isinstance(each, str) and REFERENCE.fullmatch(each) for each in flat)
+    return any(isinstance(each, str) and VARIABLE_REFERENCE.fullmatch(each) for each in flat)
 
 
 def line_of(text: str, keys: tuple[str, ...]) -> int:
@@ -203,14 +203,16 @@ def _section(file: _File, name: str, common: Section) -> Section:
         texts={**common.texts, **dict(_texts(file, keys, table, OF_TABLE["api"]))},
         environ=_variables(file, (*keys, "env")),
         assigned={
-            variable: reference[1] if (reference := REFERENCE.fullmatch(str(value))) else variable
+            variable: reference[1] if (reference := VARIABLE_REFERENCE.fullmatch(str(value))) else variable
             for variable, value in _table(file, (*keys, "env")).items()
         },
         operations={
             tool: (said, file.place(*keys, "operations", tool))
             for tool, said in _table(file, (*keys, "operations")).items()
         },
-        server_variables={f"{SERVER}{as_variable(key)}": value for key, value in server_variables.items()},
+        server_variables={
+            f"{SERVER_VARIABLE_PREFIX}{as_variable(key)}": value for key, value in server_variables.items()
+        },
     )
 
 
@@ -252,7 +254,7 @@ def _variables(file: _File, keys: tuple[str, ...]) -> dict[str, str]:
 
 
 def _is_unset(file: _File, value: object) -> bool:
-    reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    reference = VARIABLE_REFERENCE.fullmatch(value) if isinstance(value, str) else None
     return reference is not None and not file.environ.get(reference[1])
 
 
@@ -264,7 +266,7 @@ def _resolved(file: _File, keys: tuple[str, ...], value: Any) -> str:
         raise SettingsError(f"{file.place(*keys)}: {keys[-1]} must be a text, a number, true or false.")
     if _is_unset(file, value):
         raise SettingsError(f"{file.place(*keys)}: {keys[-1]} refers to {value}, which is not set.")
-    reference = REFERENCE.fullmatch(str(value))
+    reference = VARIABLE_REFERENCE.fullmatch(str(value))
     return file.environ[reference[1]] if reference else str(value)
 
 
@@ -316,7 +318,7 @@ def json_schema() -> dict[str, Any]:
 def _schema_of(option: Option) -> dict[str, Any]:
     types = {"boolean": option.metavar is None, "list": option.is_list, "integer": isinstance(option.default, int)}
     kind = next((kind for kind, applies in types.items() if applies), "text")
-    return {**SCHEMAS[kind], "description": option.help}
+    return {**OPTION_SCHEMAS[kind], "description": option.help}
 
 
 def template(settings: Settings) -> str:

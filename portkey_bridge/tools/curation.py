@@ -6,7 +6,6 @@ describe it, rename and describe its arguments, and fix their values.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,12 +14,13 @@ from typing import Any
 from portkey_bridge.errors import SettingsError, Violation
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.request.arguments import Arguments, Bound
+from portkey_bridge.settings.file import VARIABLE_REFERENCE
 
 #: The annotations that describe the effect of a call, in the order of `Tool.effect`.
 EFFECT = ("readOnlyHint", "destructiveHint", "idempotentHint")
 
 #: What each member of `x-mcp` holds.
-MEMBERS: Mapping[str, type] = {
+X_MCP_MEMBERS: Mapping[str, type] = {
     "name": str,
     "title": str,
     "description": str,
@@ -32,9 +32,6 @@ MEMBERS: Mapping[str, type] = {
 
 #: What each member of an argument's object holds; `value` may be anything.
 OF_ARGUMENT: Mapping[str, type] = {"name": str, "description": str, "value": object, "hidden": bool}
-
-#: A text that stands for the value of a variable.
-REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def curation_of(levels: Iterable[Any], where: str) -> Curation:
         if isinstance(level, bool):
             found = replace(found, include=level)
         elif level is not None:
-            found = _with(found, _checked(level, MEMBERS, where))
+            found = _with(found, _checked(level, X_MCP_MEMBERS, where))
     return found
 
 
@@ -234,7 +231,7 @@ def _with_words(schema: Any, curation: Mapping[str, Any]) -> Any:
     return {**schema, **words} if isinstance(schema, dict) and "$ref" not in schema else {"allOf": [schema], **words}
 
 
-def resolved(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, dict[str, str]]:
+def with_variables(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, dict[str, str]]:
     """Return a curation whose fixed values `$NAME` are those of variables, and these variables with their values.
 
     Raises SettingsError for a variable that is not set.
@@ -243,7 +240,7 @@ def resolved(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, 
     arguments = {}
     for name, argument in curation.arguments.items():
         value = argument.get("value")
-        reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        reference = VARIABLE_REFERENCE.fullmatch(value) if isinstance(value, str) else None
         if reference and not environ.get(reference[1]):
             raise SettingsError(f"the value of argument {name!r} refers to {value}, which is not set.")
         if reference:
