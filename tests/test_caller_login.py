@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import html
 import json
 import re
+import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -20,16 +22,18 @@ from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import StreamableHttpTransport
+from fastmcp.server.auth.providers.jwt import RSAKeyPair
+from joserfc.jwk import RSAKey
 from mcp import MCPError, UrlElicitationRequiredError
 from redis import Redis
 
 from portkey_bridge.serve.store import STORE_KEY
 from tests import oauth_app
 from tests.browser import new_browser, visit
-from tests.conftest import text_of
+from tests.conftest import BARE, Recorder, Run, program, recording, text_of
 from tests.openid import items_document, running_openid_provider
 from tests.replicas import KEY, RedisServer
-from tests.support import serving
+from tests.support import document, serving
 
 Json = dict[str, Any]
 
@@ -421,3 +425,158 @@ async def test_servers_share_logins_and_the_store_has_no_token(
         refused = bob.post(forgotten, "begin")
         assert (refused.status_code, "too old" in refused.text) == (410, True)
     assert alice.asked == []
+
+
+#: Options with which callers cannot log in, variables, and what is said.
+UNUSABLE: list[tuple[list[str], Mapping[str, str], str]] = [
+    ([], CLIENT, "nobody knows who calls"),
+    (["--pass-header", "x-key"], CLIENT, "nobody knows who calls"),
+    (["--tokens", TOKENS, "--pass-header", "x-key"], CLIENT, "leave out --pass-header"),
+    (["--tokens", TOKENS], {}, "https://mcp.example.com/connect/callback"),
+    (["--tokens", TOKENS, "--spec", "plain.json"], CLIENT, "declares no login for people"),
+]
+
+
+@pytest.mark.parametrize(("options", "env", "said"), UNUSABLE)
+def test_logins_need_callers_and_a_client(
+    run: Run, tmp_path: Path, options: list[str], env: Mapping[str, str], said: str
+) -> None:
+    """A server that could not tell callers apart, or not log them in, does not start, and says what is missing."""
+    (tmp_path / "api.json").write_text(json.dumps(items_document("http://127.0.0.1:9")))
+    plain = {"/x": {"get": {"operationId": "x", "responses": {}}}}
+    (tmp_path / "plain.json").write_text(json.dumps(document(plain, servers=[{"url": "http://127.0.0.1:9"}])))
+    done = run("serve", "--http", "127.0.0.1:0", "--spec", "api.json", "--oauth-caller-login", *options, env=env)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+async def test_a_person_logs_out(provider_url: str, tmp_path: Path, alice: Person, bob: Person) -> None:
+    """The page shows a caller's own logins alone, and what it forgets is revoked; the next call asks again."""
+    with served(tmp_path, provider_url) as url:
+        page = f"{url[:-4]}/connect"
+        async with alice.client(url) as client:
+            assert await subject_of(client) == "ada"
+            (login,) = alice.post(page, "accounts").json()["logins"]
+            assert (login["api"], login["who"]) == ("Items", "ada")
+            assert bob.post(page, "accounts").json()["logins"] == []
+            assert bob.post(page, "forget", name=login["name"]).status_code == 404
+            assert await subject_of(client) == "ada"
+            assert alice.post(page, "forget", name=login["name"]).json() == {"remark": ""}
+            assert alice.post(page, "accounts").json()["logins"] == []
+            alice.account = "eve"
+            alice.browser.cookies.clear()
+            assert await subject_of(client) == "eve"
+    assert len(alice.asked) == 2
+
+
+async def test_a_repeated_call_waits_for_the_login(
+    application: oauth_app.Application, tmp_path: Path, alice: Person
+) -> None:
+    """A client may repeat the call at once, while the person is still about to log in."""
+    logins = []
+
+    async def agree(message: str, kind: Any, params: Any, context: Any) -> Any:
+        logins.append(asyncio.get_running_loop().run_in_executor(None, alice.log_in, params.url))
+        return ElicitResult(action="accept")
+
+    with serving_app(tmp_path, application) as (url, _):
+        transport = StreamableHttpTransport(url, auth=BearerAuth(ALICE))
+        async with Client(transport, elicitation_handler=agree) as client:
+            assert text_of(await client.call_tool("list_items", {})) == '["one"]'
+    (login,) = logins
+    assert "alice is logged in" in await login
+
+
+async def test_tools_behind_others_ask_too(application: oauth_app.Application, tmp_path: Path, alice: Person) -> None:
+    """`callTool` asks as the tool itself would; a program, which cannot, ends with the address."""
+    with serving_app(tmp_path, application, "--discover", "--code=also") as (url, _):
+        async with alice.client(url) as client:
+            code = "await call('list_items')"
+            ended = text_of(await client.call_tool("runProgram", {"code": code}, raise_on_error=False))
+            assert f"{url[:-4]}/connect#" in ended
+            assert alice.asked == []
+            assert text_of(await client.call_tool("callTool", {"toolName": "list_items"})) == '["one"]'
+            assert len(alice.asked) == 1
+            assert text_of(await client.call_tool("runProgram", {"code": code})) == '["one"]'
+
+
+async def test_each_api_has_logins_of_its_own(tmp_path: Path) -> None:
+    """Callers with JSON Web Tokens log in to each of several APIs, and none gets the token of another."""
+    keys = RSAKeyPair.generate()
+    public = RSAKey.import_key(keys.public_key).as_dict()
+    token = keys.create_token(issuer="https://issuer.example", audience="me", kid="1", subject="ann")
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(oauth_app.running(**FLOW)) for _ in range(2))
+        recorder = stack.enter_context(recording())
+        body = json.dumps({"keys": [{**public, "kid": "1"}]}).encode()
+        recorder.answers["/keys"] = (200, {"content-type": "application/json"}, body)
+        client_id, secret = oauth_app.CLIENT
+        tables = []
+        for name, application in (("one", first), ("two", second)):
+            application.person = f"ann-{name}"
+            (tmp_path / f"{name}.json").write_text(json.dumps(application.document))
+            env = f'[api.{name}.env]\nOAUTH_CLIENT_ID = "{client_id}"\nOAUTH_CLIENT_SECRET = "{secret}"\n'
+            tables.append(f'[api.{name}]\nspec = "{name}.json"\noauth_caller_login = true\n{env}')
+        (tmp_path / "team.toml").write_text("\n".join(tables))
+        options = ("--config", "team.toml", "--jwt", f"{recorder.url}/keys,https://issuer.example,me", "--audit")
+        url, process = stack.enter_context(serving_named(tmp_path, *options))
+        ann = Person(token)
+        stack.enter_context(ann.browser)
+        async with ann.client(url) as client:
+            for _ in range(2):
+                for name in ("one", "two"):
+                    assert text_of(await client.call_tool(f"{name}_list_items", {})) == '["one"]'
+        metrics = httpx.get(url.replace("/mcp", "/metrics"), headers={"authorization": f"Bearer {token}"}).text
+        audit = [process.stdout.readline() for _ in range(4)]
+        assert len(ann.asked) == 2
+        for name, application in (("one", first), ("two", second)):
+            assert {application.subjects[each or ""] for each in application.calls} == {f"ann-{name}"}
+        for written in (metrics, *audit):
+            assert oauth_app.MARKER not in written
+            assert token not in written
+        assert {json.loads(line)["caller"] for line in audit} == {"https://issuer.example ann"}
+
+
+@contextmanager
+def serving_named(folder: Path, *arguments: str) -> Iterator[tuple[str, Any]]:
+    """Run the server of a settings file, and return the URL of its endpoint and its process."""
+    command = program("serve", "--http", "127.0.0.1:0", *arguments, env=BARE)
+    with subprocess.Popen(
+        command, env=BARE, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr
+            lines = iter(process.stderr.readline, "")
+            yield next(line for line in lines if " at http" in line).rpartition(" at ")[2].strip(), process
+        finally:
+            process.terminate()
+
+
+async def test_an_id_token_of_another_login_is_refused(recorder: Recorder, tmp_path: Path, alice: Person) -> None:
+    """An OpenID provider repeats the nonce of the request; an answer with another one logs nobody in."""
+    metadata = {
+        "issuer": recorder.url,
+        "authorization_endpoint": f"{recorder.url}/authorize",
+        "token_endpoint": f"{recorder.url}/token",
+        "scopes_supported": ["openid", "read"],
+    }
+    media_type = {"content-type": "application/json"}
+    recorder.answers["/.well-known/openid-configuration"] = (200, media_type, json.dumps(metadata).encode())
+    with served(tmp_path, recorder.url) as url:
+        for known in (False, True):
+            begun = alice.begin(await address_of(url, ALICE))
+            asked = {name: value for name, (value,) in parse_qs(urlsplit(begun).query).items()}
+            claims = {"sub": "ada", "nonce": asked["nonce"] if known else "another"}
+            id_token = f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.x"
+            tokens = {"access_token": "access-S3CRET-1", "token_type": "Bearer", "id_token": id_token}
+            recorder.answers["/token"] = (200, media_type, json.dumps(tokens).encode())
+            answer = f"{asked['redirect_uri']}?code=c0de&state={asked['state']}"
+            wrong = said(alice.browser.get(f"{answer}&iss=https://attacker.example").text) if not known else ""
+            assert ("another authorization server" in wrong) is not known
+            if not known:
+                begun = alice.begin(await address_of(url, ALICE))
+                (state,) = parse_qs(urlsplit(begun).query)["state"]
+                refused = said(alice.browser.get(f"{asked['redirect_uri']}?code=c0de&state={state}").text)
+                assert "another nonce" in refused
+            else:
+                assert "logged in to Items as ada" in said(alice.browser.get(answer).text)
