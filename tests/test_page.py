@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 
+from tests import oauth_app
 from tests.conftest import Recorder
 from tests.support import document, serving
 
@@ -545,3 +546,43 @@ def test_a_thousand_tools_and_a_small_screen(recorder: Recorder, tmp_path: Path,
         visitor.find(".tool[open] form.call textarea")
         assert browser.execute_script("return document.documentElement.scrollWidth") == 360
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+FLOW: Json = {"authorizationCode": {"authorizationUrl": "/authorize", "tokenUrl": "/token"}}
+
+
+@needs_a_browser
+def test_a_caller_logs_in_to_an_api(tmp_path: Path, browser: Chrome) -> None:
+    """The page of a login asks who its visitor is, refuses others, names API and caller, logs in, and out again."""
+    tokens = f"{TOKENS},bob={hashlib.sha256(b'token-of-bob').hexdigest()}"
+    client = dict(zip(("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"), oauth_app.CLIENT, strict=True))
+    options = ("--tokens", tokens, "--oauth-caller-login")
+    with oauth_app.running(**FLOW) as app, site(tmp_path, app.document, *options, **client) as url:
+        called = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": "list_items", "arguments": {}},
+        }
+        headers = {"accept": "application/json, text/event-stream", "authorization": f"Bearer {ALICE}"}
+        said = httpx.post(f"{url}mcp", json=called, headers=headers, timeout=30).json()["result"]["content"][0]["text"]
+        visitor = Visitor(browser, next(word for word in said.split() if "/connect#" in word))
+        field = visitor.find("#access input")
+        field.send_keys("token-of-bob", ENTER)
+        visitor.wait("#said", "made for another caller")
+        field.clear()
+        field.send_keys(ALICE, ENTER)
+        shown = visitor.wait("section", "Log in to Items")
+        assert "To this server you are alice." in shown
+        assert "Nowhere yet." in shown
+        visitor.find("section button.send").click()
+        visitor.wait("#said", "alice is logged in to Items. Close this page")
+        assert browser.current_url == f"{url}connect"
+        visitor.find("main a").click()
+        visitor.find("#access input").send_keys(ALICE, ENTER)
+        visitor.wait("section li", "Items")
+        visitor.find("section li button").click()
+        visitor.wait("#said", "Logged out of Items.")
+        visitor.wait("section", "Nowhere yet.")
+        assert [each for each in visitor.complaints if "Failed to load resource" not in str(each)] == []
+        assert browser.execute_script("return [localStorage.length, sessionStorage.length]") == [0, 0]

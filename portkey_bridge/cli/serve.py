@@ -111,7 +111,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
 
     with permanent():
         services = require_services(invocation.apis, from_copies=True)
-        server = build_server(services, catalogue, http_server.LIST_SECONDS)
+        server = build_server(services, catalogue, http_server.LIST_SECONDS, store.key("questions"))
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.on_close = store.aclose
     has_metrics = address.is_loopback or settings.requires_token

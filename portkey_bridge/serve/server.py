@@ -261,12 +261,14 @@ def build_server(
     services: Sequence[Service],
     catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of,
     list_seconds: int | None = None,
+    state_key: bytes | None = None,
 ) -> StdioServer:
     """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
 
-    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list.
+    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list, and
+    `state_key` protects the state of questions, for all servers that may get the answers.
     """
-    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds)
+    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds, state_key)
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
