@@ -56,8 +56,8 @@ from portkey_bridge.serve.stored_logins import (
 from portkey_bridge.serve.web_page import PAGE_HEADERS, UNFRAMED, for_callers, json_of, json_response
 from portkey_bridge.text import printable
 
-#: The cookie that tells the browser of a login from others.
-LOGIN_COOKIE = "portkey-bridge-login"
+#: What begins the name of the cookie that tells the browser of a login from others; each login has one.
+LOGIN_COOKIE = "portkey-bridge-login-"
 
 #: What is said of an address that another caller was given, of one that cannot be used, and of a foreign answer.
 ANOTHERS_TICKET = (
@@ -135,7 +135,7 @@ class Connect:
         response = json_response({"url": asking.url})
         is_secure = site.startswith("https:")
         response.set_cookie(
-            LOGIN_COOKIE,
+            _cookie_of(asking.state),
             browser,
             max_age=int(TICKET_LIFE),
             path=CONNECT_PATH,
@@ -148,7 +148,7 @@ class Connect:
     async def callback(self, request: Request) -> Response:
         """Keep the login that an authorization response leads to, in the name of whoever has begun it."""
         answer = parameters_of(str(request.url))
-        state, browser = answer.get("state", ""), request.cookies.get(LOGIN_COOKIE, "")
+        state, browser = answer.get("state", ""), request.cookies.get(_cookie_of(answer.get("state", "")), "")
         try:
             begun = await take_authorization(self._store, state, browser)
             account = self._account(begun.ticket, self._every().services) if begun else None
@@ -165,7 +165,7 @@ class Connect:
         who = f" as {printable(login.who)}" if login.who else ""
         said = f"{_shown_name(begun.ticket.owner)} is logged in to {account.logins.title}{who}."
         response = _shown(f"{said} Close this page, and go back to your client.")
-        response.delete_cookie(LOGIN_COOKIE, path=CONNECT_PATH)
+        response.delete_cookie(_cookie_of(state), path=CONNECT_PATH)
         return response
 
     async def forget(self, request: Request) -> Response:
@@ -212,6 +212,10 @@ def _accounts(store: Store, services: Sequence[Service], owner: str) -> Iterator
         for source in sources.every(operations):
             if is_for_people(source.scheme, service.settings):
                 yield _Account(source, logins_of(store, service, owner), caller_login_name(source), redact)
+
+
+def _cookie_of(state: str) -> str:
+    return LOGIN_COOKIE + digest_of(state)[:16]
 
 
 def _subject() -> str:
