@@ -527,7 +527,7 @@ async def test_each_api_has_logins_of_its_own(tmp_path: Path) -> None:
                 for name in ("one", "two"):
                     assert text_of(await client.call_tool(f"{name}_list_items", {})) == '["one"]'
         metrics = httpx.get(url.replace("/mcp", "/metrics"), headers={"authorization": f"Bearer {token}"}).text
-        audit = [process.stdout.readline() for _ in range(4)]
+        audit = [process.stdout.readline() for _ in range(8)]  # two calls without a login, and two logins
         assert len(ann.asked) == 2
         for name, application in (("one", first), ("two", second)):
             assert {application.subjects[each or ""] for each in application.calls} == {f"ann-{name}"}
@@ -535,6 +535,8 @@ async def test_each_api_has_logins_of_its_own(tmp_path: Path) -> None:
             assert oauth_app.MARKER not in written
             assert token not in written
         assert {json.loads(line)["caller"] for line in audit} == {"https://issuer.example ann"}
+        assert [json.loads(line).get("login") for line in audit].count("completed") == 2
+        assert 'portkey_bridge_logins_total{api="one",outcome="completed"} 1.0' in metrics
 
 
 @contextmanager

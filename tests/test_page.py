@@ -570,7 +570,8 @@ def login_address(url: str) -> str:
     headers = {"accept": "application/json, text/event-stream", "authorization": f"Bearer {ALICE}"}
     called = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     answer = httpx.post(f"{url}mcp", json=called, headers=headers, timeout=30).json()
-    return next(word for word in answer["result"]["content"][0]["text"].split() if "/connect#" in word)
+    words: list[str] = answer["result"]["content"][0]["text"].split()
+    return next(word for word in words if "/connect#" in word)
 
 
 @needs_a_browser

@@ -33,6 +33,7 @@ from portkey_bridge.serve.callers import CALLER
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.inbound import STATIC
+from portkey_bridge.serve.observed import ObserveLogin
 from portkey_bridge.serve.reference_page import login_document
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
@@ -86,7 +87,7 @@ class _Account(NamedTuple):
 class Connect:
     """Answers for the page. `current` returns what is served to the caller of the request, `every` what is at all.
 
-    `site` returns the origin of this server under the host of a request.
+    `site` returns the origin of this server under the host of a request. Each observer is told what happens to a login.
     """
 
     def __init__(
@@ -95,8 +96,10 @@ class Connect:
         every: Callable[[], Catalogue],
         store: Store,
         site: Callable[[str], str],
+        observers: Sequence[ObserveLogin],
     ) -> None:
         self._current, self._every, self._store, self._site = current, every, store, site
+        self._observers = observers
 
     async def page(self, request: Request) -> Response:
         """Return the page, which is the same for everybody."""
@@ -161,7 +164,9 @@ class Connect:
             login = await redeem(source, await login_server(source, CODE), begun.request(state), answer)
             await account.logins.save(account.name, login)
         except CallError as error:
+            self._observed(account, "failed")
             return _shown(f"You are not logged in. {account.redact(str(error))}", 400)
+        self._observed(account, "completed")
         who = f" as {printable(login.who)}" if login.who else ""
         said = f"{_shown_name(begun.ticket.owner)} is logged in to {account.logins.title}{who}."
         response = _shown(f"{said} Close this page, and go back to your client.")
@@ -176,12 +181,17 @@ class Connect:
         if account is None or login is None:
             raise HTTPException(404, "There is no such login.")
         await account.logins.forget(account.name)
+        self._observed(account, "forgotten")
         try:
             server = await account.source.server(CODE, login.client_id)
             await server.revoke(login.token.refresh or login.token.value)
         except TokenError:
             return json_response({"remark": "Its tokens could not be revoked; they end by themselves."})
         return json_response({"remark": ""})
+
+    def _observed(self, account: _Account, outcome: str) -> None:
+        for each in self._observers:
+            each(account.logins.api or account.logins.title, account.logins.owner, outcome)
 
     async def _asked(self, given: Mapping[str, Any]) -> _Account | None:
         """Return what the ticket of a request is for; None without a ticket that can be used. Raises HTTPException."""
@@ -239,11 +249,8 @@ def _shown(said: str = "", status: int = 200) -> Response:
     return HTMLResponse(page.text, status, {**PAGE_HEADERS, **policy})
 
 
-def add_connect(
-    server: StdioServer, current: Callable[[], Catalogue], store: Store, site: Callable[[str], str]
-) -> None:
+def add_connect(server: StdioServer, connect: Connect) -> None:
     """Have a server answer for the page; `server.auth` is what verifies tokens."""
-    connect = Connect(current, lambda: server.catalogue, store, site)
     server.custom_route(CONNECT_PATH, ["GET"])(connect.page)
     server.custom_route(CALLBACK_PATH, ["GET"])(connect.callback)
     for path, handler in (

@@ -22,11 +22,11 @@ from portkey_bridge.credentials.variables import TOKEN_TYPES, collect_oauth
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.openapi.model import Operation, SecurityScheme
-from portkey_bridge.serve.connect import add_connect
+from portkey_bridge.serve.connect import Connect, add_connect
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.serve.inbound import Callers, authentication
-from portkey_bridge.serve.observed import Metrics
+from portkey_bridge.serve.observed import Metrics, ObserveLogin
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
 from portkey_bridge.serve.stored_logins import CALLBACK_PATH
@@ -205,14 +205,23 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
     return holds or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
 
 
-def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Metrics | None = None) -> ASGIApp:
-    """Return the application that serves `server`, and `metrics` if they may be shown."""
+def http_app(
+    server: StdioServer,
+    settings: Settings,
+    store: Store,
+    metrics: Metrics | None = None,
+    observers: Sequence[ObserveLogin] = (),
+) -> ASGIApp:
+    """Return the application that serves `server`, and `metrics` if they may be shown.
+
+    Each observer is told what happens to the logins of callers.
+    """
     server.auth = authentication(settings, store.values)
     site = lru_cache(maxsize=64)(partial(site_of, settings))
     if server.lane:
         add_page(server, server.lane.current, settings)
         if any(service.settings.oauth_caller_login for service in server.catalogue.services):
-            add_connect(server, server.lane.current, store, site)
+            add_connect(server, Connect(server.lane.current, lambda: server.catalogue, store, site, observers))
     gate = Middleware(
         CallerGate,
         lane=server.lane,
