@@ -45,6 +45,20 @@ def test_keys_are_the_text_that_stands_there(key: str) -> None:
     assert load(f"{key}: {{{key}: 1}}") == {key: {key: 1}}
 
 
+@pytest.mark.parametrize("blanks", ["\t", "\t\t ", " \t", "  \t  ", "\t# a comment", "   \t# a comment"])
+def test_tabs_may_stand_where_they_indent_nothing(blanks: str) -> None:
+    """A line of blanks and the blanks before a comment may have tabs (YAML 1.2.2 section 6.6), wherever they are."""
+    text = f"{blanks}\na:\n  - 1\n{blanks}\n  - 2\n{blanks}\nb: |\n  x\n{blanks}\nc: 3"
+    assert {**load(text), "b": ""} == {"a": [1, 2], "b": "", "c": 3}
+
+
+@pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029"])
+def test_a_line_ends_at_line_feeds_and_carriage_returns_only(separator: str) -> None:
+    """Other separators of lines are characters (YAML 1.2.2 section 5.4) that end neither a text nor a key."""
+    text = f"a: |\n  one{separator}two: 2\nb: one{separator}two\n'c': 'one{separator}two'"
+    assert load(text) == {"a": "one two: 2\n", "b": "one two", "c": "one two"}
+
+
 def test_merge_keys_and_aliases_are_followed() -> None:
     """`<<` and anchors mean what YAML's users mean by them; an alias is the same value, not a copy."""
     loaded = load("base: &base {a: 1, 200: x}\nmore:\n  <<: *base\n  a: 2\nsame: *base")

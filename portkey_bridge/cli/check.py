@@ -1,4 +1,4 @@
-"""The command `check`: a report for the document's owner of everything in it that causes problems for its users.
+"""The command `check`: a report for the owner of each document of everything that causes problems for its users.
 
 Each finding names its places, as far as they are known: method, path, pointer, file and line. Nothing is sent.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -23,8 +23,8 @@ from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.parse import Document, document_of, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.document.repairs import Repair, Repairs
-from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read_source
-from portkey_bridge.errors import DocumentError
+from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read_overlay, read_source
+from portkey_bridge.errors import DocumentError, SetupError
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.overlay import overlaid, tighten
@@ -35,7 +35,7 @@ from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.load import access_to
+from portkey_bridge.serve.load import access_to, warn
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
@@ -112,13 +112,33 @@ class DocumentReport:
 
 
 def print_report(invocation: Invocation) -> int:
-    """Print the report of a document. The exit code is 1 with `--strict` and a finding. Raises SetupError."""
-    report = examine_document(invocation.settings)
-    if invocation.options.get("json"):
-        print_json(asdict(report))
+    """Print the report of each document: of several, as JSON by the names of the APIs. Raises SetupError.
+
+    The exit code is 1 with `--strict` and a finding, and if one of several documents cannot be read.
+    """
+    if len(invocation.apis) == 1:
+        reports = {"": examine_document(invocation.settings)}
     else:
-        _print_words(report)
-    return 1 if report.findings and invocation.options.get("strict") else 0
+        reports = dict(_reports(invocation.apis))
+    if invocation.options.get("json"):
+        written = {name: asdict(report) for name, report in reports.items()}
+        print_json(written.get("", written))
+    else:
+        for number, report in enumerate(reports.values()):
+            print_styled(*[""] * bool(number))
+            _print_words(report)
+    is_wrong = len(reports) < len(invocation.apis)
+    found = any(report.findings for report in reports.values())
+    return 1 if is_wrong or (found and invocation.options.get("strict")) else 0
+
+
+def _reports(apis: Iterable[Settings]) -> Iterator[tuple[str, DocumentReport]]:
+    """Yield the report of each of several documents with the name of its API; warn of those that cannot be read."""
+    for settings in apis:
+        try:
+            yield settings.name, examine_document(settings)
+        except SetupError as error:
+            warn([f"{settings.name}: {error}"])
 
 
 def examine_document(settings: Settings) -> DocumentReport:
@@ -126,7 +146,7 @@ def examine_document(settings: Settings) -> DocumentReport:
     access = access_to(settings)
     content = read_source(settings.spec or str(portkey_document()), access)
     read_other = cache(others_of(content.uri, settings.allow_refs, access))
-    overlays = [read_source(str(path)) for path in settings.overlays]
+    overlays = [*map(read_overlay, settings.overlays)]
     document = overlaid(document_of(content), overlays)
     repairs = Repairs(MAX_KEPT_PLACES)
     others: set[str] = set()

@@ -174,7 +174,7 @@ COMMANDS = (
         "portkey_bridge.cli.diff:print_difference",
         (
             CommandArgument("old", {"metavar": "OLD", "help": "path or URL of the old document"}),
-            CommandArgument("new", {"metavar": "NEW", "help": "path or URL of the new document"}),
+            CommandArgument("spec", {"metavar": "NEW", "help": "path or URL of the new document"}),
             CommandArgument("--json", {"action": "store_true", "help": "print a JSON array"}),
             CommandArgument(
                 "--fail-on",
@@ -204,15 +204,15 @@ COMMANDS = (
                 {
                     "nargs": "?",
                     "metavar": "FILE",
-                    "help": "file that init writes (default: the user's own, which is found by itself)",
+                    "help": "file to check, or to write (default: the user's own, which is found by itself)",
                 },
             ),
         ),
-        ("check --config team.toml", "schema", "init team.toml"),
+        ("check team.toml", "schema", "init team.toml"),
     ),
     Command(
         "check",
-        "report what a document offers, and what was left out or repaired, and where",
+        "report what each document offers, and what was left out or repaired, and where",
         "portkey_bridge.cli.check:print_report",
         (
             CommandArgument("spec", {"nargs": "?", "metavar": "SPEC", "help": "the document, as --spec takes it"}),

@@ -21,10 +21,9 @@ from portkey_bridge.tools.difference import Change, Version, breaks, difference
 def print_difference(invocation: Invocation) -> int:
     """Print what has changed. Return 1 if `--fail-on` objects. Raises SetupError."""
     options = invocation.options
-    old, new = (
-        _version(replace(invocation.settings, spec=document_source(options[name], name.upper())))
-        for name in ("old", "new")
-    )
+    settings = invocation.settings
+    named = (document_source(options["old"], "OLD"), document_source(options["spec"], "NEW"))
+    old, new = (_version(replace(settings, spec=spec)) for spec in named)
     changes = difference(old, new)
     if options.get("json"):
         print_json([asdict(change) for change in changes])

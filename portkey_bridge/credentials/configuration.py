@@ -39,7 +39,7 @@ def configure(api: Api, settings: Settings, url_of: UrlOf) -> Api:
     """
     named = variables_by_scheme(api)
     own = (*own_schemes(settings), *_token_scheme(api, settings))
-    home = _home(api, url_of)
+    home = home_of(api, url_of)
     logins = frozenset(_token_paths(api.root))
 
     def configured(operation: Operation) -> Operation:
@@ -143,7 +143,7 @@ def _renamed(scheme: SecurityScheme, named: Mapping[str, str]) -> SecurityScheme
     return replace(scheme, variable=named[scheme.key]) if scheme.key in named else scheme
 
 
-def _home(api: Api, url_of: UrlOf) -> str | None:
+def home_of(api: Api, url_of: UrlOf) -> str | None:
     """Return the API's own origin: that of its servers, else of the first operation that has one."""
     servers = (api.servers, *(operation.servers for operation in api.operations))
     return next((origin for each in servers if (origin := origin_of(url_of(each)))), None)

@@ -104,6 +104,30 @@ class Redactor:
                     body = _escaped(secret).sub(mask, body)
         return body
 
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of a text in which no secret continues behind its end.
+
+        What is behind may be the beginning of a secret, and is no part of one that began before.
+        """
+        begun = [at for form in self._masks if (at := _beginning(text, form)) >= 0]
+        length = min(begun, default=len(text))
+        while across := [at for form in self._masks if 0 <= (at := _across(text, form, length)) < length]:
+            length = min(across)
+        return length
+
+
+def _beginning(text: str, form: str) -> int:
+    """Return where the longest end of a text is that a secret may begin with; -1 if none is."""
+    at = text.find(form[0], max(0, len(text) - len(form) + 1))
+    while at >= 0 and not form.startswith(text[at:]):
+        at = text.find(form[0], at + 1)
+    return at
+
+
+def _across(text: str, form: str, place: int) -> int:
+    """Return where a secret is that ends behind a place in a text, and begins before it if that is less; else -1."""
+    return text.find(form, max(0, place - len(form) + 1), place + len(form) - 1)
+
 
 def _secrets_in(name: str, value: str, is_certain: bool, is_login: bool) -> Iterator[str]:
     """Yield what is secret in the value of a variable: all of it, and the password of `user:password` alone.

@@ -162,8 +162,10 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
 
 def _problem(error: Any, text: str) -> str:
     """Return the message of a YAML parser, with tabs as indentation explained."""
-    line = text.splitlines()[error.problem_mark.line : error.problem_mark.line + 1] if error.problem_mark else []
-    is_tab = any(re.match(r" *\t", text) for text in line)
+    from portkey_bridge.document.yaml_values import as_yaml_1_1
+
+    lines = as_yaml_1_1(text).splitlines() if error.problem_mark else []
+    is_tab = any(re.match(r" *\t", line) for line in lines[error.problem_mark.line :][:1])
     return "tabs cannot be used for indentation" if is_tab else error.problem or error.context
 
 

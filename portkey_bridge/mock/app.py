@@ -254,7 +254,8 @@ def _validator(shapes: Shapes) -> Any:
             if name not in value and not shapes.cannot_have(schema, name):
                 yield ValidationError("is required but missing", path=[name])
 
-    keywords = {"oneOf": Draft202012Validator.VALIDATORS["anyOf"], "required": required, **Patterns().keywords}
+    at_least_one = Draft202012Validator.VALIDATORS["anyOf"]
+    keywords = {"oneOf": at_least_one, "required": required, **Patterns(shapes.names).keywords}
     return extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # the stubs have no types for it
 
 

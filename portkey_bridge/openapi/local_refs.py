@@ -54,6 +54,9 @@ ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
 
+#: Fields of a Media Type Object, which are no media types where they are among these.
+OF_MEDIA_TYPES = FIELDS["media-type"].keys() | {"example", "examples"}
+
 #: Keywords of definitions, and maps whose names could be taken for keywords.
 DEFINITIONS = ("$defs", "definitions")
 MAPS_OF_SCHEMAS = [(name,) for name in ("schemas", "properties", "patternProperties", "dependentSchemas", *DEFINITIONS)]
@@ -142,6 +145,8 @@ class _Walk:
             self.enclose(kind, place)
         if isinstance(place.value.get("$ref"), str):
             self.reference(kind, place)
+        if kind in ("request-body", "response"):
+            self.put_right_content(place)
         if kind == "schema":
             self.dynamic_reference(place)
             self.mapping(place)
@@ -197,6 +202,16 @@ class _Walk:
             if alone is value:
                 value.clear()
             value.update(enclosed)
+
+    def put_right_content(self, place: DocumentNode) -> None:
+        """Take fields of a Media Type Object out of the media types; without any, they are those of JSON."""
+        content = place.value.get("content")
+        misplaced = [name for name in content if name in OF_MEDIA_TYPES] if isinstance(content, dict) else []
+        if misplaced:
+            others = {name: value for name, value in content.items() if name not in OF_MEDIA_TYPES}
+            place.value["content"] = others or {"application/json": content}
+            instead = "left out" if others else "application/json is assumed"
+            self.repairs.add(f"{', '.join(misplaced)} in content is not a media type; {instead}", f"#{place.pointer}")
 
     def reference(self, kind: str, place: DocumentNode) -> None:
         value = place.value

@@ -60,17 +60,19 @@ def apply_overlay(root: dict[str, Any], overlay: Content) -> tuple[str, ...]:
     """
     document = resource_of(overlay)
 
-    def fail(number: int, problem: str) -> DocumentError:
+    def place(number: int) -> str:
         line = TextLines(text_of(overlay)).line(("actions", str(number - 1)))
-        where = f"line {line}, " if line else ""
-        return DocumentError(f"{overlay.source}, {where}action {number}", problem, "Correct the overlay.")
+        return f"{overlay.source}, {f'line {line}, ' if line else ''}action {number}"
+
+    def fail(number: int, problem: str) -> DocumentError:
+        return DocumentError(place(number), problem, "Correct the overlay.")
 
     warnings = []
     for number, fields in enumerate(_actions(document), 1):
         if not isinstance(fields, dict) or not isinstance(fields.get("target"), str):
             raise fail(number, "an action is an object with a target")
         if not _apply(root, _Action(number, fields, fail)):
-            warnings.append(f"{overlay.source}, action {number}: {fields['target']} matches nothing.")
+            warnings.append(f"{place(number)}: {fields['target']} matches nothing.")
     return tuple(warnings)
 
 
@@ -103,12 +105,20 @@ def _updates(root: dict[str, Any], action: _Action) -> Iterator[Any]:
     """Yield what the action adds, if anything: its `update`, or what its `copy` selects."""
     fields = action.fields
     if "update" in fields:
-        yield fields["update"]
+        yield _offering(fields["update"])
     elif isinstance(fields.get("copy"), str):
         found = _selected(root, fields["copy"], action)
         if len(found) != 1:
             raise action.error(f"copy selects {len(found)} nodes instead of one")
         yield copy.deepcopy(found[0].value)
+
+
+def _offering(update: Any) -> Any:
+    """Return an update whose `x-mcp` objects offer the tools that they describe, unless they say otherwise."""
+    for holder in _holders(update):
+        if isinstance(holder[CURATION], dict):
+            holder[CURATION].setdefault("include", True)
+    return update
 
 
 def _selected(root: dict[str, Any], path: str, action: _Action) -> list[SelectedNode]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,14 @@ SECURITY_TYPES = {
     "basic": ("http", "basic"),
     "bearer": ("http", "bearer"),
 }
+
+
+#: Schemes of HTTP whose names everybody reads in any case (RFC 7235 section 2.1).
+REGISTERED = ("basic", "bearer", "digest")
+
+
+#: Schemes of HTTP that documents call after what they are for, such as `bearerAuth`.
+NAMED_AFTER_USE = re.compile(r"(basic|bearer|digest)[ _-]?(auth(entication|orization)?|token|jwt)", re.I)
 
 
 #: How documents of Amazon's API Gateway declare signed requests, as an API key: a field, its value in lower case, and
@@ -64,14 +73,16 @@ class SecurityReader:
         location, name = "header", "Authorization"
         if as_text(scheme.get(SIGNED[0])).lower() == SIGNED[1]:
             kind, written = "http", SIGNED[2]
-        if kind == "http":
-            written = written or as_text(scheme.get("scheme")).lower()
+        spelling = as_text(scheme.get("scheme")).strip() if kind == "http" and not written else ""
+        if named := NAMED_AFTER_USE.fullmatch(spelling):
+            self.repairs.add(f"scheme {summarize(spelling)} read as {named[1].lower()}", _place_of(key))
+            spelling = named[1]
+        written = written or spelling.lower()
         if kind == "apiKey":
             location, name = as_text(scheme.get("in")).lower(), as_text(scheme.get("name"))
         if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
-            at = key if key.startswith("#") else f"#/components/securitySchemes/{encode_token(key)}"
-            self.repairs.add(f"{problem}; calls are sent without it", at)
+            self.repairs.add(f"{problem}; calls are sent without it", _place_of(key))
             return None
         return SecurityScheme(
             key,
@@ -79,6 +90,7 @@ class SecurityReader:
             location,
             name,
             written,
+            spelling=spelling if written not in REGISTERED else "",
             flows=_flows(scheme),
             openid_connect_url=as_text(scheme.get("openIdConnectUrl")),
         )
@@ -87,6 +99,10 @@ class SecurityReader:
         """Return all schemes that the document declares."""
         declared = mapping(mapping(self.root.get("components")).get("securitySchemes"))
         return tuple(scheme for key in declared if (scheme := self._scheme(key, "")))
+
+
+def _place_of(key: str) -> str:
+    return key if key.startswith("#") else f"#/components/securitySchemes/{encode_token(key)}"
 
 
 def _requirement(alternative: Any) -> Iterator[tuple[str, tuple[str, ...]]]:

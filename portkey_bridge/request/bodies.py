@@ -240,10 +240,6 @@ def one_type(encoding: Mapping[str, Any]) -> str | None:
     return types[0] if len(types) == 1 and "*" not in types[0] else None
 
 
-def _takes_text(media_type: str) -> bool:
-    return bool(media_types.TEXT.match(media_type)) or _takes_bytes(media_type)
-
-
 def _takes_bytes(media_type: str) -> bool:
     return _encoder(media_type) is encode_any
 

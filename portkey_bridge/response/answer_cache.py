@@ -75,7 +75,8 @@ class AnswerCache:
             try:
                 return await fetch(request)
             finally:
-                self._invalidate(_address(request.url))
+                if self._entries:
+                    self._invalidate(_address(request.url))
         if request.method != "GET" or not OF_ITS_OWN.isdisjoint(name.lower() for name, _ in request.headers.raw):
             return await fetch(request)
         if not self._entries:  # most APIs have no validators, and their calls pay for no key
@@ -110,7 +111,7 @@ class AnswerCache:
         conditions = _conditions(answer)
         if not conditions or answer.url != request.url or len(answer.body) > MAX_ANSWER_BYTES:
             return answer
-        age = answer.headers.get("age", "0")
+        age = answer.by_name.get("age", "0")
         seconds = _freshness(answer) - (int(age) if age.isdecimal() and len(age) < 10 else 0)
         self._entries[key] = _Entry(answer, conditions, _address(request.url), self._clock(), seconds)
         self._size += len(answer.body)
@@ -145,12 +146,14 @@ def _conditions(answer: Answer) -> dict[str, str]:
     """Return the headers that ask whether an answer has changed; none if it must not be kept."""
     if answer.status != 200 or answer.failed or answer.stream or answer.redirected_to:
         return {}
-    if "no-store" in _directives(answer) or "*" in answer.headers.get("vary", ""):
+    if "etag" not in answer.by_name and "last-modified" not in answer.by_name:
         return {}
-    if "etag" in answer.headers:
-        return {"if-none-match": answer.headers["etag"]}
-    modified = answer.headers.get("last-modified", "")
-    return {"if-modified-since": modified} if _is_surely_older(modified, answer.headers.get("date", "")) else {}
+    if "no-store" in _directives(answer) or "*" in answer.by_name.get("vary", ""):
+        return {}
+    if "etag" in answer.by_name:
+        return {"if-none-match": answer.by_name["etag"]}
+    modified = answer.by_name.get("last-modified", "")
+    return {"if-modified-since": modified} if _is_surely_older(modified, answer.by_name.get("date", "")) else {}
 
 
 def _is_surely_older(modified: str, date: str) -> bool:
@@ -169,5 +172,5 @@ def _freshness(answer: Answer) -> float:
 
 def _directives(answer: Answer) -> dict[str, str]:
     """Return the directives of `Cache-Control` by their names in lower case (RFC 9111 section 5.2)."""
-    parts = (part.partition("=") for part in answer.headers.get("cache-control", "").split(","))
+    parts = (part.partition("=") for part in answer.by_name.get("cache-control", "").split(","))
     return {name.strip().lower(): value.strip().strip('"') for name, _, value in parts}

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -35,6 +35,16 @@ MAX_TURN = 0.01
 
 Report = Callable[[int, str | None], Awaitable[None]]
 """Takes the number of events so far and what the last one brought."""
+
+
+class Hide(Protocol):
+    """Takes the secrets out of a text that may arrive in parts."""
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets."""
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of a text in which no secret continues behind its end."""
 
 
 async def no_report(number: int, added: str | None) -> None:
@@ -62,10 +72,10 @@ class Stream:
         self._possible: tuple[Merger, ...] = STREAM_MERGERS
         self._has_kind = False
 
-    async def read(self, events: AsyncIterator[Event], report: Report, redact: Callable[[str], str]) -> None:
+    async def read(self, events: AsyncIterator[Event], report: Report, redact: Hide) -> None:
         """Read to the end, and report each event as it comes. Raises what the reading of the body raises.
 
-        Of many events those are reported together that come between two reports.
+        Of many events those are reported together that come between two reports, and so is a secret in parts.
         """
         added, reported, turn = "", 0.0, time.monotonic()
         async for event in events:
@@ -79,8 +89,9 @@ class Stream:
             self.is_cut = self.count == self.most
             added += added_text(event)
             if self.count <= EVENTS_REPORTED_EACH or time.monotonic() - reported >= REPORT_INTERVAL:
-                await report(self.count, redact(added)[:REPORTED] or None)
-                added, reported = "", time.monotonic()
+                settled = redact.settled(added)
+                await report(self.count, redact(added[:settled])[:REPORTED] or None)
+                added, reported = added[settled:], time.monotonic()
             if self.is_cut:
                 break
         if added:

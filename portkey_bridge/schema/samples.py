@@ -75,7 +75,7 @@ class Samples:
         self._shapes = shapes
         self._depth = depth
         self._values = 0
-        validator: Any = extend(Draft202012Validator, Patterns().keywords)  # type: ignore[no-untyped-call]
+        validator: Any = extend(Draft202012Validator, Patterns(shapes.names).keywords)  # type: ignore[no-untyped-call]
         checker = Draft202012Validator.FORMAT_CHECKER
         self._validator = validator(shapes.root, registry=Registry(), format_checker=checker)
 

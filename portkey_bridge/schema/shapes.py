@@ -53,6 +53,7 @@ class Shapes:
         self._discriminated: dict[int, tuple[Shape, Shape]] = {}
         self._families = {id(family): family for family in root.get(FAMILIES, {}).values()}
         self._unions: dict[int, tuple[Shape, Shape]] = {}
+        self._names: dict[int, tuple[Schema, frozenset[str]]] = {}
 
     def __call__(self, schema: Schema) -> Shape:
         """Return the shape of `schema`. It is shared: do not change it.
@@ -98,6 +99,27 @@ class Shapes:
         further = (branch.get("additionalProperties") for branch in self.alternatives(schema))
         return next(filter(None, further), ANYTHING)
 
+    def names(self, schema: Schema) -> frozenset[str]:
+        """Return the names of all properties that a schema declares for a value: itself, and where one part applies."""
+        if id(schema) not in self._names:
+            self._names[id(schema)] = (schema, self._names_among(self._conjuncts(schema)))
+        return self._names[id(schema)][1]
+
+    def _names_among(self, conjuncts: list[Shape]) -> frozenset[str]:
+        names: set[str] = set()
+        seen: set[int] = set()
+        waiting = list(conjuncts)
+        while waiting:
+            conjunct = waiting.pop()
+            if id(conjunct) in seen:
+                continue
+            seen.add(id(conjunct))
+            names.update(conjunct.get("properties", ()))
+            parts = [part for union in UNIONS for part in conjunct.get(union, ())]
+            parts += [conjunct[branch] for branch in ("then", "else") if branch in conjunct]
+            waiting += [each for part in parts for each in self._conjuncts(part)]
+        return frozenset(names)
+
     def cannot_have(self, schema: Schema, name: str) -> bool:
         """Check whether no request has a property of this name, though `schema` may require it.
 
@@ -109,13 +131,11 @@ class Shapes:
         named = [conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ())]
         if named:
             return any(map(self.is_hidden, named))
-        children = [child for _, union in self._unions_among(conjuncts) for child in union["anyOf"]]
-        if any(name in self(child).get("properties", ()) for child in children):
-            return False
-        return any(
+        is_closed = any(
             conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
             for conjunct in conjuncts
         )
+        return is_closed and name not in self._names_among(conjuncts)
 
     def _hides(self, conjuncts: list[Shape], name: str) -> bool:
         """Check whether a property is left out. One that any part of an `allOf` declares as writable is offered."""
@@ -128,6 +148,9 @@ class Shapes:
         shape = split_types(merge(map(self._with_values, conjuncts)))
         if SEEN_BY_UNEVALUATED & shape.keys():
             shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
+        is_closed = "anyOf" in shape and shape.get("additionalProperties") is False
+        if is_closed and self._names_among(conjuncts) - shape.get("properties", {}).keys():
+            del shape["additionalProperties"]  # a view cannot show which properties it is about
         if "required" in shape:
             shape["required"] = [name for name in shape["required"] if not self._cannot_have(conjuncts, name)]
         if "properties" in shape:

@@ -52,10 +52,6 @@ from portkey_bridge.tools.streaming import without_limit
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
 
-#: The status that a credential is rejected with (RFC 9110 section 15.5.2).
-UNAUTHORIZED = 401
-
-
 Sent = tuple[Credential, ...]
 """The credentials that a request carried."""
 
@@ -205,9 +201,9 @@ class Bridge:
     async def _sent(
         self, tool: Tool, bound: Bound, reading: AnswerReading, record: CallRecord, page: httpx.URL | None = None
     ) -> Answer:
-        """Return the answer of a call or its next page; after a 401 that of a second try with another credential."""
+        """Return the answer of a call or its next page; after a rejection that of a second try, differently."""
         answer, sent = await self._answer(tool, bound, reading, record, page)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, record.caller):
+        if await self.provider.rejected(tool.operation, answer, sent, record.caller):
             answer, _ = await self._answer(tool, bound, reading, record, page)
         return answer
 
@@ -247,7 +243,7 @@ class Bridge:
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
         both = join_pages(body, answer.body)
-        if both is None or not both[3]:
+        if both is None or not (both[3] or further):
             self.renderer.results.replace(result_id, body, None)
             return self.renderer.part(answer.body, "This page has no items that could be appended; it is the last one.")
         whole, pointer, start, count = both

@@ -144,6 +144,12 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
+def _pointers(value: Any) -> Any:
+    """Return JSON pointers as models send them: an array, its JSON text, or the text of a single one."""
+    read = _read(value)
+    return [read] if isinstance(read, str) else read
+
+
 def selection(value: Any) -> Selection | None:
     """Return the selection that an argument holds, None where there is none. Raises SelectError."""
     if value is None:
@@ -168,7 +174,7 @@ class ExpandSchema:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        name, pointers = arguments.get("toolName"), _read(arguments.get("jsonPointers"))
+        name, pointers = arguments.get("toolName"), _pointers(arguments.get("jsonPointers"))
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         tool = self._tools.get(str(name))
@@ -229,11 +235,16 @@ class ExpandResult:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer; or what is selected."""
-        result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
-        select = context.select or selection(arguments.get("select"))
-        following = arguments.get("next") is True
-        if following + (select is not None) + (pointers is not None) > 1:
-            return error_result("/select, /jsonPointers, /next: expected one of them, not both")
+        result_id, pointers = arguments.get("resultId"), _pointers(arguments.get("jsonPointers"))
+        following = arguments.get("next") in (True, "true", "True")
+        select = context.select
+        if not is_unset(arguments.get("select")):  # some models name every argument, the others without a value
+            select = selection(arguments["select"])
+        pointers = None if pointers == [] and (following or select) else pointers
+        given = following + (select is not None) + (pointers is not None)
+        if given != 1:
+            said = "nothing" if not given else "more than one"
+            return error_result(f"/jsonPointers, /select, /next: expected exactly one of them, not {said}")
         if following:
             owner = context.caller.subject
             bridge_of = self._bridges[self._renderers.index(self._keeper(str(result_id), owner))]

@@ -253,9 +253,6 @@ def add_connect(server: StdioServer, connect: Connect) -> None:
     """Have a server answer for the page; `server.auth` is what verifies tokens."""
     server.custom_route(CONNECT_PATH, ["GET"])(connect.page)
     server.custom_route(CALLBACK_PATH, ["GET"])(connect.callback)
-    for path, handler in (
-        (ACCOUNTS_PATH, connect.accounts),
-        (BEGIN_PATH, connect.begin),
-        (FORGET_PATH, connect.forget),
-    ):
+    handlers = {ACCOUNTS_PATH: connect.accounts, BEGIN_PATH: connect.begin, FORGET_PATH: connect.forget}
+    for path, handler in handlers.items():
         server.custom_route(path, ["POST"])(for_callers(handler, server.auth))

@@ -9,8 +9,7 @@ which the SDK uses, so that numbers and texts cannot differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pydantic_core
@@ -40,8 +39,7 @@ PARAMS = frozenset({"name", "arguments", "_meta"})
 METADATA_PREFIX, FASTMCP = "io.modelcontextprotocol/", "fastmcp"
 
 
-@dataclass(frozen=True, slots=True)
-class PlainCall:
+class PlainCall(NamedTuple):
     """A call of a known tool. `version` is that of the request's own envelope, None in the era of handshakes."""
 
     id: int | str

@@ -227,6 +227,7 @@ class StdioServer(FastMCP[Any]):
     async def swap(self, catalogue: Catalogue) -> None:
         """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
         before, self.catalogue = self.catalogue, catalogue
+        self.instructions = catalogue.instructions  # for clients that connect from now on
         if self.warm_start:
             self.warm_start.recorder.stop()
         await self._events.publish(ToolsListChanged())
@@ -270,6 +271,8 @@ class StdioServer(FastMCP[Any]):
         try:
             async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
                 lane = self._stdio = StdioLane(self.lane, lines, writer, tasks, is_gone) if self.lane else None
+                if lane and isinstance(lines, LineReader):
+                    lines.takes = lane.takes
                 messages = Messages(lane or lines, lane or writer, is_gone)
                 async with messages.streams() as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())

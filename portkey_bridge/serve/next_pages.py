@@ -116,21 +116,19 @@ async def collected(
         await report(count, f"page {count + 1}")
         try:
             page = await fetch(following)
-            whole = await _appended(answer, page, limits.bytes)
+            whole, items = await _appended(answer, page, limits.bytes)
         except CallError as error:
             problem = UNREADABLE.format(count + 1, error)
             break
-        if whole is None:
-            following = None
-            break
-        answer, count = replace(answer, body=whole, cached=""), count + 1
         following = page_after(following.tool, following.bound, page, root, following)
+        if items or following:  # an empty page may lead to further items
+            answer, count = replace(answer, body=whole, cached=""), count + 1
     said = COLLECTED.format(count) if count > 1 else ""
     return replace(answer, remark=" ".join(filter(None, (answer.remark, said, problem)))), following
 
 
-async def _appended(answer: Answer, page: Answer, most: int) -> bytes | None:
-    """Return both bodies as one, None if the page has no items. Raises CallError."""
+async def _appended(answer: Answer, page: Answer, most: int) -> tuple[bytes, int]:
+    """Return both bodies as one, and the number of items that the page has. Raises CallError."""
     if page.failed or not is_json(page.body):
         raise CallError(page.problem or f"the API answered {page.status} {reason(page.status, page.phrase)}.")
     both = await beside(len(answer.body), lambda: join_pages(answer.body, page.body))
@@ -138,7 +136,7 @@ async def _appended(answer: Answer, page: Answer, most: int) -> bytes | None:
         raise CallError("it has no items that could be appended.")
     if len(both[0]) > most:
         raise CallError(f"with it the answer would exceed {most:,} bytes (--kept-results).")
-    return both[0] if both[3] else None
+    return both[0], both[3]
 
 
 def paged(request: httpx.Request, page: httpx.URL, credentials: Collection[str]) -> httpx.Request:

@@ -26,6 +26,7 @@ from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import build_tools
 from portkey_bridge.tools.difference import MAX_SHOWN_CHANGE, Change, Version, difference, summary
 
@@ -100,9 +101,17 @@ def pinned(api: Api, settings: Settings) -> Api:
         return api
     waiting = (
         f"{settings.name or 'the document'} has changed, and the version that was accepted is served: "
-        f"{summary(changes)}. {f'portkey-bridge accept {settings.name}'.rstrip()} shows the changes and accepts them"
+        f"{summary(changes)}. {_accepting(settings)} shows the changes and accepts them"
     )
     return replace(accepted, repairs=(*api.repairs, waiting), resources=api.resources, from_copy=api.from_copy)
+
+
+def _accepting(settings: Settings) -> str:
+    """Return the command that accepts the document."""
+    named = [settings.name, *(["--config", settings.config] if settings.config else [])]
+    if settings.spec and not settings.name:
+        named += ["--spec", shown_url(settings.spec)]
+    return " ".join(["portkey-bridge accept", *filter(None, named)])
 
 
 def changes_since(accepted: Api, current: Api, settings: Settings) -> Sequence[Change]:

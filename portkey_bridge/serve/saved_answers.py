@@ -34,7 +34,10 @@ SWITCHES = dict.fromkeys(("--verbose", "--validate-responses"), re.compile("|".j
 WITHOUT_EFFECT = {**NUMBERS, **SWITCHES}
 
 #: Options whose values are paths.
-PATHS = ("--spec", "--files", "--env-file", "--config")
+PATHS = (
+    *("--spec", "--files", "--env-file", "--config", "--overlays", "--login"),
+    *("--client-cert", "--client-key", "--ca-bundle"),
+)
 
 
 class SavedAnswers(NamedTuple):
@@ -124,4 +127,4 @@ def _is_absolute(value: str) -> bool:
 
 
 def _paths(value: str) -> list[str]:
-    return [value] if "://" in value[:8] else [path for path in value.split(os.pathsep) if path]
+    return [value] if "://" in value[:8] else [path for path in re.split(f"[,{os.pathsep}]", value) if path]

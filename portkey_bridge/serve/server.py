@@ -37,7 +37,7 @@ from portkey_bridge.serve.builtin_tools import (
     selection,
 )
 from portkey_bridge.serve.call_record import CallRecord
-from portkey_bridge.serve.callers import BridgeOf, bridges_of
+from portkey_bridge.serve.callers import BridgeOf, bridges_of, passed_through
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
@@ -160,7 +160,8 @@ def _composed(
     logins = {id(service): partial(logins_of, store, service) for service in services}
     renderers = [bridge.renderer for bridge in own.values()]
     shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
-    bridge_of = {key: bridges_of(bridge, pass_header, logins[key]) for key, bridge in own.items()}
+    passed = {id(each): passed_through(each, pass_header) if pass_header else None for each in services}
+    bridge_of = {key: bridges_of(bridge, passed[key], logins[key]) for key, bridge in own.items()}
     expand_result = ExpandResult(renderers, [*bridge_of.values()])
     reading: list[BuiltinTool] = [expand_result, *chain.from_iterable(map(_information, services))]
     runs: dict[str, Run] = {

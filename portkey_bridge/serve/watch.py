@@ -20,7 +20,7 @@ from portkey_bridge.document.sources import is_file, path_of
 from portkey_bridge.errors import SetupError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.load import load_api, warn
+from portkey_bridge.serve.load import load_api, named_files, warn
 from portkey_bridge.serve.server import catalogue_of
 from portkey_bridge.serve.service import Service, compose
 from portkey_bridge.settings.options import Settings
@@ -33,6 +33,9 @@ FILES_INTERVAL, URLS_INTERVAL = 2.0, 300.0
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0
 
 Swap = Callable[[Catalogue], Awaitable[None]]
+FileState = tuple[int, int, int, int]
+"""The device, the number, the time and the size of a file: another file may have the same time and size."""
+
 Make = Callable[[Sequence[Service]], Catalogue]
 
 
@@ -41,7 +44,7 @@ class _Watched:
     """One API: the state of the files that it was read from, and when it is due whatever they are."""
 
     settings: Settings
-    files: dict[Path, tuple[int, int] | None]
+    files: dict[Path, FileState | None]
     due: float
     pause: float
 
@@ -112,25 +115,25 @@ def _news(old: Service | None, new: Service) -> str:
 
 def _watched(settings: Settings, api: Api | None) -> _Watched:
     wait = FIRST_RETRY if api is None else 0.0 if api.from_copy else _interval(api)
-    return _Watched(settings, _files(api), monotonic() + wait, FIRST_RETRY)
+    return _Watched(settings, _files(settings, api), monotonic() + wait, FIRST_RETRY)
 
 
 def _interval(api: Api) -> float:
     return URLS_INTERVAL if not all(map(is_file, api.resources)) else float("inf")
 
 
-def _files(api: Api | None) -> dict[Path, tuple[int, int] | None]:
-    """Return the state of each file that an API was read from."""
-    resources = api.resources if api else ()
-    return {path: _state(path) for path in map(path_of, filter(is_file, resources))}
+def _files(settings: Settings, api: Api | None) -> dict[Path, FileState | None]:
+    """Return the state of each file that an API was read from, and of those that a person named, maybe by links."""
+    read = map(path_of, filter(is_file, api.resources if api else ()))
+    return {path: _state(path) for path in (*named_files(settings), *read)}
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _state(path: Path) -> FileState | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 async def _changed(watched: _Watched, services: Sequence[Service]) -> Api | None:
@@ -146,7 +149,8 @@ async def _changed(watched: _Watched, services: Sequence[Service]) -> Api | None
         if touched or not isinstance(error, SetupError):
             _report(error, watched.settings.name, [watched.settings], services)
         return None
-    watched.files = {path: files.get(path, state) for path, state in _files(api).items()}  # as they were before
+    found = _files(watched.settings, api)
+    watched.files = {path: files.get(path, state) for path, state in found.items()}  # as they were before
     watched.due, watched.pause = monotonic() + _interval(api), FIRST_RETRY
     served = next((each.loaded for each in services if each.settings.name == watched.settings.name), None)
     warn(repair for repair in api.repairs if served is not None and repair not in served.repairs)
@@ -157,7 +161,7 @@ def _report(error: Exception, name: str, apis: Iterable[Settings], services: Ite
     """Log in one line why an API stays as it is; of an unexpected exception, --verbose logs the traceback, too."""
     name = name or "the document"
     if isinstance(error, SetupError):
-        warn([f"{name}: the tools stay as they are: {error}"])
+        warn([f"{name}: the tools stay as they are: {str(error).removeprefix(f'{name}: ')}"])
         return
     warn([f"{name} meets a bug in portkey-bridge ({type(error).__name__}): please report it, with what --verbose logs"])
     if any(settings.verbose for settings in apis):

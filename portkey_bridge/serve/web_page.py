@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from portkey_bridge.errors import ArgumentsError, CallError
+from portkey_bridge.serve.callers import passed_through
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.preview import Preview, preview, preview_passed
@@ -115,7 +116,7 @@ class WebPage:
 
     async def _shown(self, service: Service, tool: Tool, arguments: Mapping[str, Any]) -> Preview:
         if self._pass_header:
-            return await preview_passed(service.bridge, tool, arguments, self._pass_header)
+            return await preview_passed(service, tool, arguments, passed_through(service, self._pass_header))
         shown, _ = await anyio.to_thread.run_sync(preview, service, service.bridge, tool, arguments)
         return shown
 

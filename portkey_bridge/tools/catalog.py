@@ -7,7 +7,7 @@ import fnmatch
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.curation import Curation, curated, curation_of, with_variables
+from portkey_bridge.tools.curation import CuratedArguments, Curation, curated, curation_of, with_variables
 from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA as STREAM_SCHEMA
 from portkey_bridge.tools.streaming import stream_argument
 
@@ -200,7 +200,7 @@ def build_tools(api: Api, shapes: Shapes | None = None, settings: Settings = UNC
     """
     shapes = shapes or Shapes(api.root)
     room = _share(DESCRIPTIONS_BUDGET, DESCRIPTION_BOUNDS, among or len(api.operations))
-    curations = list(_curations(api, settings))
+    curations = _curations(api, settings)
     names = tool_names(api.operations, settings.prefix, [curation.name for curation in curations])
     return [
         _tool(name, operation, curation, room, shapes, settings)
@@ -222,8 +222,9 @@ def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Sh
         secrets,
         settings.deprecated,
     )
-    if curation.arguments:
-        tool.arguments  # noqa: B018  # read now, so that a mistake is reported at the start
+    arguments = tool.arguments if curation.arguments else None  # read now, so that a mistake is reported at the start
+    if isinstance(arguments, CuratedArguments) and not settings.lenient and (unfit := arguments.unfit()):
+        raise SettingsError(f"{name}: argument {unfit[0]!r} does not take the value that is set for it.")
     try:
         tool.select  # noqa: B018  # the same
     except CallError as error:
@@ -231,20 +232,43 @@ def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Sh
     return tool
 
 
-def _curations(api: Api, settings: Settings) -> Iterator[Curation]:
-    """Yield what is said about each operation: in the document and its overlays, then in the settings file."""
+def _curations(api: Api, settings: Settings) -> list[Curation]:
+    """Return what is said about each operation: in the document and its overlays, then in the settings file."""
     usual = tool_names(api.operations)
-    for name in settings.operations:
-        if name not in usual:
-            raise SettingsError(f"{settings.operations[name][1]}: there is no tool {name!r}; {closest(name, usual)}.")
+    filed = dict(_filed(usual, settings))
+    said = []
     for name, operation in zip(usual, api.operations, strict=True):
-        filed, place = settings.operations.get(name, (None, ""))
-        said = curation_of((*operation.curations, filed), place or f"x-mcp of {operation.method} {operation.path}")
-        yield replace(said, confirm=True) if _is_named(name, settings.confirm) else said
+        own, place = filed.get(name, (None, ""))
+        own = {"include": True, **own} if isinstance(own, dict) else own
+        where = place or f"x-mcp of {operation.method} {operation.path}"
+        said.append(curation_of((*operation.curations, own), where))
+    names = [_known_as(*each, settings.prefix) for each in zip(usual, said, strict=True)]
+    confirmed = _matching("--confirm", settings.confirm, set().union(*names), needed=_is_whole)
+    return [
+        replace(each, confirm=True) if not confirmed.isdisjoint(its) else each
+        for each, its in zip(said, names, strict=True)
+    ]
 
 
-def _is_named(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern.lower()) for pattern in patterns)
+def _filed(usual: Collection[str], settings: Settings) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Yield what the settings file says about single tools, by the names that the document gives them."""
+    for written, (said, place) in settings.operations.items():
+        name = written.lower()
+        name = name if name in usual else name.removeprefix(settings.prefix)
+        if name not in usual:
+            raise SettingsError(f"{place}: there is no tool {written!r}; {closest(name, usual)}.")
+        yield name, (said, place)
+
+
+def _known_as(name: str, said: Curation, prefix: str) -> set[str]:
+    """Return the names that a person knows a tool by: the document's and the chosen one, with and without prefix."""
+    names = {name, slug(said.name or name)}
+    return names | {prefix + each for each in names}
+
+
+def _is_whole(pattern: str) -> bool:
+    """Check for the name of one tool, which has to exist; a pattern may also be about tools to come."""
+    return not set("*?[").intersection(pattern)
 
 
 def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
@@ -267,11 +291,17 @@ def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
     ]
 
 
-def _matching(flag: str, patterns: Iterable[str], known: Collection[str], kind: str = "tool") -> set[str]:
+def _matching(
+    flag: str,
+    patterns: Iterable[str],
+    known: Collection[str],
+    kind: str = "tool",
+    needed: Callable[[str], bool] = lambda _: True,
+) -> set[str]:
     found: set[str] = set()
     for pattern in sorted(patterns):
         matches = fnmatch.filter(known, pattern.lower())
-        if not matches:
+        if not matches and needed(pattern):
             raise SettingsError(f"{flag}: there is no {kind} {pattern!r}; {closest(pattern, known)}.")
         found.update(matches)
     return found

@@ -21,6 +21,7 @@ EFFECT = ("readOnlyHint", "destructiveHint", "idempotentHint")
 
 #: What each member of `x-mcp` holds.
 X_MCP_MEMBERS: Mapping[str, type] = {
+    "include": bool,
     "name": str,
     "title": str,
     "description": str,
@@ -32,6 +33,9 @@ X_MCP_MEMBERS: Mapping[str, type] = {
 
 #: What each member of an argument's object holds; `value` may be anything.
 OF_ARGUMENT: Mapping[str, type] = {"name": str, "description": str, "value": object, "hidden": bool}
+
+#: What a value of each of these types is called.
+TYPE_NAMES = {str: "a text", bool: "true or false", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -62,35 +66,38 @@ class Curation:
 def curation_of(levels: Iterable[Any], where: str) -> Curation:
     """Return what several levels say, from the document's root to the operation; the innermost counts.
 
-    Raises SettingsError for a value of `x-mcp` that means nothing.
+    An object offers the tool only if it says so. Raises SettingsError for a value of `x-mcp` that means nothing.
     """
     found = Curation()
     for level in levels:
         if isinstance(level, bool):
             found = replace(found, include=level)
         elif level is not None:
-            found = _with(found, _checked(level, X_MCP_MEMBERS, where))
+            _refuse_wrong(level, X_MCP_MEMBERS, where)
+            found = _with(found, level, where)
     return found
 
 
-def _with(curation: Curation, members: Mapping[str, Any]) -> Curation:
+def _with(curation: Curation, members: Mapping[str, Any], where: str) -> Curation:
     given = dict(members)
     for name in ("arguments", "annotations"):
         given[name] = {**getattr(curation, name), **given.get(name, {})}
+    _refuse_wrong(given["annotations"], dict.fromkeys(EFFECT, bool), f"{where}: annotations")
     for name, argument in given["arguments"].items():
-        _checked(argument, OF_ARGUMENT, f"argument {name!r}")
+        _refuse_wrong(argument, OF_ARGUMENT, f"{where}: argument {name!r}")
     return replace(curation, **given)
 
 
-def _checked(value: Any, members: Mapping[str, type], where: str) -> Mapping[str, Any]:
+def _refuse_wrong(value: Any, members: Mapping[str, type], where: str) -> None:
+    """Raise SettingsError unless a value is an object of these members."""
     if not isinstance(value, dict):
-        raise SettingsError(f"{where}: x-mcp is true, false or an object. Correct it.")
+        instead = "true, false or an object" if members is X_MCP_MEMBERS else "an object"
+        raise SettingsError(f"{where}: expected {instead} of {', '.join(members)}.")
     for name, member in value.items():
         if name not in members:
-            raise SettingsError(f"{where}: {name!r} is no member of x-mcp; known are {', '.join(members)}.")
+            raise SettingsError(f"{where}: {name!r} is not known; known are {', '.join(members)}.")
         if not isinstance(member, members[name]):
-            raise SettingsError(f"{where}: {name} of x-mcp must be of type {members[name].__name__}.")
-    return value
+            raise SettingsError(f"{where}: {name} must be {TYPE_NAMES[members[name]]}.")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -148,6 +155,10 @@ class CuratedArguments(Arguments):
     def _back(self) -> dict[str, str]:
         """The original names by the offered ones."""
         return {offered: name for name, offered in self.names.items()}
+
+    def unfit(self) -> list[str]:
+        """Return the arguments whose fixed values the operation does not take."""
+        return [name for name, value in self._fixed.items() if not self.original.takes(name, value)]
 
     @cached_property
     def _fixed(self) -> dict[str, Any]:
