@@ -14,6 +14,7 @@ from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.response.structured import structured_for_clients
 from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
@@ -32,7 +33,6 @@ from portkey_bridge.serve.builtin_tools import (
     Information,
     Listed,
     Run,
-    SearchTools,
     hints,
     selection,
 )
@@ -43,6 +43,7 @@ from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.roles import check_roles, limited
+from portkey_bridge.serve.search_tools import SearchTools
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store
@@ -108,6 +109,10 @@ async def _run_builtin(
     bridge: Bridge, tool: BuiltinTool, arguments: dict[str, Any], context: CallContext
 ) -> ToolResult:
     return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
+
+
+async def _run_for_clients(run: Run, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+    return structured_for_clients(await run(arguments, context))
 
 
 async def _run_guarded(bridge: Bridge, run: Run, arguments: dict[str, Any], context: CallContext) -> ToolResult:
@@ -191,7 +196,7 @@ def _composed(
     read_file = partial(run_sharing, shared, read_file) if shared else read_file
     asking = {tool.name for tool in tools if tool.is_confirmed}
     return Catalogue(
-        runs={**runs, **shown},
+        runs={name: partial(_run_for_clients, run) for name, run in {**runs, **shown}.items()},
         make_listing=listed,
         asking=frozenset({*asking, *(tool.entry.name for tool in callers)} if asking else ()),
         instructions=_instructions(services, legend),

@@ -33,6 +33,7 @@ from portkey_bridge.credentials.variables import (
     PRIVATE_KEY,
     TOKEN_TYPES,
     collect_oauth,
+    secret_server_variables,
     variable,
 )
 from portkey_bridge.errors import SettingsError, SetupError
@@ -56,7 +57,7 @@ from portkey_bridge.serve.argument_check import Lenience
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.load import load_api, warn
 from portkey_bridge.settings.env_files import beside_variables, refuse_lured_credentials
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import escaped, is_url, origin_of
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
 from portkey_bridge.tools.examples import with_example
@@ -178,7 +179,7 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
     shapes = Shapes(ready.root)
     tools = build_tools(ready, shapes, settings, among)
     selected = select_tools(tools, settings)
-    return Service(settings, api, ready, shapes, tools, selected, Results(settings.kept_results))
+    return Service(settings, api, ready, shapes, tools, selected, Results(settings.kept_results, api=settings.name))
 
 
 def configured(api: Api, settings: Settings) -> Api:
@@ -370,10 +371,11 @@ def token_sources(
     beside = (*signing, *beside_variables(settings))
     refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets, *beside])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
+    in_servers = secret_server_variables(settings)
     redact = Redactor(
-        {**fixed, **environment.secrets, **secrets, **opening},
+        {**fixed, **environment.secrets, **secrets, **opening, **in_servers},
         {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain.union(secrets, opening),
+        environment.certain.union(secrets, opening, in_servers),
         environment.logins,
     )
     transport = Transport(
@@ -399,9 +401,10 @@ def token_sources(
 def origins_of(api: Api, settings: Settings) -> Origins:
     """Return where credentials may go. What a person sends everything to needs no memory."""
     if settings.base_url is not None or not (settings.spec and is_url(settings.spec)):
-        return Origins(settings.bound)
+        return Origins(settings.bound, api=settings.name)
     urls = (server_url(operation.servers, api.uri) for operation in api.operations)
-    return Origins(settings.bound, Memory(settings.spec), frozenset(filter(None, map(origin_of, dict.fromkeys(urls)))))
+    home = frozenset(filter(None, map(origin_of, dict.fromkeys(urls))))
+    return Origins(settings.bound, Memory(settings.spec), home, settings.name)
 
 
 def destination(api: Api, settings: Settings, operation: Operation) -> str | None:
@@ -431,4 +434,5 @@ def _unusable(api: Api, settings: Settings, environment: Environment, names: Col
             yield f"{scheme.variable} is not set, which {scheme.key} is sent from"
     nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
     if nowhere:
-        yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
+        how = key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
+        yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set {how}"
