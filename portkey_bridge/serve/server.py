@@ -47,6 +47,7 @@ from portkey_bridge.serve.search_tools import SearchTools
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store
+from portkey_bridge.serve.stored_logins import logins_of
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.tools.catalog import (
@@ -135,7 +136,7 @@ def catalogue_of(
         warn(_questionable_selection(service))
     warn(_questionable_number(services))
     bridges = {service.settings.name: _sharing(_observed(service, observers), service, store) for service in services}
-    compose = partial(_composed, bridges=bridges, pass_header=pass_header)
+    compose = partial(_composed, bridges=bridges, pass_header=pass_header, store=store or Store())
     everything = compose(services)
     if not roles:
         return everything
@@ -148,7 +149,9 @@ def catalogue_of(
     return replace(everything, of_roles=of_roles)
 
 
-def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None) -> Catalogue:
+def _composed(
+    services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None, store: Store
+) -> Catalogue:
     """Return the catalogue of the services' tools and of those that show, search and call them.
 
     `bridges` are by the names of APIs: limits and kept results are the same for all sets of roles.
@@ -159,12 +162,11 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
     expand_schema = _expand_schema(tools, owners, legend)
     own = {id(service): bridges[service.settings.name] for service in services}
+    logins = {id(service): partial(logins_of, store, service) for service in services}
     renderers = [bridge.renderer for bridge in own.values()]
     shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
-    bridge_of = {
-        id(service): bridges_of(own[id(service)], passed_through(service, pass_header) if pass_header else None)
-        for service in services
-    }
+    passed = {id(each): passed_through(each, pass_header) if pass_header else None for each in services}
+    bridge_of = {key: bridges_of(bridge, passed[key], logins[key]) for key, bridge in own.items()}
     expand_result = ExpandResult(renderers, [*bridge_of.values()])
     reading: list[BuiltinTool] = [expand_result, *chain.from_iterable(map(_information, services))]
     runs: dict[str, Run] = {
@@ -265,12 +267,14 @@ def build_server(
     services: Sequence[Service],
     catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of,
     list_seconds: int | None = None,
+    state_key: bytes | None = None,
 ) -> StdioServer:
     """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
 
-    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list.
+    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list, and
+    `state_key` protects the state of questions, for all servers that may get the answers.
     """
-    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds)
+    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds, state_key)
 
 
 def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
