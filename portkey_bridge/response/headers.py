@@ -20,7 +20,8 @@ USES = {
     RATE_LIMIT: re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE),
     GOING_ON: re.compile(
         r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|"
-        r"(.*-)?(total|pages?|paging|pagination|next|prev|previous|cursor|continuation)(-.*)?",
+        r"(x-)?count|(.*-)?(total|page(?!-?speed)|pagin|next(?!js)|prev|cursor|continuation|has-?more|"
+        r"(results?|items?|records?|objects?)-?count)[a-z]*(-.*)?",
         re.IGNORECASE,
     ),
 }
