@@ -405,7 +405,7 @@ SAID = [
         {"x_nextpage": "2", "x_result_count": "9", "x_count": "9"},
         "X-Nextpage: 2\nX-Result-Count: 9\nX-Count: 9",
     ),
-    ("get", 200, {"x_nextjs_cache": "HIT", "x_page_speed": "1", "x_request_count": "7", "x_cache_hits": "1"}, ""),
+    ("get", 200, {"x_nextjs_cache": "HIT", "x_page_speed": "1", "x_request_count": "7", "link": "</a>"}, "Link: </a>"),
     ("get", 200, {"x_declared": "yes", "x_rate_limit": "9"}, "X-Declared: yes"),
     ("get", 401, {"www_authenticate": "Bearer"}, "Www-Authenticate: Bearer"),
     ("get", 412, {"etag": '"b"'}, 'Etag: "b"'),
