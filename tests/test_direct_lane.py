@@ -232,6 +232,7 @@ async def test_the_lane_answers_as_the_server_after_a_handshake(recorder: Record
     assert both[0] == both[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", MODERN_PROTOCOL_VERSIONS)
 async def test_the_lane_answers_as_the_server_with_envelopes(recorder: Recorder, version: str) -> None:
     """Without a handshake, both ways write the same messages."""
@@ -267,8 +268,9 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON)
-@examples(max_examples=50, deadline=None)
+@examples(max_examples=50)
 def test_arguments_are_read_as_they_are_written(value: Any) -> None:
     """Whatever value an argument has, the lane reads that value."""
     lane = DirectLane(lambda: Catalogue({"tool": Slow().run}), {})

@@ -119,6 +119,7 @@ def test_what_is_no_request_but_allowed_is_not_answered(ask: Ask) -> None:
     assert ask(*UNANSWERED) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "read"),
     [

@@ -20,11 +20,12 @@ from urllib.parse import quote
 
 import msgspec
 
+from portkey_bridge.file_types import PICTURES, file_type
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer import Answer, reason
 from portkey_bridge.response.answer_files import AnswerFile, kept_text, uri_of
-from portkey_bridge.response.charset import decoded, in_utf8, reads_as_text
+from portkey_bridge.response.charset import decoded, in_utf8, is_not_text, reads_as_text
 from portkey_bridge.response.dropping import Drop, said
 from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
@@ -158,7 +159,11 @@ class Renderer:
         return self.part(part.encode(), remark)
 
     def text(self, answer: Answer) -> Rendered:
-        """Render text, long text with head and tail."""
+        """Render text, long text with head and tail. A file that is declared as text is a file."""
+        if is_not_text(answer):
+            rendered = self._of_bytes(answer)
+            remark = f"The body is not text, although it is declared as {_declared(answer)}."
+            return replace(rendered, notes=(remark, *rendered.notes))
         whole, notes = decoded(answer)
         return Rendered([self.excerpt(whole)], notes)
 
@@ -188,8 +193,11 @@ class Renderer:
         return self.undeclared_text(answer) if reads_as_text(answer) else self.binary(answer)
 
     def image(self, answer: Answer) -> Rendered:
-        """Render a picture."""
-        return self._media(answer, lambda data: ImageContent(data, answer.media_type))
+        """Render a picture, by the type that its bytes reveal. One that not all models take is a file."""
+        kind = file_type(answer.body) or answer.media_type
+        if kind not in PICTURES and not reads_as_text(answer):
+            return self.binary(answer)
+        return self._media(answer, lambda data: ImageContent(data, kind))
 
     def audio(self, answer: Answer) -> Rendered:
         """Render a sound."""
@@ -204,6 +212,12 @@ class Renderer:
         uri = f"response:{quote(answer.file_name or 'body')}"
         blob = BlobResourceContents(uri=uri, mime_type=media_type, blob=data)
         return Rendered([EmbeddedResource(blob)])
+
+    def _of_bytes(self, answer: Answer) -> Rendered:
+        """Render a body by its bytes alone."""
+        headers = answer.headers.copy()
+        headers["content-type"] = kind = file_type(answer.body) or "application/octet-stream"
+        return (self.image if kind in PICTURES else self.binary)(replace(answer, headers=headers))
 
     def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
         if reads_as_text(answer):  # clients fail on an image that is not one

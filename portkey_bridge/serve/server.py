@@ -33,7 +33,6 @@ from portkey_bridge.serve.builtin_tools import (
     Information,
     Listed,
     Run,
-    SearchTools,
     hints,
     selection,
 )
@@ -44,6 +43,7 @@ from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.roles import check_roles, limited
+from portkey_bridge.serve.search_tools import SearchTools
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store

@@ -33,6 +33,7 @@ from portkey_bridge.credentials.variables import (
     PRIVATE_KEY,
     TOKEN_TYPES,
     collect_oauth,
+    secret_server_variables,
     variable,
 )
 from portkey_bridge.errors import SettingsError, SetupError
@@ -178,7 +179,7 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
     shapes = Shapes(ready.root)
     tools = build_tools(ready, shapes, settings, among)
     selected = select_tools(tools, settings)
-    return Service(settings, api, ready, shapes, tools, selected, Results(settings.kept_results))
+    return Service(settings, api, ready, shapes, tools, selected, Results(settings.kept_results, api=settings.name))
 
 
 def configured(api: Api, settings: Settings) -> Api:
@@ -370,10 +371,11 @@ def token_sources(
     beside = (*signing, *beside_variables(settings))
     refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets, *beside])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
+    in_servers = secret_server_variables(settings)
     redact = Redactor(
-        {**fixed, **environment.secrets, **secrets, **opening},
+        {**fixed, **environment.secrets, **secrets, **opening, **in_servers},
         {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain.union(secrets, opening),
+        environment.certain.union(secrets, opening, in_servers),
         environment.logins,
     )
     transport = Transport(
