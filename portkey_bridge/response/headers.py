@@ -21,7 +21,8 @@ USES = {
     GOING_ON: re.compile(
         r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|accept(-post|-patch|-query)?|"
         r"azure-asyncoperation|"
-        r"(.*-)?(total|pages?|paging|pagination|next|prev|previous|cursor|continuation)(-.*)?",
+        r"(x-)?count|(.*-)?(total|page(?!-?speed)|pagin|next(?!js)|prev|cursor|continuation|has-?more|"
+        r"(results?|items?|records?|objects?)-?count)[a-z]*(-.*)?",
         re.IGNORECASE,
     ),
 }

@@ -317,7 +317,9 @@ def _information(service: Service) -> list[Information]:
 
 
 def _questionable_selection(service: Service) -> Iterable[str]:
-    """Warn about a selection that is empty."""
+    """Warn about a selection that is empty, and about a document that has nothing to select."""
+    if not service.every:
+        yield "there are no operations under `paths` to serve; check --spec"
     if service.every and not service.tools:
         yield f"none of {len(service.every)} tools is selected; change --tools, --exclude, --tag or --read-only"
 

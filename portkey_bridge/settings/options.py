@@ -375,7 +375,7 @@ class Settings:
     )
     pages: int = option(
         1,
-        readers.pages,
+        partial(readers.pages, least=1),
         "N",
         "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
         dotenv="harmless",
