@@ -236,8 +236,8 @@ async def test_a_large_list_is_read_on(session: Session) -> None:
 #: Arguments of expandResult that cannot be served, and what is said
 REFUSED_EXPANSIONS = [
     ({"resultId": "gone", "jsonPointers": [""]}, "Call the tool that returned it again"),
-    ({"resultId": "gone", "jsonPointers": "/data"}, "expected an array"),
-    ({}, "expected an array"),
+    ({"resultId": "gone", "jsonPointers": "/data"}, "Call the tool that returned it again"),
+    ({}, "expected exactly one of them"),
 ]
 
 
