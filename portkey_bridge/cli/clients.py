@@ -39,7 +39,7 @@ from portkey_bridge.clients.places import System, client_for, locate, this_syste
 from portkey_bridge.clients.registry import CLIENTS, Client
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
 from portkey_bridge.request.servers import server_url
-from portkey_bridge.serve.service import load_services
+from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.file import config_path, read_config
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of, printable, with_shown_urls
