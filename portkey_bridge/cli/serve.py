@@ -22,6 +22,7 @@ from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.observed import Metrics, Observe, audit_to, shared_metrics
 from portkey_bridge.serve.pipes import dropping_log
+from portkey_bridge.serve.running_programs import RunningPrograms
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import STORE_KEY, Store, open_store
@@ -103,11 +104,12 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
     set_up_tracing(os.environ)
     metrics = Metrics()
     store = replace(store, observe=metrics.store_used)
+    programs = RunningPrograms()
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
     def catalogue(services: Sequence[Service]) -> Catalogue:
         http_server.refuse_unsafe(address, settings, services)  # a document that changes may ask for credentials
-        return catalogue_of(services, settings.pass_header, observers, store, settings.roles)
+        return catalogue_of(services, settings.pass_header, observers, store, settings.roles, programs)
 
     with permanent():
         services = require_services(invocation.apis, from_copies=True)
@@ -148,7 +150,7 @@ def _serve(invocation: Invocation) -> int:
         set_up_tracing(os.environ)
         audit = [audit_to(sys.stderr)] if settings.audit else []
         store = open_store(settings.store, settings.environ.get(STORE_KEY))
-        catalogue = partial(catalogue_of, observers=audit, store=store)
+        catalogue = partial(catalogue_of, observers=audit, store=store, programs=RunningPrograms())
         server = build_server(services, catalogue)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.on_close = store.aclose

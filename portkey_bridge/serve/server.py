@@ -44,6 +44,7 @@ from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.roles import check_roles, limited
+from portkey_bridge.serve.running_programs import RunningPrograms
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store
@@ -119,18 +120,19 @@ def catalogue_of(
     observers: Sequence[Observe] = (),
     store: Store | None = None,
     roles: Sequence[Role] = (),
+    programs: RunningPrograms | None = None,
 ) -> Catalogue:
     """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
 
     With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
     Each observer takes the record of each call. Large results are kept in the `store` if it is shared. With `roles`,
-    each caller is served what its roles may use.
+    each caller is served what its roles may use. `programs` are those that run in this process, whatever is served.
     """
     for service in services:
         warn(_questionable_selection(service))
     warn(_questionable_number(services))
     bridges = {service.settings.name: _sharing(_observed(service, observers), service, store) for service in services}
-    compose = partial(_composed, bridges=bridges, pass_header=pass_header)
+    compose = partial(_composed, bridges=bridges, pass_header=pass_header, programs=programs or RunningPrograms())
     everything = compose(services)
     if not roles:
         return everything
@@ -143,10 +145,12 @@ def catalogue_of(
     return replace(everything, of_roles=of_roles)
 
 
-def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None) -> Catalogue:
+def _composed(
+    services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None, programs: RunningPrograms
+) -> Catalogue:
     """Return the catalogue of the services' tools and of those that show, search and call them.
 
-    `bridges` are by the names of APIs: limits and kept results are the same for all sets of roles.
+    `bridges` are by the names of APIs: limits, kept results and `programs` are the same for all sets of roles.
     """
     settings = services[0].settings
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
@@ -160,7 +164,7 @@ def _composed(services: Sequence[Service], bridges: Mapping[str, Bridge], pass_h
     showing: list[BuiltinTool] = [_expand_schema(services, legend)]
     if settings.searches:
         showing.append(_search_tools(services))
-    callers = _callers(services, runs, {**runs, **guarded(showing)}, bridge_of)
+    callers = _callers(services, runs, {**runs, **guarded(showing)}, bridge_of, programs)
     showing += callers
     asking = {tool.name for tool in _tools(services) if tool.is_confirmed}
     read_file = share(partial(_run_guarded, services[0].bridge, expand_result.read_file))
@@ -233,7 +237,11 @@ def _expand_schema(services: Sequence[Service], legend: str) -> ExpandSchema:
 
 
 def _callers(
-    services: Sequence[Service], runs: Mapping[str, Run], usable: Mapping[str, Run], bridges: Sequence[BridgeOf]
+    services: Sequence[Service],
+    runs: Mapping[str, Run],
+    usable: Mapping[str, Run],
+    bridges: Sequence[BridgeOf],
+    programs: RunningPrograms,
 ) -> list[BuiltinTool]:
     """Return the tools that call others: `runs` by callTool, and what is `usable` in a program by runProgram."""
     settings = services[0].settings
@@ -241,7 +249,7 @@ def _callers(
     if settings.code:
         from portkey_bridge.serve.programs import RunProgram
 
-        callers.append(RunProgram(usable, _tools(services), bridges, settings.program_limits))
+        callers.append(RunProgram(usable, _tools(services), bridges, settings.program_limits, programs))
     return callers
 
 
