@@ -127,6 +127,58 @@ async def test_clients_find_the_authorization_server(recorder: Recorder, tmp_pat
     assert metadata["authorization_servers"] == ["https://login.example.com/"]
 
 
+#: A proxy of an authorization server, which registers clients and issues tokens of its own.
+PROXY = """
+[serve.auth]
+provider = "oauth-proxy"
+upstream_authorization_endpoint = "{url}/authorize"
+upstream_token_endpoint = "{url}/token"
+upstream_client_id = "me"
+upstream_client_secret = "$SECRET"
+base_url = "https://mcp.example.com"
+[serve.auth.token_verifier]
+provider = "introspection"
+introspection_url = "{url}/introspect"
+client_id = "me"
+client_secret = "$SECRET"
+"""
+
+
+async def answered_early(url: str, path: str) -> bytes:
+    """Send a body without an end, and return the answer, after which the connection is closed."""
+    address = httpx.URL(url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    form = "content-type: application/x-www-form-urlencoded\r\ntransfer-encoding: chunked"
+    writer.write(f"POST {path} HTTP/1.1\r\nhost: {address.netloc.decode()}\r\n{form}\r\n\r\n".encode())
+
+    async def send() -> None:
+        while True:
+            writer.write(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    try:
+        async with asyncio.timeout(30):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await asyncio.wait([sending])
+            assert isinstance(sending.exception(), ConnectionError)
+        return head
+    finally:
+        sending.cancel()
+        writer.close()
+
+
+async def test_every_body_is_limited(recorder: Recorder, tmp_path: Path) -> None:
+    """A stranger cannot send more to the routes of a login, or to any other, than the limit of bodies allows."""
+    limited, protected = ("/register", "/token", "/consent", "/", "/nowhere"), ("/page/request", "/mcp", "/healthz")
+    options = ("--http-limits", "1,1,0.01")
+    with served(tmp_path, recorder, PROXY.format(url=recorder.url), *options, env={"SECRET": SECRET}) as (url, _):
+        heads = await asyncio.gather(*(answered_early(url, path) for path in (*limited, *protected)))
+    statuses = [int(head.split()[1]) for head in heads]
+    assert statuses == [413] * len(limited) + [401, 401, 200]
+    assert all(b"connection: close" in head.lower() for head in heads)
+
+
 #: Tables that cannot be used, and what is said.
 UNUSABLE = [
     ('provider = "githup"', "did you mean github?"),

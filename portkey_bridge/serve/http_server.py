@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portkey_bridge.credentials.pass_through import AUTHORIZATION
 from portkey_bridge.errors import SettingsError
+from portkey_bridge.serve.early_answers import EarlyAnswers
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.serve.inbound import Callers, authentication
@@ -186,7 +187,7 @@ def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Met
         allowed_origins=[*settings.allowed_origins, *own_origins(settings.allowed_hosts)] or None,
         middleware=[gate],
     )
-    return _Probed(application)
+    return EarlyAnswers(_Probed(application))
 
 
 def own_origins(hosts: Iterable[str]) -> list[str]:
