@@ -51,6 +51,7 @@ KEEP_ALIVE = 75
 
 #: How uvicorn serves. A caller is known by a token, not by an address that a proxy reports.
 UVICORN: Mapping[str, Any] = {
+    "http": "portkey_bridge.serve.request_heads:BoundedHeads",
     "log_level": "warning",
     "access_log": False,
     "server_header": False,
