@@ -371,6 +371,23 @@ async def test_each_caller_calls_with_its_own_token(issuer: Any, tmp_path: Path)
             assert [form["subject_token"] for form in application.forms[3:]] == [tokens[0]]
 
 
+async def test_a_token_is_exchanged_for_an_api_that_takes_any_bearer_token(issuer: Any, tmp_path: Path) -> None:
+    """Where the document says `http` `bearer`, alone or first, a caller's token is exchanged, and no other is sent."""
+    token, jwt = issuer
+    with oauth_app.running(**FLOW) as application:
+        root: Json = json.loads(json.dumps(application.document))
+        root["components"]["securitySchemes"]["any"] = {"type": "http", "scheme": "bearer"}
+        root["paths"]["/items"]["get"]["security"] = [{"any": []}]
+        root["paths"]["/items"]["post"]["security"].insert(0, {"any": []})
+        options = (*jwt, "--oauth-exchange", "--oauth-token-url", f"{application.url}/token")
+        with serving(tmp_path, root, *options, env={**VARIABLES, "API_KEY": SECRET}) as (url, _):
+            mine = token("ann")
+            async with as_caller(url, mine) as client:
+                await client.call_tool("list_items", {})
+                await client.call_tool("add_item", {})
+        assert [application.subjects.get(each or "") for each in application.calls] == [mine, mine]
+
+
 async def test_nothing_stands_in_for_a_token_that_is_not_exchanged(issuer: Any, tmp_path: Path) -> None:
     """A caller whose token is refused, or who has none to exchange, gets an error, and the API gets no request."""
     token, jwt = issuer
