@@ -24,14 +24,17 @@ class _Forms(HTMLParser):
         given = dict(attributes)
         if tag == "form":
             self.action, self.values = given.get("action") or "", {}
-        if tag in ("input", "button") and given.get("name") and given.get("name") != "abort":
-            name = str(given["name"])
+        name = str(given.get("name") or "")
+        if tag == "input" and name and name != "abort":
             self.values[name] = ENTERED.get(name) or given.get("value") or ""
+        elif tag == "button" and name:  # the person takes the first of several
+            self.values.setdefault(name, given.get("value") or "")
 
 
 def visit(url: str) -> str:
     """Open a URL, submit every form that comes, and return the text of the last page."""
-    with httpx.Client(follow_redirects=True, timeout=20) as client:
+    patient = httpx.HTTPTransport(retries=5)  # of connections: a client may listen only once the browser is open
+    with httpx.Client(follow_redirects=True, timeout=20, transport=patient) as client:
         page = client.get(url)
         for _ in range(8):
             forms = _Forms()

@@ -15,7 +15,7 @@ import httpx
 import jsonschema
 import pytest
 from fastmcp import Client
-from fastmcp.client.auth import BearerAuth
+from fastmcp.client.auth import BearerAuth, OAuth
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 from joserfc.jwk import RSAKey
@@ -25,7 +25,10 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.providers import provider_of
 from portkey_bridge.settings.serving import PROVIDERS
 from tests import oauth_app
+from tests.browser import visit
 from tests.conftest import Recorder, Run, text_of
+from tests.openid import openid_provider
+from tests.replicas import free_port
 from tests.support import document, serving
 
 Json = dict[str, Any]
@@ -177,6 +180,69 @@ async def test_every_body_is_limited(recorder: Recorder, tmp_path: Path) -> None
     statuses = [int(head.split()[1]) for head in heads]
     assert statuses == [413] * len(limited) + [401, 401, 200]
     assert all(b"connection: close" in head.lower() for head in heads)
+
+
+#: How each proxy is told of an OpenID provider at `{url}`: by its metadata, or endpoint by endpoint.
+PROXIES = {
+    "oidc-proxy": """
+config_url = "{url}/.well-known/openid-configuration"
+client_id = "bridge"
+client_secret = "$BRIDGE_SECRET"
+verify_id_token = true
+required_scopes = ["openid"]
+""",
+    "oauth-proxy": """
+upstream_authorization_endpoint = "{url}/auth"
+upstream_token_endpoint = "{url}/token"
+upstream_client_id = "bridge"
+upstream_client_secret = "$BRIDGE_SECRET"
+valid_scopes = ["openid"]
+[serve.auth.token_verifier]
+provider = "introspection"
+introspection_url = "{url}/token/introspection"
+client_id = "bridge"
+client_secret = "$BRIDGE_SECRET"
+required_scopes = ["openid"]
+""",
+}
+
+
+class Person(OAuth):
+    """A client whose person logs in with a browser."""
+
+    async def redirect_handler(self, authorization_url: str) -> None:
+        """Open the page of the login; the client listens for the end of it afterwards."""
+        self.visiting = asyncio.create_task(asyncio.to_thread(visit, authorization_url))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Using in-memory token storage")
+@pytest.mark.parametrize("proxy", PROXIES)
+async def test_a_person_logs_in_by_a_proxy(proxy: str, recorder: Recorder, tmp_path: Path) -> None:
+    """A client that knows the URL alone registers, its person logs in at the OpenID provider, and it calls a tool.
+
+    The person is the subject that the provider names, has the roles of that subject, and no token is in any answer.
+    """
+    key = RSAKey.generate_key(2048, {"use": "sig"}).as_dict(private=False)
+    address = f"127.0.0.1:{free_port()}"
+    role = '\n[serve.roles.person]\nclaims = { sub = ["ada"] }\ntools = ["read_thing"]\n'
+    with openid_provider(key) as provider:
+        common = f'provider = "{proxy}"\nbase_url = "http://{address}"\nforward_resource = false'
+        table = f"[serve.auth]\n{common}{PROXIES[proxy]}"
+        options = ("--http", address, "--audit")
+        env = {"BRIDGE_SECRET": "bridge-S3CRET"}
+        with served(tmp_path, recorder, table.format(url=provider) + role, *options, env=env) as (url, process):
+            transport = StreamableHttpTransport(url, auth=Person(token_storage=MemoryStore()))
+            async with Client(transport) as client:
+                shown = {tool.name for tool in await client.list_tools()}
+                result = await client.call_tool("read_thing", {})
+            assert await status_of(url, "no-token-of-the-proxy") == 401
+            process.terminate()
+            audited = [json.loads(line) for line in process.stdout]
+    assert {name for name in shown if "thing" in name} == {"read_thing"}
+    assert "ok" in text_of(result)
+    assert [each["caller"].split()[-1] for each in audited] == ["ada"]
+    assert recorder.last.header("authorization") is None
 
 
 #: Tables that cannot be used, and what is said.

@@ -20,7 +20,7 @@ from joserfc.jwk import RSAKey
 
 from tests.browser import visit
 from tests.conftest import BARE, ROOT, Connect, Recorder, Run, program, text_of
-from tests.node import MODULES, node_command
+from tests.openid import openid_provider
 from tests.support import document
 
 KEY = RSAKey.generate_key(2048, {"use": "sig"})
@@ -46,21 +46,8 @@ class OpenId:
 @pytest.fixture(scope="module")
 def provider_url() -> Iterator[str]:
     """Return the URL of the provider."""
-    command = node_command("oidc-provider/lib/index.js", minimum=(20, 0))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    arguments = [str(MODULES / "oidc-provider/lib/index.js"), str(port), json.dumps(KEY.as_dict(private=False))]
-    script = str(ROOT / "tests" / "openid_provider.mjs")
-    process = subprocess.Popen(
-        [command[0], script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-    )
-    assert process.stdout
-    assert process.stdout.readline() == b"ready\n"
-    yield f"http://127.0.0.1:{port}"
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    with openid_provider(KEY.as_dict(private=False)) as url:
+        yield url
 
 
 @pytest.fixture
