@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from fastmcp.client.transports import StdioTransport
 
 from bench.programs import Cost, Model, Task
 from bench.tokens import compact, count
-from tests.applications import found, free_port, running
+from tests.applications import found, free_port, run_powerdns, running
 
 #: The password or key of each application, which is made up.
 SECRET = "key-of-the-application"  # noqa: S105
@@ -48,28 +48,6 @@ class Application:
     fill: Callable[[str], None]
     options: Callable[[str], list[str]]
     tasks: tuple[Task, ...]
-
-
-def powerdns(folder: Path) -> AbstractContextManager[str]:
-    """Run an authoritative server with an empty database."""
-    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql").read_text()
-    with sqlite3.connect(folder / "pdns.db") as database:
-        database.executescript(schema)
-    port = free_port()
-    settings = {
-        "launch": "gsqlite3",
-        "gsqlite3-database": folder / "pdns.db",
-        "local-address": "127.0.0.1",
-        "local-port": free_port(),
-        "webserver": "yes",
-        "webserver-address": "127.0.0.1",
-        "webserver-port": port,
-        "api": "yes",
-        "api-key": SECRET,
-        "socket-dir": folder,
-    }
-    (folder / "pdns.conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    return running([found("pdns_server"), f"--config-dir={folder}"], f"http://127.0.0.1:{port}", folder)
 
 
 def fill_powerdns(url: str) -> None:
@@ -150,7 +128,7 @@ async def records(name):
 
 APPLICATIONS = (
     Application(
-        powerdns,
+        partial(run_powerdns, key=SECRET),
         fill_powerdns,
         lambda url: [
             *("--spec", f"{url}/api/docs", "--header", "X-API-Key=APP_KEY", "--credentials", f"APP_KEY@{url}"),

@@ -23,7 +23,7 @@ from typing import Any
 
 from portkey_bridge.clients.entries import entries_in
 from portkey_bridge.clients.files import ClientFile, with_entry, without_entry
-from portkey_bridge.clients.registry import CLIENTS, Client
+from portkey_bridge.clients.registry import CLIENTS, KnownClient
 from portkey_bridge.clients.spans import Unreadable
 from portkey_bridge.document.content import Content
 from portkey_bridge.document.parse import document_of
@@ -270,16 +270,16 @@ def clients(random: Random) -> str:
     return "edited"
 
 
-def _file(client: Client, text: str) -> ClientFile:
+def _file(client: KnownClient, text: str) -> ClientFile:
     return ClientFile(client, Path("file"), text.encode(), text)
 
 
-def _entry(client: Client, name: str, argument: str) -> dict[str, Any]:
+def _entry(client: KnownClient, name: str, argument: str) -> dict[str, Any]:
     named = {"name": name} if client.listed else {}
     return {**named, client.key("command"): "uvx", client.key("args"): ["a", argument]}
 
 
-def _see(client: Client, text: str, expected: dict[str, Any]) -> None:
+def _see(client: KnownClient, text: str, expected: dict[str, Any]) -> None:
     found = dict(entries_in(client, client.format.read(text)))
     if repr(found) != repr(expected):
         raise AssertionError(f"{client.name}: {found} instead of {expected}")

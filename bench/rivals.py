@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fastmcp import FastMCP
-from fastmcp.tools.base import Tool, ToolResult
+from fastmcp.tools.base import Tool
+from fastmcp.tools.base import ToolResult as McpToolResult
 from mcp_types import TextContent
 
 from bench.documents import TOOL, things
@@ -23,8 +24,8 @@ from bench.loopback import THING
 class _Constant(Tool):
     """A tool that does nothing."""
 
-    async def run(self, arguments: dict[str, Any], context: object = None) -> ToolResult:
-        return ToolResult(
+    async def run(self, arguments: dict[str, Any], context: object = None) -> McpToolResult:
+        return McpToolResult(
             content=[TextContent(type="text", text=THING.decode())],
             structured_content=json.loads(THING),
             meta={"status": 200},
@@ -38,11 +39,15 @@ def constant(_: str) -> FastMCP[Any]:
 
 def direct(_: str) -> FastMCP[Any]:
     """Return a server with the same tool, and without what this program leaves out of FastMCP's."""
+    from portkey_bridge.response.tool_result import ToolResult, text_block
     from portkey_bridge.serve.catalogue import Catalogue
     from portkey_bridge.serve.fastmcp_seam import StdioServer
 
+    async def run(*_: object) -> ToolResult:
+        return ToolResult([text_block(THING.decode())], json.loads(THING), {"status": 200})
+
     tool = _constant_tool()
-    return StdioServer("direct", "1", Catalogue({tool.name: tool.run}, lambda: [tool]))
+    return StdioServer("direct", "1", Catalogue({tool.name: run}, lambda: [tool]))
 
 
 def _constant_tool() -> _Constant:

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from time import thread_time
 from typing import Any
 
+import msgspec
 import pydantic_core
 
 from bench.documents import TOOL, things
@@ -67,7 +68,7 @@ async def stages(settings: Settings, name: str, arguments: Mapping[str, Any]) ->
             await response.aread()
 
     written, result = write(), await call.run(call.arguments, context)
-    blocks = [block.model_dump(exclude_none=True) for block in result.content]
+    blocks = msgspec.to_builtins(result.content)
     message = {"content": blocks, "structuredContent": result.structured_content, "isError": False}
     return {
         "read the message": lambda: lane.read(line),

@@ -30,7 +30,7 @@ TEXT = _family(
 )
 
 #: Ranges of files (RFC 9110 section 12.5.1): which type it is, the file says.
-FILES = _family(r"(?:audio|font|image|model|video)/\*")
+FILE_RANGES = _family(r"(?:audio|font|image|model|video)/\*")
 
 #: Families whose bodies are text.
 OF_TEXT = (TEXT, JSON, JSON_LINES, JSON_SEQUENCE, XML, FORM)

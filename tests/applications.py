@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -67,3 +68,27 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         else:
             return
     pytest.fail(f"{process.args!r} does not answer: {log.read_text(errors='replace')[-2000:]}")
+
+
+def run_powerdns(folder: Path, key: str) -> AbstractContextManager[str]:
+    """Run an authoritative server with an empty database and an API behind a key. Skips the test without the server."""
+    server, schema = found("pdns_server"), Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
+    if not schema.exists():
+        pytest.skip("pdns-backend-sqlite3 is not installed; make applications does that")
+    with closing(sqlite3.connect(folder / "pdns.db")) as database:
+        database.executescript(schema.read_text())
+    port = free_port()
+    settings = {
+        "launch": "gsqlite3",
+        "gsqlite3-database": folder / "pdns.db",
+        "local-address": "127.0.0.1",
+        "local-port": free_port(),
+        "webserver": "yes",
+        "webserver-address": "127.0.0.1",
+        "webserver-port": port,
+        "api": "yes",
+        "api-key": key,
+        "socket-dir": folder,
+    }
+    (folder / "pdns.conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return running([server, f"--config-dir={folder}"], f"http://127.0.0.1:{port}", folder)

@@ -149,8 +149,8 @@ async def test_an_answer_belongs_to_a_caller_and_a_credential() -> None:
 
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest answers are forgotten, and one that is too large is not kept."""
-    monkeypatch.setattr(module, "BYTES", 1000)
-    monkeypatch.setattr(module, "LARGEST", 400)
+    monkeypatch.setattr(module, "MAX_ALL_BYTES", 1000)
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 400)
     cache, log = AnswerCache(), list[httpx.Request]()
     for number in range(10):
         await cache.answer(get(f"http://api.test/{number}"), None, fetching(log, body=b"x" * 300))

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.applications import found, free_port, running
+from tests.applications import found, free_port, run_powerdns, running
 from tests.conftest import Connect, text_of
 from tests.support import document
 
@@ -124,30 +124,9 @@ async def test_etcd_without_and_with_authentication(connect: Connect, etcd: str,
 @pytest.fixture
 def powerdns(tmp_path: Path) -> Iterator[str]:
     """Run an authoritative server with an empty database."""
-    server = found("pdns_server")
-    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
-    if not schema.exists():
-        pytest.skip("pdns-backend-sqlite3 is not installed; make applications does that")
     folder = tmp_path / "pdns"
     folder.mkdir()
-    with sqlite3.connect(folder / "pdns.db") as database:
-        database.executescript(schema.read_text())
-    database.close()
-    port = free_port()
-    settings = {
-        "launch": "gsqlite3",
-        "gsqlite3-database": folder / "pdns.db",
-        "local-address": "127.0.0.1",
-        "local-port": free_port(),
-        "webserver": "yes",
-        "webserver-address": "127.0.0.1",
-        "webserver-port": port,
-        "api": "yes",
-        "api-key": SECRET,
-        "socket-dir": folder,
-    }
-    (folder / "pdns.conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    with running([server, f"--config-dir={folder}"], f"http://127.0.0.1:{port}", folder) as url:
+    with run_powerdns(folder, SECRET) as url:
         yield url
 
 

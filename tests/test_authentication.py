@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import Assigned
 from tests.conftest import Connect, Recorder, Run, recording, text_of
-from tests.support import document
+from tests.support import document, operation, served
 
 #: Part of every secret here, so that one search finds any of them.
 MARKER = "S3CRET"
@@ -161,6 +163,27 @@ async def test_an_added_secret_is_in_no_result_and_no_log(connect: Connect, reco
     said.append((tmp_path / "log").read_text(encoding="utf-8"))
     assert [text for text in said if MARKER in text or env["RAW"].partition(" ")[2] in text] == []
     assert len(recorder.requests) == 4
+
+
+async def test_a_secret_in_parts_is_not_reported(recorder: Recorder) -> None:
+    """Progress is shown piece by piece; a secret that an API streams in pieces is hidden, and all else arrives."""
+    key, other = f"key-{MARKER}-1234", f"{MARKER}-1234-other"
+    whole = f"a k, ke, key-, {key}; {key[:8]} and {key[:5]}{key}{key[5:]} {other} end {key[:6]}"
+    deltas = [{"index": 0, "delta": {"content": each}} for each in whole]
+    chunks = [{"object": "chat.completion.chunk", "choices": [delta]} for delta in deltas]
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    recorder.answer = (200, {"content-type": "text/event-stream"}, events.encode())
+    seen: list[str] = []
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        seen.append(message or "")
+
+    assigned = (Assigned("X-Key", "KEY"), Assigned("X-Other", "OTHER"))
+    settings = Settings(base_url=recorder.url, headers=assigned, environ={"KEY": key, "OTHER": other})
+    async with served(operation("get"), settings) as client:
+        result = text_of(await client.call_tool("op", {}, progress_handler=report))
+    assert "".join(seen) == whole.replace(key, "[KEY]").replace(other, "[OTHER]")
+    assert MARKER not in result + "".join(seen)
 
 
 def test_a_value_typed_instead_of_a_variable_is_not_repeated(run: Run) -> None:

@@ -14,15 +14,15 @@ from portkey_bridge.document import cache
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "cache"
-    monkeypatch.setattr(cache, "folder", lambda: path)
+    monkeypatch.setattr(cache, "cache_folder", lambda: path)
     return path
 
 
 def test_what_was_written_is_read() -> None:
     """An entry comes back as it was, and only under its own name."""
     cache.write("entry", b"\x00content")
-    assert cache.read("entry") == b"\x00content"
-    assert cache.read("other") is None
+    assert cache.read_entry("entry") == b"\x00content"
+    assert cache.read_entry("other") is None
 
 
 def test_names_tell_parts_apart() -> None:
@@ -36,14 +36,14 @@ def test_a_damaged_entry_is_none(folder: Path, damage: bytes) -> None:
     """What is not what was written is not given out."""
     cache.write("entry", b"content")
     (folder / "entry").write_bytes(damage)
-    assert cache.read("entry") is None
+    assert cache.read_entry("entry") is None
 
 
 def test_a_folder_that_cannot_be_written_does_no_harm(folder: Path) -> None:
     """Where a file lies in the folder's place, nothing is kept, and nobody hears of it."""
     folder.write_text("in the way")
     cache.write("entry", b"content")
-    assert cache.read("entry") is None
+    assert cache.read_entry("entry") is None
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="wants users by number")
@@ -51,7 +51,7 @@ def test_an_entry_of_somebody_else_is_none(monkeypatch: pytest.MonkeyPatch) -> N
     """An entry that another user has put there is not read."""
     cache.write("entry", b"content")
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    assert cache.read("entry") is None
+    assert cache.read_entry("entry") is None
 
 
 def test_two_writers_leave_one_whole_entry() -> None:
@@ -61,8 +61,8 @@ def test_two_writers_leave_one_whole_entry() -> None:
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
-        assert cache.read("entry") in (None, *contents)
-    assert cache.read("entry") in contents
+        assert cache.read_entry("entry") in (None, *contents)
+    assert cache.read_entry("entry") in contents
 
 
 def test_the_longest_unused_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_the_longest_unused_go(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         cache.write(name, b"")
         os.utime(folder / name, (age, age))
         if name == "used":
-            assert cache.read("old") == b""
+            assert cache.read_entry("old") == b""
     cache.write("newest", b"")
     assert sorted(path.name for path in folder.iterdir()) == ["newest", "old"]
 
@@ -88,7 +88,7 @@ def test_an_entry_is_bound_to_its_name(folder: Path) -> None:
     """An entry that was renamed is not taken for another."""
     cache.write("entry", b"content")
     (folder / "entry").rename(folder / "other")
-    assert cache.read("other") is None
+    assert cache.read_entry("other") is None
 
 
 POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="wants POSIX")
@@ -100,8 +100,8 @@ def test_a_pipe_or_link_in_the_place_of_an_entry_is_none(folder: Path) -> None:
     cache.write("entry", b"content")
     os.mkfifo(folder / "pipe")
     (folder / "link").symlink_to(folder / "entry")
-    assert cache.read("pipe") is None
-    assert cache.read("link") is None
+    assert cache.read_entry("pipe") is None
+    assert cache.read_entry("link") is None
 
 
 @POSIX
@@ -110,12 +110,12 @@ def test_a_folder_that_others_may_write_to_is_ignored(folder: Path, mode: int) -
     """Nothing is read from a folder where others could have put it, and nothing is written there."""
     cache.write("entry", b"content")
     folder.chmod(mode)
-    assert cache.read("entry") is None
+    assert cache.read_entry("entry") is None
     cache.write("another", b"content")
     cache.forget("entry")
     assert [path.name for path in folder.iterdir()] == ["entry"]
     folder.chmod(0o700)
-    assert cache.read("entry") == b"content"
+    assert cache.read_entry("entry") == b"content"
 
 
 @POSIX

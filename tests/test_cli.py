@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from portkey_bridge import __version__
-from tests.conftest import Run
+from tests.conftest import OF_ITS_OWN, Run
 
 MINIMAL = {"openapi": "3.1.0", "info": {"title": "Minimal", "version": "1"}, "paths": {}}
 
@@ -154,3 +157,13 @@ def test_what_cannot_be_served_is_a_warning(run: Run, tmp_path: Path) -> None:
     assert warning.startswith("portkey-bridge: ")
     assert "POST /broken" in warning
     assert "serves Minimal" in served
+
+
+@pytest.mark.parametrize("command", ["tools", "call getprompt promptId=a --dry-run", "schema getprompt", "list"])
+def test_a_command_that_serves_nothing_does_without_the_sdk(command: str, tmp_path: Path) -> None:
+    """FastMCP and the SDK, which take a second to import, are not imported."""
+    program = [sys.executable, "-X", "importtime", "-m", "portkey_bridge", *command.split()]
+    done = subprocess.run(program, cwd=tmp_path, env={**os.environ, **OF_ITS_OWN}, capture_output=True, text=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "portkey_bridge" in imported
+    assert imported.isdisjoint({"fastmcp", "mcp", "mcp_types"})

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from portkey_bridge.cli.main import main
 from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
-from portkey_bridge.clients.entries import command_line, starts_this_program
+from portkey_bridge.clients.entries import command_line, starts_this_program, variables_in
 from portkey_bridge.clients.files import read_client_file, rewrite
 from portkey_bridge.clients.places import System, client_for, locate
-from portkey_bridge.clients.registry import CLIENTS, FOLDERS, JSON, TOML, YAML, Client
+from portkey_bridge.clients.registry import CLIENTS, FOLDERS, JSON_FILE, TOML_FILE, YAML_FILE, KnownClient
 from portkey_bridge.errors import ClientFileError, SettingsError
 from tests.conftest import BARE, Run
 
@@ -118,17 +118,17 @@ CONTINUE_FILES: Mapping[str, str | None] = {
     "CRLF": "mcpServers:\r\n  - name: other\r\n    command: x\r\n",
 }
 DAMAGED = {
-    JSON: ('{\n  "a": 1\n  "b": 2\n}', 3, 3),
-    TOML: ('a = 1\nb = "x\n', 2, 7),
-    YAML: ("a: 1\nb: [1, 2\nc: 3\n", 3, 2),
+    JSON_FILE: ('{\n  "a": 1\n  "b": 2\n}', 3, 3),
+    TOML_FILE: ('a = 1\nb = "x\n', 2, 7),
+    YAML_FILE: ("a: 1\nb: [1, 2\nc: 3\n", 3, 2),
 }
 
 
-def files_of(client: Client) -> Mapping[str, str | None]:
+def files_of(client: KnownClient) -> Mapping[str, str | None]:
     """Return the files of each kind in a client's format."""
-    if client.format is JSON:
+    if client.format is JSON_FILE:
         return {kind: text and text.replace("%s", client.container) for kind, text in JSON_FILES.items()}
-    if client.format is TOML:
+    if client.format is TOML_FILE:
         return TOML_FILES
     return CONTINUE_FILES if client.listed else GOOSE_FILES
 
@@ -140,18 +140,18 @@ CASES = [
 ]
 
 
-def parsed(client: Client, text: str) -> Any:
+def parsed(client: KnownClient, text: str) -> Any:
     """Read a file with other people's parsers; what JSON has not is taken out first."""
     text = text.removeprefix("\ufeff")
-    if client.format is TOML:
+    if client.format is TOML_FILE:
         return tomllib.loads(text)
-    if client.format is YAML:
+    if client.format is YAML_FILE:
         return yaml.safe_load(text) or {}
     plain = re.sub(r"(?<!:)//[^\r\n]*|/\*.*?\*/", "", text)
     return json.loads(re.sub(r",(?=\s*[}\]])", "", plain).strip() or "{}")
 
 
-def entries(client: Client, value: Any) -> dict[str, Any]:
+def entries(client: KnownClient, value: Any) -> dict[str, Any]:
     """Return the servers of a configuration by name."""
     servers = value.get(client.container) or {}
     return {server["name"]: server for server in servers} if isinstance(servers, list) else servers
@@ -578,6 +578,46 @@ def test_the_entry_brings_the_extras_of_its_options(name: str, home: Path) -> No
     assert command_line(client, entry)[1:4] == ["--from", "portkey-bridge[code,aws]", "portkey-bridge"]
     assert "--code" in command_line(client, entry)
     assert starts_this_program(client, entry)
+
+
+def test_the_entry_brings_what_a_document_needs_for_aws(home: Path) -> None:
+    """A document that asks for signed requests needs the extra if the person named the secret for it."""
+    key = {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}
+    operation = {"responses": {"200": {"description": "OK"}}, "security": [{"aws": []}]}
+    root = {"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": {"/x": {"get": operation}}}
+    (home / "project" / "api.json").write_text(json.dumps({**root, "components": {"securitySchemes": {"aws": key}}}))
+    for options, start in (
+        ([], ["portkey-bridge"]),
+        (["--credentials", "AWS_SECRET_ACCESS_KEY"], ["--from", "portkey-bridge[aws]"]),
+    ):
+        assert main(["add", "cursor", "--yes", "--name", "t", "--spec", "api.json", *options]) == 0
+        entry = entries(BY_NAME["cursor"], json.loads(file_of("cursor", home).read_text()))["t"]
+        assert command_line(BY_NAME["cursor"], entry)[1 : 1 + len(start)] == start
+
+
+@pytest.mark.parametrize("name", ["cursor", "codex", "claude-desktop"])
+def test_the_entry_has_the_variables_that_options_name(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is set here is referred to; of what has no value a warning says how to add it."""
+    recipe = 'operation = "login"\ncookies = true\narguments = { password = "$SHOP_PASSWORD" }'
+    (home / "project" / "login.toml").write_text(recipe)
+    monkeypatch.setenv("MY_PASSPHRASE", "a-value-of-mine")
+    monkeypatch.setenv("SHOP_PASSWORD", "another-value")
+    options = ["--client-key-passphrase", "MY_PASSPHRASE", "--login", "login.toml", "--header", "X-Key=NOT_SET"]
+    assert main(["add", name, "--name", "t", *options, "--env", "API_KEY=x"]) == 0
+    entry, said = (
+        entries(BY_NAME[name], parsed(BY_NAME[name], file_of(name, home).read_text()))["t"],
+        capsys.readouterr(),
+    )
+    refers = name != "claude-desktop"
+    assert ("MY_PASSPHRASE" in variables_in(BY_NAME[name], entry)) == refers
+    assert ("SHOP_PASSWORD" in variables_in(BY_NAME[name], entry)) == refers
+    unset = (
+        "NOT_SET. Add --env NOT_SET" if refers else "MY_PASSPHRASE, NOT_SET, SHOP_PASSWORD. Add --env MY_PASSPHRASE="
+    )
+    assert f"the entry has no value for {unset}" in said.err
+    assert "value" not in file_of(name, home).read_text()
 
 
 def test_a_document_by_url_stays_a_url(home: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from portkey_bridge.settings.file import read_config
 from portkey_bridge.settings.options import OPTIONS
+from portkey_bridge.settings.reading import read_settings
 from tests.conftest import Connect, Recorder, Run, recording, run_in, text_of
 from tests.support import document
 
@@ -239,6 +243,85 @@ def test_a_written_file_serves_the_same_tools(tmp_path: Path, run: Run) -> None:
     _checked(tomllib.loads((tmp_path / "sub" / "s.toml").read_text(encoding="utf-8")), run)
     assert run("tools", "--json", "--config", "sub/s.toml").stdout == run("tools", "--json", *options).stdout
     assert run("config", "init", "sub/s.toml").returncode == 2
+
+
+def test_a_written_file_has_the_same_settings(tmp_path: Path, run: Run) -> None:
+    """Each option is written as it was given: in its order, in its units, as text or list as the schema wants it."""
+    options = {
+        "--overlays": "b.yaml,a.yaml",
+        "--program-limits": "10,64,9,2,5",
+        "--http-limits": "8,16,2",
+        "--tokens": f"jo={'a' * 64}",
+        "--jwt": "https://k.example,https://i.example,me",
+        "--header": "X-A=MINE",
+        "--retries": "0",
+        "--code": "also",
+    }
+    words = [f"{flag}={text}" for flag, text in options.items()]
+    assert run("config", "init", "s.toml", *words, "--no-cache").returncode == 0
+    text = (tmp_path / "s.toml").read_text(encoding="utf-8")
+    _checked(tomllib.loads(text), run)
+    (filed,) = read_config({"config": str(tmp_path / "s.toml")}, {})
+    given = read_settings({"overlays": f"{tmp_path}/b.yaml,{tmp_path}/a.yaml", "cache": "0"}, {})
+    for flag, text in options.items():
+        option = next(each for each in OPTIONS if each.flag == flag)
+        if flag != "--overlays":
+            given = replace(given, **{option.field: option.read(text, flag)})
+        assert getattr(filed, option.field) == getattr(given, option.field), flag
+    assert not filed.cache
+
+
+def test_every_example_of_a_written_file_is_toml_that_the_schema_takes(tmp_path: Path, run: Run) -> None:
+    """Whoever removes the comment signs has a file without a mistake in its form."""
+    run("config", "init", "s.toml")
+    lines = (tmp_path / "s.toml").read_text(encoding="utf-8").splitlines()
+    examples = [line.removeprefix("# ") for line in lines if re.match(r"# [a-z_0-9]+ = |\[", line)]
+    _checked(tomllib.loads("\n".join(examples)), run)
+
+
+def test_config_check_takes_the_name_of_the_file(two: Any, run: Run) -> None:
+    """As `config init` does; without a file it says so instead of checking something else."""
+    assert "2 of 2 APIs can be served" in run("config", "check", str(two[0])).stderr
+    missing = run("config", "check")
+    assert missing.returncode == 2
+    assert "there is no settings file" in missing.stderr
+
+
+def test_config_check_names_an_assigned_variable_that_nobody_takes(two: Any, run: Run, tmp_path: Path) -> None:
+    """Several schemes of an API would share it, so each has a variable of its own."""
+    root = json.loads((tmp_path / "cats.json").read_text(encoding="utf-8"))
+    root["components"]["securitySchemes"]["other"] = {"type": "apiKey", "in": "query", "name": "X-Key"}
+    root["paths"]["/cats"]["get"]["security"].append({"other": []})
+    (tmp_path / "cats.json").write_text(json.dumps(root), encoding="utf-8")
+    two[0].write_text('[api.cats]\nspec = "cats.json"\nenv = { X_KEY = "$CAT_KEY" }\n', encoding="utf-8")
+    said = run("config", "check", str(two[0])).stderr
+    assert "cats: X_KEY is assigned, but several schemes would share it: assign X_KEY_KEY or X_KEY_OTHER" in said
+
+
+def test_check_reports_each_document_of_the_file(two: Any, run: Run, tmp_path: Path) -> None:
+    """In words and, by the names of the APIs, as JSON; the exit status says whether one cannot be read."""
+    ended = run("check", "--config", str(two[0]), "--json")
+    assert {name: report["title"] for name, report in json.loads(ended.stdout).items()} == {
+        "cats": "Cats",
+        "dogs": "Dogs",
+    }
+    (tmp_path / "dogs.json").write_text("{", encoding="utf-8")
+    ended = run("check", "--config", str(two[0]))
+    assert ended.returncode == 1
+    assert "Cats 1" in ended.stdout
+    assert "portkey-bridge: dogs: " in ended.stderr
+
+
+def test_two_documents_are_compared_whatever_the_users_own_file_is_about(tmp_path: Path) -> None:
+    """`diff` names its documents, so a file that is found by itself does not count."""
+    for name in ("cats", "dogs"):
+        api(tmp_path, name, "http://127.0.0.1:9")
+    folder = tmp_path / "config" / "portkey-bridge"
+    folder.mkdir(parents=True)
+    text = "".join(f'[api.{name}]\nspec = "{tmp_path}/{name}.json"\n' for name in ("cats", "dogs"))
+    (folder / "portkey-bridge.toml").write_text(text, encoding="utf-8")
+    ended = _found_in(tmp_path, "diff", "cats.json", "dogs.json")
+    assert (ended.returncode, ended.stderr) == (0, "2 changes, 1 of them breaking\n")
 
 
 def test_config_check_shows_what_results(two: Any, run: Run, tmp_path: Path) -> None:

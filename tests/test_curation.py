@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from portkey_bridge.serve.load import load_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
-from tests.conftest import Connect, Recorder, Run, text_of
+from tests.conftest import ROOT, Connect, Recorder, Run, text_of
 from tests.support import document, served
 
 OK = {"responses": {"200": {"description": "OK"}}}
@@ -179,7 +180,7 @@ def test_an_action_that_matches_nothing_is_a_warning(tmp_path: Path, run: Run) -
     (tmp_path / "o.json").write_text(json.dumps(overlay({"target": "$.paths['/b']", "remove": True})), encoding="utf-8")
     ended = run("tools", "--spec", "d.json", "--overlays", "o.json")
     assert ended.returncode == 0
-    assert "o.json, action 1: $.paths['/b'] matches nothing." in ended.stderr
+    assert "o.json, line 1, action 1: $.paths['/b'] matches nothing." in ended.stderr
 
 
 PATHS: dict[str, Any] = {
@@ -371,12 +372,57 @@ async def test_the_settings_file_says_the_same_about_single_tools(
     assert json.loads(recorder.last.body) == {"channel": "web"}
 
 
+def test_an_object_offers_the_tool_that_it_describes(tmp_path: Path, run: Run) -> None:
+    """The example of the documentation leaves two tools of three; what the document says of itself adds none."""
+    page = (ROOT / "docs" / "curated-tools.md").read_text(encoding="utf-8")
+    (tmp_path / "o.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    post = {**PATHS["/orders/{id}"]["post"], "operationId": "refundOrder"}
+    own = {"get": {**OK, "x-mcp": {"name": "own", "include": True, "confirm": True}}}
+    root = document({"/orders/{id}": {"get": PATHS["/orders/{id}"]["get"]}, "/orders/{id}/refund": {"post": post}})
+    root["paths"]["/own"] = own
+    (tmp_path / "d.json").write_text(json.dumps(root), encoding="utf-8")
+    ended = run("tools", "--spec", "d.json", "--overlays", "o.yaml", env={"TENANT": "marker-tenant-1234"})
+    assert [line.partition("\t")[0] for line in ended.stdout.splitlines()] == ["getorder", "refund_order"]
+
+
+def test_a_tool_that_an_overlay_excludes_is_offered_if_the_settings_file_describes_it(tmp_path: Path, run: Run) -> None:
+    """By its name with or without the prefix, in capitals or not; with `include = false` it is not."""
+    (tmp_path / "d.json").write_text(json.dumps(document(PATHS)), encoding="utf-8")
+    (tmp_path / "o.json").write_text(json.dumps(overlay({"target": "$", "update": {"x-mcp": False}})), encoding="utf-8")
+    (tmp_path / "s.toml").write_text(
+        '[api.shop]\nspec = "d.json"\noverlays = ["o.json"]\n[api.shop.operations]\ngetOrder.title = "Get"\n'
+        'shop_deleteorder.title = "Delete"\nrefundorder = { title = "Refund", include = false }\n',
+        encoding="utf-8",
+    )
+    ended = run("tools", "--config", "s.toml")
+    assert [line.partition("\t")[0] for line in ended.stdout.splitlines()] == ["shop_getorder", "shop_deleteorder"]
+
+
 WRONG = {
     "an unknown tool": (
         "[api.a.operations]\nrefundordr = false",
         "there is no tool 'refundordr'; the closest are refundorder",
     ),
-    "an unknown member": ('[api.a.operations.refundorder]\nnam = "x"', "'nam' is no member of x-mcp"),
+    "an unknown member": (
+        '[api.a.operations.refundorder]\nnam = "x"',
+        "line 4: 'nam' is not known; known are include, name,",
+    ),
+    "an unknown annotation": (
+        "[api.a.operations.refundorder.annotations]\ndestructive = true",
+        "line 4: annotations: 'destructive' is not known; known are readOnlyHint, destructiveHint, idempotentHint",
+    ),
+    "an annotation in words": (
+        '[api.a.operations.refundorder.annotations]\nreadOnlyHint = "no"',
+        "annotations: readOnlyHint must be true or false",
+    ),
+    "an argument that is no table": (
+        '[api.a.operations.refundorder]\narguments = { channel = "web" }',
+        "line 4: argument 'channel' must be an object of name, description, value, hidden",
+    ),
+    "a tool to confirm that does not exist": (
+        'confirm = ["deletordr"]',
+        "--confirm: there is no tool 'deletordr'; the closest are deleteorder",
+    ),
     "an unknown argument": (
         '[api.a.operations.refundorder.arguments.chanel]\nvalue = "x"',
         "refundorder has no argument 'chanel'",
@@ -423,6 +469,20 @@ async def test_a_person_is_asked_before_a_confirmed_call(recorder: Recorder, mod
     assert asked == ['Call deleteorder (DELETE /orders/{id}) with {"id": "7"}?']
     assert sent == (["DELETE", "GET"] if decision == "accept" else ["GET"])
     assert result.is_error is (decision != "accept")
+
+
+@pytest.mark.parametrize("pattern", ["deleteorder", "shop_delete*", "erase", "shop_erase"])
+async def test_a_tool_is_confirmed_by_each_of_its_names(recorder: Recorder, pattern: str) -> None:
+    """That of the document and the one that clients see, which has another word and a prefix."""
+    renamed = {"deleteorder": ({"name": "erase"}, "file")}
+    settings = Settings(base_url=recorder.url, confirm=(pattern,), name="shop", prefix="shop_", operations=renamed)
+    if pattern == "shop_delete*":
+        settings = replace(settings, operations={})
+    async with Client(build_server([service_of(load_api_of(PATHS), settings)])) as client:
+        name = "shop_deleteorder" if pattern == "shop_delete*" else "shop_erase"
+        result = await client.call_tool(name, {"id": "7"}, raise_on_error=False)
+    assert "needs the confirmation of a person" in text_of(result)
+    assert not recorder.requests
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])

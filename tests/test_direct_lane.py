@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fastmcp.tools.base import ToolResult
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from mcp_types import JSONRPCRequest, jsonrpc_message_adapter
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from portkey_bridge.response.tool_result import ToolResult, text_block
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.fastmcp_seam import StdioServer
@@ -319,7 +319,7 @@ async def test_a_call_that_runs_at_the_end_is_answered(recorder: Recorder) -> No
     async def slow(*_: Any) -> ToolResult:
         started.set()
         await released.wait()
-        return ToolResult("done")
+        return ToolResult([text_block("done")])
 
     server.catalogue = Catalogue({"slow": slow})
     serving = asyncio.create_task(server.serve_lines(wire, wire))

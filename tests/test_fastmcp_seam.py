@@ -15,8 +15,10 @@ import pytest
 from fastmcp import Client, FastMCP
 from fastmcp.server.middleware import Middleware
 from fastmcp.server.providers import Provider
-from fastmcp.tools.base import Tool, ToolResult
+from fastmcp.tools.base import Tool
+from fastmcp.tools.base import ToolResult as McpToolResult
 
+from portkey_bridge.response.tool_result import TextContent, ToolResult, error_result, text_block
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls, StdioServer
 from tests.conftest import BARE
@@ -104,16 +106,24 @@ def test_providers_are_asked_by_the_same_methods(method: str) -> None:
 class Answering(Tool):
     """A tool that FastMCP finds and runs by itself."""
 
-    async def run(self, arguments: dict[str, Any], context: Any = None) -> ToolResult:
-        """Return a result of each kind."""
-        return RESULTS[arguments["kind"]]
+    async def run(self, arguments: dict[str, Any], context: Any = None) -> McpToolResult:
+        """Return a result of each kind, as FastMCP has it."""
+        result = RESULTS[arguments["kind"]]
+        (block,) = result.content
+        assert isinstance(block, TextContent)
+        return McpToolResult(block.text, result.structured_content, is_error=result.is_error)
 
 
 RESULTS = {
-    "text": ToolResult(content="text"),
-    "structured": ToolResult(content="{}", structured_content={"a": [1, None]}),
-    "error": ToolResult(content="wrong", is_error=True),
+    "text": ToolResult([text_block("text")]),
+    "structured": ToolResult([text_block("{}")], structured_content={"a": [1, None]}),
+    "error": error_result("wrong"),
 }
+
+
+async def run(arguments: dict[str, Any], _: Any) -> ToolResult:
+    """Return a result of each kind, as the tools of this server do."""
+    return RESULTS[arguments["kind"]]
 
 
 @pytest.mark.parametrize("kind", RESULTS)
@@ -121,7 +131,7 @@ async def test_a_direct_call_has_the_result_of_a_looked_up_one(kind: str) -> Non
     """Running a tool at once changes nothing in its result."""
     tool = Answering(name="tool", parameters={"type": "object"})
     found = []
-    direct: list[Middleware] = [DirectCalls(lambda: Catalogue({"tool": tool.run}))]
+    direct: list[Middleware] = [DirectCalls(lambda: Catalogue({"tool": run}))]
     for middleware in ([], direct):
         server: FastMCP[Any] = FastMCP("test", tools=[tool], middleware=middleware)
         async with Client(server) as client:

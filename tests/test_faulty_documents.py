@@ -324,6 +324,20 @@ async def test_media_type_json(recorder: Recorder, written: str, intended: str) 
     assert (await sent(recorder, root, {"a": "x"})).header("content-type") == intended
 
 
+@pytest.mark.parametrize("beside", [{}, {"application/x-www-form-urlencoded": {}}, {"application/json": {}}])
+async def test_fields_of_a_media_type_among_the_media_types(recorder: Recorder, beside: Any) -> None:
+    """`schema` or `examples` is never sent as a media type: it is left out, and where it stands alone, JSON is sent."""
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/components/schemas/A"}}, "required": ["a"]}
+    content: Any = {name: {"schema": schema} for name in beside} or {"schema": schema}
+    request_body = {"required": True, "content": {**content, "examples": {}}}
+    root = {**operation(requestBody=request_body), "components": {"schemas": {"A": {"type": "string"}}}}
+    normalized = normalize(Document("test", "file:///test", json.loads(json.dumps(root))))
+    assert any("in content is not a media type" in repair for repair in normalized.repairs)
+    (tool,) = build_tools(read_api(normalized.root, "file:///test"))
+    assert tool.arguments.bindings.keys() == {"a"}
+    assert (await sent(recorder, root, {"a": "x"})).header("content-type") == next(iter(beside), "application/json")
+
+
 @pytest.mark.parametrize(
     ("media_type", "expected"),
     [("application/json", b"{}"), ("application/vnd.api+json", b"{}"), ("application/x-www-form-urlencoded", b"")],

@@ -22,6 +22,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 
 from portkey_bridge.cli.main import main
+from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.document.parse import Document
 from portkey_bridge.mock.app import mock_running
 from portkey_bridge.openapi.model import Api, Operation
@@ -356,7 +357,7 @@ async def test_a_streamed_answer_is_the_other_one_in_events(mock: httpx.Client, 
         yield streamed.content
 
     stream = Stream()
-    await stream.read(server_sent_events(body()), no_report, str)
+    await stream.read(server_sent_events(body()), no_report, Redactor({}))
     assert json.loads(stream.merged()) == plain.json()
     assert stream.complaint == ""
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 
-from portkey_bridge.document.parse import Document, parse, read_document
+from portkey_bridge.document.parse import Document, parse_document, read_document
 from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.normalize import Normalized, normalize
 from portkey_bridge.openapi.reader import read_api
-from portkey_bridge.openapi.schema_dialects import FORMS
+from portkey_bridge.openapi.schema_dialects import KEYWORD_FORMS
 from portkey_bridge.tools.catalog import build_tools
 
 #: Python's engine is no judge of patterns, which are ECMAScript's.
@@ -180,7 +180,9 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from([*FORMS, "type", "nullable", "example", "const", "$id", "$anchor"]), inner, max_size=4
+            st.sampled_from([*KEYWORD_FORMS, "type", "nullable", "example", "const", "$id", "$anchor"]),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=12,
@@ -191,7 +193,7 @@ VALUES = st.recursive(
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     version=st.sampled_from(["3.0.3", "3.1.0"]),
-    schema=st.dictionaries(st.sampled_from([*FORMS, "type", "items", "$ref"]), VALUES, max_size=5),
+    schema=st.dictionaries(st.sampled_from([*KEYWORD_FORMS, "type", "items", "$ref"]), VALUES, max_size=5),
 )
 def test_anything_becomes_a_valid_schema(version: str, schema: Any) -> None:
     """Whatever stands where a schema is expected, the outcome is a JSON Schema, and judging a value by it ends."""
@@ -252,10 +254,10 @@ VERSIONS = [
 def test_version(text: str, problem: str | None) -> None:
     """Versions 2.0 to 3.2 are read, however they are written; others are refused by name."""
     if problem is None:
-        assert "paths" in normalize(parse("api.yaml", "file:///api.yaml", text)).root
+        assert "paths" in normalize(parse_document("api.yaml", "file:///api.yaml", text)).root
         return
     with pytest.raises(DocumentError, match=problem):
-        normalize(parse("api.yaml", "file:///api.yaml", text))
+        normalize(parse_document("api.yaml", "file:///api.yaml", text))
 
 
 def test_path_item_in_a_file_and_components(tmp_path: Path) -> None:
@@ -322,7 +324,7 @@ def test_hostile_document_is_refused(text: str, problem: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(DocumentError, match=problem) as refused:
-            parse("api.yaml", "file:///api.yaml", text)
+            parse_document("api.yaml", "file:///api.yaml", text)
         assert "\n" not in str(refused.value)
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
@@ -416,7 +418,7 @@ DECIDED = [
 @pytest.mark.parametrize(("text", "word"), DECIDED)
 def test_what_the_parser_decides_is_said(text: str, word: str) -> None:
     """Keys that stand twice, and tags, are survived and said, with the line where the parser knows it."""
-    (repair,) = parse("api.yaml", "file:///api.yaml", text).repairs
+    (repair,) = parse_document("api.yaml", "file:///api.yaml", text).repairs
 
     assert word in repair
 
@@ -424,7 +426,7 @@ def test_what_the_parser_decides_is_said(text: str, word: str) -> None:
 @pytest.mark.parametrize("text", ["{" + '"a": 1, ' * 1000 + '"a": 1}', "a: 1\n" * 1001], ids=["JSON", "YAML"])
 def test_of_very_many_decisions_the_first_are_said(text: str) -> None:
     """What happens a thousand times in one document is counted behind the first twenty."""
-    repairs = parse("api.yaml", "file:///api.yaml", text).repairs
+    repairs = parse_document("api.yaml", "file:///api.yaml", text).repairs
 
     assert len(repairs) == 21
     assert repairs[-1] == "api.yaml: 980 more keys or tags like these."

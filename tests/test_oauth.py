@@ -26,7 +26,7 @@ from portkey_bridge.settings.reading import read_settings
 from portkey_bridge.tools.catalog import build_tools
 from tests.conftest import Connect, Recorder, Run, recording, text_of
 from tests.oauth_app import CLIENT, MARKER, PERSON, Application, running
-from tests.support import api_of, served
+from tests.support import api_of, operation, served
 
 ENVIRON = {"OAUTH_CLIENT_ID": CLIENT[0], "OAUTH_CLIENT_SECRET": CLIENT[1]}
 #: A key of each type, and the algorithm that it signs with.
@@ -69,6 +69,30 @@ async def test_the_secret_is_sent_in_the_body_where_the_header_is_refused(machin
     machine.methods = ("client_secret_post",)
     assert await called(machine, Settings(environ=ENVIRON), "list_items") == ['["one"]']
     assert [form.get("client_secret") for form in machine.forms] == [None, CLIENT[1]]
+
+
+async def test_a_token_endpoint_that_reads_json_only(recorder: Recorder) -> None:
+    """Where a form cannot be read, the same parameters are sent as JSON; scopes may be separated with commas."""
+
+    class Endpoint(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            if key != "/token":
+                return default
+            is_json = recorder.last.header("content-type") == "application/json"
+            granted = {"access_token": "t-1", "scope": "read,write"}
+            answer = (200, granted) if is_json else (422, {"detail": [{"msg": "Input should be a valid dictionary"}]})
+            return answer[0], {"content-type": "application/json"}, json.dumps(answer[1]).encode()
+
+    recorder.answers = Endpoint()
+    flows = {"clientCredentials": {"tokenUrl": "/token", "scopes": {"read": "", "write": "", "admin": ""}}}
+    root = operation("get", security=[{"o": ["write"]}])
+    root |= {"servers": [{"url": recorder.url}]}
+    root |= {"components": {"securitySchemes": {"o": {"type": "oauth2", "flows": flows}}}}
+    async with served(root, Settings(environ=ENVIRON)) as client:
+        assert not (await client.call_tool("op", {})).is_error
+    assert recorder.last.header("authorization") == "Bearer t-1"
+    sent = json.loads(recorder.requests[1].body)
+    assert (sent["grant_type"], sent["scope"], len(recorder.requests)) == ("client_credentials", "write", 3)
 
 
 async def test_password(personal: Application) -> None:
@@ -182,9 +206,8 @@ async def test_a_refresh_token_that_is_refused_is_not_the_end(machine: Applicati
         machine.accepted.clear()
         machine.refreshable.clear()
         await client.call_tool("list_items", {})
-    assert [form["grant_type"] for form in machine.forms][::2] == ["client_credentials", "client_credentials"] or [
-        form["grant_type"] for form in machine.forms
-    ][-1] == "client_credentials"
+    grants = [form["grant_type"] for form in machine.forms]
+    assert grants == ["client_credentials", "refresh_token", "client_credentials"]
 
 
 async def test_a_token_is_renewed_before_it_expires(machine: Application) -> None:
@@ -383,7 +406,7 @@ def test_a_file_that_others_may_write_is_no_login(tmp_path: Path, monkeypatch: p
     """Whoever could put a token of their own into the file would see what this user sends with it."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     logins.save_login("name", Login(Expiring("mine")))
-    (file,) = logins.folder().iterdir()
+    (file,) = logins.logins_folder().iterdir()
     assert logins.load_login("name") is not None
     file.chmod(0o620)
     assert logins.load_login("name") is None

@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastmcp import Client
 
+from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.pages import join_pages, next_page
 from portkey_bridge.serve.call_record import CallRecord
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import service_of
@@ -57,7 +60,89 @@ STYLES: list[tuple[tuple[str, ...], dict[str, Any], dict[str, str], str]] = [
     (("offset",), {"total": 4, "offset": 0}, {}, "offset=2"),
     ((), {}, {"next-page": "/list?_token=t"}, "_token=t"),
     (("page",), {}, {"x-next-page": "2"}, "page=2"),
+    (("continue",), {"metadata": {"continue": "k8s", "remainingItemCount": 2}}, {}, "continue=k8s"),
+    (("start_cursor",), {"next_cursor": "n", "has_more": True}, {}, "start_cursor=n"),
+    (("pagination_token",), {"meta": {"next_token": "t"}}, {}, "pagination_token=t"),
+    (("page[after]",), {"meta": {"has_more": True, "after_cursor": "z"}}, {}, "page%5Bafter%5D=z"),
+    (("marker",), {"next_marker": "m"}, {}, "marker=m"),
+    (("after",), {"paging": {"next": {"after": "h"}}}, {}, "after=h"),
+    ((), {"paging": {"next": {"link": "?after=h"}}}, {}, "after=h"),
+    (("offset",), {"next_page": {"offset": "e", "uri": "/list?offset=e"}}, {}, "offset=e"),
+    ((), {"link": [{"relation": "self", "url": "/list"}, {"relation": "next", "url": "/list?n=3"}]}, {}, "n=3"),
+    ((), {"links": [{"rel": "next", "href": "/list?n=4"}]}, {}, "n=4"),
+    ((), {"nextRecordsUrl": "/list?n=5", "done": False}, {}, "n=5"),
+    (("page",), {"meta": {"current_page": 1, "next_page": 2}}, {}, "page=2"),
+    (("_page",), {"next": 2, "pages": 3}, {}, "_page=2"),
+    (("page",), {"totalPages": 3, "number": 0, "last": False}, {}, "page=1"),
+    (("page",), {"page": {"totalPages": 3, "number": 0}}, {}, "page=1"),
+    (("pagination[page]",), {"meta": {"pagination": {"page": 1, "pageCount": 2}}}, {}, "pagination%5Bpage%5D=2"),
+    (("page",), {"has_more": True}, {}, "page=2"),
+    (("startAt",), {"startAt": 0, "total": 4}, {}, "startAt=2"),
+    (("startIndex",), {"totalResults": 3, "startIndex": 1}, {}, "startIndex=3"),
+    (("offset",), {"more": True, "total": None}, {}, "offset=2"),
+    (("page",), {}, {"x-wp-totalpages": "2"}, "page=2"),
+    (("offset",), {}, {"x-total-count": "4"}, "offset=2"),
+    (("continuationToken",), {}, {"x-ms-continuationtoken": "c"}, "continuationToken=c"),
 ]
+
+#: The query parameters of a list, and what an answer says that is no next page
+ENDS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    (("page",), {"totalPages": 1, "number": 0, "last": True}),
+    (("page",), {"totalPages": 9, "last": True}),
+    (("page",), {"current_page": 2, "total_pages": 2}),
+    (("page",), {"meta": {"next_page": None, "has_more": False}}),
+    (("page",), {"after": 5}),
+    (("startIndex",), {"totalResults": 2, "startIndex": 1}),
+    (("cursor",), {"next": True}),
+    (("cursor",), {"next": ""}),
+    (("offset",), {"total": 2}),
+    ((), {"links": [{"rel": "prev", "href": "/list?n=4"}]}),
+]
+
+
+@pytest.mark.parametrize(("queries", "said"), ENDS)
+async def test_the_last_page_leads_nowhere(recorder: Recorder, queries: tuple[str, ...], said: dict[str, Any]) -> None:
+    """Nothing invites a request that would bring nothing."""
+    recorder.answer = 200, JSON, json.dumps({"data": [1, 2], **said}).encode()
+    (answer,), _ = await pages(recorder, api(*queries), 0)
+    assert "There is a next page" not in answer
+
+
+#: Two pages as they are sent, and what both are together
+JOINED = [
+    ('{"_embedded":{"users":[1]},"page":{"number":0}}', '{"_embedded":{"users":[2]},"page":{"number":1}}',
+     '{"_embedded":{"users":[1,2]},"page":{"number":1}}', "/_embedded/users"),
+    ('{"data":[{"id":1}],"included":[{"a":"long enough"}]}', '{"data":[{"id":2}],"included":[{"b":"long enough"}]}',
+     '{"data":[{"id":1},{"id":2}],"included":[{"a":"long enough"},{"b":"long enough"}]}', "/included"),
+    ('{"columns":["a","b"],"rows":[[1,1],[2,2]]}', '{"columns":["a","b"],"rows":[[3,3],[4,4]]}',
+     '{"columns":["a","b"],"rows":[[1,1],[2,2],[3,3],[4,4]]}', "/rows"),
+    ('{"result":{"items":[1.10],"only":1}}', '{"result":{"items":[]},"n":2}',
+     '{"result":{"items":[1.10],"only":1},"n":2}', "/result/items"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "further", "whole", "pointer"), JOINED)
+def test_nothing_of_a_page_is_lost(first: str, further: str, whole: str, pointer: str) -> None:
+    """Items inside of objects are found; other arrays are joined, too, unless they are the same on both pages."""
+    joined = join_pages(first.encode(), further.encode())
+    assert joined
+    assert (json.loads(joined[0]), joined[1]) == (json.loads(whole), pointer)
+    assert b"1.10" in joined[0] or "1.10" not in first
+
+
+@pytest.mark.parametrize(
+    ("here", "link", "leads"),
+    [
+        ("https://api.test/list", "http://api.test/list?p=2", "https://api.test/list?p=2"),
+        ("https://api.test/list", "http://elsewhere.test/list?p=2", "http://elsewhere.test/list?p=2"),
+        ("http://api.test/list", "https://api.test/list?p=2", "https://api.test/list?p=2"),
+        ("https://api.test/list?size=5", "?p=2", "https://api.test/list?size=5&p=2"),
+    ],
+)
+def test_a_link_of_an_api_behind_a_proxy(here: str, link: str, leads: str) -> None:
+    """One that names its own host by http is asked by https where the call was; never the other way round."""
+    headers = httpx.Headers({"link": f'<{link}>; rel="next"'})
+    assert next_page(Answer(200, "", headers, b"[1]", url=httpx.URL(here)), ()) == httpx.URL(leads)
 
 
 @pytest.mark.parametrize(("queries", "said", "headers", "second"), STYLES)
@@ -186,6 +271,19 @@ async def test_collecting_ends_with_the_last_page(recorder: Recorder) -> None:
     assert answer["data"] == [*range(4)]
     assert "next page" not in said
     assert len(recorder.requests) == 3
+
+
+async def test_an_empty_page_may_lead_on(recorder: Recorder) -> None:
+    """APIs that filter answer with pages without items; what is behind them is read as well."""
+    numbered(recorder, 3)
+    for target in [target for target in recorder.answers if "cursor=1" in target]:
+        recorder.answers[target] = 200, JSON, b'{"data": [], "next_cursor": "2"}'
+    *_, answer = await collected(recorder, api("cursor"), pages=50)
+    assert answer["data"] == [0, 1, 4, 5]
+    answers, kept = await pages(recorder, api("cursor"), 2)
+    assert "Appended 0 items" in answers[1]
+    assert "There is a next page" in answers[1]
+    assert kept["data"] == [0, 1, 4, 5]
 
 
 async def test_a_page_that_fails_leaves_the_others(recorder: Recorder) -> None:

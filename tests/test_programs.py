@@ -23,6 +23,7 @@ from mcp_types import ImageContent, TextContent
 
 from bench.tokens import compact, count, listing
 from portkey_bridge.credentials.caller import Caller
+from portkey_bridge.response import tool_result
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.running_programs import RunningPrograms
 from portkey_bridge.serve.server import build_server, catalogue_of
@@ -493,7 +494,7 @@ async def test_a_caller_has_few_programs_whatever_its_roles() -> None:
             caller = Caller("somebody", roles=frozenset({role}))
             run = catalogue.of(caller).runs["runProgram"]
             result = await run({"code": 'await call("listpets")\n"done"'}, CallContext(caller))
-            assert isinstance(result.content[0], TextContent)
+            assert isinstance(result.content[0], tool_result.TextContent)
             return result.content[0].text
 
         running = [asyncio.ensure_future(run_as("all")) for _ in range(4)]
@@ -520,7 +521,7 @@ def workers() -> list[Path]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 async def test_a_program_waits_for_a_limited_time(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program whose client does not come back ends, and its worker with it."""
-    monkeypatch.setattr("portkey_bridge.serve.programs.PATIENCE", 0.2)
+    monkeypatch.setattr("portkey_bridge.serve.programs.ANSWER_TIMEOUT", 0.2)
     code = 'await call("deletepet", {"petId": 1})'
     service = service_of(api_of(pets(recorder.url)), CONFIRMED)
     async with Client(build_server([service]), **two_round_trips()) as client:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from fastmcp.tools.base import ToolResult
-from mcp_types import TextContent
-
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.openapi.model import Operation, Place
+from portkey_bridge.response.answer import Answer
+from portkey_bridge.response.tool_result import TextContent, ToolResult
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.configured_bridge import build_bridge
 from portkey_bridge.settings.options import Settings
@@ -38,7 +37,11 @@ class Renewing:
         self.redact.learn("TOKEN", TOKENS[self.used])
         return (Credential("TOKEN", "header", "Authorization", f"Bearer {TOKENS[self.used]}"),)
 
-    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
+    async def rejected(
+        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
+    ) -> bool:
+        if answer.status != 401:
+            return False
         self.used += 1
         return self.used < len(TOKENS)
 

@@ -10,11 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
-from fastmcp.tools.base import ToolResult
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mcp_types import AudioContent, BlobResourceContents, EmbeddedResource, ImageContent, ResourceLink, TextContent
 
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.openapi.model import Operation
@@ -24,6 +23,15 @@ from portkey_bridge.response.conformance import findings
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import Results
+from portkey_bridge.response.tool_result import (
+    AudioContent,
+    BlobResourceContents,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    ToolResult,
+)
 from portkey_bridge.settings.values import Bounds
 
 ROOT: dict[str, Any] = {
@@ -428,7 +436,7 @@ def test_headers_in_any_letters_survive() -> None:
 def test_no_body_breaks_the_rendering(body: bytes, media_type: str | None) -> None:
     """Whatever arrives under whatever type becomes a result that can be written."""
     result = rendered(answer(body, media_type))
-    assert [json.loads(block.model_dump_json())["type"] for block in result.content]
+    assert [json.loads(msgspec.json.encode(block))["type"] for block in result.content]
 
 
 #: status, media type, body, part of what openapi-core finds

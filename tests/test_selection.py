@@ -49,7 +49,12 @@ async def test_a_kept_result_is_queried_again_without_a_call(recorder: Recorder)
         refusal = await client.call_tool(
             "callTool", {"toolName": "expandResult", "arguments": both}, raise_on_error=False
         )
-    assert "expected one of them" in text_of(refusal)
+        whole = {**arguments, "jsonPointers": "/data/0/id", "select": "", "next": False}
+        assert json.loads(text_of(await client.call_tool("callTool", {"toolName": "expandResult", "arguments": whole})))
+        part = {**arguments, "jsonPointers": [], "select": "length(data)", "next": "false"}
+        result = await client.call_tool("callTool", {"toolName": "expandResult", "arguments": part})
+        assert json.loads(result.content[0].text) == len(ITEMS)  # type: ignore[union-attr]
+    assert "/jsonPointers, /select, /next: expected exactly one of them, not more than one" in text_of(refusal)
     assert len(recorder.requests) == 1
 
 

@@ -331,6 +331,21 @@ async def test_no_secret_is_shown(connect: Connect, shop: Shop, tmp_path: Path) 
     assert MARKER not in "".join([*texts, log.read_text()])
 
 
+def test_a_dry_run_shows_where_a_session_goes(run: Run, shop: Shop, tmp_path: Path) -> None:
+    """The token, the cookies and the token against forgery have names in the request, and nobody logs in."""
+    document = tmp_path / "shop.json"
+    document.write_text(json.dumps(shop.document))
+    shown = []
+    for recipe, tool in ((BEARER, "items"), (BY_COOKIES, "order")):
+        options = ("--spec", str(document), "--login", str(settings_of(tmp_path, recipe).login))
+        shown.append(run("call", tool, *options, "--dry-run", env=ENVIRON).stdout)
+    assert "Authorization: Bearer $LOGIN" in shown[0]
+    assert "($LOGIN is obtained by the login recipe)" in shown[0]
+    assert "cookie: $LOGIN_COOKIE" in shown[1]
+    assert "X-CSRFToken: $LOGIN_CSRF" in shown[1]
+    assert (shop.logins, MARKER in "".join(shown)) == (0, False)
+
+
 def test_doctor_reads_the_recipe(run: Run, shop: Shop, tmp_path: Path) -> None:
     """`doctor` reports the recipe, and a variable of it that is not set is a problem."""
     document = tmp_path / "shop.json"
@@ -351,7 +366,7 @@ def test_doctor_reads_the_recipe(run: Run, shop: Shop, tmp_path: Path) -> None:
         (f"{BEARER}\nexpire = 3", "unknown field `expire`"),
         (f'{BEARER}\norigin = "https://shop.example"', "but login is sent to http://127.0.0.1"),
         (BEARER.replace("$APP_USER", "$NOT_SET"), "NOT_SET is not set"),
-        (REFRESHED.replace("POST /refresh", "POST /fresh"), "'POST /fresh', which is no operation"),
+        (REFRESHED.replace("POST /refresh", "reffresh"), "'reffresh', which is no operation; did you mean refresh?"),
     ],
 )
 async def test_a_wrong_recipe_is_refused_at_the_start(shop: Shop, tmp_path: Path, recipe: str, problem: str) -> None:

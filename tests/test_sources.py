@@ -19,7 +19,7 @@ import pytest
 from portkey_bridge.cli.loading import require_api
 from portkey_bridge.document import cache
 from portkey_bridge.document.parse import read_document
-from portkey_bridge.document.sources import portkey_document, read
+from portkey_bridge.document.sources import portkey_document, read_source
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.serve.load import normalized
 from portkey_bridge.settings.options import Settings
@@ -37,7 +37,7 @@ Answer = tuple[int, dict[str, str], bytes]
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep nothing from one test to the next."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return cache.folder()
+    return cache.cache_folder()
 
 
 #: The bytes of a document, as people store it.
@@ -120,7 +120,7 @@ def test_what_is_no_document_is_said(recorder: Recorder, answer: Answer, said: s
 def test_a_large_answer_is_given_up(recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is larger than a document may be is not read, packed or not."""
     for module in ("content", "encoding", "fetch", "sources"):
-        monkeypatch.setattr(f"portkey_bridge.document.{module}.MAX_BYTES", 1000)
+        monkeypatch.setattr(f"portkey_bridge.document.{module}.MAX_DOCUMENT_BYTES", 1000)
     for content in (b" " * 2000, gzip.compress(b" " * 2000)):
         recorder.answer = (200, {}, content)
         (tmp_path / "large.json").write_bytes(content)
@@ -148,9 +148,9 @@ def test_the_last_good_copy_serves(recorder: Recorder, capsys: pytest.CaptureFix
     """A copy is asked for changes only, and stands in while the server is down or away; then it is said."""
     url = f"{recorder.url}/a.json"
     recorder.answer = (200, {"etag": '"1"', "last-modified": "Tue, 24 Nov 2026 10:00:00 GMT"}, TEXT.encode())
-    assert read(url).data == TEXT.encode()
+    assert read_source(url).data == TEXT.encode()
     recorder.answer = (304, {}, b"")
-    assert read(url).data == TEXT.encode()
+    assert read_source(url).data == TEXT.encode()
     assert recorder.last.header("if-none-match") == '"1"'
     assert recorder.last.header("if-modified-since") == "Tue, 24 Nov 2026 10:00:00 GMT"
     for status in (500, 503, 429):
@@ -158,10 +158,10 @@ def test_the_last_good_copy_serves(recorder: Recorder, capsys: pytest.CaptureFix
         assert len(require_api(Settings(spec=url)).operations) == 1
         assert f"the response is {status}" in capsys.readouterr().err
     recorder.answer = (200, {}, YAML.encode())
-    assert read(url).data == YAML.encode()
+    assert read_source(url).data == YAML.encode()
     recorder.answer = (404, {}, b"")
     with pytest.raises(DocumentError, match="404"):
-        read(url)
+        read_source(url)
 
 
 def test_the_copy_serves_without_a_network(tmp_path: Path) -> None:
@@ -170,9 +170,9 @@ def test_the_copy_serves_without_a_network(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{server.server_port}/"
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        assert read(url).notes == ()
+        assert read_source(url).notes == ()
         thread.join()
-    (note,) = read(url).notes
+    (note,) = read_source(url).notes
     assert "127.0.0.1 refused the connection" in note
     assert " UTC." in note
 
@@ -331,7 +331,7 @@ def test_the_second_start_reads_what_the_first_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spec", [portkey_document(), *sorted((Path(__file__).parent / "documents").glob("*.*"))])
 def test_what_was_kept_is_what_was_made(spec: Path) -> None:
     """The form that comes out of the cache equals the one that went in, to the last value."""
-    content = read(str(spec))
+    content = read_source(str(spec))
     made = normalized(content, ())
     kept = normalized(content, ())
     assert kept is not made

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.response.events import (
     Event,
     event,
@@ -44,7 +45,7 @@ async def read(reader: Reader, *parts: bytes, error: Exception | None = None) ->
         reported.append(added)
 
     try:
-        await stream.read(reader(chunks(parts, error)), report, str)
+        await stream.read(reader(chunks(parts, error)), report, Redactor({}))
     except httpx.HTTPError:
         assert error is not None
     return stream, reported
@@ -380,7 +381,7 @@ async def test_many_events_are_reported_together() -> None:
         reported.append((number, added))
 
     words = [f"{number} " for number in range(1020)]
-    await stream.read(server_sent_events(chunks([sse(*(chunk(content=word) for word in words))])), report, str)
+    await stream.read(server_sent_events(chunks([sse(*(chunk(content=word) for word in words))])), report, Redactor({}))
     assert reported[:2] == [(1, "0 "), (2, "1 ")]
     assert len(reported) < len(words)
     assert reported[-1][0] == len(words)

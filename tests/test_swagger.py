@@ -9,7 +9,7 @@ import pytest
 import yaml
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from portkey_bridge.document.parse import parse
+from portkey_bridge.document.parse import parse_document
 from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.openapi.normalize import normalize
@@ -86,7 +86,7 @@ paths:
 
 def read(text: str) -> Api:
     """Read a document in which nothing has to be mended."""
-    root, repairs = normalize(parse("pets.yaml", "file:///pets.yaml", text))
+    root, repairs = normalize(parse_document("pets.yaml", "file:///pets.yaml", text))
     assert repairs == ()
     return read_api(root, "file:///pets.yaml")
 

@@ -210,7 +210,7 @@ SLOW = """
 import threading, time
 from rich.live import _RefreshThread
 from portkey_bridge.cli import terminal
-terminal.PATIENCE = 0
+terminal.EXPLAIN_AFTER = 0
 with terminal.waiting("reading petstore.yaml"):
     while not any(isinstance(thread, _RefreshThread) for thread in threading.enumerate()):
         time.sleep(0.01)

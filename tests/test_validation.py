@@ -211,6 +211,37 @@ def test_what_is_required_and_refused_at_once_is_not_required() -> None:
     assert violations(schema, {}) == ["/a: is required but missing"]
 
 
+CLOSED = {"additionalProperties": False}
+CAT, DOG = {**obj("a", a=TEXT), **CLOSED}, {**obj("b", b=TEXT), **CLOSED}
+
+
+@pytest.mark.parametrize("union", ["oneOf", "anyOf"])
+@pytest.mark.parametrize(
+    "composed",
+    [
+        lambda union: {"type": "object", **CLOSED, union: [ref("Cat2"), ref("Dog2")], "properties": {"id": TEXT}},
+        lambda union: {"allOf": [{**obj(id=TEXT), **CLOSED}, {union: [CAT, DOG]}]},
+        lambda union: {**obj(id=TEXT), **CLOSED, union: [{"allOf": [CAT, {"properties": {}}]}, ref("Dog2")]},
+        lambda union: {**obj(id=TEXT), union: [{union: [ref("Cat2"), {"type": "integer"}]}, DOG]},
+        lambda union: {**obj(id=TEXT), **CLOSED, "allOf": [{union: [ref("Cat2"), ref("Dog2")]}]},
+    ],
+    ids=["closed around", "closed beside", "closed parts", "union in union", "union in part"],
+)
+def test_closed_schemas_can_be_composed(composed: Any, union: str) -> None:
+    """`additionalProperties: false` closes what the schemas around a value and one branch make up together.
+
+    By the letter it knows only the properties beside it, and no value would be valid. A branch stays closed to what
+    only another branch names.
+    """
+    pets = {"Cat2": CAT, "Dog2": DOG}
+    schema = composed(union)
+    for good in ({"a": "x", "id": "1"}, {"b": "x", "id": "1"}, {"a": "x"}):
+        assert violations(schema, good, **pets) == [], good
+    for bad in ({"id": "1"}, {"a": "x", "slip": "x"}, {"a": "x", "b": "x"}, {"a": 1, "id": "1"}):
+        assert violations(schema, bad, **pets) != [], bad
+    assert not any(each.startswith("/id") for each in violations(schema, {"id": "1", "slip": "x"}, **pets))
+
+
 @pytest.mark.parametrize("name", ["Itself", "Both", "Cat", "Animal", "Tree", "Ping"])
 def test_circles_come_to_an_end(name: str) -> None:
     """References that lead back to themselves add nothing to the check."""

@@ -428,6 +428,32 @@ def test_the_folder_of_a_start_decides_only_if_something_depends_on_it(talk: Tal
     assert len([*(tmp_path / "cache").rglob("answers-*")]) == len(entries) + 1
 
 
+def test_an_overlay_is_that_of_the_folder_of_the_start(talk: Talk, tmp_path: Path) -> None:
+    """The same command line in another folder names another file."""
+    talk.named = str(talk.spec)
+    for number, folder in enumerate((tmp_path / "here", tmp_path / "there")):
+        folder.mkdir()
+        action = {"target": "$.paths['/x'].get", "update": {"summary": f"overlaid {number}"}}
+        overlay = {"overlay": "1.0.0", "info": {"title": "T", "version": "1"}, "actions": [action]}
+        (folder / "o.json").write_text(json.dumps(overlay))
+    command = [shutil.which("portkey-bridge", path=str(Path(sys.executable).parent)) or ""]
+    for number, folder in enumerate((tmp_path / "here", tmp_path / "there")):
+        talk.folder = folder
+        assert f"overlaid {number}".encode() in talk.say(OPENING, "--overlays", "o.json", command=command)[1]
+
+
+@pytest.mark.parametrize("text", ["[serve]\ndiscover = '$WHICH'\n", "[api.a.operations]\nget_x.title = '$WHICH'\n"])
+def test_a_settings_file_that_other_variables_decide_is_not_kept(talk: Talk, text: str) -> None:
+    """Wherever it refers to them, except to assign them to an API."""
+    (talk.folder / "s.toml").write_text(f"[api.a]\nenv = {{ A = '$B' }}\n{text}")
+    talk.env["WHICH"] = "1"
+    talk.say(OPENING, "--config", "s.toml")
+    assert talk.entries() == []
+    (talk.folder / "s.toml").write_text("[api.a]\nenv = { A = '$B' }\n")
+    talk.say(OPENING, "--config", "s.toml")
+    assert talk.entries()
+
+
 def test_an_edited_document_is_listed_as_it_is_now(talk: Talk) -> None:
     """The tools are those of the document at this start."""
     assert b"first" in talk.say(OPENING)[1]
@@ -495,7 +521,7 @@ def test_what_changes_during_the_start_is_not_kept(talk: Talk, since: int, kept:
     recorder.record([talk.spec])
     recorder.received(json.dumps(initialize()))
     assert recorder.should_send('{"jsonrpc":"2.0","id":1,"result":{}}')
-    assert (cache.read(f"answers-{since}") is not None) is kept
+    assert (cache.read_entry(f"answers-{since}") is not None) is kept
 
 
 def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:

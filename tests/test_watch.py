@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,7 +24,7 @@ from mcp_types import ToolListChangedNotification
 from portkey_bridge.serve import watch
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import load_api
-from portkey_bridge.serve.pin import accept
+from portkey_bridge.serve.pin import accept_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.options import Settings
@@ -105,6 +106,19 @@ async def test_a_client_over_http_sees_a_changed_file_without_connecting_again(t
             assert (await client.call_tool("one", {})).is_error
 
 
+async def test_a_client_that_connects_after_a_change_gets_the_new_instructions(tmp_path: Path) -> None:
+    """They tell the title and the description of the document as it is now, in both eras of the protocol."""
+    with serving_http(tmp_path, document(paths_of("one"))) as (url, _):
+        async with McpClient(url, mode="legacy") as client:
+            assert "new words" not in (client.instructions or "")
+            changed = document(paths_of("two"), info={"title": "T", "version": "2", "description": "new words"})
+            (tmp_path / "api.json").write_text(json.dumps(changed), encoding="utf-8")
+            await until(lambda: is_served(client, "two"))
+        for mode in ("legacy", "auto"):
+            async with McpClient(url, mode=mode) as client:
+                assert "new words" in (client.instructions or "")
+
+
 async def served_by(client: McpClient) -> set[str]:
     """Return the names of the operations that a client of the SDK lists."""
     return {tool.name for tool in (await client.list_tools()).tools} - {"expandSchema", "expandResult"}
@@ -135,8 +149,42 @@ async def until(condition: Any) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files, URLs and failures often."""
-    monkeypatch.setattr(watch, "FILES", 0.02)
-    monkeypatch.setattr(watch, "URLS", 0.05)
+    monkeypatch.setattr(watch, "FILES_INTERVAL", 0.02)
+    monkeypatch.setattr(watch, "URLS_INTERVAL", 0.05)
+
+
+def _replaced_by_rename(folder: Path) -> None:
+    """Save as editors do: another file takes the place, here with the same size and time."""
+    found = (folder / "api.json").stat()
+    write(folder / "api.json~", "two")
+    os.utime(folder / "api.json~", ns=(found.st_atime_ns, found.st_mtime_ns))
+    (folder / "api.json~").rename(folder / "api.json")
+
+
+def _linked_elsewhere(folder: Path) -> None:
+    """Point a link of a folder elsewhere, as deployments and Kubernetes do; the old file stays."""
+    (folder / "v2").mkdir()
+    write(folder / "v2" / "api.json", "two")
+    (folder / "new").symlink_to("v2")
+    (folder / "new").rename(folder / "current")
+
+
+@pytest.mark.parametrize("change", [_replaced_by_rename, _linked_elsewhere])
+async def test_a_file_is_replaced_in_each_usual_way(tmp_path: Path, impatient: None, change: Any) -> None:
+    """By a rename onto its name, and by another target of a link on the way to it."""
+    (tmp_path / "v1").mkdir()
+    write(tmp_path / "v1" / "api.json", "one")
+    (tmp_path / "current").symlink_to("v1")
+    write(tmp_path / "api.json", "one")
+    named = {_replaced_by_rename: "api.json", _linked_elsewhere: "current/api.json"}[change]
+    async with watched(Settings(spec=str(tmp_path / named))) as client:
+        assert await names_of(client) == {"one"}
+        change(tmp_path)
+
+        async def is_new() -> bool:
+            return await names_of(client) == {"two"}
+
+        await until(is_new)
 
 
 async def test_a_broken_change_leaves_the_tools_as_they_are(
@@ -390,5 +438,5 @@ async def test_a_change_is_served_as_soon_as_it_is_accepted(
         write(tmp_path / "a.json", "call", "further", key=True)
         await until(is_said)
         assert await names_of(client) == {"a_call"}
-        accept(settings, load_api(replace(settings, pin=False)))
+        accept_api(settings, load_api(replace(settings, pin=False)))
         await until(lists(client, "a_call", "a_further"))

@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_bridge.document.yaml_values import parse
+from portkey_bridge.document.yaml_values import parse_yaml
 
 
 def load(text: str) -> Any:
     """Parse as the documents are parsed."""
-    return parse(text).value
+    return parse_yaml(text).value
 
 
 # YAML 1.2.2 section 10.3.2 ("Tag Resolution"), and what YAML 1.1 would make of the rest.
@@ -45,6 +45,20 @@ def test_keys_are_the_text_that_stands_there(key: str) -> None:
     assert load(f"{key}: {{{key}: 1}}") == {key: {key: 1}}
 
 
+@pytest.mark.parametrize("blanks", ["\t", "\t\t ", " \t", "  \t  ", "\t# a comment", "   \t# a comment"])
+def test_tabs_may_stand_where_they_indent_nothing(blanks: str) -> None:
+    """A line of blanks and the blanks before a comment may have tabs (YAML 1.2.2 section 6.6), wherever they are."""
+    text = f"{blanks}\na:\n  - 1\n{blanks}\n  - 2\n{blanks}\nb: |\n  x\n{blanks}\nc: 3"
+    assert {**load(text), "b": ""} == {"a": [1, 2], "b": "", "c": 3}
+
+
+@pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029"])
+def test_a_line_ends_at_line_feeds_and_carriage_returns_only(separator: str) -> None:
+    """Other separators of lines are characters (YAML 1.2.2 section 5.4) that end neither a text nor a key."""
+    text = f"a: |\n  one{separator}two: 2\nb: one{separator}two\n'c': 'one{separator}two'"
+    assert load(text) == {"a": "one two: 2\n", "b": "one two", "c": "one two"}
+
+
 def test_merge_keys_and_aliases_are_followed() -> None:
     """`<<` and anchors mean what YAML's users mean by them; an alias is the same value, not a copy."""
     loaded = load("base: &base {a: 1, 200: x}\nmore:\n  <<: *base\n  a: 2\nsame: *base")
@@ -62,7 +76,11 @@ def test_the_first_of_several_merged_objects_wins() -> None:
 
 def test_the_first_of_several_documents_counts() -> None:
     """What follows is not read, and that there is more is known."""
-    assert [parse(text).has_more for text in ("a: 1", "a: 1\n...\n", "a: 1\n---\nb: *nowhere")] == [False, False, True]
+    assert [parse_yaml(text).has_more for text in ("a: 1", "a: 1\n...\n", "a: 1\n---\nb: *nowhere")] == [
+        False,
+        False,
+        True,
+    ]
     assert load("a: 1\n---\nb: 1") == {"a": 1}
 
 

@@ -12,15 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastmcp.tools.base import ToolResult
-from mcp_types import AudioContent, ContentBlock, EmbeddedResource, ImageContent, TextContent
-
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, require_services
 from portkey_bridge.cli.terminal import print_text
 from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.response.tool_result import (
+    AudioContent,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    TextContent,
+    ToolResult,
+)
 from portkey_bridge.schema.deadline import OutOfTime, within
-from portkey_bridge.serve.argument_check import PATIENT
+from portkey_bridge.serve.argument_check import CHECK_SECONDS
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.configured_bridge import build_bridge
 from portkey_bridge.serve.load import warn
@@ -29,7 +34,7 @@ from portkey_bridge.serve.service import Service
 from portkey_bridge.tools.catalog import Tool
 
 #: What is said of an answer that has a next page.
-NEXT_PAGE = "There is a next page: --pages N shows up to N pages as one answer."
+NEXT_PAGE_HINT = "There is a next page: --pages N shows up to N pages as one answer."
 
 
 def call(invocation: Invocation) -> int:
@@ -37,7 +42,7 @@ def call(invocation: Invocation) -> int:
     owner, tool = find_in(require_services(invocation.apis), invocation.options["tool"])
     arguments = dict(_arguments(invocation.options.get("arguments", ()), tool))
     settings = replace(owner.settings, resources=False)  # nobody would read them after this call
-    bridge = replace(build_bridge(owner.api, settings, [tool], owner.shapes), next_page_hint=NEXT_PAGE)
+    bridge = replace(build_bridge(owner.api, settings, [tool], owner.shapes), next_page_hint=NEXT_PAGE_HINT)
     if invocation.options.get("dry_run"):
         return _show(owner, bridge, tool, arguments)
     return _print(asyncio.run(_call(bridge, tool, arguments)))
@@ -90,7 +95,7 @@ def _value(name: str, text: str, tool: Tool) -> Any:
         value = json.loads(text)
     except ValueError:
         return text
-    with suppress(OutOfTime), within(PATIENT):
+    with suppress(OutOfTime), within(CHECK_SECONDS):
         if isinstance(value, dict | list) and tool.arguments.takes(name, value):
             return value
         return text if tool.arguments.takes(name, text) else value

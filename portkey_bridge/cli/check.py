@@ -1,4 +1,4 @@
-"""The command `check`: a report for the document's owner of everything in it that causes problems for its users.
+"""The command `check`: a report for the owner of each document of everything that causes problems for its users.
 
 Each finding names its places, as far as they are known: method, path, pointer, file and line. Nothing is sent.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -16,35 +16,35 @@ from typing import Any
 from urllib.parse import urljoin
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.listing import about_tokens, listed, variables_of
+from portkey_bridge.cli.listing import about_tokens, listed_tool, variables_of
 from portkey_bridge.cli.spec_validator import advise
 from portkey_bridge.cli.terminal import print_json, print_styled, waiting
 from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.parse import Document, document_of, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.document.repairs import Repair, Repairs
-from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read
-from portkey_bridge.errors import DocumentError
+from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read_source
+from portkey_bridge.errors import DocumentError, SetupError
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.overlay import overlaid, tighten
-from portkey_bridge.openapi.pointers import decode, encode
+from portkey_bridge.openapi.pointers import decode_token, encode_token
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.openapi.resources import OTHERS
 from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.load import access_to
+from portkey_bridge.serve.load import access_to, warn
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
 
 #: Most places kept for a repair, most places shown for a finding, and number of largest tools in the report.
-KEPT, SHOWN, LARGEST = 100, 10, 10
+MAX_KEPT_PLACES, MAX_SHOWN_PLACES, LARGEST_TOOLS = 100, 10, 10
 
 #: Heading of each kind of finding, in the order of the report.
-KINDS = {
+FINDING_HEADINGS = {
     "skipped": "left out: these operations are not served",
     "repaired": "repaired: interpreted as far as possible",
     "undescribed": "not described",
@@ -54,7 +54,7 @@ KINDS = {
 }
 
 #: Components of OpenAPI 3 that have another name in Swagger 2.0.
-MOVED = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
+SWAGGER2_COMPONENTS = {"schemas": "definitions", "securitySchemes": "securityDefinitions"}
 
 UNDESCRIBED = "a tool has no summary or description: a model sees only its method and path"
 NOWHERE = "a tool has no server with a full URL: add one to the document, or set OPEN_MCP_BASE_URL"
@@ -112,23 +112,43 @@ class DocumentReport:
 
 
 def print_report(invocation: Invocation) -> int:
-    """Print the report of a document. The exit code is 1 with `--strict` and a finding. Raises SetupError."""
-    report = examine_document(invocation.settings)
-    if invocation.options.get("json"):
-        print_json(asdict(report))
+    """Print the report of each document: of several, as JSON by the names of the APIs. Raises SetupError.
+
+    The exit code is 1 with `--strict` and a finding, and if one of several documents cannot be read.
+    """
+    if len(invocation.apis) == 1:
+        reports = {"": examine_document(invocation.settings)}
     else:
-        _print_words(report)
-    return 1 if report.findings and invocation.options.get("strict") else 0
+        reports = dict(_reports(invocation.apis))
+    if invocation.options.get("json"):
+        written = {name: asdict(report) for name, report in reports.items()}
+        print_json(written.get("", written))
+    else:
+        for number, report in enumerate(reports.values()):
+            print_styled(*[""] * bool(number))
+            _print_words(report)
+    is_wrong = len(reports) < len(invocation.apis)
+    found = any(report.findings for report in reports.values())
+    return 1 if is_wrong or (found and invocation.options.get("strict")) else 0
+
+
+def _reports(apis: Iterable[Settings]) -> Iterator[tuple[str, DocumentReport]]:
+    """Yield the report of each of several documents with the name of its API; warn of those that cannot be read."""
+    for settings in apis:
+        try:
+            yield settings.name, examine_document(settings)
+        except SetupError as error:
+            warn([f"{settings.name}: {error}"])
 
 
 def examine_document(settings: Settings) -> DocumentReport:
     """Examine the configured document as its owner wrote it. Raises DocumentError."""
     access = access_to(settings)
-    content = read(settings.spec or str(portkey_document()), access)
+    content = read_source(settings.spec or str(portkey_document()), access)
     read_other = cache(others_of(content.uri, settings.allow_refs, access))
-    overlays = [read(str(path)) for path in settings.overlays]
+    overlays = [read_source(str(path)) for path in settings.overlays]
     document = overlaid(document_of(content), overlays)
-    repairs = Repairs(KEPT)
+    repairs = Repairs(MAX_KEPT_PLACES)
     others: set[str] = set()
 
     def retrieve(uri: str) -> Document:
@@ -158,7 +178,7 @@ def examine_document(settings: Settings) -> DocumentReport:
         credentials={name: len(names) for name, names in variables_of(tools).items()},
         servers=dict(Counter(server.url for tool in tools for server in tool.operation.servers)),
         listing=Size("all", sum(size.bytes for size in sizes), sum(size.tokens for size in sizes)),
-        largest=tuple(sorted(sizes, key=lambda size: -size.bytes)[:LARGEST]),
+        largest=tuple(sorted(sizes, key=lambda size: -size.bytes)[:LARGEST_TOOLS]),
         findings=(
             *(_of_skipped(operation, where) for operation in api.skipped),
             *(where.noted(sentence) for sentence in sentences if sentence in notes),
@@ -180,7 +200,7 @@ def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _W
 def _sizes(tools: Sequence[Tool], api: Api, settings: Settings) -> list[Size]:
     views = Views(Shapes(api.root), portable=True)
     budget = schema_budget(settings.schema_budget, len(tools))
-    return [_size(tool.name, listed(tool, views, budget)) for tool in tools]
+    return [_size(tool.name, listed_tool(tool, views, budget)) for tool in tools]
 
 
 def _size(name: str, value: dict[str, Any]) -> Size:
@@ -238,7 +258,7 @@ class _Where:
     def of_repair(self, place: str) -> SourcePlace:
         """Return the place of a repair, which is a pointer, a method and a path, or free text."""
         if place.startswith("#"):
-            return self.at([decode(part) for part in place.split("/")[1:]])
+            return self.at([decode_token(part) for part in place.split("/")[1:]])
         method, slash, path = place.partition("/")
         return self.operation(method.strip(), slash + path) if slash else SourcePlace()
 
@@ -257,7 +277,7 @@ def _lines_of(read_any: Read, uri: str) -> TextLines:
 
 
 def _pointer(tokens: Sequence[str]) -> str:
-    return "#" + "".join(f"/{encode(token)}" for token in tokens)
+    return "#" + "".join(f"/{encode_token(token)}" for token in tokens)
 
 
 def _method_and_path(tokens: Sequence[str]) -> tuple[str | None, str | None]:
@@ -270,7 +290,7 @@ def _as_written(tokens: Sequence[str], root: Any) -> Sequence[str]:
     """Return the tokens in a Swagger 2.0 document, where components are at the top (`swagger` says where)."""
     if "swagger" not in root or tokens[:1] != ["components"]:
         return tokens
-    return [MOVED.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens
+    return [SWAGGER2_COMPONENTS.get(tokens[1], tokens[1]), *tokens[2:]] if len(tokens) > 1 else tokens
 
 
 def _print_words(report: DocumentReport) -> None:
@@ -282,7 +302,7 @@ def _print_words(report: DocumentReport) -> None:
         print_styled(("largest tools", "bold cyan"))
     for size in report.largest:
         print_styled(f"{size.bytes:>9,} bytes {size.tokens:>8,} tokens ", size.name)
-    for kind, heading in KINDS.items():
+    for kind, heading in FINDING_HEADINGS.items():
         _print_findings(heading, [finding for finding in report.findings if finding.kind == kind], report.document)
     print_styled()
     print_styled(f"{sum(finding.count for finding in report.findings)} findings.", *report.notes)
@@ -306,10 +326,10 @@ def _print_findings(heading: str, findings: Sequence[DocumentFinding], document:
     print_styled((heading, "bold cyan"))
     for finding in findings:
         print_styled(f"- {finding.problem}")
-        for place in finding.places[:SHOWN]:
+        for place in finding.places[:MAX_SHOWN_PLACES]:
             _print_place(place, document)
-        if finding.count > min(SHOWN, len(finding.places)):
-            print_styled(f"    and {finding.count - min(SHOWN, len(finding.places))} more")
+        if finding.count > min(MAX_SHOWN_PLACES, len(finding.places)):
+            print_styled(f"    and {finding.count - min(MAX_SHOWN_PLACES, len(finding.places))} more")
 
 
 def _print_place(place: SourcePlace, document: str) -> None:

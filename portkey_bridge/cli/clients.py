@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
-from portkey_bridge.cli.launching import arguments_of, launcher, start_once
+from portkey_bridge.cli.launching import EXTRAS, arguments_of, launcher, start_once
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import print_table, print_text, waiting
 from portkey_bridge.clients.entries import (
@@ -34,11 +35,14 @@ from portkey_bridge.clients.files import (
     with_entry,
     without_entry,
 )
-from portkey_bridge.clients.names import DEFAULT, name_for_adding, name_for_removing, short_name
+from portkey_bridge.clients.names import DEFAULT_ENTRY, name_for_adding, name_for_removing, short_name
 from portkey_bridge.clients.places import System, client_for, locate, this_system
-from portkey_bridge.clients.registry import CLIENTS, Client
+from portkey_bridge.clients.registry import CLIENTS, KnownClient
+from portkey_bridge.credentials.recipe import recipe_variables
+from portkey_bridge.credentials.signing import signs_for_aws
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
 from portkey_bridge.request.servers import server_url
+from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.file import config_path, read_config
 from portkey_bridge.settings.options import Settings
@@ -55,7 +59,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class FoundEntry:
     """A client's file, and its entries that start this program, by name; or the reason why it cannot be read."""
 
-    client: Client
+    client: KnownClient
     path: Path
     entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problem: str | None = None
@@ -66,8 +70,10 @@ def add(invocation: Invocation) -> int:
     options, system = invocation.options, this_system()
     client, path = client_for(options["client"], system)
     file = read_client_file(client, path)
-    variables = _variables(options.get("env", ()))
-    served = _served(options, variables, client)
+    given = _variables(options.get("env", ()))
+    apis = _apis(options, given)
+    served = _served(apis, client)
+    variables = {**_referred(apis, given, client), **given}
     if served.lists_too_many(client):
         options = {**options, "discover": "1"}
         _say(
@@ -76,7 +82,7 @@ def add(invocation: Invocation) -> int:
         )
     if "credentials" in options:
         options = {**options, "credentials": _bound(invocation.settings)}
-    start, warning = launcher(client, system, options)
+    start, warning = launcher(client, system, served.extras)
     arguments = arguments_of(options, system)
     name = options.get("name") or name_for_adding(client, file.entries, served.name, arguments)
     check_name(client, name)
@@ -118,33 +124,69 @@ def _write(
 
 @dataclass(frozen=True)
 class Served:
-    """What an entry serves, as far as it is known: its name, and the number of tools that would be listed."""
+    """What an entry serves, as far as it is known: its name, the number of tools that would be listed, and the extras
+    of this program that are needed.
+    """
 
     name: str
     tools: int = 0
     discovers: bool = False
+    extras: tuple[str, ...] = ()
 
-    def lists_too_many(self, client: Client) -> bool:
+    def lists_too_many(self, client: KnownClient) -> bool:
         """Check whether a client cannot take all tools of the listing."""
         return client.most_tools is not None and not self.discovers and self.tools > client.most_tools
 
 
-def _served(options: Mapping[str, Any], variables: Mapping[str, str | None], client: Client) -> Served:
-    """Return what an entry with these options serves. Whatever cannot be read now is a warning."""
+def _apis(options: Mapping[str, Any], variables: Mapping[str, str | None]) -> tuple[Settings, ...]:
+    """Return the settings of an entry with these options. Raises SettingsError."""
     given = {name: value for name, value in variables.items() if value is not None}
     # Neither this shell's environment nor its `.env` is there where the client starts the server.
-    apis = read_config(options, given, options.get("env_file") or os.devnull)
+    return read_config(options, given, options.get("env_file") or os.devnull)
+
+
+def _referred(apis: Sequence[Settings], given: Mapping[str, str | None], client: KnownClient) -> dict[str, None]:
+    """Return the variables that options name, are set here and that the client can pass on: the entry refers to them.
+
+    Others that have no value yet are a warning.
+    """
+    named = {name for each in apis for name in (*each.named, *recipe_variables(each), each.client_key_passphrase)}
+    has_value = given.keys() | {name for each in apis for name in each.environ}
+    lacking = sorted(name for name in named - has_value if name)
+    can_refer = bool(client.reference or client.forwards)
+    referred = [name for name in lacking if can_refer and os.environ.get(name)]
+    if unset := [name for name in lacking if name not in referred]:
+        how = f"--env {unset[0]}" if can_refer else f"--env {unset[0]}=VALUE, which stores the value in the file"
+        _say(f"warning: the entry has no value for {', '.join(unset)}. Add {how}, or --env-file FILE.")
+    return dict.fromkeys(referred)
+
+
+def _served(apis: Sequence[Settings], client: KnownClient) -> Served:
+    """Return what an entry with these settings serves. Whatever cannot be read now is a warning."""
+    extras = {extra for each in apis for option, extra in EXTRAS.items() if getattr(each, option)}
     if client.most_tools is None and len(apis) == 1 and apis[0].spec is None:
-        return Served(DEFAULT)
+        return Served(DEFAULT_ENTRY, extras=_in_order(extras))
     source = apis[0].spec or "" if len(apis) == 1 else str(config_path(apis[0]))
     try:
         services = load_services(apis)
     except SetupError as error:
         _say(f"warning: {error} The entry is written anyway.")
-        return Served(short_name("", source) if source else DEFAULT)
+        return Served(short_name("", source) if source else DEFAULT_ENTRY, extras=_in_order(extras))
+    if any(_signs_for_aws(service) for service in services):
+        extras.add(EXTRAS["aws_sigv4"])
     title = services[0].api.title if len(apis) == 1 else ""
     count = sum(len(service.tools) for service in services) + len(BUILTIN)
-    return Served(short_name(title, source) if source else DEFAULT, count, apis[0].searches)
+    return Served(short_name(title, source) if source else DEFAULT_ENTRY, count, apis[0].searches, _in_order(extras))
+
+
+def _in_order(extras: Collection[str]) -> tuple[str, ...]:
+    return tuple(extra for extra in EXTRAS.values() if extra in extras)
+
+
+def _signs_for_aws(service: Service) -> bool:
+    """Check whether a document asks for requests that are signed for AWS, and a person named the secret for it."""
+    schemes = chain.from_iterable(chain(*tool.operation.security) for tool in service.tools)
+    return signs_for_aws(schemes, service.settings.named)
 
 
 def remove(invocation: Invocation) -> int:
@@ -243,7 +285,7 @@ def _warn_of_secrets(file: ClientFile, entry: Mapping[str, Any]) -> None:
         _say(f"warning: {names} must not be committed. --env {literal[0]} refers to the environment instead.")
 
 
-def _warn_of_expansion(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
+def _warn_of_expansion(client: KnownClient, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
     """Warn if the client would replace a part of a literal value."""
     names = expanded_in(client, entry, variables)
     if names:
@@ -253,7 +295,7 @@ def _warn_of_expansion(client: Client, entry: Mapping[str, Any], variables: Mapp
         )
 
 
-def _prepare(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
+def _prepare(client: KnownClient, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> None:
     """Start the server once, because some clients do not wait for a slow first start."""
     given = {name: value for name, value in variables.items() if value is not None}
     with waiting("starting the server once, so that the client finds it ready"):

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Argument:
+class CommandArgument:
     """An argument that only one command takes: its flag or name, and the keyword arguments of `add_argument`."""
 
     flag: str
@@ -26,7 +26,7 @@ class Command:
     name: str
     help: str
     run: str
-    arguments: tuple[Argument, ...] = ()
+    arguments: tuple[CommandArgument, ...] = ()
     examples: tuple[str, ...] = ("",)
     serves: bool = True
 
@@ -38,13 +38,13 @@ class Command:
 
 
 _CLIENT = (
-    Argument("client", {"metavar": "CLIENT", "help": "name of a client (see list), or path of its file"}),
-    Argument("--name", {"metavar": "NAME", "help": "name of the entry (default: short name of the API)"}),
-    Argument("--dry-run", {"action": "store_true", "help": "print the change as a diff instead of making it"}),
+    CommandArgument("client", {"metavar": "CLIENT", "help": "name of a client (see list), or path of its file"}),
+    CommandArgument("--name", {"metavar": "NAME", "help": "name of the entry (default: short name of the API)"}),
+    CommandArgument("--dry-run", {"action": "store_true", "help": "print the change as a diff instead of making it"}),
 )
 
 
-_API = Argument(
+_API = CommandArgument(
     "api", {"nargs": "?", "metavar": "NAME", "help": "name of the API in the settings file, if it has several"}
 )
 
@@ -54,7 +54,7 @@ SERVE = Command(
     "serve over stdio (default), or over HTTP",
     "portkey_bridge.cli.serve:serve",
     (
-        Argument(
+        CommandArgument(
             "--http",
             {
                 "nargs": "?",
@@ -75,8 +75,8 @@ COMMANDS = (
         "call one tool and print its result",
         "portkey_bridge.cli.call:call",
         (
-            Argument("tool", {"metavar": "TOOL", "help": "name of the tool"}),
-            Argument(
+            CommandArgument("tool", {"metavar": "TOOL", "help": "name of the tool"}),
+            CommandArgument(
                 "arguments",
                 {
                     "metavar": "ARGUMENT",
@@ -85,7 +85,7 @@ COMMANDS = (
                     "help": "name=value, a JSON object, @FILE or - to read an object from a file or standard input",
                 },
             ),
-            Argument(
+            CommandArgument(
                 "--dry-run",
                 {"action": "store_true", "help": "show the request as HTTP and curl instead of sending it"},
             ),
@@ -101,8 +101,8 @@ COMMANDS = (
         "list the tools and their sizes by tag; tab-separated when piped",
         "portkey_bridge.cli.listing:print_tools",
         (
-            Argument("--grep", {"metavar": "TEXT", "help": "only tools matching this regular expression"}),
-            Argument("--json", {"action": "store_true", "help": "print a JSON array"}),
+            CommandArgument("--grep", {"metavar": "TEXT", "help": "only tools matching this regular expression"}),
+            CommandArgument("--json", {"action": "store_true", "help": "print a JSON array"}),
         ),
         ("", "--grep 'chat|embedding'", "--tag prompts --json", "--spec petstore.yaml"),
     ),
@@ -111,9 +111,13 @@ COMMANDS = (
         "show the input schema of a tool as a model sees it",
         "portkey_bridge.cli.listing:print_schema",
         (
-            Argument("tool", {"metavar": "TOOL", "help": "name of the tool"}),
-            Argument("pointer", {"nargs": "?", "metavar": "POINTER", "help": "JSON pointer of the part to expand"}),
-            Argument("--full", {"action": "store_true", "help": "the whole schema that arguments are checked against"}),
+            CommandArgument("tool", {"metavar": "TOOL", "help": "name of the tool"}),
+            CommandArgument(
+                "pointer", {"nargs": "?", "metavar": "POINTER", "help": "JSON pointer of the part to expand"}
+            ),
+            CommandArgument(
+                "--full", {"action": "store_true", "help": "the whole schema that arguments are checked against"}
+            ),
         ),
         ("createchatcompletion", "createchatcompletion /properties/messages/items", "createchatcompletion --full"),
     ),
@@ -129,7 +133,7 @@ COMMANDS = (
         "portkey_bridge.cli.docs:print_docs",
         (
             _API,
-            Argument("--html", {"action": "store_true", "help": "write one self-contained HTML page"}),
+            CommandArgument("--html", {"action": "store_true", "help": "write one self-contained HTML page"}),
         ),
         ("> reference.md", "--html > reference.html", "--html --spec petstore.yaml > petstore.html"),
     ),
@@ -139,8 +143,8 @@ COMMANDS = (
         "portkey_bridge.cli.login:login",
         (
             _API,
-            Argument("--device", {"action": "store_true", "help": "print a code to enter on any device"}),
-            Argument(
+            CommandArgument("--device", {"action": "store_true", "help": "print a code to enter on any device"}),
+            CommandArgument(
                 "--redirect",
                 {
                     "metavar": "URL",
@@ -169,10 +173,10 @@ COMMANDS = (
         "show how two versions of a document differ as tools",
         "portkey_bridge.cli.diff:print_difference",
         (
-            Argument("old", {"metavar": "OLD", "help": "path or URL of the old document"}),
-            Argument("new", {"metavar": "NEW", "help": "path or URL of the new document"}),
-            Argument("--json", {"action": "store_true", "help": "print a JSON array"}),
-            Argument(
+            CommandArgument("old", {"metavar": "OLD", "help": "path or URL of the old document"}),
+            CommandArgument("spec", {"metavar": "NEW", "help": "path or URL of the new document"}),
+            CommandArgument("--json", {"action": "store_true", "help": "print a JSON array"}),
+            CommandArgument(
                 "--fail-on",
                 {"choices": ("breaking", "any"), "help": "exit with 1 if there is a breaking change, or any"},
             ),
@@ -185,35 +189,35 @@ COMMANDS = (
         "portkey_bridge.cli.diff:accept_document",
         (
             _API,
-            Argument("--dry-run", {"action": "store_true", "help": "only show what has changed"}),
+            CommandArgument("--dry-run", {"action": "store_true", "help": "only show what has changed"}),
         ),
         ("petstore --config team.toml", "--spec petstore.yaml --dry-run"),
     ),
     Command(
         "config",
         "check the settings file, print its JSON Schema, or write one",
-        "portkey_bridge.cli.config:run",
+        "portkey_bridge.cli.config:run_config",
         (
-            Argument("action", {"choices": ("check", "schema", "init"), "help": "what to do"}),
-            Argument(
+            CommandArgument("action", {"choices": ("check", "schema", "init"), "help": "what to do"}),
+            CommandArgument(
                 "file",
                 {
                     "nargs": "?",
                     "metavar": "FILE",
-                    "help": "file that init writes (default: the user's own, which is found by itself)",
+                    "help": "file to check, or to write (default: the user's own, which is found by itself)",
                 },
             ),
         ),
-        ("check --config team.toml", "schema", "init team.toml"),
+        ("check team.toml", "schema", "init team.toml"),
     ),
     Command(
         "check",
-        "report what a document offers, and what was left out or repaired, and where",
+        "report what each document offers, and what was left out or repaired, and where",
         "portkey_bridge.cli.check:print_report",
         (
-            Argument("spec", {"nargs": "?", "metavar": "SPEC", "help": "the document, as --spec takes it"}),
-            Argument("--json", {"action": "store_true", "help": "print a JSON object"}),
-            Argument("--strict", {"action": "store_true", "help": "exit with 1 if there are findings"}),
+            CommandArgument("spec", {"nargs": "?", "metavar": "SPEC", "help": "the document, as --spec takes it"}),
+            CommandArgument("--json", {"action": "store_true", "help": "print a JSON object"}),
+            CommandArgument("--strict", {"action": "store_true", "help": "exit with 1 if there are findings"}),
         ),
         ("petstore.yaml", "petstore.yaml --strict", "petstore.yaml --json"),
     ),
@@ -227,7 +231,7 @@ COMMANDS = (
         "completion",
         "print the completion script for a shell",
         "portkey_bridge.cli.completion:print_completion",
-        (Argument("shell", {"choices": ("bash", "zsh", "fish"), "help": "shell to write for"}),),
+        (CommandArgument("shell", {"choices": ("bash", "zsh", "fish"), "help": "shell to write for"}),),
         (
             "bash > ~/.local/share/bash-completion/completions/portkey-bridge",
             'zsh > "${fpath[1]}/_portkey-bridge"',
@@ -242,7 +246,7 @@ COMMANDS = (
         "portkey_bridge.cli.mock:serve_mock",
         (
             _API,
-            Argument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),
+            CommandArgument("--port", {"type": int, "metavar": "N", "help": "port to listen on (default: a free one)"}),
         ),
         ("", "--port 8080"),
     ),
@@ -252,7 +256,7 @@ COMMANDS = (
         "portkey_bridge.cli.clients:add",
         (
             *_CLIENT,
-            Argument(
+            CommandArgument(
                 "--env",
                 {
                     "action": "append",
@@ -261,7 +265,7 @@ COMMANDS = (
                     "--KEY=VALUE with KEY in upper case is the same; repeatable",
                 },
             ),
-            Argument("--yes", {"action": "store_true", "help": "replace an existing entry without asking"}),
+            CommandArgument("--yes", {"action": "store_true", "help": "replace an existing entry without asking"}),
         ),
         (
             "cursor --env X_PORTKEY_API_KEY",

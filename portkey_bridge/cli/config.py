@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state
 from portkey_bridge.cli.loading import require_services
 from portkey_bridge.cli.terminal import print_json, print_table
-from portkey_bridge.credentials.environment import read_environment
+from portkey_bridge.credentials.environment import read_environment, shared_variables
 from portkey_bridge.errors import SettingsError
+from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.roles import check_roles
 from portkey_bridge.serve.service import Service
-from portkey_bridge.settings.file import config_path, default_path, json_schema, template
+from portkey_bridge.settings.file import config_path, default_path, json_schema, read_config, template
 from portkey_bridge.text import printable, shown_url
 
 
-def run(invocation: Invocation) -> int:
+def run_config(invocation: Invocation) -> int:
     """Do what the command line says. Return 1 if an API cannot be served. Raises SetupError."""
     return ACTIONS[invocation.options["action"]](invocation)
 
 
 def _check(invocation: Invocation) -> int:
     """Print what results from the settings file. Raises SettingsError for a pattern of a role that matches nothing."""
-    services = require_services(invocation.apis)
-    if len(services) == len(invocation.apis):
-        check_roles(services, invocation.apis[0].roles)
+    apis, options = invocation.apis, invocation.options
+    if file := options.get("file"):
+        apis = read_config({**options, "config": file}, os.environ, options.get("env_file"))
+    path = config_path(apis[0])
+    if not path.is_file():
+        raise SettingsError(f"there is no settings file {path}. Name one, or write it with portkey-bridge config init.")
+    services = require_services(apis)
+    if len(services) == len(apis):
+        check_roles(services, apis[0].roles)
+    warn(chain.from_iterable(map(_unused, services)))
     columns = ("api", "document", "tools", "names", "base URL", "variables")
     print_table(columns, [("", [_row(service) for service in services])], spare=("base URL", "document"))
-    path, count = printable(str(config_path(invocation.apis[0]))), len(invocation.apis)
-    print(f"{path}: {len(services)} of {count} APIs can be served", file=sys.stderr)
-    return 0 if len(services) == count else 1
+    print(f"{printable(str(path))}: {len(services)} of {len(apis)} APIs can be served", file=sys.stderr)
+    return 0 if len(services) == len(apis) else 1
+
+
+def _unused(service: Service) -> Iterator[str]:
+    """Yield which variables are set or assigned, but not used, and why."""
+    settings, taken = service.settings, {name for tool in service.tools for name in tool.variables}
+    reasons = read_environment(service.api, settings).reasons(taken)
+    yield from (f"{settings.name}: {reason}".removeprefix(": ") for reason in reasons)
+    shared = shared_variables(service.api)
+    for name in settings.assigned:
+        if name in shared and name not in taken and not settings.environ.get(name):
+            instead = " or ".join(shared[name])
+            yield f"{settings.name}: {name} is assigned, but several schemes would share it: assign {instead}"
 
 
 def _row(service: Service) -> tuple[object, ...]:
@@ -55,7 +77,7 @@ def _init(invocation: Invocation) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(template(invocation.settings))
+            file.write(template(invocation.apis[0].texts))
     except FileExistsError as error:
         raise SettingsError(f"{path} exists. Edit it, or name another file.") from error
     except OSError as error:

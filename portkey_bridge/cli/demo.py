@@ -41,7 +41,7 @@ from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA, Tool
 
 #: Columns of the output, and the most lines of one block.
-WIDTH, LINES = 78, 12
+DEMO_WIDTH, LINES = 78, 12
 
 #: The value of every credential. HTTP basic authentication needs the colon.
 MADE_UP = "demo:made-up"
@@ -50,11 +50,11 @@ MADE_UP = "demo:made-up"
 STUB = re.compile(rf'\[{EXPAND_SCHEMA} (/.*?)\]"')
 
 #: Tools to show first if the document has them, each with valid and then invalid arguments.
-QUESTION = {"role": "user", "content": "Why is the sky blue?"}
+DEMO_QUESTION = {"role": "user", "content": "Why is the sky blue?"}
 EXAMPLES: Mapping[str, Sequence[dict[str, Any]]] = {
     "createchatcompletion": (
-        {"model": "gpt-4o-mini", "messages": [{"role": "system", "content": "Answer in one sentence."}, QUESTION]},
-        {"model": "gpt-4o-mini", "messages": [QUESTION, {"role": "robot", "content": "Beep."}], "temprature": 3},
+        {"model": "gpt-4o-mini", "messages": [{"role": "system", "content": "Answer in one sentence."}, DEMO_QUESTION]},
+        {"model": "gpt-4o-mini", "messages": [DEMO_QUESTION, {"role": "robot", "content": "Beep."}], "temprature": 3},
     ),
     "listmodels": ({}, {"limit": 5}),
 }
@@ -200,7 +200,7 @@ async def _listing(demo: _Demo) -> None:
         f"result. The whole list, which a model reads first, takes about {tokens:,} tokens. Some of the tools:",
     )
     names = [*(tool.name for tool in demo.tools[:5]), EXPAND_SCHEMA]
-    _print("\n".join(f"{name:<24} {demo.listed[name].title}"[: WIDTH - 4] for name in names), margin=4)
+    _print("\n".join(f"{name:<24} {demo.listed[name].title}"[: DEMO_WIDTH - 4] for name in names), margin=4)
 
 
 async def _stub(demo: _Demo) -> None:
@@ -288,7 +288,7 @@ def _text(block: ContentBlock) -> str:
 
 
 def _print_call(name: str, arguments: Mapping[str, Any]) -> None:
-    _print(_node(arguments, f"> {name} ").render(WIDTH - 4, 2), margin=2, style="green")
+    _print(_node(arguments, f"> {name} ").render(DEMO_WIDTH - 4, 2), margin=2, style="green")
 
 
 def _node(value: Any, label: str = "") -> Node:
@@ -307,11 +307,11 @@ def _node(value: Any, label: str = "") -> Node:
 def _print(text: str, *, margin: int = 0, style: str = "") -> None:
     """Print a text, laid out if it is JSON, in lines that are wrapped and cut; then an empty line."""
     with suppress(ValueError):
-        text = _node(json.loads(text)).render(WIDTH - 4, 2)
+        text = _node(json.loads(text)).render(DEMO_WIDTH - 4, 2)
     lines: list[str] = []
     for line in text.splitlines():
         hanging = " " * (len(line) - len(line.lstrip(" -")))
-        lines += textwrap.wrap(line, WIDTH - margin, subsequent_indent=hanging, break_on_hyphens=False)
+        lines += textwrap.wrap(line, DEMO_WIDTH - margin, subsequent_indent=hanging, break_on_hyphens=False)
     more = len(lines) - LINES
     for line in lines if more < 2 else [*lines[:LINES], f"… {more} more lines"]:
         print_styled((" " * margin + printable(line), style))

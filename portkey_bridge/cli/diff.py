@@ -10,9 +10,9 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import require_api
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.pin import accept, accepted_api, changes_since
+from portkey_bridge.serve.pin import accept_api, accepted_api, changes_since
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.settings.readers import document
+from portkey_bridge.settings.readers import document_source
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import build_tools, select_tools
 from portkey_bridge.tools.difference import Change, Version, breaks, difference
@@ -21,9 +21,9 @@ from portkey_bridge.tools.difference import Change, Version, breaks, difference
 def print_difference(invocation: Invocation) -> int:
     """Print what has changed. Return 1 if `--fail-on` objects. Raises SetupError."""
     options = invocation.options
-    old, new = (
-        _version(replace(invocation.settings, spec=document(options[name], name.upper()))) for name in ("old", "new")
-    )
+    settings = invocation.settings
+    named = (document_source(options["old"], "OLD"), document_source(options["spec"], "NEW"))
+    old, new = (_version(replace(settings, spec=spec)) for spec in named)
     changes = difference(old, new)
     if options.get("json"):
         print_json([asdict(change) for change in changes])
@@ -43,7 +43,7 @@ def accept_document(invocation: Invocation) -> int:
         _print(changes_since(accepted, api, settings))
     if invocation.options.get("dry_run"):
         return 0
-    accept(settings, api)
+    accept_api(settings, api)
     print(f"accepted {printable(api.title)} {printable(api.version)}", file=sys.stderr)
     return 0
 

@@ -16,7 +16,7 @@ from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import waiting
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.reference_page import document
+from portkey_bridge.serve.reference_page import page_document
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.reference import (
@@ -106,4 +106,4 @@ def _anchor(heading: str) -> str:
 
 
 def _page(api: Api, tools: Sequence[Tool]) -> str:
-    return document(f"{api.title} tools", whole_reference(api, tools)).text
+    return page_document(f"{api.title} tools", whole_reference(api, tools)).text

@@ -47,7 +47,7 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 STYLES = {OK: "green", WARNING: "yellow", PROBLEM: "bold red"}
 
 #: Seconds that a server has to answer.
-PATIENCE = 5
+REACH_TIMEOUT = 5
 
 #: Number of servers that are asked, the most used first: a document may name many.
 SERVERS = 5
@@ -164,19 +164,20 @@ def _callable_tools(
         elsewhere = any(best in variables_in(client, entry) for client, entry in entries)
         nothing = len(closed) == len(tools) or not secrets
         remedy = f"Set {best}, here or for a client: portkey-bridge add CLIENT --env {best}=…"
+        if settings.name:
+            remedy += f"; if another API takes it, too, assign it in [api.{settings.name}.env]"
         yield Finding(PROBLEM if nothing and not elsewhere else WARNING, can, remedy)
 
 
 def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Report who is logged in and until when, for each login that the API offers to people. Raises SettingsError."""
+    command = f"portkey-bridge login {settings.name}".rstrip()
     for source in people_sources(api, settings, tools):
         login = source.login()
         if login is None:
-            yield Finding(OK, f"nobody is logged in to {shown_url(source.base_url)}", "To log in: portkey-bridge login")
+            yield Finding(OK, f"nobody is logged in to {shown_url(source.base_url)}", f"To log in: {command}")
         elif login.token.is_due and not login.token.refresh:
-            yield Finding(
-                WARNING, f"the login to {shown_url(source.base_url)} has expired", "Run portkey-bridge login."
-            )
+            yield Finding(WARNING, f"the login to {shown_url(source.base_url)} has expired", f"Run {command}.")
         else:
             yield Finding(OK, f"{login.who or 'somebody'} is logged in {until(login)}")
 
@@ -189,23 +190,27 @@ def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterat
         yield Finding(
             PROBLEM if not urls else WARNING,
             f"{nowhere} of {len(tools)} tools have no server to send to",
-            "Set OPEN_MCP_BASE_URL to the URL of the API.",
+            f"Set {_base_url(settings)} to the URL of the API.",
         )
     trust = trust_of(settings, urls)
     yield from (Finding(WARNING, UNVERIFIED.format(host), "Use --ca-bundle instead.") for host in settings.insecure)
-    yield from (_ask(httpx.URL(url), trust) for url, _ in urls.most_common(SERVERS) if url is not None)
+    remedy = f"Check the address, the service and the network; {_base_url(settings)} sets another address."
+    yield from (_ask(httpx.URL(url), trust, remedy) for url, _ in urls.most_common(SERVERS) if url is not None)
 
 
-def _ask(url: httpx.URL, trust: Trust) -> Finding:
+def _base_url(settings: Settings) -> str:
+    return f"base_url in [api.{settings.name}]" if settings.name else "OPEN_MCP_BASE_URL"
+
+
+def _ask(url: httpx.URL, trust: Trust, remedy: str) -> Finding:
     shown = shown_url(str(url))
     started = time.monotonic()
     try:
         with waiting(f"asking {shown}"):
             status = httpx.get(
-                url.copy_with(userinfo=b"", query=None), timeout=PATIENCE, verify=trust.of(url.host).context()
+                url.copy_with(userinfo=b"", query=None), timeout=REACH_TIMEOUT, verify=trust.of(url.host).context()
             ).status_code
     except (httpx.HTTPError, UnicodeError) as error:  # the last of a name that IDNA refuses
-        remedy = "Check the address, the service and the network; OPEN_MCP_BASE_URL sets another address."
         return Finding(PROBLEM, f"{shown} cannot be reached ({type(error).__name__})", remedy)
     answer = f"{shown} answered {status} after {time.monotonic() - started:.1f} s"
     if status >= 500:
@@ -275,9 +280,9 @@ def check_cache(settings: Settings) -> Iterator[Finding]:
             "To turn it on, remove --no-cache and unset OPEN_MCP_CACHE.",
         )
         return
-    folder, probe = cache.folder(), cache.name_of("probe", ())
+    folder, probe = cache.cache_folder(), cache.name_of("probe", ())
     cache.write(probe, b"kept")
-    kept = cache.read(probe)
+    kept = cache.read_entry(probe)
     cache.forget(probe)
     if kept is None:
         yield Finding(

@@ -22,13 +22,13 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import require_services
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.service import Service
-from portkey_bridge.settings.file import references
+from portkey_bridge.settings.file import referenced_variables
 from portkey_bridge.settings.options import OPTIONS
 
 PACKAGE = "@modelcontextprotocol/inspector"
 
 #: The oldest Node that the inspector supports.
-NODE = (22, 19)
+OLDEST_NODE = (22, 19)
 
 #: Further variables of the environment that a server needs: paths, locale and network.
 PASSED_ON = re.compile(r"PATH|HOME|LANG|TMPDIR|SYSTEMROOT|(https?|all|no)_proxy|SSL_CERT_.*|OPEN_MCP_.*", re.I)
@@ -70,7 +70,7 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 
 def _environment(services: Sequence[Service], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the variables that this server uses. It reads those of a `.env` itself."""
-    asked_for = references(services[0].settings)
+    asked_for = referenced_variables(services[0].settings)
     for service in services:
         asked_for |= {name for tool in service.tools for name in tool.variables} | service.settings.named
     for name, value in environ.items():
@@ -80,7 +80,7 @@ def _environment(services: Sequence[Service], environ: Mapping[str, str]) -> Ite
 
 def _npx() -> str:
     """Return the path of npx. Raises SettingsError if Node is missing or too old."""
-    needed = f"the inspector needs Node {'.'.join(map(str, NODE))} or newer"
+    needed = f"the inspector needs Node {'.'.join(map(str, OLDEST_NODE))} or newer"
     node, npx = shutil.which("node"), shutil.which("npx")
     if node is None or npx is None:
         raise SettingsError(
@@ -88,6 +88,6 @@ def _npx() -> str:
         )
     told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     version = tuple(int(number) for number in re.findall(r"\d+", told)[:2])
-    if version < NODE:
+    if version < OLDEST_NODE:
         raise SettingsError(f"{needed}, and {node} is {told or 'of an unknown version'}. Install a newer Node.js.")
     return npx

@@ -15,7 +15,7 @@ from threading import Timer
 from typing import IO, Any, cast
 
 from portkey_bridge.clients.places import System
-from portkey_bridge.clients.registry import PROGRAM, Client
+from portkey_bridge.clients.registry import PROGRAM, KnownClient
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.options import OPTIONS
 from portkey_bridge.text import is_url
@@ -34,8 +34,8 @@ VERSIONS = ("2025-11-25", "2025-06-18", MODERN)
 EXTRAS = {"code": "code", "aws_sigv4": "aws", "store": "redis"}
 
 
-def launcher(client: Client, system: System, options: Mapping[str, Any]) -> tuple[list[str], str | None]:
-    """Return the command that starts this program with the extras of the options, and a warning about it.
+def launcher(client: KnownClient, system: System, extras: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return the command that starts this program with these extras, and a warning about it.
 
     The command is uvx, by its full path if the client has no PATH; else the script. Raises SettingsError if there is
     neither.
@@ -43,8 +43,7 @@ def launcher(client: Client, system: System, options: Mapping[str, Any]) -> tupl
     path = system.environ.get("PATH", "")
     uvx = shutil.which("uvx", path=path)
     if uvx:
-        extras = ",".join(extra for option, extra in EXTRAS.items() if options.get(option))
-        source = ["--from", f"{PROGRAM}[{extras}]"] if extras else []
+        source = ["--from", f"{PROGRAM}[{','.join(extras)}]"] if extras else []
         return [str(Path(uvx).absolute()) if client.desktop else "uvx", *source, PROGRAM], None
     found = shutil.which(PROGRAM, path=f"{Path(sys.executable).parent}{os.pathsep}{path}")
     if not found:

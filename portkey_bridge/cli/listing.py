@@ -38,7 +38,7 @@ from portkey_bridge.tools.reference import UNTAGGED
 SUMMARY = 80
 
 #: Number of tools that a table names for each variable.
-NAMED = 4
+MAX_NAMED_TOOLS = 4
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ def _rows(service: Service, pattern: str | None, count: int) -> Iterator[Row]:
 def _row(tool: Tool, views: Views, budget: float) -> Row:
     operation = tool.operation
     summary = shorten(plain(operation.summary or operation.description), SUMMARY)
-    tokens = about_tokens(listed(tool, views, budget))
+    tokens = about_tokens(listed_tool(tool, views, budget))
     return Row(tool.name, operation.method, operation.path, summary, operation.tags, tokens, tool.variables)
 
 
-def listed(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
+def listed_tool(tool: Tool, views: Views, budget: float) -> dict[str, Any]:
     """Return the model's view of a tool: its name, its description and its input schema."""
     schema = tool.listed_schema(views, budget)
     return {"name": tool.name, "description": listed_description(tool, schema, budget), "inputSchema": schema}
@@ -196,5 +196,5 @@ def state(name: str, settings: Settings, environment: Environment) -> str:
 
 
 def _some(names: Sequence[str], total: int) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{len(names)} of {total} tools: {', '.join(names[:NAMED])}{more}"
+    more = f" and {len(names) - MAX_NAMED_TOOLS} more" if len(names) > MAX_NAMED_TOOLS else ""
+    return f"{len(names)} of {total} tools: {', '.join(names[:MAX_NAMED_TOOLS])}{more}"

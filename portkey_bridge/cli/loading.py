@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from portkey_bridge.serve.service import Service
 
 #: Reasons that are printed one by one, and operations that a sentence names.
-REASONS, NAMED = 20, 3
+MAX_REASONS, MAX_NAMED_OPERATIONS = 20, 3
 
 
 def require_api(settings: Settings) -> Api:
@@ -35,10 +35,11 @@ def _summed_up(skipped: Sequence[Skipped]) -> Iterator[str]:
     operations: dict[str, list[str]] = {}
     for each in skipped:
         operations.setdefault(each.reason, []).append(each.name)
-    for reason, names in [*operations.items()][:REASONS]:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        yield f"{', '.join(names[:NAMED])}{more} {'are' if len(names) > 1 else 'is'} not served: {reason}"
-    if rest := sum(map(len, [*operations.values()][REASONS:])):
+    for reason, names in [*operations.items()][:MAX_REASONS]:
+        more = f" and {len(names) - MAX_NAMED_OPERATIONS} more" if len(names) > MAX_NAMED_OPERATIONS else ""
+        named = ", ".join(names[:MAX_NAMED_OPERATIONS])
+        yield f"{named}{more} {'are' if len(names) > 1 else 'is'} not served: {reason}"
+    if rest := sum(map(len, [*operations.values()][MAX_REASONS:])):
         yield f"{rest} further operations are not served; portkey-bridge check lists them"
 
 

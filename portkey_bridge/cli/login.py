@@ -42,10 +42,10 @@ from portkey_bridge.tools.catalog import Tool
 #: Where the browser is redirected to (RFC 8252 section 7.3); 0 is a free port.
 REDIRECT = "http://127.0.0.1:0/callback"
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 #: Seconds that a person has to log in in the browser.
-PATIENCE = 300
+LOGIN_TIMEOUT = 300
 
 
 def login(invocation: Invocation) -> int:
@@ -115,7 +115,7 @@ def _run(source: TokenSource, begin: Callable[[], Coroutine[Any, Any, Any]]) -> 
 
 def _loopback(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname not in LOOPBACK:
+    if parts.scheme != "http" or parts.hostname not in LOOPBACK_NAMES:
         raise SettingsError(f"--redirect: {url!r} is not a loopback URL like http://127.0.0.1:8123/callback.")
     return url
 
@@ -145,10 +145,10 @@ async def _with_browser(source: TokenSource, redirect: str) -> Login:
         )
         opening = asyncio.ensure_future(asyncio.to_thread(webbrowser.open, request.url))
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(LOGIN_TIMEOUT):
                 answer = await receiver.received.get()
         except TimeoutError:
-            raise TokenError(f"Nobody logged in within {PATIENCE // 60} minutes.") from None
+            raise TokenError(f"Nobody logged in within {LOGIN_TIMEOUT // 60} minutes.") from None
         await opening
     return await redeem(source, server, request, answer)
 
@@ -179,7 +179,7 @@ class _Receiver:
 def _is_for_loopback(head: str) -> bool:
     """Check whether a request names a loopback host: any other name was made to lead here (DNS rebinding)."""
     hosts = re.findall(r"(?im)^host:[ \t]*([^\r\n]*)", head)
-    return len(hosts) == 1 and urlsplit(f"//{hosts[0].strip()}").hostname in LOOPBACK
+    return len(hosts) == 1 and urlsplit(f"//{hosts[0].strip()}").hostname in LOOPBACK_NAMES
 
 
 def _page(status: str, text: str) -> bytes:

@@ -29,7 +29,7 @@ from portkey_bridge.settings.file import read_config
 from portkey_bridge.settings.options import OPTIONS
 from portkey_bridge.text import printable
 
-DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, served over stdio."
+PROGRAM_DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, and serves them over stdio or HTTP."
 
 EPILOG = """examples:
   portkey-bridge demo                     see it work, without a key or a network
@@ -180,7 +180,7 @@ _PARSER: Mapping[str, Any] = {
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(prog="portkey-bridge", description=DESCRIPTION, epilog=EPILOG, **_PARSER)
+    parser = _Parser(prog="portkey-bridge", description=PROGRAM_DESCRIPTION, epilog=EPILOG, **_PARSER)
     version = f"portkey-bridge {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", parser_class=_Parser)

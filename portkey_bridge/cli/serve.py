@@ -16,10 +16,11 @@ from portkey_bridge import __version__
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import require_services
 from portkey_bridge.document.fetch import copy_path
-from portkey_bridge.document.sources import STDIN, is_file, path_of, portkey_document
+from portkey_bridge.document.sources import STDIN, is_file, path_of
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.load import named_files
 from portkey_bridge.serve.observed import Metrics, Observe, audit_to, shared_metrics
 from portkey_bridge.serve.pipes import dropping_log
 from portkey_bridge.serve.running_programs import RunningPrograms
@@ -52,16 +53,15 @@ def _files_of(invocation: Invocation, services: Sequence[Service]) -> list[Path]
     if lured or failed or interpolates or configures:
         return None
     resources = [uri for service in services for uri in service.api.resources]
-    documents = [settings.spec or str(portkey_document()) for settings in invocation.apis]
+    named = [path for settings in invocation.apis for path in named_files(settings)]
+    copies = [copy_path(settings.spec) for settings in invocation.apis if settings.spec and is_url(settings.spec)]
     folders = [folder for settings in invocation.apis for folder in settings.files]
-    return [config_path(invocation.apis[0]), *map(_file_of, (*documents, *resources)), env_file, *folders]
+    return [config_path(invocation.apis[0]), *named, *copies, *map(_file_of, resources), env_file, *folders]
 
 
-def _file_of(source: str) -> Path:
-    """Return the file that a document is read from at the start: of a URL, the last good copy."""
-    if is_url(source):
-        return copy_path(source)
-    return path_of(source) if is_file(source) else Path(source)
+def _file_of(uri: str) -> Path:
+    """Return the file that a resource is read from at the start: of a URL, the last good copy."""
+    return path_of(uri) if is_file(uri) else copy_path(uri)
 
 
 def serve(invocation: Invocation) -> int:
@@ -92,7 +92,7 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
                 plain = replace(invocation, warm_start=None)
                 http_server.run_workers(partial(_worker, plain, address), settings.workers, [listener])
             else:
-                http_server.run(app, [listener])
+                http_server.run_http_server(app, [listener])
     return 0
 
 

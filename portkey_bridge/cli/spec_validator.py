@@ -22,10 +22,10 @@ from portkey_bridge.document.repairs import summarize
 from portkey_bridge.errors import DocumentError
 
 #: Most errors that are reported, and longest text of one in characters.
-TOLD, LENGTH = 20, 300
+MAX_ERRORS, MAX_ERROR_TEXT = 20, 300
 
 #: Seconds that the validator may take, and bytes of memory.
-PATIENCE, MEMORY = 30, 4_000_000_000
+VALIDATOR_TIMEOUT, VALIDATOR_MEMORY = 30, 4_000_000_000
 
 
 class Advice(NamedTuple):
@@ -47,16 +47,18 @@ def advise(document: Document, others: Mapping[str, Any]) -> tuple[list[Advice],
             command,
             input=given,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=VALIDATOR_TIMEOUT,
             check=False,
             env={**os.environ, **import_path(os.environ)},
         )
     except subprocess.TimeoutExpired as expired:
-        return _read(expired.stdout or b""), f"The validator was stopped after {PATIENCE} seconds."
+        return _read(expired.stdout or b""), f"The validator was stopped after {VALIDATOR_TIMEOUT} seconds."
     said = _read(done.stdout)
     if done.returncode:
         return said, f"The validator failed ({_reason(done.stderr) or f'exit code {done.returncode}'})."
-    return said[:TOLD], f"The validator found more than these {TOLD} errors." if len(said) > TOLD else ""
+    return said[:MAX_ERRORS], f"The validator found more than these {MAX_ERRORS} errors." if len(
+        said
+    ) > MAX_ERRORS else ""
 
 
 def _read(lines: bytes) -> list[Advice]:
@@ -73,7 +75,9 @@ def main() -> None:
     """Run the validator in the child process."""
     _bound_memory()
     uri, root, others = marshal.load(sys.stdin.buffer)  # noqa: S302  # only the parent writes there
-    for line in islice(_distinct(json.dumps(_told(error, root)) for error in _errors(uri, root, others)), TOLD + 1):
+    for line in islice(
+        _distinct(json.dumps(_told(error, root)) for error in _errors(uri, root, others)), MAX_ERRORS + 1
+    ):
         print(line, flush=True)
 
 
@@ -89,7 +93,7 @@ def _bound_memory() -> None:
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (VALIDATOR_MEMORY, VALIDATOR_MEMORY))
 
 
 def _errors(uri: str, root: Any, others: Mapping[str, Any]) -> Iterator[Any]:
@@ -110,7 +114,7 @@ def _told(error: Any, root: Any) -> tuple[list[str], str]:
     while error.context:  # of a union's branches, the error in the best match
         error = max(error.context, key=lambda below: len(below.absolute_path))
     tokens = [str(token) for token in error.absolute_path]
-    return tokens if _leads_somewhere(error.absolute_path, root) else [], summarize(error.message, LENGTH)
+    return tokens if _leads_somewhere(error.absolute_path, root) else [], summarize(error.message, MAX_ERROR_TEXT)
 
 
 def _leads_somewhere(path: Iterable[Any], value: Any) -> bool:

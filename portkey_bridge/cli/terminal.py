@@ -21,7 +21,7 @@ READABLE, GAP = 18, 3
 
 
 #: Seconds before a message explains what takes so long.
-PATIENCE = 1.0
+EXPLAIN_AFTER = 1.0
 
 
 def is_terminal() -> bool:
@@ -146,7 +146,7 @@ def waiting(words: str) -> Iterator[None]:
 @contextmanager
 def if_it_lasts(act: Callable[[], object]) -> Iterator[None]:
     """Call `act` if the block runs for longer than a second."""
-    timer = Timer(PATIENCE, act)
+    timer = Timer(EXPLAIN_AFTER, act)
     timer.daemon = True
     timer.start()
     try:

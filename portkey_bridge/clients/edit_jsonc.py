@@ -14,7 +14,7 @@ from typing import Any
 
 from portkey_bridge.clients.spans import (
     Edit,
-    Path,
+    KeyPath,
     String,
     edited,
     indentation,
@@ -32,7 +32,7 @@ _SCALAR = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
-class Node:
+class JsonNode:
     """A value and its span; an object or array has items."""
 
     start: int
@@ -47,7 +47,7 @@ class Item:
 
     key: str | None
     start: int
-    node: Node
+    node: JsonNode
     comma: int | None
 
     @property
@@ -97,14 +97,14 @@ def strings(text: str) -> Iterator[String]:
     return iter(()) if root is None else _strings(root, ())
 
 
-def _strings(node: Node, path: Path) -> Iterator[String]:
+def _strings(node: JsonNode, path: KeyPath) -> Iterator[String]:
     if isinstance(node.value, str):
         yield String(path, node.start, node.end)
     for index, item in enumerate(node.items):
         yield from _strings(item.node, (*path, index if item.key is None else item.key))
 
 
-def _parse(text: str) -> Node | None:
+def _parse(text: str) -> JsonNode | None:
     start = _skip(text, 0)
     if start == len(text):
         return None
@@ -123,14 +123,14 @@ def _skip(text: str, at: int) -> int:
     return blank.end() if blank else at
 
 
-def _node(text: str, at: int) -> Node:
+def _node(text: str, at: int) -> JsonNode:
     closing = _CLOSING.get(text[at : at + 1])
     if closing is None:
         value, end = _scalar(text, at)
-        return Node(at, end, value)
+        return JsonNode(at, end, value)
     items, end = _items(text, at, closing)
     pairs = [(item.key, item.node.value) for item in items]
-    return Node(at, end, dict(pairs) if closing == "}" else [value for _, value in pairs], items)
+    return JsonNode(at, end, dict(pairs) if closing == "}" else [value for _, value in pairs], items)
 
 
 def _scalar(text: str, at: int) -> tuple[Any, int]:
@@ -167,14 +167,14 @@ def _key(text: str, at: int) -> tuple[str, int]:
     return key, _skip(text, colon + 1)
 
 
-def _item(text: str, node: Node, key: str) -> Item | None:
+def _item(text: str, node: JsonNode, key: str) -> Item | None:
     """Return the effective item of a key: if it is repeated, readers use the last one."""
     if not isinstance(node.value, dict):
         raise unreadable(text, node.start, "expected an object")
     return next((item for item in reversed(node.items) if item.key == key), None)
 
 
-def _added(text: str, root: Node, parent: Node, key: str, value: Any) -> list[Edit]:
+def _added(text: str, root: JsonNode, parent: JsonNode, key: str, value: Any) -> list[Edit]:
     if not parent.items:
         return _added_first(text, root, parent, key, value)
     last = parent.items[-1]
@@ -190,7 +190,7 @@ def _added(text: str, root: Node, parent: Node, key: str, value: Any) -> list[Ed
     return [*comma, Edit(place, place, newline_of(text) + indent + member + closing)]
 
 
-def _added_first(text: str, root: Node, parent: Node, key: str, value: Any) -> list[Edit]:
+def _added_first(text: str, root: JsonNode, parent: JsonNode, key: str, value: Any) -> list[Edit]:
     """Add the first item to an empty object, and keep its comments."""
     member = f"{json.dumps(key, ensure_ascii=False)}{_colon(text, root)}"
     inside = text[parent.start + 1 : parent.end - 1]
@@ -204,7 +204,7 @@ def _added_first(text: str, root: Node, parent: Node, key: str, value: Any) -> l
     return [Edit(kept, parent.end - 1 if tail else kept, block + tail)]
 
 
-def _rendered(text: str, root: Node, beside: int, value: Any) -> str:
+def _rendered(text: str, root: JsonNode, beside: int, value: Any) -> str:
     """Return a value as JSON, on several lines if its neighbour at `beside` starts a line."""
     indent = indentation(text, beside)
     if indent is None or _on_one_line(text, root):
@@ -213,7 +213,7 @@ def _rendered(text: str, root: Node, beside: int, value: Any) -> str:
     return indented(json.dumps(value, indent=_unit(text, root), ensure_ascii=False), indent, newline_of(text))
 
 
-def _removed(text: str, parent: Node, item: Item) -> list[Edit]:
+def _removed(text: str, parent: JsonNode, item: Item) -> list[Edit]:
     """Remove an item with its comma, or the last item with the comma before it."""
     if len(parent.items) == 1 and not _other_than_blank(text, parent, item):
         return [Edit(parent.start + 1, parent.end - 1)]
@@ -232,29 +232,29 @@ def _removed(text: str, parent: Node, item: Item) -> list[Edit]:
     return [Edit(item.start, following)]
 
 
-def _other_than_blank(text: str, parent: Node, item: Item) -> bool:
+def _other_than_blank(text: str, parent: JsonNode, item: Item) -> bool:
     end = item.end if item.comma is None else item.comma + 1
     between = text[item.end : item.comma] if item.comma is not None else ""
     return bool((text[parent.start + 1 : item.start] + between + text[end : parent.end - 1]).strip())
 
 
-def _on_one_line(text: str, root: Node) -> bool:
+def _on_one_line(text: str, root: JsonNode) -> bool:
     """Check whether the text is minified or on one line."""
     return bool(root.items) and "\n" not in text[root.start : root.end]
 
 
-def _unit(text: str, root: Node) -> str | int:
+def _unit(text: str, root: JsonNode) -> str | int:
     """Return one level of indentation, taken from the first item."""
     return (indentation(text, root.items[0].start) or 2) if root.items else 2
 
 
-def _colon(text: str, root: Node) -> str:
+def _colon(text: str, root: JsonNode) -> str:
     """Return the colon in the style of the text, with or without a space after it."""
     first = next(iter(root.items), None)
     return ":" if first and text[first.node.start - 1] == ":" else ": "
 
 
-def _gap(text: str, root: Node, parent: Node) -> str:
+def _gap(text: str, root: JsonNode, parent: JsonNode) -> str:
     """Return the text after a comma on one line: a space if the text uses spaces."""
     for item, following in zip(parent.items, parent.items[1:], strict=False):
         return " " if text[(item.comma or 0) + 1 : following.start] else ""

@@ -15,7 +15,7 @@ import yaml
 
 from portkey_bridge.clients.spans import (
     Edit,
-    Path,
+    KeyPath,
     String,
     Unreadable,
     edited,
@@ -36,7 +36,7 @@ _NULL = "tag:yaml.org,2002:null"
 def read(text: str) -> Any:
     """Return the value; an empty text is an empty object. Raises Unreadable."""
     try:
-        parsed = yaml_values.parse(text)
+        parsed = yaml_values.parse_yaml(text)
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -96,7 +96,7 @@ def strings(text: str) -> Iterator[String]:
     return iter(()) if root is None else _strings(root, (), frozenset())
 
 
-def _strings(node: yaml.Node, path: Path, above: frozenset[int]) -> Iterator[String]:
+def _strings(node: yaml.Node, path: KeyPath, above: frozenset[int]) -> Iterator[String]:
     if id(node) in above:
         return
     if isinstance(node, yaml.ScalarNode) and node.start_mark.index < node.end_mark.index:

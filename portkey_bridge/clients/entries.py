@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from portkey_bridge.clients.registry import NAME, PROGRAM, Client
+from portkey_bridge.clients.registry import NAME_PLACEHOLDER, PROGRAM, KnownClient
 from portkey_bridge.errors import SettingsError
 
 
 def entry_for(
-    client: Client, name: str, command: str, arguments: Sequence[str], variables: Mapping[str, str | None]
+    client: KnownClient, name: str, command: str, arguments: Sequence[str], variables: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """Return the entry in the client's form. A variable without a value becomes a reference to the environment.
 
@@ -25,11 +25,11 @@ def entry_for(
         )
     reference = client.reference
     env = {
-        variable: (reference or "").replace(NAME, variable) if value is None else value
+        variable: (reference or "").replace(NAME_PLACEHOLDER, variable) if value is None else value
         for variable, value in variables.items()
         if value is not None or reference
     }
-    extra = {key: name if value == NAME else value for key, value in client.extra.items()}
+    extra = {key: name if value == NAME_PLACEHOLDER else value for key, value in client.extra.items()}
     start = (
         {client.key("command"): [command, *arguments]}
         if client.joined
@@ -46,7 +46,7 @@ def entry_for(
     return entry
 
 
-def check_name(client: Client, name: str) -> None:
+def check_name(client: KnownClient, name: str) -> None:
     """Raise SettingsError for the name of a server that a client refuses."""
     if not re.fullmatch(client.names, name):
         raise SettingsError(
@@ -54,7 +54,7 @@ def check_name(client: Client, name: str) -> None:
         )
 
 
-def expanded_in(client: Client, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> tuple[str, ...]:
+def expanded_in(client: KnownClient, entry: Mapping[str, Any], variables: Mapping[str, str | None]) -> tuple[str, ...]:
     """Return what the client would change in an entry although it is a literal value: variables, and `args`."""
     if client.expands is None:
         return ()
@@ -63,14 +63,14 @@ def expanded_in(client: Client, entry: Mapping[str, Any], variables: Mapping[str
     return (*literal, *(["args"] if any(re.search(client.expands, word) for word in arguments) else []))
 
 
-def command_line(client: Client, entry: Mapping[str, Any]) -> list[str]:
+def command_line(client: KnownClient, entry: Mapping[str, Any]) -> list[str]:
     """Return the command of an entry and its arguments, as far as they are strings."""
     parts = [entry.get(client.key(key)) for key in ("command", "args")]
     words = [word for part in parts for word in (part if isinstance(part, list) else [part])]
     return [word for word in words if isinstance(word, str)]
 
 
-def entries_in(client: Client, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def entries_in(client: KnownClient, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the names and entries of a parsed configuration."""
     container = value.get(client.container) if isinstance(value, Mapping) else None
     if isinstance(container, list):
@@ -79,27 +79,27 @@ def entries_in(client: Client, value: Any) -> Iterator[tuple[str, Mapping[str, A
         yield from ((name, entry) for name, entry in container.items() if isinstance(entry, Mapping))
 
 
-def starts_this_program(client: Client, entry: Mapping[str, Any]) -> bool:
+def starts_this_program(client: KnownClient, entry: Mapping[str, Any]) -> bool:
     """Check whether an entry starts this program, directly or through another command."""
     pattern = rf"(?:.*[/\\])?{PROGRAM}(?:\.exe|[@=<>~!\[].*)?"
     return any(re.fullmatch(pattern, word) for word in command_line(client, entry))
 
 
-def variables_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
+def variables_in(client: KnownClient, entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the variables that an entry passes to the server."""
     env, forwarded = entry.get(client.key("env")), entry.get(client.forwards or "")
     return (*(env if isinstance(env, Mapping) else ()), *(forwarded if isinstance(forwarded, list) else ()))
 
 
-def literals_in(client: Client, entry: Mapping[str, Any]) -> tuple[str, ...]:
+def literals_in(client: KnownClient, entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the variables whose values are stored in an entry."""
     env = entry.get(client.key("env"))
     pairs = env.items() if isinstance(env, Mapping) else ()
     return tuple(name for name, value in pairs if not is_variable_reference(client, str(value)))
 
 
-def is_variable_reference(client: Client, value: str) -> bool:
+def is_variable_reference(client: KnownClient, value: str) -> bool:
     """Check whether a value is a reference to an environment variable in this client's syntax."""
     if client.reference is None:
         return False
-    return re.fullmatch(re.escape(client.reference).replace(NAME, r"[A-Za-z_]\w*"), value) is not None
+    return re.fullmatch(re.escape(client.reference).replace(NAME_PLACEHOLDER, r"[A-Za-z_]\w*"), value) is not None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from portkey_bridge.clients.entries import entries_in, is_variable_reference, starts_this_program
-from portkey_bridge.clients.registry import Client
+from portkey_bridge.clients.registry import KnownClient
 from portkey_bridge.clients.spans import Edit, String, Unreadable, edited
 from portkey_bridge.document.files import replace_file
 from portkey_bridge.errors import ClientFileError
@@ -31,7 +31,7 @@ _OTHER_MASK = '"*** (another value)"'
 class ClientFile:
     """A file as it was read. `content` is None if the file does not exist; `text` has no byte order mark."""
 
-    client: Client
+    client: KnownClient
     path: Path
     content: bytes | None
     text: str
@@ -42,7 +42,7 @@ class ClientFile:
         return dict(entries_in(self.client, self.client.format.read(self.text)))
 
 
-def read_client_file(client: Client, path: Path) -> ClientFile:
+def read_client_file(client: KnownClient, path: Path) -> ClientFile:
     """Read and parse a client's file. Raises ClientFileError with line and column."""
     try:
         content = path.read_bytes() if path.exists() else None
@@ -131,7 +131,9 @@ def _refused(path: Path, error: Unreadable) -> ClientFileError:
     )
 
 
-def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry: Mapping[str, Any] | None) -> None:
+def _see_only_entry_changed(
+    client: KnownClient, old: str, new: str, name: str, entry: Mapping[str, Any] | None
+) -> None:
     """Raise Unreadable if an edit changed anything but the entry."""
     rest, _ = _apart(client, client.format.read(old), name)
     with contextlib.suppress(Unreadable):
@@ -140,7 +142,7 @@ def _see_only_entry_changed(client: Client, old: str, new: str, name: str, entry
     raise Unreadable(f"{client.container} is written in a way that this program cannot edit; edit it manually", 1, 1)
 
 
-def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, list[Any]]:
+def _apart(client: KnownClient, value: Mapping[str, Any], name: str) -> tuple[Any, list[Any]]:
     """Return a configuration without the entry, and the entry. An empty container equals a missing one."""
     others = value.get(client.container)
     if isinstance(others, list):
@@ -151,7 +153,7 @@ def _apart(client: Client, value: Mapping[str, Any], name: str) -> tuple[Any, li
     return (rest, others or None), [entry for key, entry in entries_in(client, value) if key == name]
 
 
-def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, str]] | None) -> str:
+def _masked(client: KnownClient, text: str, name: str, known: frozenset[tuple[Any, str]] | None) -> str:
     """Return the text with secret strings masked, by a different mask if they are not `known`."""
     entry = dict(entries_in(client, client.format.read(text))).get(name, {})
     ours = starts_this_program(client, entry)
@@ -165,7 +167,7 @@ def _masked(client: Client, text: str, name: str, known: frozenset[tuple[Any, st
     return edited(text, *edits.values())
 
 
-def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
+def _is_shown(client: KnownClient, string: String, raw: str, ours: bool) -> bool:
     """Check whether a string of the entry may be shown."""
     key = string.path[2] if len(string.path) > 2 else None
     if key == client.key("command") and string.path[3:] in ((), (0,)):
@@ -179,5 +181,5 @@ def _is_shown(client: Client, string: String, raw: str, ours: bool) -> bool:
     )
 
 
-def _texts(client: Client, text: str) -> frozenset[tuple[Any, str]]:
+def _texts(client: KnownClient, text: str) -> frozenset[tuple[Any, str]]:
     return frozenset((string.path, text[string.start : string.end]) for string in client.format.strings(text))

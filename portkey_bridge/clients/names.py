@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from portkey_bridge.clients.entries import command_line, starts_this_program
-from portkey_bridge.clients.registry import PROGRAM, Client
+from portkey_bridge.clients.registry import PROGRAM, KnownClient
 from portkey_bridge.errors import SettingsError
 
 #: The name of the entry that serves the Portkey API, and the name of every entry that earlier versions wrote.
-DEFAULT, EARLIER = "portkey", PROGRAM
+DEFAULT_ENTRY, EARLIER_ENTRY = "portkey", PROGRAM
 
 #: Characters of the longest name.
-LENGTH = 8
+MAX_ENTRY_NAME = 8
 
 #: Words of titles and file names that do not tell one API from another.
 GENERIC = re.compile(
@@ -38,24 +38,26 @@ def short_name(title: str, source: str) -> str:
 def _short(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = [word for word in re.findall(r"[a-z0-9]+", plain) if not GENERIC.fullmatch(word)]
-    return "-".join(words)[:LENGTH].strip("-")
+    return "-".join(words)[:MAX_ENTRY_NAME].strip("-")
 
 
-def name_for_adding(client: Client, entries: Mapping[str, Mapping[str, Any]], name: str, arguments: list[str]) -> str:
+def name_for_adding(
+    client: KnownClient, entries: Mapping[str, Mapping[str, Any]], name: str, arguments: list[str]
+) -> str:
     """Return the name of a new entry: that of an entry of an earlier version if it serves the same document."""
-    earlier = entries.get(EARLIER)
+    earlier = entries.get(EARLIER_ENTRY)
     if name in entries or earlier is None or not starts_this_program(client, earlier):
         return name
-    return EARLIER if _spec_in(command_line(client, earlier)) == _spec_in(arguments) else name
+    return EARLIER_ENTRY if _spec_in(command_line(client, earlier)) == _spec_in(arguments) else name
 
 
-def name_for_removing(client: Client, entries: Mapping[str, Mapping[str, Any]]) -> str:
+def name_for_removing(client: KnownClient, entries: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the name of the entry to remove if none was named. Raises SettingsError if several could be intended."""
     ours = [name for name, entry in entries.items() if starts_this_program(client, entry)]
-    known = [name for name in (DEFAULT, EARLIER) if name in ours]
+    known = [name for name in (DEFAULT_ENTRY, EARLIER_ENTRY) if name in ours]
     if not known and len(ours) > 1:
         raise SettingsError(f"--name: {client.title} has {', '.join(ours)}. Name the one to remove.")
-    return (known or ours or [DEFAULT])[0]
+    return (known or ours or [DEFAULT_ENTRY])[0]
 
 
 def _spec_in(words: list[str]) -> str | None:

@@ -10,12 +10,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from portkey_bridge.clients.registry import CLIENTS, FOLDERS, FORMATS, JSON, LINUX, Client
+from portkey_bridge.clients.registry import CLIENTS, FOLDERS, FORMATS, JSON_FILE, LINUX, KnownClient
 from portkey_bridge.clients.spans import Unreadable
 from portkey_bridge.errors import SettingsError
 
 #: A JSON file of the form that most clients use, but not the file of a known client.
-OTHER = Client("file", "the client of this file", {})
+OTHER = KnownClient("file", "the client of this file", {})
 
 #: Containers that only the clients of CLIENTS use, so that they identify the form of a file.
 IDENTIFYING = {"mcpServers", "servers", "context_servers", "amp.mcpServers", "mcp_servers", "extensions"}
@@ -36,7 +36,7 @@ def this_system() -> System:
     return System(sys.platform, os.environ, Path.home(), Path.cwd())
 
 
-def locate(client: Client, system: System) -> Path:
+def locate(client: KnownClient, system: System) -> Path:
     """Return the path of a client's file, which may not exist."""
     files = client.files.get(system.platform, client.files[LINUX])
     usual = next((folder, path) for folder, path in files if "*" not in path)
@@ -44,7 +44,7 @@ def locate(client: Client, system: System) -> Path:
     return next(found, _folder(system, usual[0]) / usual[1])
 
 
-def client_for(word: str, system: System) -> tuple[Client, Path]:
+def client_for(word: str, system: System) -> tuple[KnownClient, Path]:
     """Return the client and its file for the name of a client or the path of a file.
 
     Raises SettingsError.
@@ -64,7 +64,7 @@ def client_for(word: str, system: System) -> tuple[Client, Path]:
     )
 
 
-def _client_of_file(path: Path) -> Client:
+def _client_of_file(path: Path) -> KnownClient:
     """Return the client that a file belongs to, judged by its path, else by its content.
 
     Raises SettingsError if neither is certain: clients ignore an entry in another client's form.
@@ -81,18 +81,18 @@ def _client_of_file(path: Path) -> Client:
     if len(fitting) != 1:
         raise SettingsError(_choices(path, of_format))
     (client,) = fitting.values()
-    if client.format is JSON and client.container == OTHER.container:
+    if client.format is JSON_FILE and client.container == OTHER.container:
         return replace(OTHER, title=f"the client of {path.name}")
     return replace(client, desktop=False)
 
 
-def _is_in_form(client: Client, value: Any) -> bool:
+def _is_in_form(client: KnownClient, value: Any) -> bool:
     """Check whether the content of a file has the container of a client, and no other client's could be meant."""
     container = value.get(client.container) if isinstance(value, Mapping) else None
     return client.container in IDENTIFYING and isinstance(container, list if client.listed else Mapping)
 
 
-def _choices(path: Path, of_format: Sequence[Client]) -> str:
+def _choices(path: Path, of_format: Sequence[KnownClient]) -> str:
     """Return the message that asks which client a file belongs to."""
     by_container: dict[str, list[str]] = {}
     for client in of_format:

@@ -38,9 +38,9 @@ BRACES, DOLLARS = r"\$\{", r"\$[\w{]"
 ClientFiles = Sequence[tuple[str, str]]
 
 #: Placeholder in CLIENTS for the name of a variable or of the server.
-NAME = "NAME"
+NAME_PLACEHOLDER = "NAME"
 
-JSON, TOML, YAML = cast(Format, edit_jsonc), cast(Format, edit_toml), cast(Format, edit_yaml)
+JSON_FILE, TOML_FILE, YAML_FILE = cast(Format, edit_jsonc), cast(Format, edit_toml), cast(Format, edit_yaml)
 
 
 def _everywhere(folder: str, path: str) -> Mapping[str, ClientFiles]:
@@ -58,7 +58,7 @@ def _after(first: tuple[str, str], files: Mapping[str, ClientFiles], *systems: s
 
 
 @dataclass(frozen=True)
-class Client:
+class KnownClient:
     """A client, or one of its files.
 
     `container` is the key of its servers, an object by name or, if `listed`, a list. An entry is `extra` with
@@ -74,7 +74,7 @@ class Client:
     title: str
     files: Mapping[str, ClientFiles]
     container: str = "mcpServers"
-    format: Format = JSON
+    format: Format = JSON_FILE
     reference: str | None = None
     forwards: str | None = None
     expands: str | None = None
@@ -110,7 +110,7 @@ OPENCODE: Mapping[str, Any] = {
 }
 
 CLIENTS = (
-    Client(
+    KnownClient(
         "claude-desktop",
         "Claude Desktop",
         # A Windows package sees its own folder instead of the usual one.
@@ -121,21 +121,21 @@ CLIENTS = (
         ),
         desktop=True,
     ),
-    Client(
+    KnownClient(
         "claude-code",
         "Claude Code",
         _everywhere("claude", ".claude.json"),
         reference="${NAME}",
         expands=BRACES,
     ),
-    Client(
+    KnownClient(
         "claude-code-project",
         "Claude Code, this folder",
         _everywhere("project", ".mcp.json"),
         reference="${NAME}",
         expands=BRACES,
     ),
-    Client(
+    KnownClient(
         "cursor",
         "Cursor",
         _everywhere("home", ".cursor/mcp.json"),
@@ -143,14 +143,14 @@ CLIENTS = (
         expands=BRACES,
         desktop=True,
     ),
-    Client(
+    KnownClient(
         "cursor-project",
         "Cursor, this folder",
         _everywhere("project", ".cursor/mcp.json"),
         reference="${env:NAME}",
         expands=BRACES,
     ),
-    Client(
+    KnownClient(
         "vscode",
         "VS Code",
         _settings("Code/User/mcp.json"),
@@ -161,7 +161,7 @@ CLIENTS = (
         desktop=True,
         extra={"type": "stdio"},
     ),
-    Client(
+    KnownClient(
         "vscode-project",
         "VS Code, this folder",
         _everywhere("project", ".vscode/mcp.json"),
@@ -171,7 +171,7 @@ CLIENTS = (
         most_tools=VSCODE_TOOLS,
         extra={"type": "stdio"},
     ),
-    Client(
+    KnownClient(
         "windsurf",
         "Windsurf",
         _everywhere("home", ".codeium/windsurf/mcp_config.json"),
@@ -179,7 +179,7 @@ CLIENTS = (
         expands=BRACES,
         desktop=True,
     ),
-    Client(
+    KnownClient(
         "cline",
         "Cline",
         # Older versions store it with the editor's data.
@@ -196,15 +196,17 @@ CLIENTS = (
         desktop=True,
         extra={"timeout": 60},
     ),
-    Client(
+    KnownClient(
         "gemini-cli",
         "Gemini CLI",
         _everywhere("home", ".gemini/settings.json"),
         reference="${NAME}",
         expands=r"\$[\w{$]",
     ),
-    Client("qwen-code", "Qwen Code", _everywhere("home", ".qwen/settings.json"), reference="${NAME}", expands=DOLLARS),
-    Client(
+    KnownClient(
+        "qwen-code", "Qwen Code", _everywhere("home", ".qwen/settings.json"), reference="${NAME}", expands=DOLLARS
+    ),
+    KnownClient(
         "copilot-cli",
         "GitHub Copilot CLI",
         _everywhere("copilot", "mcp-config.json"),
@@ -212,10 +214,10 @@ CLIENTS = (
         expands=DOLLARS,
         extra={"type": "local", "tools": ["*"]},
     ),
-    Client("opencode", "opencode", _everywhere("xdg", "opencode/opencode.json"), **OPENCODE),
-    Client("opencode-project", "opencode, this folder", _everywhere("project", "opencode.json"), **OPENCODE),
-    Client("droid", "Factory droid", _everywhere("home", ".factory/mcp.json"), extra={"type": "stdio"}),
-    Client(
+    KnownClient("opencode", "opencode", _everywhere("xdg", "opencode/opencode.json"), **OPENCODE),
+    KnownClient("opencode-project", "opencode, this folder", _everywhere("project", "opencode.json"), **OPENCODE),
+    KnownClient("droid", "Factory droid", _everywhere("home", ".factory/mcp.json"), extra={"type": "stdio"}),
+    KnownClient(
         "amp",
         "Amp",
         _everywhere("xdg", "amp/settings.json"),
@@ -223,16 +225,16 @@ CLIENTS = (
         reference="${NAME}",
         expands=BRACES,
     ),
-    Client("auggie", "Auggie", _everywhere("home", ".augment/settings.json")),
-    Client("openhands", "OpenHands CLI", _everywhere("home", ".openhands/mcp.json")),
-    Client(
+    KnownClient("auggie", "Auggie", _everywhere("home", ".augment/settings.json")),
+    KnownClient("openhands", "OpenHands CLI", _everywhere("home", ".openhands/mcp.json")),
+    KnownClient(
         "mcporter",
         "mcporter",
         _everywhere("home", ".mcporter/mcporter.json"),
         reference="${NAME}",
         expands=r"\$\{|\$env:",
     ),
-    Client(
+    KnownClient(
         "zed",
         "Zed",
         {
@@ -244,16 +246,16 @@ CLIENTS = (
         desktop=True,
         extra={"source": "custom"},
     ),
-    Client(
+    KnownClient(
         "codex",
         "Codex",
         _everywhere("codex", "config.toml"),
         "mcp_servers",
-        TOML,
+        TOML_FILE,
         forwards="env_vars",
         names=r"[A-Za-z0-9_:@/.-]+",
     ),
-    Client(
+    KnownClient(
         "goose",
         "Goose",
         {
@@ -262,34 +264,46 @@ CLIENTS = (
             WINDOWS: [("appdata", "Block/goose/config/config.yaml")],
         },
         "extensions",
-        YAML,
+        YAML_FILE,
         forwards="env_keys",
         desktop=True,
-        extra={"enabled": True, "type": "stdio", "name": NAME, "description": "An API as tools", "timeout": 300},
+        extra={
+            "enabled": True,
+            "type": "stdio",
+            "name": NAME_PLACEHOLDER,
+            "description": "An API as tools",
+            "timeout": 300,
+        },
         keys={"command": "cmd", "env": "envs"},
     ),
-    Client(
+    KnownClient(
         "hermes",
         "Hermes",
         _everywhere("hermes", "config.yaml"),
         "mcp_servers",
-        YAML,
+        YAML_FILE,
         reference="${NAME}",
         expands=BRACES,
     ),
-    Client(
+    KnownClient(
         "continue",
         "Continue",
         _everywhere("continue", "config.yaml"),
-        format=YAML,
+        format=YAML_FILE,
         reference="${{ secrets.NAME }}",
         expands=r"\$\{\{",
         desktop=True,
         listed=True,
-        extra={"name": NAME},
+        extra={"name": NAME_PLACEHOLDER},
         fresh="name: Local Config\nversion: 1.0.0\nschema: v1\n",
     ),
 )
 
 #: Formats by file suffix.
-FORMATS: Mapping[str, Format] = {".json": JSON, ".jsonc": JSON, ".toml": TOML, ".yaml": YAML, ".yml": YAML}
+FORMATS: Mapping[str, Format] = {
+    ".json": JSON_FILE,
+    ".jsonc": JSON_FILE,
+    ".toml": TOML_FILE,
+    ".yaml": YAML_FILE,
+    ".yml": YAML_FILE,
+}

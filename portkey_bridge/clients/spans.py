@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 class Unreadable(Exception):
@@ -45,7 +45,7 @@ class Edit:
 class String:
     """A string value: the path to it, and its span."""
 
-    path: Path
+    path: KeyPath
     start: int
     end: int
 

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from portkey_bridge.credentials.schemes import AWS, stands_in
-from portkey_bridge.credentials.variables import TOKEN_TYPES, VARIABLES, Security, usual_variable, variable
-from portkey_bridge.openapi.coercion import mapping, text
+from portkey_bridge.credentials.variables import TOKEN_TYPES, VARIABLES_BY_SCHEME, Security, usual_variable, variable
+from portkey_bridge.openapi.coercion import as_text, mapping
 from portkey_bridge.openapi.model import Api, Operation, SecurityScheme, Server
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import AWS_SECRET, Assigned, as_variable
@@ -29,8 +29,6 @@ LOGIN_PATH = re.compile(
 LOGIN_ID = re.compile(r"(?i:(?:log|sign)_?(?:in|on)|authenticate)(?![a-z])")
 
 UrlOf = Callable[[Sequence[Server]], str | None]
-
-
 """Returns the URL that requests to these servers are sent to, or None."""
 
 
@@ -42,7 +40,7 @@ def configure(api: Api, settings: Settings, url_of: UrlOf) -> Api:
     api = _exchanging(api) if settings.oauth_exchange else api
     named = variables_by_scheme(api)
     own = (*own_schemes(settings), *_token_scheme(api, settings))
-    home = _home(api, url_of)
+    home = home_of(api, url_of)
     logins = frozenset(_token_paths(api.root))
 
     def configured(operation: Operation) -> Operation:
@@ -98,7 +96,7 @@ def _token_scheme(api: Api, settings: Settings) -> tuple[SecurityScheme, ...]:
     is_named = settings.oauth_issuer or settings.oauth_token_url
     if not is_named or any(scheme.type in TOKEN_TYPES for scheme in api.schemes):
         return ()
-    variable = VARIABLES["oauth2", "bearer"]
+    variable = VARIABLES_BY_SCHEME["oauth2", "bearer"]
     return (SecurityScheme("oauth", "oauth2", "header", "Authorization", "bearer", variable, added=True),)
 
 
@@ -161,7 +159,7 @@ def _renamed(scheme: SecurityScheme, named: Mapping[str, str]) -> SecurityScheme
     return replace(scheme, variable=named[scheme.key]) if scheme.key in named else scheme
 
 
-def _home(api: Api, url_of: UrlOf) -> str | None:
+def home_of(api: Api, url_of: UrlOf) -> str | None:
     """Return the API's own origin: that of its servers, else of the first operation that has one."""
     servers = (api.servers, *(operation.servers for operation in api.operations))
     return next((origin for each in servers if (origin := origin_of(url_of(each)))), None)
@@ -182,6 +180,6 @@ def _token_paths(root: Mapping[str, Any]) -> Iterator[str]:
         for flow in mapping(mapping(scheme).get("flows")).values():
             for name in ("tokenUrl", "refreshUrl"):
                 try:
-                    yield f"/{urlsplit(text(mapping(flow).get(name))).path.strip('/')}"
+                    yield f"/{urlsplit(as_text(mapping(flow).get(name))).path.strip('/')}"
                 except ValueError:
                     continue

@@ -88,13 +88,13 @@ def _keyring_errors() -> tuple[type[Exception], ...]:
     return (ImportError, KeyringError)
 
 
-def folder() -> Path:
+def logins_folder() -> Path:
     """Return the folder of the files, which need not exist."""
     return user_data_path("portkey-bridge") / "logins"
 
 
 def _file(name: str) -> Path:
-    return folder() / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+    return logins_folder() / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
 
 
 def _from_file(name: str) -> str | None:

@@ -16,7 +16,7 @@ from portkey_bridge.credentials.oauth_grants import (
 )
 from portkey_bridge.credentials.oauth_tokens import TokenSource
 from portkey_bridge.credentials.origins import Origins
-from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, EnvironmentCredentials
+from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, UNAUTHORIZED, EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.renewal import Expiring, Renewed
 from portkey_bridge.credentials.schemes import Credential, stands_in
@@ -26,6 +26,7 @@ from portkey_bridge.errors import CredentialsError, TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
+from portkey_bridge.response.answer import Answer
 from portkey_bridge.settings.options import Settings
 
 
@@ -120,8 +121,12 @@ class OAuthCredentials:
         except CredentialsError as error:
             raise self._with_grants(operation, caller, error) from None
 
-    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
+    async def rejected(
+        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
+    ) -> bool:
         """Replace the tokens that were sent and rejected; return whether there is another one now."""
+        if answer.status != UNAUTHORIZED:
+            return False
         values = {credential.value.rpartition(" ")[2] for credential in sent}
         try:
             replaced = [

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import httpx
 
 from portkey_bridge.credentials.oauth_endpoints import Endpoints, metadata_urls, with_metadata
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.errors import TokenError
-from portkey_bridge.http.failures import TooLarge, explain_failure
+from portkey_bridge.http.failures import EXCHANGE_FAILURES, TooLarge, explain_failure
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.text import printable, shown_url
 
 #: Longest answer of an authorization server that is read, in bytes, and longest part of its own words that is shown.
-MAX_BYTES, MAX_WORDS = 1_000_000, 300
-
-FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
+MAX_TOKEN_ANSWER, MAX_PROVIDER_WORDS = 1_000_000, 300
 
 #: What can be done about an error of the token endpoint (RFC 6749 section 5.2, RFC 8628 section 3.5), by its code.
-REMEDIES = {
+REMEDIES_BY_ERROR = {
     "invalid_client": "Check OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET, or OAUTH_PRIVATE_KEY.",
     "invalid_grant": "Check OAUTH_USERNAME and OAUTH_PASSWORD, or OAUTH_REFRESH_TOKEN; or log in again with "
     "`portkey-bridge login`.",
@@ -37,6 +36,13 @@ REMEDIES = {
     "access_denied": "The login was refused.",
     "expired_token": "The code has expired: start again.",
 }
+
+#: The codes of errors about a form that was read, and the statuses of servers that could not read it.
+ERROR_CODES = frozenset((*REMEDIES_BY_ERROR, "invalid_request", "authorization_pending", "slow_down"))
+UNREADABLE = (400, 415, 422)
+
+#: The fields of an error, those of servers that do not follow RFC 6749 last.
+ERROR_FIELDS = ("error", "error_description", "message", "detail")
 
 #: The algorithm that signs with a key of each type or curve (RFC 7518 section 3.1).
 ALGORITHMS = {"RSA": "RS256", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
@@ -117,7 +123,7 @@ class AuthorizationServer:
             await self._ask(endpoint.url, {"token": token}, None)
 
     async def _ask(self, url: str, parameters: Mapping[str, str | None], wanted: str | None) -> dict[str, Any]:
-        """Post a form, with each way to authenticate the client until one is accepted."""
+        """Post the parameters, with each way to authenticate the client until one is accepted."""
         *others, last = self.client.methods(self.endpoints.client_auth)
         for method in others:
             status, answer = await self._post(url, parameters, method)
@@ -130,9 +136,15 @@ class AuthorizationServer:
         return answer
 
     async def _post(self, url: str, parameters: Mapping[str, str | None], method: str) -> tuple[int, dict[str, Any]]:
+        """Post a form; as JSON if the server does not answer like one that has read a form."""
         body = urlencode({name: value for name, value in parameters.items() if value})
         headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
         url, headers, body = self._authenticated(method, url, headers, body)
+        status, answer = await fetch_json(self.transport, httpx.Request("POST", url, headers=headers, content=body))
+        if status not in UNREADABLE or answer.get("error") in ERROR_CODES:
+            return status, answer
+        headers = {**headers, "content-type": "application/json"}
+        body = json.dumps(dict(parse_qsl(body)))
         return await fetch_json(self.transport, httpx.Request("POST", url, headers=headers, content=body))
 
     def _authenticated(self, method: str, url: str, headers: dict[str, str], body: str) -> Any:
@@ -162,10 +174,10 @@ class Refused(TokenError):
 
     def __init__(self, url: str, status: int, answer: Mapping[str, Any], redact: Callable[[str], str]) -> None:
         self.code = str(answer.get("error") or "")
-        words = " ".join(str(answer[key]) for key in ("error", "error_description") if answer.get(key))
-        words = printable(redact(words))[:MAX_WORDS] or "without a token" * (status < 400)
+        words = " ".join(str(answer[key]) for key in ERROR_FIELDS if answer.get(key))
+        words = printable(redact(words))[:MAX_PROVIDER_WORDS] or "without a token" * (status < 400)
         problem = f"answered {status}{f' {words}' * bool(words)}"
-        remedy = REMEDIES.get(self.code, "Check --oauth-token-url and the OAUTH_ variables.")
+        remedy = REMEDIES_BY_ERROR.get(self.code, "Check --oauth-token-url and the OAUTH_ variables.")
         super().__init__(f"Nothing was sent: no token was obtained, because {shown_url(url)} {problem}. {remedy}")
 
 
@@ -193,9 +205,9 @@ async def fetch_json(transport: Transport, request: httpx.Request) -> tuple[int,
         async with transport.exchange(request) as response:
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > MAX_BYTES:
-                    raise TooLarge(MAX_BYTES)
-    except FAILURES as error:
+                if len(body) > MAX_TOKEN_ANSWER:
+                    raise TooLarge(MAX_TOKEN_ANSWER)
+    except EXCHANGE_FAILURES as error:
         problem = explain_failure(error, request.url.host, transport.timeouts)
         raise TokenError(f"Nothing was sent: no token was obtained, because {problem}.") from error
     try:
@@ -213,7 +225,7 @@ def as_expiring(answer: Mapping[str, Any], requested: frozenset[str] | None, ref
     except (TypeError, ValueError):
         lifetime = None
     scope = answer.get("scope")
-    granted = frozenset(scope.split()) if isinstance(scope, str) else requested
+    granted = frozenset(re.split(r"[\s,]+", scope)) - {""} if isinstance(scope, str) else requested  # some have commas
     kept = answer.get("refresh_token")
     return Expiring.of(str(answer["access_token"]), lifetime, granted, kept if isinstance(kept, str) else refresh)
 

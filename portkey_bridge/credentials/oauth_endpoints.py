@@ -18,7 +18,7 @@ from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import is_sendable, shown_url
 
 #: Kinds of endpoints: the field of a provider's metadata (RFC 8414 section 2, RFC 8628 section 4), and the option.
-KINDS = {
+ENDPOINT_KINDS = {
     "token": ("token_endpoint", "oauth_token_url"),
     "authorization": ("authorization_endpoint", "oauth_authorization_url"),
     "device": ("device_authorization_endpoint", "oauth_device_url"),
@@ -39,7 +39,7 @@ class Endpoint:
         """Check that secrets may be sent here: the API's origin, or one that was named. Raises TokenError."""
         if self.is_named or origin(self.url) == origin(base_url):
             return
-        option = KINDS[self.kind][1]
+        option = ENDPOINT_KINDS[self.kind][1]
         shown = shown_url(self.url)
         raise TokenError(
             f"Nothing was sent: the {self.kind} endpoint {shown} is not on the origin of the API, "
@@ -61,7 +61,7 @@ class Endpoints:
         """Return the endpoint of a kind. Raises TokenError, which names the option that sets it."""
         if kind in self.of_kind:
             return self.of_kind[kind]
-        option = f"--{KINDS[kind][1].replace('_', '-')}"
+        option = f"--{ENDPOINT_KINDS[kind][1].replace('_', '-')}"
         raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {option}, or --oauth-issuer.")
 
 
@@ -76,7 +76,7 @@ def known_endpoints(scheme: SecurityScheme, flow: str, base_url: str, settings: 
 
 
 def _named(settings: Settings) -> dict[str, Endpoint]:
-    urls = {kind: getattr(settings, option) for kind, (_, option) in KINDS.items() if kind != "revocation"}
+    urls = {kind: getattr(settings, option) for kind, (_, option) in ENDPOINT_KINDS.items() if kind != "revocation"}
     return {kind: Endpoint(kind, url, is_named=True) for kind, url in urls.items() if url}
 
 
@@ -121,7 +121,7 @@ def with_metadata(endpoints: Endpoints, metadata: Mapping[str, Any]) -> Endpoint
     is_named = endpoints["metadata"].is_named
     found = {
         kind: Endpoint(kind, url, is_named)
-        for kind, (name, _) in KINDS.items()
+        for kind, (name, _) in ENDPOINT_KINDS.items()
         if isinstance(url := metadata.get(name), str) and resolved(url, url)
     }
     named = {kind: endpoint for kind, endpoint in endpoints.of_kind.items() if endpoint.is_named}

@@ -10,19 +10,21 @@ from typing import Protocol
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.environment import Environment
 from portkey_bridge.credentials.origins import Origins
-from portkey_bridge.credentials.schemes import Credential, credentials, needs_credential
+from portkey_bridge.credentials.schemes import Credential, credentials, incomplete, needs_credential
 from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
+from portkey_bridge.response.answer import Answer
 
-#: Statuses about credentials (RFC 9110 section 15.5.2 and 15.5.4).
-CREDENTIAL_STATUSES = (401, 403)
+#: The status that a credential is rejected with, and all statuses about credentials (RFC 9110 section 15.5.2, 15.5.4).
+UNAUTHORIZED = 401
+CREDENTIAL_STATUSES = (UNAUTHORIZED, 403)
 
 #: What a person can do where the document says nothing about credentials.
-SILENT = (
+SILENT_DOCUMENT = (
     "The document declares no credential for this operation. If the API wants one, a person can start portkey-bridge "
-    "with --scheme bearer=VARIABLE, --scheme basic=VARIABLE, --header NAME=VARIABLE, --query NAME=VARIABLE or --cookie "
-    "NAME=VARIABLE."
+    "with --scheme bearer=VARIABLE (or basic=, digest=), --header NAME=VARIABLE, --query NAME=VARIABLE or --cookie "
+    "NAME=VARIABLE, or with --login FILE if it is obtained by a login."
 )
 
 
@@ -41,8 +43,10 @@ class Provider(Protocol):
         Raises CredentialsError if one is needed and there is none, and CallError if one cannot be sent.
         """
 
-    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
-        """Check, after a status 401, whether there is another credential than those sent, so that a repeat may help."""
+    async def rejected(
+        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
+    ) -> bool:
+        """Check whether an answer rejects what was sent and there is another credential now: a repeat may help."""
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return what an answer of this status lets a person check about the credentials; one sentence each."""
@@ -102,7 +106,9 @@ class EnvironmentCredentials:
         secrets = {name: self.environment.secrets[name] for name in names if name not in refusals}
         return secrets, [*refusals.values()]
 
-    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
+    async def rejected(
+        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
+    ) -> bool:
         """Return False: a variable does not change while the program runs."""
         return False
 
@@ -117,6 +123,7 @@ class EnvironmentCredentials:
         others = [name for name in secrets if name not in names]
         if sent:
             yield f"The request carried {' and '.join(sent)}: check the value, and what it permits."
+        yield from incomplete(operation.security, sent)
         if missing:
             yield f"Not set, and also taken: {', '.join(missing)}."
         yield from (f"{reason}." for reason in (*self.environment.reasons(names), *refusals))
@@ -126,7 +133,7 @@ class EnvironmentCredentials:
             are = "is set" if len(others) == 1 else "are set"
             yield f"{' and '.join(others)} {are}, but not declared for this operation; --authenticate all sends all."
         elif not names:
-            yield SILENT
+            yield SILENT_DOCUMENT
 
     def missing(self, operation: Operation) -> CredentialsError:
         """Return the refusal of a call that needs another credential than those that may be sent."""

@@ -13,7 +13,7 @@ from html.entities import html5
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from portkey_bridge.credentials.schemes import base64_text
-from portkey_bridge.credentials.variables import OAUTH_SECRETS, VARIABLES
+from portkey_bridge.credentials.variables import OAUTH_SECRETS, VARIABLES_BY_SCHEME
 
 #: Characters from which on a value is redacted: one that is certainly a credential, and one that may be an ordinary
 #: word, such as a provider's name used as an API key.
@@ -33,7 +33,7 @@ WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 #: What every escape of JSON, URLs, JavaScript and HTML begins with and contains: most bodies have none of an ASCII
 #: character.
 ESCAPES = (b"\\", b"%", b"&")
-ESCAPED = re.compile(rb"\\u00[0-7]|\\u\{|\\x[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
+ESCAPE = re.compile(rb"\\u00[0-7]|\\u\{|\\x[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
 
 #: The names of each character in HTML (HTML section 13.5).
 ENTITIES: dict[str, list[str]] = {}
@@ -54,9 +54,9 @@ class Redactor:
         secrets: Mapping[str, str],
         urls: Mapping[str, str | None] = {},
         certain: Collection[str] = (),
-        logins: Collection[str] = (VARIABLES["http", "basic"],),
+        logins: Collection[str] = (VARIABLES_BY_SCHEME["http", "basic"],),
     ) -> None:
-        certain = {*VARIABLES.values(), *OAUTH_SECRETS, *certain, *logins}
+        certain = {*VARIABLES_BY_SCHEME.values(), *OAUTH_SECRETS, *certain, *logins}
         named = [
             (name, secret)
             for name, value in sorted(secrets.items())
@@ -98,11 +98,35 @@ class Redactor:
             for form, masked in self._masks.items():
                 if (wide := form.encode(encoding, "surrogatepass")) in body:
                     body = body.replace(wide, masked.encode(encoding))
-        if self._secrets and any(sign in body for sign in ESCAPES) and ESCAPED.search(body):
+        if self._secrets and any(sign in body for sign in ESCAPES) and ESCAPE.search(body):
             for secret, mask in self._secrets:
                 if _escaped(secret[:START]).search(body):
                     body = _escaped(secret).sub(mask, body)
         return body
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of a text in which no secret continues behind its end.
+
+        What is behind may be the beginning of a secret, and is no part of one that began before.
+        """
+        begun = [at for form in self._masks if (at := _beginning(text, form)) >= 0]
+        length = min(begun, default=len(text))
+        while across := [at for form in self._masks if 0 <= (at := _across(text, form, length)) < length]:
+            length = min(across)
+        return length
+
+
+def _beginning(text: str, form: str) -> int:
+    """Return where the longest end of a text is that a secret may begin with; -1 if none is."""
+    at = text.find(form[0], max(0, len(text) - len(form) + 1))
+    while at >= 0 and not form.startswith(text[at:]):
+        at = text.find(form[0], at + 1)
+    return at
+
+
+def _across(text: str, form: str, place: int) -> int:
+    """Return where a secret is that ends behind a place in a text, and begins before it if that is less; else -1."""
+    return text.find(form, max(0, place - len(form) + 1), place + len(form) - 1)
 
 
 def _secrets_in(name: str, value: str, is_certain: bool, is_login: bool) -> Iterator[str]:

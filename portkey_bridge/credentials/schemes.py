@@ -13,7 +13,7 @@ from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.model import Place, SecurityScheme, place
 
 #: Characters that end a cookie or that servers interpret differently (RFC 6265 section 4.1.1). Quotes are sent as is.
-NO_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
+NOT_IN_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
 
 
 #: Schemes whose credential is not sent itself (`credentials/signing`).
@@ -46,8 +46,9 @@ class Credential:
         return frozenset([self.place, *(place("cookie", pair.partition("=")[0].strip()) for pair in pairs)])
 
 
-#: The place of all cookies, which a document may declare as a header.
+#: The place of all cookies, which a document may declare as a header, and that of most credentials.
 COOKIES = place("header", "Cookie")
+HEADER_OF_SCHEMES = place("header", "Authorization")
 
 
 def stands_in(parameter: Place, credential: Place) -> bool:
@@ -74,7 +75,7 @@ def _as_some_read(name: str) -> str:
     return re.sub(r"[ .]", "_", name.strip().partition("[")[0]).lower()
 
 
-def places(security: Security) -> frozenset[Place]:
+def places_of_secrets(security: Security) -> frozenset[Place]:
     """Return the places of everything that the alternatives name."""
     return frozenset(scheme.place for scheme in chain(*security))
 
@@ -92,7 +93,9 @@ def needs_credential(security: Security, secrets: Collection[str], filled: Colle
         return True
     if any(name in secrets for name in names):
         return False
-    return not any(stands_in(parameter, credential) for parameter, credential in product(filled, places(security)))
+    return not any(
+        stands_in(parameter, credential) for parameter, credential in product(filled, places_of_secrets(security))
+    )
 
 
 def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credential, ...]:
@@ -113,9 +116,32 @@ def credentials(security: Security, secrets: Mapping[str, str]) -> tuple[Credent
     return tuple(found.values())
 
 
+def incomplete(security: Security, secrets: Mapping[str, str]) -> list[str]:
+    """Return what the values of variables seem to lack, one sentence each."""
+    schemes = {name: scheme for scheme in chain(*security) if (name := variable(scheme)) in secrets and name}
+    bare = [name for name, it in schemes.items() if it.type == "apiKey" and it.place == HEADER_OF_SCHEMES]
+    logins = [name for name, it in schemes.items() if it.scheme == "basic"]
+    return [
+        *(
+            f"{name} is sent as the whole header Authorization, and has no scheme: if the API wants one, set {name} to "
+            "a value such as `Bearer …`."
+            for name in bare
+            if " " not in secrets[name]
+        ),
+        *(
+            f"{name} has no colon: set it to user:password, or to `key:` for a key without a password."
+            for name in logins
+            if ":" not in secrets[name]
+        ),
+    ]
+
+
 def _written(scheme: SecurityScheme, secret: str) -> str:
-    """Write the secret as the scheme wants it (RFC 6750 section 2.1, RFC 7617 section 2)."""
-    if scheme.location == "cookie" and NO_COOKIE.search(secret):
+    """Write the secret as the scheme wants it (RFC 6750 section 2.1, RFC 7617 section 2).
+
+    The document's own spelling counts where it has capitals: some servers compare the name of a scheme exactly.
+    """
+    if scheme.location == "cookie" and NOT_IN_COOKIE.search(secret):
         raise CallError(
             f"Nothing was sent: {variable(scheme)} is sent as a cookie, but contains a blank, a semicolon or a "
             "character beyond ASCII. Set it to the bare value of the cookie, as browsers show it, and start "
@@ -125,7 +151,8 @@ def _written(scheme: SecurityScheme, secret: str) -> str:
         return secret
     if scheme.scheme == "basic":
         secret = base64_text(secret)
-    return f"{scheme.scheme.capitalize()} {secret}"
+    is_spelt = scheme.spelling != scheme.spelling.lower()
+    return f"{scheme.spelling if is_spelt else scheme.scheme.capitalize()} {secret}"
 
 
 def base64_text(secret: str) -> str:

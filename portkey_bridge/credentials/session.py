@@ -1,4 +1,4 @@
-"""Credentials of a session that a login recipe obtains: on first use, once for all calls, and again after a 401."""
+"""Credentials of a session that a login recipe obtains: on first use, once for all, and again once it has ended."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from portkey_bridge.credentials.caller import Caller
+from portkey_bridge.credentials.login_session import LoginSession, has_ended, placeholders
 from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, Provider
-from portkey_bridge.credentials.recipe import LoginSession
+from portkey_bridge.credentials.recipe import Recipe
 from portkey_bridge.credentials.renewal import Renewed
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.errors import CredentialsError, TokenError
 from portkey_bridge.openapi.model import Operation, Place
+from portkey_bridge.response.answer import Answer
 
 
 @dataclass(frozen=True)
 class SessionCredentials:
     """The credentials of another provider, and those of a session with the origin of the API.
 
-    `belongs` checks whether an operation is sent to that origin, and `is_login` whether it is one that logs in, which
-    carries what `handshake` has at the moment. `log_in` obtains a session.
+    `belongs` checks whether an operation is sent to that origin, and `is_login` whether it is one that logs in, for
+    which a session is not needed. `log_in` obtains a session.
     """
 
     others: Provider
+    recipe: Recipe
     belongs: Callable[[Operation], bool]
     is_login: Callable[[Operation], bool]
     log_in: Callable[[LoginSession | None], Awaitable[LoginSession]]
-    handshake: list[Credential] = field(default_factory=list, repr=False)
     kept: Renewed[LoginSession] = field(init=False, repr=False)
 
     @property
@@ -38,34 +40,33 @@ class SessionCredentials:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kept", Renewed(self.log_in))
 
+    def of_session(self, operation: Operation, stand_in: Callable[[str], str]) -> tuple[Credential, ...]:
+        """Return what a call carries of a session that is not obtained, as far as the recipe says."""
+        return placeholders(self.recipe, stand_in) if self.belongs(operation) else ()
+
     async def credentials(
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> tuple[Credential, ...]:
         """Return the credentials of a call, those of the session first. Raises CredentialsError, CallError."""
         if not self.belongs(operation):
             return await self.others.credentials(operation, filled, caller)
-        if self.is_login(operation):
-            return await self._of_login(operation, filled, caller)
-        session = await self.kept.get()
-        own = session.credentials if session else ()
-        places = frozenset(chain.from_iterable(each.places for each in own))
-        others = await self.others.credentials(operation, [*filled, *places], caller)
-        return (*own, *(each for each in others if each.place not in places))
-
-    async def _of_login(
-        self, operation: Operation, filled: Collection[Place], caller: Caller
-    ) -> tuple[Credential, ...]:
         try:
-            others = await self.others.credentials(operation, filled, caller)
-        except CredentialsError:  # a document may ask for the session even where it is obtained
-            others = ()
-        places = {each.place for each in self.handshake}
-        return (*self.handshake, *(each for each in others if each.place not in places))
+            session = await self.kept.get()
+        except TokenError:
+            if not self.is_login(operation):
+                raise
+            session = None
+        own = session.credentials if session else ()
+        return await with_others(self.others, own, operation, filled, caller, is_needed=not self.is_login(operation))
 
-    async def rejected(self, operation: Operation, sent: Collection[Credential], caller: Caller) -> bool:
-        """Log in again, unless another call has done so since; return whether there is another session now."""
-        if self.is_login(operation) or not self.belongs(operation):
-            return await self.others.rejected(operation, sent, caller)
+    async def rejected(
+        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
+    ) -> bool:
+        """Log in again if the session has ended, unless another call has done so; return whether there is another."""
+        if not self.belongs(operation):
+            return await self.others.rejected(operation, answer, sent, caller)
+        if not has_ended(self.recipe, answer, self.is_login(operation)):
+            return False
         try:
             return await self.kept.replace(lambda session: {*session.credentials} <= {*sent})
         except TokenError:
@@ -76,3 +77,51 @@ class SessionCredentials:
         if status not in CREDENTIAL_STATUSES or not self.belongs(operation) or self.kept.current is None:
             return self.others.hints(operation, status, caller)
         return ["The request carried the session of the login recipe: check what the account permits."]
+
+
+@dataclass
+class LoginCredentials:
+    """The credentials of the steps of a login: those of another provider, and what the steps before it `carried`."""
+
+    others: Provider
+    carried: tuple[Credential, ...] = field(default=(), repr=False)
+    holds_secrets: bool = True
+
+    async def credentials(
+        self, operation: Operation, filled: Collection[Place], caller: Caller
+    ) -> tuple[Credential, ...]:
+        """Return the credentials of a step; a document may ask for the session even where it is obtained."""
+        return await with_others(self.others, self.carried, operation, filled, caller, is_needed=False)
+
+    async def rejected(
+        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
+    ) -> bool:
+        """Return False: a failure is the end of a login."""
+        return False
+
+    def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
+        """Return nothing: what a step answers is shown as it is."""
+        return []
+
+
+async def with_others(
+    others: Provider,
+    own: Collection[Credential],
+    operation: Operation,
+    filled: Collection[Place],
+    caller: Caller,
+    *,
+    is_needed: bool,
+) -> tuple[Credential, ...]:
+    """Return credentials with those that another provider has for other places; none of them where none is needed.
+
+    Raises CredentialsError, CallError.
+    """
+    places = frozenset(chain.from_iterable(each.places for each in own))
+    try:
+        further = await others.credentials(operation, [*filled, *places], caller)
+    except CredentialsError:
+        if is_needed:
+            raise
+        further = ()
+    return (*own, *(each for each in further if each.place not in places))

@@ -13,13 +13,11 @@ from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import AWS_SECRET, as_variable
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
-
-
 """Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
 
 
 #: The variable of a scheme that has no name of its own.
-VARIABLES = {
+VARIABLES_BY_SCHEME = {
     ("http", "bearer"): "API_KEY",
     ("http", "basic"): "BASIC_AUTH",
     ("http", "aws4-hmac-sha256"): AWS_SECRET,
@@ -28,7 +26,7 @@ VARIABLES = {
 }
 
 #: A reference to a variable, in the syntax of a client that should have replaced it with the variable's value.
-REFERENCE = re.compile(r"\$\{\{?\s*(?:env:|secrets\.|input:)?[A-Za-z_]\w*\s*\}|\{env:[A-Za-z_]\w*\}")
+UNEXPANDED_REFERENCE = re.compile(r"\$\{\{?\s*(?:env:|secrets\.|input:)?[A-Za-z_]\w*\s*\}|\{env:[A-Za-z_]\w*\}")
 
 
 #: Types of security schemes whose credential is a token that can be obtained.
@@ -54,9 +52,9 @@ def usual_variable(scheme: SecurityScheme) -> str | None:
     """Return the variable of a security scheme that shares it with no other."""
     if scheme.type == "apiKey":
         return as_variable(scheme.name) or None
-    if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES:
+    if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES_BY_SCHEME:
         return f"{re.sub(r'[^a-z0-9]+', '_', scheme.scheme).upper()}_AUTH"
-    return VARIABLES.get((scheme.type, scheme.scheme))
+    return VARIABLES_BY_SCHEME.get((scheme.type, scheme.scheme))
 
 
 def variables(security: Security) -> tuple[str, ...]:
@@ -93,4 +91,4 @@ def collect_oauth(settings: Settings, document_uri: str) -> dict[str, str]:
 
 def is_unexpanded(name: str, settings: Settings) -> bool:
     """Check whether the value of a variable contains a reference that a client passed on as it is."""
-    return REFERENCE.search(settings.environ.get(name, "")) is not None
+    return UNEXPANDED_REFERENCE.search(settings.environ.get(name, "")) is not None

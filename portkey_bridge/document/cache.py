@@ -43,7 +43,7 @@ def set_enabled(enabled: bool) -> None:
     _enabled = enabled
 
 
-def folder() -> Path:
+def cache_folder() -> Path:
     """Return the folder of this program's entries, which need not exist."""
     return user_cache_path("portkey-bridge")
 
@@ -69,18 +69,18 @@ def program() -> tuple[bytes, ...]:
     return (sys.version.encode(), *modules, *packages)
 
 
-def read(name: str) -> bytes | None:
+def read_entry(name: str) -> bytes | None:
     """Return what was kept under `name`, or None where it is missing, damaged or somebody else's."""
     if not _enabled or not _is_own_folder():
         return None
     try:
-        with os.fdopen(os.open(folder() / name, _READING), "rb") as file:
+        with os.fdopen(os.open(cache_folder() / name, _READING), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or not is_own(found):
                 return None
             kept = file.read()
             with suppress(OSError):
-                os.utime(folder() / name)  # used now; where nothing can be written, nothing is forgotten either
+                os.utime(cache_folder() / name)  # used now; where nothing can be written, nothing is forgotten either
     except OSError:
         return None
     content = kept[len(MAGIC) + _DIGEST :]
@@ -92,10 +92,10 @@ def write(name: str, content: bytes) -> None:
     if not _enabled:
         return
     with suppress(OSError):
-        folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         if not _is_own_folder():
             return
-        replace_file(folder() / name, _head(name, content) + content, sync=False)  # a part would be recognized
+        replace_file(cache_folder() / name, _head(name, content) + content, sync=False)  # a part would be recognized
         _forget_oldest()
 
 
@@ -104,7 +104,7 @@ def forget(name: str) -> None:
     if not _enabled or not _is_own_folder():
         return
     with suppress(OSError):
-        (folder() / name).unlink(missing_ok=True)
+        (cache_folder() / name).unlink(missing_ok=True)
 
 
 def _head(name: str, content: bytes) -> bytes:
@@ -115,7 +115,7 @@ def _head(name: str, content: bytes) -> bytes:
 def _is_own_folder() -> bool:
     """Check whether the folder exists and is this user's, and nobody else may write to it."""
     try:
-        found = folder().stat()
+        found = cache_folder().stat()
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and is_own(found)
@@ -128,7 +128,7 @@ def is_own(found: os.stat_result) -> bool:
 
 def _forget_oldest() -> None:
     """Delete the oldest entries. Whatever else is in the folder was put there by somebody, and stays."""
-    entries = sorted(filter(_is_entry, folder().iterdir()), key=lambda path: path.lstat().st_mtime, reverse=True)
+    entries = sorted(filter(_is_entry, cache_folder().iterdir()), key=lambda path: path.lstat().st_mtime, reverse=True)
     for path in entries[ENTRIES:]:
         path.unlink(missing_ok=True)
 

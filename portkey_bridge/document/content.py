@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from portkey_bridge.errors import DocumentError
 
 #: Bytes of a document, compressed or not.
-MAX_BYTES = 100_000_000
+MAX_DOCUMENT_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Content:
 
 def bounded(source: str, data: bytes) -> bytes:
     """Return the bytes of a document. Raises DocumentError if there are more than MAX_BYTES."""
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_DOCUMENT_BYTES:
         raise too_large(source)
     return data
 
 
 def too_large(source: str) -> DocumentError:
     """Return the refusal of a document of more than MAX_BYTES."""
-    return DocumentError(source, f"larger than {MAX_BYTES // 1_000_000} MB", "Split the document.")
+    return DocumentError(source, f"larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB", "Split the document.")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import zlib
 
-from portkey_bridge.document.content import MAX_BYTES, Content, too_large
+from portkey_bridge.document.content import MAX_DOCUMENT_BYTES, Content, too_large
 from portkey_bridge.errors import DocumentError
 
-GZIP = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 
 #: Compressed bytes that are decompressed at once.
-PIECE = 4096
+COMPRESSED_CHUNK = 4096
 
 #: Byte order marks of encodings other than UTF-8 (Unicode standard, section 23.8); the longer first.
-MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 def text_of(content: Content) -> str:
@@ -21,8 +21,8 @@ def text_of(content: Content) -> str:
 
     Gzip is told by its first bytes, UTF-16 and UTF-32 by their marks (YAML 1.2 section 5.2); all else is UTF-8.
     """
-    data = _unpacked(content) if content.data.startswith(GZIP) else content.data
-    encoding = next((encoding for mark, encoding in MARKS.items() if data.startswith(mark)), "utf-8-sig")
+    data = _unpacked(content) if content.data.startswith(GZIP_MAGIC) else content.data
+    encoding = next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8-sig")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -37,14 +37,14 @@ def _unpacked(content: Content) -> bytes:
     """
     data, at, unpacked = memoryview(content.data), 0, bytearray()
     try:
-        while data[at : at + len(GZIP)] == GZIP:
+        while data[at : at + len(GZIP_MAGIC)] == GZIP_MAGIC:
             member = zlib.decompressobj(wbits=31)
             while not member.eof:
                 if at == len(data):
                     raise zlib.error("it ends early")
-                piece = data[at : at + PIECE]
-                unpacked += member.decompress(piece, MAX_BYTES + 1 - len(unpacked))
-                if len(unpacked) > MAX_BYTES:
+                piece = data[at : at + COMPRESSED_CHUNK]
+                unpacked += member.decompress(piece, MAX_DOCUMENT_BYTES + 1 - len(unpacked))
+                if len(unpacked) > MAX_DOCUMENT_BYTES:
                     raise too_large(content.source)
                 at += len(piece) - len(member.unused_data)
     except zlib.error as error:

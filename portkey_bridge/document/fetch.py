@@ -21,7 +21,7 @@ from httpx import USE_CLIENT_DEFAULT
 from portkey_bridge import __version__
 from portkey_bridge.document import cache
 from portkey_bridge.document.access import Access
-from portkey_bridge.document.content import MAX_BYTES, Content, too_large
+from portkey_bridge.document.content import MAX_DOCUMENT_BYTES, Content, too_large
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.http.failures import Sentences, explain_failure
 from portkey_bridge.settings.values import Timeouts
@@ -30,16 +30,16 @@ from portkey_bridge.text import shown_url
 #: Seconds for connecting, for each read, and for all of it.
 TIMEOUTS = Timeouts(connect=10, read=30, whole=120)
 
-REDIRECTS = 5
+MAX_REDIRECTS = 5
 
 #: Requested media types (RFC 9110 section 12.5.1), the registered types of OpenAPI documents first.
-HEADERS = {
+DOCUMENT_HEADERS = {
     "accept": "application/vnd.oai.openapi+json, application/vnd.oai.openapi, application/json, application/yaml, */*",
     "user-agent": f"portkey-bridge/{__version__}",
 }
 
 #: Sentences that differ from those about an API: no setting changes how a document is fetched.
-SENTENCES: Sentences = (
+DOCUMENT_SENTENCES: Sentences = (
     ((socket.gaierror, UnicodeError), "the name {host} could not be resolved"),
     (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds"),
     ((httpx.UnsupportedProtocol, httpx.InvalidURL), "not a complete http or https URL"),
@@ -52,7 +52,7 @@ BEHIND_LOGIN = (
 )
 
 #: Remedies by status; `{host}` is the host of the document.
-REMEDIES = {
+REMEDIES_BY_STATUS = {
     401: BEHIND_LOGIN,
     403: BEHIND_LOGIN,
     404: "Correct the URL.",
@@ -111,11 +111,11 @@ def fetch(
 
 def copy_path(url: str) -> Path:
     """Return the file of the last good copy of a URL, which need not exist."""
-    return cache.folder() / cache.name_of("document", [url.encode()])
+    return cache.cache_folder() / cache.name_of("document", [url.encode()])
 
 
 def _kept(name: str) -> _Copy | None:
-    head, _, data = (cache.read(name) or b"").partition(b"\n")
+    head, _, data = (cache.read_entry(name) or b"").partition(b"\n")
     return _Copy(**json.loads(head), data=data) if head else None
 
 
@@ -135,21 +135,23 @@ def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None], access: Ac
             httpx.Client(
                 timeout=timeout,
                 follow_redirects=True,
-                max_redirects=REDIRECTS,
+                max_redirects=MAX_REDIRECTS,
                 event_hooks={"request": [look]},
                 verify=access.trust.of(httpx.URL(url).host).context(),
             ) as client,
             client.stream(
-                "GET", url, headers={**HEADERS, **conditions}, auth=access.signer or USE_CLIENT_DEFAULT
+                "GET", url, headers={**DOCUMENT_HEADERS, **conditions}, auth=access.signer or USE_CLIENT_DEFAULT
             ) as response,
         ):
             return _answered(response, url, kept, access)
     except httpx.TooManyRedirects as error:
         raise DocumentError(
-            shown_url(url), f"more than {REDIRECTS} redirects", "Use the URL that they lead to."
+            shown_url(url), f"more than {MAX_REDIRECTS} redirects", "Use the URL that they lead to."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last of a name that IDNA refuses
-        raise _Away(explain_failure(error, urlsplit(url).hostname or "the host", TIMEOUTS, SENTENCES)) from error
+        raise _Away(
+            explain_failure(error, urlsplit(url).hostname or "the host", TIMEOUTS, DOCUMENT_SENTENCES)
+        ) from error
 
 
 def _answered(response: httpx.Response, url: str, kept: _Copy | None, access: Access) -> _Copy:
@@ -159,7 +161,7 @@ def _answered(response: httpx.Response, url: str, kept: _Copy | None, access: Ac
     if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         raise _Away(status)
     if response.status_code != httpx.codes.OK:
-        raise DocumentError(shown_url(url), status, REMEDIES.get(response.status_code, "Check the URL."))
+        raise DocumentError(shown_url(url), status, REMEDIES_BY_STATUS.get(response.status_code, "Check the URL."))
     return _Copy(
         uri=str(access.without_credentials(response.url)),
         etag=response.headers.get("etag", ""),
@@ -173,7 +175,7 @@ def _body(response: httpx.Response, url: str) -> bytes:
     ends, data = monotonic() + TIMEOUTS.whole, bytearray()
     for chunk in response.iter_bytes():
         data += chunk
-        if len(data) > MAX_BYTES:
+        if len(data) > MAX_DOCUMENT_BYTES:
             raise too_large(shown_url(url))
         if monotonic() > ends:
             raise TimeoutError

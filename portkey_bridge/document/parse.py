@@ -16,14 +16,14 @@ from portkey_bridge.document.content import Content
 from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
 from portkey_bridge.document.positions import repeated_keys
-from portkey_bridge.document.sources import others_of, read
+from portkey_bridge.document.sources import others_of, read_source
 from portkey_bridge.errors import DocumentError
 
-MAX_VALUES = 5_000_000
+MAX_PARSED_VALUES = 5_000_000
 
 
 #: Decisions of the parser that are told one by one.
-TOLD = 20
+MAX_PARSER_NOTES = 20
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ class Document:
 
 
 Retrieve = Callable[[str], Document]
-
-
 """Brings the resource of a URI into memory. Raises DocumentError."""
 
 
@@ -50,7 +48,7 @@ def read_document(source: str) -> Document:
 
     Raises DocumentError, with line and column where the parser gives them.
     """
-    return document_of(read(source))
+    return document_of(read_source(source))
 
 
 def document_of(content: Content) -> Document:
@@ -73,7 +71,7 @@ def resource_of(content: Content) -> Document:
     if re.match(r"\s*<[!?a-zA-Z]", text):
         problem, remedy = "is a web page or XML, not JSON or YAML", "Use the address of the document itself."
         raise DocumentError(content.source, problem, remedy)
-    return parse(content.source, content.uri, text)
+    return parse_document(content.source, content.uri, text)
 
 
 def others_of_document(document: Document, allowed: Collection[str] = ()) -> Retrieve:
@@ -82,7 +80,7 @@ def others_of_document(document: Document, allowed: Collection[str] = ()) -> Ret
     return lambda uri: resource_of(read_other(uri))
 
 
-def parse(source: str, uri: str, text: str) -> Document:
+def parse_document(source: str, uri: str, text: str) -> Document:
     """Parse JSON or YAML into JSON's types; `source` appears in the errors. Raises DocumentError."""
     repairs: list[str] = []
     try:
@@ -94,9 +92,9 @@ def parse(source: str, uri: str, text: str) -> Document:
 
 
 def _first(source: str, repairs: list[str]) -> Iterator[str]:
-    yield from repairs[:TOLD]
-    if len(repairs) > TOLD:
-        yield f"{source}: {len(repairs) - TOLD:,} more keys or tags like these."
+    yield from repairs[:MAX_PARSER_NOTES]
+    if len(repairs) > MAX_PARSER_NOTES:
+        yield f"{source}: {len(repairs) - MAX_PARSER_NOTES:,} more keys or tags like these."
 
 
 def _parse_json(source: str, text: str, repairs: list[str]) -> Any:
@@ -144,7 +142,7 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
     from portkey_bridge.document import yaml_values as yaml_json
 
     try:
-        parsed = yaml_json.parse(text)
+        parsed = yaml_json.parse_yaml(text)
         if parsed.has_more:
             repairs.append(f"{source}: it contains further documents, which are ignored.")
     except yaml.MarkedYAMLError as error:
@@ -164,8 +162,10 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
 
 def _problem(error: Any, text: str) -> str:
     """Return the message of a YAML parser, with tabs as indentation explained."""
-    line = text.splitlines()[error.problem_mark.line : error.problem_mark.line + 1] if error.problem_mark else []
-    is_tab = any(re.match(r" *\t", text) for text in line)
+    from portkey_bridge.document.yaml_values import as_yaml_1_1
+
+    lines = as_yaml_1_1(text).splitlines() if error.problem_mark else []
+    is_tab = any(re.match(r" *\t", line) for line in lines[error.problem_mark.line :][:1])
     return "tabs cannot be used for indentation" if is_tab else error.problem or error.context
 
 
@@ -200,8 +200,10 @@ def _size(source: str, value: Any, sizes: dict[int, tuple[int, int]]) -> tuple[i
     values, levels = 1 + sum(size for size, _ in below), 1 + max((depth for _, depth in below), default=0)
     if levels > MAX_DEPTH:
         raise _too_deep(source)
-    if values > MAX_VALUES:
-        raise DocumentError(source, f"its aliases (*) stand for more than {MAX_VALUES:,} values", "Use $ref instead.")
+    if values > MAX_PARSED_VALUES:
+        raise DocumentError(
+            source, f"its aliases (*) stand for more than {MAX_PARSED_VALUES:,} values", "Use $ref instead."
+        )
     return values, levels
 
 

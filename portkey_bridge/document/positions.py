@@ -134,10 +134,10 @@ def _of_json(text: str) -> _Json | None:
 def _of_yaml(text: str) -> _Yaml | None:
     import yaml
 
-    from portkey_bridge.document.yaml_values import LOADER
+    from portkey_bridge.document.yaml_values import LOADER, as_yaml_1_1
 
     try:
-        loader: Any = LOADER(text)
+        loader: Any = LOADER(as_yaml_1_1(text))
         node = loader.get_node() if loader.check_node() else None  # of the first document, which is the one that counts
     except (yaml.YAMLError, RecursionError, ValueError):
         return None

@@ -9,10 +9,10 @@ Say = Callable[[str], None]
 """Takes a problem with something known, a sentence without its full stop."""
 
 #: Places that a sentence names before it only counts them.
-NAMED = 3
+MAX_NAMED_PLACES = 3
 
 #: Problems that are told apart.
-TOLD = 100
+MAX_REPAIR_KINDS = 100
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Repairs:
     `kept` is how many places of a problem are kept.
     """
 
-    def __init__(self, kept: int = NAMED) -> None:
+    def __init__(self, kept: int = MAX_NAMED_PLACES) -> None:
         self._kept = kept
         self._places: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
@@ -48,12 +48,12 @@ class Repairs:
 
     def sentences(self) -> tuple[str, ...]:
         """Return a sentence for each problem, in the order of their discovery, and the number of those beyond TOLD."""
-        told = [f"{problem} ({self._where(problem)})." for problem in list(self._places)[:TOLD]]
+        told = [f"{problem} ({self._where(problem)})." for problem in list(self._places)[:MAX_REPAIR_KINDS]]
         rest = len(self._places) - len(told)
         return (*told, f"{rest} further kinds of problems were repaired or left out.") if rest else tuple(told)
 
     def _where(self, problem: str) -> str:
-        named = self._places[problem][:NAMED]
+        named = self._places[problem][:MAX_NAMED_PLACES]
         more = self._counts[problem] - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "")
 

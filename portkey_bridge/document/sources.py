@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from portkey_bridge.document.content import MAX_BYTES, Content, bounded
+from portkey_bridge.document.content import MAX_DOCUMENT_BYTES, Content, bounded
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.text import is_url, shown_url
 
@@ -36,8 +36,6 @@ FILE_REMEDY = "Use --spec with the path or URL of a readable OpenAPI document."
 
 
 Read = Callable[[str], Content]
-
-
 """Brings the resource of a URI into memory. Raises DocumentError."""
 
 
@@ -62,7 +60,7 @@ def path_of(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def read(source: str, access: Access | None = None, *, from_copy: bool = False) -> Content:
+def read_source(source: str, access: Access | None = None, *, from_copy: bool = False) -> Content:
     """Read what a person named: a path or its `file:` URI, an http or https URL, or `-`. Raises DocumentError.
 
     `access` has the credentials for a URL. With `from_copy`, nothing is asked for one of which there is a copy.
@@ -74,7 +72,7 @@ def read(source: str, access: Access | None = None, *, from_copy: bool = False) 
     if source == STDIN:
         if sys.stdin is None:
             raise DocumentError("standard input", "is closed", FILE_REMEDY)
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        data = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
         return Content("standard input", (Path.cwd() / "standard-input").as_uri(), bounded("standard input", data))
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
@@ -132,7 +130,7 @@ def _file(source: str, path: Path, remedy: str) -> Content:
         if path.exists() and not path.is_file():
             raise DocumentError(source, "is not a file", remedy)
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(MAX_DOCUMENT_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DocumentError(source, f"cannot be read ({reason})", remedy) from error

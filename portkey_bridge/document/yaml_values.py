@@ -49,6 +49,13 @@ _USUAL = (None, "!", f"{_TAG}map", f"{_TAG}seq")
 _MERGE = object()
 
 
+#: Line breaks of YAML 1.1, which the parser still knows. Since 1.2 they are characters like others (section 5.4).
+_OLD_BREAKS = str.maketrans("\x85\u2028\u2029", "   ")
+
+#: Tabs in blank lines and before comments, where they indent nothing (YAML 1.2 section 6.6); the parser refuses them.
+_IDLE_TABS = re.compile(r"^ *\t[ \t]*(?=[#\r\n]|\Z)", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Parsed:
     """The value of the first document in a text, and what had to be decided: lines and sentences.
@@ -62,7 +69,13 @@ class Parsed:
     has_more: bool
 
 
-def parse(text: str) -> Parsed:
+def as_yaml_1_1(text: str) -> str:
+    """Return a text of YAML 1.2 in which the parser, which knows 1.1, finds the same. Lines and columns stay."""
+    text = text if text.isascii() else text.translate(_OLD_BREAKS)
+    return _IDLE_TABS.sub(lambda blanks: " " * len(blanks[0]), text) if "\t" in text else text
+
+
+def parse_yaml(text: str) -> Parsed:
     """Parse the first document of a text. Raises yaml.YAMLError, ValueError, and RecursionError for deep nesting."""
     reader = _Reader(text)
     value = reader.document()
@@ -75,7 +88,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.notes: list[tuple[int, str]] = []
         self.has_aliases = False
-        self._events: Iterator[Any] = iter(yaml.parse(text, Loader=LOADER))
+        self._events: Iterator[Any] = iter(yaml.parse(as_yaml_1_1(text), Loader=LOADER))
         self._anchored: dict[str, Any] = {}
         self._depth = 0
         self._merged = 0

@@ -1,4 +1,4 @@
-"""Direct connections: h11 implements HTTP/1.1, and the event loop itself carries the bytes.
+"""Direct connections: the event loop itself carries the bytes of HTTP/1.1.
 
 httpx's own connections support any event loop, threads and HTTP/2, and check for all of that at each request: an
 exchange takes two to five times the CPU (docs/performance.md). They still carry what goes through a proxy. aiohttp
@@ -15,30 +15,26 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
-import h11
 import httpx
 
+from portkey_bridge.http.http1 import AnswerHead, AnswerReader, RequestWriter
+from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.settings.values import Timeouts
 
-#: Bytes that a head may have, that are read at once, and that may arrive before the other side has to wait.
-LONGEST_HEAD, CHUNK, HIGH_WATER = 102_400, 65_536, 262_144
+#: Bytes that may arrive before the other side has to wait.
+HIGH_WATER = 262_144
 
 #: Seconds after which a connection that nobody used is not trusted to be open at the other side.
-KEPT = 5.0
+IDLE_TRUST = 5.0
 
 #: Seconds after which another address of a host is tried, too (RFC 8305 section 5).
 ANOTHER_ADDRESS = 0.25
 
-HIGHEST_PORT = 65_535
-
 #: Turns of the loop from the moment when the system has connected until a connection can be used, and their seconds.
-TURNS, TURN = 8, 0.01
+CONNECT_TURNS, CONNECT_TURN = 8, 0.01
 
 Origin = tuple[str, str, int]
 """Scheme, host and port."""
-
-Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
-"""What comes next of an answer."""
 
 
 class Connections(httpx.AsyncBaseTransport):
@@ -62,10 +58,7 @@ class Connections(httpx.AsyncBaseTransport):
             connection.close()
             raise
         return httpx.Response(
-            head.status_code,
-            headers=head.headers.raw_items(),
-            stream=self._body(connection),
-            extensions={"reason_phrase": head.reason},
+            head.status, headers=head.fields, stream=self._body(connection), extensions={"reason_phrase": head.reason}
         )
 
     def _body(self, connection: _Connection) -> httpx.AsyncByteStream:
@@ -96,9 +89,9 @@ class Connections(httpx.AsyncBaseTransport):
         )
         try:
             await asyncio.wait((connecting,), timeout=self._timeouts.connect)
-            for _ in range(TURNS):  # if the loop was busy, the system may have connected meanwhile
+            for _ in range(CONNECT_TURNS):  # if the loop was busy, the system may have connected meanwhile
                 if not connecting.done():
-                    await asyncio.wait((connecting,), timeout=TURN)
+                    await asyncio.wait((connecting,), timeout=CONNECT_TURN)
             if not connecting.done():
                 raise httpx.ConnectTimeout("no connection in time")
             _, connection = connecting.result()
@@ -146,18 +139,13 @@ def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     return {"happy_eyeballs_delay": ANOTHER_ADDRESS} if isinstance(loop, asyncio.BaseEventLoop) else {}
 
 
-def _end(waiting: asyncio.Future[None], too_long: httpx.TimeoutException) -> None:
-    if not waiting.done():
-        waiting.set_exception(too_long)
-
-
-def _can_be_read(descriptor: int) -> bool:
-    """Check whether something has arrived: with `poll` where the system has it, as `select` takes few descriptors."""
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([descriptor], [], [], 0)[0])
+def _arrival_check(descriptor: int) -> Callable[[], bool]:
+    """Return a function that checks whether something has arrived: by `poll`, as `select` takes few descriptors."""
+    if not hasattr(select, "poll"):
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(0))
 
 
 def _origin(url: httpx.URL) -> Origin:
@@ -171,18 +159,23 @@ class _Connection(asyncio.Protocol):
     def __init__(self, origin: Origin, patience: float) -> None:
         self.origin = origin
         self._patience = patience
-        self._protocol = h11.Connection(h11.CLIENT, LONGEST_HEAD)
+        self._request: RequestWriter
+        self._answer: AnswerReader
         self._transport: asyncio.Transport
+        self._has_arrived: Callable[[], bool]
         self._arrived = bytearray()
         self._lost = False
         self._error: Exception | None = None
         self._full = False
         self._waiting: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # looks whether a wait takes too long
+        self._waits_until, self._too_long = 0.0, httpx.TimeoutException("")
         self._idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast(asyncio.Transport, transport)
+        self._has_arrived = _arrival_check(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         """Take in what arrived."""
@@ -216,78 +209,73 @@ class _Connection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether another request may be sent: nothing has come unasked, the end included, and it is not long ago."""
-        if self._arrived or self._lost or _now() - self._idle_since > KEPT:
+        if self._arrived or self._lost or _now() - self._idle_since > IDLE_TRUST:
             return False
-        return not _can_be_read(self._transport.get_extra_info("socket").fileno())  # the loop may not have seen it yet
+        return not self._has_arrived()  # the loop may not have seen it yet
 
-    async def exchange(self, request: httpx.Request) -> h11.Response | h11.InformationalResponse:
+    async def exchange(self, request: httpx.Request) -> AnswerHead:
         """Send the request, and give the head of its answer. Raises httpx.TransportError."""
+        self._answer = AnswerReader(request.method)
         try:
             await self._send(request)
         except (httpx.WriteError, httpx.WriteTimeout):  # the answer may have come before the request was complete
             if not self._arrived and not self._lost:
                 raise
-        while not isinstance(head := await self.next_event(), h11.Response):
-            if isinstance(head, h11.InformationalResponse) and head.status_code == 101:
-                break
+        while (head := self._answer.head(self._arrived)) is None:
+            await self._wait_for_more()
         return head
 
     async def _send(self, request: httpx.Request) -> None:
-        try:
-            head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-            written = self._protocol.send(head) or b""
-            if isinstance(request.stream, httpx.ByteStream):  # all of it is there
-                written += b"".join(self._protocol.send(h11.Data(data=each)) or b"" for each in request.stream if each)
-            else:
-                async for chunk in cast(httpx.AsyncByteStream, request.stream):
-                    await self._write(written + (self._protocol.send(h11.Data(data=chunk)) or b""))
-                    written = b""
-            await self._write(written + (self._protocol.send(h11.EndOfMessage()) or b""))
-        except h11.LocalProtocolError as error:
-            raise httpx.LocalProtocolError(str(error)) from error
+        writer = self._request = RequestWriter(request)
+        written = writer.head
+        if isinstance(request.stream, httpx.ByteStream):  # all of it is there
+            written += b"".join([writer.body(part) for part in request.stream])
+        else:
+            async for part in cast(httpx.AsyncByteStream, request.stream):
+                await self._write(written + writer.body(part))
+                written = b""
+        await self._write(written + writer.end())
 
-    async def next_event(self) -> Event:
-        """Return what comes next of the answer. Raises httpx.TransportError."""
-        while (event := self.next_arrived()) is h11.NEED_DATA:
-            if not self._lost:
-                await self._wait(httpx.ReadTimeout("nothing arrives"))
-            elif self._error:
-                raise httpx.ReadError("the connection is lost") from self._error
-            else:
-                self._protocol.receive_data(b"")  # the end
-        return event
+    async def next_piece(self) -> bytes:
+        """Return the next piece of the body, nothing at its end. Raises httpx.TransportError."""
+        while not (piece := self.arrived_piece()) and not self._answer.is_complete:
+            await self._wait_for_more()
+        return piece
 
-    def next_arrived(self) -> Event:
-        """Return what comes next of what has arrived. Raises httpx.RemoteProtocolError."""
-        try:
-            while (event := self._protocol.next_event()) is h11.NEED_DATA and self._arrived:
-                self._protocol.receive_data(self._taken())
-        except h11.RemoteProtocolError as error:
-            raise httpx.RemoteProtocolError(str(error)) from error
-        return event
+    def arrived_piece(self) -> bytes:
+        """Return a piece of the body that has arrived, nothing if there is none. Raises httpx.RemoteProtocolError."""
+        piece = self._answer.piece(self._arrived)
+        if len(self._arrived) <= HIGH_WATER:
+            self._transport.resume_reading()
+        return piece
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether all of the answer has been read."""
+        return self._answer.is_complete
+
+    async def _wait_for_more(self) -> None:
+        """Wait until more arrives, or nothing more can. Raises httpx.TransportError."""
+        if not self._lost:
+            await self._wait(httpx.ReadTimeout("nothing arrives"))
+        elif self._error:
+            raise httpx.ReadError("the connection is lost") from self._error
+        else:
+            self._answer.end()
 
     def begin_again(self) -> bool:
         """Make ready for another request; False where none can follow, or more has come than was announced."""
-        if self._protocol.their_state is not h11.DONE or self._protocol.our_state is not h11.DONE:
-            return False
         self._idle_since = _now()
-        trailing, _ = self._protocol.trailing_data
-        self._protocol.start_next_cycle()
-        return not trailing
+        is_over = self._answer.is_complete and self._request.is_complete and not self._arrived
+        return is_over and not self._answer.is_last and not self._request.is_last
 
     def close(self) -> None:
         """Close at once: nobody waits for what is left."""
+        if self._timer:
+            self._timer.cancel()
         self._transport.abort()
 
-    def _taken(self) -> bytes:
-        """Take a part of what has arrived."""
-        chunk = bytes(self._arrived[:CHUNK])
-        del self._arrived[:CHUNK]
-        if len(self._arrived) <= HIGH_WATER:
-            self._transport.resume_reading()
-        return chunk
-
-    async def _write(self, content: bytes | None) -> None:
+    async def _write(self, content: bytes) -> None:
         """Write, and wait where the other side does not read."""
         if content and not self._lost:
             self._transport.write(content)
@@ -299,12 +287,23 @@ class _Connection(asyncio.Protocol):
     async def _wait(self, too_long: httpx.TimeoutException) -> None:
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()
-        ending = loop.call_later(self._patience, _end, waiting, too_long)
+        self._waits_until, self._too_long = loop.time() + self._patience, too_long
+        if self._timer is None:  # one for many waits: to start and cancel one for each takes longer than they wait
+            self._timer = loop.call_at(self._waits_until, self._look)
         try:
             await waiting
         finally:
-            ending.cancel()
             self._waiting = None
+
+    def _look(self) -> None:
+        """End a wait that takes too long, and look again when one that has begun since would do so."""
+        self._timer, loop = None, asyncio.get_running_loop()
+        if self._waiting is None or self._waiting.done():
+            return
+        if loop.time() < self._waits_until:
+            self._timer = loop.call_at(self._waits_until, self._look)
+        else:
+            self._waiting.set_exception(self._too_long)
 
     def _wake(self) -> None:
         if self._waiting and not self._waiting.done():
@@ -324,20 +323,19 @@ class _Body(httpx.AsyncByteStream):
         """Take what has arrived, and check whether it is all of the body."""
         connection = cast(_Connection, self._connection)
         try:
-            while isinstance(event := connection.next_arrived(), h11.Data):
-                self.begun.append(bytes(event.data))
+            while piece := connection.arrived_piece():
+                self.begun.append(piece)
         except httpx.TransportError as failure:  # raised where it is read
             self._failure = failure
-            return False
-        return isinstance(event, h11.EndOfMessage)
+        return connection.is_answered
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self.begun:
             yield chunk
         if self._failure:
             raise self._failure
-        while self._connection and isinstance(event := await self._connection.next_event(), h11.Data):
-            yield bytes(event.data)
+        while self._connection and (piece := await self._connection.next_piece()):
+            yield piece
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None

@@ -9,7 +9,7 @@ from functools import partial
 import httpx
 
 #: Most bytes that one step of decompression takes, and returns.
-STEP, PIECE = 4096, 65_536
+DECODE_STEP, DECODE_PIECE = 4096, 65_536
 
 
 class Identity:
@@ -38,21 +38,21 @@ class _Inflate:
         return self._inflater is None or self._inflater.eof
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
-        for at in range(0, len(chunk), STEP):  # each member of gzip leaves a copy of the rest
-            yield from self._decompress(chunk[at : at + STEP])
+        for at in range(0, len(chunk), DECODE_STEP):  # each member of gzip leaves a copy of the rest
+            yield from self._decompress(chunk[at : at + DECODE_STEP])
 
     def _decompress(self, chunk: bytes) -> Iterator[bytes]:
         piece = b""
-        while not self._ended and (chunk or len(piece) == PIECE):
+        while not self._ended and (chunk or len(piece) == DECODE_PIECE):
             if self._inflater is None:
                 self._inflater = self._fresh(chunk[0])
-            elif self._inflater.eof and chunk and chunk[0] == GZIP:
+            elif self._inflater.eof and chunk and chunk[0] == GZIP_FIRST_BYTE:
                 self._inflater = self._fresh(chunk[0])  # gzip may have several members (RFC 1952 section 2.2)
             elif self._inflater.eof:
                 self._ended = bool(chunk)  # other bytes after the end are not part of the body
                 return
             try:
-                piece = self._inflater.decompress(chunk, PIECE)
+                piece = self._inflater.decompress(chunk, DECODE_PIECE)
             except zlib.error as error:
                 raise httpx.DecodingError("the compressed body is damaged") from error
             chunk = self._inflater.unconsumed_tail or self._inflater.unused_data
@@ -61,12 +61,12 @@ class _Inflate:
 
     def _fresh(self, first: int) -> zlib._Decompress:
         """Return a decompressor for what begins with this byte, which tells zlib (RFC 1950 section 2.2) from bare."""
-        wrapped = not self._bare or first == GZIP or first & 0x0F == zlib.DEFLATED
+        wrapped = not self._bare or first == GZIP_FIRST_BYTE or first & 0x0F == zlib.DEFLATED
         return zlib.decompressobj(zlib.MAX_WBITS | 32 if wrapped else -zlib.MAX_WBITS)
 
 
 #: What a member of a gzip file begins with.
-GZIP = 0x1F
+GZIP_FIRST_BYTE = 0x1F
 
 
 #: What is asked for. Codings that are nested could hold any size; what is no coding at all means nothing.

@@ -14,8 +14,6 @@ MOST_REDIRECTS = 5
 
 
 Sentences = tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]
-
-
 """What is said of a failure, by its kind; a sentence without its end."""
 
 
@@ -29,6 +27,10 @@ class TooLarge(Exception):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(f"larger than {limit:,} bytes")
+
+
+#: What an exchange may fail with.
+EXCHANGE_FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
 
 
 def explain_failure(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = ()) -> str:

@@ -37,7 +37,7 @@ REFUSED_FOR_NOW = (429, 503)
 LONGEST_PAUSE = 60.0
 
 
-REDIRECTS = frozenset((301, 302, 303, 307, 308))
+REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 
 
 HIGHEST_PORT = 65_535
@@ -55,6 +55,8 @@ def may_repeat(request: httpx.Request, outcome: httpx.Response | BaseException) 
     A request that was not sent, or that was refused undone (429; 503 with Retry-After), may be repeated whatever its
     method; one that broke off, only if its method is idempotent (RFC 9110 section 9.2.2).
     """
+    if isinstance(outcome, httpx.Response) and outcome.status_code not in REFUSED_FOR_NOW:
+        return False
     idempotent = request.method in IDEMPOTENT_METHODS
     if isinstance(outcome, UNSENT):
         return not any(isinstance(cause, ssl.SSLError) for cause in causes(outcome))
@@ -62,8 +64,6 @@ def may_repeat(request: httpx.Request, outcome: httpx.Response | BaseException) 
         return False  # a body that was streamed from somewhere is gone
     if isinstance(outcome, BaseException):
         return idempotent and isinstance(outcome, BROKEN_OFF)
-    if outcome.status_code not in REFUSED_FOR_NOW:
-        return False
     pause = retry_after(outcome)
     undone = outcome.status_code == 429 or idempotent or pause is not None
     return undone and (pause or 0) <= LONGEST_PAUSE
@@ -93,7 +93,7 @@ def redirected(
     Only safe methods without a body are followed. Another origin gets no header that could be a credential, and a
     target that holds a secret is followed within the origin only.
     """
-    location = response.headers.get("location") if response.status_code in REDIRECTS else None
+    location = response.headers.get("location") if response.status_code in REDIRECT_STATUSES else None
     if location is None or not _may_follow(request):
         return None
     target = _target(request.url, location)

@@ -7,6 +7,7 @@ Three questions are answered by pure functions: may this be sent again (`may_rep
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -89,25 +90,25 @@ class Transport:
                     await way.aclose()
 
     @asynccontextmanager
-    async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+    async def exchange(self, request: httpx.Request, until: float = math.inf) -> AsyncIterator[httpx.Response]:
         """Send the request and give the answer, its body still to be read: decompressed, and bounded in time and size.
 
-        Leaving closes the connection if the body was not read to its end. Raises httpx.HTTPError, TimeoutError; reading
-        also TooLarge.
+        The answer has to begin before `until`, by the clock of the loop. Leaving closes the connection if the body was
+        not read to its end. Raises httpx.HTTPError, TimeoutError; reading also TooLarge.
         """
         deadline = _now() + self.timeouts.whole
-        if "accept-encoding" not in request.headers:
+        if not any(name.lower() == b"accept-encoding" for name, _ in request.headers.raw):
             request.headers["accept-encoding"] = "gzip, deflate"
         if self._slots.locked():
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, until)):
                 await self._slots.acquire()
         else:
             await self._slots.acquire()  # does not wait
         self._running += 1
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, until)):
                 response = await self._send(request, deadline)
-            response.stream = _Bounded(response, self.limit, deadline)
+            response.stream = _bounded(response, self.limit, deadline)
             try:
                 yield response
             finally:
@@ -192,6 +193,13 @@ def proxy_for(url: httpx.URL, proxies: Mapping[str, str]) -> str | None:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _bounded(response: httpx.Response, limit: int, deadline: float) -> httpx.AsyncByteStream:
+    """Return the body of an answer, decompressed and bounded; as it is if all of it is there, and small enough."""
+    body = response.stream
+    is_plain = isinstance(body, httpx.ByteStream) and "content-encoding" not in response.headers
+    return body if is_plain and len(b"".join(body)) <= limit else _Bounded(response, limit, deadline)  # type: ignore[arg-type, return-value]
 
 
 class _Bounded(httpx.AsyncByteStream):

@@ -43,21 +43,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portkey_bridge.credentials.schemes import needs_credential
 from portkey_bridge.credentials.variables import variable
-from portkey_bridge.errors import DanglingReference, SettingsError, Violation
+from portkey_bridge.errors import SettingsError, Violation
 from portkey_bridge.mock.stream_events import as_events
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.model import Api, Operation, Parameter, SecurityScheme
-from portkey_bridge.openapi.pointers import follow, pointer_to
+from portkey_bridge.openapi.pointers import follow, object_at, pointer_to
 from portkey_bridge.schema.patterns import Patterns
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.validation import explain_violation
 
 #: The only interface that a mock listens on.
-LOOPBACK = "127.0.0.1"
+MOCK_HOST = "127.0.0.1"
 
 
-JSON = re.compile(r"application/json\b|[^;]*\+json\b|\*/\*|application/\*", re.IGNORECASE)
+ACCEPTS_JSON = re.compile(r"application/json\b|[^;]*\+json\b|\*/\*|application/\*", re.IGNORECASE)
 
 
 #: Statuses whose answers have no body (RFC 9110 section 15.3.5, 15.3.6, 15.4.5).
@@ -65,7 +65,7 @@ BODILESS = frozenset({204, 205, 304})
 
 
 #: The smallest files of their kinds: a picture of one pixel, a sound of no length.
-FILES = {
+SMALLEST_FILES = {
     "image/png": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=",
     "image/gif": "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7",
     "image/webp": "UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==",
@@ -103,7 +103,7 @@ def mock_listening(port: int) -> Iterator[tuple[socket.socket, str]]:
     if not 0 <= port < 1 << 16:
         raise SettingsError(f"--port {port}: a port is a number from 0 (any free port) to 65535. Correct --port.")
     try:
-        listener = socket.create_server((LOOPBACK, port))
+        listener = socket.create_server((MOCK_HOST, port))
     except OSError as error:
         problem = os.strerror(error.errno) if error.errno else str(error)
         raise SettingsError(
@@ -112,7 +112,7 @@ def mock_listening(port: int) -> Iterator[tuple[socket.socket, str]]:
     # Accepted connections inherit it; without, every answer waits 40 ms for the acknowledgement of its own headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
-        yield listener, f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        yield listener, f"http://{MOCK_HOST}:{listener.getsockname()[1]}"
 
 
 def server_of(app: ASGIApp) -> uvicorn.Server:
@@ -236,14 +236,14 @@ class _Check:
 def _json_names(operation: Operation) -> Iterator[str]:
     """Yield the media types of the body that are JSON by their suffix (RFC 6839 section 3.1)."""
     content = operation.request_body.content if operation.request_body is not None else ()
-    return (name for media_type in content if JSON.match(name := media_type.name.partition(";")[0].lower()))
+    return (name for media_type in content if ACCEPTS_JSON.match(name := media_type.name.partition(";")[0].lower()))
 
 
 def _counts(error: Exception, read: _ReadRequest) -> bool:
     """Check whether the error is about something that openapi-core reads well. Of bodies, that is JSON."""
     if isinstance(error, ParameterValidationError) or isinstance(error.__cause__, MediaTypeNotFound):
         return True
-    return read.body is None or JSON.match(read.content_type) is not None
+    return read.body is None or ACCEPTS_JSON.match(read.content_type) is not None
 
 
 def _validator(shapes: Shapes) -> Any:
@@ -254,7 +254,8 @@ def _validator(shapes: Shapes) -> Any:
             if name not in value and not shapes.cannot_have(schema, name):
                 yield ValidationError("is required but missing", path=[name])
 
-    keywords = {"oneOf": Draft202012Validator.VALIDATORS["anyOf"], "required": required, **Patterns().keywords}
+    at_least_one = Draft202012Validator.VALIDATORS["anyOf"]
+    keywords = {"oneOf": at_least_one, "required": required, **Patterns(shapes.names).keywords}
     return extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # the stubs have no types for it
 
 
@@ -322,7 +323,7 @@ def _read(request: Request, body: bytes, operation: Operation) -> _ReadRequest:
     )
     content_type = request.headers.get("content-type", "application/octet-stream")
     return _ReadRequest(
-        f"http://{LOOPBACK}", operation.path, operation.method.lower(), parameters, content_type, body or None
+        f"http://{MOCK_HOST}", operation.path, operation.method.lower(), parameters, content_type, body or None
     )
 
 
@@ -359,7 +360,7 @@ def make_answer(operation: Operation, samples: Samples, *, streamed: bool = Fals
     content = response.get("content") or {}
     if not content or status in BODILESS:
         return Response(status_code=status)
-    name = next((name for name in content if JSON.match(name)), next(iter(content)))
+    name = next((name for name in content if ACCEPTS_JSON.match(name)), next(iter(content)))
     value = _value(follow(samples.root, content[name]), samples)
     if streamed and (events := as_events(value)):
         return StreamingResponse(iter(events), status, media_type="text/event-stream")
@@ -371,11 +372,7 @@ def _success(responses: Mapping[str, Any], root: dict[str, Any]) -> tuple[int, d
     """Return the first response of a success, else the default one, else an empty 200; 2XX and default mean 200."""
     ranked = [status for status in responses if status.startswith("2")] + ["default"]
     status = int(ranked[0]) if ranked[0].isdecimal() else 200
-    try:
-        response = follow(root, responses.get(ranked[0]))
-    except DanglingReference:
-        response = {}
-    return status, response if isinstance(response, dict) else {}
+    return status, object_at(root, responses.get(ranked[0]))
 
 
 def _value(media_type: dict[str, Any], samples: Samples) -> Any:
@@ -389,8 +386,8 @@ def _value(media_type: dict[str, Any], samples: Samples) -> Any:
 
 def _encode(media_type: str, value: Any) -> bytes:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if JSON.match(media_type):
+    if ACCEPTS_JSON.match(media_type):
         return json.dumps(value, ensure_ascii=False).encode()
     if media_type.startswith("text/event-stream"):
         return f"data: {json.dumps(value)}\n\n".encode()
-    return base64.b64decode(FILES[media_type]) if media_type in FILES else f"{text}\n".encode()
+    return base64.b64decode(SMALLEST_FILES[media_type]) if media_type in SMALLEST_FILES else f"{text}\n".encode()

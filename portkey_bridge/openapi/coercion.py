@@ -21,6 +21,6 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return a string, a number as text, or an empty string for anything else."""
     return value if isinstance(value, str) else json.dumps(value) if isinstance(value, int | float) else ""

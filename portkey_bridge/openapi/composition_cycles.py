@@ -13,14 +13,14 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DanglingReference, DocumentError
-from portkey_bridge.openapi.keywords import SchemaObject
+from portkey_bridge.openapi.keywords import UNIONS, SchemaObject
 from portkey_bridge.openapi.pointers import lookup
 from portkey_bridge.openapi.resources import DocumentNode
 
 #: The keywords whose schemas speak of the same value (JSON Schema 2020-12 core section 10.2), besides `$ref`.
 LISTS = ("allOf", "anyOf", "oneOf")
 SINGLE = ("not", "if", "then", "else")
-IN_PLACE = frozenset({"$ref", "dependentSchemas", *LISTS, *SINGLE})
+APPLIED_IN_PLACE = frozenset({"$ref", "dependentSchemas", *LISTS, *SINGLE})
 
 #: Schemas that may speak of the same value, one inside the other, and all of them, each as often as it is named:
 #: a validator visits them all.
@@ -29,8 +29,6 @@ MAX_WEIGHT = 20_000
 
 #: Steps for each schema; a document that needs more was made to take long.
 MAX_STEPS = 50
-
-UNIONS = frozenset({"oneOf", "anyOf"})
 
 
 @dataclass
@@ -53,7 +51,7 @@ def break_cycles(root: Any, schemas: Collection[DocumentNode], repairs: Repairs)
 
     Raises DocumentError for a document with so many circles that opening them would take long.
     """
-    composed = {id(place.value): place for place in schemas if not IN_PLACE.isdisjoint(place.value)}
+    composed = {id(place.value): place for place in schemas if not APPLIED_IN_PLACE.isdisjoint(place.value)}
     search = _Search(root, composed, MAX_STEPS * (len(schemas) + 100), repairs)
     for place in composed.values():
         search.visit(place.value)
@@ -142,7 +140,7 @@ class _Search:
 
     def edges(self, schema: SchemaObject) -> Iterator[tuple[str, SchemaObject]]:
         """Yield the schemas that speak of the same value, each with its keyword."""
-        if schema.keys().isdisjoint(IN_PLACE):
+        if schema.keys().isdisjoint(APPLIED_IN_PLACE):
             return iter(())
         found: list[tuple[str, Any]] = []
         if "$ref" in schema:

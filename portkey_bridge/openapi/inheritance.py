@@ -15,8 +15,8 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DanglingReference
-from portkey_bridge.openapi.keywords import SchemaObject
-from portkey_bridge.openapi.pointers import decode, encode, follow
+from portkey_bridge.openapi.keywords import UNIONS, SchemaObject
+from portkey_bridge.openapi.pointers import decode_token, encode_token, follow
 from portkey_bridge.openapi.resources import DocumentNode
 
 #: The key of families in the root, and the keywords of a family that name its members.
@@ -26,15 +26,13 @@ FAMILIES, PARENT, CHILDREN = "x-families", "x-parent", "x-children"
 MAX_CHILDREN = 500
 
 #: Maps whose members are schemas with names.
-NAMING = frozenset({"schemas", "definitions", "$defs"})
+MAPS_OF_SCHEMAS = frozenset({"schemas", "definitions", "$defs"})
 
 #: Extensions with which a child says its own value of the discriminator.
 VALUE_EXTENSIONS = ("x-ms-discriminator-value", "x-discriminator-value")
 
-UNIONS = frozenset({"oneOf", "anyOf"})
-
 #: Keywords with which a schema adds nothing to the parent that it refers to.
-ANNOTATIONS = frozenset({"title", "description", "type", "examples", "default", "deprecated", "xml", "externalDocs"})
+ADDING_NOTHING = frozenset({"title", "description", "type", "examples", "default", "deprecated", "xml", "externalDocs"})
 
 
 def join_families(root: dict[str, Any], schemas: Sequence[DocumentNode], repairs: Repairs) -> None:
@@ -64,10 +62,10 @@ class _Inheritance:
         for parent, discriminator in self.discriminated():
             family = self.family(parent, discriminator)
             if family:
-                name = decode(parent.rpartition("/")[2])
+                name = decode_token(parent.rpartition("/")[2])
                 key = parent if name in families else name
                 families[key] = family
-                moved[parent] = f"#/{FAMILIES}/{encode(key)}"
+                moved[parent] = f"#/{FAMILIES}/{encode_token(key)}"
         if families:
             self.refer(moved)
             self.root[FAMILIES] = families
@@ -139,7 +137,7 @@ class _Inheritance:
             return False
         parts = list(_parts(self.named[pointer]))
         own = {key for part in parts for key in part if not key.startswith("x-")}
-        return own <= ANNOTATIONS | {"$ref", "allOf"} and sum("$ref" in part for part in parts) == 1
+        return own <= ADDING_NOTHING | {"$ref", "allOf"} and sum("$ref" in part for part in parts) == 1
 
     def values(self, child: str, parent: str, name: str, mapping: dict[str, str]) -> list[str]:
         """Return the values that mean a child: those of the mapping, else its own only one, else its name."""
@@ -153,7 +151,7 @@ class _Inheritance:
         if len(own) == 1:
             return [value for value in own if value not in mapping]
         allowed = self.allowed(self.named.get(parent, {}), name)
-        called = decode(child.rpartition("/")[2])
+        called = decode_token(child.rpartition("/")[2])
         alike = [value for value in allowed if value.lower() == called.lower()]
         meant = alike if allowed and called not in allowed else [called]
         return [value for value in meant if value not in mapping][:1]
@@ -186,7 +184,7 @@ class _Inheritance:
 
 def _is_named(place: DocumentNode) -> bool:
     """Check whether a schema has a name: a definition, or a file of its own."""
-    return len(place.path) >= 2 and (place.path[-2] in NAMING or len(place.path) == len(place.base.path) == 2)
+    return len(place.path) >= 2 and (place.path[-2] in MAPS_OF_SCHEMAS or len(place.path) == len(place.base.path) == 2)
 
 
 def _parts(schema: SchemaObject) -> Iterator[SchemaObject]:
@@ -203,7 +201,7 @@ def _parts(schema: SchemaObject) -> Iterator[SchemaObject]:
 
 def _is_reference(schema: SchemaObject) -> bool:
     """Check whether a schema is another one under a name of its own."""
-    return "$ref" in schema and schema.keys() <= ANNOTATIONS | {"$ref"}
+    return "$ref" in schema and schema.keys() <= ADDING_NOTHING | {"$ref"}
 
 
 def _is_key(value: Any, known: dict[str, str]) -> bool:

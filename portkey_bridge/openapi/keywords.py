@@ -124,6 +124,9 @@ KEYWORDS_OF_TYPE = {
 #: The keywords that refuse no value.
 ANNOTATIONS = frozenset(name for name, keyword in KEYWORDS.items() if keyword.is_annotation)
 
+#: The keywords one of whose branches applies; a discriminator (OpenAPI 3.2 section 4.25) says which.
+UNIONS = frozenset({"oneOf", "anyOf"})
+
 
 def with_value(*values: Value) -> tuple[str, ...]:
     """Return the keywords whose value is one of these."""

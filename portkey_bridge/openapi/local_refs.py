@@ -28,7 +28,7 @@ OF_SCHEMAS = frozenset(
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
 #: Prefixes of references in one version of the specification, and their equivalents in another.
-MOVED = (
+EQUIVALENT_PREFIXES = (
     ("#/definitions/", "#/components/schemas/"),
     ("#/components/schemas/", "#/definitions/"),
     *((f"#/{kind}/", f"#/components/{kind}/") for kind in ("parameters", "responses")),
@@ -44,8 +44,8 @@ FOLLOWED["openapi"] |= {"info", "servers", "security", "tags", "securityDefiniti
 FOLLOWED["operation"] |= {"servers", "security", "tags"}
 FOLLOWED["path-item"] |= {"servers"}
 FOLLOWED["schema"] |= {"required", "enum"}
-LISTS = {"servers", "security", "tags", "required", "enum", "parameters"}
-LISTS |= {field for fields in FIELDS.values() for field, (shape, _) in fields.items() if shape == LIST}
+LIST_FIELDS = {"servers", "security", "tags", "required", "enum", "parameters"}
+LIST_FIELDS |= {field for fields in FIELDS.values() for field, (shape, _) in fields.items() if shape == LIST}
 
 #: Objects that contain a schema which was written instead of an object of this kind.
 ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -53,6 +53,9 @@ ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "media-type": lambda schema: {"schema": schema},
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
+
+#: Fields of a Media Type Object, which are no media types where they are among these.
+OF_MEDIA_TYPES = FIELDS["media-type"].keys() | {"example", "examples"}
 
 #: Keywords of definitions, and maps whose names could be taken for keywords.
 DEFINITIONS = ("$defs", "definitions")
@@ -83,7 +86,9 @@ def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
 def _readings(reference: str) -> Iterator[str]:
     """Yield what a reference can mean: as another version has it, without a slip in its slashes, a name alone."""
     uri, sharp, fragment = reference.partition("#")
-    yield from (here + reference.removeprefix(there) for there, here in MOVED if reference.startswith(there))
+    yield from (
+        here + reference.removeprefix(there) for there, here in EQUIVALENT_PREFIXES if reference.startswith(there)
+    )
     if fragment and not fragment.startswith("/"):
         yield f"{uri}#/{fragment}"
     if fragment.endswith("/"):
@@ -140,6 +145,8 @@ class _Walk:
             self.enclose(kind, place)
         if isinstance(place.value.get("$ref"), str):
             self.reference(kind, place)
+        if kind in ("request-body", "response"):
+            self.put_right_content(place)
         if kind == "schema":
             self.dynamic_reference(place)
             self.mapping(place)
@@ -158,7 +165,7 @@ class _Walk:
             target = self.led_to(place, value["$ref"])
             if target is not None and field == "properties":
                 target = self.properties(target)
-            if target is None or not isinstance(target.value, list if field in LISTS else dict):
+            if target is None or not isinstance(target.value, list if field in LIST_FIELDS else dict):
                 continue
             beside = {name: member for name, member in value.items() if name != "$ref"}
             followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
@@ -195,6 +202,16 @@ class _Walk:
             if alone is value:
                 value.clear()
             value.update(enclosed)
+
+    def put_right_content(self, place: DocumentNode) -> None:
+        """Take fields of a Media Type Object out of the media types; without any, they are those of JSON."""
+        content = place.value.get("content")
+        misplaced = [name for name in content if name in OF_MEDIA_TYPES] if isinstance(content, dict) else []
+        if misplaced:
+            others = {name: value for name, value in content.items() if name not in OF_MEDIA_TYPES}
+            place.value["content"] = others or {"application/json": content}
+            instead = "left out" if others else "application/json is assumed"
+            self.repairs.add(f"{', '.join(misplaced)} in content is not a media type; {instead}", f"#{place.pointer}")
 
     def reference(self, kind: str, place: DocumentNode) -> None:
         value = place.value

@@ -20,8 +20,6 @@ TEMPLATE_VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 
 Place = tuple[str, str]
-
-
 """The location and the name of a parameter or credential, as `place` gives it."""
 
 
@@ -95,7 +93,7 @@ class SecurityScheme:
 
     `scopes` are those that a requirement asks for; `flows` and `openid_connect_url` are where tokens are obtained.
     `variable` is the environment variable of the credential, where it is not the usual one. A scheme that is `added`
-    comes from a person, not from the document.
+    comes from a person, not from the document. `spelling` is how the document writes `scheme`, where that may matter.
     """
 
     key: str
@@ -108,6 +106,7 @@ class SecurityScheme:
     scopes: tuple[str, ...] = ()
     flows: tuple[Flow, ...] = field(default=(), repr=False, compare=False)
     openid_connect_url: str = field(default="", repr=False, compare=False)
+    spelling: str = field(default="", repr=False, compare=False)
 
     @property
     def place(self) -> Place:

@@ -20,15 +20,15 @@ from portkey_bridge.openapi.coercion import as_list
 from portkey_bridge.openapi.composition_cycles import break_cycles
 from portkey_bridge.openapi.inheritance import join_families
 from portkey_bridge.openapi.local_refs import FoundObjects, localize
-from portkey_bridge.openapi.pointers import encode, follow
+from portkey_bridge.openapi.pointers import encode_token, follow
 from portkey_bridge.openapi.resources import OTHERS, DocumentNode, Resources
-from portkey_bridge.openapi.schema_dialects import DROPPED, FORMS, modernize
+from portkey_bridge.openapi.schema_dialects import KEYWORD_FORMS, OBSOLETE_KEYWORDS, modernize
 from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.openapi.swagger2 import from_swagger, is_body, overridden, parameter_schema, request_body
 from portkey_bridge.text import without_invisible
 
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
-KEYWORDS = (FORMS.keys() | DROPPED | {"type", "const"}) - {"definitions"}
+NOT_ON_ROOT = (KEYWORD_FORMS.keys() | OBSOLETE_KEYWORDS | {"type", "const"}) - {"definitions"}
 
 #: Root fields that only Swagger 2.0 has.
 FIELDS_OF_SWAGGER = frozenset(
@@ -43,7 +43,7 @@ LOCATIONS = {
 
 
 #: Fields with text for people, which models read, too.
-TEXTS = frozenset(("title", "summary", "description"))
+TEXT_FIELDS = frozenset(("title", "summary", "description"))
 
 
 class Normalized(NamedTuple):
@@ -62,7 +62,7 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
     """
     repairs = Repairs() if repairs is None else repairs
     version = _version(document, repairs)
-    root = {key: value for key, value in document.root.items() if key not in KEYWORDS | {OTHERS}}
+    root = {key: value for key, value in document.root.items() if key not in NOT_ON_ROOT | {OTHERS}}
     root["paths"] = dict(_with_slashes(root.get("paths") or {}, repairs))
     resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
     found = localize(resources, repairs)
@@ -119,7 +119,7 @@ def _with_slashes(paths: dict[str, Any], repairs: Repairs) -> Iterator[tuple[str
         if path.startswith(("/", "x-", "$ref")) or "://" in path or f"/{path}" in paths:
             yield path, item
         else:
-            repairs.add("a path does not start with a slash; one is added", f"#/paths/{encode(path)}")
+            repairs.add("a path does not start with a slash; one is added", f"#/paths/{encode_token(path)}")
             yield f"/{path}", item
 
 
@@ -144,7 +144,7 @@ def _remove_invisible(found: FoundObjects, repairs: Repairs) -> None:
             tags = place.value.get("tags")
             texts += [place.value.get("info"), *(tags if isinstance(tags, list) else [])]
         for each in texts:
-            for field in TEXTS & each.keys() if isinstance(each, dict) else ():
+            for field in TEXT_FIELDS & each.keys() if isinstance(each, dict) else ():
                 if isinstance(each[field], str) and (visible := without_invisible(each[field])) != each[field]:
                     each[field] = visible
                     _say(repairs, place, f"a {field} contains characters that nobody sees, which are left out")

@@ -12,7 +12,7 @@ from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.errors import DocumentError
 
 #: Values of a document, each as often as it is contained: a small document can contain very many.
-MAX_VALUES = 20_000_000
+MAX_UNFOLDED_VALUES = 20_000_000
 
 
 def break_object_cycles(root: Any, repairs: Repairs) -> None:
@@ -42,7 +42,7 @@ def break_object_cycles(root: Any, repairs: Repairs) -> None:
             size[0] += sizes[id(child)]
         else:
             enter(child)
-        if size[0] > MAX_VALUES:
+        if size[0] > MAX_UNFOLDED_VALUES:
             raise DocumentError("the document", "its references contain too many values", "Correct them.")
 
 

@@ -24,7 +24,7 @@ CURATION = "x-mcp"
 CAREFUL = {"readOnlyHint": False, "destructiveHint": True}
 
 
-class Node(NamedTuple):
+class SelectedNode(NamedTuple):
     """A selected node: the names and indexes that lead to it, and its value."""
 
     location: tuple[str | int, ...]
@@ -60,17 +60,19 @@ def apply_overlay(root: dict[str, Any], overlay: Content) -> tuple[str, ...]:
     """
     document = resource_of(overlay)
 
-    def fail(number: int, problem: str) -> DocumentError:
+    def place(number: int) -> str:
         line = TextLines(text_of(overlay)).line(("actions", str(number - 1)))
-        where = f"line {line}, " if line else ""
-        return DocumentError(f"{overlay.source}, {where}action {number}", problem, "Correct the overlay.")
+        return f"{overlay.source}, {f'line {line}, ' if line else ''}action {number}"
+
+    def fail(number: int, problem: str) -> DocumentError:
+        return DocumentError(place(number), problem, "Correct the overlay.")
 
     warnings = []
     for number, fields in enumerate(_actions(document), 1):
         if not isinstance(fields, dict) or not isinstance(fields.get("target"), str):
             raise fail(number, "an action is an object with a target")
         if not _apply(root, _Action(number, fields, fail)):
-            warnings.append(f"{overlay.source}, action {number}: {fields['target']} matches nothing.")
+            warnings.append(f"{place(number)}: {fields['target']} matches nothing.")
     return tuple(warnings)
 
 
@@ -103,7 +105,7 @@ def _updates(root: dict[str, Any], action: _Action) -> Iterator[Any]:
     """Yield what the action adds, if anything: its `update`, or what its `copy` selects."""
     fields = action.fields
     if "update" in fields:
-        yield fields["update"]
+        yield _offering(fields["update"])
     elif isinstance(fields.get("copy"), str):
         found = _selected(root, fields["copy"], action)
         if len(found) != 1:
@@ -111,7 +113,15 @@ def _updates(root: dict[str, Any], action: _Action) -> Iterator[Any]:
         yield copy.deepcopy(found[0].value)
 
 
-def _selected(root: dict[str, Any], path: str, action: _Action) -> list[Node]:
+def _offering(update: Any) -> Any:
+    """Return an update whose `x-mcp` objects offer the tools that they describe, unless they say otherwise."""
+    for holder in _holders(update):
+        if isinstance(holder[CURATION], dict):
+            holder[CURATION].setdefault("include", True)
+    return update
+
+
+def _selected(root: dict[str, Any], path: str, action: _Action) -> list[SelectedNode]:
     """Return the nodes that a JSONPath selects (RFC 9535), each once."""
     import jsonpath_rfc9535 as jsonpath
 
@@ -119,7 +129,7 @@ def _selected(root: dict[str, Any], path: str, action: _Action) -> list[Node]:
         nodes = jsonpath.find(path, root)
     except jsonpath.JSONPathError as error:
         raise action.error(f"{path!r} is not a JSONPath: {str(error).partition(', line')[0]}") from error
-    return [*{tuple(node.location): Node(tuple(node.location), node.value) for node in nodes}.values()]
+    return [*{tuple(node.location): SelectedNode(tuple(node.location), node.value) for node in nodes}.values()]
 
 
 def _kind(value: Any) -> str:
@@ -148,20 +158,20 @@ def _combined(target: Any, update: Any, action: _Action) -> Any:
     return [*target, *update] if isinstance(target, list) and isinstance(update, list) else update
 
 
-def _put(root: dict[str, Any], node: Node, value: Any) -> None:
+def _put(root: dict[str, Any], node: SelectedNode, value: Any) -> None:
     """Put a value where a node was. The root and other objects and arrays are changed in place already."""
     if node.location and value is not node.value:
         _parent(root, node)[node.location[-1]] = value
 
 
-def _parent(root: dict[str, Any], node: Node) -> Any:
+def _parent(root: dict[str, Any], node: SelectedNode) -> Any:
     parent: Any = root
     for name in node.location[:-1]:
         parent = parent[name]
     return parent
 
 
-def _remove(root: dict[str, Any], nodes: list[Node], action: _Action) -> None:
+def _remove(root: dict[str, Any], nodes: list[SelectedNode], action: _Action) -> None:
     """Remove nodes, the last of an array first, so that the indexes of the others stay."""
     for node in sorted(nodes, key=lambda node: [(isinstance(part, str), part) for part in node.location], reverse=True):
         if not node.location:

@@ -57,7 +57,7 @@ def follow(root: Any, value: Any) -> Any:
     return value
 
 
-def known(root: Any, value: Any) -> dict[str, Any]:
+def object_at(root: Any, value: Any) -> dict[str, Any]:
     """Return the object that a value is or refers to, or an empty one where there is none."""
     try:
         found = follow(root, value)
@@ -66,14 +66,14 @@ def known(root: Any, value: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def encode(token: str) -> str:
+def encode_token(token: str) -> str:
     """Write a token of a pointer for a URI fragment (RFC 6901 section 6)."""
     if token.isalnum() and token.isascii():
         return token
     return quote(escape(token), safe="~!$&'()*+,;=:@", errors="replace")
 
 
-def decode(token: str) -> str:
+def decode_token(token: str) -> str:
     """Read a token of a pointer from a URI fragment (RFC 6901 section 6)."""
     return str(unescape(unquote(token)))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.openapi.coercion import as_list, is_true, mapping, text
+from portkey_bridge.openapi.coercion import as_list, as_text, is_true, mapping
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import (
     TEMPLATE_VARIABLE,
@@ -25,10 +24,11 @@ from portkey_bridge.openapi.model import (
 )
 from portkey_bridge.openapi.overlay import CURATION, tightened
 from portkey_bridge.openapi.path_templates import PathTemplate, read_template
-from portkey_bridge.openapi.pointers import follow, known
+from portkey_bridge.openapi.pointers import follow, object_at
 from portkey_bridge.openapi.security_schemes import SecurityReader
 from portkey_bridge.openapi.servers import DEFAULT_SERVERS, ServerReader
 from portkey_bridge.openapi.spec_tables import METHODS
+from portkey_bridge.settings.values import HTTP_TOKEN
 
 #: The default style of a parameter by its location (OpenAPI 3.2 section 4.12.2.2).
 DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form", "querystring": "form"}
@@ -38,9 +38,6 @@ DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie
 IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
     *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
 }
-
-#: Names of methods and of header fields (RFC 9110 section 5.6.2).
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 #: Names that are not media types, and those that they can only mean.
 MEDIA_TYPES = {
@@ -76,9 +73,9 @@ def read_api(
     reader = _Reader(root, uri, Repairs() if repairs is None else repairs, server_variables, is_curated)
     operations = tuple(reader.operations())
     return Api(
-        title=text(info.get("title")) or "API",
-        version=text(info.get("version")),
-        description=text(info.get("description")) or text(info.get("summary")),
+        title=as_text(info.get("title")) or "API",
+        version=as_text(info.get("version")),
+        description=as_text(info.get("description")) or as_text(info.get("summary")),
         uri=uri,
         root=root,
         operations=operations,
@@ -159,7 +156,7 @@ class _Reader:
                 self.skipped.append(Skipped(summarize(method), path, str(error)))
 
     def operation(self, method: str, item: PathItem, operation: dict[str, Any]) -> Operation:
-        if not TOKEN.fullmatch(method):
+        if not HTTP_TOKEN.fullmatch(method):
             raise DocumentError("the method", "is not a token of HTTP", "Correct its name.")
         where = f"{method} {item.path}"
         self.callbacks += len(mapping(operation.get("callbacks")))
@@ -167,10 +164,10 @@ class _Reader:
         return Operation(
             method=method,
             path=path,
-            operation_id=text(operation.get("operationId")).strip() or None,
-            summary=text(operation.get("summary")).strip(),
-            description=text(operation.get("description")).strip(),
-            tags=tuple(text(tag) for tag in as_list(operation.get("tags"))),
+            operation_id=as_text(operation.get("operationId")).strip() or None,
+            summary=as_text(operation.get("summary")).strip(),
+            description=as_text(operation.get("description")).strip(),
+            tags=tuple(as_text(tag) for tag in as_list(operation.get("tags"))),
             deprecated=is_true(operation.get("deprecated")),
             parameters=parameters,
             request_body=self.request_body(operation.get("requestBody"), where),
@@ -274,18 +271,18 @@ class _Reader:
             given = f"the name {summarize(name)} in {summarize(location)}"
             problem = f"has {given}" if value.keys() & {"name", "in"} else "has neither name nor in"
             raise DocumentError("a parameter", problem, "Correct its name and in.")
-        if location == "header" and not TOKEN.fullmatch(name):
+        if location == "header" and not HTTP_TOKEN.fullmatch(name):
             raise DocumentError("a parameter", f"has the name {summarize(name)}, which no header has", "Correct it.")
         content = next(self.media_types(value, where), None)
         if content is None and "schema" not in value:
             self.repairs.add(f"the parameter {summarize(name)} has no schema; any value is accepted", where)
-        style = text(value.get("style")) or DEFAULT_STYLES[location]
+        style = as_text(value.get("style")) or DEFAULT_STYLES[location]
         return Parameter(
             name=name,
             location=location,
             required=is_true(value.get("required")) or location == "path",
             schema=content.schema if content else _schema(value),
-            description=text(value.get("description")).strip(),
+            description=as_text(value.get("description")).strip(),
             style=style,
             explode=is_true(value.get("explode", style in ("form", "cookie"))),
             allow_reserved=is_true(value.get("allowReserved")),
@@ -304,7 +301,7 @@ class _Reader:
         if not content:
             self.repairs.add("the request body has no content, and is left out", where)
             return None
-        return RequestBody(is_true(body.get("required")), text(body.get("description")).strip(), content)
+        return RequestBody(is_true(body.get("required")), as_text(body.get("description")).strip(), content)
 
     def media_types(self, owner: dict[str, Any], where: str) -> Iterator[MediaType]:
         for name, value in mapping(owner.get("content")).items():
@@ -317,7 +314,7 @@ class _Reader:
         if "example" in owner:
             yield owner["example"]
         for each in mapping(owner.get("examples")).values():
-            example = known(self.root, each)
+            example = object_at(self.root, each)
             yield from (example[name] for name in ("dataValue", "value") if name in example)
 
     def media_type_name(self, name: str, where: str) -> str:
@@ -331,9 +328,9 @@ class _Reader:
         """Return the responses without references. One that is broken costs nothing: calls do without it."""
         read = {}
         for status, response in mapping(value).items():
-            target = known(self.root, response)
+            target = object_at(self.root, response)
             content = {
-                name: known(self.root, media_type) for name, media_type in mapping(target.get("content")).items()
+                name: object_at(self.root, media_type) for name, media_type in mapping(target.get("content")).items()
             }
             read[status] = {**target, "content": content} if "content" in target else target
         return read

@@ -15,7 +15,7 @@ from jsonpointer import unescape
 
 from portkey_bridge.document.parse import Document, Retrieve
 from portkey_bridge.errors import DanglingReference, DocumentError
-from portkey_bridge.openapi.pointers import encode, is_reference
+from portkey_bridge.openapi.pointers import encode_token, is_reference
 
 #: The key of other files in the root.
 OTHERS = "x-documents"
@@ -43,7 +43,7 @@ class DocumentNode(NamedTuple):
     @property
     def pointer(self) -> str:
         """The path as a pointer in a URI fragment."""
-        return "".join(f"/{encode(token)}" for token in self.path)
+        return "".join(f"/{encode_token(token)}" for token in self.path)
 
     def below(self, tokens: tuple[str, ...], value: Any) -> DocumentNode:
         """Return the place of `value` below `tokens`."""

@@ -17,7 +17,7 @@ from typing import Any
 from portkey_bridge.document.repairs import Say, summarize
 from portkey_bridge.openapi.keywords import KEYWORDS, SchemaObject
 
-TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+JSON_SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 
 #: Other names of types, in lower case: the type, and the format that expresses the rest.
 OTHER_TYPES: dict[str, tuple[str, str | None]] = {
@@ -41,7 +41,7 @@ LITERAL = re.compile(r"/(\^.*)/([a-z]*)", re.DOTALL)
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
-DROPPED = frozenset(
+OBSOLETE_KEYWORDS = frozenset(
     {"$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"}
 )
 
@@ -61,12 +61,12 @@ def modernize(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
     if version < (3, 1) and isinstance(schema.get("$ref"), str):
         for keyword in schema.keys() - BESIDE_REFERENCE:
             del schema[keyword]
-    for keyword in schema.keys() & DROPPED:
+    for keyword in schema.keys() & OBSOLETE_KEYWORDS:
         del schema[keyword]
     _bounds(schema, version, say)
     _tuple(schema, say)
     _type(schema, version, say)
-    for keyword in [keyword for keyword in schema if keyword in FORMS]:
+    for keyword in [keyword for keyword in schema if keyword in KEYWORD_FORMS]:
         _form(schema, keyword, say)
     _pattern(schema, say)
     _values(schema, say)
@@ -101,7 +101,7 @@ def _tuple(schema: SchemaObject, say: Say) -> None:
 
 def _type(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
     given = schema.get("type", MISSING)
-    if given is MISSING or (isinstance(given, str) and given in TYPES):
+    if given is MISSING or (isinstance(given, str) and given in JSON_SCHEMA_TYPES):
         return
     del schema["type"]
     listed = given if isinstance(given, list) else [given]
@@ -119,12 +119,12 @@ def _type(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
 
 def _one_type(kind: Any) -> tuple[str | None, str | None]:
     name = "null" if kind is None else str(kind).strip().lower()
-    return (name, None) if name in TYPES else OTHER_TYPES.get(name, (None, None))
+    return (name, None) if name in JSON_SCHEMA_TYPES else OTHER_TYPES.get(name, (None, None))
 
 
 def _form(schema: SchemaObject, keyword: str, say: Say) -> None:
     given = schema[keyword]
-    read = FORMS[keyword](given)
+    read = KEYWORD_FORMS[keyword](given)
     if read is given or (type(read) is type(given) and read == given):
         return
     if read is MISSING:
@@ -161,7 +161,7 @@ def _named_schemas(value: Any) -> Any:
 
 
 def _shorthand(member: Any) -> SchemaObject:
-    return {"type": member} if isinstance(member, str) and member in TYPES else {}
+    return {"type": member} if isinstance(member, str) and member in JSON_SCHEMA_TYPES else {}
 
 
 def _names(value: Any) -> Any:
@@ -297,7 +297,7 @@ READ_AS: dict[str, Callable[[Any], Any]] = {
 }
 
 #: The form of each keyword's value: a function that returns the value, a repaired value, or MISSING.
-FORMS: dict[str, Callable[[Any], Any]] = {
+KEYWORD_FORMS: dict[str, Callable[[Any], Any]] = {
     **{keyword: READ_AS[about.value] for keyword, about in KEYWORDS.items() if about.value in READ_AS},
     "definitions": _named_schemas,
     "dependencies": lambda _: MISSING,
@@ -317,9 +317,9 @@ def _values(schema: SchemaObject, say: Say) -> None:
     if kind == "array" and isinstance(values, list) and not any(isinstance(value, list) for value in values):
         _values_of_items(schema, say)
         return
-    if not isinstance(kind, str) or kind not in READERS or not isinstance(values, list):
+    if not isinstance(kind, str) or kind not in VALUE_READERS or not isinstance(values, list):
         return
-    python, read = READERS[kind]
+    python, read = VALUE_READERS[kind]
     if any(isinstance(value, python) and isinstance(value, bool) == (kind == "boolean") for value in values):
         return
     meant = [None if value is None else read(value) for value in values]
@@ -354,7 +354,7 @@ def _literal(value: Any) -> Any:
 
 
 #: How a value of another type is read, by the type that the schema has.
-READERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+VALUE_READERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "string": (str, _literal),
     "integer": (int, _finite_number),
     "number": (int | float, _finite_number),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
-from portkey_bridge.openapi.coercion import as_list, mapping, text
+from portkey_bridge.openapi.coercion import as_list, as_text, mapping
 from portkey_bridge.openapi.model import Flow, SecurityScheme
-from portkey_bridge.openapi.pointers import encode, known
+from portkey_bridge.openapi.pointers import encode_token, object_at
 
 #: Types of security schemes, in lower case, and the schemes of HTTP that they mean. In OpenAPI 3 `basic` and `bearer`
 #: are schemes of the type `http`; many documents write them as types, as Swagger 2.0 has the first.
@@ -22,6 +23,14 @@ SECURITY_TYPES = {
     "basic": ("http", "basic"),
     "bearer": ("http", "bearer"),
 }
+
+
+#: Schemes of HTTP whose names everybody reads in any case (RFC 7235 section 2.1).
+REGISTERED = ("basic", "bearer", "digest")
+
+
+#: Schemes of HTTP that documents call after what they are for, such as `bearerAuth`.
+NAMED_AFTER_USE = re.compile(r"(basic|bearer|digest)[ _-]?(auth(entication|orization)?|token|jwt)", re.I)
 
 
 #: How documents of Amazon's API Gateway declare signed requests, as an API key: a field, its value in lower case, and
@@ -54,24 +63,26 @@ class SecurityReader:
     def _scheme(self, key: str, where: str) -> SecurityScheme | None:
         """Return the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
         schemes = mapping(mapping(self.root.get("components")).get("securitySchemes"))
-        scheme = known(self.root, {"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
+        scheme = object_at(self.root, {"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
         if not scheme:
             self.repairs.add(
                 f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where
             )
             return None
-        kind, written = SECURITY_TYPES.get(text(scheme.get("type")).lower(), ("", ""))
+        kind, written = SECURITY_TYPES.get(as_text(scheme.get("type")).lower(), ("", ""))
         location, name = "header", "Authorization"
-        if text(scheme.get(SIGNED[0])).lower() == SIGNED[1]:
+        if as_text(scheme.get(SIGNED[0])).lower() == SIGNED[1]:
             kind, written = "http", SIGNED[2]
-        if kind == "http":
-            written = written or text(scheme.get("scheme")).lower()
+        spelling = as_text(scheme.get("scheme")).strip() if kind == "http" and not written else ""
+        if named := NAMED_AFTER_USE.fullmatch(spelling):
+            self.repairs.add(f"scheme {summarize(spelling)} read as {named[1].lower()}", _place_of(key))
+            spelling = named[1]
+        written = written or spelling.lower()
         if kind == "apiKey":
-            location, name = text(scheme.get("in")).lower(), text(scheme.get("name"))
+            location, name = as_text(scheme.get("in")).lower(), as_text(scheme.get("name"))
         if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
-            at = key if key.startswith("#") else f"#/components/securitySchemes/{encode(key)}"
-            self.repairs.add(f"{problem}; calls are sent without it", at)
+            self.repairs.add(f"{problem}; calls are sent without it", _place_of(key))
             return None
         return SecurityScheme(
             key,
@@ -79,14 +90,19 @@ class SecurityReader:
             location,
             name,
             written,
+            spelling=spelling if written not in REGISTERED else "",
             flows=_flows(scheme),
-            openid_connect_url=text(scheme.get("openIdConnectUrl")),
+            openid_connect_url=as_text(scheme.get("openIdConnectUrl")),
         )
 
     def declared(self) -> tuple[SecurityScheme, ...]:
         """Return all schemes that the document declares."""
         declared = mapping(mapping(self.root.get("components")).get("securitySchemes"))
         return tuple(scheme for key in declared if (scheme := self._scheme(key, "")))
+
+
+def _place_of(key: str) -> str:
+    return key if key.startswith("#") else f"#/components/securitySchemes/{encode_token(key)}"
 
 
 def _requirement(alternative: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -102,10 +118,10 @@ def _flows(scheme: Mapping[str, Any]) -> tuple[Flow, ...]:
     return tuple(
         Flow(
             name,
-            text(flow.get("authorizationUrl")),
-            text(flow.get("deviceAuthorizationUrl")),
-            text(flow.get("tokenUrl")),
-            text(flow.get("refreshUrl")),
+            as_text(flow.get("authorizationUrl")),
+            as_text(flow.get("deviceAuthorizationUrl")),
+            as_text(flow.get("tokenUrl")),
+            as_text(flow.get("refreshUrl")),
             tuple(mapping(flow.get("scopes"))),
         )
         for name, value in mapping(scheme.get("flows")).items()

@@ -8,9 +8,9 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.openapi.coercion import as_list, mapping, text
+from portkey_bridge.openapi.coercion import as_list, as_text, mapping
 from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Server
-from portkey_bridge.settings.values import SERVER, as_variable
+from portkey_bridge.settings.values import SERVER_VARIABLE_PREFIX, as_variable
 
 #: A bare host, which is formally a relative URL; a document from disk, which has no host of its own, may write
 #: `localhost` alone. And hosts that are reached without TLS: loopback and private ones, and names without a domain.
@@ -28,7 +28,7 @@ DEFAULT_SERVERS = (Server("/", {}),)
 
 def server_variable(name: str) -> str:
     """Return the environment variable of a server variable."""
-    return SERVER + as_variable(name)
+    return SERVER_VARIABLE_PREFIX + as_variable(name)
 
 
 class ServerReader:
@@ -48,7 +48,7 @@ class ServerReader:
             self.repairs.add("a server is a string; interpreted as its URL", where)
             value = {"url": value}
         given = mapping(value).get("url")
-        url = text(given).strip()
+        url = as_text(given).strip()
         if isinstance(given, str) and not url:
             self.repairs.add("the URL of a server is empty; interpreted as the root of the document's host", where)
             url = "/"
@@ -76,9 +76,9 @@ class ServerReader:
         Without a default, against the rules, the first value that is allowed; None if nothing is declared.
         """
         named = server_variable(name)
-        value, allowed = self.variables.get(named), [text(value) for value in as_list(variable.get("enum"))]
+        value, allowed = self.variables.get(named), [as_text(value) for value in as_list(variable.get("enum"))]
         if value is None:
-            return text(variable["default"]) if "default" in variable else next(iter(allowed), None)
+            return as_text(variable["default"]) if "default" in variable else next(iter(allowed), None)
         if allowed and value not in allowed:
             known = ", ".join(summarize(value) for value in allowed)
             raise SettingsError(f"{named}={value!r} is not a value that the document allows. Set it to one of {known}.")

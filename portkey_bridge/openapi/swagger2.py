@@ -32,13 +32,13 @@ NOT_OF_SCHEMA = frozenset(
     ("name", "in", "description", "required", "allowEmptyValue", "collectionFormat", "schema", "content", "style")
 ) | {"explode", "allowReserved", "deprecated", "example", "examples", "$ref"}
 
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORM_MEDIA_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 #: The flows of OAuth 2 (2.0, Security Scheme Object, `flow`) and their names in 3.x.
 FLOWS = {"application": "clientCredentials", "accessCode": "authorizationCode"}
 
 #: Fields of an Operation Object that are written elsewhere.
-MOVED = frozenset({"consumes", "produces", "schemes", "parameters", "responses"})
+MOVED_FIELDS = frozenset({"consumes", "produces", "schemes", "parameters", "responses"})
 
 Object = dict[str, Any]
 
@@ -160,7 +160,7 @@ class _Upgrade:
         if not isinstance(operation, dict):
             return operation
         own = self.followed(operation.get("parameters"))
-        upgraded = {key: value for key, value in operation.items() if key not in MOVED}
+        upgraded = {key: value for key, value in operation.items() if key not in MOVED_FIELDS}
         upgraded["parameters"] = [self.parameter(value) for value in own if not is_body(value)]
         bodies = overridden(inherited, [value for value in own if is_body(value)])
         consumes = self.media_types(operation, "consumes")
@@ -236,9 +236,11 @@ def _with_names(parameters: list[Object], say: Say) -> Iterator[Object]:
 
 def _form_body(parameters: list[Object], consumes: list[str]) -> Object:
     """Return the body of form parameters. A file needs `multipart/form-data` (2.0, Parameter Object, `type`)."""
-    declared = [name for name in consumes if name.partition(";")[0].strip().lower() in FORMS]
+    declared = [name for name in consumes if name.partition(";")[0].strip().lower() in FORM_MEDIA_TYPES]
     if any(_is_file(_own_schema(value)) for value in parameters):
-        declared = [name for name in declared if not name.lower().startswith(FORMS[0])] or [FORMS[1]]
+        declared = [name for name in declared if not name.lower().startswith(FORM_MEDIA_TYPES[0])] or [
+            FORM_MEDIA_TYPES[1]
+        ]
     named = {str(value.get("name")): value for value in parameters}
     required = [name for name, value in named.items() if value.get("required") is True]
     schema = {
@@ -248,7 +250,7 @@ def _form_body(parameters: list[Object], consumes: list[str]) -> Object:
     }
     encoding = {name: _style(value, "form") for name, value in named.items() if value.get("type") == "array"}
     media_type = {"schema": schema, **({"encoding": encoding} if encoding else {})}
-    return {"required": bool(required), "content": dict.fromkeys(declared or FORMS[:1], media_type)}
+    return {"required": bool(required), "content": dict.fromkeys(declared or FORM_MEDIA_TYPES[:1], media_type)}
 
 
 def _property(parameter: Object) -> Any:

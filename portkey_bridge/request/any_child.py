@@ -11,7 +11,7 @@ from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.schema.shapes import Shapes
 
 #: Children whose own properties are named beside the property that tells them apart.
-NAMED = 20
+MAX_NAMED_CHILDREN = 20
 
 
 def with_children(shape: Shape, schema: Schema, shapes: Shapes) -> Shape:
@@ -27,7 +27,9 @@ def with_children(shape: Shape, schema: Schema, shapes: Shapes) -> Shape:
         for each, value in child.get("properties", {}).items():
             if each not in own:
                 further.setdefault(each, []).append(value)
-    words = " ".join([shapes(own[name]).get("description", ""), *_own_properties(read[:NAMED], own)]).strip()
+    words = " ".join(
+        [shapes(own[name]).get("description", ""), *_own_properties(read[:MAX_NAMED_CHILDREN], own)]
+    ).strip()
     if words and isinstance(own[name], dict):
         own[name] = {**own[name], "description": words}
     joined = {**shape, "properties": own | {each: any_of(values) for each, values in further.items()}}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from portkey_bridge import media_types
-from portkey_bridge.credentials.schemes import places, stands_in
+from portkey_bridge.credentials.schemes import places_of_secrets, stands_in
 from portkey_bridge.openapi.keywords import KEYWORDS_OF_TYPE, Schema, Shape
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody
 from portkey_bridge.request.any_child import any_of, with_children
@@ -63,12 +63,12 @@ class _Reader:
     def __init__(self, operation: Operation, shapes: Shapes) -> None:
         self.operation = operation
         self.shapes = shapes
-        self.credential_places = places(operation.security)
+        self.credential_places = places_of_secrets(operation.security)
 
     def arguments(self) -> Arguments:
         body = self.operation.request_body
         kinds = {kind.name: self.of_media_type(kind) for kind in self.worth_choosing(body.content if body else ())}
-        if len(kinds) > 1 or any(map(media_types.FILES.match, kinds)):
+        if len(kinds) > 1 or any(map(media_types.FILE_RANGES.match, kinds)):
             return _alternatives(kinds)
         return next(iter(kinds.values()), None) or self.of_media_type(None)
 
@@ -204,7 +204,7 @@ class _Reader:
 
 def _says_something(media_type: MediaType) -> bool:
     """Check whether a media type is one that a caller could mean, and not another spelling of an object."""
-    if media_types.FILES.match(media_type.name):
+    if media_types.FILE_RANGES.match(media_type.name):
         return True
     if "*" in media_type.name or media_types.XML.match(media_type.name):
         return False
@@ -226,7 +226,7 @@ def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
     names = dict.fromkeys(name for kind in kinds.values() for name in kind.bindings)
     choice = next(name for name in map(CHOICE.__add__, ("", *map(str, range(1, len(names) + 2)))) if name not in names)
     described: Shape = {"type": "string", "description": f"Media type of the body (default {next(iter(kinds))})."}
-    if any(map(media_types.FILES.match, kinds)):
+    if any(map(media_types.FILE_RANGES.match, kinds)):
         described["description"] = f"Media type of the body, one of {', '.join(kinds)}; by default the file's own."
     else:
         described = {**described, "enum": list(kinds)}

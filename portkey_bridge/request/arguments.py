@@ -22,7 +22,7 @@ from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.text_places import is_text_in_body, is_text_in_parameter
 from portkey_bridge.request.uploads import MEDIA_TYPE
 from portkey_bridge.schema.checks import Check
-from portkey_bridge.schema.readings import Path, Reader, is_unset
+from portkey_bridge.schema.readings import Reader, ValuePath, is_unset
 from portkey_bridge.schema.shapes import Shapes
 
 #: Keywords that an object without properties may violate.
@@ -151,13 +151,13 @@ class Arguments:
         is_flat = self.media_type is not None and self._whole_body is None
         return {**read, **(self._read_body(others) if others and is_flat else others)}
 
-    def _is_text(self, path: Path) -> bool:
+    def _is_text(self, path: ValuePath) -> bool:
         parameter = self.bindings[str(path[0])].parameter
         if parameter is not None:
             return is_text_in_parameter(parameter, path[1:])
         return self._is_text_in_body(path[1:])
 
-    def _is_text_in_body(self, path: Path) -> bool:
+    def _is_text_in_body(self, path: ValuePath) -> bool:
         return self.media_type is not None and is_text_in_body(self.media_type, path)
 
     def _read_body(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -356,9 +356,11 @@ def _of_members(media_type: str) -> bool:
 def _is_file_within(name: str, declared: str) -> bool:
     """Check whether a media type is a concrete one within a range of files."""
     is_concrete = MEDIA_TYPE.fullmatch(name) is not None and "*" not in name
-    return is_concrete and media_types.FILES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
+    return (
+        is_concrete and media_types.FILE_RANGES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
+    )
 
 
 def _is_chosen(choice: str, name: str) -> Shape:
-    own = {"pattern": f"^{name.removesuffix('*')}"} if media_types.FILES.match(name) else {"enum": [name]}
+    own = {"pattern": f"^{name.removesuffix('*')}"} if media_types.FILE_RANGES.match(name) else {"enum": [name]}
     return {"required": [choice], "properties": {choice: own}}

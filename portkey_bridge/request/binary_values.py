@@ -15,9 +15,8 @@ from portkey_bridge.errors import Unwritable
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.request.uploads import FORMS, FileRefused, Files, Upload, from_base64
 from portkey_bridge.schema.byte_strings import OF_BYTES, alphabet, is_bytes
+from portkey_bridge.schema.readings import ValuePath
 from portkey_bridge.schema.shapes import Shapes
-
-Path = tuple[str | int, ...]
 
 #: Description of a string that becomes the base64 of a file.
 BASE64_FORMS = "Base64, or a file: a data: URI, or a file:// URI below a folder that the server allows."
@@ -33,7 +32,7 @@ class Sources:
     shapes: Shapes
     files: Files
 
-    def upload(self, text: str, path: Path = ()) -> Upload:
+    def upload(self, text: str, path: ValuePath = ()) -> Upload:
         """Return the file that a string says. Raises Unwritable with the string's place."""
         try:
             return self.files.upload(text)
@@ -102,7 +101,7 @@ def with_forms_of_files(schema: Schema, media_type: str, shapes: Shapes) -> Sche
     return {**shape, **changed} if changed else schema
 
 
-def with_files(value: Any, schema: Schema, sources: Sources, path: Path = ()) -> Any:
+def with_files(value: Any, schema: Schema, sources: Sources, path: ValuePath = ()) -> Any:
     """Put the base64 of a file where the schema wants bytes and a file is named; all else stays."""
     return _with_files(value, schema, sources, path) if _names_files(value) else value
 
@@ -116,7 +115,7 @@ def _names_files(value: Any) -> bool:
     return isinstance(value, str) and names_file(value)
 
 
-def _with_files(value: Any, schema: Schema, sources: Sources, path: Path) -> Any:
+def _with_files(value: Any, schema: Schema, sources: Sources, path: ValuePath) -> Any:
     if isinstance(value, str):
         encoding = _text_of_bytes(schema, sources.shapes) if names_file(value) else None
         return value if encoding is None else _base64(sources.upload(value, path), encoding)

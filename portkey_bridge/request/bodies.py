@@ -15,13 +15,12 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from portkey_bridge import media_types
-from portkey_bridge.errors import DanglingReference, Unwritable
+from portkey_bridge.errors import Unwritable
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import MediaType
-from portkey_bridge.openapi.pointers import follow
-from portkey_bridge.openapi.reader import TOKEN, media_type_of
+from portkey_bridge.openapi.pointers import object_at
+from portkey_bridge.openapi.reader import media_type_of
 from portkey_bridge.request.binary_values import (
-    Path,
     Sources,
     base64_of,
     is_binary,
@@ -33,10 +32,12 @@ from portkey_bridge.request.multipart import Part, pieces
 from portkey_bridge.request.signatures import media_type_of_bytes
 from portkey_bridge.request.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
 from portkey_bridge.request.uploads import OCTETS, Upload
+from portkey_bridge.schema.readings import ValuePath
 from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.settings.values import HTTP_TOKEN
 
 #: Media type that is sent if the declared one is a range or missing.
-DEFAULT = "application/json"
+DEFAULT_MEDIA_TYPE = "application/json"
 
 #: The fields of an Encoding Object that make it write a property as a query parameter (OpenAPI 3.2 section 4.15).
 STYLED = frozenset({"style", "explode", "allowReserved"})
@@ -97,7 +98,7 @@ def content_text(value: Any, media_type: MediaType, sources: Sources) -> str:
 def encode_json(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode `application/json` and every `+json` (RFC 8259)."""
     text = json_text(with_files(value, media_type.schema, sources))
-    return Body(_concrete(media_type.name, DEFAULT), text.encode())
+    return Body(_concrete(media_type.name, DEFAULT_MEDIA_TYPE), text.encode())
 
 
 def encode_json_lines(value: Any, media_type: MediaType, sources: Sources) -> Body:
@@ -192,7 +193,7 @@ def _parts_by_place(name: str | None, items: list[Any], media_type: MediaType, s
 
 
 def _each(
-    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
+    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: ValuePath
 ) -> Iterator[Part]:
     """Yield the part of a value, or the parts of an array's items."""
     if not isinstance(value, list):
@@ -204,7 +205,7 @@ def _each(
 
 
 def _part(
-    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: Path
+    name: str | None, value: Any, schema: Schema, encoding: Mapping[str, Any], sources: Sources, path: ValuePath
 ) -> Iterator[Part]:
     """Yield the part of one value; nothing for null, which no part can say."""
     declared, headers = one_type(encoding), tuple(_fixed_headers(encoding, sources.shapes))
@@ -217,9 +218,9 @@ def _part(
     elif isinstance(value, dict | list) or (
         declared and not held and not media_types.TEXT.match(declared) and not _takes_bytes(declared)
     ):
-        inside = media_type_of(declared or DEFAULT, schema, encoding)
+        inside = media_type_of(declared or DEFAULT_MEDIA_TYPE, schema, encoding)
         body = encode_body(with_files(value, schema, sources, path), inside, sources)
-        yield Part(name, body.read(), body.content_type if body.boundary else declared or DEFAULT, headers)
+        yield Part(name, body.read(), body.content_type if body.boundary else declared or DEFAULT_MEDIA_TYPE, headers)
     else:
         default = OCTETS if base64_of(schema, sources.shapes) else held
         written = with_files(value, schema, sources, path)
@@ -237,10 +238,6 @@ def one_type(encoding: Mapping[str, Any]) -> str | None:
     """Return the media type that an `encoding` fixes; a list or a wildcard leaves it to the value."""
     types = _types(encoding)
     return types[0] if len(types) == 1 and "*" not in types[0] else None
-
-
-def _takes_text(media_type: str) -> bool:
-    return bool(media_types.TEXT.match(media_type)) or _takes_bytes(media_type)
 
 
 def _takes_bytes(media_type: str) -> bool:
@@ -270,13 +267,14 @@ def _fixed_headers(encoding: Mapping[str, Any], shapes: Shapes) -> Iterator[Pair
     """Yield the headers that an `encoding` declares with one possible value; `Content-Type` is ignored there."""
     listed = encoding.get("headers")
     for name, declared in listed.items() if isinstance(listed, dict) else ():
-        try:
-            header = follow(shapes.root, declared)
-        except DanglingReference:
-            continue
-        shape = shapes(header.get("schema", {})) if isinstance(header, dict) else {}
+        shape = shapes(object_at(shapes.root, declared).get("schema", {}))
         values = [*map(literal, shape.get("enum", [shape["default"]] if "default" in shape else []))]
-        if len(values) == 1 and name.lower() != "content-type" and TOKEN.fullmatch(name) and values[0].isprintable():
+        if (
+            len(values) == 1
+            and name.lower() != "content-type"
+            and HTTP_TOKEN.fullmatch(name)
+            and values[0].isprintable()
+        ):
             yield name, values[0]
 
 
@@ -313,7 +311,7 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode any other type: a string says which file to send, and everything else is JSON."""
     binary = is_binary(media_type.schema, sources.shapes)
     if not isinstance(value, str):
-        return encode_json(value, MediaType(_concrete(media_type.name, DEFAULT), {}, {}), sources)
+        return encode_json(value, MediaType(_concrete(media_type.name, DEFAULT_MEDIA_TYPE), {}, {}), sources)
     if sends_decoded(media_type, sources.shapes):
         return Body(media_type.name, sources.upload(value) if names_file(value) else sources.decoded(value))
     if base64_of(media_type.schema, sources.shapes):

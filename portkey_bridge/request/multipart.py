@@ -9,7 +9,7 @@ from portkey_bridge.request.styles import Pair
 from portkey_bridge.request.uploads import Upload
 
 #: Characters that would end a name in the header of a part, and their escapes in HTML ("multipart form data", step 5).
-ESCAPED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+NAME_ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def pieces(parts: Sequence[Part], boundary: str) -> Iterator[bytes | Upload]:
 
 def _headers(part: Part) -> Iterator[Pair]:
     names = [("name", part.name), ("filename", part.file_name)]
-    disposition = "".join(f'; {key}="{value.translate(ESCAPED)}"' for key, value in names if value is not None)
+    disposition = "".join(f'; {key}="{value.translate(NAME_ESCAPES)}"' for key, value in names if value is not None)
     if disposition:
         yield "Content-Disposition", f"{'attachment' if part.name is None else 'form-data'}{disposition}"
     if part.media_type is not None:

@@ -8,7 +8,7 @@ import binascii
 from portkey_bridge.request.uploads import Upload
 
 #: Bytes that are looked at.
-LENGTH = 16
+SIGNATURE_BYTES = 16
 
 #: How files of a type begin.
 SIGNATURES = (
@@ -52,9 +52,9 @@ def media_type_of_bytes(content: bytes | Upload) -> str | None:
 
 def _begin(content: bytes | Upload) -> bytes:
     if isinstance(content, bytes):
-        return content[: 2 * LENGTH]
+        return content[: 2 * SIGNATURE_BYTES]
     with content.open() as file:
-        return file.read(2 * LENGTH)
+        return file.read(2 * SIGNATURE_BYTES)
 
 
 def _decoded(begin: bytes) -> bytes:

@@ -23,7 +23,7 @@ UNRESERVED = "-._~"
 
 #: Further characters that `allowReserved` permits (RFC 3986 section 2.2), without those that would end the value there:
 #: OpenAPI 3.2 appendix C for queries and section 4.8.2 for paths, RFC 6265 section 4.1.1 for cookies.
-RESERVED = {"query": ":/?@!$'()*,;", "path": ":@!$&'()*+,=", "cookie": ":/?#[]@!$&'()*+"}
+RESERVED_BY_LOCATION = {"query": ":/?@!$'()*,;", "path": ":@!$&'()*+,=", "cookie": ":/?#[]@!$&'()*+"}
 
 
 def escape(text: str) -> str:
@@ -43,7 +43,7 @@ def escape_reserved(text: str, reserved: str) -> str:
 
 def escape_of(location: str, allow_reserved: bool) -> Escape:
     """Return how values are escaped in a location."""
-    return partial(escape_reserved, reserved=RESERVED[location]) if allow_reserved else escape
+    return partial(escape_reserved, reserved=RESERVED_BY_LOCATION[location]) if allow_reserved else escape
 
 
 def literal(value: Any) -> str:

@@ -24,13 +24,13 @@ import anyio
 import httpx
 
 #: Bytes of the largest file that is sent, and the words for it in schemas.
-LARGEST = 512 * 1024 * 1024
+MAX_FILE_BYTES = 512 * 1024 * 1024
 FORMS = (
     "A file: a data: URI (data:,TEXT for text), or a path or file:// URI below a folder that the server allows. "
     "At most 512 MB."
 )
 
-CHUNK = 256 * 1024
+UPLOAD_CHUNK = 256 * 1024
 
 #: `type/subtype` (RFC 9110 section 8.3.1), so that a media type cannot bring a header of its own.
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
@@ -90,7 +90,7 @@ class PieceStream(httpx.AsyncByteStream):
                 yield piece
                 continue
             with piece.open() as file:
-                while chunk := await anyio.to_thread.run_sync(file.read, CHUNK):
+                while chunk := await anyio.to_thread.run_sync(file.read, UPLOAD_CHUNK):
                     yield chunk
 
 
@@ -103,8 +103,8 @@ class Files:
     def upload(self, text: str) -> Upload:
         """Return the file that `text` says. Raises FileRefused."""
         upload = _from_data_uri(text) if text[:5].lower() == "data:" else self._from_path(text)
-        if upload.size > LARGEST:
-            raise FileRefused(f"the file has {upload.size} bytes, and at most {LARGEST} are sent")
+        if upload.size > MAX_FILE_BYTES:
+            raise FileRefused(f"the file has {upload.size} bytes, and at most {MAX_FILE_BYTES} are sent")
         return upload
 
     def _from_path(self, text: str) -> Upload:

@@ -44,9 +44,11 @@ from portkey_bridge.request.uploads import PieceStream, bytes_in, in_memory
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
 
+#: Methods whose requests say that they have no body (RFC 9110 section 8.6), and the headers that say where one ends.
+HAS_BODY, LENGTHS = ("POST", "PUT", "PATCH"), (b"content-length", b"transfer-encoding")
+
+
 Given = tuple[str, Parameter, Any]
-
-
 """A parameter that is sent: its argument, itself, and its value."""
 
 
@@ -68,15 +70,22 @@ class Written:
             raise CallError(f"Nothing was sent: {problem}") from error
 
     def _to_httpx(self) -> httpx.Request:
-        headers = [(name.encode(), value) for name, value in self.headers]
-        if self.body is None:
-            return httpx.Request(self.method, _parsed(self.url), headers=headers)
-        pieces = [in_memory(piece) for piece in self.body.pieces]
-        headers.append((b"content-type", self.body.content_type.encode()))
-        headers.append((b"content-length", str(sum(map(bytes_in, pieces))).encode()))
+        url, headers = _parsed(self.url), [(name.encode(), value) for name, value in self.headers]
+        pieces = [in_memory(piece) for piece in self.body.pieces] if self.body else []
+        if self.body:
+            headers.append((b"content-type", self.body.content_type.encode()))
+            headers.append((b"content-length", str(sum(map(bytes_in, pieces))).encode()))
         there = [piece for piece in pieces if isinstance(piece, bytes)]
-        content = b"".join(there) if len(there) == len(pieces) else PieceStream(pieces)
-        return httpx.Request(self.method, _parsed(self.url), headers=headers, content=content)
+        if len(there) < len(pieces):
+            return httpx.Request(self.method, url, headers=headers, content=PieceStream(pieces))
+        # With `stream`, httpx makes the headers once, and leaves it to us to name the host and an empty body.
+        named = {name.lower() for name, _ in headers}
+        empty = [(b"Content-Length", b"0")] if self.method in HAS_BODY and named.isdisjoint(LENGTHS) else []
+        host = [(b"Host", url.netloc)] if b"host" not in named else []
+        stream = httpx.ByteStream(b"".join(there))
+        request = httpx.Request(self.method, url, headers=[*host, *empty, *headers], stream=stream)
+        request.read()  # as httpx does with what is there
+        return request
 
 
 @lru_cache(maxsize=256)  # parsing is slow, and many operations have only one URL

@@ -9,14 +9,14 @@ from xml.etree import ElementTree as ET
 
 from portkey_bridge.errors import Unwritable
 from portkey_bridge.openapi.keywords import Schema
-from portkey_bridge.openapi.pointers import decode
-from portkey_bridge.request.binary_values import Path
+from portkey_bridge.openapi.pointers import decode_token
 from portkey_bridge.request.styles import literal
+from portkey_bridge.schema.readings import ValuePath
 from portkey_bridge.schema.shapes import Shapes
 
 #: The characters that XML 1.0 cannot hold (section 2.2), and what a name is (Namespaces in XML 1.0 section 4).
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-NAME = re.compile(r"([^\W\d][\w.-]*:)?[^\W\d][\w.-]*")
+XML_NAME = re.compile(r"([^\W\d][\w.-]*:)?[^\W\d][\w.-]*")
 
 #: How an element says that it is null (XML Schema part 1, section 2.6.2).
 NIL = {"xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance", "xsi:nil": "true"}
@@ -28,7 +28,7 @@ def to_xml(value: Any, schema: Schema, shapes: Shapes) -> bytes:
     Raises Unwritable for names and characters that XML does not have.
     """
     reference = schema.get("$ref") if isinstance(schema, dict) else None
-    name = decode(reference.rpartition("/")[2]) if isinstance(reference, str) else "root"
+    name = decode_token(reference.rpartition("/")[2]) if isinstance(reference, str) else "root"
     hints = shapes(schema).get("xml", {})
     elements = list(_elements(name, value, schema, shapes, ()))
     root = elements[0] if not isinstance(value, list) or _is_wrapped(hints) else _new(name, hints, ())
@@ -59,7 +59,7 @@ def _is_wrapped(hints: dict[str, Any]) -> bool:
     return hints.get("wrapped") is True or hints.get("nodeType") == "element"
 
 
-def _elements(name: str, value: Any, schema: Schema, shapes: Shapes, path: Path) -> Iterator[ET.Element]:
+def _elements(name: str, value: Any, schema: Schema, shapes: Shapes, path: ValuePath) -> Iterator[ET.Element]:
     """Yield the elements of a property: one, or one an item for an array that is not wrapped."""
     hints = shapes(schema).get("xml", {})
     if not isinstance(value, list):
@@ -79,7 +79,7 @@ def _elements(name: str, value: Any, schema: Schema, shapes: Shapes, path: Path)
     yield wrapper
 
 
-def _element(name: str, value: Any, schema: Schema, shapes: Shapes, path: Path) -> ET.Element:
+def _element(name: str, value: Any, schema: Schema, shapes: Shapes, path: ValuePath) -> ET.Element:
     element = _new(name, shapes(schema).get("xml", {}), path)
     if value is None:
         element.attrib.update(NIL)
@@ -90,7 +90,7 @@ def _element(name: str, value: Any, schema: Schema, shapes: Shapes, path: Path) 
     return element
 
 
-def _fill(element: ET.Element, value: dict[str, Any], schema: Schema, shapes: Shapes, path: Path) -> None:
+def _fill(element: ET.Element, value: dict[str, Any], schema: Schema, shapes: Shapes, path: ValuePath) -> None:
     """Put the members of an object into its element: attributes, text and elements."""
     for key, member in value.items():
         below = shapes.of_property(schema, key)
@@ -108,14 +108,14 @@ def _fill(element: ET.Element, value: dict[str, Any], schema: Schema, shapes: Sh
             element.extend([*_elements(key, member, below, shapes, there)])
 
 
-def _new(name: str, hints: dict[str, Any], path: Path) -> ET.Element:
+def _new(name: str, hints: dict[str, Any], path: ValuePath) -> ET.Element:
     return ET.Element(_name(name, hints, path), _declaration(hints))
 
 
-def _name(name: str, hints: dict[str, Any], path: Path) -> str:
+def _name(name: str, hints: dict[str, Any], path: ValuePath) -> str:
     prefix = f"{hints['prefix']}:" if hints.get("prefix") else ""
     written = f"{prefix}{hints.get('name', name)}"
-    if not NAME.fullmatch(written):
+    if not XML_NAME.fullmatch(written):
         raise Unwritable(path, f"{written!r} is not a valid XML name")
     return written
 
@@ -127,7 +127,7 @@ def _declaration(hints: dict[str, Any]) -> dict[str, str]:
     return {f"xmlns:{hints['prefix']}" if hints.get("prefix") else "xmlns": str(hints["namespace"])}
 
 
-def _text(value: Any, path: Path) -> str:
+def _text(value: Any, path: ValuePath) -> str:
     text = literal(value)
     if FORBIDDEN.search(text):
         raise Unwritable(path, "XML cannot contain control characters")

@@ -122,6 +122,7 @@ def _parameters(name: str, value: str) -> tuple[Parameters, bool]:
 CONTINUATION = re.compile(r";\s*[^;=\s]+\*\d+\*?\s*=\s*(\"[^\"]*\"|[^;]*)")
 
 
+@lru_cache(maxsize=64)
 def reason(status: int, sent: str = "") -> str:
     """Return the status's phrase: the registered one, else the server's own."""
     try:

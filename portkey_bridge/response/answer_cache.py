@@ -20,7 +20,7 @@ from portkey_bridge.http.policy import SAFE_METHODS
 from portkey_bridge.response.answer import FRESH, VALIDATED, Answer
 
 #: Most answers that are kept, the bytes of all their bodies, and of one.
-COUNT, BYTES, LARGEST = 512, 32 << 20, 4 << 20
+MAX_ANSWERS, MAX_ALL_BYTES, MAX_ANSWER_BYTES = 512, 32 << 20, 4 << 20
 
 #: Headers of a request that says itself what it wants of a cache, or of a part.
 OF_ITS_OWN = frozenset(
@@ -108,13 +108,13 @@ class AnswerCache:
         """Keep an answer if it can be validated later, and forget what it replaces. Return it."""
         self._forget(key)
         conditions = _conditions(answer)
-        if not conditions or answer.url != request.url or len(answer.body) > LARGEST:
+        if not conditions or answer.url != request.url or len(answer.body) > MAX_ANSWER_BYTES:
             return answer
-        age = answer.headers.get("age", "0")
+        age = answer.by_name.get("age", "0")
         seconds = _freshness(answer) - (int(age) if age.isdecimal() and len(age) < 10 else 0)
         self._entries[key] = _Entry(answer, conditions, _address(request.url), self._clock(), seconds)
         self._size += len(answer.body)
-        while len(self._entries) > COUNT or self._size > BYTES:
+        while len(self._entries) > MAX_ANSWERS or self._size > MAX_ALL_BYTES:
             self._forget(next(iter(self._entries)))
         return answer
 
@@ -145,12 +145,12 @@ def _conditions(answer: Answer) -> dict[str, str]:
     """Return the headers that ask whether an answer has changed; none if it must not be kept."""
     if answer.status != 200 or answer.failed or answer.stream or answer.redirected_to:
         return {}
-    if "no-store" in _directives(answer) or "*" in answer.headers.get("vary", ""):
+    if "no-store" in _directives(answer) or "*" in answer.by_name.get("vary", ""):
         return {}
-    if "etag" in answer.headers:
-        return {"if-none-match": answer.headers["etag"]}
-    modified = answer.headers.get("last-modified", "")
-    return {"if-modified-since": modified} if _is_surely_older(modified, answer.headers.get("date", "")) else {}
+    if "etag" in answer.by_name:
+        return {"if-none-match": answer.by_name["etag"]}
+    modified = answer.by_name.get("last-modified", "")
+    return {"if-modified-since": modified} if _is_surely_older(modified, answer.by_name.get("date", "")) else {}
 
 
 def _is_surely_older(modified: str, date: str) -> bool:
@@ -169,5 +169,5 @@ def _freshness(answer: Answer) -> float:
 
 def _directives(answer: Answer) -> dict[str, str]:
     """Return the directives of `Cache-Control` by their names in lower case (RFC 9111 section 5.2)."""
-    parts = (part.partition("=") for part in answer.headers.get("cache-control", "").split(","))
+    parts = (part.partition("=") for part in answer.by_name.get("cache-control", "").split(","))
     return {name.strip().lower(): value.strip().strip('"') for name, _, value in parts}

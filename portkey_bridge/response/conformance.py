@@ -13,13 +13,13 @@ from typing import Any
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.response.answer import Answer
 
-SERVER, PATH = "http://portkey-bridge.invalid", "/the-operation-that-was-called"
+PLACEHOLDER_SERVER, PLACEHOLDER_PATH = "http://portkey-bridge.invalid", "/the-operation-that-was-called"
 
 #: How much is said.
 MOST_FINDINGS, LONGEST_FINDING = 10, 300
 
 #: Bytes of an answer from which on a comparison would take too much time and memory.
-LARGEST = 2_000_000
+MAX_COMPARED_BYTES = 2_000_000
 
 
 @dataclass
@@ -28,8 +28,8 @@ class _Request:
 
     method: str
     parameters: Any
-    host_url: str = SERVER
-    path: str = PATH
+    host_url: str = PLACEHOLDER_SERVER
+    path: str = PLACEHOLDER_PATH
     body: None = None
     content_type: str = ""
 
@@ -46,8 +46,8 @@ class _Response:
 
 def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> list[str]:
     """Return what openapi-core finds wrong with the answer; `root` is the normalized document."""
-    if len(answer.body) > LARGEST:
-        return [f"The answer was not compared with the document: it is larger than {LARGEST:,} bytes."]
+    if len(answer.body) > MAX_COMPARED_BYTES:
+        return [f"The answer was not compared with the document: it is larger than {MAX_COMPARED_BYTES:,} bytes."]
     from openapi_core import Config, OpenAPI
     from openapi_core.datatypes import RequestParameters
 
@@ -55,8 +55,8 @@ def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> l
     alone = {
         **root,
         "openapi": "3.1.0",  # whose schemas are those of the normalized document
-        "servers": [{"url": SERVER}],
-        "paths": {**root.get("paths", {}), PATH: {method: {"responses": dict(operation.responses)}}},
+        "servers": [{"url": PLACEHOLDER_SERVER}],
+        "paths": {**root.get("paths", {}), PLACEHOLDER_PATH: {method: {"responses": dict(operation.responses)}}},
     }
     request = _Request(method, RequestParameters())
     declared = answer.headers.get("content-type", "").lower()

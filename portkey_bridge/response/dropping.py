@@ -13,16 +13,16 @@ from functools import cached_property
 from typing import Any
 
 from portkey_bridge.openapi.pointers import pointer_to
-from portkey_bridge.response.exact_json import decode, encode
+from portkey_bridge.response.exact_json import decode_exactly, encode_exactly
 
 #: What is said of members without content, and of all that was dropped.
 EMPTY = "null or empty"
-DROPPED = (
+DROPPED_NOTE = (
     "Dropped {:,} of {:,} bytes: {}. The whole answer is kept: resultId {}, expandResult reads all of it or selects."
 )
 
 #: The parts of a pattern with their regular expressions.
-PARTS = {"**/": "(?:[^/]*/)*", "**": ".*", "*": "[^/]*"}
+PATTERN_PARTS = {"**/": "(?:[^/]*/)*", "**": ".*", "*": "[^/]*"}
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Drop:
         """
         dropped: Counter[str] = Counter()
         try:
-            value = self._reduced(decode(body), "", dropped)
-            return (encode(value), dropped) if dropped else (body, dropped)
+            value = self._reduced(decode_exactly(body), "", dropped)
+            return (encode_exactly(value), dropped) if dropped else (body, dropped)
         except (ValueError, RecursionError):
             return body, Counter()
 
@@ -78,9 +78,9 @@ class Drop:
 def said(dropped: Counter[str], before: bytes, after: bytes, result_id: str) -> str:
     """Return the line about what was dropped, and how to get it."""
     counted = ", ".join(f"{reason} ({count:,})" for reason, count in dropped.items())
-    return DROPPED.format(len(before) - len(after), len(before), counted, result_id)
+    return DROPPED_NOTE.format(len(before) - len(after), len(before), counted, result_id)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*/|\*\*|\*)", pattern.removeprefix("/"))
-    return re.compile("".join(PARTS.get(part, re.escape(part)) for part in parts), re.DOTALL)
+    return re.compile("".join(PATTERN_PARTS.get(part, re.escape(part)) for part in parts), re.DOTALL)

@@ -126,7 +126,7 @@ EventReader = Callable[[AsyncIterator[bytes]], AsyncIterator[Event]]
 """Splits a body into events."""
 
 #: How a stream is read, by the family of its media type.
-READERS: tuple[tuple[re.Pattern[str], EventReader], ...] = (
+EVENT_READERS: tuple[tuple[re.Pattern[str], EventReader], ...] = (
     (media_types.EVENT_STREAM, server_sent_events),
     (media_types.JSON_LINES, json_lines),
     (media_types.JSON_SEQUENCE, json_sequence),
@@ -135,4 +135,4 @@ READERS: tuple[tuple[re.Pattern[str], EventReader], ...] = (
 
 def reader_of(media_type: str) -> EventReader | None:
     """Return the function that reads a stream of this media type, or None for anything but a stream."""
-    return next((reader for family, reader in READERS if family.match(media_type)), None)
+    return next((reader for family, reader in EVENT_READERS if family.match(media_type)), None)

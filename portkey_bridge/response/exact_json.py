@@ -26,11 +26,11 @@ _decoder = msgspec.json.Decoder(float_hook=_number)
 _encoder = msgspec.json.Encoder(enc_hook=lambda number: msgspec.Raw(number.text.encode()))
 
 
-def decode(body: bytes) -> Any:
+def decode_exactly(body: bytes) -> Any:
     """Return the value of a JSON text. Raises ValueError, RecursionError."""
     return _decoder.decode(body)
 
 
-def encode(value: Any) -> bytes:
+def encode_exactly(value: Any) -> bytes:
     """Return the JSON text of a value."""
     return _encoder.encode(value)

@@ -19,11 +19,11 @@ from jsonpointer import JsonPointer, JsonPointerException
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 
 #: Below this many characters it is not worth showing a part of a value beside its stub.
-WORTHWHILE = 200
+MIN_VALUE_PART = 200
 
 
 #: Levels that one view shows below its pointer.
-DEEPEST = 30
+MAX_VALUE_LEVELS = 30
 
 
 #: Bytes of an array or object whose members are values at the same time, how often a place to cut is looked for, and
@@ -39,8 +39,6 @@ _SLICE = re.compile(r"#(-?\d{0,18}):(-?\d{0,18})$")
 
 
 Json = msgspec.Raw
-
-
 """A JSON value as the text that the API sent."""
 
 
@@ -254,7 +252,7 @@ def _view(
     if bounds == (None, None) and size_of(value) <= room:
         return _text(value)
     opened = _open(value)
-    if opened is None or depth > DEEPEST:
+    if opened is None or depth > MAX_VALUE_LEVELS:
         return _text(value) if opened is None and depth == 0 else _stub(value, pointer)
     start, stop, _ = slice(*bounds).indices(len(opened))
     return _VIEWS[type(opened)](opened, pointer, room, depth, start, max(start, stop))
@@ -320,7 +318,7 @@ def _by_size(members: Mapping[str, Json]) -> Callable[[str], int]:
 def _part(value: Json, pointer: str, room: int, depth: int) -> str:
     if size_of(value) <= room:
         return _text(value)
-    return _view(value, pointer, room, depth + 1) if room > WORTHWHILE else _least(value, pointer)
+    return _view(value, pointer, room, depth + 1) if room > MIN_VALUE_PART else _least(value, pointer)
 
 
 def _least(value: Json, pointer: str) -> str:

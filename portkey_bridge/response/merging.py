@@ -179,7 +179,7 @@ class Merger(NamedTuple):
     lacks_end: Callable[[Objects], bool]
 
 
-MERGERS: tuple[Merger, ...] = (
+STREAM_MERGERS: tuple[Merger, ...] = (
     *(Merger(kind.__eq__, partial(_merge_chunks, whole), _lacks_finish) for kind, whole in CHUNKS.items()),
     Merger(is_of_response, _merge_response, _lacks_last),
 )

@@ -15,56 +15,59 @@ from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.response.answer import Answer
 
 #: Some of what is in the text of every answer that leads to another page in its body, in lower case.
-MARKS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"continuation")
+PAGE_HINTS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"contin", b"scroll", b"bookmark", b"trunc")
 
-#: Names without separators, in lower case: objects that hold what is said about pages; members with the URL or the
-#: cursor of the next page; members that say whether there is one; parameters that take a cursor.
+#: Names without separators, in lower case: objects that hold what is said about pages; members with the URL, the
+#: cursor or the number of the next page; members that say whether there is one; parameters that take a cursor.
 ENVELOPES = frozenset(
-    ("meta", "metadata", "responsemetadata", "pagination", "paging", "pageinfo", "cursor", "cursors", "links", "page")
+    [
+        *("meta", "metadata", "responsemetadata", "pagination", "paging", "pageinfo", "listmeta", "page", "pages"),
+        *("cursor", "cursors", "link", "links"),
+    ]
 )
 NEXT = frozenset(
     [
-        "next",
-        "nextlink",
-        "odatanextlink",
-        "nexturl",
-        "nextpageurl",
-        "nexthref",
-        "nextpage",
-        "nextcursor",
-        "nexttoken",
-        "nextpagetoken",
-        "nextpagecursor",
-        "endcursor",
-        "continuationtoken",
-        "continuation",
-        "after",
+        *("next", "nextlink", "odatanextlink", "nexturl", "nextpageurl", "nexthref", "nexturi", "nextpageuri"),
+        *("nextpage", "nextpagelink", "nextrecordsurl", "nextcursor", "nexttoken", "nextpagetoken", "nextpagecursor"),
+        *("nextmarker", "nextoffset", "nextpageoffset", "endcursor", "after", "aftercursor", "scrollid", "bookmark"),
+        *("continuationtoken", "continuation", "continue"),
     ]
 )
-MORE = frozenset(("hasmore", "hasnextpage", "hasnext", "more"))
+MORE_MEMBERS = frozenset(("hasmore", "hasnextpage", "hasnext", "hasmoreitems", "more", "istruncated"))
 CURSORS = frozenset(
     [
-        "cursor",
-        "pagetoken",
-        "nexttoken",
-        "nextpagetoken",
-        "after",
-        "startingafter",
-        "pagecursor",
-        "nextcursor",
-        "continuationtoken",
-        "continuation",
-        "nextpage",
-        "next",
+        *("cursor", "pagetoken", "nexttoken", "nextpagetoken", "after", "startingafter", "pagecursor", "nextcursor"),
+        *("startcursor", "aftercursor", "pageafter", "paginationtoken", "continuationtoken", "continuation"),
+        *("continue", "nextpage", "next", "marker", "nextmarker", "scrollid", "bookmark"),
     ]
 )
 
-#: Parameters with a number, and the members that say how far the numbers go.
-PAGES, LAST_PAGES = frozenset(("page", "pagenumber", "pageno")), frozenset(("totalpages", "pages", "lastpage"))
-OFFSETS, TOTALS = frozenset(("offset", "skip", "start")), frozenset(("total", "totalcount", "totalitems"))
+#: Members that say that this page is the last one; members of an object about the next page that hold its URL; those
+#: that name the relation of a link in a list.
+LAST_MEMBERS, TARGET_MEMBERS = frozenset(("last", "islast", "islastpage")), frozenset(("href", "url", "uri", "link"))
+RELATION_MEMBERS = frozenset(("rel", "relation"))
 
-#: Headers with the URL of the next page, or its number.
-HEADERS = ("next-page", "x-next-page")
+#: Parameters with the number of a page; members with that of this page, and with that of the last one.
+PAGES = frozenset(("page", "pagenumber", "pageno", "pageindex", "currentpage", "paginationpage"))
+THIS_PAGE_MEMBERS = PAGES | {"number"}
+LAST_PAGES = frozenset(("totalpages", "pages", "lastpage", "pagecount", "numpages"))
+
+#: Parameters with the number of the first item; members with the number of all items. SCIM counts from 1 (RFC 7644
+#: section 3.4.2.4).
+OFFSETS = frozenset(("offset", "skip", "start", "startat", "startindex", "pageoffset", "paginationstart"))
+TOTALS = frozenset(("total", "totalcount", "totalitems", "totalresults", "totalrecords", "totalelements"))
+FROM_ONE = frozenset(("startindex",))
+
+#: Headers with the URL of the next page, or its number; with its cursor; and with what a body says otherwise.
+PAGE_NUMBER_HEADERS = ("next-page", "x-next-page")
+CURSOR_HEADERS = ("x-next-cursor", "next-cursor", "x-continuation-token", "x-ms-continuationtoken")
+COUNT_HEADERS = {
+    **dict.fromkeys(("x-total-pages", "x-wp-totalpages"), "totalpages"),
+    **dict.fromkeys(("x-total-count", "x-total"), "total"),
+}
+
+#: Levels of an answer at which its items are looked for: `_embedded` and `data` may hold them.
+ITEM_LEVELS = 3
 
 #: A runtime expression that takes a part of the response (OpenAPI 3.2, Runtime Expressions): a header, or a pointer.
 OF_RESPONSE = re.compile(r"\$response\.(?:header\.(?P<header>[^{}]+)|body#(?P<pointer>.*))", re.DOTALL)
@@ -92,26 +95,39 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     plain = {_plain(name): name for name in parameters}
     if links:
         return _linked(here, answer, links)
-    for name in HEADERS:
+    for name in PAGE_NUMBER_HEADERS:
         if name in answer.by_name:
             return _of_header(here, answer.by_name[name], plain)
+    cursor = next((name for plain, name in plain.items() if plain in CURSORS), None)
+    given = next((value for name in CURSOR_HEADERS if (value := answer.by_name.get(name))), None)
+    if cursor is not None and given:
+        return here.copy_set_param(cursor, given)
+    counts = {
+        name: int(answer.by_name[each]) for each, name in COUNT_HEADERS.items() if _is_number(answer.by_name.get(each))
+    }
     lowered = answer.body.lower()
-    body = _object(answer) if any(mark in lowered for mark in MARKS) else None
-    return None if body is None else _of_body(here, body, plain)
+    body = _decoded(answer) if counts or any(mark in lowered for mark in PAGE_HINTS) else None
+    return None if body is None else _of_body(here, body, counts, plain)
 
 
-def _object(answer: Answer) -> Mapping[str, Any] | None:
-    if answer.body.lstrip()[:1] != b"{":
+def _is_number(value: Any) -> bool:
+    """Check for an integer that is not negative, or the text of one."""
+    return (type(value) is int and value >= 0) or (isinstance(value, str) and value.isdecimal() and len(value) < 18)
+
+
+def _decoded(answer: Answer) -> Any:
+    """Return the object or array that the body is; None if it is neither."""
+    if answer.body.lstrip()[:1] not in (b"{", b"["):
         return None
     try:
-        return msgspec.json.decode(answer.body, type=dict[str, Any])
+        return msgspec.json.decode(answer.body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 
 def _linked(here: httpx.URL, answer: Answer, links: Sequence[Linked]) -> httpx.URL | None:
     """Return where the first link leads of which the response has all values."""
-    body = _object(answer)
+    body = _decoded(answer)
     for link in links:
         values = {name: _evaluated(value, answer, body) for name, value in link.items()}
         if all(isinstance(value, str | int) and value not in ("", False) for value in values.values()):
@@ -119,12 +135,12 @@ def _linked(here: httpx.URL, answer: Answer, links: Sequence[Linked]) -> httpx.U
     return None
 
 
-def _evaluated(value: Any, answer: Answer, body: Mapping[str, Any] | None) -> Any:
+def _evaluated(value: Any, answer: Answer, body: Any) -> Any:
     expression = OF_RESPONSE.fullmatch(value) if isinstance(value, str) else None
     if expression is None:
         return value
     if expression["header"] is not None:
-        return answer.headers.get(expression["header"])
+        return answer.by_name.get(expression["header"].lower())
     try:
         return resolve_pointer(body, expression["pointer"])
     except (JsonPointerException, TypeError):
@@ -133,44 +149,76 @@ def _evaluated(value: Any, answer: Answer, body: Mapping[str, Any] | None) -> An
 
 def _of_header(here: httpx.URL, value: str, parameters: Mapping[str, str]) -> httpx.URL | None:
     name = next((name for plain, name in parameters.items() if plain in PAGES), None)
-    if value.isdecimal() and len(value) < 18:
+    if _is_number(value):
         return here.copy_set_param(name, value) if name else None
     return _joined(here, value) if re.match(r"https?://|[/?]", value) else None
 
 
 def _joined(here: httpx.URL, target: str) -> httpx.URL | None:
+    """Return the URL that a reference leads to; with `http` for the API's own host, it is asked by `https` like here.
+
+    Behind a proxy that ends TLS, an API does not know how it is reached. A query alone is added to the call's own.
+    """
     try:
-        return here.join(target)
+        found = here.join(target)
+        if target.startswith("?"):
+            return here.copy_merge_params(found.params)
     except (httpx.InvalidURL, ValueError):
         return None
+    is_own = (here.scheme, found.scheme, found.host, found.port) == ("https", "http", here.host, None)
+    return found.copy_with(scheme=here.scheme, port=here.port) if is_own else found
 
 
-def _of_body(here: httpx.URL, body: Mapping[str, Any], parameters: Mapping[str, str]) -> httpx.URL | None:
-    said = dict(_members(body, 3))
-    if any(said.get(name) is False for name in MORE):
+def _of_body(here: httpx.URL, body: Any, counts: Mapping[str, int], parameters: Mapping[str, str]) -> httpx.URL | None:
+    said = {**counts, **(dict(_members(body, ITEM_LEVELS)) if isinstance(body, dict) else {})}
+    if any(said.get(name) is False for name in MORE_MEMBERS):
         return None
     cursor = next((name for plain, name in parameters.items() if plain in CURSORS), None)
-    for value in (value for name, value in said.items() if name in NEXT):
-        if isinstance(value, str) and re.match(r"https?://|[/?]", value):
-            return _joined(here, value)
-        if cursor is not None and value not in ("", None) and isinstance(value, str | int):
-            return here.copy_set_param(cursor, str(value))
-    items = _items(body)
-    if cursor is not None and any(said.get(name) is True for name in MORE):
+    for name, value in said.items():
+        if name in NEXT and (url := _named(here, name, value, cursor, parameters)):
+            return url
+    items = _items(body, ITEM_LEVELS)
+    is_more = any(said.get(name) is True for name in MORE_MEMBERS)
+    if cursor is not None and is_more:
         last = said.get("lastid") or (items[-1].get("id") if items and isinstance(items[-1], dict) else None)
         return here.copy_set_param(cursor, str(last)) if isinstance(last, str | int) else None
-    return _numbered(here, said, len(items), parameters)
+    if not items or any(said.get(name) is True for name in LAST_MEMBERS):
+        return None
+    return _numbered(here, said, len(items), parameters, is_more)
 
 
-def _numbered(here: httpx.URL, said: Mapping[str, Any], count: int, parameters: Mapping[str, str]) -> httpx.URL | None:
-    for names, ends, first, step in ((PAGES, LAST_PAGES, 1, 1), (OFFSETS, TOTALS, 0, count)):
-        name = next((name for plain, name in parameters.items() if plain in names), None)
-        end = next((said[each] for each in ends if type(said.get(each)) is int), None)
-        if name is None or end is None or not count:
+def _named(
+    here: httpx.URL, name: str, value: Any, cursor: str | None, parameters: Mapping[str, str]
+) -> httpx.URL | None:
+    """Return where a member about the next page leads: a URL, a cursor, or the number of a page or an item."""
+    if isinstance(value, str) and re.match(r"https?://|[/?]", value):
+        return _joined(here, value)
+    if isinstance(value, bool) or value in ("", None) or not isinstance(value, str | int):
+        return None
+    if cursor is not None:
+        return here.copy_set_param(cursor, str(value))
+    numbers = OFFSETS if "offset" in name else PAGES if name in ("next", "nextpage") else ()
+    numbered = next((each for plain, each in parameters.items() if plain in numbers), None)
+    return here.copy_set_param(numbered, str(value)) if numbered and _is_number(value) else None
+
+
+def _numbered(
+    here: httpx.URL, said: Mapping[str, Any], count: int, parameters: Mapping[str, str], is_more: bool
+) -> httpx.URL | None:
+    """Return the page with the number after this one, if it is at most the last, or an answer says that there is one.
+
+    What a call does not ask for is what the answer says of itself, else the first page or item.
+    """
+    this = next((said[name] for name in THIS_PAGE_MEMBERS if _is_number(said.get(name))), 1)
+    for names, ends, step in ((PAGES, LAST_PAGES, 1), (OFFSETS, TOTALS, count)):
+        plain, name = next(((plain, name) for plain, name in parameters.items() if plain in names), ("", None))
+        end = next((int(said[each]) for each in ends if _is_number(said.get(each))), None)
+        if name is None or (end is None and not is_more):
             continue
+        first = int(this) if names is PAGES else int(plain in FROM_ONE)
         asked = here.params.get(name, str(first))
-        at = int(asked) + step if asked.isdecimal() and len(asked) < 18 else end
-        if at < end + (names is PAGES):
+        at = int(asked) + step if _is_number(asked) else None
+        if at is not None and (end is None or at < end + (names is PAGES or plain in FROM_ONE)):
             return here.copy_set_param(name, str(at))
     return None
 
@@ -180,10 +228,21 @@ def _members(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
     for name, inner in value.items():
         plain = _plain(name)
         if isinstance(inner, dict) and plain in NEXT:
-            yield plain, inner.get("href")
+            yield from ((plain, each) for key, each in inner.items() if _plain(key) in TARGET_MEMBERS)
+            yield from ((_plain(key), each) for key, each in inner.items() if _plain(key) in NEXT)
         elif isinstance(inner, dict) and plain in ENVELOPES and depth:
             yield from _members(inner, depth - 1)
+        elif isinstance(inner, list) and plain in ENVELOPES:
+            yield from (("next", target) for link in inner if (target := _target_of_next(link)))
     yield from ((_plain(name), inner) for name, inner in value.items() if not isinstance(inner, dict | list))
+
+
+def _target_of_next(link: Any) -> Any:
+    """Return the URL of a link in a list, if its relation is that of the next page."""
+    said = {_plain(name): value for name, value in link.items()} if isinstance(link, dict) else {}
+    if not any(said.get(name) == "next" for name in RELATION_MEMBERS):
+        return None
+    return next((said[name] for name in TARGET_MEMBERS if isinstance(said.get(name), str)), None)
 
 
 @lru_cache(maxsize=1024)  # the answers of an API have the same names again and again
@@ -191,27 +250,60 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())
 
 
-def _items(body: Mapping[str, Any]) -> list[Any]:
-    return max((value for value in body.values() if isinstance(value, list)), key=len, default=[])
+def _items(body: Any, levels: int) -> list[Any]:
+    """Return the longest array of an answer: itself, or one in its objects."""
+    if isinstance(body, list):
+        return body
+    inside = (_items(value, levels - 1) for value in body.values()) if isinstance(body, dict) and levels else ()
+    return max(inside, key=len, default=[])
 
 
 def join_pages(first: bytes, further: bytes) -> tuple[bytes, str, int, int] | None:
     """Return two pages as one JSON text, the pointer of its items, where the new ones begin, and their number.
 
-    The items are the page itself or its longest array; everything else is of the newer page. None if they have no
-    array in common.
+    The items are the page itself or its longest array, maybe inside of objects. Other arrays that differ are joined as
+    well, so that nothing is lost; everything else is of the newer page. None if they have no array in common.
     """
-    if first.lstrip()[:1] == further.lstrip()[:1] == b"[":
-        old, new = (msgspec.json.decode(each, type=list[msgspec.Raw]) for each in (first, further))
-        return msgspec.json.encode([*old, *new]), "", len(old), len(new)
-    try:
-        one, other = (msgspec.json.decode(each, type=dict[str, msgspec.Raw]) for each in (first, further))
-    except msgspec.MsgspecError:
-        return None
-    both = [name for name, value in one.items() if bytes(value)[:1] == b"[" and bytes(other.get(name, b""))[:1] == b"["]
+    old, new = (dict(_arrays(msgspec.Raw(each), ITEM_LEVELS)) for each in (first, further))
+    both = [place for place in old if place in new]
     if not both:
         return None
-    name = max(both, key=lambda name: len(bytes(other[name])))
-    old, new = (msgspec.json.decode(each[name], type=list[msgspec.Raw]) for each in (one, other))
-    whole = {**one, **other, name: msgspec.Raw(msgspec.json.encode([*old, *new]))}
-    return msgspec.json.encode(whole), pointer_to([name]), len(old), len(new)
+    place = max(both, key=lambda each: len(bytes(old[each])) + len(bytes(new[each])))
+    joined = {
+        each: msgspec.Raw(msgspec.json.encode([*_raw_items(old[each]), *_raw_items(new[each])]))
+        for each in both
+        if each == place or bytes(old[each]) != bytes(new[each])
+    }
+    whole = _with_arrays(msgspec.Raw(first), msgspec.Raw(further), joined, ())
+    return bytes(whole), pointer_to(place), len(_raw_items(old[place])), len(_raw_items(new[place]))
+
+
+ArrayPlace = tuple[str, ...]
+"""The names that lead to a value inside of objects."""
+
+
+def _arrays(value: msgspec.Raw, levels: int, place: ArrayPlace = ()) -> Iterator[tuple[ArrayPlace, msgspec.Raw]]:
+    """Yield each array that is not in another one, with its place."""
+    beginning = bytes(memoryview(value)[:64]).lstrip()[:1]
+    if beginning == b"[":
+        yield place, value
+    elif beginning == b"{" and levels:
+        for name, inner in msgspec.json.decode(value, type=dict[str, msgspec.Raw]).items():
+            yield from _arrays(inner, levels - 1, (*place, name))
+
+
+def _raw_items(value: msgspec.Raw) -> list[msgspec.Raw]:
+    return msgspec.json.decode(value, type=list[msgspec.Raw])
+
+
+def _with_arrays(
+    old: msgspec.Raw, new: msgspec.Raw, joined: Mapping[ArrayPlace, msgspec.Raw], place: ArrayPlace
+) -> msgspec.Raw:
+    """Return the newer of two values with the joined arrays, and with what only the older one has around them."""
+    if place in joined:
+        return joined[place]
+    if not any(each[: len(place)] == place for each in joined):
+        return new
+    one, other = (msgspec.json.decode(each, type=dict[str, msgspec.Raw]) for each in (old, new))
+    inside = {name: _with_arrays(one[name], other[name], joined, (*place, name)) for name in one if name in other}
+    return msgspec.Raw(msgspec.json.encode({**one, **other, **inside}))

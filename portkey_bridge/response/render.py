@@ -21,16 +21,6 @@ from urllib.parse import quote
 
 import msgspec
 import pydantic_core
-from fastmcp.tools.base import ToolResult
-from mcp_types import (
-    AudioContent,
-    BlobResourceContents,
-    ContentBlock,
-    EmbeddedResource,
-    ImageContent,
-    ResourceLink,
-    TextContent,
-)
 
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import PointerToNowhere
@@ -42,6 +32,17 @@ from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
 from portkey_bridge.response.tables import tabulated
+from portkey_bridge.response.tool_result import (
+    AudioContent,
+    BlobResourceContents,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    ToolResult,
+    text_block,
+)
 from portkey_bridge.settings.options import RESULT_LIMIT
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ MEDIA_FACTOR = 25
 
 
 #: Bytes of a file name that every common file system takes, and of its suffix.
-LONGEST_NAME, LONGEST_SUFFIX = 255, 32
+MAX_FILE_NAME, MAX_SUFFIX = 255, 32
 
 
 #: What has no more brackets than this is not nested too deep to be written again.
@@ -103,8 +104,8 @@ class Renderer:
         ]
         notes += [f"Parameters of the header {name.title()} cannot be read." for name in answer.unreadable]
         said = "\n".join(filter(None, [f"{line}." if rendered.content and 202 <= answer.status < 300 else "", *notes]))
-        return ToolResult.model_construct(  # all of it is made here, and JSON already: it needs no check, and no copy
-            content=[*_titled(line, rendered.content, answer), *([text(said)] * bool(said))],
+        return ToolResult(
+            content=[*_titled(line, rendered.content, answer), *([text_block(said)] * bool(said))],
             structured_content=rendered.structured,
             meta=meta_of(answer),
             is_error=answer.failed,
@@ -131,8 +132,8 @@ class Renderer:
 
     def _json(self, body: bytes, notes: tuple[str, ...]) -> Rendered:
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
-            return Rendered([text(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
-        return Rendered([text(self._view(body, _first_view))], notes)
+            return Rendered([text_block(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
+        return Rendered([text_block(self._view(body, _first_view))], notes)
 
     def _selected(self, answer: Answer, select: Selection) -> Rendered:
         """Render what is selected of a JSON answer, which is kept; any other answer is rendered whole."""
@@ -149,7 +150,7 @@ class Renderer:
     def part(self, body: bytes, remark: str) -> ToolResult:
         """Return a result of a part of a kept JSON text, and a line about it."""
         rendered = self._json(body, ())
-        return ToolResult(content=[*rendered.content, text(remark)], structured_content=rendered.structured)
+        return ToolResult(content=[*rendered.content, text_block(remark)], structured_content=rendered.structured)
 
     def items(self, body: bytes, pointer: str, remark: str, result_id: str) -> ToolResult:
         """Return a result of some items of a kept JSON text, without what is dropped, and a line about them."""
@@ -169,8 +170,8 @@ class Renderer:
     def excerpt(self, whole: str) -> TextContent:
         """Return a text as a block; of a long one, which is kept, head and tail."""
         if len(whole) <= self.limit:
-            return text(whole)
-        return text(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))
+            return text_block(whole)
+        return text_block(self._view(msgspec.json.encode(whole), lambda *_: excerpt(whole, self.limit)))
 
     def view(self, body: bytes) -> ContentBlock:
         """Return a JSON text as a block; of a large one, which is kept, a view."""
@@ -193,11 +194,11 @@ class Renderer:
 
     def image(self, answer: Answer) -> Rendered:
         """Render a picture."""
-        return self._media(answer, lambda data: ImageContent(type="image", data=data, mime_type=answer.media_type))
+        return self._media(answer, lambda data: ImageContent(data, answer.media_type))
 
     def audio(self, answer: Answer) -> Rendered:
         """Render a sound."""
-        return self._media(answer, lambda data: AudioContent(type="audio", data=data, mime_type=answer.media_type))
+        return self._media(answer, lambda data: AudioContent(data, answer.media_type))
 
     def binary(self, answer: Answer) -> Rendered:
         """Render any other body as an embedded resource."""
@@ -207,7 +208,7 @@ class Renderer:
         data = base64.b64encode(answer.body).decode()
         uri = f"response:{quote(answer.file_name or 'body')}"
         blob = BlobResourceContents(uri=uri, mime_type=media_type, blob=data)
-        return Rendered([EmbeddedResource(type="resource", resource=blob)])
+        return Rendered([EmbeddedResource(blob)])
 
     def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
         if reads_as_text(answer):  # clients fail on an image that is not one
@@ -225,7 +226,7 @@ class Renderer:
         if not self.files:
             return Rendered(
                 [
-                    text(
+                    text_block(
                         f"The answer is {size}, too large for a result. Start portkey-bridge with --files DIR "
                         "(OPEN_MCP_FILES) to have such answers written to that folder, or with --resources "
                         "(OPEN_MCP_RESOURCES) to have clients read them, or raise OPEN_MCP_RESULT_LIMIT."
@@ -237,15 +238,13 @@ class Renderer:
         except OSError as error:
             return Rendered(
                 [
-                    text(
+                    text_block(
                         f"The answer is {size}, and could not be written to {self.files[0]}: "
                         f"{error.strerror}. Correct OPEN_MCP_FILES."
                     )
                 ]
             )
-        link = ResourceLink(
-            type="resource_link", uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body)
-        )
+        link = ResourceLink(uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body))
         return Rendered([link], (f"The answer is {size}. It was written to {path}.",))
 
     def _links_to(self, answer: Answer) -> bool:
@@ -256,7 +255,6 @@ class Renderer:
         name = _named(answer)
         result_id = self.results.keep(kept_text(AnswerFile(name, media_type, answer.body)))
         link = ResourceLink(
-            type="resource_link",
             uri=uri_of(result_id, name),
             name=name,
             mime_type=media_type,
@@ -295,16 +293,6 @@ def _renderer(media_type: str) -> Callable[[Renderer, Answer], Rendered]:
     return next(render for pattern, render in RENDERERS if re.fullmatch(pattern, media_type))
 
 
-def text(words: str) -> TextContent:
-    """Return a block of text."""
-    return TextContent(type="text", text=words)
-
-
-def error_result(words: str) -> ToolResult:
-    """Return a result with `isError` that says `words`."""
-    return ToolResult(content=[text(words)], is_error=True)
-
-
 def _first_view(body: bytes, pointer: str, room: int) -> str:
     return tabulated(body, room) or expand(body, pointer, room)
 
@@ -334,10 +322,10 @@ def _named(answer: Answer) -> str:
     """Return a file name for the body: its own with a digest, cut to what file systems take."""
     name = Path(answer.file_name or f"answer{mimetypes.guess_extension(answer.media_type) or ''}")
     digest = hashlib.sha256(answer.body).hexdigest()[:12]
-    suffix = name.suffix if len(name.suffix.encode()) <= LONGEST_SUFFIX else ""
+    suffix = name.suffix if len(name.suffix.encode()) <= MAX_SUFFIX else ""
     rest = f"-{digest}{suffix}"
     stem = name.stem if suffix else name.name
-    return stem.encode()[: LONGEST_NAME - len(rest.encode())].decode(errors="ignore") + rest
+    return stem.encode()[: MAX_FILE_NAME - len(rest.encode())].decode(errors="ignore") + rest
 
 
 def _status_line(operation: Operation, answer: Answer) -> str:
@@ -352,13 +340,13 @@ def _status_line(operation: Operation, answer: Answer) -> str:
 def _titled(line: str, content: list[ContentBlock], answer: Answer) -> list[ContentBlock]:
     """Put the status before the content where it says more than that all went well."""
     if not content:
-        return [text(f"{line}." if answer.problem else f"{line}: the answer has no body.")]
+        return [text_block(f"{line}." if answer.problem else f"{line}: the answer has no body.")]
     if answer.status < 300:
         return content
     first, *others = content
     if isinstance(first, TextContent):
-        return [text(f"{line}:\n{first.text}"), *others]
-    return [text(f"{line}."), *content]
+        return [text_block(f"{line}:\n{first.text}"), *others]
+    return [text_block(f"{line}."), *content]
 
 
 def _file_name(rendered: Rendered, answer: Answer) -> Iterator[str]:

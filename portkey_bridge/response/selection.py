@@ -15,18 +15,18 @@ from jmespath.functions import Functions
 from jmespath.visitor import Options, TreeInterpreter
 
 from portkey_bridge.errors import CallError
-from portkey_bridge.response.exact_json import decode, encode
+from portkey_bridge.response.exact_json import decode_exactly, encode_exactly
 
 #: Characters of an expression, and of one part of it that a message repeats.
-LONGEST, REPEATED = 2000, 60
+MAX_EXPRESSION, MAX_REPEATED = 2000, 60
 
 #: What all values together may weigh that an expression makes: a constant, and a factor for the bytes of the answer.
 WEIGHT, FACTOR = 1 << 24, 8
 
 #: Levels and members of the shape of an answer.
-LEVELS, MEMBERS = 4, 60
+SHAPE_LEVELS, SHAPE_MEMBERS = 4, 60
 
-KINDS: Mapping[type, str] = {str: "string", bool: "boolean", type(None): "null", int: "number"}
+JSON_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", type(None): "null", int: "number"}
 
 
 class SelectError(CallError):
@@ -37,7 +37,7 @@ class _Exact(Functions):
     """The functions of JMESPath; a number in a text keeps its digits."""
 
     def _to_string(self, value: Any) -> str:
-        return value if isinstance(value, str) else encode(value).decode()
+        return value if isinstance(value, str) else encode_exactly(value).decode()
 
 
 _Exact.FUNCTION_TABLE = {
@@ -84,8 +84,8 @@ class Selection:
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
-        if len(expression) > LONGEST:
-            raise SelectError(f"/select: at most {LONGEST} characters, not {len(expression)}.")
+        if len(expression) > MAX_EXPRESSION:
+            raise SelectError(f"/select: at most {MAX_EXPRESSION} characters, not {len(expression)}.")
         try:
             self._parsed = jmespath.compile(expression).parsed
         except EmptyExpressionError:
@@ -103,8 +103,8 @@ class Selection:
         Raises SelectError if the expression does not fit the answer.
         """
         try:
-            value = _Bounded(WEIGHT + FACTOR * len(body)).visit(self._parsed, decode(body))
-            return None if _is_nothing(value) else encode(value)
+            value = _Bounded(WEIGHT + FACTOR * len(body)).visit(self._parsed, decode_exactly(body))
+            return None if _is_nothing(value) else encode_exactly(value)
         except (JMESPathError, RecursionError, ArithmeticError, TypeError, ValueError) as error:
             raise SelectError(f"/select: {' '.join(str(error).split())[:300]}") from error
 
@@ -132,7 +132,7 @@ def selected(body: bytes, select: Selection, result_id: str) -> tuple[bytes, str
 def shape(body: bytes) -> bytes:
     """Return the names and types in a JSON text, as JSON; of an array those of its first item, and its length."""
     try:
-        return msgspec.json.encode(_shape(decode(body), LEVELS))
+        return msgspec.json.encode(_shape(decode_exactly(body), SHAPE_LEVELS))
     except ValueError:  # a number of thousands of digits
         return b"null"
 
@@ -141,12 +141,12 @@ def _shape(value: Any, levels: int) -> Any:
     if isinstance(value, dict):
         if not levels:
             return "object"
-        shown = {name: _shape(inner, levels - 1) for name, inner in list(value.items())[:MEMBERS]}
-        return shown | ({"…": f"{len(value) - MEMBERS} more"} if len(value) > MEMBERS else {})
+        shown = {name: _shape(inner, levels - 1) for name, inner in list(value.items())[:SHAPE_MEMBERS]}
+        return shown | ({"…": f"{len(value) - SHAPE_MEMBERS} more"} if len(value) > SHAPE_MEMBERS else {})
     if isinstance(value, list):
         count = f"{len(value):,} item{'s' * (len(value) != 1)}"
         return [_shape(value[0], levels - 1), count] if value and levels else f"array of {count}"
-    return KINDS.get(type(value), "number")
+    return JSON_TYPES.get(type(value), "number")
 
 
 def _is_nothing(value: Any) -> bool:
@@ -160,7 +160,7 @@ def _is_nothing(value: Any) -> bool:
 
 def _misread(expression: str, error: ParseError) -> str:
     at = min(error.lex_position, len(expression))
-    found = f"before {expression[at : at + REPEATED]!r}" if at < len(expression) else "at the end"
+    found = f"before {expression[at : at + MAX_REPEATED]!r}" if at < len(expression) else "at the end"
     example = "data[].{id: id, name: name}"
     return f"/select: not JMESPath from character {at + 1} on, {found}. An example is {example}."
 

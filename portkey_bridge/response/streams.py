@@ -10,13 +10,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from portkey_bridge.response.events import Event
 from portkey_bridge.response.json_views import is_json
-from portkey_bridge.response.merging import CHUNKS, MERGERS, Merger, Objects, is_of_response, list_in
+from portkey_bridge.response.merging import CHUNKS, STREAM_MERGERS, Merger, Objects, is_of_response, list_in
 
 #: What OpenAI-style streams send behind their last event.
 END = "[DONE]"
@@ -27,16 +27,24 @@ REPORTED = 500
 
 
 #: Events that are each reported, and the seconds between two reports from then on: a report costs more than an event.
-REPORTED_EACH, PAUSE = 1000, 0.1
+EVENTS_REPORTED_EACH, REPORT_INTERVAL = 1000, 0.1
 
 #: Seconds after which other calls get their turn, however many events have arrived at once.
-TURN = 0.01
+MAX_TURN = 0.01
 
 
 Report = Callable[[int, str | None], Awaitable[None]]
-
-
 """Takes the number of events so far and what the last one brought."""
+
+
+class Hide(Protocol):
+    """Takes the secrets out of a text that may arrive in parts."""
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets."""
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of a text in which no secret continues behind its end."""
 
 
 async def no_report(number: int, added: str | None) -> None:
@@ -61,17 +69,17 @@ class Stream:
         self._error = ""
         self._list = BytesIO()
         self._objects = Objects()
-        self._possible: tuple[Merger, ...] = MERGERS
+        self._possible: tuple[Merger, ...] = STREAM_MERGERS
         self._has_kind = False
 
-    async def read(self, events: AsyncIterator[Event], report: Report, redact: Callable[[str], str]) -> None:
+    async def read(self, events: AsyncIterator[Event], report: Report, redact: Hide) -> None:
         """Read to the end, and report each event as it comes. Raises what the reading of the body raises.
 
-        Of many events those are reported together that come between two reports.
+        Of many events those are reported together that come between two reports, and so is a secret in parts.
         """
         added, reported, turn = "", 0.0, time.monotonic()
         async for event in events:
-            if time.monotonic() - turn > TURN:
+            if time.monotonic() - turn > MAX_TURN:
                 await asyncio.sleep(0)
                 turn = time.monotonic()
             if event.data.strip() == END:
@@ -80,9 +88,10 @@ class Stream:
             self.add(event)
             self.is_cut = self.count == self.most
             added += added_text(event)
-            if self.count <= REPORTED_EACH or time.monotonic() - reported >= PAUSE:
-                await report(self.count, redact(added)[:REPORTED] or None)
-                added, reported = "", time.monotonic()
+            if self.count <= EVENTS_REPORTED_EACH or time.monotonic() - reported >= REPORT_INTERVAL:
+                settled = redact.settled(added)
+                await report(self.count, redact(added[:settled])[:REPORTED] or None)
+                added, reported = added[settled:], time.monotonic()
             if self.is_cut:
                 break
         if added:
@@ -149,7 +158,7 @@ async def watched(chunks: AsyncIterator[bytes], report: Report, redact: Callable
         yield chunk
         if chunk.endswith(b"\n") and is_json(chunk):
             count += 1
-            if 1 < count <= REPORTED_EACH:
+            if 1 < count <= EVENTS_REPORTED_EACH:
                 await report(count, redact(chunk.decode())[:REPORTED])
 
 

@@ -15,13 +15,13 @@ from portkey_bridge.response.json_views import Json, expand_value, few_members, 
 ITEMS, SHARE = 5, 20
 
 #: Characters of a row that are shown at most, columns that are named, and the levels at which arrays are looked for.
-ROW, COLUMNS, LEVELS = 2000, 60, 4
+MAX_ROW, MAX_COLUMNS, ARRAY_LEVELS = 2000, 60, 4
 
 #: Items whose values are counted, and members of an object in which arrays are looked for.
-COUNTED, MEMBERS = 10_000, 1000
+MAX_COUNTED, MAX_SEARCHED_MEMBERS = 10_000, 1000
 
 #: How an array of objects begins, and the bytes in which that is looked for.
-BEGINNING, PEEK = re.compile(rb"\[\s*\{"), 1000
+ARRAY_OF_OBJECTS, PEEK = re.compile(rb"\[\s*\{"), 1000
 
 
 def tabulated(body: bytes, room: int) -> str | None:
@@ -29,7 +29,7 @@ def tabulated(body: bytes, room: int) -> str | None:
 
     Everything else is as in `body`. None if no array is large, or if that is longer than `room` characters.
     """
-    written = _written(msgspec.json.decode(body, type=Json), "", room, LEVELS)
+    written = _written(msgspec.json.decode(body, type=Json), "", room, ARRAY_LEVELS)
     return None if written is None or len(written) > room else written
 
 
@@ -37,7 +37,7 @@ def _written(value: Json, pointer: str, room: int, levels: int) -> str | None:
     """Return a value with tables, or None if it has none."""
     if not levels or size_of(value) * SHARE < room:
         return None
-    members = few_members(value, MEMBERS)
+    members = few_members(value, MAX_SEARCHED_MEMBERS)
     return _table(value, pointer) if members is None else _of_object(members, pointer, room, levels)
 
 
@@ -56,17 +56,17 @@ def _of_object(members: Mapping[str, Json], pointer: str, room: int, levels: int
 
 def _table(value: Json, pointer: str) -> str | None:
     """Return the first row and a stub for the others; None if not all items are objects."""
-    if not BEGINNING.match(memoryview(value)[:PEEK]):
+    if not ARRAY_OF_OBJECTS.match(memoryview(value)[:PEEK]):
         return None  # seen without reading all of it
-    found = first_items(value, COUNTED)
+    found = first_items(value, MAX_COUNTED)
     if found is None or found[1] < ITEMS:
         return None
     items, number = found
     counts = _counts(items)
     if counts is None:
         return None
-    row = expand_value(items[0], f"{pointer}/0", ROW)
-    among = f" of the first {COUNTED:,} items" if number > COUNTED else " of items"
+    row = expand_value(items[0], f"{pointer}/0", MAX_ROW)
+    among = f" of the first {MAX_COUNTED:,} items" if number > MAX_COUNTED else " of items"
     columns = f"columns, with the number{among} if not all have a value: {_columns(counts, len(items))}"
     stub = f"[expandResult {pointer}#1:{number} · {number - 1:,} more of {number:,} items · {columns}]"
     return f"[{row},{_json(stub)}]"
@@ -89,7 +89,9 @@ def _columns(counts: Counter[str], number: int) -> str:
     """Return the columns: those of which all items have a value, then others with the number of those that have."""
     full = [name for name, count in counts.items() if count == number]
     names = [*full, *(f"{name} ({count:,})" for name, count in counts.items() if count < number)]
-    return ", ".join([*names[:COLUMNS], *([f"{len(names) - COLUMNS:,} more"] if len(names) > COLUMNS else [])])
+    return ", ".join(
+        [*names[:MAX_COLUMNS], *([f"{len(names) - MAX_COLUMNS:,} more"] if len(names) > MAX_COLUMNS else [])]
+    )
 
 
 def _json(text: str) -> str:

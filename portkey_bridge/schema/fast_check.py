@@ -18,14 +18,14 @@ from portkey_bridge.schema.shapes import Shapes
 
 #: Keywords whose value is kept, and those that hold a schema, schemas by their names, and a list of schemas. None of
 #: them makes a value invalid because a schema below accepts it, as `not`, `if` and `contains` may.
-VALUES = frozenset(
+KEYWORDS_OF_VALUE = frozenset(
     {
         *("type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
         *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems"),
         *("minProperties", "maxProperties", "dependentRequired"),
     }
 )
-SCHEMAS = frozenset({"items", "additionalProperties", "propertyNames"})
+KEYWORDS_OF_SCHEMA = frozenset({"items", "additionalProperties", "propertyNames"})
 NAMED_SCHEMAS = frozenset({"properties", "dependentSchemas"})
 LISTED_SCHEMAS = frozenset({"allOf", "anyOf", "prefixItems"})
 
@@ -36,7 +36,7 @@ PLAIN_PATTERN = re.compile(
 
 #: Most schemas that may apply to one value, each reference counted with all that is below it, and most applications of
 #: a schema to a part of a value: the compiled check cannot be interrupted, and this is a fraction of a second.
-LARGEST, WORK = 20_000, 20_000_000
+MAX_APPLIED_SCHEMAS, MAX_WORK = 20_000, 20_000_000
 
 IsValid = Callable[[Any], bool]
 
@@ -54,7 +54,7 @@ def fast_check(schema: Schema, shapes: Shapes) -> IsValid | None:
         check = Draft202012Validator(whole, validate_formats=False, offline=True).is_valid
     except ValueError:  # a schema that the library does not accept
         return None
-    limit = WORK // translation.size
+    limit = MAX_WORK // translation.size
 
     def is_valid(value: Any) -> bool:
         try:
@@ -99,7 +99,7 @@ class _Translation:
 
     def _schema(self, schema: Schema) -> Any:
         self.size += 1
-        if self.size > LARGEST:
+        if self.size > MAX_APPLIED_SCHEMAS:
             raise _Untranslatable
         if not isinstance(schema, dict):
             return schema
@@ -111,9 +111,9 @@ class _Translation:
 
     def _keyword(self, keyword: str, value: Any, schema: dict[str, Any]) -> tuple[str, Any]:
         """Return a keyword with its generous meaning, and its value."""
-        if keyword in VALUES:
+        if keyword in KEYWORDS_OF_VALUE:
             return keyword, value
-        if keyword in SCHEMAS:
+        if keyword in KEYWORDS_OF_SCHEMA:
             return keyword, self._schema(value)
         if keyword in NAMED_SCHEMAS:
             return keyword, {name: self._schema(each) for name, each in value.items()}
@@ -146,6 +146,6 @@ class _Translation:
             self._open.remove(identity)
         name, size = self._translated[identity]
         self.size += size
-        if self.size > LARGEST:
+        if self.size > MAX_APPLIED_SCHEMAS:
             raise _Untranslatable
         return name

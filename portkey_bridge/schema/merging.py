@@ -9,7 +9,7 @@ from typing import Any
 from portkey_bridge.openapi.keywords import KEYWORDS, KEYWORDS_OF_TYPE, Schema, Shape, bounds, with_value
 
 #: No value fits.
-NOTHING: Shape = {"not": {}}
+NO_VALUE: Shape = {"not": {}}
 
 #: How many values a type has, where they can be counted.
 COUNTS = {"null": 1, "boolean": 2}
@@ -30,8 +30,8 @@ def merge(conjuncts: Iterable[Shape]) -> Shape:
         for keyword, value in _renamed(conjunct):
             if keyword not in shape:
                 shape[keyword] = value
-            elif keyword in MERGERS:
-                shape[keyword] = MERGERS[keyword](shape[keyword], value)
+            elif keyword in KEYWORD_MERGERS:
+                shape[keyword] = KEYWORD_MERGERS[keyword](shape[keyword], value)
             elif shape[keyword] != value:
                 residue.append({keyword: value})
         residue.extend(filter(None, [_merge_group(shape, part) for part in _grouped(conjunct)]))
@@ -45,8 +45,8 @@ def _merge_group(shape: Shape, part: Shape) -> Shape | None:
     present = shape.keys() & GROUPS[next(iter(part))]
     if not present:
         shape.update(part)
-    elif present | part.keys() <= MERGERS.keys():
-        shape.update({keyword: MERGERS[keyword](shape[keyword], value) for keyword, value in part.items()})
+    elif present | part.keys() <= KEYWORD_MERGERS.keys():
+        shape.update({keyword: KEYWORD_MERGERS[keyword](shape[keyword], value) for keyword, value in part.items()})
     elif any(shape.get(keyword) != value for keyword, value in part.items()):
         return part
     return None
@@ -108,7 +108,7 @@ def _either(first: Any, second: Any) -> bool:
 
 
 #: How two values of a keyword become one that holds where both hold. The outermost annotation wins.
-MERGERS: dict[str, Callable[[Any, Any], Any]] = {
+KEYWORD_MERGERS: dict[str, Callable[[Any, Any], Any]] = {
     "type": _common_types,
     "enum": _common_values,
     "required": _union,
@@ -144,7 +144,7 @@ def split_types(shape: Shape) -> Shape:
         return {"type": types[0], **rest}
     if "anyOf" in shape:
         return rest
-    branches = [branch for kind in types if (branch := _branch(shape, kind))] or [NOTHING]
+    branches = [branch for kind in types if (branch := _branch(shape, kind))] or [NO_VALUE]
     taken = {"enum", *(keyword for kind in types for keyword in KEYWORDS_OF_TYPE.get(kind, ()))}
     outside = {keyword: value for keyword, value in rest.items() if keyword not in taken}
     return {**outside, **(branches[0] if len(branches) == 1 else {"anyOf": branches})}

@@ -7,7 +7,7 @@ engine here reads, or that takes for ever, says nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -21,13 +21,17 @@ from portkey_bridge.schema.deadline import remaining
 Errors = Iterator[ValidationError]
 
 #: Seconds that one match of a pattern may take.
-PATIENCE = 0.1
+MATCH_TIMEOUT = 0.1
 
 
 class Patterns:
-    """Matches patterns, and remembers those that cannot be used."""
+    """Matches patterns, and remembers those that cannot be used.
 
-    def __init__(self) -> None:
+    `names` returns the names of the properties that a schema declares.
+    """
+
+    def __init__(self, names: Callable[[Any], Collection[str]]) -> None:
+        self._names = names
         self._compiled = cache(regex.compile)
         self._unusable: set[str] = set()
 
@@ -52,7 +56,8 @@ class Patterns:
                     yield from validator.descend(value[name], below, path=name, schema_path=pattern)
 
     def _additional_properties(self, validator: Any, below: Any, value: Any, schema: Any) -> Errors:
-        known, patterns = schema.get("properties", {}), schema.get("patternProperties", ())
+        """`additionalProperties`, which is not about what the parts of the schema declare: it closes all of them."""
+        known, patterns = self._names(schema), schema.get("patternProperties", ())
         for name in value if isinstance(value, dict) else ():
             if name in known or any(self._matches(each, name) is not False for each in patterns):
                 continue
@@ -74,7 +79,7 @@ class Patterns:
         if pattern in self._unusable:
             return None
         try:
-            patience = min(PATIENCE, remaining())
+            patience = min(MATCH_TIMEOUT, remaining())
             return self._compiled(pattern).search(text, timeout=patience, concurrent=True) is not None
         except TimeoutError:
             remaining()  # a pattern that had less than its time may be usable

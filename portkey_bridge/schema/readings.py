@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portkey_bridge.openapi.keywords import Schema
     from portkey_bridge.schema.validation import Validation
 
-Path = tuple[str | int, ...]
+ValuePath = tuple[str | int, ...]
 
 #: A number in a text that can be nothing else: `05`, `1e3` and ` 5 ` may be names or codes.
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
@@ -119,7 +119,7 @@ class Reader:
     `is_text` reports for a path into the value whether a number is sent there in the same way as its text.
     """
 
-    def __init__(self, validation: Validation, is_text: Callable[[Path], bool]) -> None:
+    def __init__(self, validation: Validation, is_text: Callable[[ValuePath], bool]) -> None:
         self._validation = validation
         self._is_text = is_text
 
@@ -133,10 +133,10 @@ class Reader:
         except RecursionError:  # nested too deeply to be checked
             return value
 
-    def _read(self, value: Any, schema: Schema | None, at: Path) -> tuple[Any, bool]:
+    def _read(self, value: Any, schema: Schema | None, at: ValuePath) -> tuple[Any, bool]:
         """Return the value as read for a schema, which is at a path, and whether it is valid."""
-        left_out: dict[Path, Any] = {}
-        needed: set[Path] = set()
+        left_out: dict[ValuePath, Any] = {}
+        needed: set[ValuePath] = set()
         for _ in range(ROUNDS):
             errors = self._validation.errors(value, schema)
             missed = [path for error in errors if error.validator == "required" and (path := _path(error)) in left_out]
@@ -148,12 +148,14 @@ class Reader:
             value = _replaced(value, readings)
         return value, not self._validation.errors(value, schema)
 
-    def _readings(self, value: Any, errors: list[ValidationError], at: Path, needed: set[Path]) -> dict[Path, Any]:
+    def _readings(
+        self, value: Any, errors: list[ValidationError], at: ValuePath, needed: set[ValuePath]
+    ) -> dict[ValuePath, Any]:
         """Return for each path that is refused the only reading of its value, if there is one."""
-        refused: dict[Path, list[ValidationError]] = {}
+        refused: dict[ValuePath, list[ValidationError]] = {}
         for error in errors:
             refused.setdefault(_path(error), []).append(error)
-        readings: dict[Path, Any] = {}
+        readings: dict[ValuePath, Any] = {}
         for path in sorted(refused.keys() - needed, key=len):
             if any(path[:length] in readings for length in range(len(path))):
                 continue
@@ -165,17 +167,19 @@ class Reader:
                 readings[path] = LEFT_OUT
         return readings
 
-    def _of_place(self, value: Any, errors: list[ValidationError], path: Path) -> list[Any]:
+    def _of_place(self, value: Any, errors: list[ValidationError], path: ValuePath) -> list[Any]:
         """Return the different readings of one value; of several errors the first that leaves only one decides."""
-        found = [_distinct(KEYWORDS[error.validator](self, value, error, path)) for error in errors if _is_read(error)]
+        found = [
+            _distinct(READ_BY_KEYWORD[error.validator](self, value, error, path)) for error in errors if _is_read(error)
+        ]
         return min(filter(None, found), key=len, default=[])
 
-    def _of_type(self, value: Any, error: ValidationError, path: Path) -> Iterator[Any]:
+    def _of_type(self, value: Any, error: ValidationError, path: ValuePath) -> Iterator[Any]:
         types: Any = error.validator_value
         for kind in types if isinstance(types, list) else [types]:
             yield from self._as_type(value, kind, path)
 
-    def _of_values(self, value: Any, error: ValidationError, path: Path) -> Iterator[Any]:
+    def _of_values(self, value: Any, error: ValidationError, path: ValuePath) -> Iterator[Any]:
         schema: Any = {error.validator: error.validator_value}
         values: Any = error.validator_value if error.validator == "enum" else [error.validator_value]
         if isinstance(value, str):  # as listings show it
@@ -185,7 +189,7 @@ class Reader:
                 if not self._validation.errors(read, schema):
                     yield read
 
-    def _of_union(self, value: Any, error: ValidationError, path: Path) -> Iterator[Any]:
+    def _of_union(self, value: Any, error: ValidationError, path: ValuePath) -> Iterator[Any]:
         branches: Any = error.validator_value
         union: Any = {error.validator: branches}
         if isinstance(value, str):  # what a JSON text says is not changed if the union accepts it
@@ -198,7 +202,7 @@ class Reader:
             if is_valid:
                 yield read
 
-    def _as_type(self, value: Any, kind: str, path: Path) -> Iterator[Any]:
+    def _as_type(self, value: Any, kind: str, path: ValuePath) -> Iterator[Any]:
         for given, wanted, read, as_text in READINGS:
             if wanted == kind and self._validation.is_type(value, given) and (not as_text or self._is_text(path)):
                 with suppress(ValueError, KeyError):
@@ -207,7 +211,7 @@ class Reader:
 
 
 #: Keywords that refuse a value which may have another reading.
-KEYWORDS: dict[Any, Callable[[Reader, Any, ValidationError, Path], Iterator[Any]]] = {
+READ_BY_KEYWORD: dict[Any, Callable[[Reader, Any, ValidationError, ValuePath], Iterator[Any]]] = {
     "type": Reader._of_type,
     "enum": Reader._of_values,
     "const": Reader._of_values,
@@ -217,10 +221,10 @@ KEYWORDS: dict[Any, Callable[[Reader, Any, ValidationError, Path], Iterator[Any]
 
 
 def _is_read(error: ValidationError) -> bool:
-    return error.validator in KEYWORDS
+    return error.validator in READ_BY_KEYWORD
 
 
-def _path(error: ValidationError) -> Path:
+def _path(error: ValidationError) -> ValuePath:
     return tuple(error.relative_path)
 
 
@@ -228,7 +232,7 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())
 
 
-def _value_at(value: Any, path: Path) -> Any:
+def _value_at(value: Any, path: ValuePath) -> Any:
     """Return what is at a path; None if there is nothing, as for a property that is missing."""
     for part in path:
         if isinstance(value, dict):
@@ -238,7 +242,7 @@ def _value_at(value: Any, path: Path) -> Any:
     return value
 
 
-def _replaced(value: Any, readings: dict[Path, Any]) -> Any:
+def _replaced(value: Any, readings: dict[ValuePath, Any]) -> Any:
     """Return the value with the readings at their paths. Only what contains them is copied."""
     top: list[Any] = [value]
     copied: set[int] = set()

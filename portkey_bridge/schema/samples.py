@@ -46,7 +46,7 @@ SAMPLES_OF_FORMATS = {
 }
 
 #: Further texts to try for a pattern.
-TEXTS = (
+FURTHER_TEXTS = (
     "sample",
     "Sample",
     "SAMPLE",
@@ -60,7 +60,7 @@ TEXTS = (
 )
 
 #: How deep the optional properties of objects go by default, and how many values there may be before they end anyway.
-DEPTH, VALUES = 6, 500
+MAX_SAMPLE_LEVELS, MAX_SAMPLE_VALUES = 6, 500
 
 
 class _Impossible(Exception):
@@ -70,12 +70,12 @@ class _Impossible(Exception):
 class Samples:
     """Values for the schemas of one document. Optional properties go as deep as `depth`; 0 leaves them all out."""
 
-    def __init__(self, shapes: Shapes, *, depth: int = DEPTH) -> None:
+    def __init__(self, shapes: Shapes, *, depth: int = MAX_SAMPLE_LEVELS) -> None:
         self.root = shapes.root
         self._shapes = shapes
         self._depth = depth
         self._values = 0
-        validator: Any = extend(Draft202012Validator, Patterns().keywords)  # type: ignore[no-untyped-call]
+        validator: Any = extend(Draft202012Validator, Patterns(shapes.names).keywords)  # type: ignore[no-untyped-call]
         checker = Draft202012Validator.FORMAT_CHECKER
         self._validator = validator(shapes.root, registry=Registry(), format_checker=checker)
 
@@ -109,7 +109,7 @@ class Samples:
         """Make a value of the first branch whose value is valid under `oneOf`; if none is, of the first."""
         values = []
         for value in self._of_branches(shape, name, trail):
-            if self._values > VALUES or self.fits(schema, value):
+            if self._values > MAX_SAMPLE_VALUES or self.fits(schema, value):
                 return value
             values.append(value)
         if not values:
@@ -145,7 +145,7 @@ class Samples:
         for name, schema in properties.items():
             if name in required:
                 made[name] = self._value(schema, name, trail)
-            elif len(trail) <= self._depth and self._values < VALUES:
+            elif len(trail) <= self._depth and self._values < MAX_SAMPLE_VALUES:
                 with suppress(_Impossible):
                     made[name] = self._value(schema, name, trail)
         for name in self._further_names(shape, made):
@@ -191,7 +191,7 @@ def _kind(shape: Shape) -> str:
 
 def _texts(shape: Shape, name: str) -> Iterator[str]:
     plain = SAMPLES_OF_FORMATS.get(shape.get("format", "")) or "some-" + re.sub(r"\W+", "-", name).strip("-")
-    for text in (plain, *TEXTS):
+    for text in (plain, *FURTHER_TEXTS):
         yield text.ljust(shape.get("minLength", 0), "x")[: shape.get("maxLength")]
 
 

@@ -16,24 +16,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from portkey_bridge.openapi.inheritance import CHILDREN, FAMILIES, PARENT
-from portkey_bridge.openapi.keywords import Schema, Shape, with_value
-from portkey_bridge.openapi.pointers import decode, lookup
+from portkey_bridge.openapi.keywords import UNIONS, Schema, Shape, with_value
+from portkey_bridge.openapi.pointers import decode_token, lookup
 from portkey_bridge.openapi.spec_tables import APPLICATORS
-from portkey_bridge.schema.merging import NOTHING, merge, split_types
+from portkey_bridge.schema.merging import NO_VALUE, merge, split_types
 
 #: Keywords that stay as they are in the shape of a schema that has no others: most schemas are such.
-PLAIN = frozenset(with_value("number", "count", "truth", "text", "string", "object")) - {"$ref", "$dynamicRef"} | {
-    *("type", "enum", "default", "examples", "multipleOf")
-}
+UNCHANGED_KEYWORDS = frozenset(with_value("number", "count", "truth", "text", "string", "object")) - {
+    "$ref",
+    "$dynamicRef",
+} | {*("type", "enum", "default", "examples", "multipleOf")}
 
 #: Keywords that `unevaluatedProperties` and `unevaluatedItems` look into; a view cannot show their effect then.
-IN_PLACE = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
+SEEN_BY_UNEVALUATED = frozenset({"anyOf", "allOf", "if", "dependentSchemas", "contains"})
 
 #: Keywords that say nothing about values themselves.
 COMPOSING = frozenset({"$ref", "allOf"})
-
-#: Keywords whose branches a discriminator tells apart.
-UNIONS = frozenset({"oneOf", "anyOf"})
 
 #: The schema of what nothing is said about: one object, since shapes are known by their schemas' identities.
 ANYTHING: Shape = {}
@@ -55,6 +53,7 @@ class Shapes:
         self._discriminated: dict[int, tuple[Shape, Shape]] = {}
         self._families = {id(family): family for family in root.get(FAMILIES, {}).values()}
         self._unions: dict[int, tuple[Shape, Shape]] = {}
+        self._names: dict[int, tuple[Schema, frozenset[str]]] = {}
 
     def __call__(self, schema: Schema) -> Shape:
         """Return the shape of `schema`. It is shared: do not change it.
@@ -100,6 +99,27 @@ class Shapes:
         further = (branch.get("additionalProperties") for branch in self.alternatives(schema))
         return next(filter(None, further), ANYTHING)
 
+    def names(self, schema: Schema) -> frozenset[str]:
+        """Return the names of all properties that a schema declares for a value: itself, and where one part applies."""
+        if id(schema) not in self._names:
+            self._names[id(schema)] = (schema, self._names_among(self._conjuncts(schema)))
+        return self._names[id(schema)][1]
+
+    def _names_among(self, conjuncts: list[Shape]) -> frozenset[str]:
+        names: set[str] = set()
+        seen: set[int] = set()
+        waiting = list(conjuncts)
+        while waiting:
+            conjunct = waiting.pop()
+            if id(conjunct) in seen:
+                continue
+            seen.add(id(conjunct))
+            names.update(conjunct.get("properties", ()))
+            parts = [part for union in UNIONS for part in conjunct.get(union, ())]
+            parts += [conjunct[branch] for branch in ("then", "else") if branch in conjunct]
+            waiting += [each for part in parts for each in self._conjuncts(part)]
+        return frozenset(names)
+
     def cannot_have(self, schema: Schema, name: str) -> bool:
         """Check whether no request has a property of this name, though `schema` may require it.
 
@@ -111,13 +131,11 @@ class Shapes:
         named = [conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ())]
         if named:
             return any(map(self.is_hidden, named))
-        children = [child for _, union in self._unions_among(conjuncts) for child in union["anyOf"]]
-        if any(name in self(child).get("properties", ()) for child in children):
-            return False
-        return any(
+        is_closed = any(
             conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
             for conjunct in conjuncts
         )
+        return is_closed and name not in self._names_among(conjuncts)
 
     def _hides(self, conjuncts: list[Shape], name: str) -> bool:
         """Check whether a property is left out. One that any part of an `allOf` declares as writable is offered."""
@@ -125,11 +143,14 @@ class Shapes:
         return all(map(self.is_hidden, declared))
 
     def _make(self, conjuncts: list[Shape]) -> Shape:
-        if len(conjuncts) == 1 and conjuncts[0].keys() <= PLAIN:
+        if len(conjuncts) == 1 and conjuncts[0].keys() <= UNCHANGED_KEYWORDS:
             return split_types(conjuncts[0])
         shape = split_types(merge(map(self._with_values, conjuncts)))
-        if IN_PLACE & shape.keys():
+        if SEEN_BY_UNEVALUATED & shape.keys():
             shape = {keyword: value for keyword, value in shape.items() if not keyword.startswith("unevaluated")}
+        is_closed = "anyOf" in shape and shape.get("additionalProperties") is False
+        if is_closed and self._names_among(conjuncts) - shape.get("properties", {}).keys():
+            del shape["additionalProperties"]  # a view cannot show which properties it is about
         if "required" in shape:
             shape["required"] = [name for name in shape["required"] if not self._cannot_have(conjuncts, name)]
         if "properties" in shape:
@@ -175,7 +196,7 @@ class Shapes:
         allowed = self._allowed(branch, discriminator["propertyName"])
         if len(allowed) == 1 or not isinstance(reference, str):
             return allowed[:1] if len(allowed) == 1 else []
-        name = decode(reference.rpartition("/")[2])
+        name = decode_token(reference.rpartition("/")[2])
         return [name] if not allowed or name in allowed else []
 
     def _allowed(self, branch: Schema, name: str) -> list[Any]:
@@ -237,7 +258,7 @@ class Shapes:
         while waiting:
             schema = waiting.pop()
             if schema is False:
-                conjuncts.append(NOTHING)
+                conjuncts.append(NO_VALUE)
             if not isinstance(schema, dict) or id(schema) in seen:
                 continue
             seen.add(id(schema))

@@ -12,13 +12,20 @@ from typing import Any
 from portkey_bridge.openapi.keywords import Shape
 
 #: The types of Python by those of JSON Schema (2020-12, Validation section 6.1.1).
-TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None", "object": "dict"}
+PYTHON_TYPES = {
+    "string": "str",
+    "integer": "int",
+    "number": "float",
+    "boolean": "bool",
+    "null": "None",
+    "object": "dict",
+}
 
 #: Keywords that a comment repeats.
 SAID = ("format", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default")
 
 #: What stands before the properties that may be missing, and the columns of an object in one line.
-OPTIONAL, WIDTH = "# optional:", 90
+OPTIONAL, MAX_COLUMNS_OF_LINE = "# optional:", 90
 
 INDENT = "    "
 
@@ -42,7 +49,7 @@ def python_type(view: Shape, pad: str = "", *, is_answer: bool = False) -> str:
     if isinstance(further, dict) and further:
         return f"dict[str, {python_type(further, pad, is_answer=is_answer)}]"
     kind = view.get("type")
-    return TYPES.get(kind, "Any") if isinstance(kind, str) else "Any"
+    return PYTHON_TYPES.get(kind, "Any") if isinstance(kind, str) else "Any"
 
 
 def comment(view: Shape) -> str:
@@ -72,7 +79,12 @@ def _object(view: Shape, pad: str, is_answer: bool) -> str:
         f"{_written(name)}: {python_type(view['properties'][name], pad, is_answer=is_answer)}" for name in optional
     ]
     line = f"{{{', '.join(short)}}}"
-    if not is_marked and "\n" not in line and len(line) <= WIDTH and not any(map(comment, view["properties"].values())):
+    if (
+        not is_marked
+        and "\n" not in line
+        and len(line) <= MAX_COLUMNS_OF_LINE
+        and not any(map(comment, view["properties"].values()))
+    ):
         return line
     inner = pad + INDENT
     lines = [*_members(view, required, inner, is_answer), *([inner + OPTIONAL] if is_marked else [])]

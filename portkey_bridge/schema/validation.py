@@ -10,7 +10,7 @@ import json
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -28,10 +28,13 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.visible_values import visible_values
 
 #: Characters of a given value that a violation repeats.
-SHOWN = 80
+MAX_SHOWN_VALUE = 80
 
 #: Keywords whose schemas speak of the same value, and hold together.
-IN_PLACE = frozenset({"allOf", "then", "else"})
+CONJUNCTIONS = frozenset({"allOf", "then", "else"})
+
+#: How many unions inside one another are looked into for what a schema around them names: they can double each time.
+UNIONS_INSIDE = 2
 
 #: How many errors are told again where a second way leads to the same schema and value.
 TOLD_AGAIN = 8
@@ -43,7 +46,7 @@ class Validation:
     def __init__(self, schema: Schema, shapes: Shapes) -> None:
         self._shapes = shapes
         self._thread = _Thread()
-        self._patterns = Patterns()
+        self._patterns = Patterns(shapes.names)
         validator: Any = extend(Draft202012Validator, self._keywords())  # type: ignore[no-untyped-call]
         # The explicit empty registry makes a reference to elsewhere an error instead of a download.
         self._validator = validator(shapes.root, registry=Registry()).evolve(schema=schema)
@@ -82,7 +85,12 @@ class Validation:
             "allOf": lambda validator, branches, value, schema: self._of_request(
                 known["allOf"](validator, branches, value, schema), schema
             ),
-            "oneOf": known["anyOf"],
+            **dict.fromkeys(
+                ("anyOf", "oneOf"),
+                lambda validator, branches, value, schema: self._of_request(
+                    known["anyOf"](validator, branches, value, schema), schema
+                ),
+            ),
             "multipleOf": _multiple_of,
             "required": self._required,
             "properties": self._properties,
@@ -126,17 +134,32 @@ class Validation:
 
     def _of_request(self, errors: Iterable[ValidationError], schema: Any) -> Errors:
         """Pass on all errors but two: for properties that no request has (`readOnly`: OpenAPI 3.0.4, 4.7.24.2), and for
-        those that a part of an `allOf` names and another part, which knows nothing of them, refuses.
+        those that a part of a composition names and another part, which knows nothing of them, refuses.
 
         Formally such values are impossible; documents that compose closed schemas intend them.
         """
         for error in errors:
-            path = error.relative_path
-            if error.validator == "required" and len(path) == 1 and self._shapes.cannot_have(schema, str(path[0])):
+            if self._is_waived(error, schema, self._shapes.names(schema)):
                 continue
-            if _is_of_additional(error) and path[0] in self._shapes(schema).get("properties", ()):
-                continue
+            if error.context and not error.relative_path:
+                around = self._shapes(schema).get("properties", {}).keys()
+                error.context = [cause for cause in error.context if not self._is_waived(cause, schema, around)]
             yield error
+
+    def _is_waived(
+        self, error: ValidationError, schema: Any, names: Collection[str], unions: int = UNIONS_INSIDE
+    ) -> bool:
+        """Check whether an error is passed over. The branches of a union know what is around it, but not each other.
+
+        `names` are those of the properties that are known.
+        """
+        path = error.relative_path
+        if error.context and not path and unions:
+            around, branches = self._shapes(schema).get("properties", {}).keys(), _branches(error)
+            return any(all(self._is_waived(cause, schema, around, unions - 1) for cause in each) for each in branches)
+        if error.validator == "required" and len(path) == 1:
+            return self._shapes.cannot_have(schema, str(path[0]))
+        return _is_of_additional(error) and path[0] in names
 
 
 class _Thread(threading.local):
@@ -184,7 +207,7 @@ def _exactly(number: float) -> Fraction:
 
 def _is_of_additional(error: ValidationError) -> bool:
     """Check whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
-    names = (part for part in error.relative_schema_path if isinstance(part, str) and part not in IN_PLACE)
+    names = (part for part in error.relative_schema_path if isinstance(part, str) and part not in CONJUNCTIONS)
     inside = next(names, None)
     return inside == "additionalProperties" and len(error.relative_path) > 0
 
@@ -282,7 +305,7 @@ def _choices(error: ValidationError) -> list[Any]:
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN_VALUE else f"{text[:MAX_SHOWN_VALUE]}…"
 
 
 def _types(error: ValidationError) -> str:

@@ -33,7 +33,7 @@ EXPANSION, EXPANSION_FACTOR = 4000, 8
 STUB_DESCRIPTION = 60
 
 #: Below this many characters it is not worth showing a part of a schema beside its stub.
-WORTHWHILE = 120
+MIN_SCHEMA_PART = 120
 
 #: With more characters than these to spare, optional parts are opened, too.
 PLENTY = 10_000
@@ -43,10 +43,10 @@ PLENTY = 10_000
 KEPT_FOR_REQUIRED = 0.8
 
 #: Characters of the largest view, whatever the budget: what schemas unfold to can double with every level.
-LARGEST = 1_000_000
+MAX_VIEW = 1_000_000
 
 #: Levels that are shown at once.
-DEEPEST = 40
+MAX_SCHEMA_LEVELS = 40
 
 #: Keywords that refuse more where their schema accepts more: shown word for word or not at all, with what depends on
 #: them. Everything else in a view may accept more than the document's schema does.
@@ -133,7 +133,7 @@ class Views:
         `pointer` is the place of the schema in the expanded view of its tool; the stubs continue it. The view is
         shared: do not change it.
         """
-        return self._render(self._node(schema), pointer, min(budget, LARGEST), frozenset())
+        return self._render(self._node(schema), pointer, min(budget, MAX_VIEW), frozenset())
 
     def expand(self, schema: Schema, pointer: str, budget: float, root: str = "") -> Shape:
         """Return the view of the schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere.
@@ -143,7 +143,7 @@ class Views:
         """
         _, shape, pointer = self._find(schema, pointer)
         node = self._nodes.get(id(shape)) or _Node(shape, portable=self._portable)
-        return self._render(node, root + pointer, min(budget, LARGEST), frozenset())
+        return self._render(node, root + pointer, min(budget, MAX_VIEW), frozenset())
 
     def locate(self, schema: Schema, pointer: str) -> Schema:
         """Return the document's own schema at `pointer` in the expanded view of `schema`. Raises PointerToNowhere."""
@@ -235,8 +235,8 @@ class Views:
         """
         for index, child in sorted(enumerate(parts), key=lambda entry: not entry[1].required):
             spare = room + shown[index].size
-            enough = WORTHWHILE if child.required else PLENTY
-            is_new = id(child.node.shape) not in trail and len(trail) < DEEPEST
+            enough = MIN_SCHEMA_PART if child.required else PLENTY
+            is_new = id(child.node.shape) not in trail and len(trail) < MAX_SCHEMA_LEVELS
             if spare > enough and is_new and is_stub(shown[index].view):
                 rendered = _sized(self._render(child.node, child.below(pointer), spare, trail))
                 growth = rendered.size - shown[index].size
@@ -259,7 +259,7 @@ class Views:
         """
         if room <= node.too_small:
             return None
-        if depth + (node.whole.height if node.whole else 0) >= DEEPEST:
+        if depth + (node.whole.height if node.whole else 0) >= MAX_SCHEMA_LEVELS:
             raise _TooDeep
         node.whole = node.whole or self._unfold_children(node, room, depth + 1)
         if node.whole is None or node.whole.size > room:
@@ -386,7 +386,7 @@ def _has(name: str, shape: Shape) -> bool:
     return name in shape.get("properties", {})
 
 
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+compact_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _sized(view: Shape) -> _Shown:
@@ -404,4 +404,4 @@ def _of_bytes(form: str) -> _Shown:
 
 
 def _size(value: Mapping[str, Any]) -> int:
-    return len(_compact(value))
+    return len(compact_json(value))

@@ -15,7 +15,7 @@ from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.tools.catalog import Tool
 
 #: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
-QUICK, PATIENT = 0.02, 2.0
+QUICK_CHECK_SECONDS, CHECK_SECONDS = 0.02, 2.0
 
 #: What is said once about arguments that could be sent.
 LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
@@ -56,7 +56,7 @@ async def validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, An
     What cannot be checked in time is left to the API. Raises ArgumentsError.
     """
     try:
-        with within(QUICK):
+        with within(QUICK_CHECK_SECONDS):
             return tool.validate(arguments)
     except OutOfTime:
         return await anyio.to_thread.run_sync(validate_patiently, tool, arguments)
@@ -65,7 +65,7 @@ async def validated(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, An
 def validate_patiently(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return valid arguments, which are checked for as long as it may take. Raises ArgumentsError."""
     try:
-        with within(PATIENT):
+        with within(CHECK_SECONDS):
             return tool.validate(arguments)
     except OutOfTime as error:
         if error.__cause__ is not None:  # what was found by then

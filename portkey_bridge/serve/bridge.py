@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import httpx
-from fastmcp.tools.base import ToolResult
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.provider import Provider
@@ -34,12 +33,13 @@ from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.headers import declared_error
 from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import join_pages
-from portkey_bridge.response.render import Renderer, error_result, text
+from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report, no_report
+from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.serve.argument_check import Lenience, sent_anyway, validated
 from portkey_bridge.serve.call_record import MISSED, CallRecord, outcome_of, record_of
-from portkey_bridge.serve.exchange import Exchange, Reading
+from portkey_bridge.serve.exchange import AnswerReading, Exchange
 from portkey_bridge.serve.hiding import redacted
 from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
 from portkey_bridge.serve.tracing import is_traced, note_status, request_span
@@ -51,13 +51,7 @@ from portkey_bridge.tools.streaming import without_limit
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
 
-#: The status that a credential is rejected with (RFC 9110 section 15.5.2).
-UNAUTHORIZED = 401
-
-
 Sent = tuple[Credential, ...]
-
-
 """The credentials that a request carried."""
 
 
@@ -80,8 +74,6 @@ async def cannot_ask(tool: Tool, arguments: Mapping[str, Any], nonce: str = "") 
 
 
 Take = Callable[[Answer, Renderer], None]
-
-
 """Takes an answer without its secrets, and what would render it."""
 
 
@@ -189,7 +181,7 @@ class Bridge:
         caller = record.caller
         arguments, limit = without_limit(tool.name, tool.stream_argument, arguments)
         bound, violations = await self._bound(tool, arguments)
-        first = await self._sent(tool, bound, Reading(report, **limit), record)
+        first = await self._sent(tool, bound, AnswerReading(report, **limit), record)
         further = page_after(tool, bound, first, self.sources.shapes.root)
         answer = first
         if further is not None and self.pages > 1 and is_json(first.body):
@@ -204,21 +196,21 @@ class Bridge:
         return await beside(len(answer.body), lambda: self._rendered(tool, answer, further, caller, violations, select))
 
     async def _sent(
-        self, tool: Tool, bound: Bound, reading: Reading, record: CallRecord, page: httpx.URL | None = None
+        self, tool: Tool, bound: Bound, reading: AnswerReading, record: CallRecord, page: httpx.URL | None = None
     ) -> Answer:
-        """Return the answer of a call or its next page; after a 401 that of a second try with another credential."""
+        """Return the answer of a call or its next page; after a rejection that of a second try, differently."""
         answer, sent = await self._answer(tool, bound, reading, record, page)
-        if answer.status == UNAUTHORIZED and await self.provider.rejected(tool.operation, sent, record.caller):
+        if await self.provider.rejected(tool.operation, answer, sent, record.caller):
             answer, _ = await self._answer(tool, bound, reading, record, page)
         return answer
 
     async def _page(self, following: Following, record: CallRecord) -> Answer:
-        return await self._sent(following.tool, following.bound, Reading(), record, following.url)
+        return await self._sent(following.tool, following.bound, AnswerReading(), record, following.url)
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
         bound, _ = await self._bound(tool, arguments)
-        answer, _ = await self._answer(tool, bound, Reading(from_cache=False), record_of(tool, LOCAL))
+        answer, _ = await self._answer(tool, bound, AnswerReading(from_cache=False), record_of(tool, LOCAL))
         return answer
 
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
@@ -248,7 +240,7 @@ class Bridge:
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
         both = join_pages(body, answer.body)
-        if both is None or not both[3]:
+        if both is None or not (both[3] or further):
             self.renderer.results.replace(result_id, body, None)
             return self.renderer.part(answer.body, "This page has no items that could be appended; it is the last one.")
         whole, pointer, start, count = both
@@ -261,7 +253,7 @@ class Bridge:
         return self.renderer.items(whole, items, remark, result_id)
 
     async def _answer(
-        self, tool: Tool, bound: Bound, reading: Reading, record: CallRecord, page: httpx.URL | None = None
+        self, tool: Tool, bound: Bound, reading: AnswerReading, record: CallRecord, page: httpx.URL | None = None
     ) -> tuple[Answer, Sent]:
         """Write the request with the caller's credentials, send it, and return the answer and the credentials.
 
@@ -314,14 +306,14 @@ class Bridge:
             return self.renderer.render(tool.operation, answer, hints)
         if select is not None and is_json(answer.body):
             take(replace(answer, body=select.apply(answer.body) or b"null"), self.renderer)
-        return ToolResult(content=[text(hint) for hint in (answer.remark, *hints) if hint])
+        return ToolResult(content=[text_block(hint) for hint in (answer.remark, *hints) if hint])
 
     async def _logged(
         self,
         operation: Operation,
         request: httpx.Request,
         signer: httpx.Auth | None,
-        reading: Reading,
+        reading: AnswerReading,
         record: CallRecord,
     ) -> Answer:
         """Exchange request and response, and log the outcome of every exchange and note it in the record."""
@@ -346,7 +338,7 @@ class Bridge:
                 self.log(f"{operation.method} {operation.path} {outcome} {seconds * 1000:.0f} ms")
 
     async def _traced(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
         with request_span(operation, request) as span:
             answer = await self._exchange(operation, request, signer, reading)
@@ -354,7 +346,7 @@ class Bridge:
             return answer
 
     async def _exchange(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
         return await Exchange(self.transport, self.redact, self.cache).answer(operation, request, signer, reading)
 

@@ -12,16 +12,22 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastmcp.tools.base import Tool as McpTool
-from fastmcp.tools.base import ToolResult
-from mcp_types import BlobResourceContents, EmbeddedResource, ToolAnnotations
 from mcp_types import Tool as ListedTool
+from mcp_types import ToolAnnotations
 
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer_files import file_of, uri_of
 from portkey_bridge.response.json_views import expand
-from portkey_bridge.response.render import Renderer, error_result, text
+from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import ForgottenResult, beside
+from portkey_bridge.response.tool_result import (
+    BlobResourceContents,
+    EmbeddedResource,
+    ToolResult,
+    error_result,
+    text_block,
+)
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.schema.readings import as_json_text, is_unset
 from portkey_bridge.serve.bridge import CallContext
@@ -65,7 +71,7 @@ AREAS = 517
 HITS, OUTLINE = 20, 360
 
 #: What follows the hits: how many are left out, and the heading of an outline, after none and after others.
-MORE = "{} more match less well."
+MORE_HITS = "{} more match less well."
 NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
 NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
 
@@ -138,6 +144,12 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
+def _pointers(value: Any) -> Any:
+    """Return JSON pointers as models send them: an array, its JSON text, or the text of a single one."""
+    read = _read(value)
+    return [read] if isinstance(read, str) else read
+
+
 def selection(value: Any) -> Selection | None:
     """Return the selection that an argument holds, None where there is none. Raises SelectError."""
     if value is None:
@@ -162,13 +174,13 @@ class ExpandSchema:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        name, pointers = arguments.get("toolName"), _read(arguments.get("jsonPointers"))
+        name, pointers = arguments.get("toolName"), _pointers(arguments.get("jsonPointers"))
         if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
             return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         tool = self._tools.get(str(name))
         if tool is None:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
-        return ToolResult(content=[text(self._written(tool, pointers))])
+        return ToolResult(content=[text_block(self._written(tool, pointers))])
 
     def _written(self, tool: Tool, pointers: Sequence[str]) -> str:
         expanded = [self._expanded(tool, pointer) for pointer in pointers]
@@ -223,11 +235,16 @@ class ExpandResult:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer; or what is selected."""
-        result_id, pointers = arguments.get("resultId"), _read(arguments.get("jsonPointers"))
-        select = context.select or selection(arguments.get("select"))
-        following = arguments.get("next") is True
-        if following + (select is not None) + (pointers is not None) > 1:
-            return error_result("/select, /jsonPointers, /next: expected one of them, not both")
+        result_id, pointers = arguments.get("resultId"), _pointers(arguments.get("jsonPointers"))
+        following = arguments.get("next") in (True, "true", "True")
+        select = context.select
+        if not is_unset(arguments.get("select")):  # some models name every argument, the others without a value
+            select = selection(arguments["select"])
+        pointers = None if pointers == [] and (following or select) else pointers
+        given = following + (select is not None) + (pointers is not None)
+        if given != 1:
+            said = "nothing" if not given else "more than one"
+            return error_result(f"/jsonPointers, /select, /next: expected exactly one of them, not {said}")
         if following:
             owner = context.caller.subject
             bridge_of = self._bridges[self._renderers.index(self._keeper(str(result_id), owner))]
@@ -244,7 +261,7 @@ class ExpandResult:
             return error_result(str(error))
         room = renderer.limit // max(len(pointers), 1) if context.take is None else len(body)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
-        return ToolResult(content=[text(f"[{','.join(expanded)}]")])
+        return ToolResult(content=[text_block(f"[{','.join(expanded)}]")])
 
     async def _selected(self, result_id: str, context: CallContext, select: Selection) -> ToolResult:
         from portkey_bridge.response.selection import selected
@@ -268,7 +285,7 @@ class ExpandResult:
             raise ForgottenResult(result_id)
         data = base64.b64encode(file.blob).decode()
         blob = BlobResourceContents(uri=uri_of(result_id, file.name), mime_type=file.mimeType, blob=data)
-        return ToolResult(content=[EmbeddedResource(type="resource", resource=blob)])
+        return ToolResult(content=[EmbeddedResource(blob)])
 
     def _keeper(self, result_id: str, owner: str | None) -> Renderer:
         return next((each for each in self._renderers if result_id in each.results.of(owner)), self._renderers[0])
@@ -291,7 +308,7 @@ class Information:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return the text, which was prepared at the start."""
-        return ToolResult(content=[text(self._answer)])
+        return ToolResult(content=[text_block(self._answer)])
 
 
 class SearchTools:
@@ -338,7 +355,7 @@ class SearchTools:
         asked = [text for text in dict.fromkeys((query, *further)) if text.strip()] or [""]
         if len(asked) > QUERIES:
             return error_result(f"/queries: at most {QUERIES} queries in one call, not {len(asked)}")
-        return ToolResult(content=[text("\n".join(self._answer(asked, tag, api)))])
+        return ToolResult(content=[text_block("\n".join(self._answer(asked, tag, api)))])
 
     def _answer(self, asked: Sequence[str], tag: str | None, api: str | None) -> Iterable[str]:
         """Yield the lines of the answer: the hits, how many are left out, and an outline if none fits well."""
@@ -347,11 +364,11 @@ class SearchTools:
         of_area = (tool for tool in dict.fromkeys(ranked) if not tag or self._areas.has(tool, tag))
         fitting = [tool for tool in of_area if api is None or tool.name in self._apis[api]]
         fits = bool(fitting) and all(each.fits for each in found)
-        room = ROOM + FURTHER * (len(found) - 1) - len(MORE.format(len(self._tools)))
+        room = ROOM + FURTHER * (len(found) - 1) - len(MORE_HITS.format(len(self._tools)))
         hits = fill(map(_hit, fitting[: HITS * len(found)]), room if fits else room - OUTLINE)
         yield from hits
         if len(hits) < len(fitting):
-            yield MORE.format(len(fitting) - len(hits))
+            yield MORE_HITS.format(len(fitting) - len(hits))
         if not fits:
             heading = NO_GOOD_HIT if hits else NO_HIT
             yield heading

@@ -9,7 +9,7 @@ from portkey_bridge.response.answer import FRESH, VALIDATED, Answer
 from portkey_bridge.tools.catalog import Tool
 
 #: What the log says of kept answers, and what a record says where none could be used.
-KEPT = {VALIDATED: " (the kept answer is valid)", FRESH: " (kept, the API was not asked)"}
+KEPT_WORDS = {VALIDATED: " (the kept answer is valid)", FRESH: " (kept, the API was not asked)"}
 MISSED = "missed"
 
 
@@ -42,4 +42,4 @@ def record_of(tool: Tool, caller: Caller) -> CallRecord:
 def outcome_of(answer: Answer) -> str:
     """Return what the log says of an answer."""
     status, size = answer.received
-    return f"{status} {size} bytes{' (broke off)' if answer.problem else KEPT.get(answer.cached, '')}"
+    return f"{status} {size} bytes{' (broke off)' if answer.problem else KEPT_WORDS.get(answer.cached, '')}"

@@ -6,20 +6,25 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.credentials.configuration import home_of
 from portkey_bridge.credentials.oauth import OAuthCredentials
-from portkey_bridge.credentials.pass_through import PassedThrough
+from portkey_bridge.credentials.pass_through import PassedThrough, takes_header
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
+from portkey_bridge.request.servers import server_url
 from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.serve.configured_bridge import destination, origins_of
+from portkey_bridge.serve.service import Service
 
 #: Who sends the request that is being answered. Over stdio it is the local user.
 CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)
 
 #: Set once the client has closed the connection of the request; None where its end is known otherwise.
-GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
+CALLER_GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
 
 #: Callers whose redactors are remembered.
 REMEMBERED = 4096
@@ -35,18 +40,33 @@ class _Both(Redactor):
         """Return the body without secrets; the same object if it contains none."""
         return self._callers.body(self._servers.body(body))
 
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of a text in which no secret continues behind its end."""
+        length, before = len(text), -1
+        while length != before:
+            before, length = length, min(each.settled(text[:length]) for each in (self._servers, self._callers))
+        return length
+
 
 BridgeOf = Callable[[Caller], Bridge]
 """Returns the bridge that calls for a caller."""
 
 
-def bridges_of(bridge: Bridge, pass_header: str | None) -> BridgeOf:
+def passed_through(service: Service, header: str) -> PassedThrough:
+    """Return the provider of the credentials in a header of callers, for the API of a service."""
+    api, settings = service.api, service.settings
+    taking = chain(api.schemes, *(chain(*operation.security) for operation in api.operations))
+    is_declared = any(takes_header(scheme, header) for scheme in taking)
+    home = home_of(api, lambda servers: settings.base_url or server_url(servers, api.uri))
+    url_of = partial(destination, api, settings)
+    return PassedThrough(header, url_of, origins_of(api, settings), None if is_declared else home)
+
+
+def bridges_of(bridge: Bridge, passed: PassedThrough | None) -> BridgeOf:
     """Return a function that returns the bridge for a caller. Everybody's requests share its connections.
 
-    With `pass_header`, only that header of the caller's request is a credential. Where tokens are exchanged, each
-    caller has those of its own.
+    What callers pass through is the only credential. Where tokens are exchanged, each caller has those of its own.
     """
-    passed = PassedThrough(pass_header) if pass_header else None
     bridge = replace(bridge, provider=passed) if passed else bridge
     exchanging = _exchanging(bridge.provider)
 
@@ -54,8 +74,7 @@ def bridges_of(bridge: Bridge, pass_header: str | None) -> BridgeOf:
     def of(subject: str | None, secret: str | None) -> Bridge:
         redact = bridge.redact
         if secret is not None and passed is not None:
-            name = passed.header.upper().replace("-", "_")
-            own = Redactor({f"{name}_AUTH": secret})  # a name that marks it as a credential, however it looks
+            own = Redactor({f"{passed.name}_AUTH": secret})  # a name that marks it as a credential, however it looks
             return _for(bridge, subject, _Both(redact, own))
         if secret is not None and exchanging is not None:
             own = Redactor({"TOKEN_AUTH": secret})

@@ -117,7 +117,7 @@ def environment_credentials(api: Api, settings: Settings, environment: Environme
         environment,
         settings.authenticate,
         partial(destination, api, settings),
-        _origins(api, settings),
+        origins_of(api, settings),
         lambda wanted: example_configuration(wanted, settings, api.uri),
     )
 
@@ -166,13 +166,13 @@ def token_sources(
         wanted_scopes(tool.operation for tool in tools),
         api.uri,
         partial(destination, api, settings),
-        _origins(api, settings),
+        origins_of(api, settings),
         transport,
         redact,
     )
 
 
-def _origins(api: Api, settings: Settings) -> Origins:
+def origins_of(api: Api, settings: Settings) -> Origins:
     """Return where credentials may go. What a person sends everything to needs no memory."""
     if settings.base_url is not None or not (settings.spec and is_url(settings.spec)):
         return Origins(settings.bound)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fastmcp.server.context import Context
-from fastmcp.tools.base import InputRequiredToolResult, ToolResult
 from mcp_types import (
     ClientCapabilities,
     ElicitationCapability,
@@ -23,22 +22,28 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from portkey_bridge.response.render import error_result
+from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.serve.bridge import cannot_ask
 from portkey_bridge.tools.catalog import Tool
 
 #: The key of the question among the requests for input, and of the decision in its answer.
-QUESTION, DECISION = "confirm", "confirmed"
+QUESTION_KEY, DECISION_KEY = "confirm", "confirmed"
 
 #: What the person is asked for.
-SCHEMA: dict[str, Any] = {
+DECISION_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {DECISION: {"type": "boolean", "title": "Carry it out", "default": False}},
-    "required": [DECISION],
+    "properties": {DECISION_KEY: {"type": "boolean", "title": "Carry it out", "default": False}},
+    "required": [DECISION_KEY],
 }
 
 #: Longest arguments that a question shows, in characters.
-SHOWN = 600
+MAX_SHOWN_ARGUMENTS = 600
+
+
+class InputRequired(ToolResult, kw_only=True):
+    """What a call returns that needs input first (protocol version 2026-07-28): `asked` says what from whom."""
+
+    asked: InputRequiredResult
 
 
 class Given(NamedTuple):
@@ -64,18 +69,18 @@ async def unconfirmed(
     is_modern = request is not None and request.protocol_version in MODERN_PROTOCOL_VERSIONS
     if not _can_ask(context):
         return await cannot_ask(tool, arguments)
-    params = ElicitRequestFormParams(message=_question(tool, arguments), requested_schema=SCHEMA)
+    params = ElicitRequestFormParams(message=_question(tool, arguments), requested_schema=DECISION_SCHEMA)
     if not is_modern:
         answer = await context.session.elicit(
-            message=params.message, requested_schema=SCHEMA, related_request_id=context.request_id
+            message=params.message, requested_schema=DECISION_SCHEMA, related_request_id=context.request_id
         )
         return _decided(tool, answer)
     state = _state(tool, arguments, nonce)
-    decision = given.responses.get(QUESTION)
+    decision = given.responses.get(QUESTION_KEY)
     if isinstance(decision, ElicitResult) and given.state == state:
         return _decided(tool, decision)
-    asked = InputRequiredResult(input_requests={QUESTION: ElicitRequest(params=params)}, request_state=state)
-    return InputRequiredToolResult(asked)
+    asked = InputRequiredResult(input_requests={QUESTION_KEY: ElicitRequest(params=params)}, request_state=state)
+    return InputRequired([], asked=asked)
 
 
 def _can_ask(context: Context) -> bool:
@@ -83,14 +88,14 @@ def _can_ask(context: Context) -> bool:
 
 
 def _decided(tool: Tool, answer: ElicitResult) -> ToolResult | None:
-    if answer.action == "accept" and (answer.content or {}).get(DECISION) is True:
+    if answer.action == "accept" and (answer.content or {}).get(DECISION_KEY) is True:
         return None
     return error_result(f"The person did not confirm {tool.name}. Nothing was sent.")
 
 
 def _question(tool: Tool, arguments: Mapping[str, Any]) -> str:
     shown = json.dumps(arguments, ensure_ascii=False)
-    cut = f"{shown[:SHOWN]} … ({len(shown):,} characters)" if len(shown) > SHOWN else shown
+    cut = f"{shown[:MAX_SHOWN_ARGUMENTS]} … ({len(shown):,} characters)" if len(shown) > MAX_SHOWN_ARGUMENTS else shown
     return f"Call {tool.name} ({tool.operation.method} {tool.operation.path}) with {cut}?"
 
 

@@ -9,39 +9,36 @@ which the SDK uses, so that numbers and texts cannot differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pydantic_core
-from fastmcp.tools.base import ToolResult
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     INTERNAL_ERROR,
     PROTOCOL_VERSION_META_KEY,
     SERVER_INFO_META_KEY,
-    ContentBlock,
-    TextContent,
 )
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 from typing_extensions import TypeIs
 
+from portkey_bridge.response.tool_result import ContentBlock, TextContent, ToolResult
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.tracing import call_span, is_traced, note_error
 
 #: The members of a request (JSON-RPC 2.0 section 4), and those of the parameters of a plain call.
-MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
+REQUEST_MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 PARAMS = frozenset({"name", "arguments", "_meta"})
 
 #: What the names of the protocol's own metadata begin with, and the name that FastMCP reads besides.
-RESERVED, FASTMCP = "io.modelcontextprotocol/", "fastmcp"
+METADATA_PREFIX, FASTMCP = "io.modelcontextprotocol/", "fastmcp"
 
 
-@dataclass(frozen=True, slots=True)
-class PlainCall:
+class PlainCall(NamedTuple):
     """A call of a known tool. `version` is that of the request's own envelope, None in the era of handshakes."""
 
     id: int | str
@@ -70,7 +67,7 @@ class DirectLane:
             request = pydantic_core.from_json(message)
         except ValueError:
             return None
-        if not isinstance(request, dict) or request.keys() != MEMBERS:
+        if not isinstance(request, dict) or request.keys() != REQUEST_MEMBERS:
             return None
         if request["jsonrpc"] != "2.0" or request["method"] != "tools/call" or not is_token(request["id"]):
             return None
@@ -89,7 +86,7 @@ class DirectLane:
         token = meta.get("progressToken")
         if FASTMCP in meta or (token is None and "progressToken" in meta) or not (token is None or is_token(token)):
             return None
-        envelope = {key: value for key, value in meta.items() if key.startswith(RESERVED)}
+        envelope = {key: value for key, value in meta.items() if key.startswith(METADATA_PREFIX)}
         if envelope and not self._is_valid(envelope, params):
             return None
         return PlainCall(request["id"], name, run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY), meta)
@@ -158,9 +155,9 @@ def is_token(value: object) -> TypeIs[int | str]:
 
 
 def _block(block: ContentBlock) -> dict[str, Any]:
-    if isinstance(block, TextContent) and block.annotations is None and block.meta is None:
+    if isinstance(block, TextContent):
         return {"text": block.text, "type": "text"}
-    written: dict[str, Any] = _sorted(block.model_dump(by_alias=True, mode="json", exclude_none=True))
+    written: dict[str, Any] = _sorted(msgspec.to_builtins(block))
     return written
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+import math
+from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import NamedTuple, cast
@@ -11,7 +12,13 @@ from typing import NamedTuple, cast
 import httpx
 
 from portkey_bridge.errors import TransportError
-from portkey_bridge.http.failures import AFTER_REDIRECT, WITHOUT_CERTIFICATE, TooLarge, explain_failure
+from portkey_bridge.http.failures import (
+    AFTER_REDIRECT,
+    EXCHANGE_FAILURES,
+    WITHOUT_CERTIFICATE,
+    TooLarge,
+    explain_failure,
+)
 from portkey_bridge.http.policy import may_have_happened
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
@@ -19,35 +26,30 @@ from portkey_bridge.response.answer import Answer, declared_media_type
 from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.events import EventReader, is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.results import beside
-from portkey_bridge.response.streams import Report, Stream, is_cut_watch, no_report, watched
+from portkey_bridge.response.streams import Hide, Report, Stream, is_cut_watch, no_report, watched
 from portkey_bridge.settings.values import Timeouts
 from portkey_bridge.text import origin_of
-
-#: Exceptions that an exchange may fail with.
-FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
 
 #: Media types that some APIs declare for their streams.
 UNDECLARED_STREAMS = ("", "application/json")
 
 #: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
-TIME_IS_UP = (TimeoutError, httpx.ReadTimeout)
+ENDS_STREAM = (TimeoutError, httpx.ReadTimeout)
 STILL_OPEN = (
     "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
 )
 
-NOTHING = "it sent nothing within the seconds of streamLimit"
+SENT_NOTHING = "it sent nothing within the seconds of streamLimit"
 CUT = "The stream was cut after {} events, as streamLimit asks for; there may be more."
 
 #: What is said of a request without an answer that may have changed something.
 DOUBT = "It may have been carried out: look before you call it again."
 
 AuthFlow = Generator[httpx.Request, httpx.Response, None]
-
-
 """What an authentication of httpx makes of a request and the answers to it."""
 
 
-class Reading(NamedTuple):
+class AnswerReading(NamedTuple):
     """How an answer is read: what is told about each event of a stream, and where the caller wants it cut.
 
     `owner` is the caller whose kept answers may be used, if any may.
@@ -59,9 +61,9 @@ class Reading(NamedTuple):
     owner: str | None = None
     from_cache: bool = True
 
-    def until(self) -> float | None:
-        """Return when reading ends, by the clock of the event loop; None if the caller does not say."""
-        return None if self.seconds is None else asyncio.get_running_loop().time() + self.seconds
+    def until(self) -> float:
+        """Return when reading ends, by the clock of the event loop; never if the caller does not say."""
+        return math.inf if self.seconds is None else asyncio.get_running_loop().time() + self.seconds
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,11 @@ class Exchange:
     """
 
     transport: Transport
-    redact: Callable[[str], str]
+    redact: Hide
     cache: AnswerCache | None = None
 
     async def answer(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
         """Send a request and return the answer, or as much of it as arrived. Raises TransportError for no answer.
 
@@ -89,51 +91,46 @@ class Exchange:
         )
 
     async def _sent(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: Reading
+        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
-        waiting = asyncio.timeout_at(reading.until())
+        until = reading.until()
         try:
             if signer is not None and signer.requires_request_body:
                 await request.aread()
             flow = (signer or httpx.Auth()).auth_flow(request)
-            async with waiting:
-                return await self._answered(next(flow), flow, reading, waiting)
-        except FAILURES as error:
-            problem = NOTHING if waiting.expired() else _explained(error, request, self.transport.timeouts)
+            return await self._answered(next(flow), flow, reading, until)
+        except EXCHANGE_FAILURES as error:
+            is_over = isinstance(error, TimeoutError) and asyncio.get_running_loop().time() >= until
+            problem = SENT_NOTHING if is_over else _explained(error, request, self.transport.timeouts)
             doubt = f" {DOUBT}" * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
-    async def _answered(
-        self, request: httpx.Request, flow: AuthFlow, reading: Reading, waiting: asyncio.Timeout
-    ) -> Answer:
-        """Send a request, and those that its authentication makes of the answers; read the last answer.
-
-        `waiting` ends as soon as that begins.
-        """
-        async with self.transport.exchange(request) as response:
+    async def _answered(self, request: httpx.Request, flow: AuthFlow, reading: AnswerReading, until: float) -> Answer:
+        """Send a request, and those that its authentication makes of the answers; read the last answer."""
+        async with self.transport.exchange(request, until) as response:
             following = _following(flow, response)
             if following is None:
-                until = waiting.when()
-                waiting.reschedule(None)
                 return await self._read(response, reading, until, _redirected_to(request, response))
-        return await self._answered(following, flow, reading, waiting)
+        return await self._answered(following, flow, reading, until)
 
-    async def _read(
-        self, response: httpx.Response, reading: Reading, until: float | None, redirected_to: str
-    ) -> Answer:
+    async def _read(self, response: httpx.Response, reading: AnswerReading, until: float, redirected_to: str) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
         body, stream = BytesIO(), Stream(reading.most_events)
         reader = reader_of(declared_media_type(response.headers)) if response.is_success else None
         problem, is_open = "", False
         try:
-            async with asyncio.timeout_at(until if reader else None) as time_is_up:
-                await self._receive(response, reader, body, stream, reading.report)
-        except FAILURES as error:
+            if reader is not None:
+                await self._read_events(response, reader, body, stream, reading.report, until)
+            elif isinstance(response.stream, httpx.ByteStream):  # all of it is there
+                body.writelines(response.stream)
+            else:
+                async for chunk in watched(_chunks(response), reading.report, self.redact):
+                    body.write(chunk)
+        except EXCHANGE_FAILURES as error:
             problem = f"The answer broke off: {explain_failure(error, response.url.host, self.transport.timeouts)}."
-            is_open = isinstance(error, TIME_IS_UP)
+            is_open = isinstance(error, ENDS_STREAM)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
-        stream.is_cut = stream.is_cut or time_is_up.expired()
         answer = Answer(
             response.status_code,
             response.reason_phrase,
@@ -156,16 +153,22 @@ class Exchange:
             lambda: replace(answer, body=stream.merged(), problem=answer.problem or stream.complaint, stream=True),
         )
 
-    async def _receive(
-        self, response: httpx.Response, reader: EventReader | None, body: BytesIO, stream: Stream, report: Report
+    async def _read_events(
+        self,
+        response: httpx.Response,
+        reader: EventReader,
+        body: BytesIO,
+        stream: Stream,
+        report: Report,
+        until: float,
     ) -> None:
-        """Read the body into `body` as long as there is no event, and the events into `stream`."""
-        chunks = cast(httpx.AsyncByteStream, response.stream)
-        if reader is None:
-            async for chunk in watched(aiter(chunks), report, self.redact):
-                body.write(chunk)
-        else:
-            await stream.read(reader(_kept(aiter(chunks), body, stream)), report, self.redact)
+        """Read the events into `stream`, and the body into `body` as long as there is no event."""
+        time_is_up = asyncio.timeout_at(None if until == math.inf else until)
+        try:
+            async with time_is_up:
+                await stream.read(reader(_kept(_chunks(response), body, stream)), report, self.redact)
+        finally:
+            stream.is_cut = stream.is_cut or time_is_up.expired()
 
     async def _read_undeclared(self, answer: Answer, stream: Stream, report: Report, is_open: bool) -> None:
         """Read the events of a body that is a stream although it is not declared as one, or as a watch that is open."""
@@ -191,6 +194,10 @@ def _following(flow: AuthFlow, response: httpx.Response) -> httpx.Request | None
         return flow.send(response)
     except StopIteration:
         return None
+
+
+def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    return aiter(cast(httpx.AsyncByteStream, response.stream))
 
 
 async def _kept(chunks: AsyncIterator[bytes], body: BytesIO, stream: Stream) -> AsyncIterator[bytes]:

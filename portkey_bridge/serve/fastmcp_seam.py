@@ -15,35 +15,36 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import msgspec
 from fastmcp import FastMCP
 from fastmcp.resources import ResourceContent, ResourceResult
 from fastmcp.server.context import reset_transport, set_transport
 from fastmcp.server.dependencies import get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.providers import Provider
+from fastmcp.tools.base import InputRequiredToolResult
 from fastmcp.tools.base import Tool as McpTool
-from fastmcp.tools.base import ToolResult
+from fastmcp.tools.base import ToolResult as McpToolResult
 from fastmcp.utilities.logging import temporary_log_level
 from fastmcp.utilities.versions import VersionSpec
 from mcp import MCPError
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp_types import (
     INVALID_PARAMS,
-    BlobResourceContents,
     CallToolRequestParams,
-    EmbeddedResource,
+    ContentBlock,
     ReadResourceRequestParams,
     ServerCapabilities,
     SubscriptionsListenRequestParams,
-    TextContent,
 )
+from pydantic import TypeAdapter
 
 from portkey_bridge.response.answer_files import id_in
-from portkey_bridge.response.render import error_result
+from portkey_bridge.response.tool_result import EmbeddedResource, TextContent, ToolResult, error_result
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.callers import CALLER, GONE
+from portkey_bridge.serve.callers import CALLER, CALLER_GONE
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.confirmation import given_in, unconfirmed
+from portkey_bridge.serve.confirmation import InputRequired, given_in, unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
@@ -51,6 +52,8 @@ from portkey_bridge.serve.stdio_lane import StdioLane
 from portkey_bridge.serve.tracing import send_remaining
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.catalog import closest
+
+CONTENT = TypeAdapter(list[ContentBlock])
 
 #: Seconds in which clients ask for the listing. What only calls need is loaded afterwards.
 LISTING_TIME = 0.5
@@ -83,13 +86,13 @@ class DirectCalls(Middleware):
     async def on_call_tool(
         self,
         context: MiddlewareContext[CallToolRequestParams],
-        call_next: CallNext[CallToolRequestParams, ToolResult],
-    ) -> ToolResult:
+        call_next: CallNext[CallToolRequestParams, McpToolResult],
+    ) -> McpToolResult:
         """Run the tool. A name that no tool has is an error that names the closest ones."""
         name, runs = context.message.name, self._current().runs
         run = runs.get(name)
         if run is None:
-            return error_result(f"Unknown tool: {name!r}; {closest(name, runs)}")
+            return _converted(error_result(f"Unknown tool: {name!r}; {closest(name, runs)}"))
         fastmcp = get_context()
         given = given_in(fastmcp)
         calling = CallContext(
@@ -98,7 +101,7 @@ class DirectCalls(Middleware):
             ask=partial(unconfirmed, fastmcp, given),
             state=given.state,
         )
-        return await _until_gone(asyncio.ensure_future(run(context.message.arguments or {}, calling)))
+        return _converted(await _until_gone(asyncio.ensure_future(run(context.message.arguments or {}, calling))))
 
     async def on_read_resource(
         self,
@@ -112,15 +115,27 @@ class DirectCalls(Middleware):
             raise MCPError(INVALID_PARAMS, f"There is no resource {uri!r:.200}.", {"uri": uri})
         result = await read_file({"resultId": result_id}, CallContext(CALLER.get()))
         block = result.content[0]
-        if not isinstance(block, EmbeddedResource) or not isinstance(block.resource, BlobResourceContents):
+        if not isinstance(block, EmbeddedResource):
             said = block.text if isinstance(block, TextContent) else ""
             raise MCPError(INVALID_PARAMS, said, {"uri": uri})
         return ResourceResult([ResourceContent(base64.b64decode(block.resource.blob), block.resource.mime_type)])
 
 
+def _converted(result: ToolResult) -> McpToolResult:
+    """Return a result as FastMCP has it. All of it is JSON already: it needs no check, and no copy."""
+    if isinstance(result, InputRequired):
+        return InputRequiredToolResult(result.asked)
+    return McpToolResult.model_construct(
+        content=CONTENT.validate_python(msgspec.to_builtins(result.content)),
+        structured_content=result.structured_content,
+        meta=result.meta,
+        is_error=result.is_error,
+    )
+
+
 async def _until_gone(running: asyncio.Future[ToolResult]) -> ToolResult:
     """Await a call, which ends when its client goes away. Raises CancelledError then."""
-    gone = GONE.get()
+    gone = CALLER_GONE.get()
     watching = asyncio.ensure_future(gone.wait()) if gone else None
     try:
         awaited: list[asyncio.Future[Any]] = [running, *([watching] if watching else [])]
@@ -197,6 +212,7 @@ class StdioServer(FastMCP[Any]):
     async def swap(self, catalogue: Catalogue) -> None:
         """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
         before, self.catalogue = self.catalogue, catalogue
+        self.instructions = catalogue.instructions  # for clients that connect from now on
         if self.warm_start:
             self.warm_start.recorder.stop()
         await self._events.publish(ToolsListChanged())
@@ -240,6 +256,8 @@ class StdioServer(FastMCP[Any]):
         try:
             async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
                 lane = self._stdio = StdioLane(self.lane, lines, writer, tasks, is_gone) if self.lane else None
+                if lane and isinstance(lines, LineReader):
+                    lines.takes = lane.takes
                 messages = Messages(lane or lines, lane or writer, is_gone)
                 async with messages.streams() as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())

@@ -14,7 +14,7 @@ from portkey_bridge.response.charset import redacted_text
 
 def redacted(answer: Answer, redact: Redactor) -> Answer:
     """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
-    whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.headers.multi_items())))
+    whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.by_name.items())))
     if redact(whole) != whole:
         headers = [(redact(name), redact(value)) for name, value in answer.headers.multi_items()]
         answer = replace(

@@ -21,7 +21,7 @@ from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.response.streams import no_report
 from portkey_bridge.serve.admission import Admission, Overloaded
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.callers import CALLER, GONE
+from portkey_bridge.serve.callers import CALLER, CALLER_GONE
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
 from portkey_bridge.serve.inbound import Callers
 from portkey_bridge.serve.observed import Metrics
@@ -42,7 +42,7 @@ BODY_TIME, WATCHED_FROM, COME_AGAIN = 30.0, 0.05, 1
 ACCEPT = frozenset({b"application/json", b"text/event-stream"})
 
 #: Headers that a plain call has once, if at all. Others of the protocol are FastMCP's.
-PLAIN = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
+PROTOCOL_HEADERS = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
 
 EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache, no-transform")]
 
@@ -157,7 +157,7 @@ class CallerGate:
     async def _passed_on(self, scope: Scope, _: _Headers, body: bytes, receive: Receive, send: Send) -> None:
         """Have FastMCP's application answer a request whose body has been read."""
         gone = asyncio.Event()
-        GONE.set(gone)
+        CALLER_GONE.set(gone)
         watching = asyncio.create_task(_watch(receive, gone))
         try:
             await self._app(scope, _replayed(body, gone), send)
@@ -199,7 +199,7 @@ class _Headers:
         names = [name for name, _ in self._headers if name.startswith(b"mcp-")]
         accepted = {part.strip() for part in (self.one(b"accept") or b"").split(b",")}
         media_type = (self.one(b"content-type") or b"").partition(b";")[0].strip()
-        return PLAIN.issuperset(names) and accepted == ACCEPT and media_type == b"application/json"
+        return PROTOCOL_HEADERS.issuperset(names) and accepted == ACCEPT and media_type == b"application/json"
 
 
 def _is_callers(path: str, method: str) -> bool:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portkey_bridge.credentials.pass_through import AUTHORIZATION
 from portkey_bridge.errors import SettingsError
+from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.serve.early_answers import EarlyAnswers
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 #: Where the server listens unless it is told otherwise.
 HOST, PORT = "127.0.0.1", 8000
-HIGHEST_PORT = 65_535
-
 #: Seconds that running requests get to end once the server is told to stop.
 DRAIN = 30
 
@@ -230,7 +229,7 @@ def listening(address: Address) -> socket.socket:
     return listener
 
 
-def run(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
+def run_http_server(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
     """Serve until a signal stops the process; running requests get DRAIN seconds to end."""
     import uvicorn
 

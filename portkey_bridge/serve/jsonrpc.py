@@ -16,7 +16,7 @@ from mcp_types import jsonrpc_message_adapter as messages
 ESCAPE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 
 #: A string, closed or not, and what opens and closes an object or array.
-TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)
+JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)
 
 #: What follows the name of a member that is an id: a string or an integer.
 ID_VALUE = re.compile(r'\s*:\s*("(?:[^"\\]|\\.)*"|-?\d{1,100}(?![\d.eE]))', re.DOTALL)
@@ -115,7 +115,7 @@ def _expects_no_answer(message: Mapping[str, Any]) -> bool:
 def _find_id(text: str) -> str | int | None:
     """Return the id of a message that is not JSON or too deep, if the text before the problem shows it."""
     depth = 0
-    for token in TOKEN.finditer(text) if text.startswith("{") else ():
+    for token in JSON_TOKEN.finditer(text) if text.startswith("{") else ():
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
         if depth == 1 and token[0] == '"id"' and (value := ID_VALUE.match(text, token.end())):
             with suppress(ValueError):

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache as memoized
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from portkey_bridge.document import cache
 from portkey_bridge.document.content import Content
-from portkey_bridge.document.sources import Read, is_file, others_of, portkey_document, read
+from portkey_bridge.document.sources import Read, is_file, others_of, path_of, portkey_document, read_source
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
@@ -42,8 +43,8 @@ class CachedDocument(msgspec.Struct):
 def load_api(settings: Settings, *, from_copy: bool = False) -> Api:
     """Read the document that the settings name, or the last good copy of one from a URL. Raises DocumentError."""
     access = access_to(settings)
-    content = read(settings.spec or str(portkey_document()), access, from_copy=from_copy)
-    overlays = [read(str(path)) for path in settings.overlays]
+    content = read_source(settings.spec or str(portkey_document()), access, from_copy=from_copy)
+    overlays = [read_source(str(path)) for path in settings.overlays]
     form = normalized(content, settings.allow_refs, overlays, access, from_copy=from_copy)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables, is_curated=bool(overlays))
     repairs = (*content.notes, *form.repairs, *api.repairs)
@@ -55,6 +56,13 @@ def load_api(settings: Settings, *, from_copy: bool = False) -> Api:
     from portkey_bridge.serve.pin import pinned
 
     return pinned(api, settings)
+
+
+def named_files(settings: Settings) -> list[Path]:
+    """Return the files that a person named for an API: its document and overlays, as named, even if they are links."""
+    source = settings.spec or str(portkey_document())
+    document = [] if is_url(source) else [path_of(source) if is_file(source) else Path(source)]
+    return [*document, *settings.overlays]
 
 
 def access_to(settings: Settings) -> Access | None:
@@ -124,7 +132,7 @@ def _state(other: Content) -> str:
 
 
 def _load(name: str) -> CachedDocument | None:
-    content = cache.read(name)
+    content = cache.read_entry(name)
     return msgspec.msgpack.decode(content, type=CachedDocument) if content else None
 
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from portkey_bridge.errors import CallError, DanglingReference
+from portkey_bridge.errors import CallError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import Operation
-from portkey_bridge.openapi.pointers import follow, pointer_to
+from portkey_bridge.openapi.pointers import object_at, pointer_to
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.response.answer import Answer, reason
 from portkey_bridge.response.json_views import is_json
@@ -27,7 +27,7 @@ NEXT_PAGE = "There is a next page: expandResult with resultId {} and next: true 
 #: What is said of the pages that were collected, and why no more were.
 COLLECTED = "These are {} pages as one answer."
 UNREADABLE = "Page {} was not appended: {}"
-TIME_IS_UP = "The time limit of the call ended the reading after page {} (--timeouts)."
+TIME_LIMIT_NOTE = "The time limit of the call ended the reading after page {} (--timeouts)."
 TOO_MANY = "/next: {} pages were read, the most for one result. Narrow the call with its own arguments."
 
 #: The responses whose links are read.
@@ -52,7 +52,7 @@ class Limits(NamedTuple):
     seconds: float
 
 
-Fetch = Callable[[Following], Awaitable[Answer]]
+FetchPage = Callable[[Following], Awaitable[Answer]]
 """Returns the answer with the next page, with its secrets. Raises CallError."""
 
 
@@ -78,9 +78,9 @@ def page_after(
 def _links(operation: Operation, queries: Collection[str], root: Any) -> Iterator[Linked]:
     """Yield links to the next page: from an operation to itself by query parameters (OpenAPI 3.2, Link Object)."""
     response = next((operation.responses[status] for status in SUCCESSES if status in operation.responses), None)
-    links = _resolved(root, response).get("links")
+    links = object_at(root, response).get("links")
     for name, value in links.items() if isinstance(links, dict) else ():
-        link = _resolved(root, value)
+        link = object_at(root, value)
         parameters = link.get("parameters")
         if "next" not in name.lower() or not isinstance(parameters, dict) or not _is_to(operation, link):
             continue
@@ -101,16 +101,8 @@ def _is_kept(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("$request.")
 
 
-def _resolved(root: Any, value: Any) -> Mapping[str, Any]:
-    try:
-        found = follow(root, value)
-    except DanglingReference:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 async def collected(
-    answer: Answer, following: Following | None, root: Any, fetch: Fetch, limits: Limits, report: Report
+    answer: Answer, following: Following | None, root: Any, fetch: FetchPage, limits: Limits, report: Report
 ) -> tuple[Answer, Following | None]:
     """Return an answer with the items of the pages after it, and the first page that was not read.
 
@@ -119,26 +111,24 @@ async def collected(
     until, count, problem = time.monotonic() + limits.seconds, 1, ""
     while following is not None and count < limits.pages:
         if time.monotonic() > until:
-            problem = TIME_IS_UP.format(count)
+            problem = TIME_LIMIT_NOTE.format(count)
             break
         await report(count, f"page {count + 1}")
         try:
             page = await fetch(following)
-            whole = await _appended(answer, page, limits.bytes)
+            whole, items = await _appended(answer, page, limits.bytes)
         except CallError as error:
             problem = UNREADABLE.format(count + 1, error)
             break
-        if whole is None:
-            following = None
-            break
-        answer, count = replace(answer, body=whole, cached=""), count + 1
         following = page_after(following.tool, following.bound, page, root, following)
+        if items or following:  # an empty page may lead to further items
+            answer, count = replace(answer, body=whole, cached=""), count + 1
     said = COLLECTED.format(count) if count > 1 else ""
     return replace(answer, remark=" ".join(filter(None, (answer.remark, said, problem)))), following
 
 
-async def _appended(answer: Answer, page: Answer, most: int) -> bytes | None:
-    """Return both bodies as one, None if the page has no items. Raises CallError."""
+async def _appended(answer: Answer, page: Answer, most: int) -> tuple[bytes, int]:
+    """Return both bodies as one, and the number of items that the page has. Raises CallError."""
     if page.failed or not is_json(page.body):
         raise CallError(page.problem or f"the API answered {page.status} {reason(page.status, page.phrase)}.")
     both = await beside(len(answer.body), lambda: join_pages(answer.body, page.body))
@@ -146,7 +136,7 @@ async def _appended(answer: Answer, page: Answer, most: int) -> bytes | None:
         raise CallError("it has no items that could be appended.")
     if len(both[0]) > most:
         raise CallError(f"with it the answer would exceed {most:,} bytes (--kept-results).")
-    return both[0] if both[3] else None
+    return both[0], both[3]
 
 
 def paged(request: httpx.Request, page: httpx.URL, credentials: Collection[str]) -> httpx.Request:

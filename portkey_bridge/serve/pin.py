@@ -21,13 +21,14 @@ from portkey_bridge.document.sources import portkey_document
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.openapi.pointers import encode
+from portkey_bridge.openapi.pointers import encode_token
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import build_tools
-from portkey_bridge.tools.difference import SHOWN, Change, Version, difference, summary
+from portkey_bridge.tools.difference import MAX_SHOWN_CHANGE, Change, Version, difference, summary
 
 #: Changes that only concern what is sent: a model reads nothing new, or what it reads is a new text as well.
 HARMLESS = frozenset(
@@ -43,7 +44,7 @@ HARMLESS = frozenset(
 )
 
 #: Keywords below which everything is data, the names in it as well, and those whose members are names.
-DATA, NAMING = frozenset({"enum", "const", "default", "example", "examples"}), frozenset({"properties"})
+DATA, MAPS_OF_NAMES = frozenset({"enum", "const", "default", "example", "examples"}), frozenset({"properties"})
 
 
 class Baseline(msgspec.Struct):
@@ -76,7 +77,7 @@ def accepted_api(settings: Settings) -> Api | None:
     return read_api(kept.root, kept.uri, server_variables=settings.server_variables, is_curated=kept.is_curated)
 
 
-def accept(settings: Settings, api: Api) -> None:
+def accept_api(settings: Settings, api: Api) -> None:
     """Keep a document as the accepted one, in one step. Raises SettingsError if that is not possible."""
     path = baseline_path(settings)
     kept = {"uri": api.uri, "root": api.root, "is_curated": bool(settings.overlays)}
@@ -93,16 +94,24 @@ def pinned(api: Api, settings: Settings) -> Api:
     """
     accepted = accepted_api(settings)
     if accepted is None:
-        accept(settings, api)
+        accept_api(settings, api)
     changes = changes_since(accepted, api, settings) if accepted else ()
     api = replace(api, resources=(*api.resources, baseline_path(settings).absolute().as_uri()))
     if accepted is None or not changes:
         return api
     waiting = (
         f"{settings.name or 'the document'} has changed, and the version that was accepted is served: "
-        f"{summary(changes)}. {f'portkey-bridge accept {settings.name}'.rstrip()} shows the changes and accepts them"
+        f"{summary(changes)}. {_accepting(settings)} shows the changes and accepts them"
     )
     return replace(accepted, repairs=(*api.repairs, waiting), resources=api.resources, from_copy=api.from_copy)
+
+
+def _accepting(settings: Settings) -> str:
+    """Return the command that accepts the document."""
+    named = [settings.name, *(["--config", settings.config] if settings.config else [])]
+    if settings.spec and not settings.name:
+        named += ["--spec", shown_url(settings.spec)]
+    return " ".join(["portkey-bridge accept", *filter(None, named)])
 
 
 def changes_since(accepted: Api, current: Api, settings: Settings) -> Sequence[Change]:
@@ -112,7 +121,7 @@ def changes_since(accepted: Api, current: Api, settings: Settings) -> Sequence[C
     said = "\n".join(f"{change.tool} {change.pointer} {change.detail}" for change in changes)
     known = {text for _, text in _texts(accepted.root)}
     for pointer, text in _texts(current.root):
-        shown = shorten(plain(text), SHOWN) or text
+        shown = shorten(plain(text), MAX_SHOWN_CHANGE) or text
         if text not in known and shown not in said:
             changes.append(Change("new text", "", pointer, shown, False))
             known.add(text)
@@ -139,9 +148,9 @@ def _texts(root: dict[str, Any]) -> Iterator[tuple[str, str]]:
             pending += [(f"{pointer}/{at}", each, is_data, False) for at, each in enumerate(value)]
         elif isinstance(value, dict):
             for name, each in value.items():
-                below = f"{pointer}/{encode(name)}"
+                below = f"{pointer}/{encode_token(name)}"
                 if is_data or is_naming:
                     yield below, name
                 if name != "$ref" or is_data or is_naming:
-                    naming = name in NAMING and not is_naming
+                    naming = name in MAPS_OF_NAMES and not is_naming
                     pending.append((below, each, is_data or (name in DATA and not is_naming), naming))

@@ -104,12 +104,16 @@ def dropping_log() -> Iterator[None]:
 class LineReader:
     """The lines in `begun` and then those that arrive on a file descriptor; `received` is called with each.
 
-    At most CHUNK bytes are read before they are needed.
+    At most CHUNK bytes are read before they are needed. Of lines that arrive while the reader waits, the first ones go
+    to `takes` at once, as long as it takes them: to wake the reader for a line takes longer than to read it.
     """
+
+    takes: Callable[[str], bool] = staticmethod(lambda _: False)
 
     def __init__(self, descriptor: int, begun: bytes = b"", received: Callable[[str], None] = lambda _: None) -> None:
         self._descriptor = descriptor
         self._arrived = begun
+        self._line_begins: list[bytes] = []  # pieces of a line that has not ended
         self._has_ended = False
         self._waiting: asyncio.Future[None] | None = None
         self._is_watched = False  # the loop calls when something arrives; to change that for each line is slow
@@ -123,18 +127,17 @@ class LineReader:
             yield text
 
     async def _split(self) -> AsyncIterator[bytes]:
-        begun: list[bytes] = []
         try:
             while chunk := await self._read():
                 *ends, rest = chunk.split(b"\n")
                 for end in ends:
-                    yield b"".join((*begun, end, b"\n"))
-                    begun = []
-                begun.append(rest)
+                    line, self._line_begins = b"".join((*self._line_begins, end, b"\n")), []
+                    yield line
+                self._line_begins += [rest] if rest else []
         finally:
             self._watch(False)
-        if any(begun):
-            yield b"".join(begun)
+        if self._line_begins:
+            yield b"".join(self._line_begins)
 
     async def _read(self) -> bytes:
         """Return what has arrived, or arrives next; nothing at the end."""
@@ -158,10 +161,24 @@ class LineReader:
         if self._arrived or self._waiting is None or self._waiting.done():
             self._watch(False)
             return
+        arrived = b""
         with suppress(ConnectionError):  # a socket whose other end was closed with data in it
-            self._arrived = os.read(self._descriptor, CHUNK)
-        self._has_ended = not self._arrived
-        self._waiting.set_result(None)
+            arrived = os.read(self._descriptor, CHUNK)
+        self._has_ended = not arrived
+        self._arrived = arrived if self._line_begins else self._untaken(arrived)
+        if self._arrived or self._has_ended:
+            self._waiting.set_result(None)
+
+    def _untaken(self, arrived: bytes) -> bytes:
+        """Return what has arrived without the first lines that are taken at once."""
+        begin = 0
+        while end := arrived.find(b"\n", begin) + 1:
+            text = arrived[begin:end].decode("utf-8", "replace")
+            if not self.takes(text):
+                break
+            self._received(text)
+            begin = end
+        return arrived[begin:]
 
 
 class Writer:

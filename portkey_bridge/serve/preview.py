@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -13,10 +14,13 @@ import httpx
 
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.environment import read_environment
-from portkey_bridge.credentials.pass_through import AUTHORIZATION, BEARER, PassedThrough
+from portkey_bridge.credentials.login_session import OF_SESSION
+from portkey_bridge.credentials.pass_through import AUTHORIZATION, PassedThrough, takes_header
 from portkey_bridge.credentials.schemes import Credential, credentials, needs_credential
+from portkey_bridge.credentials.session import SessionCredentials
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.errors import ArgumentsError
+from portkey_bridge.openapi.model import Place
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.shown import STAND_IN, as_curl, as_http
@@ -46,18 +50,25 @@ def preview(owner: Service, bridge: Bridge, tool: Tool, arguments: Mapping[str, 
     If no variable is set, it has those of the first alternative. Raises CallError if the call would be refused.
     """
     bound = bound_with_stand_ins(bridge, tool, arguments)
-    names, refusals = _sent_from(owner, tool, bound)
-    sent = credentials(tool.operation.security, {name: STAND_IN.format(name) for name in names})
-    return shown(bridge, tool, bound, sent, names), refusals
+    provider = bridge.provider
+    session = provider.of_session(tool.operation, STAND_IN.format) if isinstance(provider, SessionCredentials) else ()
+    taken = frozenset(each.place for each in session)
+    names, refusals = _sent_from(owner, tool, bound.places | taken)
+    others = credentials(tool.operation.security, {name: STAND_IN.format(name) for name in names})
+    sent = [*session, *(each for each in others if each.place not in taken)]
+    return shown(bridge, tool, bound, sent, [*names, *(each.variable for each in session)]), refusals
 
 
-async def preview_passed(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any], header: str) -> Preview:
-    """Return the request of a call with its caller's own credential from that header. Raises CallError."""
+async def preview_passed(service: Service, tool: Tool, arguments: Mapping[str, Any], passed: PassedThrough) -> Preview:
+    """Return the request of a call with its caller's own credential. Raises CallError."""
+    bridge, security = service.bridge, tool.operation.security
     bound = await anyio.to_thread.run_sync(bound_with_stand_ins, bridge, tool, arguments)
-    name = header.upper().replace("-", "_")
-    value = f"{BEARER if header == AUTHORIZATION else ''}{STAND_IN.format(name)}"
-    sent = await PassedThrough(header).credentials(tool.operation, bound.places, Caller(headers={header: value}))
-    return shown(bridge, tool, bound, sent, [name])
+    value = STAND_IN.format(passed.name)
+    if passed.header == AUTHORIZATION:
+        taking = (scheme for scheme in chain(*security) if takes_header(scheme, passed.header))
+        value = f"{next((each.scheme for each in taking if each.scheme), 'bearer').capitalize()} {value}"
+    sent = await passed.credentials(tool.operation, bound.places, Caller(headers={passed.header: value}))
+    return shown(bridge, tool, bound, sent, [passed.name])
 
 
 def bound_with_stand_ins(bridge: Bridge, tool: Tool, arguments: Mapping[str, Any]) -> Bound:
@@ -96,7 +107,7 @@ def shown(bridge: Bridge, tool: Tool, bound: Bound, sent: Sequence[Credential], 
     login = httpx.URL(url).userinfo.decode()
     curl = curl.replace(f"//{login}@", "//…@")
     http, curl = (bridge.redact(text.replace(quote(IN_BASE_URL), IN_BASE_URL)) for text in (http, curl))
-    return Preview(http, curl, "\n".join(_signing(each) for each in sent if each.signing))
+    return Preview(http, curl, "\n".join(dict.fromkeys(filter(None, map(_added, sent)))))
 
 
 def _with_stand_ins(url: str, bridge: Bridge) -> str:
@@ -107,21 +118,26 @@ def _with_stand_ins(url: str, bridge: Bridge) -> str:
     return str(httpx.URL(url).copy_merge_params(dict.fromkeys(names, IN_BASE_URL))) if names else url
 
 
-def _signing(credential: Credential) -> str:
-    return f"(signed with ${credential.variable} by {credential.signing}, when it is sent)"
+def _added(credential: Credential) -> str:
+    """Return what happens about a credential when the request is sent."""
+    if credential.signing:
+        return f"(signed with ${credential.variable} by {credential.signing}, when it is sent)"
+    return f"(${credential.variable} is obtained by the login recipe)" if credential.variable in OF_SESSION else ""
 
 
-def _sent_from(owner: Service, tool: Tool, bound: Bound) -> tuple[Collection[str], Sequence[str]]:
+def _sent_from(owner: Service, tool: Tool, filled: Collection[Place]) -> tuple[Collection[str], Sequence[str]]:
     """Return the variables that a call sends, and why others may not go where it is sent.
 
-    If none is set, return those of the first alternative. Raises CredentialsError where others are needed.
+    If none is set, return those of the first alternative, unless none is needed beside what is `filled`. Raises
+    CredentialsError where others are needed.
     """
+    security = tool.operation.security
     environment = read_environment(owner.api, owner.settings)
     if environment.secrets.keys().isdisjoint(tool.variables):
-        return _first_alternative(tool), ()
+        return _first_alternative(tool) if needs_credential(security, {}, filled) else (), ()
     provider = environment_credentials(owner.api, owner.settings, environment)
     allowed, refusals = provider.allowed(tool.operation)
-    if needs_credential(tool.operation.security, allowed, bound.places):
+    if needs_credential(security, allowed, filled):
         raise provider.missing(tool.operation)
     return allowed, refusals
 

@@ -11,14 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from fastmcp.tools.base import InputRequiredToolResult, ToolResult
-from mcp_types import ContentBlock, TextContent
 
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.response.render import Renderer, error_result, text
+from portkey_bridge.response.render import Renderer
 from portkey_bridge.response.results import beside
+from portkey_bridge.response.tool_result import (
+    ContentBlock,
+    TextContent,
+    ToolResult,
+    error_result,
+    text_block,
+)
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
+from portkey_bridge.serve.confirmation import InputRequired
 from portkey_bridge.serve.exchange import DOUBT
 from portkey_bridge.serve.program_errors import explain_program_error, over
 from portkey_bridge.serve.program_values import RefusedValue, Values
@@ -27,17 +33,17 @@ from portkey_bridge.settings.values import ProgramLimits
 from portkey_bridge.tools.catalog import Tool, closest
 
 #: Characters that are looked at of a name that no tool has.
-NAME = 200
+MAX_SHOWN_NAME = 200
 
 #: What is said beside the result at most: remarks on calls, of which each is said once.
 REMARKS = 10
 
 #: Seconds that a program waits for a person.
-PATIENCE = 300
+ANSWER_TIMEOUT = 300
 
 NOBODY = "Nobody confirmed {} within {} seconds. Nothing was sent."
 
-Suspend = Callable[["Program", InputRequiredToolResult], Awaitable[str | None]]
+Suspend = Callable[["Program", InputRequired], Awaitable[str | None]]
 """Has the client ask about a call, and returns once it has repeated the call of the program; else why it cannot."""
 
 
@@ -143,7 +149,9 @@ class Program:
             raise RuntimeError('The first argument is the name of a tool: await call("tool", {"argument": value}).')
         run = self.runs.get(name)
         if run is None:
-            raise RuntimeError(f"There is no tool {name[:NAME]!r}; {closest(name[:NAME], self.runs)}")
+            raise RuntimeError(
+                f"There is no tool {name[:MAX_SHOWN_NAME]!r}; {closest(name[:MAX_SHOWN_NAME], self.runs)}"
+            )
         if not isinstance(arguments, dict | None):
             raise RuntimeError(f"{name}: expected the arguments as a dict, not {json.dumps(arguments)[:80]}.")
         async with self._slots:
@@ -209,11 +217,11 @@ class Program:
         nonce = secrets.token_hex(16)
         while True:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(ANSWER_TIMEOUT):
                     answer = await self.context.ask(tool, arguments, nonce)
             except TimeoutError:
-                return error_result(NOBODY.format(tool.name, PATIENCE))
-            if not isinstance(answer, InputRequiredToolResult):
+                return error_result(NOBODY.format(tool.name, ANSWER_TIMEOUT))
+            if not isinstance(answer, InputRequired):
                 return answer
             if problem := await self.suspend(self, answer):
                 return error_result(f"{tool.name} needs the confirmation of a person. {problem}")
@@ -223,9 +231,9 @@ class Program:
         if printed := "".join(self.printed):
             blocks.append(self.renderer.excerpt(self.redact(printed)))
         if not blocks:
-            blocks.append(text("The program has no result. End it with an expression, or print something."))
+            blocks.append(text_block("The program has no result. End it with an expression, or print something."))
         if remarks := [*self.remarks][:REMARKS]:
-            blocks.append(text("\n".join(remarks)))
+            blocks.append(text_block("\n".join(remarks)))
         return ToolResult(content=blocks)
 
     def _shown(self, written: str) -> list[ContentBlock]:

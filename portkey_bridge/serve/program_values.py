@@ -8,20 +8,19 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from mcp_types import ContentBlock
-
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.plain_values import NotPlain, plain_value
 from portkey_bridge.response.render import Renderer
+from portkey_bridge.response.tool_result import ContentBlock
 
 #: What marks a dict as a handle; its value is the number of the file.
 HANDLE = "fileHandle"
 
 #: Bytes that a value may need at most for each character of its JSON text.
-NODE = 16
+BYTES_PER_CHARACTER = 16
 
 #: Files that a result shows; of others it has only handles.
-SHOWN = 10
+MAX_SHOWN_FILES = 10
 
 
 class RefusedValue(ValueError):
@@ -50,9 +49,9 @@ class Values:
 
     def of_text(self, written: str) -> Any:
         """Return what a program passes on as JSON; the file of a handle becomes a `data:` URI. Raises Refused."""
-        room = self._limit - len(written) * NODE
+        room = self._limit - len(written) * BYTES_PER_CHARACTER
         if room < 0:
-            raise RefusedValue(f"The arguments may have {self._limit // NODE:,} characters.")
+            raise RefusedValue(f"The arguments may have {self._limit // BYTES_PER_CHARACTER:,} characters.")
 
         def file(number: int) -> str:
             nonlocal room
@@ -71,12 +70,12 @@ class Values:
     def blocks(self, written: str) -> list[ContentBlock]:
         """Return the content of the files that a result in JSON has handles of."""
         shown: dict[int, None] = {}
-        if self._files and f'"{HANDLE}"' in written and len(written) * NODE <= self._limit:
+        if self._files and f'"{HANDLE}"' in written and len(written) * BYTES_PER_CHARACTER <= self._limit:
             try:
                 self._each_file(json.loads(written), lambda number: shown.setdefault(number))
             except RecursionError:
                 return []
-        files = (self._files[number - 1] for number in islice(shown, SHOWN))
+        files = (self._files[number - 1] for number in islice(shown, MAX_SHOWN_FILES))
         return [block for answer, renderer in files for block in renderer.blocks(answer)]
 
     def _each_file(self, value: Any, of_file: Callable[[int], Any]) -> Any:

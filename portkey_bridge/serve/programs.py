@@ -11,14 +11,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastmcp.tools.base import InputRequiredToolResult, ToolResult
-
-from portkey_bridge.response.render import error_result
 from portkey_bridge.response.streams import no_report
+from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Listed, Run
 from portkey_bridge.serve.callers import BridgeOf
-from portkey_bridge.serve.program import PATIENCE, Program
+from portkey_bridge.serve.confirmation import InputRequired
+from portkey_bridge.serve.program import ANSWER_TIMEOUT, Program
 from portkey_bridge.serve.running_programs import OF_CALLER, AttendedProgram, RunningPrograms
 from portkey_bridge.serve.sandbox import check_sandbox
 from portkey_bridge.settings.values import ProgramLimits
@@ -26,15 +25,15 @@ from portkey_bridge.tools.catalog import RUN_PROGRAM, Tool
 
 #: What is said where too many wait, and of a repeated call whose program does not wait.
 CROWDED = "Too many programs wait for a confirmation, so this one cannot. Nothing was sent. Try again later."
-GONE = (
-    f"No program waits for this confirmation: it has ended, at the latest after {PATIENCE} seconds, and does not begin "
-    "again. What it had done by then is unknown: look before you run it again."
+PROGRAM_GONE = (
+    f"No program waits for this confirmation: it has ended, at the latest after {ANSWER_TIMEOUT} seconds, and does not "
+    "begin again. What it had done by then is unknown: look before you run it again."
 )
 
 #: Longest program, in characters.
-LONGEST = 100_000
+MAX_PROGRAM = 100_000
 
-DESCRIPTION = (
+RUN_PROGRAM_DESCRIPTION = (
     'Runs a Python program. In it, await call("tool", {"argument": value}) returns a tool\'s answer as a plain value '
     "(dict, list, text, None; bytes as a handle, to pass on as an argument) and raises if it fails. The last "
     "expression is the result; print adds to it. asyncio.gather makes calls at the same time. Loop, filter and join "
@@ -64,7 +63,7 @@ class RunProgram:
         self.entry = Listed(
             name=RUN_PROGRAM,
             title="Run program",
-            description=DESCRIPTION,
+            description=RUN_PROGRAM_DESCRIPTION,
             parameters={"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]},
         )
 
@@ -73,8 +72,8 @@ class RunProgram:
         code = arguments.get("code")
         if not isinstance(code, str) or not code.strip():
             return error_result("/code: expected a program in Python.")
-        if len(code) > LONGEST:
-            return error_result(f"/code: a program may have {LONGEST:,} characters.")
+        if len(code) > MAX_PROGRAM:
+            return error_result(f"/code: a program may have {MAX_PROGRAM:,} characters.")
         if context.state is not None:
             return await self._resumed(context.state, context)
         if self._running.has_all(context.caller.subject):
@@ -99,16 +98,16 @@ class RunProgram:
         async with self._running.admitted(program.context.caller.subject):
             return await program.run(code)
 
-    async def _suspend(self, program: Program, asked: InputRequiredToolResult) -> str | None:
+    async def _suspend(self, program: Program, asked: InputRequired) -> str | None:
         """Answer the request with the question, and wait until the client repeats it. Returns why that cannot be."""
-        attended, state = self._attended[id(program)], asked.input_required.request_state or ""
+        attended, state = self._attended[id(program)], asked.asked.request_state or ""
         if not self._running.suspend(state, attended):
             return CROWDED
         attended.repeated = asyncio.get_running_loop().create_future()
         program.context = program.context._replace(report=no_report)
         attended.question.set_result(asked)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 await attended.repeated
         except TimeoutError:
             attended.task.cancel()
@@ -124,7 +123,7 @@ class RunProgram:
         """
         attended = self._running.resume(state, context.caller.subject)
         if attended is None:
-            return error_result(GONE)
+            return error_result(PROGRAM_GONE)
         attended.program.context, attended.question = context, _future()
         if attended.repeated and not attended.repeated.done():
             attended.repeated.set_result(None)

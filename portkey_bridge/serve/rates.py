@@ -19,10 +19,10 @@ from portkey_bridge.errors import CallError
 from portkey_bridge.serve.store import Store, StoreError
 
 #: Seconds that counting may wait for the store.
-PATIENCE = 0.5
+COUNT_TIMEOUT = 0.5
 
 #: Seconds for which a store that did not answer is not asked.
-PAUSE = 5.0
+STORE_PAUSE = 5.0
 
 
 class RateExceeded(CallError):
@@ -59,10 +59,10 @@ class Rates:
         if self._shared is not None and time.monotonic() >= self._shared_from:
             try:
                 with self._store.used():
-                    async with asyncio.timeout(PATIENCE):
+                    async with asyncio.timeout(COUNT_TIMEOUT):
                         return await _hit(self._shared, rate, who)
             except StoreError:
-                self._shared_from = time.monotonic() + PAUSE
+                self._shared_from = time.monotonic() + STORE_PAUSE
         return await _hit(self._here, rate, who)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from portkey_bridge.document import cache
 from portkey_bridge.serve.saved_answers import SavedAnswers, save, state_of
-from portkey_bridge.serve.session_requests import ANSWER, RESULT, Ambiguous, Session
+from portkey_bridge.serve.session_requests import RESPONSE_BEGINNING, RESPONSE_RESULT, Ambiguous, Session
 from portkey_bridge.settings.switches import DOTENV
 
 #: Answers in one entry, enough for a few clients that ask different things.
@@ -70,9 +70,9 @@ class Recorder:
         """Note a line of the server, and check whether the client still needs it."""
         if not self._keys and not self._replayed:
             return True
-        request_id, _, rest = line.removeprefix(ANSWER).partition(",")
+        request_id, _, rest = line.removeprefix(RESPONSE_BEGINNING).partition(",")
         key, replayed = self._keys.pop(request_id, None), self._replayed.pop(request_id, None)
-        answer = rest.removeprefix(RESULT)
+        answer = rest.removeprefix(RESPONSE_RESULT)
         if replayed is None and key and answer != rest:
             self._save(key, answer)
         elif replayed not in (None, answer):

@@ -15,14 +15,14 @@ TEMPLATE, STYLE = "reference.html", "reference.css"
 READING, CALLING = ("reference.js",), ("reference.js", "fields.js", "login.js", "calls.js")
 
 
-class Document(NamedTuple):
+class PageDocument(NamedTuple):
     """An HTML document, and the Content-Security-Policy that it needs (CSP Level 3)."""
 
     text: str
     policy: str
 
 
-def document(title: str, data: Any, *, calls: bool = False) -> Document:
+def page_document(title: str, data: Any, *, calls: bool = False) -> PageDocument:
     """Return a page that carries its data as JSON. One that `calls` also reaches the server that it came from."""
     style, script = _read(STYLE), "\n".join(map(_read, CALLING if calls else READING))
     policy = {
@@ -39,7 +39,7 @@ def document(title: str, data: Any, *, calls: bool = False) -> Document:
     written = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = {"POLICY": said, "TITLE": html.escape(title), "STYLE": style, "SCRIPT": script, "DATA": written}
     pieces = _read(TEMPLATE).split("__")  # so that nothing is looked for in what is filled in
-    return Document("".join(parts.get(piece, piece) for piece in pieces), said)
+    return PageDocument("".join(parts.get(piece, piece) for piece in pieces), said)
 
 
 def _hash(text: str) -> str:

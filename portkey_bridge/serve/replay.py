@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
-from portkey_bridge.serve.session_requests import ANSWER, RESULT, Ambiguous, Session
+from portkey_bridge.serve.session_requests import RESPONSE_BEGINNING, RESPONSE_RESULT, Ambiguous, Session
 
 #: Bytes read at once.
 CHUNK = 65_536
@@ -80,7 +80,7 @@ class Replayer:
         if request.is_first:
             self._pending.append(line)
             self._first_answers[request.id] = answer
-        _write(f"{ANSWER}{request.id},{RESULT}{answer}".encode())
+        _write(f"{RESPONSE_BEGINNING}{request.id},{RESPONSE_RESULT}{answer}".encode())
 
 
 def _write(content: bytes) -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastmcp.tools.base import ToolResult
-
+    from portkey_bridge.response.tool_result import ToolResult
     from portkey_bridge.serve.program import Program
 
 #: Programs that run at the same time, and those of one caller.

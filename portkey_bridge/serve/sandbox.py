@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Turns that the sandbox may ask of this program: for each call, to make it, to await it, and to sleep before it, and
 #: for each second, to sleep in a loop.
-TURNS, SLEEPS = 4, 1000
+TURNS_PER_CALL, MAX_SLEEPS = 4, 1000
 
 #: Depth of calls of functions.
 RECURSION = 500
@@ -90,8 +90,8 @@ DOOR = _doors = base64 = datetime = decimal = None
 PRELUDE = "\n".join(["import asyncio, json", *(f"{name} = {name}" for name in SHADOWED), DOORS])
 
 #: The variable of the last expression, and what hands it out.
-RESULT = "_last_expression"
-ENDING = f"await _end({RESULT})"
+LAST_EXPRESSION = "_last_expression"
+ENDING = f"await _end({LAST_EXPRESSION})"
 
 #: What a program may ask of the system.
 SLEEPING = ("time.sleep", "asyncio.sleep")
@@ -135,7 +135,7 @@ def prepared(code: str) -> Prepared:
     start = _offset(lines, last.lineno, last.col_offset)
     end = _offset(lines, last.end_lineno or last.lineno, last.end_col_offset or 0)
     whole, column = b"".join(lines), last.col_offset + keyword
-    kept = whole[:start] + f"{RESULT} = (\n".encode() + b" " * column + whole[start + keyword : end] + b"\n)"
+    kept = whole[:start] + f"{LAST_EXPRESSION} = (\n".encode() + b" " * column + whole[start + keyword : end] + b"\n)"
     return Prepared((kept + whole[end:]).decode(), last.lineno)
 
 
@@ -171,7 +171,7 @@ async def run_program(
         max_feed_duration_secs=limits.seconds,
         max_memory=limits.bytes,
         max_recursion_depth=RECURSION,
-        max_suspensions=limits.calls * TURNS + int(limits.seconds * SLEEPS),
+        max_suspensions=limits.calls * TURNS_PER_CALL + int(limits.seconds * MAX_SLEEPS),
     )
     sleeping = OSPolicy(sleep="call_host")
     feeds = [PRELUDE.replace("DOOR", name), program.code, *([ENDING] if program.line else [])]

@@ -21,10 +21,10 @@ from portkey_bridge.document import cache
 from portkey_bridge.settings.switches import DOTENV, OFF, ON
 
 #: Prefix of the variables of options.
-VARIABLES = "OPEN_MCP_"
+OPTION_PREFIX = "OPEN_MCP_"
 
 #: Prefixes of the variables that affect what is served.
-PREFIXES = (VARIABLES, "FASTMCP_", "MCP_")
+PREFIXES = (OPTION_PREFIX, "FASTMCP_", "MCP_")
 
 #: Options that affect calls alone, and not what a client is told before, with the values that the server is sure to
 #: accept; another one must reach it, to be refused.
@@ -34,7 +34,10 @@ SWITCHES = dict.fromkeys(("--verbose", "--validate-responses"), re.compile("|".j
 WITHOUT_EFFECT = {**NUMBERS, **SWITCHES}
 
 #: Options whose values are paths.
-PATHS = ("--spec", "--files", "--env-file", "--config")
+PATHS = (
+    *("--spec", "--files", "--env-file", "--config", "--overlays", "--login"),
+    *("--client-cert", "--client-key", "--ca-bundle"),
+)
 
 
 class SavedAnswers(NamedTuple):
@@ -51,7 +54,7 @@ def entry_name(typed: Sequence[str]) -> str:
 
 def load(name: str) -> SavedAnswers | None:
     """Return the entry of this name, unless a file has changed since it was saved."""
-    content = cache.read(name)
+    content = cache.read_entry(name)
     saved = SavedAnswers(**json.loads(content)) if content else None
     return saved if saved and all(state_of(path) == state for path, state in saved.files.items()) else None
 
@@ -101,7 +104,7 @@ def _variables(environ: Mapping[str, str]) -> list[Any]:
 
 
 def _variable(flag: str) -> str:
-    return VARIABLES + flag.removeprefix("--").replace("-", "_").upper()
+    return OPTION_PREFIX + flag.removeprefix("--").replace("-", "_").upper()
 
 
 def _deciding(typed: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -124,4 +127,4 @@ def _is_absolute(value: str) -> bool:
 
 
 def _paths(value: str) -> list[str]:
-    return [value] if "://" in value[:8] else [path for path in value.split(os.pathsep) if path]
+    return [value] if "://" in value[:8] else [path for path in re.split(f"[,{os.pathsep}]", value) if path]

@@ -9,13 +9,12 @@ from itertools import chain
 from typing import Any
 
 from fastmcp.tools.base import Tool as McpTool
-from fastmcp.tools.base import ToolResult
 
 from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.keywords import Shape
-from portkey_bridge.response.render import error_result
+from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.bridge import Bridge, CallContext
@@ -38,7 +37,7 @@ from portkey_bridge.serve.builtin_tools import (
     selection,
 )
 from portkey_bridge.serve.call_record import CallRecord
-from portkey_bridge.serve.callers import BridgeOf, bridges_of
+from portkey_bridge.serve.callers import BridgeOf, bridges_of, passed_through
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
@@ -155,7 +154,7 @@ def _composed(
     settings = services[0].settings
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
     own = [bridges[service.settings.name] for service in services]
-    bridge_of = [bridges_of(bridge, pass_header) for bridge in own]
+    bridge_of = [*map(partial(_bridge_of, pass_header), services, own)]
     share = _sharer(own)
     guarded = partial(_builtin_runs, services[0].bridge, share)
     expand_result = ExpandResult([bridge.renderer for bridge in own], bridge_of)
@@ -176,6 +175,10 @@ def _composed(
         services=services,
         read_file=read_file if any(service.settings.resources for service in services) else None,
     )
+
+
+def _bridge_of(pass_header: str | None, service: Service, bridge: Bridge) -> BridgeOf:
+    return bridges_of(bridge, passed_through(service, pass_header) if pass_header else None)
 
 
 Share = Callable[[Run], Run]

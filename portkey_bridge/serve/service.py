@@ -30,7 +30,7 @@ from portkey_bridge.tools.subjects import SubjectReader
 RESPONSE = "/response"
 
 #: Characters of the schema of an answer that a signature shows.
-ANSWER = 1200
+MAX_ANSWER_SIGNATURE = 1200
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class Service:
 
     def _returned(self, tool: Tool) -> str:
         try:
-            answer = self._expand_response(tool, "", ANSWER)
+            answer = self._expand_response(tool, "", MAX_ANSWER_SIGNATURE)
         except PointerToNowhere:
             return "# returns what the document does not declare"
         said = comment(answer)

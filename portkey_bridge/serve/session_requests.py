@@ -37,10 +37,10 @@ META = "io.modelcontextprotocol/"
 PLAIN_ID = re.compile(r'(?:(?![",\\])[ -~]){0,100}')
 
 #: The members of a request or notification (JSON-RPC 2.0 section 4).
-MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
+MESSAGE_MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 
 #: How the server writes an answer: the id goes between the two, and is all that differs between sessions.
-ANSWER, RESULT = '{"jsonrpc":"2.0","id":', '"result":'
+RESPONSE_BEGINNING, RESPONSE_RESULT = '{"jsonrpc":"2.0","id":', '"result":'
 
 
 class Ambiguous(Exception):
@@ -101,7 +101,7 @@ def _message(line: bytes) -> dict[str, Any]:
         return message
     if not isinstance(message["method"], str) or not isinstance(message.get("params", {}), dict):
         raise Ambiguous
-    if not message.keys() <= MEMBERS:
+    if not message.keys() <= MESSAGE_MEMBERS:
         raise Ambiguous
     return message
 

@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from fastmcp.tools.base import ToolResult
 
 from portkey_bridge.request.argument_reader import read_arguments
 from portkey_bridge.request.arguments import Bound
-from portkey_bridge.response.render import error_result, text
 from portkey_bridge.response.results import Entries, Results, beside
+from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.next_pages import Following
@@ -29,7 +28,7 @@ from portkey_bridge.settings.values import Bounds
 from portkey_bridge.tools.catalog import Tool
 
 #: The collections of the store: each result with the first part of its compressed text, and the further parts.
-RESULTS, PARTS = "results", "parts"
+RESULTS, FURTHER_PARTS = "results", "parts"
 
 #: Bytes of one part: encrypting it does not keep other calls waiting.
 PART = 1 << 20
@@ -86,7 +85,7 @@ class SharedResults(Results):
                 return
             parts = [found["text"]]
             for number in range(1, found["parts"]):
-                part = await self._store.values.get(f"{found['digest']}.{number}", collection=PARTS)
+                part = await self._store.values.get(f"{found['digest']}.{number}", collection=FURTHER_PARTS)
                 if part is None:
                     return
                 parts.append(part["text"])
@@ -110,7 +109,7 @@ class SharedResults(Results):
         value = {"text": parts[0], "parts": len(parts), "digest": digest, "next": _written(following)}
         with self._store.used():
             for number, part in enumerate(parts[1:], 1):
-                await self._put(f"{digest}.{number}", {"text": part}, PARTS)
+                await self._put(f"{digest}.{number}", {"text": part}, FURTHER_PARTS)
             await self._put(self._digest(owner, result_id.encode()), value, RESULTS)
 
     async def _put(self, name: str, value: Mapping[str, Any], collection: str) -> None:
@@ -161,7 +160,7 @@ async def run_sharing(
             for each in results:
                 await each.save()
         except StoreError as error:
-            result.content.append(text(NOT_KEPT.format(error)))
+            result.content.append(text_block(NOT_KEPT.format(error)))
         return result
     finally:
         _OF_CALL.reset(token)

@@ -50,9 +50,7 @@ class StdioLane:
                 self._open(line)
                 yield line
                 continue
-            call = self._lane.read(line) if '"tools/call"' in line else None
-            if call is not None and (call.version is not None) == self._modern:
-                self._start(call)
+            if self.takes(line):
                 continue
             if '"notifications/cancelled"' in line:
                 self._cancel(line)
@@ -61,6 +59,16 @@ class StdioLane:
             await asyncio.wait(self._unanswered, timeout=LOOK)
         for task in self._unanswered:
             task.cancel()
+
+    def takes(self, line: str) -> bool:
+        """Start the call that a line is, in a session that is established; False for any other line."""
+        if self._modern is None or '"tools/call"' not in line:
+            return False
+        call = self._lane.read(line)
+        if call is None or (call.version is not None) != self._modern:
+            return False
+        self._start(call)
+        return True
 
     async def write(self, text: str) -> None:
         """Write a message of the SDK."""

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 STORE_KEY, SHORTEST_KEY = "OPEN_MCP_STORE_KEY", 32
 
 #: What the URL of a store begins with.
-SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+STORE_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 
 #: Seconds that one operation may take, and seconds after which a value is forgotten unless it is put for less.
-TIMEOUT, LONGEST = 5.0, 90 * 86_400.0
+STORE_TIMEOUT, DEFAULT_TTL = 5.0, 90 * 86_400.0
 
 #: How often an operation is tried again, which bridges the two seconds that a store takes to restart.
 RETRIES = 6
@@ -85,8 +85,8 @@ class Store:
         client: Redis = Redis.from_url(
             self.redis_url,
             decode_responses=True,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
+            socket_timeout=STORE_TIMEOUT,
+            socket_connect_timeout=STORE_TIMEOUT,
             health_check_interval=30,
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), RETRIES),
         )
@@ -99,7 +99,7 @@ class Store:
         from key_value.aio.wrappers.ttl_clamp import TTLClampWrapper
 
         kept = self._encrypted() if self.is_shared else _memory()
-        return LimitSizeWrapper(TTLClampWrapper(kept, 1, LONGEST, LONGEST), max_size=MOST_BYTES)
+        return LimitSizeWrapper(TTLClampWrapper(kept, 1, DEFAULT_TTL, DEFAULT_TTL), max_size=MOST_BYTES)
 
     @cached_property
     def counts(self) -> Storage:
@@ -131,7 +131,7 @@ class Store:
         from portkey_bridge.serve.sealed import Sealed
 
         fernet = Fernet(base64.urlsafe_b64encode(self.key("values")))
-        encrypted = FernetEncryptionWrapper(TimeoutWrapper(RedisStore(client=client), TIMEOUT), fernet=fernet)
+        encrypted = FernetEncryptionWrapper(TimeoutWrapper(RedisStore(client=client), STORE_TIMEOUT), fernet=fernet)
         return Sealed(encrypted, self.key("seals"))
 
     async def ready(self) -> None:
@@ -171,7 +171,7 @@ def open_store(url: str | None, key: str | None) -> Store:
     """
     if url is None:
         return Store()
-    if url.partition("://")[0] not in SCHEMES or origin_of(url) is None:
+    if url.partition("://")[0] not in STORE_SCHEMES or origin_of(url) is None:
         raise SettingsError(
             "--store: expected a URL such as redis://HOST:6379/0 or rediss://USER:PASSWORD@HOST:6379/0."
         )
@@ -209,7 +209,7 @@ def _reason(error: BaseException) -> str:
     """Explain a failure in words for whoever runs the server."""
     words: dict[str, str] = {
         "OutOfMemoryError": "is full (raise its maxmemory, or set its maxmemory-policy to volatile-ttl)",
-        "TimeoutError": f"did not answer within {TIMEOUT:g} seconds",
+        "TimeoutError": f"did not answer within {STORE_TIMEOUT:g} seconds",
         "BusyLoadingError": "is still starting",
         "AuthenticationError": "refuses the login in --store",
         "ReadOnlyError": "takes no writes",

@@ -23,7 +23,7 @@ from portkey_bridge.openapi.model import Operation
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 #: The name of the library in spans, and of the service unless OTEL_SERVICE_NAME has another.
-NAME = "portkey-bridge"
+LIBRARY_NAME = "portkey-bridge"
 
 #: Seconds for sending the last spans.
 FLUSH = 5
@@ -41,7 +41,7 @@ def set_up_tracing(environ: Mapping[str, str]) -> None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         raise SettingsError(f"{endpoint}: install portkey-bridge[otel] to send traces, or unset it.") from error
-    attributes = {"service.name": environ.get("OTEL_SERVICE_NAME") or NAME, "service.version": __version__}
+    attributes = {"service.name": environ.get("OTEL_SERVICE_NAME") or LIBRARY_NAME, "service.version": __version__}
     provider = TracerProvider(resource=Resource.create(attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
@@ -113,7 +113,7 @@ def note_error(span: Span, kind: str) -> None:
 
 @contextmanager
 def _span(name: str, kind: SpanKind, attributes: Mapping[str, str | int]) -> Iterator[Span]:
-    tracer = trace.get_tracer(NAME, __version__)
+    tracer = trace.get_tracer(LIBRARY_NAME, __version__)
     with tracer.start_as_current_span(
         name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
     ) as span:

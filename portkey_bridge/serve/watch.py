@@ -20,7 +20,7 @@ from portkey_bridge.document.sources import is_file, path_of
 from portkey_bridge.errors import SetupError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.load import load_api, warn
+from portkey_bridge.serve.load import load_api, named_files, warn
 from portkey_bridge.serve.server import catalogue_of
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.several_apis import compose
@@ -28,12 +28,15 @@ from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.difference import Version, difference, summary
 
 #: Seconds between two looks at the files, and between two requests for a URL.
-FILES, URLS = 2.0, 300.0
+FILES_INTERVAL, URLS_INTERVAL = 2.0, 300.0
 
 #: Seconds until an API that could not be loaded is tried again: first, and at most.
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0
 
 Swap = Callable[[Catalogue], Awaitable[None]]
+FileState = tuple[int, int, int, int]
+"""The device, the number, the time and the size of a file: another file may have the same time and size."""
+
 Make = Callable[[Sequence[Service]], Catalogue]
 
 
@@ -42,7 +45,7 @@ class _Watched:
     """One API: the state of the files that it was read from, and when it is due whatever they are."""
 
     settings: Settings
-    files: dict[Path, tuple[int, int] | None]
+    files: dict[Path, FileState | None]
     due: float
     pause: float
 
@@ -60,7 +63,7 @@ async def watch(
     watched = [_watched(settings, loaded.get(settings.name)) for settings in apis]
     server = _Server(apis, swap, catalogue, services)
     while True:
-        await anyio.sleep(min(FILES, max(0.0, min(each.due for each in watched) - monotonic())))
+        await anyio.sleep(min(FILES_INTERVAL, max(0.0, min(each.due for each in watched) - monotonic())))
         changed = {each.settings.name: await _changed(each, server.services) for each in watched}
         if fresh := {name: api for name, api in changed.items() if api is not None}:
             await server.serve(fresh)
@@ -113,25 +116,25 @@ def _news(old: Service | None, new: Service) -> str:
 
 def _watched(settings: Settings, api: Api | None) -> _Watched:
     wait = FIRST_RETRY if api is None else 0.0 if api.from_copy else _interval(api)
-    return _Watched(settings, _files(api), monotonic() + wait, FIRST_RETRY)
+    return _Watched(settings, _files(settings, api), monotonic() + wait, FIRST_RETRY)
 
 
 def _interval(api: Api) -> float:
-    return URLS if not all(map(is_file, api.resources)) else float("inf")
+    return URLS_INTERVAL if not all(map(is_file, api.resources)) else float("inf")
 
 
-def _files(api: Api | None) -> dict[Path, tuple[int, int] | None]:
-    """Return the state of each file that an API was read from."""
-    resources = api.resources if api else ()
-    return {path: _state(path) for path in map(path_of, filter(is_file, resources))}
+def _files(settings: Settings, api: Api | None) -> dict[Path, FileState | None]:
+    """Return the state of each file that an API was read from, and of those that a person named, maybe by links."""
+    read = map(path_of, filter(is_file, api.resources if api else ()))
+    return {path: _state(path) for path in (*named_files(settings), *read)}
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _state(path: Path) -> FileState | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 async def _changed(watched: _Watched, services: Sequence[Service]) -> Api | None:
@@ -147,7 +150,8 @@ async def _changed(watched: _Watched, services: Sequence[Service]) -> Api | None
         if touched or not isinstance(error, SetupError):
             _report(error, watched.settings.name, [watched.settings], services)
         return None
-    watched.files = {path: files.get(path, state) for path, state in _files(api).items()}  # as they were before
+    found = _files(watched.settings, api)
+    watched.files = {path: files.get(path, state) for path, state in found.items()}  # as they were before
     watched.due, watched.pause = monotonic() + _interval(api), FIRST_RETRY
     served = next((each.loaded for each in services if each.settings.name == watched.settings.name), None)
     warn(repair for repair in api.repairs if served is not None and repair not in served.repairs)

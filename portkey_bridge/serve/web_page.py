@@ -22,10 +22,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from portkey_bridge.errors import ArgumentsError, CallError
+from portkey_bridge.serve.callers import passed_through
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.preview import Preview, preview, preview_passed
-from portkey_bridge.serve.reference_page import document
+from portkey_bridge.serve.reference_page import page_document
 from portkey_bridge.serve.service import Service
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool
@@ -33,11 +34,11 @@ from portkey_bridge.tools.reference import catalogue as catalogue_of
 from portkey_bridge.tools.reference import form_of
 
 #: The page, and what its script asks for as a caller: the tools, the form of one, and the request of a form.
-PAGE, CATALOGUE, FORM, REQUEST = "/", "/page/catalogue", "/page/form", "/page/request"
-FOR_CALLERS = frozenset({CATALOGUE, FORM, REQUEST})
+PAGE, CATALOGUE, FORM_PATH, REQUEST = "/", "/page/catalogue", "/page/form", "/page/request"
+FOR_CALLERS = frozenset({CATALOGUE, FORM_PATH, REQUEST})
 
 #: Sent with every answer: no other site shows, reads or guesses it, and no browser keeps it.
-HEADERS: Mapping[str, str] = {
+PAGE_HEADERS: Mapping[str, str] = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -66,12 +67,12 @@ class WebPage:
         self._current, self._auth, self._pass_header = current, auth, pass_header
         self._listed: WeakKeyDictionary[Catalogue, _Listed] = WeakKeyDictionary()
         access = {"token": auth is not None, "header": pass_header}
-        self._page = document("Tools", {"access": access}, calls=True)
+        self._page = page_document("Tools", {"access": access}, calls=True)
 
     async def page(self, request: Request) -> Response:
         """Return the page, which is the same for everybody."""
         policy = f"{self._page.policy}; {UNFRAMED}"
-        return HTMLResponse(self._page.text, headers={**HEADERS, "content-security-policy": policy})
+        return HTMLResponse(self._page.text, headers={**PAGE_HEADERS, "content-security-policy": policy})
 
     async def catalogue(self, request: Request) -> Response:
         """Return the tools of the caller."""
@@ -117,7 +118,7 @@ class WebPage:
 
     async def _shown(self, service: Service, tool: Tool, arguments: Mapping[str, Any]) -> Preview:
         if self._pass_header:
-            return await preview_passed(service.bridge, tool, arguments, self._pass_header)
+            return await preview_passed(service, tool, arguments, passed_through(service, self._pass_header))
         shown, _ = await anyio.to_thread.run_sync(preview, service, service.bridge, tool, arguments)
         return shown
 
@@ -131,7 +132,7 @@ class WebPage:
         @wraps(handler)
         async def answer(request: Request) -> Response:
             response = self._refusal(request) or await handler(request)
-            response.headers.update({**HEADERS, "content-security-policy": DATA_POLICY})
+            response.headers.update({**PAGE_HEADERS, "content-security-policy": DATA_POLICY})
             return response
 
         return answer
@@ -153,7 +154,7 @@ def add_page(server: StdioServer, current: Callable[[], Catalogue], settings: Se
     server.custom_route(PAGE, ["GET"])(page.page)
     for path, method, handler in (
         (CATALOGUE, "GET", page.catalogue),
-        (FORM, "GET", page.form),
+        (FORM_PATH, "GET", page.form),
         (REQUEST, "POST", page.request),
     ):
         server.custom_route(path, [method])(page.for_callers(handler))

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.settings.reading import Section, read_settings
 from portkey_bridge.settings.serving import AUTH_SCHEMA, ROLES_SCHEMA, Role, role_of
-from portkey_bridge.settings.values import SERVER, as_variable
+from portkey_bridge.settings.values import SERVER_VARIABLE_PREFIX, as_variable
 
 #: The name of a file that is found by itself, in the user's configuration folder.
 FILE_NAME = "portkey-bridge.toml"
@@ -32,22 +33,29 @@ FILE_NAME = "portkey-bridge.toml"
 API_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 #: A text that stands for the value of a variable.
-REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+VARIABLE_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 #: JSON Schemas of options. A text is also a list of numbers where the command line separates them with commas.
-SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "boolean": {"type": "boolean"},
     "list": {"type": ["array", "string"], "items": {"type": "string"}},
-    "integer": {"type": ["integer", "string"], "pattern": REFERENCE.pattern},
+    "integer": {"type": ["integer", "string"], "pattern": VARIABLE_REFERENCE.pattern},
     "text": {"type": ["string", "number", "array"], "items": {"type": "number"}},
 }
 
 #: Keys of an API that are no options of the command line, and what they hold.
 KEYS = {
     "prefix": "begins the names of the API's tools (default: the API's name and _)",
-    "env": 'the API\'s variables, for example API_KEY = "$PETSTORE_KEY"; no other API gets them',
+    "env": "the API's variables, which no other API gets",
     "server_variables": "variables of the document's server URLs by their names",
     "operations": "what x-mcp may hold for single tools, by their names: true, false, or name, description and others",
+}
+
+#: An example of each of those that are tables.
+KEY_EXAMPLES = {
+    "env": '{ API_KEY = "$PETSTORE_KEY" }',
+    "server_variables": '{ region = "eu" }',
+    "operations": '{ listpets = { description = "Lists all pets." }, deletepet = false }',
 }
 
 #: The options that stand in each kind of table, by their keys.
@@ -111,19 +119,25 @@ def read_config(
     return apis
 
 
-def references(settings: Settings) -> set[str]:
+def referenced_variables(settings: Settings) -> set[str]:
     """Return the names of all variables that the settings file mentions."""
     path = _found(settings)
-    return set(re.findall(REFERENCE.pattern, _parsed(path)[0])) if path else set()
+    return set(re.findall(VARIABLE_REFERENCE.pattern, _parsed(path)[0])) if path else set()
 
 
 def refers(settings: Settings) -> bool:
-    """Check whether an option in the settings file takes its value from a variable."""
+    """Check whether anything in the settings file but the variables of an API takes its value from a variable."""
     path = _found(settings)
-    tables = (_parsed(path)[1] if path else {}).get("api", {}).values()
-    texts = [value for table in tables for value in table.values()]
-    flat = [each for value in texts for each in (value if isinstance(value, list) else [value])]
-    return any(isinstance(each, str) and REFERENCE.fullmatch(each) for each in flat)
+    values = _parsed(path)[1] if path else {}
+    tables = [{key: each for key, each in table.items() if key != "env"} for table in values.get("api", {}).values()]
+    return any(map(VARIABLE_REFERENCE.fullmatch, _texts_in([values.get("serve"), tables])))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        yield from chain.from_iterable(map(_texts_in, value.values() if isinstance(value, dict) else value))
 
 
 def line_of(text: str, keys: tuple[str, ...]) -> int:
@@ -135,7 +149,7 @@ def line_of(text: str, keys: tuple[str, ...]) -> int:
         key = re.match(r"\s*([A-Za-z0-9_.\"'-]+?)\s*=", line)
         if header:
             table = _names(header[1])
-        path = tuple(table) if header else (*table, *_names(key[1])) if key else ()
+        path = (tuple(table) if header else (*table, *_names(key[1])) if key else ())[: len(keys)]
         if len(path) > depth and path == keys[: len(path)]:
             best, depth = number, len(path)
     return best
@@ -203,14 +217,16 @@ def _section(file: _File, name: str, common: Section) -> Section:
         texts={**common.texts, **dict(_texts(file, keys, table, OF_TABLE["api"]))},
         environ=_variables(file, (*keys, "env")),
         assigned={
-            variable: reference[1] if (reference := REFERENCE.fullmatch(str(value))) else variable
+            variable: reference[1] if (reference := VARIABLE_REFERENCE.fullmatch(str(value))) else variable
             for variable, value in _table(file, (*keys, "env")).items()
         },
         operations={
             tool: (said, file.place(*keys, "operations", tool))
             for tool, said in _table(file, (*keys, "operations")).items()
         },
-        server_variables={f"{SERVER}{as_variable(key)}": value for key, value in server_variables.items()},
+        server_variables={
+            f"{SERVER_VARIABLE_PREFIX}{as_variable(key)}": value for key, value in server_variables.items()
+        },
     )
 
 
@@ -252,7 +268,7 @@ def _variables(file: _File, keys: tuple[str, ...]) -> dict[str, str]:
 
 
 def _is_unset(file: _File, value: object) -> bool:
-    reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    reference = VARIABLE_REFERENCE.fullmatch(value) if isinstance(value, str) else None
     return reference is not None and not file.environ.get(reference[1])
 
 
@@ -264,17 +280,19 @@ def _resolved(file: _File, keys: tuple[str, ...], value: Any) -> str:
         raise SettingsError(f"{file.place(*keys)}: {keys[-1]} must be a text, a number, true or false.")
     if _is_unset(file, value):
         raise SettingsError(f"{file.place(*keys)}: {keys[-1]} refers to {value}, which is not set.")
-    reference = REFERENCE.fullmatch(str(value))
+    reference = VARIABLE_REFERENCE.fullmatch(str(value))
     return file.environ[reference[1]] if reference else str(value)
 
 
 def _path(file: _File, option: Option, text: str) -> str:
     """Return the text of an option, a path as one that is relative to the file."""
-    return text if not _is_path(option) or "://" in text else str(file.path.parent / Path(text).expanduser())
+    return str(file.path.parent / Path(text).expanduser()) if _is_path(option, text) else text
 
 
-def _is_path(option: Option) -> bool:
-    return option.metavar is not None and re.split("[|,]", option.metavar)[0] in ("FILE", "DIR")
+def _is_path(option: Option, text: str) -> bool:
+    """Check whether the text of an option is a path, and no URL or standard input."""
+    takes_paths = option.metavar is not None and re.split("[|,]", option.metavar)[0] in ("FILE", "DIR")
+    return takes_paths and "://" not in text and text != "-"
 
 
 def _refuse_options_of_one_api(flags: Mapping[str, str], file: _File) -> None:
@@ -316,50 +334,48 @@ def json_schema() -> dict[str, Any]:
 def _schema_of(option: Option) -> dict[str, Any]:
     types = {"boolean": option.metavar is None, "list": option.is_list, "integer": isinstance(option.default, int)}
     kind = next((kind for kind, applies in types.items() if applies), "text")
-    return {**SCHEMAS[kind], "description": option.help}
+    return {**OPTION_SCHEMAS[kind], "description": option.help}
 
 
-def template(settings: Settings) -> str:
-    """Return a settings file with the options that are set, and all others commented out with their help."""
+def template(texts: Mapping[str, str]) -> str:
+    """Return a settings file with the options of these texts, by field; others are commented out, with their help."""
     lines = [
         "# Settings of portkey-bridge. Paths are relative to this file; a text $NAME is the value of that variable.",
         "",
         "[serve]",
-        *(line for option in OF_TABLE["serve"].values() for line in _written(option, settings)),
+        *(line for option in OF_TABLE["serve"].values() for line in _written(option, texts)),
         "",
         "# One table for each API. Its name and _ begin the names of its tools, unless prefix says otherwise.",
         "[api.main]",
         'prefix = ""',
-        *(line for option in OF_TABLE["api"].values() for line in _written(option, settings)),
-        *(f"\n# {key}: {text}" for key, text in KEYS.items() if key != "prefix"),
+        *(line for option in OF_TABLE["api"].values() for line in _written(option, texts)),
+        *(f"\n# {KEYS[key]}\n# {key} = {example}" for key, example in KEY_EXAMPLES.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _written(option: Option, settings: Settings) -> Iterator[str]:
-    value = getattr(settings, option.field)
+def _written(option: Option, texts: Mapping[str, str]) -> Iterator[str]:
     yield ""
     yield f"# {option.help}"
-    if value == option.default:
-        yield f"# {option.field} = {_example(option)}"
+    if option.field in texts:
+        yield f"{option.field} = {_toml(option, texts[option.field], Path.cwd())}"
     else:
-        yield f"{option.field} = {_toml(option, value)}"
+        yield f"# {option.field} = {_example(option)}"
 
 
 def _example(option: Option) -> str:
     if option.metavar is None:
         return json.dumps(not option.default)
-    if option.default is None or option.is_list:
-        return json.dumps([option.metavar] if option.is_list else option.metavar, ensure_ascii=False)
-    return _toml(option, option.default)
+    has_default = option.default is not None and option.default != "" and not option.is_list
+    return _toml(option, str(option.default) if has_default else option.metavar.removesuffix(",…"))
 
 
-def _toml(option: Option, value: Any) -> str:
-    """Write a value as TOML, paths as absolute ones: the file may be in another folder."""
-    if isinstance(value, bool | int):
-        return json.dumps(value)
-    texts = [str(each) for each in (sorted(value) if option.is_list else [value])]
-    if _is_path(option):
-        texts = [text if "://" in text else str(Path(text).absolute()) for text in texts]
-    texts = ["full" if text == "inf" else text for text in texts]
-    return json.dumps(texts if option.is_list else texts[0], ensure_ascii=False)
+def _toml(option: Option, text: str, folder: Path = Path()) -> str:
+    """Write the text of an option as TOML, a path as one that begins with the folder."""
+    if option.metavar is None:
+        return json.dumps(option.read(text, option.variable))
+    if isinstance(option.default, int):
+        return text
+    items = [item.strip() for item in text.split(option.separator)] if option.is_list else [text]
+    items = [str(folder / Path(item).expanduser()) if _is_path(option, item) else item for item in items if item]
+    return json.dumps(items if option.is_list else items[0], ensure_ascii=False)

@@ -52,7 +52,7 @@ class Option:
     @property
     def is_list(self) -> bool:
         """Whether the value is a list."""
-        return isinstance(self.default, tuple | frozenset)
+        return type(self.default) in (tuple, frozenset)
 
     @property
     def separator(self) -> str:

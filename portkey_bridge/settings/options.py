@@ -20,8 +20,8 @@ from portkey_bridge.settings.values import (
     AUTHENTICATE,
     AWS_SECRET,
     HEADER_NAME,
+    HTTP_TOKEN,
     QUERY_NAME,
-    TOKEN,
     Assigned,
     AwsTarget,
     Bounds,
@@ -51,7 +51,7 @@ class Settings:
 
     spec: str | None = option(
         None,
-        readers.document,
+        readers.document_source,
         "FILE|URL",
         "path or URL of the OpenAPI document to serve (default: the Portkey API)",
         dotenv="apart",
@@ -218,7 +218,7 @@ class Settings:
     )
     headers: tuple[Assigned, ...] = option(
         (),
-        partial(readers.places, name=HEADER_NAME),
+        partial(readers.assigned_places, name=HEADER_NAME),
         "NAME=VARIABLE",
         "send this header with every request to the API, with the value of the variable; repeatable",
         dotenv="apart",
@@ -226,7 +226,7 @@ class Settings:
     )
     query: tuple[Assigned, ...] = option(
         (),
-        partial(readers.places, name=QUERY_NAME),
+        partial(readers.assigned_places, name=QUERY_NAME),
         "NAME=VARIABLE",
         "the same for a query parameter; repeatable",
         dotenv="apart",
@@ -234,7 +234,7 @@ class Settings:
     )
     cookies: tuple[Assigned, ...] = option(
         (),
-        partial(readers.places, name=TOKEN),
+        partial(readers.assigned_places, name=HTTP_TOKEN),
         "NAME=VARIABLE",
         "the same for a cookie; repeatable",
         dotenv="apart",

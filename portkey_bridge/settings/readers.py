@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.switches import OFF, ON
 from portkey_bridge.settings.values import (
+    HTTP_SCHEMES,
     MOST_PAGES,
-    SCHEMES,
     VARIABLE,
     Assigned,
     AwsTarget,
@@ -56,7 +56,7 @@ def variable_name(text: str, variable: str) -> str:
     return text
 
 
-def places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
+def assigned_places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, ...]:
     """Parse `NAME=VARIABLE,…`: where a credential goes, and the variable of its value. No message repeats a text."""
     parts = (each.rpartition("=") for each in names(text, variable))
     pairs = tuple(Assigned(place.strip(), value.strip()) for place, _, value in parts)
@@ -72,8 +72,8 @@ def places(text: str, variable: str, name: re.Pattern[str]) -> tuple[Assigned, .
 def scheme(text: str, variable: str) -> Assigned | None:
     """Parse `basic=VARIABLE` or another scheme of HTTP authentication."""
     kind, _, name = text.partition("=")
-    if kind.lower() not in SCHEMES or not VARIABLE.fullmatch(name):
-        ways = " or ".join(f"{each}=VARIABLE" for each in SCHEMES)
+    if kind.lower() not in HTTP_SCHEMES or not VARIABLE.fullmatch(name):
+        ways = " or ".join(f"{each}=VARIABLE" for each in HTTP_SCHEMES)
         raise SettingsError(f"{variable}: expected {ways}, with the environment variable that contains the credential.")
     return Assigned(kind.lower(), name)
 
@@ -238,7 +238,7 @@ def _is_http_url(value: str) -> bool:
         return False
 
 
-def document(value: str, variable: str) -> str:
+def document_source(value: str, variable: str) -> str:
     """Return the path or URL of a document. Raises SettingsError for a URL that nothing can be fetched from."""
     if is_url(value) and origin_of(value) is None:
         raise SettingsError(f"{variable}: {shown_url(value)!r} is not a URL like https://api.example.com/openapi.json.")

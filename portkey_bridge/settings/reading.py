@@ -13,7 +13,7 @@ from portkey_bridge.settings.env_files import env_file_values
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.settings.serving import AUTH, Role, auth_of_variables, merged
-from portkey_bridge.settings.values import SERVER
+from portkey_bridge.settings.values import SERVER_VARIABLE_PREFIX
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_settings(
         auth=merged(section.auth, auth_of_variables(both)),
         roles=section.roles,
         server_variables={
-            **{name: value for name, value in both.items() if name.startswith(SERVER) and value},
+            **{name: value for name, value in both.items() if name.startswith(SERVER_VARIABLE_PREFIX) and value},
             **section.server_variables,
         },
         environ={**{name: both[name] for name in both.keys() - section.assigned.keys()}, **section.environ},
@@ -66,7 +66,7 @@ def read_settings(
         from_dotenv=from_dotenv - section.assigned.keys(),
         apart=(
             *(option.variable for option in set_there if option.dotenv == "apart"),
-            *sorted(name for name in from_dotenv if name.startswith(SERVER)),
+            *sorted(name for name in from_dotenv if name.startswith(SERVER_VARIABLE_PREFIX)),
         ),
         refused=(
             *(option.variable for option in set_there if option.dotenv == "refused"),

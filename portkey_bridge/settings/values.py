@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 #: Prefix of the variables that set the server variables of a document.
-SERVER = "OPEN_MCP_SERVER_"
+SERVER_VARIABLE_PREFIX = "OPEN_MCP_SERVER_"
 
 #: Which operations carry credentials: those that the document says, all of them, or none.
 AUTHENTICATE = ("declared", "all", "none")
@@ -20,18 +20,18 @@ MOST_PAGES = 100
 ANSWER_CACHE = ("validate", "fresh", "off")
 
 #: HTTP authentication schemes that `--scheme` adds (RFC 7617, RFC 6750, RFC 7616).
-SCHEMES = ("basic", "bearer", "digest")
+HTTP_SCHEMES = ("basic", "bearer", "digest")
 
 #: The variable of the secret that requests to AWS are signed with.
 AWS_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  # its name
 
 #: Names of environment variables, of header fields and cookies (RFC 9110 section 5.6.2), and of query parameters.
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 QUERY_NAME = re.compile(r"[^\x00-\x1f=]+")
 #: Names of headers that may carry a credential: all but those of the connection and the body.
 HEADER_NAME = re.compile(
-    rf"(?!(?:host|content-.*|transfer-encoding|connection|upgrade|te|trailer)$){TOKEN.pattern}", re.I
+    rf"(?!(?:host|content-.*|transfer-encoding|connection|upgrade|te|trailer)$){HTTP_TOKEN.pattern}", re.I
 )
 
 

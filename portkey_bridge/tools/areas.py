@@ -10,7 +10,7 @@ from portkey_bridge.schema.prose import shorten
 from portkey_bridge.tools.catalog import Tool
 
 #: Characters of a name in an outline, and of its line.
-NAME, LINE = 60, 240
+MAX_AREA_NAME, MAX_AREA_LINE = 60, 240
 
 
 class Areas:
@@ -55,7 +55,7 @@ class Areas:
             inside = [tool for tool in ordered if name in self.of(tool)]
             hidden = [f"{tool.operation.method} {tool.operation.path}" for tool in inside if tool not in shown]
             if hidden:
-                yield _line(f"{shorten(name, NAME)} ({len(inside)})", hidden)
+                yield _line(f"{shorten(name, MAX_AREA_NAME)} ({len(inside)})", hidden)
 
 
 def fill(lines: Iterable[str], room: int) -> list[str]:
@@ -72,7 +72,7 @@ def fill(lines: Iterable[str], room: int) -> list[str]:
 def _line(line: str, operations: Sequence[str]) -> str:
     """Return a line with as many of the operations as fit, and the number of the others."""
     for number, operation in enumerate(operations):
-        if len(line) + len(operation) + 2 > LINE:
+        if len(line) + len(operation) + 2 > MAX_AREA_LINE:
             return f"{line}, {len(operations) - number} more"
         line += f"{', ' if number else ': '}{operation}"
     return line

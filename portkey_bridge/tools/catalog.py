@@ -7,7 +7,7 @@ import fnmatch
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.curation import Curation, curated, curation_of, resolved
-from portkey_bridge.tools.streaming import SCHEMA as STREAM_SCHEMA
+from portkey_bridge.tools.curation import Curation, curated, curation_of, with_variables
+from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA as STREAM_SCHEMA
 from portkey_bridge.tools.streaming import stream_argument
 
 if TYPE_CHECKING:
@@ -40,13 +40,15 @@ RUN_PROGRAM = "runProgram"
 UNCHANGED = Settings()
 
 #: Names that no operation may take, in the lower case that operations' names have.
-RESERVED = frozenset(name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL, RUN_PROGRAM))
+RESERVED_NAMES = frozenset(
+    name.lower() for name in (EXPAND_SCHEMA, EXPAND_RESULT, SEARCH_TOOLS, CALL_TOOL, RUN_PROGRAM)
+)
 
 #: Tool names that every client accepts.
 TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 
 #: Characters of the longest name of a tool. Clients put up to 15 before it, `mcp__petstore__`, and models take 64.
-LONGEST_NAME = 49
+MAX_TOOL_NAME = 49
 
 #: Characters of a hash that makes a name unique, with the `_` before it.
 HASH = 9
@@ -55,10 +57,10 @@ HASH = 9
 TITLE = 60
 
 #: Characters that the descriptions of all tools share, and the fewest and most that one may have.
-DESCRIPTIONS, DESCRIPTION = 22_000, (95, 300)
+DESCRIPTIONS_BUDGET, DESCRIPTION_BOUNDS = 22_000, (95, 300)
 
 #: Characters that the listed schemas of all tools share unless a budget is set, and the fewest and most for one.
-SCHEMAS, SCHEMA = 25_000, (100, 1500)
+SCHEMAS_BUDGET, SCHEMA_BOUNDS = 25_000, (100, 1500)
 
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
 FOUND = 2_500
@@ -197,8 +199,8 @@ def build_tools(api: Api, shapes: Shapes | None = None, settings: Settings = UNC
     that share the room for descriptions, if other APIs have some. Raises SettingsError for `x-mcp` that means nothing.
     """
     shapes = shapes or Shapes(api.root)
-    room = _share(DESCRIPTIONS, DESCRIPTION, among or len(api.operations))
-    curations = list(_curations(api, settings))
+    room = _share(DESCRIPTIONS_BUDGET, DESCRIPTION_BOUNDS, among or len(api.operations))
+    curations = _curations(api, settings)
     names = tool_names(api.operations, settings.prefix, [curation.name for curation in curations])
     return [
         _tool(name, operation, curation, room, shapes, settings)
@@ -208,7 +210,7 @@ def build_tools(api: Api, shapes: Shapes | None = None, settings: Settings = UNC
 
 
 def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Shapes, settings: Settings) -> Tool:
-    curation, secrets = resolved(said, settings.environ)
+    curation, secrets = with_variables(said, settings.environ)
     tool = Tool(
         name,
         curation.title or _title(operation),
@@ -229,20 +231,43 @@ def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Sh
     return tool
 
 
-def _curations(api: Api, settings: Settings) -> Iterator[Curation]:
-    """Yield what is said about each operation: in the document and its overlays, then in the settings file."""
+def _curations(api: Api, settings: Settings) -> list[Curation]:
+    """Return what is said about each operation: in the document and its overlays, then in the settings file."""
     usual = tool_names(api.operations)
-    for name in settings.operations:
-        if name not in usual:
-            raise SettingsError(f"{settings.operations[name][1]}: there is no tool {name!r}; {closest(name, usual)}.")
+    filed = dict(_filed(usual, settings))
+    said = []
     for name, operation in zip(usual, api.operations, strict=True):
-        filed, place = settings.operations.get(name, (None, ""))
-        said = curation_of((*operation.curations, filed), place or f"x-mcp of {operation.method} {operation.path}")
-        yield replace(said, confirm=True) if _is_named(name, settings.confirm) else said
+        own, place = filed.get(name, (None, ""))
+        own = {"include": True, **own} if isinstance(own, dict) else own
+        where = place or f"x-mcp of {operation.method} {operation.path}"
+        said.append(curation_of((*operation.curations, own), where))
+    names = [_known_as(*each, settings.prefix) for each in zip(usual, said, strict=True)]
+    confirmed = _matching("--confirm", settings.confirm, set().union(*names), needed=_is_whole)
+    return [
+        replace(each, confirm=True) if not confirmed.isdisjoint(its) else each
+        for each, its in zip(said, names, strict=True)
+    ]
 
 
-def _is_named(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern.lower()) for pattern in patterns)
+def _filed(usual: Collection[str], settings: Settings) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Yield what the settings file says about single tools, by the names that the document gives them."""
+    for written, (said, place) in settings.operations.items():
+        name = written.lower()
+        name = name if name in usual else name.removeprefix(settings.prefix)
+        if name not in usual:
+            raise SettingsError(f"{place}: there is no tool {written!r}; {closest(name, usual)}.")
+        yield name, (said, place)
+
+
+def _known_as(name: str, said: Curation, prefix: str) -> set[str]:
+    """Return the names that a person knows a tool by: the document's and the chosen one, with and without prefix."""
+    names = {name, slug(said.name or name)}
+    return names | {prefix + each for each in names}
+
+
+def _is_whole(pattern: str) -> bool:
+    """Check for the name of one tool, which has to exist; a pattern may also be about tools to come."""
+    return not set("*?[").intersection(pattern)
 
 
 def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
@@ -265,11 +290,17 @@ def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
     ]
 
 
-def _matching(flag: str, patterns: Iterable[str], known: Collection[str], kind: str = "tool") -> set[str]:
+def _matching(
+    flag: str,
+    patterns: Iterable[str],
+    known: Collection[str],
+    kind: str = "tool",
+    needed: Callable[[str], bool] = lambda _: True,
+) -> set[str]:
     found: set[str] = set()
     for pattern in sorted(patterns):
         matches = fnmatch.filter(known, pattern.lower())
-        if not matches:
+        if not matches and needed(pattern):
             raise SettingsError(f"{flag}: there is no {kind} {pattern!r}; {closest(pattern, known)}.")
         found.update(matches)
     return found
@@ -314,14 +345,14 @@ def _plain_name(operation: Operation, chosen: str | None) -> str:
 
 
 def unique_names(
-    plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = (), longest: int = LONGEST_NAME
+    plain: Sequence[str], origins: Sequence[str], taken: Collection[str] = (), longest: int = MAX_TOOL_NAME
 ) -> list[str]:
     """Return each name unchanged if clients accept it and it is unique, else with a hash of its origin.
 
     None has more than `longest` characters.
     """
     shared = Counter(plain)
-    refused = RESERVED.union(taken)
+    refused = RESERVED_NAMES.union(taken)
 
     def is_usable(name: str) -> bool:
         return (
@@ -368,7 +399,7 @@ def _listed_words(text: str, room: int) -> str:
 
 def schema_budget(asked: float | None, count: int) -> float:
     """Return the characters of listed schema for each of `count` tools: as asked for, else an equal share."""
-    return _share(SCHEMAS, SCHEMA, count) if asked is None else asked
+    return _share(SCHEMAS_BUDGET, SCHEMA_BOUNDS, count) if asked is None else asked
 
 
 def found_budget(asked: float | None) -> float:

@@ -6,7 +6,6 @@ describe it, rename and describe its arguments, and fix their values.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,12 +14,14 @@ from typing import Any
 from portkey_bridge.errors import SettingsError, Violation
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.request.arguments import Arguments, Bound
+from portkey_bridge.settings.file import VARIABLE_REFERENCE
 
 #: The annotations that describe the effect of a call, in the order of `Tool.effect`.
 EFFECT = ("readOnlyHint", "destructiveHint", "idempotentHint")
 
 #: What each member of `x-mcp` holds.
-MEMBERS: Mapping[str, type] = {
+X_MCP_MEMBERS: Mapping[str, type] = {
+    "include": bool,
     "name": str,
     "title": str,
     "description": str,
@@ -33,8 +34,8 @@ MEMBERS: Mapping[str, type] = {
 #: What each member of an argument's object holds; `value` may be anything.
 OF_ARGUMENT: Mapping[str, type] = {"name": str, "description": str, "value": object, "hidden": bool}
 
-#: A text that stands for the value of a variable.
-REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+#: What a value of each of these types is called.
+TYPE_NAMES = {str: "a text", bool: "true or false", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -65,35 +66,37 @@ class Curation:
 def curation_of(levels: Iterable[Any], where: str) -> Curation:
     """Return what several levels say, from the document's root to the operation; the innermost counts.
 
-    Raises SettingsError for a value of `x-mcp` that means nothing.
+    An object offers the tool only if it says so. Raises SettingsError for a value of `x-mcp` that means nothing.
     """
     found = Curation()
     for level in levels:
         if isinstance(level, bool):
             found = replace(found, include=level)
         elif level is not None:
-            found = _with(found, _checked(level, MEMBERS, where))
+            _refuse_wrong(level, X_MCP_MEMBERS, where)
+            found = _with(found, level, where)
     return found
 
 
-def _with(curation: Curation, members: Mapping[str, Any]) -> Curation:
+def _with(curation: Curation, members: Mapping[str, Any], where: str) -> Curation:
     given = dict(members)
     for name in ("arguments", "annotations"):
         given[name] = {**getattr(curation, name), **given.get(name, {})}
+    _refuse_wrong(given["annotations"], dict.fromkeys(EFFECT, bool), f"{where}: annotations")
     for name, argument in given["arguments"].items():
-        _checked(argument, OF_ARGUMENT, f"argument {name!r}")
+        _refuse_wrong(argument, OF_ARGUMENT, f"{where}: argument {name!r}")
     return replace(curation, **given)
 
 
-def _checked(value: Any, members: Mapping[str, type], where: str) -> Mapping[str, Any]:
+def _refuse_wrong(value: Any, members: Mapping[str, type], where: str) -> None:
+    """Raise SettingsError unless a value is an object of these members."""
     if not isinstance(value, dict):
-        raise SettingsError(f"{where}: x-mcp is true, false or an object. Correct it.")
+        raise SettingsError(f"{where} must be an object of {', '.join(members)}.")
     for name, member in value.items():
         if name not in members:
-            raise SettingsError(f"{where}: {name!r} is no member of x-mcp; known are {', '.join(members)}.")
+            raise SettingsError(f"{where}: {name!r} is not known; known are {', '.join(members)}.")
         if not isinstance(member, members[name]):
-            raise SettingsError(f"{where}: {name} of x-mcp must be of type {members[name].__name__}.")
-    return value
+            raise SettingsError(f"{where}: {name} must be {TYPE_NAMES[members[name]]}.")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -234,7 +237,7 @@ def _with_words(schema: Any, curation: Mapping[str, Any]) -> Any:
     return {**schema, **words} if isinstance(schema, dict) and "$ref" not in schema else {"allOf": [schema], **words}
 
 
-def resolved(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, dict[str, str]]:
+def with_variables(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, dict[str, str]]:
     """Return a curation whose fixed values `$NAME` are those of variables, and these variables with their values.
 
     Raises SettingsError for a variable that is not set.
@@ -243,7 +246,7 @@ def resolved(curation: Curation, environ: Mapping[str, str]) -> tuple[Curation, 
     arguments = {}
     for name, argument in curation.arguments.items():
         value = argument.get("value")
-        reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        reference = VARIABLE_REFERENCE.fullmatch(value) if isinstance(value, str) else None
         if reference and not environ.get(reference[1]):
             raise SettingsError(f"the value of argument {name!r} refers to {value}, which is not set.")
         if reference:

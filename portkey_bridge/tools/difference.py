@@ -15,7 +15,7 @@ from typing import Any
 
 from portkey_bridge.openapi.keywords import Shape, bounds
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.openapi.pointers import encode, pointer_to
+from portkey_bridge.openapi.pointers import encode_token, pointer_to
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes, subschemas
 from portkey_bridge.tools.catalog import Tool
@@ -24,7 +24,7 @@ from portkey_bridge.tools.catalog import Tool
 RESTRICTIONS = ("pattern", "multipleOf", "uniqueItems", "not", "if", "dependentRequired", "propertyNames", "contains")
 
 #: Longest value that a change shows, in characters.
-SHOWN = 80
+MAX_SHOWN_CHANGE = 80
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,11 @@ class _Comparison:
             return
         narrowed = not _covers(new, old)
         detail = f"{keyword}: {', '.join(sorted(old)) or 'any'} → {', '.join(sorted(new)) or 'any'}"
-        if len(detail) > 2 * SHOWN and old and new:
+        if len(detail) > 2 * MAX_SHOWN_CHANGE and old and new:
             parts = [f"{sign} {', '.join(sorted(each))}" for sign, each in (("-", old - new), ("+", new - old)) if each]
             detail = f"{keyword}: {' '.join(parts)}"
         kind = "narrowed" if narrowed else "widened"
-        yield self._change(kind, pointer, shorten(detail, 4 * SHOWN), breaking=narrowed)
+        yield self._change(kind, pointer, shorten(detail, 4 * MAX_SHOWN_CHANGE), breaking=narrowed)
 
     def _bounds(self, old: Shape, new: Shape, pointer: str) -> Iterator[Change]:
         for keyword in (*bounds("lower"), *bounds("upper"), *RESTRICTIONS, "format"):
@@ -219,9 +219,9 @@ class _Comparison:
         before, after = old.get("properties", {}), new.get("properties", {})
         needed, needs = set(old.get("required", ())), set(new.get("required", ()))
         for name in before.keys() - after.keys():
-            yield self._change(f"{kind} removed", f"{pointer}/{encode(name)}", "", breaking=True)
+            yield self._change(f"{kind} removed", f"{pointer}/{encode_token(name)}", "", breaking=True)
         for name, schema in after.items():
-            below = f"{pointer}/{encode(name)}"
+            below = f"{pointer}/{encode_token(name)}"
             if name not in before:
                 yield self._change(f"{kind} added", below, "required" * (name in needs), breaking=name in needs)
                 continue
@@ -235,7 +235,7 @@ class _Comparison:
         before, after = dict(subschemas(old)), dict(subschemas(new))
         for tokens in before.keys() & after.keys():
             if tokens[0] not in ("properties", *RESTRICTIONS):
-                yield from self.schemas(before[tokens], after[tokens], "/".join((pointer, *map(encode, tokens))))
+                yield from self.schemas(before[tokens], after[tokens], "/".join((pointer, *map(encode_token, tokens))))
         closed = [shape.get("additionalProperties") is False for shape in (old, new)]
         if closed[0] != closed[1]:
             kind = "narrowed" if closed[1] else "widened"
@@ -284,8 +284,10 @@ def _alternatives(alternatives: Iterable[Alternative]) -> str:
 def _changed(old: str, new: str) -> str:
     """Return both texts from shortly before the first difference on."""
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
-    start = old.rfind(" ", 0, same - SHOWN // 4) + 1 if same > SHOWN // 4 else 0
-    ends = (text[start : start + SHOWN] + "…" * (len(text) > start + SHOWN) for text in (old, new))
+    start = old.rfind(" ", 0, same - MAX_SHOWN_CHANGE // 4) + 1 if same > MAX_SHOWN_CHANGE // 4 else 0
+    ends = (
+        text[start : start + MAX_SHOWN_CHANGE] + "…" * (len(text) > start + MAX_SHOWN_CHANGE) for text in (old, new)
+    )
     shown = (f"{'… ' * bool(start)}{end}" if end else "none" for end in ends)
     return " → ".join(shown)
 
@@ -314,7 +316,7 @@ def _is_looser(keyword: str, old: Any, new: Any) -> bool:
 
 
 def _value(value: Any) -> str:
-    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), SHOWN)
+    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), MAX_SHOWN_CHANGE)
 
 
 def _shown(value: Any) -> str:

@@ -13,15 +13,14 @@ from typing import Any
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.deadline import OutOfTime, within
+from portkey_bridge.schema.views import compact_json
 from portkey_bridge.tools.catalog import Tool
 
 #: Characters of the longest example.
-LONGEST = 400
+MAX_EXAMPLE = 400
 
 #: Seconds that the check of one example may take: far more than it needs, so that a listing is always the same.
-PATIENT = 1.0
-
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+EXAMPLE_CHECK_SECONDS = 1.0
 
 
 def listed_description(tool: Tool, view: Shape, budget: float) -> str:
@@ -29,7 +28,7 @@ def listed_description(tool: Tool, view: Shape, budget: float) -> str:
 
     A tool is complicated if one of its arguments has an object in it.
     """
-    room = budget - len(_compact(view))
+    room = budget - len(compact_json(view))
     example = next((text for text in _examples(tool, view) if len(text) <= room), None) if room > 0 else None
     return tool.description if example is None else f"{tool.description}\nExample: {example}"
 
@@ -62,7 +61,7 @@ def _examples(tool: Tool, view: Shape) -> Iterator[str]:
     schema = tool.shapes(arguments.media_type.schema)
     for body in (*arguments.media_type.examples, *_list(schema.get("examples"))):
         whole = given | arguments.of_body(body)
-        if whole and len(text := _compact(whole)) <= LONGEST and _is_valid(tool, whole):
+        if whole and len(text := compact_json(whole)) <= MAX_EXAMPLE and _is_valid(tool, whole):
             yield text
 
 
@@ -75,7 +74,7 @@ def _value(tool: Tool, binding: Binding) -> Any:
 
 def _is_valid(tool: Tool, arguments: dict[str, Any]) -> bool:
     try:
-        with within(PATIENT):
+        with within(EXAMPLE_CHECK_SECONDS):
             return not any(True for _ in tool.arguments.violations(arguments))
     except OutOfTime:
         return False

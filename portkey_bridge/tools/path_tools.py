@@ -13,7 +13,7 @@ from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.text import shown_url
-from portkey_bridge.tools.catalog import LONGEST_NAME, slug, unique_names
+from portkey_bridge.tools.catalog import MAX_TOOL_NAME, slug, unique_names
 
 #: Characters of the longest name in the shipped document, whose names are known to those who use them.
 LONGEST_OF_PORTKEY = 64
@@ -38,7 +38,7 @@ def build_path_item_tools(
     """
     views = Views(Shapes(api.root), portable=False)
     tools = list(_tools(api, base_url, views, budget))
-    longest = LONGEST_OF_PORTKEY if is_shipped(api.uri) else LONGEST_NAME
+    longest = LONGEST_OF_PORTKEY if is_shipped(api.uri) else MAX_TOOL_NAME
     names = unique_names([prefix + slug(tool.name) for tool in tools], [tool.name for tool in tools], taken, longest)
     return [replace(tool, name=name) for tool, name in zip(tools, names, strict=True)]
 

@@ -15,7 +15,7 @@ from portkey_bridge.schema.byte_strings import byte_format
 from portkey_bridge.schema.prose import plain
 from portkey_bridge.schema.shapes import ANYTHING, Shapes, subschemas
 from portkey_bridge.tools.catalog import Tool
-from portkey_bridge.tools.streaming import SCHEMA
+from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA
 
 #: The group of tools without a tag.
 UNTAGGED = "(no tag)"
@@ -40,7 +40,7 @@ FACTS = {
 }
 
 #: Levels of arrays and alternatives in the name of a type.
-DEPTH = 3
+MAX_TYPE_LEVELS = 3
 
 
 def by_tag(api: Api, tools: Sequence[Tool]) -> dict[str, list[Tool]]:
@@ -52,7 +52,7 @@ def by_tag(api: Api, tools: Sequence[Tool]) -> dict[str, list[Tool]]:
     return {tag: group for tag, group in groups.items() if group}
 
 
-def type_words(schema: Schema, shapes: Shapes, depth: int = DEPTH) -> str:
+def type_words(schema: Schema, shapes: Shapes, depth: int = MAX_TYPE_LEVELS) -> str:
     """Return the type of a schema as text, such as `string or array of integer`."""
     shape = shapes(schema)
     if shape.get("type") == "array":
@@ -92,7 +92,7 @@ class Argument(NamedTuple):
 def rows_of_arguments(tool: Tool) -> list[Argument]:
     """Return the arguments of a tool, the required ones first, and the one that cuts a stream last."""
     bindings = sorted(tool.arguments.bindings.values(), key=lambda binding: not binding.required)
-    limit = [Argument(tool.stream_argument, SCHEMA, False)] if tool.stream_argument else []
+    limit = [Argument(tool.stream_argument, STREAM_LIMIT_SCHEMA, False)] if tool.stream_argument else []
     return [*(Argument(each.argument, each.schema, each.required) for each in bindings), *limit]
 
 
@@ -137,7 +137,7 @@ def whole_reference(api: Api, tools: Sequence[Tool]) -> dict[str, Any]:
 
 def form_of(tool: Tool, shapes: Shapes) -> dict[str, Any]:
     """Return the arguments of one tool, and nodes that also say how a value of each schema is entered."""
-    nodes = Nodes(shapes, form)
+    nodes = Nodes(shapes, form_field)
     return {"arguments": nodes.arguments(tool), "nodes": nodes.drawn()}
 
 
@@ -145,14 +145,14 @@ Number = Callable[[Schema], int]
 """Returns the number of the node of a schema."""
 
 
-def form(shape: Shape, number: Number) -> dict[str, Any]:
+def form_field(shape: Shape, number: Number) -> dict[str, Any]:
     """Return how a value of a shape is entered in a form. What has no form is entered as JSON."""
     if "enum" in shape:
         return {"input": "choice", "choices": [json.dumps(each, ensure_ascii=False) for each in shape["enum"]]}
     if "anyOf" in shape:
         branches = [branch for branch in shape["anyOf"] if branch != NULL]
         return {"input": "either", "branches": [number(branch) for branch in branches]}
-    return FORMS.get(str(shape.get("type")), _as_json)(shape, number)
+    return FORM_FIELDS.get(str(shape.get("type")), _as_json)(shape, number)
 
 
 def _text(shape: Shape, number: Number) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _as_json(shape: Shape, number: Number) -> dict[str, Any]:
 
 
 #: How values are entered, by their type.
-FORMS: Mapping[str, Callable[[Shape, Number], dict[str, Any]]] = {
+FORM_FIELDS: Mapping[str, Callable[[Shape, Number], dict[str, Any]]] = {
     "string": _text,
     "number": lambda shape, number: {"input": "number"},
     "integer": lambda shape, number: {"input": "number"},

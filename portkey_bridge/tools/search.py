@@ -19,10 +19,18 @@ from typing import NamedTuple
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.producers import Producers, finds_by_words
 from portkey_bridge.tools.subjects import SubjectReader, Words
-from portkey_bridge.tools.vocabulary import SILENT, VERBS, Stems, alike, compounds, join_words, split
+from portkey_bridge.tools.vocabulary import SILENT_WORDS, VERBS, Stems, alike, compounds, join_words, split
 
 #: The weight of a word in each part of what describes a tool, in descending order.
-NAME, COMPOUND, PATH, TAG, DESCRIPTION, FIELD, DETAIL = 1.0, 0.9, 0.8, 0.7, 0.4, 0.3, 0.15
+(
+    WEIGHT_OF_NAME,
+    WEIGHT_OF_COMPOUND,
+    WEIGHT_OF_PATH,
+    WEIGHT_OF_TAG,
+    WEIGHT_OF_DESCRIPTION,
+    WEIGHT_OF_FIELD,
+    WEIGHT_OF_DETAIL,
+) = 1.0, 0.9, 0.8, 0.7, 0.4, 0.3, 0.15
 
 #: Factor of the score of a tool whose subject the question does not mention.
 UNASKED = 0.3
@@ -31,7 +39,7 @@ UNASKED = 0.3
 FITTING = 0.3
 
 #: How good a word is that begins like the one that was asked for, and from how many letters on.
-AS_BEGUN, BEGINNING = 0.5, 5
+WEIGHT_OF_PREFIX, MIN_PREFIX = 0.5, 5
 
 #: Tools that lend their rank to the producers of what they need, how much of it, and to how many for each identifier.
 LENDING, LENT, PRODUCERS = 20, 0.9, 2
@@ -101,13 +109,13 @@ class Index:
         if not all(self._counts.keys() & {stem for stem, good in stems.items() if good == 1} for stems in asked):
             # A word that the document lacks is often the name of something that has to be found first.
             for number in self._finders:
-                scores[number] += PATH * self._rare(len(self._finders))
+                scores[number] += WEIGHT_OF_PATH * self._rare(len(self._finders))
         return {number: score * (UNASKED + self._share(number, covered)) for number, score in scores.items()}, best
 
     def _asked(self, question: str) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
         """Return the stems for each word of a question, and of each two neighbours, each with how good it is."""
         words = split(question)
-        telling = list(dict.fromkeys(word for word in words if word not in SILENT)) or words
+        telling = list(dict.fromkeys(word for word in words if word not in SILENT_WORDS)) or words
         meant, pairs = [*map(alike, telling)], [{word: 1.0} for word in compounds(telling)]
         stem_of = self._stems.of({word for each in (*meant, *pairs) for word in each})
         return [self._widened(each, stem_of) for each in meant], [self._widened(each, stem_of) for each in pairs]
@@ -118,14 +126,17 @@ class Index:
         for word, good in words.items():
             if word in stem_of:
                 stems[stem_of[word]] = max(good, stems.get(stem_of[word], 0.0))
-        return {**{near: AS_BEGUN for stem, good in stems.items() if good == 1 for near in self._near(stem)}, **stems}
+        return {
+            **{near: WEIGHT_OF_PREFIX for stem, good in stems.items() if good == 1 for near in self._near(stem)},
+            **stems,
+        }
 
     def _near(self, stem: str) -> Iterator[str]:
         """Yield the stems in the document that begin with this one, and those that it begins with."""
-        if len(stem) < BEGINNING:
+        if len(stem) < MIN_PREFIX:
             return
         yield from takewhile(lambda other: other.startswith(stem), self._sorted[bisect_left(self._sorted, stem) :])
-        yield from (stem[:length] for length in range(BEGINNING, len(stem)) if stem[:length] in self._counts)
+        yield from (stem[:length] for length in range(MIN_PREFIX, len(stem)) if stem[:length] in self._counts)
 
     def _found(self, stems: Mapping[str, float]) -> dict[int, float]:
         """Return the tools that have any of the stems, each with how much the best of them counts there."""
@@ -187,15 +198,18 @@ def _texts(tool: Tool, reply: Words, read: SubjectReader) -> Iterator[Part]:
         media_type.schema for media_type in (operation.request_body.content if operation.request_body else ())
     )
     taken = read.schemas(parameter.schema for parameter in operation.parameters)
-    yield NAME, [word for word in name if word not in SILENT]
-    yield NAME, [word for word in title if word not in SILENT]
-    yield COMPOUND, [*compounds(name), *compounds(path), *compounds(title), tool.name, join_words(tool.name)]
-    yield PATH, [*path, *split(operation.summary)]
-    yield TAG, [*split(" ".join(operation.tags)), *split(VERBS.get(operation.method, operation.method))]
-    yield DESCRIPTION, split(f"{operation.description} {tool.curation.description or ''}")
-    yield FIELD, [*split(" ".join(parameter.name for parameter in operation.parameters)), *body.names, *reply.names]
+    yield WEIGHT_OF_NAME, [word for word in name if word not in SILENT_WORDS]
+    yield WEIGHT_OF_NAME, [word for word in title if word not in SILENT_WORDS]
+    yield WEIGHT_OF_COMPOUND, [*compounds(name), *compounds(path), *compounds(title), tool.name, join_words(tool.name)]
+    yield WEIGHT_OF_PATH, [*path, *split(operation.summary)]
+    yield WEIGHT_OF_TAG, [*split(" ".join(operation.tags)), *split(VERBS.get(operation.method, operation.method))]
+    yield WEIGHT_OF_DESCRIPTION, split(f"{operation.description} {tool.curation.description or ''}")
+    yield (
+        WEIGHT_OF_FIELD,
+        [*split(" ".join(parameter.name for parameter in operation.parameters)), *body.names, *reply.names],
+    )
     described = (*(parameter.description for parameter in operation.parameters), *map(read.tags.get, operation.tags))
-    yield DETAIL, [*split(" ".join(filter(None, described))), *body.details, *taken.details, *reply.details]
+    yield WEIGHT_OF_DETAIL, [*split(" ".join(filter(None, described))), *body.details, *taken.details, *reply.details]
 
 
 def _names(tool: Tool) -> Iterable[str]:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from portkey_bridge import media_types
-from portkey_bridge.errors import ArgumentsError, DanglingReference, Violation
+from portkey_bridge.errors import ArgumentsError, Violation
 from portkey_bridge.openapi.model import Operation
-from portkey_bridge.openapi.pointers import follow
+from portkey_bridge.openapi.pointers import object_at
 from portkey_bridge.schema.readings import as_json_text, is_unset
 
 #: The argument, and the media types of streams.
@@ -16,7 +16,7 @@ STREAM_LIMIT = "streamLimit"
 STREAMS = (media_types.EVENT_STREAM, media_types.JSON_LINES, media_types.JSON_SEQUENCE)
 
 #: The schema of the argument.
-SCHEMA = {
+STREAM_LIMIT_SCHEMA = {
     "type": "object",
     "description": "Cut a stream after so many events or seconds, whichever comes first.",
     "properties": {"events": {"type": "integer", "minimum": 1}, "seconds": {"type": "number"}},
@@ -80,14 +80,6 @@ def _violations(limit: Any, pointer: str) -> Iterator[Violation]:
 def _answers(operation: Operation, root: Any) -> Iterator[str]:
     """Yield the media types of the successful responses."""
     for status, response in operation.responses.items():
-        content = _resolved(root, response).get("content")
+        content = object_at(root, response).get("content")
         if status.startswith(("2", "default")) and isinstance(content, dict):
             yield from content
-
-
-def _resolved(root: Any, value: Any) -> Mapping[str, Any]:
-    try:
-        found = follow(root, value)
-    except DanglingReference:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -13,7 +13,7 @@ from portkey_bridge.openapi.pointers import follow
 from portkey_bridge.tools.vocabulary import join_words, split
 
 #: Levels of objects, and schemas altogether, that are read of a body or an answer: what is further inside says little.
-LEVELS, SCHEMAS = 4, 100
+READ_LEVELS, READ_SCHEMAS = 4, 100
 
 #: Keywords whose schemas describe the same value, and those that describe its parts.
 _SAME = ("allOf", "anyOf", "oneOf")
@@ -48,13 +48,13 @@ class SubjectReader:
         """Return the words of the schemas of one message, level by level as far as LEVELS and SCHEMAS go."""
         waiting = deque((schema, 0) for schema in schemas)
         seen: dict[int, _Level] = {}
-        while waiting and len(seen) < SCHEMAS:
+        while waiting and len(seen) < READ_SCHEMAS:
             schema, depth = waiting.popleft()
             if id(schema) in seen:
                 continue
             level = seen[id(schema)] = self._level(schema)
             waiting.extend((inner, depth) for inner in level.same)
-            if depth < LEVELS:
+            if depth < READ_LEVELS:
                 waiting.extend((inner, depth + 1) for inner in level.properties)
         names = frozenset[str]().union(*(level.words.names for level in seen.values()))
         return Words(names, frozenset[str]().union(*(level.words.details for level in seen.values())))

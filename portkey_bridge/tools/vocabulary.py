@@ -105,7 +105,7 @@ _ALIKE = [
 _AS_GOOD = 0.5
 
 #: Words that say nothing of an operation.
-SILENT = frozenset(
+SILENT_WORDS = frozenset(
     """a all am an and any are as at be been by can could did do does for from give had has have how i if in into is it
     its just let like me my need of on or our out please should so some tell that the their them there these this those
     to up us using want was we were what when where which who will with would you your""".split()  # noqa: SIM905
