@@ -46,7 +46,7 @@ EXCEPTIONS = {
     "tools-call-elicitation": ASKS,
     "elicitation-sep1034-defaults": ASKS,
     "elicitation-sep1330-enums": ASKS,
-    "json-schema-2020-12": "wants `$schema`, `$defs` and `additionalProperties` in a listing, whose schemas are views without them",
+    "json-schema-2020-12": "wants `$schema` and `$defs` in a listing, whose schemas are views without them",
     "resources-read-text": NO_RESOURCES,
     "resources-read-binary": NO_RESOURCES,
     "resources-templates-read": NO_RESOURCES,

@@ -1,4 +1,4 @@
-"""Clients that keep a server busy without a request: the server closes their connections and answers the others."""
+"""Clients that send no request, or an ambiguous one: the server closes their connections and answers the others."""
 
 from __future__ import annotations
 
@@ -67,6 +67,32 @@ async def test_a_head_without_an_end_is_not_kept(recorder: Recorder, tmp_path: P
             assert (await http.post(url, json=CALL)).status_code == 200
             counts = await asyncio.gather(*sending)
     assert max(counts) < 20_000_000  # what the buffers of the system take before anybody reads them
+
+
+#: Requests that two programs could read as two different ones (RFC 9112 sections 3.2, 5.1, 6.3 and 7.1).
+AMBIGUOUS = {
+    "two hosts": (b"host: localhost\r\nhost: evil.example\r\n", b""),
+    "length and chunks": (b"host: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n"),
+    "two lengths": (b"host: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n", b"{}"),
+    "a negative length": (b"host: localhost\r\ncontent-length: -1\r\n", b""),
+    "a folded header": (b"host: localhost\r\nmcp-name: a\r\n b\r\n", b""),
+    "a header with NUL": (b"host: localhost\r\nmcp-name: a\0b\r\n", b""),
+    "a space before the colon": (b"host : localhost\r\n", b""),
+    "a chunk without a size": (b"host: localhost\r\ntransfer-encoding: chunked\r\n", b"zz\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+async def test_an_ambiguous_request_is_refused(impatient: int, name: str) -> None:
+    """What a proxy may have understood otherwise gets 400, and the end of its connection."""
+    headers, body = AMBIGUOUS[name]
+    reader, writer = await asyncio.open_connection("127.0.0.1", impatient)
+    writer.write(b"POST / HTTP/1.1\r\n" + headers + b"\r\n" + body)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"ok" not in answer
+    writer.close()
 
 
 @pytest.fixture

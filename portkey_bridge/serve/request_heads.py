@@ -48,8 +48,10 @@ class BoundedHeads(UVICORNS):  # type: ignore[misc]
             self.send_400_response(f"The head of a request may have {MOST_HEAD:,} bytes.")
 
     def on_headers_complete(self) -> None:
-        """Begin with a request, as httptools reports it."""
+        """Begin with a request, as httptools reports it. One with two hosts is malformed (RFC 9112 section 3.2)."""
         self._bytes = 0
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("several Host headers")  # which uvicorn answers with 400
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
