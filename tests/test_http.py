@@ -100,24 +100,23 @@ async def test_progress_is_streamed(recorder: Recorder, tmp_path: Path, http: ht
         assert reports == [1, 2]
 
 
-#: Requests that come from where they should not: headers, and the status of the answer.
+#: Requests that come from where they should not: headers, the status of the answer, and the option that it names.
 FOREIGN = [
-    ({"host": "evil.example"}, 421),
-    ({"origin": "https://evil.example"}, 403),
-    ({"x-forwarded-for": "203.0.113.9"}, 403),
-    ({"forwarded": "for=203.0.113.9"}, 403),
+    ({"host": "evil.example"}, 421, "--allowed-hosts"),
+    ({"origin": "https://evil.example"}, 403, "--allowed-origins"),
+    ({"x-forwarded-for": "203.0.113.9"}, 403, "--tokens"),
+    ({"forwarded": "for=203.0.113.9"}, 403, "--tokens"),
 ]
 
 
-@pytest.mark.parametrize(("headers", "status"), FOREIGN)
-async def test_foreign_requests_are_refused(
-    recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient, headers: Json, status: int
-) -> None:
-    """Web pages, other host names and proxies do not reach a server that requires no token."""
+async def test_foreign_requests_are_refused(recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient) -> None:
+    """Web pages, other host names and proxies do not reach a server without tokens, and learn what would change that."""
     with serving(tmp_path, api(recorder.url)) as (url, _):
-        assert (await http.post(url, json=call("thing"), headers=headers)).status_code == status
-        assert recorder.requests == []
-        assert (await http.get(url.replace("/mcp", "/healthz"), headers=headers)).text == "ok\n"
+        for headers, status, option in FOREIGN:
+            refused = await http.post(url, json=call("thing"), headers=headers)
+            assert (refused.status_code, option in refused.text) == (status, True), refused.text
+            assert (await http.get(url.replace("/mcp", "/healthz"), headers=headers)).text == "ok\n"
+    assert recorder.requests == []
 
 
 #: Servers that must not start: arguments, variables, and what is said.

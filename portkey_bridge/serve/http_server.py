@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portkey_bridge.credentials.pass_through import AUTHORIZATION
 from portkey_bridge.errors import SettingsError
@@ -47,6 +47,19 @@ HEALTH = 60
 #: Seconds for which an idle connection stays open: longer than proxies keep theirs, since a request that arrives while
 #: it is being closed is lost.
 KEEP_ALIVE = 75
+
+#: How FastMCP refuses a request for its Host or Origin, by the status, and what is said instead.
+REFUSALS_OF_NAMES: Mapping[int, tuple[bytes, str]] = {
+    421: (
+        b"Misdirected Request",
+        "This server does not answer under the name in the Host header. Whoever runs it can add the name to "
+        "--allowed-hosts.",
+    ),
+    403: (
+        b"Forbidden Origin",
+        "This server takes no requests from pages of this origin. Whoever runs it can add it to --allowed-origins.",
+    ),
+}
 
 #: How uvicorn serves. A caller is known by a token, not by an address that a proxy reports.
 UVICORN: Mapping[str, Any] = {
@@ -187,7 +200,7 @@ def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Met
         allowed_origins=[*settings.allowed_origins, *own_origins(settings.allowed_hosts)] or None,
         middleware=[gate],
     )
-    return EarlyAnswers(_Probed(application))
+    return EarlyAnswers(_Probed(_Explained(application)))
 
 
 def own_origins(hosts: Iterable[str]) -> list[str]:
@@ -214,6 +227,33 @@ class _Probed:
         is_probe = scope["type"] == "http" and scope["path"] in PROBES
         app = PlainTextResponse("ok\n") if is_probe else self._app
         await app(scope, receive, send)
+
+
+class _Explained:
+    """Says what to do where FastMCP's protection refuses a request in two words."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        held: Message | None = None
+
+        async def explain(message: Message) -> None:
+            nonlocal held
+            if message["type"] == "http.response.start" and message["status"] in REFUSALS_OF_NAMES:
+                held = message
+                return
+            if held is not None:
+                start, held = held, None
+                words, said = REFUSALS_OF_NAMES[start["status"]]
+                if message.get("body") == words:
+                    await PlainTextResponse(f"{said}\n", start["status"])(scope, receive, send)
+                    return
+                await send(start)
+            await send(message)
+
+        await self._app(scope, receive, explain)
 
 
 def listening(address: Address) -> socket.socket:
