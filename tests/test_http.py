@@ -110,7 +110,7 @@ FOREIGN = [
 
 
 async def test_foreign_requests_are_refused(recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient) -> None:
-    """Web pages, other host names and proxies do not reach a server without tokens, and learn what would change that."""
+    """Web pages, other host names and proxies reach no server without tokens, and learn what would change that."""
     with serving(tmp_path, api(recorder.url)) as (url, _):
         for headers, status, option in FOREIGN:
             refused = await http.post(url, json=call("thing"), headers=headers)
