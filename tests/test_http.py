@@ -22,6 +22,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.admission import Admission, Overloaded
 from portkey_bridge.serve.http_server import address_of
 from tests.conftest import Recorder, Run, text_of
+from tests.replicas import free_port
 from tests.support import document, serving
 
 Json = dict[str, Any]
@@ -428,6 +429,18 @@ async def test_metrics_and_audit_tell_what_happened(recorder: Recorder, tmp_path
     assert [(line["status"], line["bytes"]) for line in lines] == [(200, 12), (None, 0)]
     for text in (shown, written):
         assert not any(secret in text for secret in (ALICE, MARKER, "an-argument"))
+
+
+async def test_metrics_have_an_address_of_their_own(recorder: Recorder, tmp_path: Path) -> None:
+    """With `--metrics` they are shown there without a token, and to nobody at the address of the endpoint."""
+    address = f"127.0.0.1:{free_port()}"
+    arguments = ("--tokens", TOKENS, "--metrics", address)
+    with serving(tmp_path, api(recorder.url), *arguments) as (url, _):
+        async with httpx.AsyncClient(headers={**HEADERS, "authorization": f"Bearer {ALICE}"}) as http:
+            await http.post(url, json=call("thing"))
+            assert (await http.get(url.replace("/mcp", "/metrics"))).status_code == 404
+            shown = (await http.get(f"http://{address}/metrics")).text
+    assert 'portkey_bridge_calls_total{api="Test",caller="token",status="200",tool="thing"} 1.0' in shown
 
 
 class _Versioned(dict[str, Any]):

@@ -81,9 +81,11 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
             f"--workers {settings.workers}: processes share large results, rates and logins by a store only. Name a "
             "Redis or Valkey with --store, or use one worker."
         )
+    shown = http_server.address_of(settings.metrics, "--metrics") if settings.metrics else None
     with shared_metrics() if settings.workers > 1 else nullcontext():
-        app, name = _application(invocation, address, store)
-        with http_server.listening(address) as listener:
+        metrics = Metrics()
+        app, name = _application(invocation, address, store, metrics)
+        with http_server.listening(address) as listener, metrics.shown_at(*shown) if shown else nullcontext():
             address = address._replace(port=listener.getsockname()[1])
             many = f" with {settings.workers} workers" if settings.workers > 1 else ""
             print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr)
@@ -96,13 +98,12 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
     return 0
 
 
-def _application(invocation: Invocation, address: Address, store: Store) -> tuple[ASGIApp, str]:
+def _application(invocation: Invocation, address: Address, store: Store, metrics: Metrics) -> tuple[ASGIApp, str]:
     """Return what is served at an address, and the name of it. Raises SetupError."""
     from portkey_bridge.serve import http_server
 
     settings = invocation.apis[0]
     set_up_tracing(os.environ)
-    metrics = Metrics()
     store = replace(store, observe=metrics.store_used)
     programs = RunningPrograms()
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
@@ -116,7 +117,7 @@ def _application(invocation: Invocation, address: Address, store: Store) -> tupl
         server = build_server(services, catalogue, http_server.LIST_SECONDS)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.on_close = store.aclose
-    has_metrics = address.is_loopback or settings.requires_token
+    has_metrics = settings.metrics is None and (address.is_loopback or settings.requires_token)
     return http_server.http_app(server, settings, store, metrics if has_metrics else None), printable(server.name)
 
 
@@ -127,7 +128,7 @@ def _worker(invocation: Invocation, address: Address) -> ASGIApp:
     try:
         with redirect_stderr(said):
             store = open_store(settings.store, settings.environ.get(STORE_KEY))
-            return _application(invocation, address, store)[0]
+            return _application(invocation, address, store, Metrics())[0]
     except SetupError as error:
         print(f"{said.getvalue()}portkey-bridge: {error}", file=sys.stderr)
         sys.exit(STARTUP_FAILURE)

@@ -108,12 +108,12 @@ class Address(NamedTuple):
         return f"http://{host}:{self.port}"
 
 
-def address_of(text: str) -> Address:
+def address_of(text: str, option: str = "--http") -> Address:
     """Read `HOST:PORT`, `HOST` or `PORT`; an IPv6 address is in brackets. Raises SettingsError."""
     found = re.fullmatch(r"(?P<only>\d+)|(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)?(?::(?P<port>\d+))?", text)
     port = int((found["only"] or found["port"] or PORT) if found else -1)
     if not found or not 0 <= port <= HIGHEST_PORT:
-        raise SettingsError(f"--http: expected HOST:PORT such as {HOST}:{PORT}, got {text!r}.")
+        raise SettingsError(f"{option}: expected HOST:PORT such as {HOST}:{PORT}, got {text!r}.")
     return Address((found["host"] or HOST).strip("[]"), port)
 
 
