@@ -11,8 +11,8 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)
 
-# Real servers, each in an environment of its own below .ci, and the tests that log in to them. etcd and PowerDNS come
-# with Debian: apt-get install etcd-server etcd-client pdns-server pdns-backend-sqlite3
+# Real servers, each in an environment of its own below .ci, and the tests that call them. etcd, PowerDNS and the
+# registry come with Debian: apt-get install etcd-server etcd-client pdns-server pdns-backend-sqlite3 docker-registry
 applications: .venv/installed $(addprefix .ci/applications/,jupyter kinto chroma fastapi directus)
 	$(BIN)/python -m pytest -m '' -rs tests/test_applications.py $(ARGS)
 

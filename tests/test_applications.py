@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import time
@@ -339,6 +341,77 @@ async def test_kinto_pages(connect: Connect, kinto: str) -> None:
         httpx.post(records, auth=user, json={"data": {"number": 7}}).raise_for_status()
         third = text_of(await client.call_tool("get_records", arguments))
         assert sorted(item["number"] for item in json.loads(third.partition("\n")[0])["data"]) == [*range(8)]
+
+
+# The registry of container images: pages by `Link`, and manifests with a validator
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """Run a registry with five repositories, each with one image."""
+    folder, port = tmp_path / "registry", free_port()
+    folder.mkdir()
+    settings = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "http": {"addr": f"127.0.0.1:{port}", "secret": "any"},
+        "log": {"level": "error"},
+    }
+    (folder / "config.yml").write_text(json.dumps(settings))
+    with running([found("docker-registry"), "serve", "config.yml"], f"http://127.0.0.1:{port}/v2/", folder) as url:
+        for name in "abcde":
+            push(url, name, b"{}")
+        yield url
+
+
+def push(url: str, name: str, config: bytes) -> None:
+    """Put an image without layers into the registry (OCI Distribution Specification, Push)."""
+    digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+    place = httpx.post(f"{url}{name}/blobs/uploads/").headers["location"]
+    httpx.put(httpx.URL(place).copy_merge_params({"digest": digest}), content=config).raise_for_status()
+    about = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(config)}
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": about, "layers": []}
+    sent = json.dumps(manifest).encode()
+    httpx.put(f"{url}{name}/manifests/1", content=sent, headers={"content-type": MANIFEST_TYPE}).raise_for_status()
+
+
+REGISTRY = document(
+    {
+        "/_catalog": {
+            "get": {
+                "operationId": "catalog",
+                "parameters": [{"name": "n", "in": "query", "schema": {"type": "integer"}}],
+                "responses": {"200": {"description": "OK"}},
+            }
+        },
+        "/{name}/manifests/1": {
+            "get": {
+                "operationId": "manifest",
+                "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
+                "responses": {"200": {"description": "OK", "content": {MANIFEST_TYPE: {}}}},
+            }
+        },
+    }
+)
+
+
+async def test_a_registry_has_pages_and_validators(connect: Connect, registry: str, tmp_path: Path) -> None:
+    """All repositories are read by `Link`; the manifest of an image costs a 304 until there is another one."""
+    (tmp_path / "registry.json").write_text(json.dumps(REGISTRY))
+    served = ("--spec", "registry.json", "--base-url", registry.rstrip("/"))
+    assert await read_all(connect, "catalog", {"n": 2}, *served) == [*"abcde"]
+    said = await call(connect, "catalog", {"n": 2}, *served, "--pages", "9")
+    assert json.loads(said.partition("\n")[0])["repositories"] == [*"abcde"]
+    async with connect(*served) as client:
+        first, second = [text_of(await client.call_tool("manifest", {"name": "a"})) for _ in range(2)]
+        push(registry, "a", b'{"os": "linux"}')
+        third = text_of(await client.call_tool("manifest", {"name": "a"}))
+    assert first == second
+    assert first != third
+    log = (tmp_path / "registry" / "log").read_text()
+    assert re.findall(r'"GET /v2/a/manifests/1 HTTP/1.1" (\d+)', log) == ["200", "304", "200"]
 
 
 FASTAPI = """

@@ -151,6 +151,10 @@ REFUSED = {
     ),
     "a key in the wrong table": ("[serve]\ntag = ['x']", "line 2: unknown key 'tag'"),
     "no TOML": ("[api", "not TOML"),
+    "a choice that does not fit one of two APIs": (
+        "[api.a]\nspec = 'a.json'\n[api.b]\nspec = 'a.json'\ntag = ['x']",
+        "b: --tag: there is no tag 'x'",
+    ),
     "a name with capitals": ("[api.Team]\n", "line 1: the name 'Team' must match [a-z][a-z0-9_]*"),
     "a wrong value": ("[api.a]\nretries = 'many'", "line 2: expected an integer of at least 0"),
     "a table for a text": ("[api.a.spec]\nx = 1", "spec must be a text"),
@@ -171,6 +175,18 @@ def test_what_is_wrong_is_named_with_its_line(text: str, message: str, tmp_path:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("encoding", "status"), [("utf-8-sig", 0), ("utf-16", 2)])
+def test_a_file_of_another_system_is_read_or_refused_by_its_encoding(
+    encoding: str, status: int, tmp_path: Path, run: Run
+) -> None:
+    """A byte order mark of UTF-8 says nothing; anything but UTF-8 is not TOML."""
+    api(tmp_path, "a", "http://127.0.0.1:9")
+    (tmp_path / "s.toml").write_text("[api.a]\nspec = 'a.json'\n", encoding=encoding)
+    ended = run("tools", "--config", "s.toml")
+    assert ended.returncode == status
+    assert status == 0 or "not UTF-8, which TOML is. Save it as UTF-8." in ended.stderr
 
 
 def test_options_of_one_api_outside_of_the_file_are_refused_if_there_are_several(two: Any, run: Run) -> None:
@@ -296,6 +312,16 @@ def test_config_check_names_an_assigned_variable_that_nobody_takes(two: Any, run
     two[0].write_text('[api.cats]\nspec = "cats.json"\nenv = { X_KEY = "$CAT_KEY" }\n', encoding="utf-8")
     said = run("config", "check", str(two[0])).stderr
     assert "cats: X_KEY is assigned, but several schemes would share it: assign X_KEY_KEY or X_KEY_OTHER" in said
+
+
+def test_config_check_says_where_a_withheld_variable_is_named(two: Any, run: Run, tmp_path: Path) -> None:
+    """In the table of the API: outside of the file the option would be about every API."""
+    file, cats, _ = two
+    cats.answer = 200, {"content-type": "application/json"}, (tmp_path / "cats.json").read_bytes()
+    file.write_text(f'[api.cats]\nspec = "{cats.url}/cats.json"\n', encoding="utf-8")
+    said = run("config", "check", str(file), env={"X_KEY": "marker-of-all-9999"}).stderr
+    assert "cats: X_KEY is set, but withheld" in said
+    assert 'set credentials = ["X_KEY"] in [api.cats] of the settings file' in said
 
 
 def test_check_reports_each_document_of_the_file(two: Any, run: Run, tmp_path: Path) -> None:

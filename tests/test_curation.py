@@ -417,7 +417,19 @@ WRONG = {
     ),
     "an argument that is no table": (
         '[api.a.operations.refundorder]\narguments = { channel = "web" }',
-        "line 4: argument 'channel' must be an object of name, description, value, hidden",
+        "line 4: argument 'channel': expected an object of name, description, value, hidden",
+    ),
+    "a tool that is a text": (
+        '[api.a.operations]\nrefundorder = "no"',
+        "line 5: expected true, false or an object of include, name,",
+    ),
+    "a value that the argument does not take": (
+        '[api.a.operations.refundorder]\narguments = { amount = { value = "many" } }',
+        "refundorder: argument 'amount' does not take the value that is set for it",
+    ),
+    "an overlay that does not exist": (
+        'overlays = ["nowhere.yaml"]',
+        "nowhere.yaml: cannot be read (No such file or directory). Correct --overlays",
     ),
     "a tool to confirm that does not exist": (
         'confirm = ["deletordr"]',

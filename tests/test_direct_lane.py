@@ -61,8 +61,9 @@ class Wire:
             yield line
 
     async def write(self, text: str) -> None:
-        self.lines.append(text)
-        self.messages.append(json.loads(text))
+        lines = [f"{line}\n" for line in text.split("\n")[:-1]]
+        self.lines += lines
+        self.messages += map(json.loads, lines)
         self._arrived.set()
 
     async def flush(self) -> None:
@@ -309,6 +310,31 @@ async def test_a_cancelled_call_stops_and_is_not_answered(recorder: Recorder, id
     wire.close()
     await serving
     assert [message["id"] for message in wire.messages] == [0, "first", "last"]
+
+
+async def test_calls_that_end_together_are_all_answered(recorder: Recorder) -> None:
+    """Each of many calls gets one line with its own answer, also if the client has cancelled the first one."""
+    server, wire = server_for(recorder), Wire()
+    started, released = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(arguments: Json, _: Any) -> ToolResult:
+        started.release()
+        await released.wait()
+        return ToolResult([text_block(f"done {arguments['n']}")])
+
+    server.catalogue = Catalogue({"slow": slow})
+    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    await wire.ask(handshake("2025-06-18")[0], 0)
+    for number in range(1, 21):
+        wire.send(call(number, "slow", {"n": number}))
+        await started.acquire()
+    wire.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
+    await wire.ask(request("cancelled", "ping"), "cancelled")
+    released.set()
+    wire.close()
+    await serving
+    answers = {message["id"]: message["result"]["content"][0]["text"] for message in wire.messages[2:]}
+    assert answers == {number: f"done {number}" for number in range(2, 21)}
 
 
 async def test_a_call_that_runs_at_the_end_is_answered(recorder: Recorder) -> None:

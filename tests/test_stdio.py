@@ -66,6 +66,32 @@ async def test_lines_are_put_together(pipe: tuple[int, int], pieces: list[bytes]
     assert found == expected
 
 
+async def test_lines_that_are_taken_at_once_keep_their_order(pipe: tuple[int, int]) -> None:
+    """Lines before the first one that is not taken do not wake the reader, which gets that one and all after it."""
+    reading, writing = pipe
+    lines, order = LineReader(reading), list[str]()
+
+    def takes(line: str) -> bool:
+        if line.startswith("take"):
+            order.append(f"taken {line}")
+        return line.startswith("take")
+
+    lines.takes = takes
+
+    async def read() -> None:
+        async for line in lines:
+            order.append(line)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read())
+        for piece in (b"take 1\ntake 2\n", b"leave 3\ntake 4\n", b"tak", b"e 5\ntake 6\n", b"take 7\n"):
+            await asyncio.sleep(0)
+            await asyncio.to_thread(os.write, writing, piece)
+        os.close(writing)
+    assert [line.split()[-1] for line in order] == ["1", "2", "3", "4", "5", "6", "7"]
+    assert order[:3] == ["taken take 1\n", "taken take 2\n", "leave 3\n"]
+
+
 async def test_a_full_pipe_holds_up_the_writer_alone(pipe: tuple[int, int]) -> None:
     """While nobody reads, everything else goes on; as soon as somebody reads, all of it arrives."""
     reading, writing = pipe

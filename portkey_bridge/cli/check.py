@@ -23,7 +23,7 @@ from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.parse import Document, document_of, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.document.repairs import Repair, Repairs
-from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read_source
+from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read_overlay, read_source
 from portkey_bridge.errors import DocumentError, SetupError
 from portkey_bridge.openapi.model import Api, Skipped
 from portkey_bridge.openapi.normalize import normalize
@@ -146,7 +146,7 @@ def examine_document(settings: Settings) -> DocumentReport:
     access = access_to(settings)
     content = read_source(settings.spec or str(portkey_document()), access)
     read_other = cache(others_of(content.uri, settings.allow_refs, access))
-    overlays = [read_source(str(path)) for path in settings.overlays]
+    overlays = [*map(read_overlay, settings.overlays)]
     document = overlaid(document_of(content), overlays)
     repairs = Repairs(MAX_KEPT_PLACES)
     others: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -126,9 +127,14 @@ def why_withheld(name: str, settings: Settings, document_uri: str) -> str | None
     reason = needs_naming(name, settings, document_uri)
     if reason is None or not settings.environ.get(name, "").strip():
         return None
-    names = with_names(settings, [name])
-    allow = f"to allow it, use --credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
-    return f"set, but withheld, because {reason}; {allow}"
+    return f"set, but withheld, because {reason}; to allow it, {_naming(settings, with_names(settings, [name]))}"
+
+
+def _naming(settings: Settings, names: str) -> str:
+    """Return how a person names these variables: in the table of the API, if it has one."""
+    if settings.name:
+        return f"set credentials = {json.dumps(names.split(','))} in [api.{settings.name}] of the settings file"
+    return f"use --credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
 
 
 def with_names(settings: Settings, names: Iterable[str]) -> str:

@@ -77,6 +77,11 @@ def read_source(source: str, access: Access | None = None, *, from_copy: bool = 
     return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
 
+def read_overlay(path: Path) -> Content:
+    """Read an overlay, which a person names. Raises DocumentError."""
+    return _file(str(path), path, "Correct --overlays.")
+
+
 def others_of(
     uri: str, allowed: Collection[str] = (), access: Access | None = None, *, from_copy: bool = False
 ) -> Read:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import product
@@ -43,6 +42,9 @@ from portkey_bridge.request.uploads import PieceStream, bytes_in, in_memory
 #: Unescaped characters of a path template: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
+
+#: What every request says of this program (RFC 9110 section 10.1.5).
+USER_AGENT = ("user-agent", f"portkey-bridge/{__version__}".encode())
 
 #: Methods whose requests say that they have no body (RFC 9110 section 8.6), and the headers that say where one ends.
 HAS_BODY, LENGTHS = ("POST", "PUT", "PATCH"), (b"content-length", b"transfer-encoding")
@@ -107,6 +109,20 @@ def write_request(
         raise ArgumentsError(name, [Violation("", problem)]) from error
 
 
+class _Writing:
+    """Refuses what is written inside by the name of its argument; a generator would take longer than the writing."""
+
+    def __init__(self, writer: _Writer, argument: str) -> None:
+        self._writer, self._argument = writer, argument
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Unwritable):
+            self._writer.refuse(self._argument, error.problem)
+
+
 class _Writer:
     """Writes the parts of one request."""
 
@@ -125,10 +141,7 @@ class _Writer:
         url, _, base_query = base_url.partition("#")[0].partition("?")
         path, path_query = self.path()
         query = "&".join(filter(None, (base_query, path_query, *self.query())))
-        own = (
-            ("accept", accept(self.operation).encode()),
-            ("user-agent", f"portkey-bridge/{__version__}".encode()),
-        )
+        own = (("accept", accept(self.operation).encode()), USER_AGENT)
         headers = tuple(self.headers())
         given = {name.lower() for name, _ in headers}
         return Written(
@@ -141,13 +154,9 @@ class _Writer:
     def refuse(self, argument: str, problem: str) -> NoReturn:
         raise ArgumentsError(self.name, [Violation(pointer_to([argument]), problem)])
 
-    @contextmanager
-    def writing(self, argument: str) -> Iterator[None]:
+    def writing(self, argument: str) -> _Writing:
         """Name the argument whose value cannot be written."""
-        try:
-            yield
-        except Unwritable as error:
-            self.refuse(argument, error.problem)
+        return _Writing(self, argument)
 
     def given(self) -> Iterator[Given]:
         for binding, value in self.bound.parameters:

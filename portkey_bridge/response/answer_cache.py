@@ -75,7 +75,8 @@ class AnswerCache:
             try:
                 return await fetch(request)
             finally:
-                self._invalidate(_address(request.url))
+                if self._entries:
+                    self._invalidate(_address(request.url))
         if request.method != "GET" or not OF_ITS_OWN.isdisjoint(name.lower() for name, _ in request.headers.raw):
             return await fetch(request)
         if not self._entries:  # most APIs have no validators, and their calls pay for no key
@@ -144,6 +145,8 @@ def _address(url: httpx.URL) -> str:
 def _conditions(answer: Answer) -> dict[str, str]:
     """Return the headers that ask whether an answer has changed; none if it must not be kept."""
     if answer.status != 200 or answer.failed or answer.stream or answer.redirected_to:
+        return {}
+    if "etag" not in answer.by_name and "last-modified" not in answer.by_name:
         return {}
     if "no-store" in _directives(answer) or "*" in answer.by_name.get("vary", ""):
         return {}

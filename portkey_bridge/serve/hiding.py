@@ -14,8 +14,8 @@ from portkey_bridge.response.charset import redacted_text
 
 def redacted(answer: Answer, redact: Redactor) -> Answer:
     """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
-    whole = "\n".join((answer.phrase, answer.problem, *chain(*answer.by_name.items())))
-    if redact(whole) != whole:
+    head = "\n".join((answer.phrase, answer.problem, *chain(*answer.by_name.items()))).encode("utf-8", "surrogatepass")
+    if redact.body(head) is not head:
         headers = [(redact(name), redact(value)) for name, value in answer.headers.multi_items()]
         answer = replace(
             answer,

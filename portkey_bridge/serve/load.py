@@ -18,7 +18,15 @@ import msgspec
 
 from portkey_bridge.document import cache
 from portkey_bridge.document.content import Content
-from portkey_bridge.document.sources import Read, is_file, others_of, path_of, portkey_document, read_source
+from portkey_bridge.document.sources import (
+    Read,
+    is_file,
+    others_of,
+    path_of,
+    portkey_document,
+    read_overlay,
+    read_source,
+)
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.reader import read_api
@@ -44,7 +52,7 @@ def load_api(settings: Settings, *, from_copy: bool = False) -> Api:
     """Read the document that the settings name, or the last good copy of one from a URL. Raises DocumentError."""
     access = access_to(settings)
     content = read_source(settings.spec or str(portkey_document()), access, from_copy=from_copy)
-    overlays = [read_source(str(path)) for path in settings.overlays]
+    overlays = [*map(read_overlay, settings.overlays)]
     form = normalized(content, settings.allow_refs, overlays, access, from_copy=from_copy)
     api = read_api(form.root, content.uri, server_variables=settings.server_variables, is_curated=bool(overlays))
     repairs = (*content.notes, *form.repairs, *api.repairs)

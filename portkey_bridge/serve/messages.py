@@ -40,7 +40,7 @@ class LineWriter(Protocol):
     """Writes messages, each with its line feed."""
 
     async def write(self, text: str, /) -> Any:
-        """Write one message."""
+        """Write one message, or several."""
 
     async def flush(self) -> None:
         """Write what was held back."""

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TextIO
@@ -26,6 +27,9 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 #: The name of the local user in a line.
 LOCAL_USER = "local"
+
+#: Combinations of labels that are found without asking the library.
+LABELLED = 1024
 
 #: Upper bounds of the seconds of calls in the histogram.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -73,6 +77,7 @@ class Metrics:
         self._store = Histogram("portkey_bridge_store_seconds", "Duration of uses of the store.", **timed)
         self._store_failures = Counter("portkey_bridge_store_failures", "Uses of it that failed.", **common)
         gauge: dict[str, Any] = {"multiprocess_mode": "livesum", **common}
+        self._labelled = lru_cache(maxsize=LABELLED)(_labelled)
         self.in_flight = Gauge("portkey_bridge_requests_in_flight", "Requests that run or wait.", **gauge)
 
     @contextmanager
@@ -96,15 +101,15 @@ class Metrics:
         """Count one call. One that got no response has the status `none`."""
         kind = (record.caller.subject or LOCAL_USER).partition(" ")[0]
         kind = kind if kind in (LOCAL_USER, "token", "credential", "anonymous") else "jwt"
-        self._calls.labels(api, record.tool, str(record.status or "none"), kind).inc()
-        self._seconds.labels(api).observe(record.seconds)
-        self._upstream.labels(api).observe(record.upstream)
-        self._own.labels(api).observe(record.seconds - record.upstream)
-        self._bytes.labels(api).inc(record.size)
+        self._labelled(self._calls, api, record.tool, str(record.status or "none"), kind).inc()
+        self._labelled(self._seconds, api).observe(record.seconds)
+        self._labelled(self._upstream, api).observe(record.upstream)
+        self._labelled(self._own, api).observe(record.seconds - record.upstream)
+        self._labelled(self._bytes, api).inc(record.size)
         if record.retries:
             self._retries.labels(api).inc(record.retries)
         for outcome in record.cached:
-            self._cache.labels(api, outcome).inc()
+            self._labelled(self._cache, api, outcome).inc()
 
     def refused(self, reason: str) -> None:
         """Count one request that got a 429, because of a `rate` of its caller or because too many are `waiting`."""
@@ -134,6 +139,11 @@ class Metrics:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return registry.collect()
+
+
+def _labelled(metric: Any, *labels: str) -> Any:
+    """Return what counts for some labels: the library looks that up in several microseconds, behind a lock."""
+    return metric.labels(*labels)
 
 
 def _forget_dead(folder: str) -> None:

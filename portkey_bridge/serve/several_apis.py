@@ -40,9 +40,18 @@ def load_services(apis: Sequence[Settings], *, from_copies: bool = False) -> lis
 def compose(apis: Sequence[tuple[Api, Settings]]) -> list[Service]:
     """Return the services of APIs that are served together. Raises SettingsError if two tools have the same name."""
     among = sum(len(api.operations) for api, _ in apis) if len(apis) > 1 else 0
-    services = [service_of(api, settings, among) for api, settings in apis]
+    make = _named_service if len(apis) > 1 else service_of
+    services = [make(api, settings, among) for api, settings in apis]
     _refuse_clashes(services)
     return uncontested(services)
+
+
+def _named_service(api: Api, settings: Settings, among: int) -> Service:
+    """Return the service of an API; an error says which one it is about. Raises SettingsError."""
+    try:
+        return service_of(api, settings, among)
+    except SettingsError as error:
+        raise SettingsError(f"{settings.name}: {error}") from error
 
 
 def _loaded(settings: Settings, *, from_copy: bool) -> Api | SetupError:

@@ -41,6 +41,7 @@ class StdioLane:
         self._running: dict[int | str, asyncio.Task[None]] = {}  # by id: calls that can be cancelled
         self._unanswered: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
+        self._answers: list[str] = []  # that wait to be written
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield the lines that are not taken. At the end, calls that still run are waited for and answered."""
@@ -119,7 +120,22 @@ class StdioLane:
         finally:
             if self._running.get(key) is task:
                 del self._running[key]
-        await self._write(f"{answer.decode()}\n")
+        await self._write_answer(f"{answer.decode()}\n")
+
+    async def _write_answer(self, line: str) -> None:
+        """Write an answer with those of the calls that end in the same turn of the loop: each writing wakes the client.
+
+        The first of these calls writes for all.
+        """
+        self._answers.append(line)
+        if len(self._answers) > 1:
+            return
+        if self._running:
+            await asyncio.sleep(0)
+        async with self._writing:
+            answers, self._answers = self._answers, []
+            await self._writer.write("".join(answers))
+            await self._writer.flush()
 
     async def _report(self, call: PlainCall, number: int, added: str | None) -> None:
         await self._write(f"{progress(call, number, added).decode()}\n")

@@ -162,7 +162,7 @@ def _report(error: Exception, name: str, apis: Iterable[Settings], services: Ite
     """Log in one line why an API stays as it is; of an unexpected exception, --verbose logs the traceback, too."""
     name = name or "the document"
     if isinstance(error, SetupError):
-        warn([f"{name}: the tools stay as they are: {error}"])
+        warn([f"{name}: the tools stay as they are: {str(error).removeprefix(f'{name}: ')}"])
         return
     warn([f"{name} meets a bug in portkey-bridge ({type(error).__name__}): please report it, with what --verbose logs"])
     if any(settings.verbose for settings in apis):

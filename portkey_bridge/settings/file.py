@@ -161,10 +161,12 @@ def _names(dotted: str) -> list[str]:
 
 def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
         return text, tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8, which TOML is. Save it as UTF-8.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise SettingsError(f"{path}: cannot be read ({reason}). Correct --config or OPEN_MCP_CONFIG.") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not TOML: {error}. portkey-bridge config init writes an example.") from error

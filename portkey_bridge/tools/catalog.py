@@ -23,7 +23,7 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.curation import Curation, curated, curation_of, with_variables
+from portkey_bridge.tools.curation import CuratedArguments, Curation, curated, curation_of, with_variables
 from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA as STREAM_SCHEMA
 from portkey_bridge.tools.streaming import stream_argument
 
@@ -222,8 +222,9 @@ def _tool(name: str, operation: Operation, said: Curation, room: int, shapes: Sh
         secrets,
         settings.deprecated,
     )
-    if curation.arguments:
-        tool.arguments  # noqa: B018  # read now, so that a mistake is reported at the start
+    arguments = tool.arguments if curation.arguments else None  # read now, so that a mistake is reported at the start
+    if isinstance(arguments, CuratedArguments) and not settings.lenient and (unfit := arguments.unfit()):
+        raise SettingsError(f"{name}: argument {unfit[0]!r} does not take the value that is set for it.")
     try:
         tool.select  # noqa: B018  # the same
     except CallError as error:

@@ -91,7 +91,8 @@ def _with(curation: Curation, members: Mapping[str, Any], where: str) -> Curatio
 def _refuse_wrong(value: Any, members: Mapping[str, type], where: str) -> None:
     """Raise SettingsError unless a value is an object of these members."""
     if not isinstance(value, dict):
-        raise SettingsError(f"{where} must be an object of {', '.join(members)}.")
+        instead = "true, false or an object" if members is X_MCP_MEMBERS else "an object"
+        raise SettingsError(f"{where}: expected {instead} of {', '.join(members)}.")
     for name, member in value.items():
         if name not in members:
             raise SettingsError(f"{where}: {name!r} is not known; known are {', '.join(members)}.")
@@ -154,6 +155,10 @@ class CuratedArguments(Arguments):
     def _back(self) -> dict[str, str]:
         """The original names by the offered ones."""
         return {offered: name for name, offered in self.names.items()}
+
+    def unfit(self) -> list[str]:
+        """Return the arguments whose fixed values the operation does not take."""
+        return [name for name, value in self._fixed.items() if not self.original.takes(name, value)]
 
     @cached_property
     def _fixed(self) -> dict[str, Any]:
