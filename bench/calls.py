@@ -28,8 +28,10 @@ from portkey_bridge.settings.options import Settings
 WHY = """Three parts of a call are made smaller than they come. FastMCP looks a tool up in its providers, transforms
 and rules of the session at each call, and the SDK moves each line through worker threads; this server needs neither.
 httpx supports any event loop, threads and HTTP/2, and checks at each request which of these it is in, which takes more
-than three times the CPU; here the event loop itself carries the messages. An answer that
-is all there with its head, as most are, is read without waiting, and frees its connection at once.
+than three times the CPU; here the event loop itself carries the messages. An answer that is all there with its head,
+as most are, is read without waiting, and frees its connection at once. A line that is a plain call starts it in the
+callback that reads it, answers of calls that end in the same turn of the loop are written together, and a connection
+has one timer for all that is waited for.
 
 h11, which implements HTTP for httpx, takes 0.07 ms of an exchange, and 0.09 with twenty headers: a fifth of a call.
 `http/http1` writes and reads the same bytes in a quarter of that; the tests compare it with h11 on random messages.

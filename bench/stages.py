@@ -64,10 +64,10 @@ async def stages(settings: Settings, name: str, arguments: Mapping[str, Any]) ->
     write = partial(write_request, name, operation, bound, sent, url, bridge.sources)
 
     async def exchange() -> None:
-        async with bridge.transport.exchange(written.to_httpx()) as response:
+        async with bridge.transport.exchange(request) as response:
             await response.aread()
 
-    written, result = write(), await call.run(call.arguments, context)
+    request, result = write().to_httpx(), await call.run(call.arguments, context)
     blocks = msgspec.to_builtins(result.content)
     message = {"content": blocks, "structuredContent": result.structured_content, "isError": False}
     return {

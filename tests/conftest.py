@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import hypothesis  # noqa: F401  # its hook for trio asks the garbage collector, which a server stops
+import hypothesis  # before a server starts: its hook for trio asks the garbage collector, which a server stops
 import pytest
 from fastmcp import Client
 from fastmcp.client.client import CallToolResult
@@ -32,6 +32,10 @@ ROOT = Path(__file__).parents[1]
 
 # Whoever runs the tests in the background has it ignored, and so would each child that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test depends on the speed of a machine.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 _CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
 atexit.register(_CACHE.cleanup)

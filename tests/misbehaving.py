@@ -84,7 +84,7 @@ ANSWERS = {
     "invalid_length": head(content_length="many") + b"{}",
     "invalid_chunks": chunked(PLAIN) + b"many\r\nbytes\r\n",
     "no_http": b"220 mail.example.com ESMTP\r\n",
-    "invalid_gzip": whole(b"this is no gzip", content_encoding="gzip"),
+    "invalid_gzip": whole(b"\x1f\x8b is no gzip", content_encoding="gzip"),
     "gzip_bomb": whole(BOMB, content_encoding="gzip"),
     "nested_gzip_bomb": whole(gzip.compress(BOMB), content_encoding="gzip, gzip"),
     "invalid_headers": whole(b"words", 200, PLAIN, link="<\xe9>", x_request_id="\xff"),

@@ -165,6 +165,21 @@ async def test_an_added_secret_is_in_no_result_and_no_log(connect: Connect, reco
     assert len(recorder.requests) == 4
 
 
+@pytest.mark.parametrize("arguments", [{"key": "evil"}, {"more": {"key": "evil"}}, {"more": {"KEY": "evil"}}])
+async def test_no_argument_replaces_what_the_base_url_has(recorder: Recorder, arguments: dict[str, Any]) -> None:
+    """A parameter that the base URL has is not asked for, and neither it nor a member of an object is sent again."""
+    parameters: list[dict[str, Any]] = [
+        {"name": "key", "in": "query", "required": True, "schema": {"type": "string"}},
+        {"name": "more", "in": "query", "schema": {"type": "object"}},
+    ]
+    settings = Settings(base_url=f"{recorder.url}/?key=key-{MARKER}-1")
+    async with served(operation("get", parameters=parameters), settings) as client:
+        assert (await client.call_tool("op", arguments, raise_on_error=False)).is_error
+        assert recorder.requests == []
+        await client.call_tool("op", {"more": {"a": "b"}})
+    assert recorder.last.target == f"/x?key=key-{MARKER}-1&a=b"
+
+
 async def test_a_secret_in_parts_is_not_reported(recorder: Recorder) -> None:
     """Progress is shown piece by piece; a secret that an API streams in pieces is hidden, and all else arrives."""
     key, other = f"key-{MARKER}-1234", f"{MARKER}-1234-other"

@@ -235,6 +235,31 @@ async def test_a_small_listing_says_which_media_types_there_are(recorder: Record
     assert shown["properties"]["f"]["format"] == "binary"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "media_type"),
+    [
+        ({"f": PNG, "a": "x"}, "multipart/form-data"),
+        ({"fs": [PNG, PNG]}, "multipart/form-data"),
+        ({"f": PNG, "n": "7"}, "multipart/form-data"),
+        ({"a": "x"}, "application/json"),
+        ({"a": "x", "f": None}, "application/json"),
+        ({"f": PNG, "contentType": "application/json"}, "application/json"),
+        ({"b": "aGk="}, "application/json"),
+    ],
+)
+async def test_a_file_goes_into_a_form_where_the_document_has_one(
+    recorder: Recorder, arguments: Json, media_type: str
+) -> None:
+    """JSON has no bytes, so a call with a file is sent as the form that is declared beside it, any other as JSON."""
+    files = {"f": BINARY, "fs": {"type": "array", "items": BINARY}}
+    schema = {"type": "object", "properties": {"a": TEXT, "b": BYTES, "n": {"type": "integer"}, **files}}
+    root = body("application/json", schema)
+    root["paths"]["/x"]["post"]["requestBody"]["content"][MULTIPART] = {"schema": schema}
+    request = await sent(recorder, root, arguments)
+    assert (request.header("content-type") or "").partition(";")[0] == media_type
+    assert (PNG_FILE[2] in request.body) == (media_type == "multipart/form-data")
+
+
 #: Media type and schema of a body, and how its description begins.
 DESCRIBED = [
     pytest.param("text/csv", BINARY, "Text, or a file: a data: URI", id="text"),
@@ -404,6 +429,7 @@ XML_NAME = st.from_regex(r"[a-z_][a-z0-9_.-]{0,5}", fullmatch=True)
 XML_VALUE = st.recursive(XML_TEXT, lambda inner: st.dictionaries(XML_NAME, inner, min_size=1, max_size=3), max_leaves=6)
 
 
+@pytest.mark.slow
 @ROUND_TRIP
 @given(value=st.dictionaries(XML_NAME, XML_VALUE, min_size=1, max_size=3))
 def test_any_tree_of_texts_comes_back_from_xml(value: Json) -> None:

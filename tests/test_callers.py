@@ -260,6 +260,7 @@ UNUSABLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "said"), UNUSABLE)
 def test_a_provider_that_cannot_be_used_is_explained(run: Run, tmp_path: Path, table: str, said: str) -> None:
     """The server does not start, names what is missing or mistyped, and shows no secret."""

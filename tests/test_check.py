@@ -123,6 +123,7 @@ def test_the_validator_is_heard(run: Run, broken: Path) -> None:
     assert all(finding["places"][0]["pointer"].startswith("#") for finding in advice)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_lines_are_found_in_json_and_yaml(run: Run, tmp_path: Path, name: str) -> None:
     """However the document is written, the line is the one where the key stands."""
@@ -151,6 +152,7 @@ def test_other_files_are_named(run: Run, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_swagger_document_is_told_in_its_own_places(run: Run, tmp_path: Path) -> None:
     """A schema of Swagger 2.0 is found under `definitions`, where its owner wrote it."""
     root = {
@@ -165,6 +167,7 @@ def test_a_swagger_document_is_told_in_its_own_places(run: Run, tmp_path: Path) 
     assert found["places"][0]["line"] == 1 + text[: text.index('"Pet": {')].count("\n")
 
 
+@pytest.mark.slow
 def test_strict_fails_on_any_finding(run: Run, broken: Path, tmp_path: Path) -> None:
     """`--strict` exits with 1 where there is a finding, and with 0 where there is none."""
     assert run("check", str(broken)).returncode == 0
@@ -177,6 +180,7 @@ def test_strict_fails_on_any_finding(run: Run, broken: Path, tmp_path: Path) -> 
     assert done.stdout.endswith("0 findings.\n")
 
 
+@pytest.mark.slow
 def test_the_document_of_the_portkey_api_is_in_order(report_of_portkey: Report) -> None:
     """Without a document named, it is the Portkey API's, and nothing is found in it."""
     code, report = report_of_portkey
@@ -184,6 +188,7 @@ def test_the_document_of_the_portkey_api_is_in_order(report_of_portkey: Report) 
     assert report["operations"] == 231
 
 
+@pytest.mark.slow
 def test_the_document_may_be_named_as_everywhere(run: Run, broken: Path) -> None:
     """The argument, the option and the variable name the same document; one that is not there is one line."""
     by_argument = run("check", str(broken)).stdout
@@ -194,6 +199,7 @@ def test_the_document_may_be_named_as_everywhere(run: Run, broken: Path) -> None
     assert "none.yaml" in missing.stderr
 
 
+@pytest.mark.slow
 async def test_the_size_is_that_of_the_listing(report_of_portkey: Report, connect: Connect) -> None:
     """Bytes and largest tools are those of what an MCP client is told: name, description and input schema."""
     _, report = report_of_portkey
@@ -214,6 +220,7 @@ async def test_the_size_is_that_of_the_listing(report_of_portkey: Report, connec
     assert abs(report["listing"]["tokens"] - report["listing"]["bytes"] / 4) < len(tools) * 2
 
 
+@pytest.mark.slow
 def test_the_validator_knows_what_a_url_refers_to(run: Run, recorder: Recorder) -> None:
     """A document from a URL is validated with the files beside it, which are fetched once."""
     schema = {"$ref": "parts.json#/Wrong"}

@@ -163,6 +163,7 @@ def is_within(old: str, new: str) -> bool:
     return all(character in rest for character in old)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "text"), CASES)
 def test_add_change_and_remove_touch_nothing_else(name: str, text: str | None, home: Path) -> None:
     """Whatever the file holds stays byte for byte; removing the entry gives the file back."""
@@ -290,7 +291,7 @@ CONFIGURATIONS = st.dictionaries(st.text(max_size=3), VALUES, max_size=3) | st.f
 
 @pytest.mark.slow
 @given(data=st.data(), value=CONFIGURATIONS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_json_with_comments_anywhere(data: st.DataObject, value: dict[str, Any]) -> None:
     """However a file is written: it reads as written, an entry adds characters only, and goes without a trace."""
     text = data.draw(written(value))
@@ -314,7 +315,7 @@ def test_a_comment_behind_the_last_entry_may_be_followed_by_the_end_of_its_objec
 
 @pytest.mark.slow
 @given(value=CONFIGURATIONS, indent=st.integers(2, 6), flow=st.sampled_from([None, False, True]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_yaml_in_every_style(value: dict[str, Any], indent: int, flow: bool | None) -> None:
     """Whatever another program writes is edited so that it reads the old value and the entry."""
     text = yaml.safe_dump(value, indent=indent, default_flow_style=flow, allow_unicode=True)
@@ -490,6 +491,7 @@ def test_a_path_tells_the_format(
     assert not client.desktop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "text"), UNCERTAIN)
 def test_a_file_in_an_unknown_format_is_not_written(path: str, text: str | None, home: Path, run: Run) -> None:
     """Where the form is not certain, nothing is written, and the message lists what can be said instead."""
@@ -719,6 +721,7 @@ EXPANDED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value", "warned"), EXPANDED)
 def test_a_value_that_the_client_would_change_is_warned_of(
     name: str, value: str, warned: bool, home: Path, capsys: pytest.CaptureFixture[str]
@@ -864,6 +867,7 @@ def test_an_existing_entry_is_replaced_only_if_meant(home: Path, run: Run) -> No
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1), ("", 1)])
 def test_at_a_terminal_the_person_is_asked(answer: str, status: int, home: Path) -> None:

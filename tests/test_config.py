@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +18,7 @@ import pytest
 from portkey_bridge.settings.file import read_config
 from portkey_bridge.settings.options import OPTIONS
 from portkey_bridge.settings.reading import read_settings
-from tests.conftest import Connect, Recorder, Run, recording, run_in, text_of
+from tests.conftest import BARE, Connect, Recorder, Run, recording, run_in, text_of
 from tests.support import document
 
 KEY = {"type": "apiKey", "in": "header", "name": "X-Key"}
@@ -119,6 +121,21 @@ async def test_an_assigned_variable_is_named_for_a_document_from_a_url(
     assert "withheld" in text_of(refused)
 
 
+async def test_the_next_page_is_that_of_the_api_that_was_called(two: Any, connect: Connect) -> None:
+    """Also if two APIs answer with the very same first page."""
+    file, cats, dogs = two
+    for each in (cats, dogs):
+        each.answer = 200, {"content-type": "application/json", "link": '<?p=2>; rel="next"'}, b'{"data": [1]}'
+    env = {"CAT_KEY": "marker-of-cats-1234", "DOG_KEY": "marker-of-dogs-5678"}
+    async with connect("--config", str(file), env=env) as client:
+        said = [text_of(await client.call_tool(name)) for name in ("cats_list", "dogs_list")]
+        kept = [each.partition("with resultId ")[2].partition(" ")[0] for each in said]
+        await client.call_tool("expandResult", {"resultId": kept[1], "next": True})
+    assert kept[0] != kept[1]
+    assert [each.target for each in dogs.requests] == ["/dogs", "/dogs?p=2"]
+    assert [each.target for each in cats.requests] == ["/cats"]
+
+
 async def test_one_search_covers_all_apis(two: Any, connect: Connect) -> None:
     """With --discover, three tools find, show and call the operations of every API."""
     file, _, dogs = two
@@ -197,6 +214,30 @@ def test_options_of_one_api_outside_of_the_file_are_refused_if_there_are_several
     assert by_option.returncode == by_variable.returncode == 2
     assert "--tag would apply to each" in by_option.stderr
     assert "OPEN_MCP_BASE_URL would apply to each" in by_variable.stderr
+
+
+def test_advice_can_be_followed_where_a_file_has_several_apis(tmp_path: Path, recorder: Recorder, run: Run) -> None:
+    """Messages name the variables that the file assigns and the keys under [api.NAME], not options."""
+    recorder.answer = (401, {}, b"")
+    cats, dogs = api(tmp_path, "cats", "/relative"), api(tmp_path, "dogs", recorder.url)
+    birds = document({"/birds": {"get": {"operationId": "list"}}}, servers=[{"url": recorder.url}])
+    (tmp_path / "birds.json").write_text(json.dumps(birds), encoding="utf-8")
+    file = tmp_path / "s.toml"
+    file.write_text(
+        f'[api.cats]\nspec = "{cats}"\n[api.dogs]\nspec = "{dogs}"\nenv = {{X_KEY = "$DOG_KEY"}}\n'
+        '[api.birds]\nspec = "birds.json"\n',
+        encoding="utf-8",
+    )
+    nowhere = "base_url in [api.cats] of the settings file"
+    assert nowhere in run("doctor", "--config", "s.toml").stdout
+    assert f"set {nowhere}" in run("call", "cats_list", "--config", "s.toml", env={"X_KEY": "k"}).stderr
+    assert run("env", "--config", "s.toml").stdout.splitlines()[1].split("\t")[:2] == ["DOG_KEY", "not set"]
+    refused = run("call", "dogs_list", "--config", "s.toml").stderr
+    assert "- DOG_KEY\n" in refused
+    assert f'"args": ["portkey-bridge", "--config", "{file}"], "env": {{"DOG_KEY"' in refused
+    silent = run("call", "birds_list", "--config", "s.toml").stderr
+    assert "[api.birds]" in silent
+    assert "--" not in silent
 
 
 def test_an_option_overrides_the_file_of_one_api(tmp_path: Path, run: Run) -> None:
@@ -293,6 +334,33 @@ def test_every_example_of_a_written_file_is_toml_that_the_schema_takes(tmp_path:
     lines = (tmp_path / "s.toml").read_text(encoding="utf-8").splitlines()
     examples = [line.removeprefix("# ") for line in lines if re.match(r"# [a-z_0-9]+ = |\[", line)]
     _checked(tomllib.loads("\n".join(examples)), run)
+
+
+#: Prints how many normalized documents are in the cache after the context.
+AHEAD = """
+import os
+from portkey_bridge.cli.normalizing import documents_ahead
+from portkey_bridge.document import cache
+from portkey_bridge.settings.file import read_config
+with documents_ahead(read_config({"config": "team.toml"}, os.environ)):
+    pass
+folder = cache.cache_folder()
+print(len([*folder.glob("form-*")]) if folder.exists() else 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+@pytest.mark.parametrize(("broken", "count"), [((), 2), (("cats",), 1), (("cats", "dogs"), 0)])
+def test_documents_are_normalized_in_a_second_process(
+    broken: tuple[str, ...], count: int, two: Any, tmp_path: Path
+) -> None:
+    """They are in the cache before a server wants them; one that cannot be read is left to it, without a word."""
+    for name in broken:
+        (tmp_path / f"{name}.json").write_text("{", encoding="utf-8")
+    env = {**BARE, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", AHEAD]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{count}\n", "")
 
 
 def test_config_check_takes_the_name_of_the_file(two: Any, run: Run) -> None:

@@ -230,6 +230,7 @@ async def test_without_a_credential_nothing_is_sent(bare: Session, api: Recorder
     assert api.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["${KEY}", "${env:KEY}", "${{ secrets.KEY }}", "{env:KEY}", "me:${KEY}"])
 def test_a_reference_that_nothing_replaced_is_no_credential(value: str, run: Run, api: Recorder) -> None:
     """A client that cannot resolve a reference passes it on: it is not sent, and every place that is asked says so."""

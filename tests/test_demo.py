@@ -145,6 +145,7 @@ def test_shows_the_portkey_api(run: Run, tmp_path: Path) -> None:
     assert models["data"][0]["object"] == "model"
 
 
+@pytest.mark.slow
 def test_chooses_operations_of_any_document(run: Run, written: Any) -> None:
     """Another document is shown with operations of its own, in short lines, and without colour in a pipe."""
     ended = run("demo", "--spec", written(SHOP), env={"GITHUB_TOKEN": "a-real-token"})

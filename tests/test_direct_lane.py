@@ -232,6 +232,7 @@ async def test_the_lane_answers_as_the_server_after_a_handshake(recorder: Record
     assert both[0] == both[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", MODERN_PROTOCOL_VERSIONS)
 async def test_the_lane_answers_as_the_server_with_envelopes(recorder: Recorder, version: str) -> None:
     """Without a handshake, both ways write the same messages."""
@@ -258,17 +259,18 @@ def test_the_lane_takes_plain_calls_only(recorder: Recorder) -> None:
     assert [lane.read(json.dumps(message)) is not None for message in CALLS] == [True] * len(CALLS)
     assert all(lane.read(json.dumps(with_envelope(message))) for message in CALLS)
     taken = [message for message in ODD if lane.read(message if isinstance(message, str) else json.dumps(message))]
-    assert [_id_of(message) for message in taken] == [67, 72, 73, 74, 75, 76, 77, 78]
+    assert [_id_of(message) for message in taken] == [67, 72, 73, 74, 76, 77, 78]
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
+@pytest.mark.slow
 @given(JSON)
-@examples(max_examples=50, deadline=None)
+@examples(max_examples=50)
 def test_arguments_are_read_as_they_are_written(value: Any) -> None:
     """Whatever value an argument has, the lane reads that value."""
     lane = DirectLane(lambda: Catalogue({"tool": Slow().run}), {})

@@ -28,12 +28,12 @@ QUESTION = "ask a model to answer a conversation"
 
 #: The share of the needed operations that the first answers name at least.
 NAMED = {
-    "Docker": 0.9,
-    "Mastodon": 0.55,
-    "Netlify": 0.7,
-    "Superset": 0.6,
-    "Blockfrost": 0.7,
-    "Star Trek": 0.8,
+    "Docker": 0.95,
+    "Mastodon": 0.6,
+    "Netlify": 0.85,
+    "Superset": 0.75,
+    "Blockfrost": 0.85,
+    "Star Trek": 0.85,
     "Portkey": 0.7,
 }
 
@@ -166,6 +166,21 @@ async def test_a_search_is_narrowed_to_an_area(arguments: dict[str, str], names:
     ]
 
 
+async def test_what_fits_less_well_is_named_in_one_line(connect: Connect) -> None:
+    """Behind the hits with titles come more operations in short, within 1,360 characters; one is found by its name."""
+    async with connect("--discover") as client:
+        found = text_of(await client.call_tool("searchTools", {"query": "create a chat completion"}))
+        *hits, line = found.splitlines()
+        heading, *operations, rest = re.split("[:,] ", line)
+        again = text_of(await client.call_tool("searchTools", {"query": operations[-1]}))
+    assert len(found) <= 1360
+    assert all(hit.count(" · ") == 2 for hit in hits)
+    assert heading == "Less likely (query one for its tool)"
+    assert rest.endswith(" more")
+    assert len(operations) > 20
+    assert f" · {operations[-1]} · " in again.splitlines()[0]
+
+
 async def test_several_queries_are_answered_together() -> None:
     """`queries` are further questions in the same call: the best of each comes first, and no tool twice."""
     async with served(document(PATHS), Settings(discover=True)) as client:
@@ -205,6 +220,28 @@ async def test_a_tool_brings_what_produces_the_identifier_that_it_needs(path: st
     async with served(document(paths), Settings(discover=True)) as client:
         found = text_of(await client.call_tool("searchTools", {"query": "dust"}))
     assert re.findall(r"^(\w+) · ", found, re.M) == ["getdust", "zzz"]
+
+
+#: What people say, and the operation that they mean by it.
+SAID = [
+    ("throw away a toy", "delete_toy"),
+    ("get rid of all toys", "delete_toy"),
+    ("back everything up", "create_snapshot"),
+    ("turn the siren on", "enable_siren"),
+    ("is it alive?", "get_health"),
+    ("show reslts of the match", "list_results"),
+    ("mes préférences", "get_preferences"),
+]
+
+
+@pytest.mark.parametrize(("question", "operation"), SAID)
+async def test_people_need_not_know_the_words_of_the_document(question: str, operation: str) -> None:
+    """Words that mean the same find a tool, verbs of two words and slips of the pen included."""
+    names = {operation for _, operation in SAID}
+    paths = {f"/{name}": {"post": {"operationId": name}} for name in sorted({*names, "create_toy", "disable_siren"})}
+    async with served(document(paths), Settings(discover=True)) as client:
+        found = text_of(await client.call_tool("searchTools", {"query": question}))
+    assert found.startswith(f"{operation} · ")
 
 
 #: A word that the document has only there, and the operation that says so.

@@ -108,6 +108,7 @@ def manifest(bundle: Path) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.slow
 def test_the_version_stands_in_one_place(dist: Path, bundle: Path, run: Run) -> None:
     """Whatever is published has the version of the package, which no other file repeats."""
     told = entry(dist)
@@ -157,6 +158,7 @@ def test_the_manifest_asks_for_what_it_uses(bundle: Path) -> None:
     assert (bundle / told["server"]["entry_point"]).is_file()
 
 
+@pytest.mark.slow
 def test_the_same_sources_give_the_same_bundle(dist: Path, tmp_path: Path) -> None:
     """Made twice, every file is the same byte for byte."""
     subprocess.run([sys.executable, "-m", "scripts.dist", str(tmp_path)], cwd=ROOT, env=BARE, check=True)
@@ -164,6 +166,7 @@ def test_the_same_sources_give_the_same_bundle(dist: Path, tmp_path: Path) -> No
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
 
+@pytest.mark.slow
 def test_the_wheel_is_all_that_is_needed(wheel: Path, run: Run, tmp_path: Path) -> None:
     """Unpacked beside its dependencies, the wheel serves its document and writes its page."""
     place = tmp_path / "site"

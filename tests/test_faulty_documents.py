@@ -54,6 +54,7 @@ HOSTILE: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", HOSTILE.values(), ids=HOSTILE)
 def test_no_document_ends_in_a_traceback(run: Run, tmp_path: Path, root: dict[str, Any]) -> None:
     """Whatever a document contains, commands end with an answer or a message."""
@@ -315,6 +316,8 @@ async def test_required_with_default(recorder: Recorder, parameter: dict[str, An
         ("application/json, application/xml", "application/json"),
         ("form", "application/x-www-form-urlencoded"),
         ("xml", "application/xml"),
+        ("json; charset=utf-8", "application/json; charset=utf-8"),
+        *((stray, "application/json") for stray in ("application/json:", "application/json/", "application//json")),
     ],
 )
 async def test_media_type_json(recorder: Recorder, written: str, intended: str) -> None:
@@ -322,6 +325,37 @@ async def test_media_type_json(recorder: Recorder, written: str, intended: str) 
     root = body(written, {"type": "object", "properties": {"a": {"type": "string"}}})
     assert any("is not a media type" in repair for repair in api_of(json.loads(json.dumps(root))).repairs)
     assert (await sent(recorder, root, {"a": "x"})).header("content-type") == intended
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("#/components/Schemas/Pet", "#/components/schemas/pet", "#/schemas/Pet", "./#/components/schemas/Pet"),
+        *(
+            "#/components/schemas/Pet ",
+            "#/components/schema/Pet",
+            "#/components/requestBodies/Pet",
+            "#Pet",
+            "schemas/Pet",
+        ),
+    ],
+)
+async def test_ref_to_a_schema_in_another_place(recorder: Recorder, reference: str) -> None:
+    """A local reference that leads nowhere means the only schema that has its last name, with a warning."""
+    pet = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    root = {**body("application/json", {"$ref": reference}), "components": {"schemas": {"Pet": pet, "Cat": {}}}}
+    normalized = normalize(Document("test", "file:///test", json.loads(json.dumps(root))))
+    assert any("interpreted as the only target" in repair for repair in normalized.repairs)
+    assert (await sent(recorder, root, {"n": 1})).body == b'{"n":1}'
+
+
+@pytest.mark.parametrize("kind", ["Pets", "pet"])
+def test_ref_to_one_of_several_schemas(kind: str) -> None:
+    """A reference that could mean two schemas, or none, is not guessed at."""
+    root = {**body("application/json", {"$ref": f"#/components/schemas/{kind}"}), "components": {"schemas": {}}}
+    root["components"]["schemas"] = {"Pet": {"type": "object"}, "PET": {"type": "array"}}
+    repairs = normalize(Document("test", "file:///test", root)).repairs
+    assert any("leads nowhere; any value is accepted" in repair for repair in repairs)
 
 
 @pytest.mark.parametrize("beside", [{}, {"application/x-www-form-urlencoded": {}}, {"application/json": {}}])

@@ -125,7 +125,6 @@ def generated(schema: Any) -> list[Any]:
         suppress_health_check=list(HealthCheck),
         derandomize=True,
         database=None,
-        deadline=None,
     )
     @given(from_schema(schema))
     def keep(value: Any) -> None:

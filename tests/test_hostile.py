@@ -141,6 +141,7 @@ SURVIVED: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_hostile_document_is_refused(tmp_path: Path, name: str) -> None:
     """What cannot be served in bounded time and memory is refused in one line, by whatever reads it."""
@@ -154,6 +155,7 @@ def test_a_hostile_document_is_refused(tmp_path: Path, name: str) -> None:
     assert len(line) < 500
 
 
+@pytest.mark.slow
 def test_a_file_that_unpacks_to_very_much_is_refused(tmp_path: Path) -> None:
     """A small gzip file of more than 100 MB is given up where the limit is reached."""
     with gzip.open(tmp_path / "bomb.json.gz", "wb", compresslevel=1) as file:
@@ -217,6 +219,7 @@ def test_names_of_other_languages_are_names(tmp_path: Path) -> None:
     assert json.dumps(values, separators=(",", ":")) in done.stdout
 
 
+@pytest.mark.slow
 def test_many_operations_are_refused_or_served(tmp_path: Path) -> None:
     """Twenty-seven thousand operations that share one path item are too many, and said to be."""
     item: dict[str, Any] = {method: {"responses": {}} for method in ("get", "put", "post")}
@@ -227,6 +230,7 @@ def test_many_operations_are_refused_or_served(tmp_path: Path) -> None:
     assert "operations" in done.stderr
 
 
+@pytest.mark.slow
 def test_gzip_of_many_members_is_linear(tmp_path: Path) -> None:
     """A document in 200,000 members of gzip, most of them empty, is read within the bounds."""
     text = json.dumps(operation()).encode()

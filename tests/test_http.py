@@ -135,6 +135,7 @@ UNSAFE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "env", "said"), UNSAFE)
 def test_an_unsafe_server_does_not_start(
     run: Run, tmp_path: Path, arguments: list[str], env: Mapping[str, str], said: str

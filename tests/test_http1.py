@@ -105,7 +105,7 @@ def read_by_h11(method: str, content: list[bytes]) -> Outcome:
     return head.status_code, bytes(head.reason), head.headers.raw_items(), body, may_follow
 
 
-@examples(max_examples=800, deadline=None)
+@examples(max_examples=800)
 @given(st.sampled_from(["GET", "HEAD"]), answers(), st.lists(st.integers(0, 200), max_size=8))
 def test_an_answer_is_read_as_h11_reads_it(method: str, answer: bytes, cuts: list[int]) -> None:
     """Head, body, and whether another answer may follow are the same, however the bytes arrive."""
@@ -131,7 +131,7 @@ VALUES = [
 ]
 
 
-@examples(max_examples=800, deadline=None)
+@examples(max_examples=800)
 @given(
     st.sampled_from(["GET", "POST", "x-Y", "A B", ""]),
     st.sampled_from(["/", "/x?y", "/é", "/a b", "/\r\n"]),

@@ -127,6 +127,7 @@ def leave_modules(folder: Path) -> None:
         (folder / f"{name}.py").write_text(f"open({str(folder / 'imported')!r}, 'w')")
 
 
+@pytest.mark.slow
 def test_the_server_of_the_session_imports_nothing_from_its_folder(run: Run, tmp_path: Path) -> None:
     """The inspector's server imports no module from its working directory, whatever PYTHONPATH says."""
     run("inspect", env={"PATH": programs(tmp_path), "PYTHONPATH": f"{BARE['PYTHONPATH']}:"})
@@ -137,6 +138,7 @@ def test_the_server_of_the_session_imports_nothing_from_its_folder(run: Run, tmp
     assert not (tmp_path / "imported").exists()
 
 
+@pytest.mark.slow
 def test_the_validator_imports_nothing_from_its_folder(tmp_path: Path) -> None:
     """The process of `check` that validates a document imports no module from the working directory."""
     leave_modules(tmp_path)

@@ -16,6 +16,7 @@ LAYERS = (
         "errors",
         "text",
         "media_types",
+        "file_types",
         "settings",
         "http",
         "document",

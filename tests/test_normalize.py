@@ -190,7 +190,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     version=st.sampled_from(["3.0.3", "3.1.0"]),
     schema=st.dictionaries(st.sampled_from([*KEYWORD_FORMS, "type", "items", "$ref"]), VALUES, max_size=5),

@@ -239,6 +239,17 @@ def test_env_shows_how_a_token_is_obtained(run: Run, machine: Application, tmp_p
 # Where secrets go
 
 
+def test_a_dry_run_shows_where_a_token_goes(run: Run, machine: Application, tmp_path: Path) -> None:
+    """A token that would be obtained has its variable in the request, beside what a person adds; none is requested."""
+    (tmp_path / "api.json").write_text(json.dumps(machine.document))
+    options = ("call", "list_items", "--spec", "api.json", "--header", "X-Tenant=TENANT", "--dry-run")
+    shown = run(*options, env={**ENVIRON, "TENANT": "mine"}).stdout
+    assert "Authorization: Bearer $OAUTH_TOKEN" in shown
+    assert "X-Tenant: $TENANT" in shown
+    assert "($OAUTH_TOKEN is obtained by OAuth 2)" in shown
+    assert machine.forms == []
+
+
 @pytest.mark.parametrize("option", ["oauth_token_url", "oauth_issuer"])
 async def test_another_origin_gets_no_secret_unless_it_was_named(recorder: Recorder, option: str) -> None:
     """A document cannot send the client's secret to a token endpoint elsewhere; the person can, by an option."""

@@ -152,6 +152,7 @@ def test_doctor_counts_what_a_binding_lets_through(run: Run, recorder: Recorder,
     assert "1 of 1 tools can be called" in " ".join(fine.split())
 
 
+@pytest.mark.slow
 def test_add_writes_the_bound_form(run: Run, recorder: Recorder, other: Recorder, tmp_path: Path) -> None:
     """An entry in a client's file names the origin that the key is for."""
     spec = publish(recorder, other.url)

@@ -37,6 +37,7 @@ PATHS = [
     pytest.param("/a/(?P<id>[0-9]+)/c", "id", "/a/5/c", id="a group of a regular expression"),
     pytest.param("/a/[id]", "id", "/a/5", id="square brackets"),
     pytest.param("/a/[...id]", "id", "/a/5", id="square brackets for the rest"),
+    pytest.param("/a/*id", "id", "/a/5", id="an asterisk"),
     pytest.param("/a/$id", "id", "/a/5", id="a dollar sign"),
     pytest.param("/a/{a%20b}", "a b", "/a/5", id="an encoded name"),
     pytest.param("/a/{größe}", "gr%C3%B6%C3%9Fe", "/a/5", id="an encoded name of the parameter"),

@@ -87,6 +87,7 @@ SUSPICIOUS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("operation", "fields"), SUSPICIOUS.values(), ids=SUSPICIOUS)
 def test_what_a_model_would_read_is_served_after_it_was_accepted(
     operation: dict[str, Any], fields: dict[str, Any], pinned: Pinned
@@ -141,6 +142,7 @@ def test_a_document_with_numbers_and_texts_that_are_not_everywhere_can_be_accept
     assert "accept" not in pinned.tools().stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
 def test_a_full_disk_leaves_the_accepted_document(pinned: Pinned, tmp_path: Path) -> None:
     """And no other file beside it. The message says what to do."""

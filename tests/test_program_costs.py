@@ -7,6 +7,7 @@ import pytest
 from bench.programs import TASKS, WAYS, Task, measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.question)
 async def test_programs_solve_the_same_tasks(task: Task) -> None:
     """All ways lead to the same result, and --code never costs more than 1.2 times as many tokens as all tools."""

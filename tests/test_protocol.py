@@ -79,6 +79,8 @@ REFUSED = {
         -32700,
         7,
     ),
+    "NaN": ('{"jsonrpc":"2.0","id":7,"method":"ping","params":{"a":NaN}}', -32700, 7),
+    "infinity in a call": (call(8, "x", q=float("-inf")), -32700, 8),
     "no number as id": ('{"jsonrpc":"2.0","id":-01,"method":"ping"}', -32700, None),
     "no escape in an id": ('{"jsonrpc":"2.0","id":"\\x","method":"ping"}', -32700, None),
     "an empty batch": ("[]", -32600, None),
@@ -117,6 +119,7 @@ def test_what_is_no_request_but_allowed_is_not_answered(ask: Ask) -> None:
     assert ask(*UNANSWERED) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "read"),
     [

@@ -258,6 +258,7 @@ async def test_a_value_without_one_reading_is_refused(recorder: Recorder, schema
     assert "/a" in await refused(recorder, document_of("json", schema), {"a": given})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("location", "schema", "given", "arrives"), AS_TEXT)
 async def test_a_number_is_its_text_where_all_is_text(
     recorder: Recorder, location: str, schema: Any, given: Any, arrives: str | None
@@ -444,6 +445,7 @@ HIDING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HIDING)
 @pytest.mark.parametrize("location", ["query", "body"])
 async def test_hidden_characters_of_values_are_sent_but_not_shown(

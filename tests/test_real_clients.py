@@ -117,7 +117,6 @@ class Conversation:
 
 #: What each client offers the model is `SERVER separator TOOL`. Qwen Code is missing: asked once, it offers the model
 #: its own tools and its tool search, with `tools.toolSearch.enabled` set to false, too.
-#: Gemini CLI 0.61 makes structured content of a text that is JSON, then refuses a list there: the answer is an object.
 CONVERSATIONS = {
     "claude-code": Conversation(
         "claude -p Go --allowedTools mcp__pets__listpets --model scripted",
@@ -180,9 +179,10 @@ CONVERSATIONS = {
 @pytest.mark.parametrize("client", CONVERSATIONS)
 def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, recorder: Recorder) -> None:
     """The client starts the server that `add` wrote, offers all of its tools to the model, and calls the one that the
-    model asks for; the API's answer reaches the model.
+    model asks for; the API's answer, which is an array, reaches the model with what is said about it.
     """
-    recorder.answers["/pets"] = (200, {"content-type": "application/json"}, b'{"name": "Rex-1234"}')
+    headers = {"content-type": "application/json", "link": '</pets?page=2>; rel="next"'}
+    recorder.answers["/pets"] = (200, headers, b'[{"name": "Rex-1234"}]')
     names = ("listPets", "listToys", "listFood")
     paths = {f"/{name.removeprefix('list').lower()}": {"get": {"operationId": name, "responses": {}}} for name in names}
     (tmp_path / "api.json").write_text(json.dumps(document(paths, servers=[{"url": recorder.url}])))
@@ -216,7 +216,7 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
     assert {name for name in own if any(each.endswith(name) for each in offered)} == own, said
     assert len(offered) == len(own), offered
     assert [request.target for request in recorder.requests] == ["/pets"], said
-    assert any("Rex-1234" in result for result in model.results), said
+    assert any("Rex-1234" in result and "There is a next page" in result for result in model.results), said
 
 
 #: How a client is told of a server by its URL, where that is not a part of the command.

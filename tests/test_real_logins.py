@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
@@ -195,6 +195,37 @@ async def test_a_key_goes_where_the_api_wants_it(
         assert all(each in said for each in ("--scheme", "--header NAME=VARIABLE", "--login FILE")), said
 
 
+@pytest.mark.parametrize("in_server", [False, True])
+async def test_a_key_in_the_path(connect: Connect, tmp_path: Path, in_server: bool) -> None:
+    """As with Telegram: the key is an argument of every operation, or a variable of the server, and no model has it."""
+    seen: list[str] = []
+
+    def answer(server: Server, asked: Asked) -> Said:
+        seen.append(unquote(asked.path))
+        return 200, f"fine {unquote(asked.path)}"
+
+    log = tmp_path / "log"
+    with running(Server(answer)) as url:
+        server = f"{url}/bot{{token}}" if in_server else url
+        spec = written(tmp_path, server, {}, None, "/getMe" if in_server else "/bot{token}/getMe", "get")
+        root = json.loads((tmp_path / "api.json").read_text())
+        if in_server:
+            root["servers"][0]["variables"] = {"token": {"default": "none"}}
+        root["paths"]["/health"] = {"get": {"operationId": "health", "responses": {}}}
+        (tmp_path / "api.json").write_text(json.dumps(root))
+        said = {"target": "$", "update": {"x-mcp": {"arguments": {"token": {"value": "$TELEGRAM"}}}}}
+        overlay = {"overlay": "1.0.0", "info": {"title": "t", "version": "1"}, "actions": [said]}
+        (tmp_path / "overlay.json").write_text(json.dumps(overlay))
+        options = [] if in_server else ["--overlays", "overlay.json"]
+        env = {"OPEN_MCP_SERVER_TOKEN" if in_server else "TELEGRAM": f"123:{KEY}"}
+        async with connect(*spec, *options, "--verbose", env=env, log_file=log) as client:
+            shown = str(await client.list_tools())
+            shown += text_of(await client.call_tool("thing", {}))
+            shown += text_of(await client.call_tool("health", {}))
+    assert seen[0] == f"/bot123:{KEY}/getMe"
+    assert MARKER not in shown + log.read_text()
+
+
 # APIs with a login of their own, which the document does not mention
 
 
@@ -343,6 +374,19 @@ def text_token(server: Server, asked: Asked) -> Said:
     return (200, "fine") if asked.header("authorization").removeprefix("Bearer ") in server.sessions else (401, "no")
 
 
+def rotating(server: Server, asked: Asked) -> Said:
+    """Answer with another cookie each time; the one before is not taken any more."""
+    if asked.path == "/login":
+        sid = server.log_in(asked.json["username"], asked.json["password"])
+        return (200, {}, {"set-cookie": f"sid={sid}"}) if sid else (401, {"error": "wrong"})
+    sid = asked.cookies.get("sid", "")
+    if sid not in server.sessions:
+        return 401, "no"
+    server.sessions.remove(sid)
+    server.sessions.add(f"{sid}+")
+    return 200, "fine", {"set-cookie": f"sid={sid}+"}
+
+
 #: What answers, the recipe, further options, the path of the operation
 LOGINS: list[tuple[Callable[[Server, Asked], Said], str, list[str], str]] = [
     (
@@ -443,6 +487,7 @@ LOGINS: list[tuple[Callable[[Server, Asked], Said], str, list[str], str]] = [
         [],
         "/thing",
     ),
+    (rotating, f'operation = "POST /login"\narguments = {{ {ACCOUNT} }}\ncookies = true', [], "/thing"),
     (text_token, f'operation = "POST /token"\narguments = {{ {ACCOUNT} }}\ntoken = ""', [], "/thing"),
 ]
 

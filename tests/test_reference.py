@@ -385,6 +385,7 @@ def test_every_text_can_be_read_in_light_and_dark(page: Page, scheme: str) -> No
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_a_thousand_operations_are_found_and_drawn_when_opened(browser: Chrome, run: Run, tmp_path: Path) -> None:
     """A large document costs a line a tool: its schemas are drawn when they are opened, and typing finds one of all."""

@@ -123,7 +123,8 @@ def test_objects_are_structured_content_where_nothing_changes(body: bytes, struc
     assert texts(result) == [body.decode()]
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=100)
 @given(st.dictionaries(st.text(max_size=3), st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
 def test_no_number_changes_in_structured_content(value: dict[str, Any]) -> None:
     """Whatever Python writes and reads exactly is structured content with the same numbers."""
@@ -193,6 +194,35 @@ def test_text_survives_what_is_said_about_it(media_type: str | None, body: bytes
     assert text == expected
     assert note in "".join(notes)
     assert bool(note) <= bool(notes)
+
+
+@pytest.mark.parametrize("declared", ["text/plain", "text/plain; charset=iso-8859-1", "application/json", "text/xml"])
+@pytest.mark.parametrize(("body", "kind"), [(PNG, "image/png"), (b"\x08\x96\x01", "application/octet-stream")])
+def test_a_file_that_is_declared_as_text_is_a_file(declared: str, body: bytes, kind: str) -> None:
+    """Bytes that no text has are not shown as text: a picture is one, anything else a blob, with a remark."""
+    first, remark = rendered(answer(body, declared)).content
+    shown = first.resource if isinstance(first, EmbeddedResource) else first
+    assert isinstance(shown, BlobResourceContents if kind == "application/octet-stream" else ImageContent)
+    assert shown.mime_type == kind
+    assert isinstance(remark, TextContent)
+    assert "is not text" in remark.text
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "shown"),
+    [
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", "image/png", "image/jpeg"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/jpg", "image/webp"),
+        (b"\x00\x00\x00\x18ftypheic\x00", "image/heic", None),
+        (b"II*\x00\x00", "image/tiff", None),
+        (b"\x00\x00\x01\x00\x01", "image/x-icon", None),
+    ],
+)
+def test_a_picture_is_one_that_models_take(body: bytes, declared: str, shown: str | None) -> None:
+    """Its type is that of its bytes, and where not all models take it, it is a blob: they would refuse everything."""
+    [block] = rendered(answer(body, declared)).content
+    assert isinstance(block, ImageContent if shown else EmbeddedResource)
+    assert shown is None or (isinstance(block, ImageContent) and block.mime_type == shown)
 
 
 def test_pictures_and_sounds_are_blocks_of_their_kind() -> None:
@@ -431,7 +461,7 @@ def test_headers_in_any_letters_survive() -> None:
     assert texts(rendered(given))[1] == "Link: <é>"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300), st.sampled_from([None, "application/json", "text/plain; charset=utf-16", "a/b", "/"]))
 def test_no_body_breaks_the_rendering(body: bytes, media_type: str | None) -> None:
     """Whatever arrives under whatever type becomes a result that can be written."""

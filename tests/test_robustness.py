@@ -85,6 +85,7 @@ STREAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", STREAMS)
 def test_a_closed_stream_is_explained_in_one_line(tmp_path: Path, words: str) -> None:
     """A program that is started without stdin or stdout says so, if it needs it, in one line."""
@@ -95,6 +96,7 @@ def test_a_closed_stream_is_explained_in_one_line(tmp_path: Path, words: str) ->
     assert (done.returncode, done.stdout) == (status, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["tools <&-", "tools 2>&-", "tools <&- 2>&-", "--version 2>&-"])
 def test_a_closed_stream_that_is_not_needed_is_no_error(tmp_path: Path, words: str) -> None:
     """A command that prints something does so without stdin and stderr, and nothing else gets into it."""

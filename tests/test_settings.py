@@ -117,8 +117,40 @@ def test_a_variable_sets_its_field(variable: str, text: str, field: str, value: 
     assert getattr(read_settings({}, {variable: text}), field) == value
 
 
+#: Options with hosts, origins or URLs, valid values of each, and values that could never match or be used.
+PLACES = {
+    "allow_refs": (["a.example", "a.example:8443", "[::1]:80"], ["https://a.example", "a.example/x", "a b"]),
+    "insecure": (["192.168.1.5", "localhost", "::1"], ["https://a.example", "a.example:8443", "u:p@a", "/x"]),
+    "allowed_hosts": (["mcp.example.com", "*.example.com", "a:*"], ["https://a.example", "a/mcp", "a:http"]),
+    "allowed_origins": (
+        ["https://a.example", "http://localhost:*", "*", "null", "vscode-webview://abc", "https://[::1]:8443/"],
+        ["a.example", "https://", "https://a.example/page", "https://u:p@a.example", "https:/a.example", "http://a:x"],
+    ),
+    "jwt": (["https://k.example/keys,issuer,me"], ["https://,issuer,me", "http://a b,i,m", "https://a:x,i,m", "k,i,m"]),
+}
+
+
+@pytest.mark.parametrize("field", PLACES)
+def test_what_can_never_match_is_refused_by_the_name_of_the_option(field: str) -> None:
+    """A value is checked at the start. The message has the name by which it was set, and no login of a URL."""
+    option = next(each for each in OPTIONS if each.field == field)
+    valid, wrong = PLACES[field]
+    for text in valid:
+        assert read_settings({field: text}, {})
+    for text in wrong:
+        with pytest.raises(SettingsError, match=f"^{option.flag}: expected .*") as by_flag:
+            read_settings({field: text}, {})
+        with pytest.raises(SettingsError, match=f"^{option.variable}: "):
+            read_settings({}, {option.variable: text})
+        assert "u:p" not in str(by_flag.value)
+
+
 #: Texts for the options of a kind, by what stands for their value in the help; None for switches.
-USUAL = {None: ["0", "1", "0"], "N/UNIT,…": ["1/day", "2/day", "3/day"], "URL": ["http://a", "http://b", "http://c"]}
+USUAL: dict[str | None, list[str]] = {
+    None: ["0", "1", "0"],
+    "N/UNIT,…": ["1/day", "2/day", "3/day"],
+    **{name: ["http://a", "http://b", "http://c"] for name in ("URL", "URL,…")},
+}
 
 
 @EACH_OPTION

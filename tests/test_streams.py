@@ -83,7 +83,7 @@ async def test_server_sent_events_are_read_as_specified(arrives: bytes, expected
     assert [event.data async for event in server_sent_events(chunks(parts))] == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=20)), max_size=8), st.data())
 def test_json_lines_are_read_wherever_they_are_cut(values: list[Any], data: st.DataObject) -> None:
     """Each line is one value; no character but the line feed ends a line."""
@@ -297,7 +297,7 @@ async def test_a_stream_becomes_what_the_call_gives_without_streaming(events: li
     assert stream.complaint == ""
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 2), st.text(max_size=5)), min_size=1, max_size=40))
 def test_text_is_merged_in_order_for_each_choice(pieces: list[tuple[int, str]]) -> None:
     """However the pieces of several choices are mixed, each choice has its own, in order."""

@@ -168,6 +168,7 @@ def test_delimited_items_come_back(style: str, data: st.DataObject) -> None:
     assert text.split(delimiter) == values
 
 
+@pytest.mark.slow
 @given(values=st.lists(TEXT.filter(encodable), min_size=1, max_size=5))
 def test_commas_inside_items_survive(values: list[str]) -> None:
     """In the comma styles a comma of the value is escaped: split first, decode then, and the items are back."""

@@ -61,6 +61,7 @@ def test_a_narrow_terminal_keeps_what_people_copy(document: str, tmp_path: Path,
     assert len(table[1].split()) == shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", ["tools", "schema listpets", "env", "doctor", "check", "tools --json", "docs", "serve"]
 )
@@ -141,6 +142,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 @pytest.mark.parametrize("command", ["tools", "docs", "schema"])
 def test_an_output_without_room_is_told_in_one_line(tmp_path: Path, command: str) -> None:

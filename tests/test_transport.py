@@ -390,10 +390,15 @@ BODIES: list[tuple[str, bytes, bytes | type[Exception]]] = [
     ("utf-8", b"plain", b"plain"),
     ("", b"plain", b"plain"),
     ("gzip, gzip", gzip.compress(BOMB, mtime=0), UnaskedCoding),
-    ("br", b"whatever", UnaskedCoding),
-    ("zstd", b"whatever", UnaskedCoding),
+    ("br", b"\x0b\x02\x80one\x03", UnaskedCoding),
+    ("zstd", b"(\xb5/\xfd\x04\x00\x19\x00\x00one", UnaskedCoding),
+    *(
+        (coding, '{"a": "é"}'.encode(), '{"a": "é"}'.encode())
+        for coding in ("br", "zstd", "gzip", "deflate", "gzip, br")
+    ),
     ("deflate", b"\xffwhatever", httpx.DecodingError),
-    ("gzip", b"this is no gzip", httpx.DecodingError),
+    ("gzip", b"\x1f\x8b is no gzip", httpx.DecodingError),
+    ("gzip", b"\x00 is no gzip", httpx.DecodingError),
     ("gzip", gzip.compress(b"one" * 100, mtime=0)[:-6], httpx.DecodingError),
     ("identity", b"x" * 1000, b"x" * 1000),
     ("identity", b"x" * 1001, TooLarge),
@@ -408,13 +413,26 @@ async def test_bodies_are_decompressed_and_bounded(
     sent: bytes,
     expected: bytes | type[Exception],
 ) -> None:
-    """The limit counts what comes out of a compressed body, and a damaged one is an error."""
+    """The limit counts what comes out of a compressed body, and a damaged one is an error. Text is not compressed."""
     httpx_mock.add_response(stream=_Stream(sent), headers={"content-encoding": coding})
     if isinstance(expected, bytes):
         assert await body(make()) == expected
         return
     with pytest.raises(expected):
         await body(make())
+
+
+@pytest.mark.parametrize(
+    ("media_type", "is_decompressed"),
+    [("application/json", True), ("text/csv; charset=utf-8", True), ("application/gzip", False), ("", False)],
+)
+async def test_a_text_that_is_compressed_without_a_word_is_read(
+    make: Callable[..., Transport], httpx_mock: HTTPXMock, media_type: str, is_decompressed: bool
+) -> None:
+    """What is declared as text and begins as gzip is text that was stored compressed; any other file stays a file."""
+    content = gzip.compress(b'{"a": 1}', mtime=0)
+    httpx_mock.add_response(stream=_Stream(content), headers={"content-type": media_type} if media_type else {})
+    assert await body(make()) == (b'{"a": 1}' if is_decompressed else content)
 
 
 class _Stream(httpx.AsyncByteStream):

@@ -320,6 +320,7 @@ UNSOUND: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", UNSOUND, ids=str)
 def test_a_keyword_of_the_wrong_form_says_nothing(schema: dict[str, Any]) -> None:
     """Whatever stands where a keyword's value should, it neither breaks a call nor refuses a value."""
@@ -381,6 +382,7 @@ SLOW_CHECKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("schema", "value"), SLOW_CHECKS)
 def test_all_checks_of_a_call_are_bounded_together(schema: dict[str, Any], value: Any) -> None:
     """A check that would take many seconds or for ever ends when its time is over, whatever it is made of."""

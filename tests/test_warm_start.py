@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
@@ -178,6 +178,7 @@ SESSIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda session: f"{json.dumps(session[0])[40:120]}…{len(session)}")
 def test_the_cache_says_what_the_server_says(talk: Talk, session: Lines) -> None:
     """Every byte is the same from the server, from the cache with a server behind it, and from the cache alone."""
@@ -369,6 +370,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_nothing_old_is_taken_for_new(talk: Talk, change: Any) -> None:
     """After a change of a document or of where it lies, of a setting, a package or the entry, the server answers."""
@@ -413,6 +415,7 @@ def test_every_client_gets_the_answers_of_another(talk: Talk) -> None:
     assert without_a_server(talk, [opening, INITIALIZED, request("tools/list")]) == listed
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_start_decides_only_if_something_depends_on_it(talk: Talk, tmp_path: Path) -> None:
     """A client that starts the server in another folder gets the same answers, unless a `.env` is there."""
     command = [shutil.which("portkey-bridge", path=str(Path(sys.executable).parent)) or ""]
@@ -533,7 +536,6 @@ def test_an_error_is_no_answer_to_keep(talk: Talk) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), _compound), st.binary())
 def test_every_line_is_a_request_or_left_to_the_server(value: Any, rest: bytes) -> None:
     """Whatever a line contains, it is a request, something for the server, or ambiguous."""

@@ -116,7 +116,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@settings(max_examples=100, derandomize=True, database=None)
 @given(json_values)
 def test_json_is_read_as_json(value: Any) -> None:
     """What another JSON writer writes is read as the same value."""

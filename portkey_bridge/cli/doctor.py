@@ -29,8 +29,9 @@ from portkey_bridge.clients.files import is_readable_by_others
 from portkey_bridge.clients.places import this_system
 from portkey_bridge.credentials.environment import read_environment, shared_variables
 from portkey_bridge.credentials.recipe import read_recipe
+from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import needs_credential
-from portkey_bridge.credentials.variables import variable
+from portkey_bridge.credentials.variables import secret_server_variables, variable
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
 from portkey_bridge.http.trust import Trust
@@ -38,7 +39,7 @@ from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.serve.configured_bridge import UNVERIFIED, destination, token_sources, trust_of
 from portkey_bridge.settings.env_files import refuse_lured_credentials
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import shown_url
 from portkey_bridge.tools.catalog import Tool
 
@@ -192,18 +193,19 @@ def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterat
             f"{nowhere} of {len(tools)} tools have no server to send to",
             f"Set {_base_url(settings)} to the URL of the API.",
         )
-    trust = trust_of(settings, urls)
+    trust, in_servers = trust_of(settings, urls), secret_server_variables(settings)
+    hide = Redactor(in_servers, certain=in_servers)
     yield from (Finding(WARNING, UNVERIFIED.format(host), "Use --ca-bundle instead.") for host in settings.insecure)
     remedy = f"Check the address, the service and the network; {_base_url(settings)} sets another address."
-    yield from (_ask(httpx.URL(url), trust, remedy) for url, _ in urls.most_common(SERVERS) if url is not None)
+    yield from (_ask(httpx.URL(url), trust, hide, remedy) for url, _ in urls.most_common(SERVERS) if url is not None)
 
 
 def _base_url(settings: Settings) -> str:
-    return f"base_url in [api.{settings.name}]" if settings.name else "OPEN_MCP_BASE_URL"
+    return key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
 
 
-def _ask(url: httpx.URL, trust: Trust, remedy: str) -> Finding:
-    shown = shown_url(str(url))
+def _ask(url: httpx.URL, trust: Trust, hide: Callable[[str], str], remedy: str) -> Finding:
+    shown = hide(shown_url(str(url)))
     started = time.monotonic()
     try:
         with waiting(f"asking {shown}"):

@@ -27,7 +27,7 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.configured_bridge import token_sources
 from portkey_bridge.serve.service import Service
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description
 from portkey_bridge.tools.reference import UNTAGGED
@@ -177,7 +177,10 @@ def _token_lines(service: Service) -> Iterator[str]:
 def _variable_rows(service: Service) -> list[tuple[object, ...]]:
     opened = (lambda names: _some(names, len(service.tools))) if is_terminal() else ",".join
     opens, environment = variables_of(service.tools), read_environment(service.api, service.settings)
-    return [(name, state(name, service.settings, environment), opened(names)) for name, names in opens.items()]
+    return [
+        (environment.to_set([name])[0], state(name, service.settings, environment), opened(names))
+        for name, names in opens.items()
+    ]
 
 
 def variables_of(tools: Sequence[Tool]) -> dict[str, list[str]]:
@@ -191,7 +194,9 @@ def state(name: str, settings: Settings, environment: Environment) -> str:
     if name in environment.secrets:
         return "set in .env" if name in settings.from_dotenv else "set"
     if name in environment.withheld:
-        return f"set, but withheld until OPEN_MCP_CREDENTIALS={with_names(settings, [name])}"
+        names = with_names(settings, [name])
+        key = key_in_file(settings.name, "credentials", names)
+        return f"set, but withheld until {key or f'OPEN_MCP_CREDENTIALS={names}'}"
     return f"not set: it {UNEXPANDED}" if name in environment.unexpanded else "not set"
 
 

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from portkey_bridge import __version__
 from portkey_bridge.cli.commands import COMMANDS, SERVE
 from portkey_bridge.cli.invocation import Invocation
+from portkey_bridge.cli.normalizing import documents_ahead
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.warm_start import WarmStart
@@ -116,7 +117,8 @@ def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
     if command is not SERVE:
         gc.enable()
     module, _, function = command.run.partition(":")
-    run: Callable[[Invocation], int] = getattr(import_module(module), function)
+    with documents_ahead(apis if command is SERVE else ()):
+        run: Callable[[Invocation], int] = getattr(import_module(module), function)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by `__main__` for the imports
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(Invocation(apis, options, typed, warm_start))

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, combinations
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from portkey_bridge.credentials.schemes import AWS, stands_in
 from portkey_bridge.credentials.variables import TOKEN_TYPES, VARIABLES_BY_SCHEME, Security, usual_variable, variable
 from portkey_bridge.openapi.coercion import as_text, mapping
-from portkey_bridge.openapi.model import Api, Operation, SecurityScheme, Server
+from portkey_bridge.openapi.model import Api, Operation, SecurityScheme, Server, place
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import AWS_SECRET, Assigned, as_variable
 from portkey_bridge.text import origin_of
@@ -42,6 +42,7 @@ def configure(api: Api, settings: Settings, url_of: UrlOf) -> Api:
     own = (*own_schemes(settings), *_token_scheme(api, settings))
     home = home_of(api, url_of)
     logins = frozenset(_token_paths(api.root))
+    in_url = [place("query", name) for name, _ in parse_qsl(urlsplit(settings.base_url or "").query)]
 
     def configured(operation: Operation) -> Operation:
         mine = own if own and origin_of(url_of(operation.servers)) == home else ()
@@ -50,7 +51,8 @@ def configure(api: Api, settings: Settings, url_of: UrlOf) -> Api:
         whole = tuple((*mine, *each) for each in renamed or ((),)) if mine else renamed
         if whole and all(whole) and obtains_credential(operation, logins):
             whole = (*whole, ())
-        kept = tuple(each for each in operation.parameters if not any(stands_in(each.place, it.place) for it in mine))
+        taken = [*in_url, *(it.place for it in mine)]
+        kept = tuple(each for each in operation.parameters if not any(stands_in(each.place, it) for it in taken))
         return replace(operation, security=whole, parameters=kept)
 
     schemes = tuple(_renamed(scheme, named) for scheme in api.schemes)

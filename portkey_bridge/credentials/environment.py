@@ -95,7 +95,7 @@ def example_configuration(names: Iterable[str], settings: Settings, document_uri
     assigned = settings.assigned.values()  # is named by the settings file
     naming = [name for name in names if name not in assigned and needs_naming(name, settings, document_uri)]
     texts = {**settings.texts}
-    if naming:
+    if naming and not settings.name:  # else the reason why a variable is withheld says what to write in the file
         texts["credentials"] = with_names(settings, naming)
     words = chain.from_iterable(_words(option, texts[option.field]) for option in OPTIONS if option.field in texts)
     entry = {
@@ -112,5 +112,5 @@ def _words(option: Option, text: str) -> Sequence[str]:
         return () if option.read(text, option.variable) == option.default else (option.flag,)
     if is_url(text):
         return option.flag, shown_url(text)
-    is_path = option.field == "spec" and text != STDIN
+    is_path = option.field in ("spec", "config") and text != STDIN
     return option.flag, str(Path(text).absolute()) if is_path else text

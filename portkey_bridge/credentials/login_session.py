@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -16,6 +16,7 @@ import httpx
 from jsonpointer import JsonPointerException, resolve_pointer
 
 from portkey_bridge.credentials.recipe import POINTER, SESSION_NAME, AnswerPlace, Csrf, Recipe, Rejection
+from portkey_bridge.credentials.redaction import WORD_LENGTH
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.credentials.schemes import COOKIES, Credential
 from portkey_bridge.errors import TokenError
@@ -112,6 +113,22 @@ class LoginAnswers:
             value = self._cookies.get(place.cookie) if place.cookie else answer.headers.get(place.header)
         is_text = isinstance(value, str | int) and not isinstance(value, bool)
         return str(value) if is_text and value != "" else None
+
+
+def with_cookies(recipe: Recipe, session: LoginSession, answer: Answer) -> LoginSession:
+    """Return the session with the cookies that an answer sets, one of which may be a token against forgery."""
+    cookies = _cookies(answer.headers)
+    csrf = cookies.get(recipe.csrf.cookie) if recipe.csrf is not None else None
+    found = (*session.credentials, *_credentials(recipe, "", cookies, csrf))
+    return replace(session, credentials=tuple({each.place: each for each in found}.values()))
+
+
+def values_to_hide(credentials: Iterable[Credential]) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of the secrets besides the token; a word in a cookie, as of a theme, is none."""
+    for each in credentials:
+        is_word = each.variable == COOKIE_NAME and each.value.isalpha() and len(each.value) < WORD_LENGTH
+        if each.variable != SESSION_NAME and not is_word:
+            yield each.variable, each.value
 
 
 def placeholders(recipe: Recipe, stand_in: Callable[[str], str]) -> tuple[Credential, ...]:

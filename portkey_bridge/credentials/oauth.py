@@ -121,6 +121,23 @@ class OAuthCredentials:
         except CredentialsError as error:
             raise self._with_grants(operation, caller, error) from None
 
+    def obtainable(self, operation: Operation, caller: Caller = LOCAL) -> frozenset[str]:
+        """Return the variables of the tokens that a call of an operation would obtain."""
+        if self._is_satisfied(operation):
+            return frozenset()
+        names = {
+            variable(source.scheme) or "" for source, _ in self.sources.of(operation, caller) if source.is_configured
+        }
+        return frozenset(names - self._secrets.keys())
+
+    def _is_satisfied(self, operation: Operation) -> bool:
+        """Check whether variables alone are enough, so that no token is obtained."""
+        alternatives = filter(None, operation.security)
+        is_callers = self.sources.settings.oauth_exchange
+        return not is_callers and any(
+            all(variable(scheme) in self._secrets for scheme in each) for each in alternatives
+        )
+
     async def rejected(
         self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
     ) -> bool:
@@ -156,11 +173,9 @@ class OAuthCredentials:
         self, operation: Operation, filled: Collection[Place], caller: Caller
     ) -> dict[SecurityScheme, Expiring]:
         """Return the tokens for an operation. Raises TokenError if none can be obtained and one is needed."""
-        environment, is_callers = self._secrets, self.sources.settings.oauth_exchange
-        if not is_callers and any(
-            each and all(variable(scheme) in environment for scheme in each) for each in operation.security
-        ):
+        if self._is_satisfied(operation):
             return {}
+        is_callers = self.sources.settings.oauth_exchange
         tokens, problems = {}, []
         for scheme, kept in self._kept(operation, caller):
             if any(stands_in(each, scheme.place) for each in filled):

@@ -17,6 +17,7 @@ from typing import Any
 from platformdirs import user_state_path
 
 from portkey_bridge.document.files import replace_file
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.text import origin_of, shown_url
 
 
@@ -64,12 +65,13 @@ class Origins:
     """Decides whether a credential may go to an origin.
 
     `bound` are the origins that a person bound variables to, `memory` has those of a document whose servers may change,
-    and `home` are the origins that its operations are sent to now.
+    and `home` are the origins that its operations are sent to now. `api` is the name of the API in a settings file.
     """
 
     bound: Mapping[str, Collection[str]] = field(default_factory=dict)
     memory: Memory | None = None
     home: frozenset[str] = frozenset()
+    api: str = ""
 
     def refusal(self, variable: str, origin: str) -> str | None:
         """Return why a credential may not go to an origin, and how to accept that; None if it may."""
@@ -81,10 +83,12 @@ class Origins:
             return None
         if not known or origin in known:
             return None
-        accept = f"{variable}@{origin}"
+        name = f"{variable}@{origin}"
+        option = f"--credentials {name} or set OPEN_MCP_CREDENTIALS={name}"
+        accept = key_in_file(self.api, "credentials", name) or option
         return (
             f"{variable} {how} {' and '.join(sorted(known))}, and this request goes to {origin}; to accept that, use "
-            f"--credentials {accept} or set OPEN_MCP_CREDENTIALS={accept}"
+            f"{accept}"
         )
 
     def refusals(self, variables: Iterable[str], url: str | None) -> dict[str, str]:

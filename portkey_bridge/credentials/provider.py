@@ -15,16 +15,21 @@ from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
 from portkey_bridge.response.answer import Answer
+from portkey_bridge.settings.options import key_in_file
 
 #: The status that a credential is rejected with, and all statuses about credentials (RFC 9110 section 15.5.2, 15.5.4).
 UNAUTHORIZED = 401
 CREDENTIAL_STATUSES = (UNAUTHORIZED, 403)
 
 #: What a person can do where the document says nothing about credentials.
-SILENT_DOCUMENT = (
-    "The document declares no credential for this operation. If the API wants one, a person can start portkey-bridge "
-    "with --scheme bearer=VARIABLE (or basic=, digest=), --header NAME=VARIABLE, --query NAME=VARIABLE or --cookie "
-    "NAME=VARIABLE, or with --login FILE if it is obtained by a login."
+SILENT_DOCUMENT = "The document declares no credential for this operation. If the API wants one, a person can "
+IN_OPTIONS = (
+    "start portkey-bridge with --scheme bearer=VARIABLE (or basic=, digest=), --header NAME=VARIABLE, --query "
+    "NAME=VARIABLE or --cookie NAME=VARIABLE, or with --login FILE if it is obtained by a login."
+)
+IN_FILE = (
+    'set scheme = "bearer=VARIABLE" (or basic=, digest=), or headers, query or cookies = ["NAME=VARIABLE"], or login '
+    "if it is obtained by a login, in [api.{}] of the settings file."
 )
 
 
@@ -128,12 +133,16 @@ class EnvironmentCredentials:
             yield f"Not set, and also taken: {', '.join(missing)}."
         yield from (f"{reason}." for reason in (*self.environment.reasons(names), *refusals))
         if self.authenticate == "none":
-            yield "--authenticate none keeps the document's credentials from being sent."
+            yield f"{self._authenticate('none')} keeps the document's credentials from being sent."
         elif others:
             are = "is set" if len(others) == 1 else "are set"
-            yield f"{' and '.join(others)} {are}, but not declared for this operation; --authenticate all sends all."
+            everything = self._authenticate("all")
+            yield f"{' and '.join(others)} {are}, but not declared for this operation; {everything} sends all."
         elif not names:
-            yield SILENT_DOCUMENT
+            yield SILENT_DOCUMENT + (IN_FILE.format(self.origins.api) if self.origins.api else IN_OPTIONS)
+
+    def _authenticate(self, which: str) -> str:
+        return key_in_file(self.origins.api, "authenticate", which) or f"--authenticate {which}"
 
     def missing(self, operation: Operation) -> CredentialsError:
         """Return the refusal of a call that needs another credential than those that may be sent."""

@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from portkey_bridge.credentials.provider import UNAUTHORIZED
+from portkey_bridge.credentials.variables import SECRET_NAMES
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.file import VARIABLE_REFERENCE
 from portkey_bridge.settings.options import Settings
 
-#: Names of arguments that say who logs in, and are no secrets; and of those that are, whatever else they say.
+#: Names of arguments that say who logs in, and are no secrets.
 IDENTIFIERS = re.compile(r"(?i).*(user|name|mail|login|account|tenant|client_?id|grant_?type|scope).*")
-SECRETS = re.compile(r"(?i).*(pass|pwd|secret|token|key|credential|otp).*")
 
 #: A place in the last answer, among the arguments of an operation that renews a session.
 POINTER = re.compile(r"\{(/.*)\}")
@@ -139,7 +139,7 @@ def _filled(value: Any, name: str, settings: Settings, path: Path, secrets: dict
         if not value:
             raise SettingsError(f"{path}: {reference[1]} is not set. Set it to the argument {name} of the login.")
     named = f"{name} {reference[1] if reference else ''}"
-    is_secret = SECRETS.fullmatch(named) or not IDENTIFIERS.fullmatch(name)
+    is_secret = SECRET_NAMES.fullmatch(named) or not IDENTIFIERS.fullmatch(name)
     if isinstance(value, str) and is_secret and not POINTER.fullmatch(value):
         secrets[reference[1] if reference else f"{SESSION_NAME}_{name.upper()}"] = value
     return value

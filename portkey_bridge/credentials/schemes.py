@@ -63,12 +63,12 @@ def stands_in(parameter: Place, credential: Place) -> bool:
     return (parameter[0], parameter[1].replace("_", "-")) == (credential[0], credential[1].replace("_", "-"))
 
 
-def looks_like(name: str, credential: Credential) -> bool:
-    """Check whether a server may read a name that a caller chose as that of a credential in a query or cookie.
+def looks_like(name: str, other: str) -> bool:
+    """Check whether a server may read a name that a caller chose as another one in a query or cookie.
 
     Some ignore case, and read `a.b`, `a b` and `a[]` as `a_b` or `a`.
     """
-    return _as_some_read(name) == _as_some_read(credential.name)
+    return _as_some_read(name) == _as_some_read(other)
 
 
 def _as_some_read(name: str) -> str:

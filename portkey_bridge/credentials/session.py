@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from portkey_bridge.credentials.caller import Caller
-from portkey_bridge.credentials.login_session import LoginSession, has_ended, placeholders
+from portkey_bridge.credentials.login_session import LoginSession, has_ended, placeholders, values_to_hide, with_cookies
 from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, Provider
 from portkey_bridge.credentials.recipe import Recipe
 from portkey_bridge.credentials.renewal import Renewed
@@ -22,7 +22,7 @@ class SessionCredentials:
     """The credentials of another provider, and those of a session with the origin of the API.
 
     `belongs` checks whether an operation is sent to that origin, and `is_login` whether it is one that logs in, for
-    which a session is not needed. `log_in` obtains a session.
+    which a session is not needed. `log_in` obtains a session, and `learn` is told each secret that an answer brings.
     """
 
     others: Provider
@@ -30,6 +30,7 @@ class SessionCredentials:
     belongs: Callable[[Operation], bool]
     is_login: Callable[[Operation], bool]
     log_in: Callable[[LoginSession | None], Awaitable[LoginSession]]
+    learn: Callable[[str, str], None]
     kept: Renewed[LoginSession] = field(init=False, repr=False)
 
     @property
@@ -66,11 +67,20 @@ class SessionCredentials:
         if not self.belongs(operation):
             return await self.others.rejected(operation, answer, sent, caller)
         if not has_ended(self.recipe, answer, self.is_login(operation)):
+            self._keep_cookies(answer)
             return False
         try:
             return await self.kept.replace(lambda session: {*session.credentials} <= {*sent})
         except TokenError:
             return False  # the API's own answer is shown
+
+    def _keep_cookies(self, answer: Answer) -> None:
+        """Keep the cookies that an answer of the API sets, as a browser does, if the recipe asks for cookies."""
+        session = self.kept.current
+        if self.recipe.cookies and session is not None and not answer.redirected_to and "set-cookie" in answer.headers:
+            self.kept.current = with_cookies(self.recipe, session, answer)
+            for name, value in values_to_hide(self.kept.current.credentials):
+                self.learn(name, value)
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return what an answer of this status lets a person check about the credentials."""

@@ -10,7 +10,7 @@ from portkey_bridge.credentials.withheld import why_withheld
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.settings.values import AWS_SECRET, as_variable
+from portkey_bridge.settings.values import AWS_SECRET, SERVER_VARIABLE_PREFIX, as_variable
 
 Security = tuple[tuple[SecurityScheme, ...], ...]
 """Alternatives; the schemes of one are used together, and an empty one means that none is needed."""
@@ -24,6 +24,10 @@ VARIABLES_BY_SCHEME = {
     ("oauth2", "bearer"): "OAUTH_TOKEN",
     ("openIdConnect", "bearer"): "OPENID_TOKEN",
 }
+
+#: Names of arguments and variables that are those of a secret, whatever else they say.
+SECRET_NAMES = re.compile(r"(?i).*(pass|pwd|secret|token|key|credential|otp).*")
+
 
 #: A reference to a variable, in the syntax of a client that should have replaced it with the variable's value.
 UNEXPANDED_REFERENCE = re.compile(r"\$\{\{?\s*(?:env:|secrets\.|input:)?[A-Za-z_]\w*\s*\}|\{env:[A-Za-z_]\w*\}")
@@ -55,6 +59,15 @@ def usual_variable(scheme: SecurityScheme) -> str | None:
     if scheme.type == "http" and ("http", scheme.scheme) not in VARIABLES_BY_SCHEME:
         return f"{re.sub(r'[^a-z0-9]+', '_', scheme.scheme).upper()}_AUTH"
     return VARIABLES_BY_SCHEME.get((scheme.type, scheme.scheme))
+
+
+def secret_server_variables(settings: Settings) -> dict[str, str]:
+    """Return the variables of the document's server URLs that are secrets by their names, with their values."""
+    return {
+        name: value
+        for name, value in settings.server_variables.items()
+        if SECRET_NAMES.fullmatch(name.removeprefix(SERVER_VARIABLE_PREFIX))
+    }
 
 
 def variables(security: Security) -> tuple[str, ...]:

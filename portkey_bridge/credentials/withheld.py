@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import is_url
 
 #: Variables that configure a machine, or are known as other products'. A document gets them only when they are named in
@@ -132,9 +131,8 @@ def why_withheld(name: str, settings: Settings, document_uri: str) -> str | None
 
 def _naming(settings: Settings, names: str) -> str:
     """Return how a person names these variables: in the table of the API, if it has one."""
-    if settings.name:
-        return f"set credentials = {json.dumps(names.split(','))} in [api.{settings.name}] of the settings file"
-    return f"use --credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
+    key = key_in_file(settings.name, "credentials", names)
+    return f"set {key}" if key else f"use --credentials {names} or set OPEN_MCP_CREDENTIALS={names}"
 
 
 def with_names(settings: Settings, names: Iterable[str]) -> str:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import httpx
 
+from portkey_bridge.http.failures import UnaskedCoding
+from portkey_bridge.media_types import is_text
+
 #: Most bytes that one step of decompression takes, and returns.
 DECODE_STEP, DECODE_PIECE = 4096, 65_536
+
+
+#: Bytes that no text has.
+CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
+#: Bytes of a body that tell text from anything compressed.
+TELLING_BYTES = 1024
 
 
 class Identity:
@@ -66,11 +78,14 @@ class _Inflate:
 
 
 #: What a member of a gzip file begins with.
-GZIP_FIRST_BYTE = 0x1F
+GZIP_FIRST_BYTE, GZIP_BEGIN = 0x1F, b"\x1f\x8b"
+
+
+Decoder = Identity | _Inflate
 
 
 #: What is asked for. Codings that are nested could hold any size; what is no coding at all means nothing.
-CODINGS: dict[str, Callable[[], Identity | _Inflate]] = {
+CODINGS: dict[str, Callable[[], _Inflate]] = {
     **dict.fromkeys(("gzip", "x-gzip"), _Inflate),
     "deflate": partial(_Inflate, bare=True),
 }
@@ -78,3 +93,26 @@ CODINGS: dict[str, Callable[[], Identity | _Inflate]] = {
 
 #: The other codings of the registry (RFC 9110 section 16.6).
 UNASKED_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"))
+
+
+def decoder_of(coding: str, media_type: str, first: bytes) -> Decoder:
+    """Return what decompresses a body that begins with `first`. Raises UnaskedCoding.
+
+    The bytes count more than the headers: what begins as text is not compressed, and a text that begins as gzip is.
+    """
+    if coding not in CODINGS.keys() | UNASKED_CODINGS and "," not in coding:
+        return CODINGS["gzip"]() if first.startswith(GZIP_BEGIN) and is_text(media_type) else Identity()
+    if _begins_as_text(first):
+        return Identity()
+    if coding not in CODINGS:
+        raise UnaskedCoding(f"content-encoding {coding[:40]!r}")
+    return CODINGS[coding]()
+
+
+def _begins_as_text(first: bytes) -> bool:
+    begin = first[:TELLING_BYTES]
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)
+    except UnicodeDecodeError:
+        return False
+    return len(begin) > 1 and not CONTROL_BYTES.search(begin)

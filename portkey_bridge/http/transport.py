@@ -19,8 +19,8 @@ import httpx
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.connections import Connections
-from portkey_bridge.http.decoding import CODINGS, UNASKED_CODINGS, Identity
-from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge, UnaskedCoding
+from portkey_bridge.http.decoding import Decoder, decoder_of
+from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge
 from portkey_bridge.http.policy import may_repeat, redirected, retry_after
 from portkey_bridge.http.trust import HostTrust, Trust
 from portkey_bridge.settings.values import Timeouts
@@ -216,20 +216,21 @@ class _Bounded(httpx.AsyncByteStream):
             del response.headers["content-encoding"]
         self._coding = (coding or "identity").strip(", ").lower()
         self._announced = response.headers.get("content-length", "")
+        self._media_type = response.headers.get("content-type", "").lower()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._coding in UNASKED_CODINGS or "," in self._coding:
-            raise UnaskedCoding(f"content-encoding {self._coding[:40]!r}")
         if self._request.method != "HEAD" and self._announced.isdecimal() and int(self._announced) > self._limit:
             raise TooLarge(self._limit)
-        decode, total = CODINGS.get(self._coding, Identity)(), 0
+        decode: Decoder | None = None
+        total = 0
         async for chunk in self._chunks():
+            decode = decode or decoder_of(self._coding, self._media_type, chunk)
             for piece in decode(chunk):
                 total += len(piece)
                 if total > self._limit:
                     raise TooLarge(self._limit)
                 yield piece
-        if not decode.complete:
+        if decode and not decode.complete:
             raise httpx.DecodingError("the compressed body ends early")
 
     def _chunks(self) -> AsyncIterator[bytes]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference
+from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.object_cycles import break_object_cycles
-from portkey_bridge.openapi.pointers import is_reference
+from portkey_bridge.openapi.pointers import decode_token, encode_token, is_reference
 from portkey_bridge.openapi.resources import DocumentNode, Resources
 from portkey_bridge.openapi.spec_tables import FIELDS, LIST, ONE, children
 
@@ -56,6 +57,9 @@ ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
 
 #: Fields of a Media Type Object, which are no media types where they are among these.
 OF_MEDIA_TYPES = FIELDS["media-type"].keys() | {"example", "examples"}
+
+#: The map of components, by the kind of object that it has.
+COMPONENTS = {kind: field for field, (_, kind) in reversed(FIELDS["components"].items())}
 
 #: Keywords of definitions, and maps whose names could be taken for keywords.
 DEFINITIONS = ("$defs", "definitions")
@@ -289,7 +293,7 @@ class _Walk:
 
     def meant(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode | None:
         """Return what a reference means that leads nowhere as it is written."""
-        for other in _readings(reference):
+        for other in (*_readings(reference), *self.named(kind, reference)):
             with suppress(DanglingReference):
                 target = self.resolved(kind, place, other)
                 self.repairs.add(
@@ -297,6 +301,19 @@ class _Walk:
                 )
                 return target
         return None
+
+    def named(self, kind: str, reference: str) -> Iterator[str]:
+        """Yield references to the only component that has the last name of a local reference, in any case."""
+        uri, _, fragment = reference.partition("#")
+        if (fragment and uri not in ("", ".", "./")) or kind not in COMPONENTS:
+            return
+        root, field = self.resources.main.value, COMPONENTS[kind]
+        name = decode_token((fragment or uri).strip("/ ").rpartition("/")[2]).casefold()
+        of_swagger = "definitions" if kind == "schema" else field
+        for path, owner in ((f"components/{field}", mapping(root.get("components"))), (of_swagger, root)):
+            same = [each for each in mapping(owner.get(path.rpartition("/")[2])) if each.casefold() == name]
+            if len(same) == 1:
+                yield f"#/{path}/{encode_token(same[0])}"
 
     def dynamic_reference(self, place: DocumentNode) -> None:
         """Read a `$dynamicRef` as a `$ref`. Where several schemas have its anchor, any of them may be meant."""

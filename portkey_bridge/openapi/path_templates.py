@@ -23,7 +23,7 @@ _STYLES = {".": "label", ";": "matrix"}
 #: Variables of routers that need no braces: of a regular expression, in other brackets, behind a mark.
 _BARE = re.compile(
     r"\(\?P?<(?P<group>\w+)>(?:[^()]|\([^()]*\))*\)"
-    r"|<(?:(?P<before>\w+):)?(?P<angle>\w+)>|\[+(?:\.{3})?(?P<square>\w+)\]+|(?<=/)[:$](?P<mark>\w+)"
+    r"|<(?:(?P<before>\w+):)?(?P<angle>\w+)>|\[+(?:\.{3})?(?P<square>\w+)\]+|(?<=/)[:$*](?P<mark>\w+)"
 )
 
 #: Braces that are percent-encoded.

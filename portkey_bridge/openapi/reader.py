@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -319,7 +320,9 @@ class _Reader:
 
     def media_type_name(self, name: str, where: str) -> str:
         first = name.partition(",")[0].strip() if "," in name and ";" not in name else name
-        intended = MEDIA_TYPES.get(first.lower(), first)
+        bare, semicolon, parameters = first.partition(";")
+        bare = re.sub("/+", "/", bare.strip(" :/.,"))  # stray punctuation
+        intended = MEDIA_TYPES.get(bare.lower(), bare) + semicolon + parameters
         if intended != name:
             self.repairs.add(f"{summarize(name) or 'an empty text'} is not a media type; {intended} is assumed", where)
         return intended

@@ -19,8 +19,9 @@ from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.model import MediaType, Parameter, Place
 from portkey_bridge.openapi.pointers import pointer_to
+from portkey_bridge.request.binary_values import file_forms
 from portkey_bridge.request.text_places import is_text_in_body, is_text_in_parameter
-from portkey_bridge.request.uploads import MEDIA_TYPE
+from portkey_bridge.request.uploads import FORMS, MEDIA_TYPE
 from portkey_bridge.schema.checks import Check
 from portkey_bridge.schema.readings import Reader, ValuePath, is_unset
 from portkey_bridge.schema.shapes import Shapes
@@ -289,7 +290,7 @@ class Alternatives(Arguments):
 
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments for the chosen media type."""
-        name = arguments.get(self.choice, next(iter(self.kinds)))
+        name = arguments.get(self.choice, self._default(arguments))
         if self._kind(name) is None:
             yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
@@ -304,9 +305,23 @@ class Alternatives(Arguments):
         return f"can be sent only with {self.choice} {' or '.join(kinds)}"
 
     def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments, dict[str, Any]]:
-        name = arguments.get(self.choice, next(iter(self.kinds)))
+        name = arguments.get(self.choice, self._default(arguments))
         chosen = self._kind(name) or next(iter(self.kinds.values()))
         return chosen, {key: value for key, value in arguments.items() if key != self.choice}
+
+    def _default(self, arguments: Mapping[str, Any]) -> str:
+        """Return the media type of a call that names none: the preferred one, unless it cannot carry a given file.
+
+        Bytes are base64 in JSON, which few servers expect that take the parts of a form, too.
+        """
+        preferred, *others = self.kinds
+        form = next(filter(media_types.MULTIPART.match, others), None)
+        if form is None or media_types.MULTIPART.match(preferred):
+            return preferred
+        bindings = self.kinds[preferred].bindings
+        given = (bindings[name] for name, value in arguments.items() if name in bindings and not is_unset(value))
+        of_body = (binding.schema for binding in given if binding.location == "body")
+        return form if any(file_forms(schema, form, self.shapes) == FORMS for schema in of_body) else preferred
 
     def _kind(self, name: Any) -> Arguments | None:
         """Return the arguments of a media type, which may be within a range of files; None for anything else."""
@@ -333,7 +348,8 @@ class Alternatives(Arguments):
         if not is_unset(chosen):
             kind = self._kind(chosen)
             return dict(arguments) if kind is None else {**self._read_as(kind, arguments), self.choice: chosen}
-        preferred, *others = self.kinds
+        preferred = self._default(arguments)
+        others = [name for name in self.kinds if name != preferred]
         read = {name: self._read_as(kind, arguments) for name, kind in self.kinds.items()}
         if not any(self.kinds[preferred].violations(read[preferred])):
             return read[preferred]

@@ -20,7 +20,8 @@ def base_url(name: str, servers: Sequence[Server], configured: str | None, docum
     if url is None:
         raise NoServerError(
             f"Nothing was sent: the document names no server that {name} can be sent to. "
-            "Set OPEN_MCP_BASE_URL to the URL of the API and start portkey-bridge again."
+            "Set OPEN_MCP_BASE_URL, or base_url of the API in the settings file, to the URL of the API, and start "
+            "portkey-bridge again."
         )
     return url
 

@@ -103,7 +103,7 @@ def write_request(
     Raises ArgumentsError for a value that cannot be written in its place.
     """
     try:
-        return _Writer(name, operation, bound, credentials, sources).written(base_url)
+        return _Writer(name, operation, bound, credentials, sources, base_url).written()
     except UnicodeEncodeError as error:
         problem = "half of a surrogate pair cannot be encoded"
         raise ArgumentsError(name, [Violation("", problem)]) from error
@@ -127,26 +127,32 @@ class _Writer:
     """Writes the parts of one request."""
 
     def __init__(
-        self, name: str, operation: Operation, bound: Bound, credentials: Sequence[Credential], sources: Sources
+        self,
+        name: str,
+        operation: Operation,
+        bound: Bound,
+        credentials: Sequence[Credential],
+        sources: Sources,
+        base_url: str,
     ) -> None:
         self.name = name
         self.operation = operation
         self.bound = bound
         self.credentials = credentials
         self.sources = sources
+        self.base, _, self.base_query = base_url.partition("#")[0].partition("?")
         self.parameters = [*self.given()]
         self.refuse_clashes()
 
-    def written(self, base_url: str) -> Written:
-        url, _, base_query = base_url.partition("#")[0].partition("?")
+    def written(self) -> Written:
         path, path_query = self.path()
-        query = "&".join(filter(None, (base_query, path_query, *self.query())))
+        query = "&".join(filter(None, (self.base_query, path_query, *self.query())))
         own = (("accept", accept(self.operation).encode()), USER_AGENT)
         headers = tuple(self.headers())
         given = {name.lower() for name, _ in headers}
         return Written(
             self.operation.method,
-            f"{url.rstrip('/')}/{path}" + (f"?{query}" if query else ""),
+            f"{self.base.rstrip('/')}/{path}" + (f"?{query}" if query else ""),
             (*(header for header in own if header[0] not in given), *headers),
             self.body(),
         )
@@ -196,7 +202,9 @@ class _Writer:
         pair, named = _filled(template, written), TEMPLATE_VARIABLE.findall(template.partition("=")[0])
         name = unquote(pair.partition("=")[0])
         for each in named:
-            if any(credential.location == "query" and looks_like(name, credential) for credential in self.credentials):
+            if any(
+                credential.location == "query" and looks_like(name, credential.name) for credential in self.credentials
+            ):
                 self.refuse(arguments.get(each, each), f"{name!r} in the query would be taken for a credential")
         return pair
 
@@ -258,6 +266,11 @@ class _Writer:
                     yield f"{name if parameter.style == 'cookie' else escape(name)}={text}"
 
     @cached_property
+    def in_base_query(self) -> tuple[str, ...]:
+        """The names in the query of the API's own URL, whose values may be credentials."""
+        return tuple(name for name, _ in parse_qsl(self.base_query, keep_blank_values=True))
+
+    @cached_property
     def taken(self) -> frozenset[Place]:
         """The places of all credentials, and of the parameters that are sent under their own names."""
         declared = (parameter.place for parameter in self.operation.parameters if not self.has_other_keys(parameter))
@@ -284,8 +297,10 @@ class _Writer:
         if (there in self.taken or (location == "query" and is_deep)) and there != parameter.place:
             raise Unwritable((), f"{name!r} in it would be taken for the {location} parameter of that name")
         is_chosen = name != parameter.name
-        if is_chosen and any(each.location == location and looks_like(name, each) for each in self.credentials):
+        if is_chosen and any(each.location == location and looks_like(name, each.name) for each in self.credentials):
             raise Unwritable((), f"{name!r} in it would be taken for a credential")
+        if location == "query" and any(looks_like(name, each) for each in self.in_base_query):
+            raise Unwritable((), f"{name!r} is in the URL of the API")
 
     def of_parameter(self, parameter: Parameter, value: Any) -> Iterator[Pair]:
         escape_value = escape_of(parameter.location, parameter.allow_reserved)

@@ -9,11 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from portkey_bridge.http.decoding import CONTROL_BYTES
 from portkey_bridge.response.answer import Answer
-
-#: Bytes that no text has.
-CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-
 
 #: What a text begins with in a charset that it names so (Encoding Standard section 6; UTF-32 begins like UTF-16).
 BYTE_ORDER_MARKS = (
@@ -62,9 +59,14 @@ def reads_as_text(answer: Answer) -> bool:
     for charset in filter(None, (marked, answer.charset, "utf-8")):
         with suppress(LookupError, ValueError):
             whole = codecs.getincrementaldecoder(_known(charset))().decode(answer.body, not answer.problem)
-            if not CONTROL.search(whole.encode("utf-8", "replace")):
+            if not CONTROL_BYTES.search(whole.encode("utf-8", "replace")):
                 return True
     return False
+
+
+def is_not_text(answer: Answer) -> bool:
+    """Check whether a body that is declared as text has bytes that no text has. In UTF-8 they are odd characters."""
+    return CONTROL_BYTES.search(answer.body) is not None and not _is_utf8(answer.body) and not reads_as_text(answer)
 
 
 def decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:

@@ -13,24 +13,24 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
-import pydantic_core
 
+from portkey_bridge.file_types import PICTURES, file_type
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer import Answer, reason
 from portkey_bridge.response.answer_files import AnswerFile, kept_text, uri_of
-from portkey_bridge.response.charset import decoded, in_utf8, reads_as_text
+from portkey_bridge.response.charset import decoded, in_utf8, is_not_text, reads_as_text
 from portkey_bridge.response.dropping import Drop, said
 from portkey_bridge.response.headers import meta_of, shown_headers
 from portkey_bridge.response.json_views import excerpt, expand, is_json
 from portkey_bridge.response.results import Results
+from portkey_bridge.response.structured import exact_object
 from portkey_bridge.response.tables import tabulated
 from portkey_bridge.response.tool_result import (
     AudioContent,
@@ -55,10 +55,6 @@ MEDIA_FACTOR = 25
 
 #: Bytes of a file name that every common file system takes, and of its suffix.
 MAX_FILE_NAME, MAX_SUFFIX = 255, 32
-
-
-#: What has no more brackets than this is not nested too deep to be written again.
-SURELY_SHALLOW = 100
 
 
 #: What begins as a structured text does, whatever is declared.
@@ -132,7 +128,7 @@ class Renderer:
 
     def _json(self, body: bytes, notes: tuple[str, ...]) -> Rendered:
         if len(body) <= self.limit * 4 and len(whole := body.decode()) <= self.limit:
-            return Rendered([text_block(whole)], notes, _structured(body) if len(whole) <= RESULT_LIMIT else None)
+            return Rendered([text_block(whole)], notes, exact_object(body) if len(whole) <= RESULT_LIMIT else None)
         return Rendered([text_block(self._view(body, _first_view))], notes)
 
     def _selected(self, answer: Answer, select: Selection) -> Rendered:
@@ -163,7 +159,11 @@ class Renderer:
         return self.part(part.encode(), remark)
 
     def text(self, answer: Answer) -> Rendered:
-        """Render text, long text with head and tail."""
+        """Render text, long text with head and tail. A file that is declared as text is a file."""
+        if is_not_text(answer):
+            rendered = self._of_bytes(answer)
+            remark = f"The body is not text, although it is declared as {_declared(answer)}."
+            return replace(rendered, notes=(remark, *rendered.notes))
         whole, notes = decoded(answer)
         return Rendered([self.excerpt(whole)], notes)
 
@@ -193,8 +193,11 @@ class Renderer:
         return self.undeclared_text(answer) if reads_as_text(answer) else self.binary(answer)
 
     def image(self, answer: Answer) -> Rendered:
-        """Render a picture."""
-        return self._media(answer, lambda data: ImageContent(data, answer.media_type))
+        """Render a picture, by the type that its bytes reveal. One that not all models take is a file."""
+        kind = file_type(answer.body) or answer.media_type
+        if kind not in PICTURES and not reads_as_text(answer):
+            return self.binary(answer)
+        return self._media(answer, lambda data: ImageContent(data, kind))
 
     def audio(self, answer: Answer) -> Rendered:
         """Render a sound."""
@@ -209,6 +212,12 @@ class Renderer:
         uri = f"response:{quote(answer.file_name or 'body')}"
         blob = BlobResourceContents(uri=uri, mime_type=media_type, blob=data)
         return Rendered([EmbeddedResource(blob)])
+
+    def _of_bytes(self, answer: Answer) -> Rendered:
+        """Render a body by its bytes alone."""
+        headers = answer.headers.copy()
+        headers["content-type"] = kind = file_type(answer.body) or "application/octet-stream"
+        return (self.image if kind in PICTURES else self.binary)(replace(answer, headers=headers))
 
     def _media(self, answer: Answer, block: Callable[[str], ContentBlock]) -> Rendered:
         if reads_as_text(answer):  # clients fail on an image that is not one
@@ -361,24 +370,3 @@ def _declared(answer: Answer) -> str:
 
 def _base64_length(body: bytes) -> int:
     return (len(body) + 2) // 3 * 4
-
-
-def _structured(body: bytes) -> dict[str, Any] | None:
-    """Return a JSON object as a value, or None where the value would not be the same: a number of too many digits."""
-    try:
-        value = _exactly.decode(body)
-        if body.count(b"[") + body.count(b"{") > SURELY_SHALLOW:
-            pydantic_core.to_json([[[value]]])  # as it will stand in the message: fails for what is nested too deep
-    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _exact_float(digits: str) -> float:
-    number = float(digits)
-    if (len(digits) > 15 or "e" in digits.lower()) and Decimal(digits) != Decimal(repr(number)):
-        raise ValueError("not a float of the same value")
-    return number
-
-
-_exactly = msgspec.json.Decoder(float_hook=_exact_float)

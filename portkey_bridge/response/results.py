@@ -49,11 +49,13 @@ class ForgottenResult(CallError):
 class Results:
     """The results that were too large to be shown whole, for threads that keep some at once. `clock` gives seconds.
 
-    Each belongs to the caller who produced it, by default the local user. All share the bounds.
+    Each belongs to the caller who produced it, by default the local user. All share the bounds. `api` is the name of an
+    API that is not the only one: the same text of another one has another id.
     """
 
-    def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic, api: str = "") -> None:
         self._bounds = bounds
+        self._api_name = api.encode()
         self._clock = clock
         self._memory: Entries = OrderedDict()
         self._key = secrets.token_bytes(32)
@@ -85,7 +87,7 @@ class Results:
 
     def _id(self, body: bytes) -> str:
         if self._owner is None:
-            return hashlib.sha256(body).hexdigest()[:16]
+            return hashlib.sha256(self._api_name + body).hexdigest()[:16]
         return hmac.digest(self._key, self._owner.encode() + b"\0" + body, "sha256").hex()[:32]
 
     @property

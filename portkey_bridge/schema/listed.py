@@ -23,6 +23,16 @@ COMPANIONS = {"items": "prefixItems", "additionalProperties": "patternProperties
 #: Keywords that are listed as others, which accept a little more.
 LISTED_AS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
+#: The formats of JSON Schema 2020-12 and of OpenAPI's registry for texts, which models know. Any other name is one of
+#: the document's own, and says less than a pattern beside it.
+KNOWN_FORMATS = frozenset(
+    (
+        *("date-time", "date", "time", "duration", "email", "idn-email", "hostname", "idn-hostname", "ipv4", "ipv6"),
+        *("uri", "uri-reference", "iri", "iri-reference", "uri-template", "uuid", "json-pointer", "regex"),
+        *("relative-json-pointer", "byte", "binary", "base64url", "password", "int64", "uint64", "decimal", "html"),
+    )
+)
+
 #: Every value, apart from arrays in arrays: clients want a type in each schema and items in each array, so no schema
 #: that all of them take accepts everything.
 _NO_ARRAY = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
@@ -63,6 +73,8 @@ def listed(shape: Shape) -> Shape:
         kept["description"] = f"{kept.get('description', '')} {choice}".strip()
     if "pattern" in kept and not is_portable(kept["pattern"]):
         del kept["pattern"]
+    if "pattern" in kept and kept.get("format") not in KNOWN_FORMATS:
+        kept.pop("format", None)
     return kept
 
 

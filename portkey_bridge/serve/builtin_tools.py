@@ -1,14 +1,12 @@
-"""The built-in tools: they expand schemas and results, search for tools, and call a tool by its name."""
+"""The built-in tools: they expand schemas and results, and call a tool by its name."""
 
 from __future__ import annotations
 
 import base64
 import json
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastmcp.tools.base import Tool as McpTool
@@ -28,17 +26,14 @@ from portkey_bridge.response.tool_result import (
     error_result,
     text_block,
 )
-from portkey_bridge.schema.prose import shorten
 from portkey_bridge.schema.readings import as_json_text, is_unset
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.callers import BridgeOf
-from portkey_bridge.tools.areas import Areas, fill
-from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, SEARCH_TOOLS, TITLE, Tool, closest
+from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, Tool, closest
 
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
     from portkey_bridge.tools.path_tools import PathItemTool
-    from portkey_bridge.tools.search import Index
 
 _STUBS = (
     "A description that ends in [expandSchema POINTER] marks a stub: its type is exact, the rest is left out. An "
@@ -60,20 +55,6 @@ EXPANDING = {
     "a stub: its type is exact, the rest is left out and shown by its pointer.",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
-
-#: Most queries in one search, and the characters of its answer: for one query, and for each further one.
-QUERIES, ROOM, FURTHER = 8, 1800, 900
-
-#: Characters of the API's title and the names of its areas: all of a listing has 2,000.
-AREAS = 517
-
-#: Most hits of a query, and the characters that an outline has at least where none fits well.
-HITS, OUTLINE = 20, 360
-
-#: What follows the hits: how many are left out, and the heading of an outline, after none and after others.
-MORE_HITS = "{} more match less well."
-NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
-NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
 
 #: The argument that reduces an answer.
 SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{id: id, name: name}"}
@@ -121,7 +102,7 @@ def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool
     return different if different.model_dump(exclude_none=True) else None
 
 
-def _read_only_entry(
+def read_only_entry(
     name: str, title: str, description: str, arguments: dict[str, Any], required: Sequence[str]
 ) -> Listed:
     """Return the entry of a tool that sends no request."""
@@ -170,7 +151,7 @@ class ExpandSchema:
             "description": 'Such as ["/properties/messages/items"]; [""] is the whole, ["/response"] its answer.',
         }
         arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
-        self.entry = _read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
+        self.entry = read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
@@ -231,7 +212,7 @@ class ExpandResult:
             "A pointer may end in a slice of an array, an object or a text: /data#20:40. "
             "Takes one of jsonPointers, select and next."
         )
-        self.entry = _read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, ["resultId"])
+        self.entry = read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, ["resultId"])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer; or what is selected."""
@@ -304,83 +285,11 @@ class Information:
 
     def __init__(self, tool: PathItemTool) -> None:
         self._answer = tool.answer
-        self.entry = _read_only_entry(tool.name, tool.title, tool.description, {}, ())
+        self.entry = read_only_entry(tool.name, tool.title, tool.description, {}, ())
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return the text, which was prepared at the start."""
         return ToolResult(content=[text_block(self._answer)])
-
-
-class SearchTools:
-    """Searches the `tools` of the API with this title. Raises SettingsError if SQLite has no full-text search.
-
-    `apis` are the names of each API's tools by the APIs' names, if there are several.
-    """
-
-    def __init__(self, tools: Sequence[Tool], title: str, apis: Mapping[str, Collection[str]] = {}) -> None:
-        from portkey_bridge.tools.vocabulary import Stems
-
-        self._tools, self._stems, self._areas, self._apis = tools, Stems(), Areas(tools), apis
-        further = {"type": "array", "items": {"type": "string"}, "description": "Further ones."}
-        area = {"type": "string", "description": "Search only this area."}
-        title = shorten(title, TITLE)
-        description = (
-            f"Finds tools of the {title} for a task in plain words, by name, or by method and path. "
-            f"Answers best first: tool · METHOD /path · title. Areas: {self._areas.summary(AREAS - len(title))}"
-        )
-        of_apis = {"api": {"type": "string", "enum": [*apis], "description": "Search only this API."}} if apis else {}
-        arguments = {"query": {"type": "string"}, "queries": further, "tag": area, **of_apis}
-        self.entry = _read_only_entry(SEARCH_TOOLS, "Search tools", description, arguments, ["query"])
-
-    @cached_property
-    def _index(self) -> Index:
-        """Built at the first search: a start that needs none does not pay for it."""
-        from portkey_bridge.tools.search import Index
-
-        return Index(self._tools, self._stems)
-
-    async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
-        """Return a line for each matching tool, the best of each query first."""
-        query, further, tag = arguments.get("query", ""), arguments.get("queries", []), arguments.get("tag")
-        if not isinstance(query, str) or not isinstance(tag, str | None):
-            return error_result("/query and /tag: expected strings")
-        if not isinstance(further, list) or not all(isinstance(text, str) for text in further):
-            return error_result(f"/queries: expected an array of strings, not {json.dumps(further)[:80]}")
-        if tag and not any(self._areas.has(tool, tag) for tool in self._tools):
-            near = closest(tag.lower(), {name.lower() for name in self._areas.names})
-            return error_result(f"/tag: there is no area {tag!r}; {near}")
-        api = arguments.get("api")
-        if api is not None and api not in self._apis:
-            return error_result(f"/api: there is no API {api!r}; {closest(str(api), self._apis)}")
-        asked = [text for text in dict.fromkeys((query, *further)) if text.strip()] or [""]
-        if len(asked) > QUERIES:
-            return error_result(f"/queries: at most {QUERIES} queries in one call, not {len(asked)}")
-        return ToolResult(content=[text_block("\n".join(self._answer(asked, tag, api)))])
-
-    def _answer(self, asked: Sequence[str], tag: str | None, api: str | None) -> Iterable[str]:
-        """Yield the lines of the answer: the hits, how many are left out, and an outline if none fits well."""
-        found = [self._index.search(question) for question in asked]
-        ranked = (tool for place in zip_longest(*(each.tools for each in found)) for tool in place if tool)
-        of_area = (tool for tool in dict.fromkeys(ranked) if not tag or self._areas.has(tool, tag))
-        fitting = [tool for tool in of_area if api is None or tool.name in self._apis[api]]
-        fits = bool(fitting) and all(each.fits for each in found)
-        room = ROOM + FURTHER * (len(found) - 1) - len(MORE_HITS.format(len(self._tools)))
-        hits = fill(map(_hit, fitting[: HITS * len(found)]), room if fits else room - OUTLINE)
-        yield from hits
-        if len(hits) < len(fitting):
-            yield MORE_HITS.format(len(fitting) - len(hits))
-        if not fits:
-            heading = NO_GOOD_HIT if hits else NO_HIT
-            yield heading
-            outline = self._areas.outline(fitting, fitting[: len(hits)])
-            yield from fill(outline, room - sum(len(line) + 1 for line in (heading, *hits)))
-
-
-def _hit(tool: Tool) -> str:
-    """Return one line from which a model can choose the tool: the start of the description where it has no title."""
-    place = f"{tool.operation.method} {tool.operation.path}"
-    title = tool.title if tool.title != place else shorten(tool.description, TITLE)
-    return f"{tool.name} · {place} · {title}"
 
 
 class CallTool:

@@ -20,7 +20,14 @@ from portkey_bridge.credentials.origins import Memory, Origins
 from portkey_bridge.credentials.provider import EnvironmentCredentials
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.signing import AWS_TOKEN, AwsAccount, aws_account, signs_for_aws
-from portkey_bridge.credentials.variables import OAUTH_SECRETS, PRIVATE_KEY, TOKEN_TYPES, collect_oauth, variable
+from portkey_bridge.credentials.variables import (
+    OAUTH_SECRETS,
+    PRIVATE_KEY,
+    TOKEN_TYPES,
+    collect_oauth,
+    secret_server_variables,
+    variable,
+)
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api, Operation
@@ -36,7 +43,7 @@ from portkey_bridge.serve.argument_check import Lenience
 from portkey_bridge.serve.bridge import Bridge
 from portkey_bridge.serve.load import warn
 from portkey_bridge.settings.env_files import beside_variables, refuse_lured_credentials
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import escaped, is_url, origin_of
 from portkey_bridge.tools.catalog import Tool
 
@@ -146,10 +153,11 @@ def token_sources(
     beside = (*signing, *beside_variables(settings))
     refuse_lured_credentials(settings, [*names.intersection(environment.secrets), *secrets, *beside])
     fixed = {name: value for tool in tools for name, value in tool.fixed_secrets.items()}
+    in_servers = secret_server_variables(settings)
     redact = Redactor(
-        {**fixed, **environment.secrets, **secrets, **opening},
+        {**fixed, **environment.secrets, **secrets, **opening, **in_servers},
         {"OPEN_MCP_BASE_URL": settings.base_url, "OPEN_MCP_SPEC": settings.spec},
-        environment.certain.union(secrets, opening),
+        environment.certain.union(secrets, opening, in_servers),
         environment.logins,
     )
     transport = Transport(
@@ -175,9 +183,10 @@ def token_sources(
 def origins_of(api: Api, settings: Settings) -> Origins:
     """Return where credentials may go. What a person sends everything to needs no memory."""
     if settings.base_url is not None or not (settings.spec and is_url(settings.spec)):
-        return Origins(settings.bound)
+        return Origins(settings.bound, api=settings.name)
     urls = (server_url(operation.servers, api.uri) for operation in api.operations)
-    return Origins(settings.bound, Memory(settings.spec), frozenset(filter(None, map(origin_of, dict.fromkeys(urls)))))
+    home = frozenset(filter(None, map(origin_of, dict.fromkeys(urls))))
+    return Origins(settings.bound, Memory(settings.spec), home, settings.name)
 
 
 def destination(api: Api, settings: Settings, operation: Operation) -> str | None:
@@ -207,4 +216,5 @@ def _unusable(api: Api, settings: Settings, environment: Environment, names: Col
             yield f"{scheme.variable} is not set, which {scheme.key} is sent from"
     nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
     if nowhere:
-        yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set OPEN_MCP_BASE_URL"
+        how = key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
+        yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set {how}"

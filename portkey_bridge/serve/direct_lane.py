@@ -64,7 +64,7 @@ class DirectLane:
     def read(self, message: str | bytes) -> PlainCall | None:
         """Return the plain call that a message is, or None for every other message."""
         try:
-            request = pydantic_core.from_json(message)
+            request = pydantic_core.from_json(message, allow_inf_nan=False)
         except ValueError:
             return None
         if not isinstance(request, dict) or request.keys() != REQUEST_MEMBERS:
@@ -131,9 +131,10 @@ class DirectLane:
         written["isError"] = result.is_error
         if call.version is not None:
             written["resultType"] = "complete"
-            written["_meta"] = {**(result.meta or {}), SERVER_INFO_META_KEY: self._server_info}
         if result.structured_content is not None:
             written["structuredContent"] = result.structured_content
+        if call.version is not None:
+            written["_meta"] = {**(result.meta or {}), SERVER_INFO_META_KEY: self._server_info}
         return written
 
 

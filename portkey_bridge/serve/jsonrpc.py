@@ -12,6 +12,8 @@ import msgspec
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, JSONRPCMessage, JSONRPCNotification
 from mcp_types import jsonrpc_message_adapter as messages
 
+from portkey_bridge.response.json_views import is_json
+
 #: Every escape of a JSON string; only the escape of half a surrogate pair is in the group.
 ESCAPE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 
@@ -20,6 +22,9 @@ JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)
 
 #: What follows the name of a member that is an id: a string or an integer.
 ID_VALUE = re.compile(r'\s*:\s*("(?:[^"\\]|\\.)*"|-?\d{1,100}(?![\d.eE]))', re.DOTALL)
+
+#: Numbers that JSON does not have (RFC 8259 section 6), but the SDK's parser and Python's.
+CONSTANTS = ("NaN", "Infinity")
 
 
 class Refusal(NamedTuple):
@@ -35,8 +40,9 @@ def read_message(text: str) -> JSONRPCMessage | Refusal:
     except ValueError:
         repaired = without_lone_surrogates(text)
         return read_message(repaired) if repaired != text else _refusal(text)
-    # The SDK takes a request with an invalid id for a notification, which is never answered.
-    return _refusal(text) if isinstance(message, JSONRPCNotification) and _has_id(text) else message
+    # The SDK takes a request with an invalid id for a notification, which is never answered, and NaN for JSON.
+    is_misread = any(constant in text for constant in CONSTANTS) and not is_json(text.encode())
+    return _refusal(text) if is_misread or (isinstance(message, JSONRPCNotification) and _has_id(text)) else message
 
 
 def read_batch(text: str) -> list[str] | Refusal:
@@ -90,7 +96,7 @@ PROBLEMS: tuple[tuple[Callable[[Mapping[str, Any]], bool], int, str], ...] = (
 def _refusal(text: str) -> Refusal:
     """Return the answer to a text that the SDK cannot read as a message."""
     try:
-        message = json.loads(text)
+        message = json.loads(text, parse_constant=_no_json)
     except RecursionError:
         return refuse(PARSE_ERROR, "nested too deep", _find_id(text))
     except ValueError:
@@ -103,6 +109,10 @@ def _refusal(text: str) -> Refusal:
     message_id = message.get("id")
     is_readable = isinstance(message_id, str | float) or _is_id(message_id)
     return refuse(code, problem, message_id if is_readable else None)
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _expects_no_answer(message: Mapping[str, Any]) -> bool:

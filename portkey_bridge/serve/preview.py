@@ -15,6 +15,7 @@ import httpx
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.environment import read_environment
 from portkey_bridge.credentials.login_session import OF_SESSION
+from portkey_bridge.credentials.oauth import OAuthCredentials
 from portkey_bridge.credentials.pass_through import AUTHORIZATION, PassedThrough, takes_header
 from portkey_bridge.credentials.schemes import Credential, credentials, needs_credential
 from portkey_bridge.credentials.session import SessionCredentials
@@ -53,10 +54,14 @@ def preview(owner: Service, bridge: Bridge, tool: Tool, arguments: Mapping[str, 
     provider = bridge.provider
     session = provider.of_session(tool.operation, STAND_IN.format) if isinstance(provider, SessionCredentials) else ()
     taken = frozenset(each.place for each in session)
-    names, refusals = _sent_from(owner, tool, bound.places | taken)
-    others = credentials(tool.operation.security, {name: STAND_IN.format(name) for name in names})
-    sent = [*session, *(each for each in others if each.place not in taken)]
-    return shown(bridge, tool, bound, sent, [*names, *(each.variable for each in session)]), refusals
+    others = provider.others if isinstance(provider, SessionCredentials) else provider
+    tokens = others.obtainable(tool.operation) if isinstance(others, OAuthCredentials) else frozenset()
+    names, refusals = _sent_from(owner, tool, bound.places | taken, tokens)
+    named = credentials(tool.operation.security, {name: STAND_IN.format(name) for name in names})
+    sent = [*session, *(each for each in named if each.place not in taken)]
+    shown_request = shown(bridge, tool, bound, sent, [*names, *(each.variable for each in session)])
+    obtained = [f"(${each.variable} is obtained by OAuth 2)" for each in sent if each.variable in tokens]
+    return shown_request._replace(signed="\n".join(filter(None, (shown_request.signed, *obtained)))), refusals
 
 
 async def preview_passed(service: Service, tool: Tool, arguments: Mapping[str, Any], passed: PassedThrough) -> Preview:
@@ -125,21 +130,24 @@ def _added(credential: Credential) -> str:
     return f"(${credential.variable} is obtained by the login recipe)" if credential.variable in OF_SESSION else ""
 
 
-def _sent_from(owner: Service, tool: Tool, filled: Collection[Place]) -> tuple[Collection[str], Sequence[str]]:
-    """Return the variables that a call sends, and why others may not go where it is sent.
+def _sent_from(
+    owner: Service, tool: Tool, filled: Collection[Place], tokens: Collection[str]
+) -> tuple[Collection[str], Sequence[str]]:
+    """Return the variables that a call sends beside those of `tokens`, and why others may not go where it is sent.
 
     If none is set, return those of the first alternative, unless none is needed beside what is `filled`. Raises
     CredentialsError where others are needed.
     """
     security = tool.operation.security
     environment = read_environment(owner.api, owner.settings)
-    if environment.secrets.keys().isdisjoint(tool.variables):
+    if environment.secrets.keys().isdisjoint(tool.variables) and not tokens:
         return _first_alternative(tool) if needs_credential(security, {}, filled) else (), ()
     provider = environment_credentials(owner.api, owner.settings, environment)
     allowed, refusals = provider.allowed(tool.operation)
-    if needs_credential(security, allowed, filled):
+    names = [*allowed, *tokens]
+    if needs_credential(security, names, filled):
         raise provider.missing(tool.operation)
-    return allowed, refusals
+    return names, refusals
 
 
 def _first_alternative(tool: Tool) -> list[str]:

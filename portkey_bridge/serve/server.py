@@ -14,6 +14,7 @@ from portkey_bridge import __version__
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.response.structured import structured_for_clients
 from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
@@ -32,7 +33,6 @@ from portkey_bridge.serve.builtin_tools import (
     Information,
     Listed,
     Run,
-    SearchTools,
     hints,
     selection,
 )
@@ -44,6 +44,7 @@ from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.roles import check_roles, limited
 from portkey_bridge.serve.running_programs import RunningPrograms
+from portkey_bridge.serve.search_tools import SearchTools
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store
@@ -109,6 +110,10 @@ async def _run_builtin(
     return await bridge.guarded(tool.entry.name, tool.run(arguments, context))
 
 
+async def _run_for_clients(run: Run, arguments: dict[str, Any], context: CallContext) -> ToolResult:
+    return structured_for_clients(await run(arguments, context))
+
+
 async def _run_guarded(bridge: Bridge, run: Run, arguments: dict[str, Any], context: CallContext) -> ToolResult:
     return await bridge.guarded("resources/read", run(arguments, context))
 
@@ -168,7 +173,7 @@ def _composed(
     asking = {tool.name for tool in _tools(services) if tool.is_confirmed}
     read_file = share(partial(_run_guarded, services[0].bridge, expand_result.read_file))
     return Catalogue(
-        runs={**runs, **guarded(showing)},
+        runs={name: partial(_run_for_clients, run) for name, run in {**runs, **guarded(showing)}.items()},
         make_listing=partial(_listing, services, showing, reading),
         asking=frozenset({*asking, *(tool.entry.name for tool in callers)} if asking else ()),
         instructions=_instructions(services, legend),

@@ -136,7 +136,7 @@ def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
     shapes = Shapes(ready.root)
     tools = build_tools(ready, shapes, settings, among)
     selected = select_tools(tools, settings)
-    return Service(settings, api, ready, shapes, tools, selected, Results(settings.kept_results))
+    return Service(settings, api, ready, shapes, tools, selected, Results(settings.kept_results, api=settings.name))
 
 
 def configured(api: Api, settings: Settings) -> Api:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from portkey_bridge.credentials.login_session import LoginAnswers, LoginSession
+from portkey_bridge.credentials.login_session import LoginAnswers, LoginSession, values_to_hide
 from portkey_bridge.credentials.recipe import SESSION_NAME, Recipe
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.session import LoginCredentials, SessionCredentials
@@ -45,6 +45,7 @@ def with_session(bridge: Bridge, api: Api, settings: Settings, recipe: Recipe, s
         lambda operation: origin_of(url_of(operation.servers)) == steps.home,
         steps.include,
         logging_in.log_in,
+        bridge.redact.learn,
     )
     return replace(bridge, provider=session)
 
@@ -96,9 +97,8 @@ class _Login:
         """Take an answer, and learn its secrets. Raises TokenError for one without a token."""
         taken.take(answer, is_login=is_login)
         self.bridge.redact.learn(SESSION_NAME, taken.token)
-        for each in taken.carried:
-            if each.variable != SESSION_NAME:
-                self.bridge.redact.learn(each.variable, each.value)
+        for name, value in values_to_hide(taken.carried):
+            self.bridge.redact.learn(name, value)
 
     def _learned(self, session: LoginSession) -> LoginSession:
         for value in (session.refresh or {}).values():

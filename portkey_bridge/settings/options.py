@@ -5,6 +5,7 @@ The command line, its help, `.env.example` and the schema of the settings file f
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -65,7 +66,7 @@ class Settings:
     )
     allow_refs: tuple[str, ...] = option(
         (),
-        readers.names,
+        partial(readers.places, among=readers.HOSTS, example="specs.example.com"),
         "HOST,…",
         "also allow references to documents on these hosts",
         dotenv="apart",
@@ -275,7 +276,7 @@ class Settings:
     )
     insecure: tuple[str, ...] = option(
         (),
-        readers.names,
+        partial(readers.places, among=readers.HOST_NAMES, example="192.168.1.5"),
         "HOST,…",
         "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
         dotenv="apart",
@@ -383,14 +384,14 @@ class Settings:
     )
     allowed_hosts: tuple[str, ...] = option(
         (),
-        readers.names,
+        partial(readers.places, among=readers.HOSTS, example="mcp.example.com"),
         "HOST,…",
         "over HTTP: names that clients reach this server by; needed unless it listens on loopback",
         table="serve",
     )
     allowed_origins: tuple[str, ...] = option(
         (),
-        readers.names,
+        partial(readers.places, among=readers.ORIGINS, example="https://app.example.com"),
         "URL,…",
         "over HTTP: origins of web pages that may send requests, besides the server's own",
         table="serve",
@@ -510,3 +511,12 @@ class Settings:
 
 
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
+
+
+def key_in_file(api: str, field: str, value: str = "") -> str:
+    """Return the key of an option under the `api` of a settings file, and its value; empty without such an API."""
+    if not api:
+        return ""
+    option = next(each for each in OPTIONS if each.field == field)
+    written = json.dumps(value.split(option.separator) if option.is_list else value, ensure_ascii=False)
+    return f"{field}{f' = {written}' if value else ''} in [api.{api}] of the settings file"

@@ -21,7 +21,7 @@ from portkey_bridge.settings.values import (
     ProgramLimits,
     Timeouts,
 )
-from portkey_bridge.text import is_sendable, is_url, origin_of, shown_url
+from portkey_bridge.text import is_sendable, is_url, origin_of, shown_url, with_shown_urls
 
 
 def as_typed(text: str, _: str) -> str:
@@ -42,11 +42,29 @@ def credential_names(text: str, variable: str) -> frozenset[str]:
 def _credential(text: str, variable: str) -> str:
     name, at, url = text.partition("@")
     origin = origin_of(url)
-    if at and (origin is None or not name):
+    if not VARIABLE.fullmatch(name) or (at and origin is None):
         raise SettingsError(
             f"{variable}: expected NAME or NAME@ORIGIN such as API_KEY@https://api.example.com, not {shown_url(text)!r}"
         )
     return f"{name}@{origin}" if at else name
+
+
+#: The name or IPv4 address of a host, and any characters in it as a pattern; an IPv6 address; a host as in a URL.
+NAME, IPV6 = r"[^\s\x00-\x1f/?#@:\[\]]+", r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
+HOST = rf"(?:{NAME}|\[{IPV6}\])(?::(?:\d{{1,5}}|\*))?"
+
+#: Hosts of any port, hosts with or without a port, and origins (RFC 6454 section 6.2).
+HOST_NAMES, HOSTS = re.compile(f"{NAME}|{IPV6}"), re.compile(HOST)
+ORIGINS = re.compile(rf"\*|null|[A-Za-z][A-Za-z0-9+.*-]*://{HOST}/?")
+
+
+def places(text: str, variable: str, among: re.Pattern[str], example: str) -> tuple[str, ...]:
+    """Return the hosts or origins between commas."""
+    found = names(text, variable)
+    if wrong := next((each for each in found if not among.fullmatch(each)), None):
+        shown = shown_url(wrong if "://" in wrong else wrong.rpartition("@")[2])
+        raise SettingsError(f"{variable}: expected values such as {example}, got {shown!r}.")
+    return found
 
 
 def variable_name(text: str, variable: str) -> str:
@@ -111,7 +129,7 @@ def file(text: str, variable: str) -> Path:
     """Return an existing file."""
     path = Path(text).expanduser()
     if not path.is_file():
-        raise SettingsError(f"{path}: no such file. Correct {variable} or its option.")
+        raise SettingsError(f"{path}: no such file. Correct {variable}.")
     return path
 
 
@@ -217,8 +235,10 @@ def tokens(value: str, variable: str) -> tuple[tuple[str, str], ...]:
 def jwt(value: str, variable: str) -> Jwt:
     """Parse `KEYS,ISSUER,AUDIENCE`."""
     parts = names(value, variable)
-    if len(parts) != 3 or not parts[0].startswith(("https://", "http://")):
-        raise SettingsError(f"{variable}: expected the URL of the keys, the issuer and the audience, got {value!r}.")
+    if len(parts) != 3 or not _is_http_url(parts[0]):
+        raise SettingsError(
+            f"{variable}: expected the URL of the keys, the issuer and the audience, got {with_shown_urls(value)!r}."
+        )
     return Jwt(*parts)
 
 

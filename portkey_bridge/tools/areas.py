@@ -10,7 +10,7 @@ from portkey_bridge.schema.prose import shorten
 from portkey_bridge.tools.catalog import Tool
 
 #: Characters of a name in an outline, and of its line.
-MAX_AREA_NAME, MAX_AREA_LINE = 60, 240
+MAX_AREA_NAME, MAX_AREA_LINE = 60, 360
 
 
 class Areas:
@@ -53,9 +53,9 @@ class Areas:
         ordered = list(dict.fromkeys((*near, *self._tools)))
         for name in dict.fromkeys(area for tool in ordered for area in self.of(tool)[:1]):
             inside = [tool for tool in ordered if name in self.of(tool)]
-            hidden = [f"{tool.operation.method} {tool.operation.path}" for tool in inside if tool not in shown]
+            hidden = [operation_of(tool) for tool in inside if tool not in shown]
             if hidden:
-                yield _line(f"{shorten(name, MAX_AREA_NAME)} ({len(inside)})", hidden)
+                yield in_line(f"{shorten(name, MAX_AREA_NAME)} ({len(inside)})", hidden, MAX_AREA_LINE)
 
 
 def fill(lines: Iterable[str], room: int) -> list[str]:
@@ -69,10 +69,16 @@ def fill(lines: Iterable[str], room: int) -> list[str]:
     return kept
 
 
-def _line(line: str, operations: Sequence[str]) -> str:
-    """Return a line with as many of the operations as fit, and the number of the others."""
+def operation_of(tool: Tool) -> str:
+    """Return the method and the path of a tool's operation."""
+    return f"{tool.operation.method} {tool.operation.path}"
+
+
+def in_line(line: str, operations: Sequence[str], room: int) -> str:
+    """Return a line of `room` characters that goes on with as many operations as fit, and the number of the others."""
+    room -= len(f", {len(operations)} more")
     for number, operation in enumerate(operations):
-        if len(line) + len(operation) + 2 > MAX_AREA_LINE:
+        if len(line) + len(operation) + 2 > room:
             return f"{line}, {len(operations) - number} more"
         line += f"{', ' if number else ': '}{operation}"
     return line

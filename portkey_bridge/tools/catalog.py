@@ -99,7 +99,9 @@ class Tool:
         whole = read_arguments(self.operation, self.shapes)
         left_out = () if self.offers_deprecated else filter(self._is_deprecated, whole.bindings.values())
         hidden = {binding.argument: {"hidden": True} for binding in left_out}
-        return curated(whole, {**hidden, **self.curation.arguments}, self.name)
+        lacking = self.curation.general - whole.bindings.keys()
+        said = {name: each for name, each in self.curation.arguments.items() if name not in lacking}
+        return curated(whole, {**hidden, **said}, self.name)
 
     @property
     def effect(self) -> tuple[bool, bool, bool]:
@@ -240,8 +242,8 @@ def _curations(api: Api, settings: Settings) -> list[Curation]:
     for name, operation in zip(usual, api.operations, strict=True):
         own, place = filed.get(name, (None, ""))
         own = {"include": True, **own} if isinstance(own, dict) else own
-        where = place or f"x-mcp of {operation.method} {operation.path}"
-        said.append(curation_of((*operation.curations, own), where))
+        where, general = place or f"x-mcp of {operation.method} {operation.path}", len(operation.path_item.curations)
+        said.append(curation_of((*operation.curations, own), where, general))
     names = [_known_as(*each, settings.prefix) for each in zip(usual, said, strict=True)]
     confirmed = _matching("--confirm", settings.confirm, set().union(*names), needed=_is_whole)
     return [

@@ -43,7 +43,8 @@ class Curation:
     """What is said about one tool. What is None or empty is left as the operation has it.
 
     `select` is a JMESPath expression for the part of the answer to return if a call asks for none.
-    `arguments` are by the names that the operation gives them, `annotations` those of the protocol.
+    `arguments` are by the names that the operation gives them, `annotations` those of the protocol. Those in `general`
+    are said of many operations, which need not have them.
     """
 
     include: bool = True
@@ -54,6 +55,7 @@ class Curation:
     annotations: Mapping[str, bool] = field(default_factory=dict)
     confirm: bool | None = None
     select: str | None = None
+    general: frozenset[str] = frozenset()
 
     def effect(self, usual: tuple[bool, bool, bool]) -> tuple[bool, bool, bool]:
         """Return whether a call is read only, destructive, idempotent."""
@@ -63,18 +65,20 @@ class Curation:
         return read_only, destructive, idempotent
 
 
-def curation_of(levels: Iterable[Any], where: str) -> Curation:
+def curation_of(levels: Iterable[Any], where: str, general: int = 0) -> Curation:
     """Return what several levels say, from the document's root to the operation; the innermost counts.
 
-    An object offers the tool only if it says so. Raises SettingsError for a value of `x-mcp` that means nothing.
+    An object offers the tool only if it says so. So many of the first are `general`, about several operations. Raises
+    SettingsError for a value of `x-mcp` that means nothing.
     """
     found = Curation()
-    for level in levels:
+    for at, level in enumerate(levels):
         if isinstance(level, bool):
             found = replace(found, include=level)
         elif level is not None:
             _refuse_wrong(level, X_MCP_MEMBERS, where)
             found = _with(found, level, where)
+            found = replace(found, general=frozenset(found.arguments)) if at < general else found
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
@@ -24,37 +25,62 @@ _ALIKE = [
     frozenset(words.split())
     for words in (
         # what is done
-        "create add new make register open store save insert upload post",
-        "delete remove drop clear clean purge prune rid",
-        "update change edit modify rename set replace",
-        "list show all browse which",
-        "get show view fetch retrieve read see look inspect",
-        "search find lookup query",
+        "create add new make register open store save insert upload post put setup provision generate "
+        "define establish enroll onboard write",
+        "delete remove drop clear clean purge prune rid erase wipe destroy discard trash throw throwaway "
+        "dispose unregister cleanup",
+        "revoke withdraw takeaway strip expire invalidate",
+        "update change edit modify rename set replace adjust alter correct fix amend patch switch configure",
+        "list show all browse which display enumerate overview",
+        "get show view fetch retrieve read see look inspect display describe detail information info",
+        "search find lookup query locate discover seek",
         "download content export",
-        "run execute trigger dispatch start launch begin",
-        "stop cancel abort halt end kill terminate",
-        "pause suspend",
+        "run execute trigger dispatch start launch begin invoke boot call",
+        "stop cancel abort halt end kill terminate shutdown interrupt quit",
+        "pause suspend hold freeze",
         "resume continue unpause",
-        "enable activate allow",
-        "disable deactivate forbid deny",
+        "enable activate allow turnon switchon unlock permit",
+        "disable deactivate forbid deny turnoff switchoff takedown lock suspend",
         "copy clone duplicate fork",
-        "send submit publish post share broadcast",
-        "schedule plan postpone",
-        "restore rollback revert recover",
-        "join connect attach link",
-        "leave disconnect detach",
+        "send submit publish post share broadcast push deliver forward tell announce",
+        "notify notification alert alarm inform warn whenever",
+        "webhook hook callback subscribe subscription listen event whenever notify",
+        "stream live realtime websocket",
+        "schedule plan postpone cron recurring repeat regularly nightly daily weekly monthly hourly",
+        "restore rollback revert recover undo bringback goback",
+        "join connect attach link assign",
+        "leave disconnect detach quit exit",
+        "grant give assign allow",
+        "kick ban block expel evict",
+        "approve accept authorize confirm",
+        "reject decline refuse deny",
+        "book reserve booking reservation",
         "buy order purchase checkout cart",
-        "pay payment billing invoice bill charge",
-        "hide mute block silence ban filter",
+        "pay payment billing invoice bill charge transaction",
+        "refund return chargeback",
+        "earn reward income revenue payout profit",
+        "balance wallet fund money",
+        "hide mute block silence ban filter ignore",
         "like favourite favorite star love",
+        "bookmark save remember",
         "answer respond response reply",
-        "login authenticate auth authorization session sign",
+        "login authenticate auth authorization session sign signin",
+        "logout signout",
         "validate verify check test confirm",
+        "merge combine unite",
+        "compare diff difference changed",
+        "import load ingest",
+        "bulk batch many",
+        "rotate renew regenerate refresh reset leak leaked stolen compromised",
+        "health healthy status ping alive ready available running uptime reachable",
+        "progress status state done finished completed pending waiting queued",
         # who does it
-        "user member people person somebody account profile",
+        "user member people person somebody account profile who",
+        "me self own current myself whoami",
         "organization organisation org company team group",
         "colleague coworker employee staff member",
         "friend follower following contact",
+        "customer client buyer",
         "invite invitation",
         "author creator artist writer",
         "actor actress cast performer",
@@ -66,40 +92,65 @@ _ALIKE = [
         "image picture photo poster cover logo icon avatar thumbnail",
         "film movie",
         "show series tv television programme",
-        "song track",
+        "song track music",
         "game videogame",
         "chart graph diagram",
-        "chat conversation dialogue thread",
+        "chat conversation dialogue thread discussion",
         "message mail email note",
         "post status article entry",
-        "comment reply review feedback opinion",
+        "comment reply review feedback opinion remark",
         "poll survey vote ballot",
-        "cost price pricing spend expense money",
+        "emoji smiley reaction",
+        "cost price pricing spend expense money dollar euro fee",
         "history version revision previous earlier older",
-        "newest latest recent current today now",
-        "popular trending top best",
-        "similar related recommendation recommended suggestion suggested",
-        "limit quota",
-        "usage consumption stats statistics metrics analytics",
+        "newest latest recent current today now lately recently",
+        "popular trending trend top best hot",
+        "similar related recommendation recommended suggestion suggested alike same equal",
+        "synonym same equal",
+        "nearest neighbour neighbor near nearby closest",
+        "typo spelling misspelling mistake",
+        "limit quota cap budget allowance",
+        "usage consumption stats statistics metrics analytics used report",
         "number count total amount",
-        "error failure fail problem fault",
+        "average mean sum aggregate",
+        "size big large bytes disk storage",
+        "error failure fail problem fault broken wrong crash",
         "issue bug ticket",
-        "job task run execution",
+        "vulnerability security hole",
+        "job task run execution process",
+        "pipeline workflow build ci",
         "log audit trail activity",
-        "alert alarm notification",
         "password secret credential token key",
-        "permission access role right",
+        "permission access role right privilege allowed",
         "rule policy",
         "label tag category topic genre",
-        "machine host server node",
-        "file document attachment",
-        "backup snapshot dump",
+        "hashtag tag",
+        "machine host server node instance vm computer box",
+        "device phone computer hardware",
+        "file document attachment pdf",
+        "table collection class index dataset",
+        "column field property attribute",
+        "row record entry item object document",
+        "vector embedding",
+        "workspace tenant namespace project environment space",
+        "backup snapshot dump archive",
         "deploy deployment release rollout",
         "website site page",
+        "domain dns hostname",
+        "certificate ssl tls https",
         "birthday born birth age",
         "address location place",
+        "map coordinates latitude longitude position",
         "trip journey travel route",
         "event appointment meeting calendar",
+        "weather forecast temperature",
+        "shipment shipping delivery parcel package tracking",
+        "stock inventory warehouse availability",
+        "product item article goods",
+        "discount coupon promotion voucher",
+        "subscription plan membership",
+        "language locale translation translate",
+        "addon plugin extension",
     )
 ]
 _AS_GOOD = 0.5
@@ -125,11 +176,20 @@ _IRREGULAR = {
     for form in forms.split()
 }  # fmt: skip
 
+#: Second words of English verbs, and how many words may be between them and the first.
+_PARTICLES = frozenset(("away", "back", "down", "in", "off", "on", "out", "over", "up"))
+BETWEEN = 3
+
+#: The accents that a decomposed text has behind its letters.
+_ACCENT = re.compile(r"[\u0300-\u036f]")
+
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
 
 
 def split(text: str) -> list[str]:
-    """Return the words of a text in lower case; a name in camel case or with underscores has several."""
+    """Return the words of a text in lower case and without accents; a name in camel case has several."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFKD", text)))
     return [word.lower() for word in _WORD.findall(text)]
 
 
@@ -146,8 +206,15 @@ def alike(word: str) -> dict[str, float]:
 
 
 def compounds(words: Sequence[str]) -> Iterator[str]:
-    """Return each two neighbours as one word: what one writes apart another writes together."""
-    return (first + second for first, second in pairwise(words))
+    """Return two neighbours as one word, unless both are silent: what one writes apart another writes together."""
+    return (first + second for first, second in pairwise(words) if not SILENT_WORDS.issuperset((first, second)))
+
+
+def particle_verbs(words: Sequence[str]) -> Iterator[str]:
+    """Return the verbs of two words that have others between them, as one word: `turnoff` for "turn the light off"."""
+    for place, word in enumerate(words):
+        if word in _PARTICLES:
+            yield from (verb + word for verb in words[max(place - BETWEEN - 1, 0) : max(place - 1, 0)])
 
 
 class Stems:
