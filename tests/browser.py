@@ -25,9 +25,11 @@ class _Forms(HTMLParser):
         if tag == "form":
             self.action, self.values = given.get("action") or "", {}
         name = str(given.get("name") or "")
-        if tag == "input" and name and name != "abort":
+        if name in ("", "abort"):
+            return
+        if tag == "input":
             self.values[name] = ENTERED.get(name) or given.get("value") or ""
-        elif tag == "button" and name:  # the person takes the first of several
+        elif tag == "button":  # the person takes the first of several
             self.values.setdefault(name, given.get("value") or "")
 
 
