@@ -10,6 +10,7 @@ BridgeError
     ├── ArgumentsError    arguments that the operation does not take
     ├── CredentialsError  an operation that needs a credential, and none is set
     ├── TokenError        a token could not be obtained
+    │   └── LoginRequired the caller has to log in to the API first
     ├── NoServerError     no URL to send the request to
     └── TransportError    the API could not be reached, or broke off
 """
@@ -17,7 +18,7 @@ BridgeError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 
@@ -142,6 +143,21 @@ class CredentialsError(CallError):
 
 class TokenError(CallError):
     """A token could not be obtained, or does not permit the operation. The request of the call was not sent."""
+
+
+class LoginRequired(TokenError):
+    """The caller has no login to the API that can be used.
+
+    `url` is where the caller logs in, in a browser, and `is_done` checks whether that has happened.
+    """
+
+    def __init__(self, api: str, url: str, is_done: Callable[[], Awaitable[bool]]) -> None:
+        self.url, self.is_done = url, is_done
+        self.invitation = f"Log in to {api} with your own account, so that its tools can be called in your name."
+        super().__init__(
+            f"Nothing was sent: you are not logged in to {api}. Open {url} in a browser, log in there with your own "
+            "account, and then call the tool again."
+        )
 
 
 class NoServerError(CallError):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 import httpx
 
-#: What the person enters, by the name of the field.
-ENTERED = {"login": "ada", "password": "secret"}
+#: Who the person is, if nothing else is said, and the password.
+PERSON, PASSWORD = "ada", "secret"
 
 
 class _Forms(HTMLParser):
     """Collects the last form of a page: its action, and the values of its fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, person: str) -> None:
         super().__init__()
+        self._entered = {"login": person, "password": PASSWORD}
         self.action: str | None = None
         self.values: dict[str, str] = {}
 
@@ -28,23 +30,31 @@ class _Forms(HTMLParser):
         if name in ("", "abort"):
             return
         if tag == "input":
-            self.values[name] = ENTERED.get(name) or given.get("value") or ""
+            self.values[name] = self._entered.get(name) or given.get("value") or ""
         elif tag == "button":  # the person takes the first of several
             self.values.setdefault(name, given.get("value") or "")
 
 
-def visit(url: str) -> str:
-    """Open a URL, submit every form that comes, and return the text of the last page."""
-    patient = httpx.HTTPTransport(retries=5)  # of connections: a client may listen only once the browser is open
-    with httpx.Client(follow_redirects=True, timeout=20, transport=patient) as client:
-        page = client.get(url)
+def visit(url: str, person: str = PERSON, client: httpx.Client | None = None) -> str:
+    """Open a URL as a person, submit every form that comes, and return the text of the last page.
+
+    `client` has the cookies of the browser; without one it is a new browser.
+    """
+    with nullcontext(client) if client else new_browser() as browser:
+        page = browser.get(url)
         for _ in range(8):
-            forms = _Forms()
+            forms = _Forms(person)
             forms.feed(page.text)
             if forms.action is None:
                 break
-            page = client.post(urljoin(str(page.url), forms.action), data=forms.values)
+            page = browser.post(urljoin(str(page.url), forms.action), data=forms.values)
     return page.text
+
+
+def new_browser() -> httpx.Client:
+    """Return a browser without cookies."""
+    patient = httpx.HTTPTransport(retries=5)  # of connections: a client may listen only once the browser is open
+    return httpx.Client(follow_redirects=True, timeout=20, transport=patient)
 
 
 if __name__ == "__main__":

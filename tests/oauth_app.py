@@ -2,15 +2,19 @@
 
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Request, Security
 from fastapi.openapi.models import OAuthFlows
 from fastapi.security import OAuth2, SecurityScopes
+from starlette.responses import RedirectResponse
 
 #: Part of every secret that the application issues, so that one search finds any of them.
 MARKER = "S3CRET"
@@ -28,7 +32,9 @@ class Application:
     """The application's state: the tokens that it accepts, and what was asked of its token endpoint.
 
     `lifetime` is what it says of new tokens, in seconds, and `grants` the scopes that it grants, None for all.
-    `subjects` are the tokens that were exchanged, by what was issued for them.
+    `subjects` are the tokens that were exchanged, or the people who have logged in, by what was issued for them.
+    `person` is who is in front of the browser, None for one who does not agree, `asked` is what a browser came with,
+    `codes` are those that were issued, and `people` are those whose refresh tokens they became.
     """
 
     url: str = ""
@@ -43,6 +49,10 @@ class Application:
     authorizations: list[str | None] = field(default_factory=list)
     calls: list[str | None] = field(default_factory=list)
     subjects: dict[str, str] = field(default_factory=dict)
+    person: str | None = "ada"
+    asked: list[dict[str, str]] = field(default_factory=list)
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    people: dict[str, str] = field(default_factory=dict)
 
     def issue(self, scope: str) -> dict[str, Any]:
         """Return the answer to a token request that is granted."""
@@ -73,6 +83,18 @@ def _application(state: Application, flows: OAuthFlows) -> FastAPI:
         state.authorizations.append(request.headers.get("authorization"))
         return _granted(state, form, request.headers.get("authorization"))
 
+    @app.get("/authorize", include_in_schema=False)
+    async def authorize(request: Request) -> RedirectResponse:
+        asked = dict(request.query_params)
+        state.asked.append(asked)
+        if state.person is None:
+            answer = {"error": "access_denied", "state": asked["state"]}
+        else:
+            code = f"code-{MARKER}-{len(state.asked)}"
+            state.codes[code] = {**asked, "person": state.person}
+            answer = {"code": code, "state": asked["state"]}
+        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(answer)}", 302)
+
     @app.get("/items", operation_id="list_items")
     async def list_items(token: Annotated[str, Security(authorized, scopes=["read"])]) -> list[str]:
         return ["one"]
@@ -99,10 +121,15 @@ def _granted(state: Application, form: dict[str, str], authorization: str | None
         return state.issue(form.get("scope", ""))
     if kind == "password" and (form.get("username"), form.get("password")) == PERSON:
         return state.issue(form.get("scope", ""))
+    if kind == "authorization_code" and given == CLIENT and (asked := state.codes.pop(form["code"], None)):
+        digest = sha256(form["code_verifier"].encode()).digest()  # RFC 7636 section 4.6
+        assert asked["code_challenge"] == urlsafe_b64encode(digest).decode().rstrip("=")
+        assert (asked["code_challenge_method"], asked["redirect_uri"]) == ("S256", form["redirect_uri"])
+        return _of_person(state, state.issue(asked.get("scope", "")), asked["person"])
     if kind == "refresh_token" and form.get("refresh_token") in state.refreshable:
         if state.rotates:
             state.refreshable.discard(form["refresh_token"])
-        return state.issue("read write")
+        return _of_person(state, state.issue("read write"), state.people.get(form["refresh_token"], ""))
     if kind == "urn:ietf:params:oauth:grant-type:token-exchange" and given == CLIENT:  # RFC 8693 section 2.1
         assert form["subject_token_type"].endswith(":access_token")
         issued = {**state.issue(form.get("scope", "")), "issued_token_type": form["subject_token_type"]}
@@ -111,6 +138,12 @@ def _granted(state: Application, form: dict[str, str], authorization: str | None
     error = "invalid_client" if kind == "client_credentials" else "invalid_grant"
     description = f"no, {form.get('password')}"
     return JSONResponse({"error": error, "error_description": description}, 401 if "client" in error else 400)
+
+
+def _of_person(state: Application, issued: dict[str, Any], person: str) -> dict[str, Any]:
+    state.subjects[f"Bearer {issued['access_token']}"] = person
+    state.people[issued.get("refresh_token", "")] = person
+    return issued
 
 
 @contextmanager

@@ -28,6 +28,15 @@ const provider = new Provider(issuer, {
       grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
       scope: scopes,
     },
+    {
+      client_id: 'team',
+      client_secret: 'team-S3CRET-1',
+      application_type: 'native', // any port of loopback
+      redirect_uris: ['http://127.0.0.1/connect/callback'],
+      response_types: ['code'],
+      grant_types: ['authorization_code', 'refresh_token'],
+      scope: scopes,
+    },
   ],
   scopes: scopes.split(' '),
   pkce: { required: () => true },

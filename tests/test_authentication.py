@@ -384,6 +384,32 @@ async def test_the_sample_has_all_that_is_needed(connect: Connect, recorder: Rec
     assert "MINE" in entry["env"]
 
 
+@pytest.mark.parametrize(
+    ("scheme", "variable", "value", "advice"),
+    [
+        (
+            {"type": "apiKey", "in": "header", "name": "Authorization"},
+            "AUTHORIZATION",
+            "bare-key",
+            "such as `Bearer …`",
+        ),
+        ({"type": "apiKey", "in": "header", "name": "Authorization"}, "AUTHORIZATION", "Bearer key", ""),
+        ({"type": "http", "scheme": "basic"}, "BASIC_AUTH", "bare-key", "set it to user:password, or to `key:`"),
+        ({"type": "http", "scheme": "basic"}, "BASIC_AUTH", "key:", ""),
+    ],
+)
+async def test_a_rejection_says_what_a_value_lacks(
+    recorder: Recorder, scheme: dict[str, Any], variable: str, value: str, advice: str
+) -> None:
+    """A header without a scheme, or a login without a colon, is named where the API rejects it, and only then."""
+    recorder.answer = (401, {}, b"")
+    root = operation("get", security=[{"s": []}]) | {"components": {"securitySchemes": {"s": scheme}}}
+    async with served(root, Settings(base_url=recorder.url, environ={variable: value})) as client:
+        said = text_of(await client.call_tool("op", {}, raise_on_error=False))
+    assert advice in said
+    assert bool(advice) == ("`" in said)
+
+
 #: status, more options, variables that are set -> parts of what is said
 REJECTED: list[tuple[list[str], dict[str, str], list[str]]] = [
     ([], {"X_KEY": "k"}, ["X_KEY is set", "--authenticate all"]),

@@ -27,7 +27,7 @@ from portkey_bridge.settings.serving import PROVIDERS
 from tests import oauth_app
 from tests.browser import visit
 from tests.conftest import Recorder, Run, text_of
-from tests.openid import openid_provider
+from tests.openid import running_openid_provider
 from tests.replicas import free_port
 from tests.support import document, serving
 
@@ -223,10 +223,10 @@ async def test_a_person_logs_in_by_a_proxy(proxy: str, recorder: Recorder, tmp_p
 
     The person is the subject that the provider names, has the roles of that subject, and no token is in any answer.
     """
-    key = RSAKey.generate_key(2048, {"use": "sig"}).as_dict(private=False)
+    key = json.dumps(RSAKey.generate_key(2048, {"use": "sig"}).as_dict(private=False))
     address = f"127.0.0.1:{free_port()}"
     role = '\n[serve.roles.person]\nclaims = { sub = ["ada"] }\ntools = ["read_thing"]\n'
-    with openid_provider(key) as provider:
+    with running_openid_provider(key) as provider:
         common = f'provider = "{proxy}"\nbase_url = "http://{address}"\nforward_resource = false'
         table = f"[serve.auth]\n{common}{PROXIES[proxy]}"
         options = ("--http", address, "--audit")

@@ -287,8 +287,10 @@ def test_the_schema_takes_what_the_program_takes(two: Any, run: Run) -> None:
     known = of_api["properties"].keys() | schema["properties"]["serve"]["properties"].keys()
     assert known >= {option.field for option in OPTIONS} - {"config"}
     jsonschema.validate(tomllib.loads(two[0].read_text(encoding="utf-8")), schema)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"api": {"a": {"exlude": []}}}, schema)
+    wrongs: list[dict[str, Any]] = [{"exlude": []}, {"retries": -1}, {"retries": 1.5}, {"pages": 0}]
+    for wrong in wrongs:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"api": {"a": wrong}}, schema)
 
 
 def test_a_written_file_serves_the_same_tools(tmp_path: Path, run: Run) -> None:

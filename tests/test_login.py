@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -20,7 +19,7 @@ from joserfc.jwk import RSAKey
 
 from tests.browser import visit
 from tests.conftest import BARE, ROOT, Connect, Recorder, Run, program, text_of
-from tests.openid import openid_provider
+from tests.openid import items_document, running_openid_provider
 from tests.support import document
 
 KEY = RSAKey.generate_key(2048, {"use": "sig"})
@@ -46,28 +45,14 @@ class OpenId:
 @pytest.fixture(scope="module")
 def provider_url() -> Iterator[str]:
     """Return the URL of the provider."""
-    with openid_provider(KEY.as_dict(private=False)) as url:
+    with running_openid_provider(json.dumps(KEY.as_dict(private=False))) as url:
         yield url
 
 
 @pytest.fixture
 def openid(provider_url: str, tmp_path: Path) -> OpenId:
     """Return the provider with a document that names its metadata, and a person with a browser who is new."""
-    root = {
-        "openapi": "3.1.0",
-        "info": {"title": "Items", "version": "1"},
-        "servers": [{"url": provider_url}],
-        "paths": {
-            "/items": {
-                "get": {
-                    "operationId": "items",
-                    "security": [{"openid": ["read"]}],
-                    "responses": {"200": {"description": "Fine"}},
-                }
-            }
-        },
-        "components": {"securitySchemes": {"openid": _scheme()}},
-    }
+    root = items_document(provider_url)
     document = tmp_path / "items.json"
     document.write_text(json.dumps(root))
     env = {
@@ -76,10 +61,6 @@ def openid(provider_url: str, tmp_path: Path) -> OpenId:
         "OPEN_MCP_SPEC": str(document),
     }
     return OpenId(provider_url, document, env)
-
-
-def _scheme() -> dict[str, Any]:
-    return {"type": "openIdConnect", "openIdConnectUrl": "/.well-known/openid-configuration"}
 
 
 MACHINES = {

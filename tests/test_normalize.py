@@ -250,6 +250,12 @@ VERSIONS = [
 ]
 
 
+def test_a_newer_version_is_read_with_a_warning() -> None:
+    """A version 3 that is newer than the newest known one is read as that, and reported."""
+    found = normalize(parse_document("api.yaml", "file:///api.yaml", "openapi: 3.9.0\npaths: {}"))
+    assert found.repairs == ("OpenAPI 3.9.0 is not known; read as 3.2 (#).",)
+
+
 @pytest.mark.parametrize(("text", "problem"), VERSIONS)
 def test_version(text: str, problem: str | None) -> None:
     """Versions 2.0 to 3.2 are read, however they are written; others are refused by name."""

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 
+from tests import oauth_app
 from tests.conftest import Recorder
 from tests.support import document, serving
 
@@ -247,9 +248,11 @@ class Visitor:
 
     def wait(self, selector: str, text: str) -> str:
         """Wait until an element contains a text, and return all of its text."""
+        from selenium.common.exceptions import StaleElementReferenceException
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.browser, 15).until(lambda _: text in self.find(selector).text)
+        waiting = WebDriverWait(self.browser, 15, ignored_exceptions=[StaleElementReferenceException])
+        waiting.until(lambda _: text in self.find(selector).text)  # of the next page, if this one is left
         return self.find(selector).text
 
     @property
@@ -456,29 +459,40 @@ def provider() -> Iterator[str]:
         server.shutdown()
 
 
-@needs_a_browser
-def test_a_visitor_logs_in(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
-    """Where the server issues tokens after a login, the page logs in like any client, and keeps the token in memory."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-    with provider() as other:
-        (tmp_path / "team.toml").write_text(f'''
+def write_login(folder: Path, provider_url: str, address: str, more: str = "") -> None:
+    """Write settings with a server at an address that issues tokens after a login at the provider."""
+    (folder / "team.toml").write_text(f'''
 [api.pets]
 prefix = ""
 spec = "api.json"
+{more}
 [serve.auth]
 provider = "oauth-proxy"
-upstream_authorization_endpoint = "{other}/authorize"
-upstream_token_endpoint = "{other}/token"
+upstream_authorization_endpoint = "{provider_url}/authorize"
+upstream_token_endpoint = "{provider_url}/token"
 upstream_client_id = "bridge"
 upstream_client_secret = "$UPSTREAM_SECRET"
 base_url = "http://{address}"
 [serve.auth.token_verifier]
 provider = "introspection"
-introspection_url = "{other}/introspect"
+introspection_url = "{provider_url}/introspect"
 client_id = "bridge"
 client_secret = "$UPSTREAM_SECRET"
 ''')
+
+
+def free_address() -> str:
+    """Return an address of loopback that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@needs_a_browser
+def test_a_visitor_logs_in(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
+    """Where the server issues tokens after a login, the page logs in like any client, and keeps the token in memory."""
+    address = free_address()
+    with provider() as other:
+        write_login(tmp_path, other, address)
         arguments = ("--config", str(tmp_path / "team.toml"), "--http", address)
         with site(tmp_path, api(recorder.url), *arguments, UPSTREAM_SECRET=MARKER) as url:
             visitor = Visitor(browser, f"{url}#tool/listpets")
@@ -545,3 +559,69 @@ def test_a_thousand_tools_and_a_small_screen(recorder: Recorder, tmp_path: Path,
         visitor.find(".tool[open] form.call textarea")
         assert browser.execute_script("return document.documentElement.scrollWidth") == 360
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+FLOW: Json = {"authorizationCode": {"authorizationUrl": "/authorize", "tokenUrl": "/token"}}
+
+
+def login_address(url: str) -> str:
+    """Return the address at which Alice is asked to log in when she calls a tool."""
+    params = {"name": "list_items", "arguments": {}}
+    headers = {"accept": "application/json, text/event-stream", "authorization": f"Bearer {ALICE}"}
+    called = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    answer = httpx.post(f"{url}mcp", json=called, headers=headers, timeout=30).json()
+    words: list[str] = answer["result"]["content"][0]["text"].split()
+    return next(word for word in words if "/connect#" in word)
+
+
+@needs_a_browser
+def test_a_caller_logs_in_to_an_api(tmp_path: Path, browser: Chrome) -> None:
+    """The page of a login asks who its visitor is, refuses others, names API and caller, logs in, and out again."""
+    tokens = f"{TOKENS},bob={hashlib.sha256(b'token-of-bob').hexdigest()}"
+    client = dict(zip(("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"), oauth_app.CLIENT, strict=True))
+    options = ("--tokens", tokens, "--oauth-caller-login")
+    with oauth_app.running(**FLOW) as app, site(tmp_path, app.document, *options, **client) as url:
+        visitor = Visitor(browser, login_address(url))
+        field = visitor.find("#access input")
+        field.send_keys("token-of-bob", ENTER)
+        visitor.wait("#said", "made for another caller")
+        field.clear()
+        field.send_keys(ALICE, ENTER)
+        shown = visitor.wait("section", "Log in to Items")
+        assert "To this server you are alice." in shown
+        assert "Nowhere yet." in shown
+        visitor.find("section button.send").click()
+        visitor.wait("#said", "alice is logged in to Items. Close this page")
+        assert browser.current_url == f"{url}connect"
+        visitor.find("main a").click()
+        visitor.find("#access input").send_keys(ALICE, ENTER)
+        visitor.wait("section li", "Items")
+        visitor.find("section li button").click()
+        visitor.wait("#said", "Logged out of Items.")
+        visitor.wait("section", "Nowhere yet.")
+        assert [each for each in visitor.complaints if "Failed to load resource" not in str(each)] == []
+        assert browser.execute_script("return [localStorage.length, sessionStorage.length]") == [0, 0]
+
+
+@needs_a_browser
+def test_a_caller_logs_in_twice(tmp_path: Path, browser: Chrome) -> None:
+    """Where the server issues tokens itself, its login says who the visitor is, and leads back to the ticket of a call.
+
+    The ticket of another caller is refused, which shows that it has outlived that login.
+    """
+    address, client_id = free_address(), oauth_app.CLIENT[0]
+    flow = {"authorizationCode": {"authorizationUrl": "/authorize", "tokenUrl": "/token"}}
+    options = ("--config", str(tmp_path / "team.toml"), "--http", address, "--tokens", TOKENS)
+    with provider() as other, oauth_app.running(**flow) as app:
+        more = f'oauth_caller_login = true\n[api.pets.env]\nOAUTH_CLIENT_ID = "{client_id}"'
+        write_login(tmp_path, other, address, more)
+        with site(tmp_path, app.document, *options, UPSTREAM_SECRET=MARKER) as url:
+            visitor = Visitor(browser, login_address(url))
+            visitor.find("#access .login:not([hidden])").click()
+            visitor.find("form button[value=approve]").click()
+            visitor.wait("#said", "made for another caller")
+            browser.get("about:blank")
+            visitor = Visitor(browser, f"{url}connect")
+            visitor.find("#access .login:not([hidden])").click()
+            visitor.find("form button[value=approve]").click()
+            assert "carol" in visitor.wait("section", "To this server you are")

@@ -97,7 +97,7 @@ def test_what_a_model_would_read_is_served_after_it_was_accepted(
     pinned.write({**GET, "parameters": [QUERY], **operation}, **{**FIELDS, **fields})
     changed = pinned.tools("--json")
     assert changed.stdout == before
-    assert "portkey-bridge accept shows the changes and accepts them" in changed.stderr
+    assert "portkey-bridge accept --spec api.json shows the changes and accepts them" in changed.stderr
     shown = pinned.accept("--dry-run")
     assert shown.stdout.count("\n") >= 1
     assert pinned.tools("--json").stdout == before

@@ -12,9 +12,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,16 +109,17 @@ class Conversation:
     """How a client is asked for one answer without a login, with a model at `{url}`.
 
     `settings` are files of the home folder that choose the model; `before` is a command that does, where a file cannot.
+    `member` is set in the entry, as people do by hand.
     """
 
     command: str
     before: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    member: str = ""
 
 
-#: What each client offers the model is `SERVER separator TOOL`. Qwen Code is missing: asked once, it offers the model
-#: its own tools and its tool search, with `tools.toolSearch.enabled` set to false, too.
+#: What each client offers the model is `SERVER separator TOOL`.
 CONVERSATIONS = {
     "claude-code": Conversation(
         "claude -p Go --allowedTools mcp__pets__listpets --model scripted",
@@ -136,6 +139,17 @@ CONVERSATIONS = {
                 "privacy": {"usageStatisticsEnabled": False},
             }
         },
+    ),
+    "qwen-code": Conversation(
+        "qwen -p Go --approval-mode yolo",
+        env={"OPENAI_BASE_URL": "{url}/v1", "OPENAI_API_KEY": "k", "OPENAI_MODEL": "scripted"},
+        settings={
+            ".qwen/settings.json": {
+                "security": {"auth": {"selectedType": "openai"}},
+                "privacy": {"usageStatisticsEnabled": False},
+            }
+        },
+        member="alwaysLoadTools",  # else a model gets the tools by Qwen Code's own search
     ),
     "cline": Conversation(
         "cline -P openai-compatible -m scripted --auto-approve true 'Go on'",
@@ -210,6 +224,9 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
                 timeout=200,
                 check=False,
             )
+            if command is commands[0] and conversation.member:
+                _set_member(tmp_path / next(iter(conversation.settings)), conversation.member)
+    _end_daemons(tmp_path)
     said = f"{ran.stdout}{ran.stderr}"
     offered = {name for name in model.tools if "pets" in name}
     own = {"listpets", "listtoys", "listfood", "expandSchema", "expandResult"}
@@ -255,6 +272,20 @@ def test_a_real_client_calls_a_tool_by_url(client: str, tmp_path: Path, recorder
             )
     assert [request.target for request in recorder.requests] == ["/pets"], ran.stdout + ran.stderr
     assert any("Rex-1234" in result for result in model.results), ran.stdout + ran.stderr
+
+
+def _set_member(file: Path, member: str) -> None:
+    settings = json.loads(file.read_text())
+    settings["mcpServers"]["pets"][member] = True
+    file.write_text(json.dumps(settings))
+
+
+def _end_daemons(folder: Path) -> None:
+    """End what a client, such as Cline, left running in the background of this folder."""
+    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if bytes(folder) in command_line.read_bytes():
+                os.kill(int(command_line.parent.name), signal.SIGTERM)
 
 
 def _command(words: str, url: str) -> list[str]:

@@ -406,6 +406,24 @@ def test_what_a_program_needs_goes_to_meta() -> None:
     assert texts(result)[1] == 'Retry-After: 3\nLink: <https://api.example.com/?page=2>; rel="next"'
 
 
+@pytest.mark.parametrize(
+    ("status", "name", "value", "is_shown"),
+    [
+        (429, "X-RateLimit-Reset", "1700000000", True),
+        (429, "RateLimit", '"default";r=0;t=30', True),
+        (200, "X-RateLimit-Reset", "1700000000", False),
+        (415, "Accept", "application/xml", True),
+        (415, "Accept-Patch", "application/merge-patch+json", True),
+        (202, "Azure-AsyncOperation", "https://api.example.com/operations/1", True),
+        (200, "Accept-Ranges", "bytes", False),
+    ],
+)
+def test_a_refusal_says_what_would_be_taken(status: int, name: str, value: str, is_shown: bool) -> None:
+    """When to ask again is shown with 429, which types are taken with 415, and where an answer will be with 202."""
+    shown = texts(rendered(answer(b'{"a":1}', "application/json", status, **{name: value})))
+    assert (f"{name.title()}: {value}" in "\n".join(shown)) == is_shown
+
+
 #: method, status, headers, what is said of them
 SAID = [
     ("get", 200, {"location": "/7", "etag": '"a"', "x_other": "o"}, "Location: /7"),
@@ -427,6 +445,15 @@ SAID = [
     ("get", 200, {"next_cursor": "a", "total_count": "9"}, "Next-Cursor: a\nTotal-Count: 9"),
     ("get", 200, {"x_pagination": '{"pages": 2}', "per_page": "5"}, 'X-Pagination: {"pages": 2}\nPer-Page: 5'),
     ("get", 200, {"total_pages": "2", "prev_page": "1"}, "Total-Pages: 2\nPrev-Page: 1"),
+    ("get", 200, {"x_wp_total": "9", "x_wp_totalpages": "2"}, "X-Wp-Total: 9\nX-Wp-Totalpages: 2"),
+    ("get", 200, {"x_has_more": "true", "x_totalcount": "9"}, "X-Has-More: true\nX-Totalcount: 9"),
+    (
+        "get",
+        200,
+        {"x_nextpage": "2", "x_result_count": "9", "x_count": "9"},
+        "X-Nextpage: 2\nX-Result-Count: 9\nX-Count: 9",
+    ),
+    ("get", 200, {"x_nextjs_cache": "HIT", "x_page_speed": "1", "x_request_count": "7", "link": "</a>"}, "Link: </a>"),
     ("get", 200, {"x_declared": "yes", "x_rate_limit": "9"}, "X-Declared: yes"),
     ("get", 401, {"www_authenticate": "Bearer"}, "Www-Authenticate: Bearer"),
     ("get", 412, {"etag": '"b"'}, 'Etag: "b"'),

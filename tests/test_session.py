@@ -331,6 +331,32 @@ async def test_no_secret_is_shown(connect: Connect, shop: Shop, tmp_path: Path) 
     assert MARKER not in "".join([*texts, log.read_text()])
 
 
+async def test_a_login_that_is_answered_elsewhere_has_failed(recorder: Recorder, shop: Shop, tmp_path: Path) -> None:
+    """A session comes from the API itself: what another server answers after a redirect is none."""
+    recorder.answers["/login"] = (302, {"location": f"{shop.url}/form"}, b"")
+    recipe = 'operation = "GET /login"\ncookies = true'
+    root = {**shop.document, "servers": [{"url": recorder.url}]}
+    async with served(root, settings_of(tmp_path, recipe)) as client:
+        said = text_of(await client.call_tool("items", {}, raise_on_error=False))
+    assert "the login failed, because GET /login answered 200" in said
+    assert shop.url in said
+    assert [request.target for request in recorder.requests] == ["/login"]
+
+
+@pytest.mark.parametrize("argument", ["user_password", "account_key", "login"])
+async def test_a_secret_is_hidden_whatever_its_argument_is_called(
+    recorder: Recorder, shop: Shop, tmp_path: Path, argument: str
+) -> None:
+    """A name such as user_password is that of a secret, and so is what a variable called PASSWORD has."""
+    recorder.answers["/sign-in"] = (200, {"content-type": "application/json"}, b'{"t": "token-1234"}')
+    recorder.answers["/items"] = (200, {"content-type": "text/plain"}, f"you sent {PASSWORD}".encode())
+    recipe = f'operation = "POST /sign-in"\narguments = {{ {argument} = "$APP_PASSWORD" }}\ntoken = "/t"'
+    root = {**shop.document, "servers": [{"url": recorder.url}]}
+    async with served(root, settings_of(tmp_path, recipe)) as client:
+        assert text_of(await client.call_tool("items", {})) == "you sent [APP_PASSWORD]"
+    assert json.loads(recorder.requests[0].body) == {argument: PASSWORD}
+
+
 def test_a_dry_run_shows_where_a_session_goes(run: Run, shop: Shop, tmp_path: Path) -> None:
     """The token, the cookies and the token against forgery have names in the request, and nobody logs in."""
     document = tmp_path / "shop.json"
@@ -354,6 +380,10 @@ def test_doctor_reads_the_recipe(run: Run, shop: Shop, tmp_path: Path) -> None:
     assert "calls log in with login" in run(*options, env=ENVIRON).stdout
     done = run(*options)
     assert (done.returncode, "APP_USER is not set" in done.stdout) == (1, True)
+    settings_of(tmp_path, BEARER.replace('"login"', '"logni"'))
+    assert "did you mean login?" in run(*options, env=ENVIRON).stdout
+    settings_of(tmp_path, BEARER.replace('"login"', '"POST /sign-in"'))
+    assert "POST /sign-in, which the document does not declare" in " ".join(run(*options, env=ENVIRON).stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -132,13 +132,13 @@ PLACES = {
 
 @pytest.mark.parametrize("field", PLACES)
 def test_what_can_never_match_is_refused_by_the_name_of_the_option(field: str) -> None:
-    """A value is checked at the start. The message has the name by which it was set, and no login of a URL."""
+    """A value is checked at the start. The message has the names by which it is set, and no login of a URL."""
     option = next(each for each in OPTIONS if each.field == field)
     valid, wrong = PLACES[field]
     for text in valid:
         assert read_settings({field: text}, {})
     for text in wrong:
-        with pytest.raises(SettingsError, match=f"^{option.flag}: expected .*") as by_flag:
+        with pytest.raises(SettingsError, match=f"^{option.flag} or {option.variable}: expected .*") as by_flag:
             read_settings({field: text}, {})
         with pytest.raises(SettingsError, match=f"^{option.variable}: "):
             read_settings({}, {option.variable: text})

@@ -245,3 +245,35 @@ async def test_a_change_of_the_document_leaves_no_connection(recorder: Recorder,
         assert len(await other.client.client_list()) == 2
     assert len(await other.client.client_list()) == 1
     await other.aclose()
+
+
+async def test_another_server_takes_the_answer_to_a_question(
+    recorder: Recorder, redis: RedisServer, tmp_path: Path
+) -> None:
+    """A call that one server asks the person about is carried out by the server that gets the decision."""
+    meta: dict[str, Any] = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "x", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
+    }
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "authorization": "Bearer alice",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "small",
+    }
+
+    async def call(url: str, **answers: Any) -> Any:
+        params = {"name": "small", "arguments": {}, "_meta": meta, **answers}
+        async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+            sent = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            return (await http.post(url, json=sent)).json()["result"]
+
+    with replicas(tmp_path, recorder.url, redis.url, 2, "--confirm", "small") as (one, other):
+        asked = await call(one)
+        assert recorder.requests == []
+        decision = {"confirm": {"action": "accept", "content": {"confirmed": True}}}
+        answer = await call(other, inputResponses=decision, requestState=asked["requestState"])
+    assert answer["isError"] is False
+    assert len(recorder.requests) == 1

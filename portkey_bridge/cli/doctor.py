@@ -37,7 +37,9 @@ from portkey_bridge.errors import SetupError
 from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
+from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.configured_bridge import UNVERIFIED, destination, token_sources, trust_of
+from portkey_bridge.serve.login_steps import steps_of
 from portkey_bridge.settings.env_files import refuse_lured_credentials
 from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import shown_url
@@ -132,10 +134,19 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
         if name not in environment.replaced and name not in opens:
             yield Finding(OK, f"{name} is not used: several schemes would share it, and take {', '.join(instead)}")
     if settings.login is not None:
-        recipe, _ = read_recipe(settings)
-        yield Finding(OK, f"calls log in with {recipe.operation}, as {settings.login} says")
+        yield _login_step(settings, api)
         return
     yield from _callable_tools(settings, api, tools, secrets)
+
+
+def _login_step(settings: Settings, api: Api) -> Finding:
+    """Report the operation that logs in. Raises SettingsError for a recipe that cannot be used."""
+    recipe, _ = read_recipe(settings)
+    steps = steps_of(
+        api, recipe, settings, Shapes(api.root), lambda servers: settings.base_url or server_url(servers, api.uri)
+    )
+    undeclared = ", which the document does not declare" * bool(steps.undeclared)
+    return Finding(OK, f"calls log in with {recipe.operation}{undeclared}, as {settings.login} says")
 
 
 def _callable_tools(

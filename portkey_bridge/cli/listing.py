@@ -69,6 +69,8 @@ def print_tools(invocation: Invocation) -> int:
     else:
         columns = ("name", "method", "path", "summary", "tokens")
         print_table(columns, _by_tag(rows), spare=("path", "method", "summary"))
+    if not any(service.every for service in services):
+        print("portkey-bridge: there are no operations under `paths` to serve; check --spec", file=sys.stderr)
     print(f"{len(rows)} of {count} tools, about {sum(row.tokens for row in rows):,} tokens to list", file=sys.stderr)
     return 0 if rows else 1
 

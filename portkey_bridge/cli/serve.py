@@ -21,7 +21,7 @@ from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.load import named_files
-from portkey_bridge.serve.observed import Metrics, Observe, audit_to, shared_metrics
+from portkey_bridge.serve.observed import Metrics, Observe, audit_logins_to, audit_to, shared_metrics
 from portkey_bridge.serve.pipes import dropping_log
 from portkey_bridge.serve.running_programs import RunningPrograms
 from portkey_bridge.serve.server import build_server, catalogue_of
@@ -114,11 +114,13 @@ def _application(invocation: Invocation, address: Address, store: Store, metrics
 
     with permanent():
         services = require_services(invocation.apis, from_copies=True)
-        server = build_server(services, catalogue, http_server.LIST_SECONDS)
+        server = build_server(services, catalogue, http_server.LIST_SECONDS, store.key("questions"))
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.on_close = store.aclose
     has_metrics = settings.metrics is None and (address.is_loopback or settings.requires_token)
-    return http_server.http_app(server, settings, store, metrics if has_metrics else None), printable(server.name)
+    logins = [metrics.login, *([audit_logins_to(sys.stdout)] if settings.audit else [])]
+    app = http_server.http_app(server, settings, store, metrics if has_metrics else None, logins)
+    return app, printable(server.name)
 
 
 def _worker(invocation: Invocation, address: Address) -> ASGIApp:

@@ -114,7 +114,8 @@ def _told(error: Any, root: Any) -> tuple[list[str], str]:
     while error.context:  # of a union's branches, the error in the best match
         error = max(error.context, key=lambda below: len(below.absolute_path))
     tokens = [str(token) for token in error.absolute_path]
-    return tokens if _leads_somewhere(error.absolute_path, root) else [], summarize(error.message, MAX_ERROR_TEXT)
+    problem = summarize(error.message.partition("\n")[0], MAX_ERROR_TEXT)  # below are schema and instance
+    return tokens if _leads_somewhere(error.absolute_path, root) else [], problem
 
 
 def _leads_somewhere(path: Iterable[Any], value: Any) -> bool:

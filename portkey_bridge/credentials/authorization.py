@@ -36,6 +36,7 @@ class AuthorizationRequest:
     redirect_uri: str
     state: str = field(repr=False)
     verifier: str = field(repr=False)
+    nonce: str = field(default="", repr=False)
 
 
 async def login_server(source: TokenSource, flow: str) -> AuthorizationServer:
@@ -57,6 +58,8 @@ def authorization_request(source: TokenSource, server: AuthorizationServer, redi
     from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+    parameters = wanted(source, server)
+    nonce = secrets.token_urlsafe(32) if "openid" in (parameters["scope"] or "").split() else ""
     url = prepare_grant_uri(
         server.endpoints["authorization"].url,
         client_id=server.client.id,
@@ -66,9 +69,10 @@ def authorization_request(source: TokenSource, server: AuthorizationServer, redi
         code_challenge=create_s256_code_challenge(verifier),
         code_challenge_method="S256",
         prompt="consent" if "offline_access" in server.endpoints.scopes else None,  # OpenID Connect Core section 11
-        **wanted(source, server),
+        nonce=nonce or None,
+        **parameters,
     )
-    return AuthorizationRequest(url, redirect_uri, state, verifier)
+    return AuthorizationRequest(url, redirect_uri, state, verifier, nonce)
 
 
 def wanted(source: TokenSource, server: AuthorizationServer) -> dict[str, str | None]:
@@ -96,7 +100,7 @@ async def redeem(
         "redirect_uri": request.redirect_uri,
         "code_verifier": request.verifier,
     }
-    return _login(source, server, await server.token(grant))
+    return _login(source, server, await server.token(grant), request.nonce)
 
 
 def parameters_of(target: str) -> dict[str, str]:
@@ -118,19 +122,22 @@ async def await_device(source: TokenSource, server: AuthorizationServer, device:
             pause += SLOWER if error.code == "slow_down" else 0
 
 
-def _login(source: TokenSource, server: AuthorizationServer, answer: Mapping[str, Any]) -> Login:
+def _login(source: TokenSource, server: AuthorizationServer, answer: Mapping[str, Any], nonce: str = "") -> Login:
     token = source.accept(answer, frozenset(source.scopes))
-    return Login(token, server.client.id, _who(answer.get("id_token")))
+    claims = _claims(answer.get("id_token"))
+    if nonce and claims and claims.get("nonce") != nonce:  # OpenID Connect Core section 3.1.3.7
+        raise TokenError("The answer belongs to another login: its ID token has another nonce. Log in again.")
+    return Login(token, server.client.id, next((str(claims[name]) for name in NAMES if claims.get(name)), ""))
 
 
-def _who(id_token: Any) -> str:
-    """Return whom an ID token names. It came from the token endpoint itself, which vouches for it (Core 3.1.3.7)."""
+def _claims(id_token: Any) -> Mapping[str, Any]:
+    """Return the claims of an ID token. It came from the token endpoint itself, which vouches for it (Core 3.1.3.7)."""
     try:
         payload = str(id_token).split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return next((str(claims[name]) for name in NAMES if claims.get(name)), "")
-    except (IndexError, ValueError, AttributeError):
-        return ""
+    except (IndexError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def login_of(source: TokenSource) -> str:

@@ -53,10 +53,13 @@ class LoginSession:
 
 
 class LoginAnswers:
-    """The answers of the operations of a login so far, and what they make."""
+    """The answers of the operations of a login so far, and what they make.
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    With a `previous` session they renew it: what they do not return is that of this one.
+    """
+
+    def __init__(self, recipe: Recipe, previous: LoginSession | None = None) -> None:
+        self._recipe, self._previous = recipe, previous
         self._login: Answer | None = None
         self._cookies: dict[str, str] = {}
         self.token = ""
@@ -69,13 +72,14 @@ class LoginAnswers:
         recipe = self._recipe
         self._cookies |= _cookies(answer.headers)
         if is_login:
-            self._login, self._csrf = answer, None
+            self._login = answer
             if recipe.token is not None:
                 place = AnswerPlace(pointer=recipe.token) if isinstance(recipe.token, str) else recipe.token
                 self.token = self._required(place, answer)
         if recipe.csrf is not None:
             self._csrf = self._at(_place_of(recipe.csrf), answer) or self._csrf
-            if self._csrf is None and not (recipe.after and answer is self._login):
+            comes_later = self._previous is not None or (recipe.after and answer is self._login)
+            if self._csrf is None and not comes_later:
                 self._required(_place_of(recipe.csrf), answer)
 
     @property
@@ -83,12 +87,9 @@ class LoginAnswers:
         """What the next operation of the login carries: the token if it is known, cookies, a token against forgery."""
         return tuple(_credentials(self._recipe, self.token, self._cookies, self._csrf))
 
-    def session(self, previous: LoginSession | None = None) -> LoginSession:
-        """Return the session that the login leads to; what a renewal does not return is that of the previous one.
-
-        Raises TokenError if there is nothing that calls could carry.
-        """
-        recipe, login = self._recipe, self._login
+    def session(self) -> LoginSession:
+        """Return the session that the login leads to. Raises TokenError if there is nothing that calls could carry."""
+        recipe, login, previous = self._recipe, self._login, self._previous
         found = _credentials(recipe, self.token, self._cookies if recipe.cookies else {}, self._csrf)
         kept = {each.place: each for each in (*(previous.credentials if previous else ()), *found)}
         if not kept or login is None:

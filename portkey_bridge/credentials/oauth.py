@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.credentials.caller_login import CallerLogin, CallerLogins
 from portkey_bridge.credentials.oauth_grants import (
     is_for_people,
     missing_scopes,
@@ -22,20 +23,26 @@ from portkey_bridge.credentials.renewal import Expiring, Renewed
 from portkey_bridge.credentials.schemes import Credential, stands_in
 from portkey_bridge.credentials.variables import TOKEN_TYPES, variable
 from portkey_bridge.credentials.withheld import why_withheld
-from portkey_bridge.errors import CredentialsError, TokenError
+from portkey_bridge.errors import CredentialsError, LoginRequired, TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.settings.options import Settings
 
+#: What callers can do about an account that does not permit what they want.
+LOG_IN_AGAIN = "To log in again, or with another account, log out on the page /connect of this server first."
+
+Kept = Renewed[Expiring] | CallerLogin
+"""What has the token of a source: in memory, or as the login of one caller."""
+
 
 @dataclass(frozen=True)
 class TokenSources:
     """The sources of tokens for the schemes of an API: one for each scheme and origin, kept with its token.
 
-    `subject` is the token of one caller, which is exchanged for theirs. The local user's own login is used for that
-    user only; other callers share tokens of what is configured.
+    `subject` is the token of one caller, which is exchanged for theirs, and `logins` are those of one caller. The local
+    user's own login is used for that user only; other callers share tokens of what is configured.
     `values` are those of OAUTH_VARIABLES, `wanted` the scopes to request by the scheme's key. `base_url_of` returns the
     URL that an operation is sent to; a token is obtained for its origin, and used for no other.
     """
@@ -49,9 +56,10 @@ class TokenSources:
     transport: Transport
     redact: Redactor
     subject: str | None = field(default=None, repr=False)
-    _kept: dict[object, tuple[TokenSource, Renewed[Expiring]]] = field(default_factory=dict, repr=False)
+    logins: CallerLogins | None = field(default=None, repr=False)
+    _kept: dict[object, tuple[TokenSource, Kept]] = field(default_factory=dict, repr=False)
 
-    def of(self, operation: Operation, caller: Caller = LOCAL) -> list[tuple[TokenSource, Renewed[Expiring]]]:
+    def of(self, operation: Operation, caller: Caller = LOCAL) -> list[tuple[TokenSource, Kept]]:
         """Return the source and the kept token of each scheme of an operation whose tokens can be obtained."""
         base_url = self.base_url_of(operation)
         if base_url is None:
@@ -59,18 +67,21 @@ class TokenSources:
         schemes = {scheme.key: scheme for scheme in chain(*operation.security) if scheme.type in TOKEN_TYPES}
         return [self._of_scheme(scheme, base_url, caller.subject is None) for scheme in schemes.values()]
 
-    def of_caller(self, subject: str | None, redact: Redactor) -> TokenSources:
-        """Return the sources of tokens that one caller's own is exchanged for; `redact` learns these."""
-        return replace(self, subject=subject, redact=redact, _kept={})
+    def of_caller(
+        self, redact: Redactor, subject: str | None = None, logins: CallerLogins | None = None
+    ) -> TokenSources:
+        """Return the sources of the tokens of one caller, which `redact` learns.
+
+        They are those that the caller's own token, `subject`, is exchanged for, or those of the caller's `logins`.
+        """
+        return replace(self, subject=subject, logins=logins, redact=redact, _kept={})
 
     def every(self, operations: Iterable[Operation]) -> list[TokenSource]:
         """Return the sources of all these operations, each once."""
         found = {id(source): source for operation in operations for source, _ in self.of(operation)}
         return [*found.values()]
 
-    def _of_scheme(
-        self, scheme: SecurityScheme, base_url: str, is_local: bool
-    ) -> tuple[TokenSource, Renewed[Expiring]]:
+    def _of_scheme(self, scheme: SecurityScheme, base_url: str, is_local: bool) -> tuple[TokenSource, Kept]:
         key = (scheme.key, origin(base_url), is_local)
         if key not in self._kept:
             source = TokenSource(
@@ -85,7 +96,7 @@ class TokenSources:
                 is_local,
                 self.subject,
             )
-            self._kept[key] = (source, Renewed(source.obtain))
+            self._kept[key] = (source, CallerLogin(source, self.logins) if self.logins else Renewed(source.obtain))
         return self._kept[key]
 
 
@@ -125,16 +136,14 @@ class OAuthCredentials:
         """Return the variables of the tokens that a call of an operation would obtain."""
         if self._is_satisfied(operation):
             return frozenset()
-        names = {
-            variable(source.scheme) or "" for source, _ in self.sources.of(operation, caller) if source.is_configured
-        }
+        is_callers, sources = self.sources.settings.of_callers, self.sources.of(operation, caller)
+        names = {variable(source.scheme) or "" for source, _ in sources if is_callers or source.is_configured}
         return frozenset(names - self._secrets.keys())
 
     def _is_satisfied(self, operation: Operation) -> bool:
         """Check whether variables alone are enough, so that no token is obtained."""
         alternatives = filter(None, operation.security)
-        is_callers = self.sources.settings.oauth_exchange
-        return not is_callers and any(
+        return not self.sources.settings.of_callers and any(
             all(variable(scheme) in self._secrets for scheme in each) for each in alternatives
         )
 
@@ -151,6 +160,8 @@ class OAuthCredentials:
                 for _, token in self._kept(operation, caller)
                 if token.current
             ]
+        except LoginRequired:
+            raise
         except TokenError:
             return False  # the API's own answer is shown
         return any(replaced)
@@ -162,9 +173,11 @@ class OAuthCredentials:
             return self.environment.hints(operation, status, caller)
         scopes = sorted(frozenset[str]().union(*(token.scopes or () for token in tokens)))
         known = f"the scopes {' '.join(scopes)}" if scopes else "no scopes that are known"
+        if self.sources.logins is not None:
+            return [f"The request carried the token of your own login, with {known}. {LOG_IN_AGAIN}"]
         return [f"The request carried a token that portkey-bridge obtained, with {known}: check what it permits."]
 
-    def _kept(self, operation: Operation, caller: Caller) -> list[tuple[SecurityScheme, Renewed[Expiring]]]:
+    def _kept(self, operation: Operation, caller: Caller) -> list[tuple[SecurityScheme, Kept]]:
         """Return the schemes of an operation whose tokens are obtained, and what keeps the token."""
         pairs = ((source.scheme, kept) for source, kept in self.sources.of(operation, caller))
         return [(scheme, kept) for scheme, kept in pairs if variable(scheme) not in self._secrets]
@@ -175,17 +188,21 @@ class OAuthCredentials:
         """Return the tokens for an operation. Raises TokenError if none can be obtained and one is needed."""
         if self._is_satisfied(operation):
             return {}
-        is_callers = self.sources.settings.oauth_exchange
-        tokens, problems = {}, []
+        environment, is_callers = self._secrets, self.sources.settings.of_callers
+        tokens: dict[SecurityScheme, Expiring] = {}
+        problems: list[TokenError] = []
         for scheme, kept in self._kept(operation, caller):
             if any(stands_in(each, scheme.place) for each in filled):
                 continue
             try:
                 if token := await kept.get():
                     tokens[scheme] = token
+            except LoginRequired as error:
+                if all(operation.security):  # else the call needs no credential
+                    problems.append(error)
             except TokenError as error:
                 problems.append(error)
-        if problems and (is_callers or not tokens):  # nothing stands in for a caller's own token
+        if problems and not (_are_enough(operation, tokens, environment) if is_callers else tokens):
             raise problems[0]
         return tokens
 
@@ -207,6 +224,8 @@ class OAuthCredentials:
         remedy = (
             f"Add {' '.join(missing)} to --oauth-scopes."
             if asked and not set(missing) <= set(asked)
+            else f"It was not granted when you logged in. {LOG_IN_AGAIN}"
+            if self.sources.logins is not None
             else "The authorization server did not grant it: have it granted to the client or the person, and log in "
             "again if this is a login."
         )
@@ -224,3 +243,12 @@ class OAuthCredentials:
         uri = self.sources.document_uri
         withheld = [f"{name} is {reason}" for name in names if (reason := why_withheld(name, settings, uri))]
         return error.also([*ways], withheld, "Or log in: `portkey-bridge login`." if people else "")
+
+
+def _are_enough(operation: Operation, tokens: Collection[SecurityScheme], environment: Collection[str]) -> bool:
+    """Check whether the tokens of a caller satisfy an alternative. One without any of them would be another's."""
+    return any(
+        any(scheme in tokens for scheme in each)
+        and all(scheme in tokens or variable(scheme) in environment for scheme in each)
+        for each in operation.security
+    )

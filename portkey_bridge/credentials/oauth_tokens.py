@@ -95,6 +95,11 @@ class TokenSource:
         token = await self._of_login(previous)
         if token is not None:
             return token
+        if self.settings.oauth_caller_login:  # so that no account of a server stands in
+            raise TokenError(
+                "Nothing was sent: this API is called with the account of whoever calls. Log in with "
+                "`portkey-bridge login`."
+            )
         grant = grant_of(self.scheme, self.values, self.settings)
         if grant is None:
             return None
@@ -153,6 +158,12 @@ class TokenSource:
         answer = await server.token({"grant_type": "refresh_token", "refresh_token": token.refresh})
         return self.accept(answer, token.scopes, token.refresh)
 
+    async def renewed(self, login: Login) -> Expiring:
+        """Return the next token of a login. Raises TokenError."""
+        if not login.token.refresh:
+            raise TokenError("it cannot be renewed")
+        return await self._refreshed(await self.server("authorizationCode", login.client_id), login.token)
+
     async def _of_login(self, previous: Expiring | None) -> Expiring | None:
         """Return the token of the person who is logged in, refreshed if necessary; None if nobody is."""
         login = await self._loaded()
@@ -163,10 +174,7 @@ class TokenSource:
         if self._is_new(login.token, previous):
             return login.token
         try:
-            if not login.token.refresh:
-                raise TokenError("it cannot be renewed")
-            server = await self.server("authorizationCode", login.client_id)
-            token = await self._refreshed(server, login.token)
+            token = await self.renewed(login)
         except TokenError as error:
             other = await self._loaded()  # another process may have renewed it meanwhile
             if other is not None and self._is_new(other.token, login.token):

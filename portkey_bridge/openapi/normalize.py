@@ -35,6 +35,9 @@ FIELDS_OF_SWAGGER = frozenset(
     ("host", "basePath", "schemes", "consumes", "produces", "definitions", "parameters", "responses")
 ) | {"securityDefinitions"}
 
+#: The newest version of OpenAPI that is known.
+NEWEST_VERSION = (3, 2)
+
 #: Where a parameter can be (OpenAPI 3.2 section 4.12.1, Swagger 2.0), by what people write, in lower case.
 LOCATIONS = {
     **{name.lower(): name for name in ("path", "query", "querystring", "header", "cookie", "body", "formData")},
@@ -108,6 +111,8 @@ def _version(document: Document, repairs: Repairs) -> tuple[int, ...]:
             f"unknown OpenAPI version {summarize(given)}",
             "Swagger 2.0 and OpenAPI 3.0, 3.1 and 3.2 can be served.",
         )
+    if version > NEWEST_VERSION:
+        repairs.add(f"OpenAPI {summarize(given)} is not known; read as {NEWEST_VERSION[0]}.{NEWEST_VERSION[1]}", "#")
     if not isinstance(root.get("paths") or {}, dict):
         raise DocumentError(source, "/paths is not an object", "It maps paths to their operations.")
     return version

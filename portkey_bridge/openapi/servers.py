@@ -11,6 +11,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.openapi.coercion import as_list, as_text, mapping
 from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Server
 from portkey_bridge.settings.values import SERVER_VARIABLE_PREFIX, as_variable
+from portkey_bridge.text import is_url
 
 #: A bare host, which is formally a relative URL; a document from disk, which has no host of its own, may write
 #: `localhost` alone. And hosts that are reached without TLS: loopback and private ones, and names without a domain.
@@ -21,6 +22,9 @@ BARE_HOST_FROM_DISK = re.compile(rf"{BARE_HOST.pattern}|localhost(/|$)")
 LOCAL_HOST = re.compile(
     r"[\w-]+([:/]|$)|(127|10)\.\d|192\.168\.\d|172\.(1[6-9]|2\d|3[01])\.\d|\[(::1\]|f[cd]|fe[89ab])", re.IGNORECASE
 )
+
+#: What a full URL begins with (RFC 3986 section 3).
+URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 #: The servers if none is declared (OpenAPI 3.2 section 4.1.1).
 DEFAULT_SERVERS = (Server("/", {}),)
@@ -64,6 +68,8 @@ class ServerReader:
     def _with_scheme(self, url: str, values: Mapping[str, str], where: str) -> str:
         """Return the URL, whose variables have these values, with a scheme if it begins with a host."""
         written = TEMPLATE_VARIABLE.sub(lambda match: values.get(match[1], match[0]), url)
+        if (named := URL_SCHEME.match(written)) and not is_url(written):
+            self.repairs.add(f"the URL of a server begins with {named[0]}; requests go to http and https only", where)
         if not self._bare_host.match(written):
             return url
         scheme = "http" if LOCAL_HOST.match(written) else "https"

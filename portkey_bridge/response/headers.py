@@ -19,8 +19,10 @@ USES = {
     REQUEST_ID: re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE),
     RATE_LIMIT: re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE),
     GOING_ON: re.compile(
-        r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|"
-        r"(.*-)?(total|pages?|paging|pagination|next|prev|previous|cursor|continuation)(-.*)?",
+        r"link|(.*-)?location|retry-after|allow|www-authenticate|content-range|accept(-post|-patch|-query)?|"
+        r"azure-asyncoperation|"
+        r"(x-)?count|(.*-)?(total|page(?!-?speed)|pagin|next(?!js)|prev|cursor|continuation|has-?more|"
+        r"(results?|items?|records?|objects?)-?count)[a-z]*(-.*)?",
         re.IGNORECASE,
     ),
 }
@@ -30,6 +32,10 @@ USES = {
 ON_THE_WAY = frozenset(
     ("connection", "keep-alive", "transfer-encoding", "date", "server", "via", "vary", "set-cookie", "alt-svc")
 )
+
+
+#: The status whose answer may say only by its limits when to ask again.
+TOO_MANY_REQUESTS = 429
 
 
 #: Statuses whose cause is the state of a resource that a request assumed; its present state has a tag.
@@ -63,7 +69,9 @@ def shown_headers(operation: Operation, answer: Answer) -> Iterator[str]:
         declared.add("etag")
     for name, value in answer.by_name.items():
         is_asked_for = name in declared or (operation.method == "HEAD" and name not in ON_THE_WAY)
-        if GOING_ON in _uses(name) or (is_asked_for and not _uses(name)):
+        uses = _uses(name)
+        tells_when = answer.status == TOO_MANY_REQUESTS and RATE_LIMIT in uses
+        if GOING_ON in uses or tells_when or (is_asked_for and not uses):
             yield f"{name.title()}: {value[:2000]}"
 
 

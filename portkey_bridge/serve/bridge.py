@@ -21,7 +21,7 @@ from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.signing import AwsAccount, signer_of
-from portkey_bridge.errors import ArgumentsError, CallError, TransportError, Violation
+from portkey_bridge.errors import ArgumentsError, CallError, LoginRequired, TransportError, Violation
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.request.arguments import Bound
@@ -41,6 +41,7 @@ from portkey_bridge.serve.argument_check import Lenience, sent_anyway, validated
 from portkey_bridge.serve.call_record import MISSED, CallRecord, outcome_of, record_of
 from portkey_bridge.serve.exchange import AnswerReading, Exchange
 from portkey_bridge.serve.hiding import redacted
+from portkey_bridge.serve.login_asked import LoginAsked
 from portkey_bridge.serve.next_pages import NEXT_PAGE, TOO_MANY, Following, Limits, collected, page_after, paged
 from portkey_bridge.serve.tracing import is_traced, note_status, request_span
 from portkey_bridge.settings.values import MOST_PAGES
@@ -158,6 +159,8 @@ class Bridge:
         """
         try:
             return await running
+        except LoginRequired as error:
+            return LoginAsked.of(error)
         except CallError as error:
             return error_result(self.redact(str(error)))
         except Exception as error:  # the client gets no traceback: it may contain a secret

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from itertools import chain
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
+from portkey_bridge.credentials.caller_login import CallerLogins
 from portkey_bridge.credentials.configuration import home_of
 from portkey_bridge.credentials.oauth import OAuthCredentials
 from portkey_bridge.credentials.pass_through import PassedThrough, takes_header
@@ -25,6 +26,9 @@ CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)
 
 #: Set once the client has closed the connection of the request; None where its end is known otherwise.
 CALLER_GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
+
+#: The origin that the request was sent to, as a browser reaches it, too.
+SITE: ContextVar[str] = ContextVar("site", default="")
 
 #: Callers whose redactors are remembered.
 REMEMBERED = 4096
@@ -62,13 +66,14 @@ def passed_through(service: Service, header: str) -> PassedThrough:
     return PassedThrough(header, url_of, origins_of(api, settings), None if is_declared else home)
 
 
-def bridges_of(bridge: Bridge, passed: PassedThrough | None) -> BridgeOf:
+def bridges_of(bridge: Bridge, passed: PassedThrough | None, logins_of: Callable[[str], CallerLogins]) -> BridgeOf:
     """Return a function that returns the bridge for a caller. Everybody's requests share its connections.
 
-    What callers pass through is the only credential. Where tokens are exchanged, each caller has those of its own.
+    What callers pass through is the only credential. Where tokens are exchanged, or callers log in, each has those of
+    its own. `logins_of` returns the logins of a caller.
     """
     bridge = replace(bridge, provider=passed) if passed else bridge
-    exchanging = _exchanging(bridge.provider)
+    own_tokens = _of_callers(bridge.provider)
 
     @lru_cache(maxsize=REMEMBERED)
     def of(subject: str | None, secret: str | None) -> Bridge:
@@ -76,24 +81,26 @@ def bridges_of(bridge: Bridge, passed: PassedThrough | None) -> BridgeOf:
         if secret is not None and passed is not None:
             own = Redactor({f"{passed.name}_AUTH": secret})  # a name that marks it as a credential, however it looks
             return _for(bridge, subject, _Both(redact, own))
-        if secret is not None and exchanging is not None:
-            own = Redactor({"TOKEN_AUTH": secret})
-            provider = replace(exchanging, sources=exchanging.sources.of_caller(secret, own))
+        if own_tokens is not None and subject is not None:
+            settings, own = own_tokens.sources.settings, Redactor({"TOKEN_AUTH": secret} if secret else {})
+            logins = logins_of(subject) if settings.oauth_caller_login else None
+            provider = replace(own_tokens, sources=own_tokens.sources.of_caller(own, secret, logins))
             return replace(_for(bridge, subject, _Both(redact, own)), provider=provider)
         return _for(bridge, subject, redact)
 
     def bridge_of(caller: Caller) -> Bridge:
         if caller is LOCAL:
             return bridge
-        secret = passed.secret(caller) if passed else caller.token if exchanging else None
+        is_exchanged = own_tokens is not None and own_tokens.sources.settings.oauth_exchange
+        secret = passed.secret(caller) if passed else caller.token if is_exchanged else None
         return of(caller.subject, secret)
 
     return bridge_of
 
 
-def _exchanging(provider: Provider) -> OAuthCredentials | None:
-    """Return a provider whose tokens are those that the callers' own are exchanged for, None for any other."""
-    if isinstance(provider, OAuthCredentials) and provider.sources.settings.oauth_exchange:
+def _of_callers(provider: Provider) -> OAuthCredentials | None:
+    """Return a provider whose tokens are those of each caller, None for any other."""
+    if isinstance(provider, OAuthCredentials) and provider.sources.settings.of_callers:
         return provider
     return None
 

@@ -66,7 +66,7 @@ def build_bridge(
     Raises SettingsError.
     """
     environment = read_environment(api, settings)
-    if settings.oauth_exchange:
+    if settings.of_callers:
         environment = _without_tokens(environment, tools)
     names = {name for tool in tools for name in tool.variables}
     warn(_unusable(api, settings, environment, names))

@@ -28,6 +28,7 @@ from portkey_bridge.response.tool_result import ContentBlock, TextContent, ToolR
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.serve.login_asked import LoginAsked
 from portkey_bridge.serve.tracing import call_span, is_traced, note_error
 
 #: The members of a request (JSON-RPC 2.0 section 4), and those of the parameters of a plain call.
@@ -48,6 +49,13 @@ class PlainCall(NamedTuple):
     progress_token: int | str | None
     version: str | None
     meta: Mapping[str, Any]
+
+
+class MustAsk(Exception):
+    """A call whose caller has to be asked, which `result` says. Nothing was sent."""
+
+    def __init__(self, result: LoginAsked) -> None:
+        self.result = result
 
 
 class DirectLane:
@@ -110,8 +118,10 @@ class DirectLane:
         return True
 
     async def answer(self, call: PlainCall, context: CallContext) -> bytes:
-        """Run a call, and return the message that answers it."""
+        """Run a call, and return the message that answers it. Raises MustAsk if it is the server's after all."""
         result = await (self._traced(call, context) if is_traced() else call.run(call.arguments, context))
+        if isinstance(result, LoginAsked):
+            raise MustAsk(result)
         try:
             return pydantic_core.to_json({"jsonrpc": "2.0", "id": call.id, "result": self._result(call, result)})
         except pydantic_core.PydanticSerializationError:  # half of a surrogate pair, out of the document

@@ -28,6 +28,7 @@ from fastmcp.tools.base import ToolResult as McpToolResult
 from fastmcp.utilities.logging import temporary_log_level
 from fastmcp.utilities.versions import VersionSpec
 from mcp import MCPError
+from mcp.server.request_state import RequestStateSecurity
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp_types import (
     INVALID_PARAMS,
@@ -46,6 +47,7 @@ from portkey_bridge.serve.callers import CALLER, CALLER_GONE
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.confirmation import InputRequired, given_in, unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane
+from portkey_bridge.serve.login_request import logged_in
 from portkey_bridge.serve.messages import Lines, LineWriter, Messages
 from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
 from portkey_bridge.serve.stdio_lane import StdioLane
@@ -101,7 +103,9 @@ class DirectCalls(Middleware):
             ask=partial(unconfirmed, fastmcp, given),
             state=given.state,
         )
-        return _converted(await _until_gone(asyncio.ensure_future(run(context.message.arguments or {}, calling))))
+        arguments = context.message.arguments or {}
+        running = logged_in(fastmcp, given, lambda: run(arguments, calling))
+        return _converted(await _until_gone(asyncio.ensure_future(running)))
 
     async def on_read_resource(
         self,
@@ -163,8 +167,18 @@ class StdioServer(FastMCP[Any]):
     on_close: Callable[[], Awaitable[None]] | None = None
     _stdio: StdioLane | None = None
 
-    def __init__(self, name: str, version: str, catalogue: Catalogue, list_seconds: int | None = None) -> None:
-        """Serve the catalogue. `list_seconds` is for how long a client may use a list that it has got."""
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        catalogue: Catalogue,
+        list_seconds: int | None = None,
+        state_key: bytes | None = None,
+    ) -> None:
+        """Serve the catalogue. `list_seconds` is for how long a client may use a list that it has got.
+
+        `state_key` is that of the state of questions, for all servers that may get the answers.
+        """
         self.catalogue = catalogue
 
         @asynccontextmanager
@@ -188,6 +202,7 @@ class StdioServer(FastMCP[Any]):
             middleware=[DirectCalls(self._callers_catalogue)],
             dereference_schemas=False,
             lifespan=lifespan,
+            request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
             cache_ttl=list_seconds,
             cache_scope="private" if list_seconds else None,  # what is listed may depend on the caller
         )

@@ -21,10 +21,12 @@ from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.response.streams import no_report
 from portkey_bridge.serve.admission import Admission, Overloaded
 from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.callers import CALLER, CALLER_GONE
-from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, progress
+from portkey_bridge.serve.callers import CALLER, CALLER_GONE, SITE
+from portkey_bridge.serve.direct_lane import DirectLane, MustAsk, PlainCall, progress
 from portkey_bridge.serve.inbound import Callers
+from portkey_bridge.serve.login_asked import EARLIER
 from portkey_bridge.serve.observed import Metrics
+from portkey_bridge.serve.stored_logins import ACCOUNTS_PATH, BEGIN_PATH, FORGET_PATH
 from portkey_bridge.serve.tracing import continued, is_traced
 from portkey_bridge.serve.web_page import FOR_CALLERS
 from portkey_bridge.settings.values import HttpLimits
@@ -51,7 +53,7 @@ class CallerGate:
     """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
 
     `pass_header` is the header that is passed on as a credential; `rates` are those of one caller; `is_proxied` is
-    whether requests may come from a proxy.
+    whether requests may come from a proxy, and `site` returns the origin of this server under the host of a request.
     """
 
     def __init__(
@@ -65,10 +67,11 @@ class CallerGate:
         rates: Rates | None,
         is_proxied: bool,
         metrics: Metrics | None,
+        site: Callable[[str], str],
     ) -> None:
         self._app, self._lane, self._limits = app, lane, limits
         self._pass_header, self._callers, self._is_proxied = pass_header, callers, is_proxied
-        self._metrics, self._rates = metrics, rates
+        self._metrics, self._rates, self._site = metrics, rates, site
         self._admission = Admission(limits.calls, limits.waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,6 +106,7 @@ class CallerGate:
             await _too_many(*exceeded)(scope, receive, send)
             return
         CALLER.set(caller)  # for this request alone: each is a task of its own
+        SITE.set(self._site(headers.host))
         try:
             with self._metrics.in_flight.track_inprogress() if self._metrics else nullcontext():
                 async with self._admission.admitted(caller.subject):
@@ -150,9 +154,12 @@ class CallerGate:
         is_call = scope["path"] == ENDPOINT and headers.are_plain
         call = self._lane.read(body) if self._lane and is_call else None
         if self._lane and call and _agree(headers, call):
-            await _Exchange(call, receive, send).answer(self._lane, caller)
-        else:
-            await self._passed_on(scope, headers, body, receive, send)
+            try:
+                await _Exchange(call, receive, send).answer(self._lane, caller)
+                return
+            except MustAsk as error:
+                EARLIER.set(error.result)
+        await self._passed_on(scope, headers, body, receive, send)
 
     async def _passed_on(self, scope: Scope, _: _Headers, body: bytes, receive: Receive, send: Send) -> None:
         """Have FastMCP's application answer a request whose body has been read."""
@@ -184,6 +191,11 @@ class _Headers:
         return values[0] if len(values) == 1 else None
 
     @property
+    def host(self) -> str:
+        """The host that the request names, which FastMCP has checked."""
+        return (self.one(b"host") or b"").decode("latin-1")
+
+    @property
     def texts(self) -> dict[str, str]:
         """The headers as texts by their names."""
         return {name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers}
@@ -203,8 +215,8 @@ class _Headers:
 
 
 def _is_callers(path: str, method: str) -> bool:
-    """Check whether a request is one of a caller: a message of the protocol, or what the page for people asks for."""
-    return (path == ENDPOINT and method == "POST") or path in FOR_CALLERS
+    """Check whether a request is one of a caller: a message of the protocol, or what a page for people asks for."""
+    return (path == ENDPOINT and method == "POST") or path in (*FOR_CALLERS, ACCOUNTS_PATH, BEGIN_PATH, FORGET_PATH)
 
 
 def _agree(headers: _Headers, call: PlainCall) -> bool:

@@ -6,6 +6,9 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -13,16 +16,21 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from portkey_bridge.credentials.oauth_grants import is_for_people
 from portkey_bridge.credentials.pass_through import AUTHORIZATION
+from portkey_bridge.credentials.variables import TOKEN_TYPES, collect_oauth
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.policy import HIGHEST_PORT
+from portkey_bridge.openapi.model import Operation, SecurityScheme
+from portkey_bridge.serve.connect import Connect, add_connect
 from portkey_bridge.serve.early_answers import EarlyAnswers
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.serve.inbound import Callers, authentication
-from portkey_bridge.serve.observed import Metrics
+from portkey_bridge.serve.observed import Metrics, ObserveLogin
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import Store
+from portkey_bridge.serve.stored_logins import CALLBACK_PATH
 from portkey_bridge.serve.web_page import PAGE, add_page
 from portkey_bridge.settings.options import Settings
 
@@ -125,6 +133,7 @@ def refuse_unsafe(address: Address, settings: Settings, services: Sequence[Servi
             "another header through."
         )
     _require_exchangeable(settings, services)
+    _require_logins(settings, services)
     if any(service.settings.files for service in services):
         raise SettingsError(
             "--files: over HTTP no caller reads or writes this machine's files. "
@@ -166,6 +175,41 @@ def _require_exchangeable(settings: Settings, services: Sequence[Service]) -> No
             )
 
 
+def _require_logins(settings: Settings, services: Sequence[Service]) -> None:
+    """Check that callers are known and can log in, where an API is called with their accounts. Raises SettingsError."""
+    for service in services:
+        each = service.settings
+        if not each.oauth_caller_login:
+            continue
+        if not settings.requires_token:
+            raise SettingsError(
+                "--oauth-caller-login keeps a login for each caller, and nobody knows who calls: require tokens with "
+                "--tokens, --jwt or [serve.auth]."
+            )
+        if settings.pass_header or each.login or each.oauth_exchange:
+            raise SettingsError(
+                "--oauth-caller-login: the API is called with each caller's own login, so leave out --pass-header, "
+                "--login and --oauth-exchange."
+            )
+        operations = [tool.operation for tool in service.tools]
+        if operations and not any(is_for_people(scheme, each) for scheme in _token_schemes(operations)):
+            raise SettingsError(
+                f"--oauth-caller-login: the document of {service.api.title} declares no login for people. Set "
+                "--oauth-issuer, or --oauth-authorization-url and --oauth-token-url, if the API has one."
+            )
+        if "OAUTH_CLIENT_ID" not in collect_oauth(each, service.api.uri):
+            raise SettingsError(
+                "--oauth-caller-login: OAUTH_CLIENT_ID is not set. Register a client at the authorization server of "
+                f"{service.api.title}, with the redirect URI of this server, such as "
+                f"https://mcp.example.com{CALLBACK_PATH}, and set OAUTH_CLIENT_ID to its identifier."
+            )
+
+
+def _token_schemes(operations: Iterable[Operation]) -> Iterable[SecurityScheme]:
+    every = chain.from_iterable(chain(*operation.security) for operation in operations)
+    return [scheme for scheme in every if scheme.type in TOKEN_TYPES]
+
+
 def _holds_credentials(service: Service, settings: Settings) -> bool:
     """Check whether requests would carry something that their callers do not have."""
     bridge = service.bridge
@@ -176,11 +220,23 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
     return holds or in_url or certified or any(tool.fixed_secrets for tool in service.tools)
 
 
-def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Metrics | None = None) -> ASGIApp:
-    """Return the application that serves `server`, and `metrics` if they may be shown."""
+def http_app(
+    server: StdioServer,
+    settings: Settings,
+    store: Store,
+    metrics: Metrics | None = None,
+    observers: Sequence[ObserveLogin] = (),
+) -> ASGIApp:
+    """Return the application that serves `server`, and `metrics` if they may be shown.
+
+    Each observer is told what happens to the logins of callers.
+    """
     server.auth = authentication(settings, store.values)
+    site = lru_cache(maxsize=64)(partial(site_of, settings))
     if server.lane:
         add_page(server, server.lane.current, settings)
+        if any(service.settings.oauth_caller_login for service in server.catalogue.services):
+            add_connect(server, Connect(server.lane.current, lambda: server.catalogue, store, site, observers))
     gate = Middleware(
         CallerGate,
         lane=server.lane,
@@ -190,6 +246,7 @@ def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Met
         rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
+        site=site,
     )
     application = server.http_app(
         path=ENDPOINT,
@@ -206,6 +263,16 @@ def http_app(server: StdioServer, settings: Settings, store: Store, metrics: Met
 def own_origins(hosts: Iterable[str]) -> list[str]:
     """Return the origins of the page that this server itself serves under these names, behind a proxy with TLS."""
     return [f"https://{host}" for host in hosts if "*" not in host]
+
+
+def site_of(settings: Settings, host: str) -> str:
+    """Return the origin of this server as a browser reaches it under a host that a request names.
+
+    The names of `--allowed-hosts` are those of a proxy with TLS; origins of another form are in `--allowed-origins`.
+    """
+    named = {urlsplit(each).netloc: each.rstrip("/") for each in settings.allowed_origins}
+    is_proxied = any(fnmatchcase(host, pattern) for pattern in settings.allowed_hosts)
+    return named.get(host) or f"http{'s' if is_proxied else ''}://{host}"
 
 
 def _rates(rates: str | None, store: Store) -> Rates | None:

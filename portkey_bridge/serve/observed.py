@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Observe = Callable[[str, CallRecord], None]
 """Takes the name of an API and what happened in one call of it."""
 
+ObserveLogin = Callable[[str, str, str], None]
+"""Takes the name of an API, a caller, and what happened to its login: `completed`, `failed` or `forgotten`."""
+
 #: The variable that names the folder in which processes share their metrics (prometheus-client, "Multiprocess Mode").
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -57,6 +60,18 @@ def audit_to(stream: TextIO) -> Observe:
     return write
 
 
+def audit_logins_to(stream: TextIO) -> ObserveLogin:
+    """Return an observer that writes one JSON line for what happens to a login."""
+
+    def write(api: str, caller: str, outcome: str) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"time": time, "requestId": secrets.token_hex(8), "caller": caller, "api": api, "login": outcome}
+        stream.write(f"{json.dumps(line)}\n")
+        stream.flush()
+
+    return write
+
+
 class Metrics:
     """Counts and measures calls, requests and the store; docs/serving.md has the table of all metrics."""
 
@@ -73,6 +88,7 @@ class Metrics:
         self._bytes = Counter("portkey_bridge_response_bytes", "Bytes of the APIs' responses.", ("api",), **common)
         self._retries = Counter("portkey_bridge_retries", "Requests that were sent again.", ("api",), **common)
         self._cache = Counter("portkey_bridge_answer_cache", "What GETs found in it.", ("api", "outcome"), **common)
+        self._logins = Counter("portkey_bridge_logins", "Logins of callers to APIs.", ("api", "outcome"), **common)
         self._refused = Counter("portkey_bridge_refused", "Requests that got a 429.", ("reason",), **common)
         self._store = Histogram("portkey_bridge_store_seconds", "Duration of uses of the store.", **timed)
         self._store_failures = Counter("portkey_bridge_store_failures", "Uses of it that failed.", **common)
@@ -110,6 +126,10 @@ class Metrics:
             self._retries.labels(api).inc(record.retries)
         for outcome in record.cached:
             self._labelled(self._cache, api, outcome).inc()
+
+    def login(self, api: str, caller: str, outcome: str) -> None:
+        """Count what happened to a login of a caller."""
+        self._logins.labels(api, outcome).inc()
 
     def refused(self, reason: str) -> None:
         """Count one request that got a 429, because of a `rate` of its caller or because too many are `waiting`."""

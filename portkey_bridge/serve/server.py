@@ -48,6 +48,7 @@ from portkey_bridge.serve.search_tools import SearchTools
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store
+from portkey_bridge.serve.stored_logins import logins_of
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.tools.catalog import (
     MANY,
@@ -136,7 +137,12 @@ def catalogue_of(
         warn(_questionable_selection(service))
     warn(_questionable_number(services))
     bridges = {service.settings.name: _sharing(_observed(service, observers), service, store) for service in services}
-    compose = partial(_composed, bridges=bridges, pass_header=pass_header, programs=programs or RunningPrograms())
+    compose = partial(
+        _composed,
+        bridges=bridges,
+        bridge_of=partial(_bridge_of, pass_header, store or Store()),
+        programs=programs or RunningPrograms(),
+    )
     everything = compose(services)
     if not roles:
         return everything
@@ -150,7 +156,10 @@ def catalogue_of(
 
 
 def _composed(
-    services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None, programs: RunningPrograms
+    services: Sequence[Service],
+    bridges: Mapping[str, Bridge],
+    bridge_of: Callable[[Service, Bridge], BridgeOf],
+    programs: RunningPrograms,
 ) -> Catalogue:
     """Return the catalogue of the services' tools and of those that show, search and call them.
 
@@ -159,16 +168,16 @@ def _composed(
     settings = services[0].settings
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
     own = [bridges[service.settings.name] for service in services]
-    bridge_of = [*map(partial(_bridge_of, pass_header), services, own)]
+    callers_bridges = [*map(bridge_of, services, own)]
     share = _sharer(own)
     guarded = partial(_builtin_runs, services[0].bridge, share)
-    expand_result = ExpandResult([bridge.renderer for bridge in own], bridge_of)
+    expand_result = ExpandResult([bridge.renderer for bridge in own], callers_bridges)
     reading: list[BuiltinTool] = [expand_result, *chain.from_iterable(map(_information, services))]
-    runs = {**_operation_runs(services, bridge_of, share), **guarded(reading)}
+    runs = {**_operation_runs(services, callers_bridges, share), **guarded(reading)}
     showing: list[BuiltinTool] = [_expand_schema(services, legend)]
     if settings.searches:
         showing.append(_search_tools(services))
-    callers = _callers(services, runs, {**runs, **guarded(showing)}, bridge_of, programs)
+    callers = _callers(services, runs, {**runs, **guarded(showing)}, callers_bridges, programs)
     showing += callers
     asking = {tool.name for tool in _tools(services) if tool.is_confirmed}
     read_file = share(partial(_run_guarded, services[0].bridge, expand_result.read_file))
@@ -182,8 +191,9 @@ def _composed(
     )
 
 
-def _bridge_of(pass_header: str | None, service: Service, bridge: Bridge) -> BridgeOf:
-    return bridges_of(bridge, passed_through(service, pass_header) if pass_header else None)
+def _bridge_of(pass_header: str | None, store: Store, service: Service, bridge: Bridge) -> BridgeOf:
+    passed = passed_through(service, pass_header) if pass_header else None
+    return bridges_of(bridge, passed, partial(logins_of, store, service))
 
 
 Share = Callable[[Run], Run]
@@ -293,12 +303,14 @@ def build_server(
     services: Sequence[Service],
     catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of,
     list_seconds: int | None = None,
+    state_key: bytes | None = None,
 ) -> StdioServer:
     """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
 
-    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list.
+    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list, and
+    `state_key` protects the state of questions, for all servers that may get the answers.
     """
-    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds)
+    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds, state_key)
 
 
 def _operations(services: Sequence[Service]) -> Iterator[McpTool]:
@@ -342,7 +354,9 @@ def _information(service: Service) -> list[Information]:
 
 
 def _questionable_selection(service: Service) -> Iterable[str]:
-    """Warn about a selection that is empty."""
+    """Warn about a selection that is empty, and about a document that has nothing to select."""
+    if not service.every:
+        yield "there are no operations under `paths` to serve; check --spec"
     if service.every and not service.tools:
         yield f"none of {len(service.every)} tools is selected; change --tools, --exclude, --tag or --read-only"
 

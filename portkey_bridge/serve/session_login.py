@@ -81,9 +81,9 @@ class _Login:
 
     async def _renewed(self, step: Tool, previous: LoginSession, arguments: Mapping[str, Any]) -> LoginSession:
         sent = tuple(each for each in previous.credentials if each.variable != SESSION_NAME)
-        taken = LoginAnswers(self.recipe)
+        taken = LoginAnswers(self.recipe, previous)
         self._take(taken, await self._asked(step, arguments, sent), is_login=True)
-        return self._learned(taken.session(previous))
+        return self._learned(taken.session())
 
     async def _asked(self, step: Tool, arguments: Mapping[str, Any], sent: tuple[Credential, ...]) -> Answer:
         """Return the answer of an operation that carries these credentials. Raises CallError if it is a failure."""

@@ -10,11 +10,13 @@ import base64
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from asyncio import Lock
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.text import origin_of
@@ -32,6 +34,9 @@ STORE_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 
 #: Seconds that one operation may take, and seconds after which a value is forgotten unless it is put for less.
 STORE_TIMEOUT, DEFAULT_TTL = 5.0, 90 * 86_400.0
+
+#: Seconds for which one call may keep others waiting.
+LONGEST_LOCK = 30.0
 
 #: How often an operation is tried again, which bridges the two seconds that a store takes to restart.
 RETRIES = 6
@@ -133,6 +138,29 @@ class Store:
         fernet = Fernet(base64.urlsafe_b64encode(self.key("values")))
         encrypted = FernetEncryptionWrapper(TimeoutWrapper(RedisStore(client=client), STORE_TIMEOUT), fernet=fernet)
         return Sealed(encrypted, self.key("seals"))
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[None]:
+        """Let one call at a time inside, of all processes that share the store. Raises StoreError.
+
+        One that does not come out is not waited for longer than LONGEST_LOCK seconds.
+        """
+        if not self.is_shared:
+            async with self._locks.setdefault(name, Lock()):
+                yield
+            return
+        lock = self.client.lock(f"portkey-bridge-lock:{name}", timeout=LONGEST_LOCK, blocking_timeout=LONGEST_LOCK)
+        with self.used():
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            with suppress(StoreError), self.used():  # it ends by itself
+                await lock.release()
+
+    @cached_property
+    def _locks(self) -> WeakValueDictionary[str, Lock]:
+        return WeakValueDictionary()
 
     async def ready(self) -> None:
         """Check whether the store answers. Raises StoreError."""

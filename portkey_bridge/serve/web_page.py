@@ -18,6 +18,7 @@ import anyio
 import pydantic_core
 from fastmcp.server.auth import AuthProvider
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
@@ -93,19 +94,16 @@ class WebPage:
         if found is None:
             return PlainTextResponse("There is no such tool.", 404)
         service, tool = found
-        return _json(await anyio.to_thread.run_sync(form_of, tool, service.shapes))
+        return json_response(await anyio.to_thread.run_sync(form_of, tool, service.shapes))
 
     async def request(self, request: Request) -> Response:
         """Return the request of a call as text, or why the call would be refused. Nothing is sent."""
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return PlainTextResponse("Send JSON, as application/json.", 415)  # which no form of another site can
-        try:
-            asked = pydantic_core.from_json(await request.body())
-            name, arguments = asked["name"], asked["arguments"]
-        except (ValueError, TypeError, KeyError):
-            return PlainTextResponse('Send {"name": …, "arguments": {…}}.', 400)
+        asked = await json_of(request)
+        name, arguments = asked.get("name"), asked.get("arguments")
         found = self._find(name)
-        if found is None or not isinstance(arguments, dict):
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            return PlainTextResponse('Send {"name": …, "arguments": {…}}.', 400)
+        if found is None:
             return PlainTextResponse("There is no such tool.", 404)
         service, tool = found
         try:
@@ -113,8 +111,8 @@ class WebPage:
         except CallError as error:
             violations = error.violations if isinstance(error, ArgumentsError) else ()
             said = [[each.pointer, service.bridge.redact(each.problem)] for each in violations]
-            return _json({"refused": service.bridge.redact(str(error)), "violations": said})
-        return _json(shown._asdict())
+            return json_response({"refused": service.bridge.redact(str(error)), "violations": said})
+        return json_response(shown._asdict())
 
     async def _shown(self, service: Service, tool: Tool, arguments: Mapping[str, Any]) -> Preview:
         if self._pass_header:
@@ -126,26 +124,46 @@ class WebPage:
         services = self._current().services
         return next(((service, tool) for service in services for tool in service.tools if tool.name == name), None)
 
-    def for_callers(self, handler: Handler) -> Handler:
-        """Return a handler that answers nobody without a token if tokens are required."""
 
-        @wraps(handler)
-        async def answer(request: Request) -> Response:
-            response = self._refusal(request) or await handler(request)
-            response.headers.update({**PAGE_HEADERS, "content-security-policy": DATA_POLICY})
-            return response
+def for_callers(handler: Handler, auth: AuthProvider | None) -> Handler:
+    """Return a handler of data that answers nobody without a token if tokens are required."""
 
-        return answer
+    @wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            response = _refusal(request, auth) or await handler(request)
+        except HTTPException as error:
+            response = PlainTextResponse(error.detail, error.status_code)
+        except CallError as error:  # of another server, such as the store
+            response = PlainTextResponse(str(error), 502)
+        response.headers.update({**PAGE_HEADERS, "content-security-policy": DATA_POLICY})
+        return response
 
-    def _refusal(self, request: Request) -> Response | None:
-        if self._auth is None:
-            return None
-        user = request.scope.get("user")
-        if not isinstance(user, AuthenticatedUser):
-            said = "This server needs a token, and got none that it accepts."
-            return PlainTextResponse(said, 401, {"www-authenticate": "Bearer"})
-        missing = set(self._auth.required_scopes) - set(user.scopes)
-        return PlainTextResponse(f"The token needs the scopes {' '.join(sorted(missing))}.", 403) if missing else None
+    return answer
+
+
+def _refusal(request: Request, auth: AuthProvider | None) -> Response | None:
+    if auth is None:
+        return None
+    user = request.scope.get("user")
+    if not isinstance(user, AuthenticatedUser):
+        said = "This server needs a token, and got none that it accepts."
+        return PlainTextResponse(said, 401, {"www-authenticate": "Bearer"})
+    missing = set(auth.required_scopes) - set(user.scopes)
+    return PlainTextResponse(f"The token needs the scopes {' '.join(sorted(missing))}.", 403) if missing else None
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """Return the object that a request has as JSON, which no form of another site can send. Raises HTTPException."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "Send JSON, as application/json.")
+    try:
+        asked = pydantic_core.from_json(await request.body())
+    except ValueError as error:
+        raise HTTPException(400, "Send JSON.") from error
+    if not isinstance(asked, dict):
+        raise HTTPException(400, "Send a JSON object.")
+    return asked
 
 
 def add_page(server: StdioServer, current: Callable[[], Catalogue], settings: Settings) -> None:
@@ -157,10 +175,10 @@ def add_page(server: StdioServer, current: Callable[[], Catalogue], settings: Se
         (FORM_PATH, "GET", page.form),
         (REQUEST, "POST", page.request),
     ):
-        server.custom_route(path, [method])(page.for_callers(handler))
+        server.custom_route(path, [method])(for_callers(handler, server.auth))
 
 
-def _json(value: object) -> Response:
+def json_response(value: object) -> Response:
     """Return a response with JSON in ASCII, which has a form for half of a surrogate pair, too."""
     return Response(json.dumps(value), media_type="application/json")
 

@@ -336,7 +336,9 @@ def json_schema() -> dict[str, Any]:
 def _schema_of(option: Option) -> dict[str, Any]:
     types = {"boolean": option.metavar is None, "list": option.is_list, "integer": isinstance(option.default, int)}
     kind = next((kind for kind, applies in types.items() if applies), "text")
-    return {**OPTION_SCHEMAS[kind], "description": option.help}
+    least = getattr(option.read, "keywords", {}).get("least")
+    bound = {} if least is None else {"minimum": least}
+    return {**OPTION_SCHEMAS[kind], **bound, "description": option.help}
 
 
 def template(texts: Mapping[str, str]) -> str:

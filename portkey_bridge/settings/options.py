@@ -217,6 +217,13 @@ class Settings:
         None,
         "over HTTP: exchange each caller's own token for one of the API (RFC 8693), instead of obtaining one for all",
     )
+    oauth_caller_login: bool = option(
+        False,
+        readers.switch,
+        None,
+        "over HTTP: have each caller log in to the API with an account of their own, instead of obtaining a token for "
+        "all",
+    )
     headers: tuple[Assigned, ...] = option(
         (),
         partial(readers.assigned_places, name=HEADER_NAME),
@@ -368,7 +375,7 @@ class Settings:
     )
     pages: int = option(
         1,
-        readers.pages,
+        partial(readers.pages, least=1),
         "N",
         "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
         dotenv="harmless",
@@ -489,6 +496,11 @@ class Settings:
     def requires_token(self) -> bool:
         """Whether callers over HTTP need a token."""
         return bool(self.tokens or self.jwt or self.auth)
+
+    @property
+    def of_callers(self) -> bool:
+        """Whether OAuth 2 tokens are those of each caller, so that none of the server's is used."""
+        return self.oauth_exchange or self.oauth_caller_login
 
     @property
     def searches(self) -> bool:

@@ -156,9 +156,9 @@ def number(value: str, variable: str, least: int) -> int:
     return int(value)
 
 
-def pages(value: str, variable: str) -> int:
+def pages(value: str, variable: str, least: int) -> int:
     """Parse a number of pages."""
-    count = number(value, variable, 1)
+    count = number(value, variable, least)
     if count > MOST_PAGES:
         raise SettingsError(f"{variable}: expected at most {MOST_PAGES}, got {value!r}.")
     return count

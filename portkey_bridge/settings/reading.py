@@ -81,7 +81,8 @@ def _value(
     """Return the value of an option: of the command line, else the environment, the settings file, or else `.env`."""
     text = _text_of(option, flags, environ)
     if text is not None:
-        return option.read(text, option.flag if option.field in flags else option.variable)
+        name = f"{option.flag} or {option.variable}" if option.field in flags else option.variable
+        return option.read(text, name)
     if option.field in section.texts:
         return option.read(*section.texts[option.field])
     text = dotenv.get(option.variable) or None

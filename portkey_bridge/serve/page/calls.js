@@ -11,38 +11,7 @@ const META = {
 /** Milliseconds of quiet before a request is written again, and between two looks for another catalogue. */
 const QUIET = 350, LOOK = 60_000;
 
-let token = "", credential = "", shownTag = "", requestId = 0;
-
-/** What the server refuses; `status` is that of HTTP. */
-class Refused extends Error {
-  constructor(message, status = 0) {
-    super(message);
-    this.status = status;
-  }
-}
-
-const NEEDS_TOKEN = "This server needs a token, and this is not one that it accepts.";
-
-/** Ask the server as the visitor. Raises Refused for every answer that says no. */
-async function ask(path, { headers = {}, ...options } = {}) {
-  const access = {
-    ...(token && { authorization: `Bearer ${token}` }),
-    ...(credential && { [data.access.header]: data.access.header === "authorization" ? `Bearer ${credential}` : credential }),
-  };
-  const response = await fetch(path, {
-    cache: "no-store", credentials: "omit", redirect: "error", ...options, headers: { ...headers, ...access },
-  }).catch((error) => {
-    if (error.name === "AbortError") throw error;
-    throw new Refused("The server cannot be reached. Is it still running?");
-  });
-  if (response.ok || response.status === 304) return response;
-  const text = (await response.text()).trim();
-  const words = response.status === 401 ? NEEDS_TOKEN : text || `The server answered ${response.status}.`;
-  throw new Refused(words, response.status);
-}
-
-const postJson = (path, body, options = {}) =>
-  ask(path, { method: "POST", body, ...options, headers: { "content-type": "application/json", ...options.headers } });
+let shownTag = "", requestId = 0;
 
 // The exact request of what is filled in.
 

@@ -1,13 +1,5 @@
-"use strict";
 const [search, count, nothing, main, nav] =
   ["#search", "#count", "#nothing", "main", "nav"].map((selector) => document.querySelector(selector));
-
-/** Make an element. Text is set as text: nothing in a document can become markup. */
-function element(name, properties, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 /** Make an element that opens, and create its content when it is first opened. */
 function opening(className, line, build) {
