@@ -26,9 +26,13 @@ class _Forms(HTMLParser):
         given = dict(attributes)
         if tag == "form":
             self.action, self.values = given.get("action") or "", {}
-        if tag in ("input", "button") and given.get("name") and given.get("name") != "abort":
-            name = str(given["name"])
+        name = str(given.get("name") or "")
+        if name in ("", "abort"):
+            return
+        if tag == "input":
             self.values[name] = self._entered.get(name) or given.get("value") or ""
+        elif tag == "button":  # the person takes the first of several
+            self.values.setdefault(name, given.get("value") or "")
 
 
 def visit(url: str, person: str = PERSON, client: httpx.Client | None = None) -> str:
@@ -49,7 +53,8 @@ def visit(url: str, person: str = PERSON, client: httpx.Client | None = None) ->
 
 def new_browser() -> httpx.Client:
     """Return a browser without cookies."""
-    return httpx.Client(follow_redirects=True, timeout=20)
+    patient = httpx.HTTPTransport(retries=5)  # of connections: a client may listen only once the browser is open
+    return httpx.Client(follow_redirects=True, timeout=20, transport=patient)
 
 
 if __name__ == "__main__":

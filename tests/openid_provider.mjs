@@ -11,6 +11,15 @@ const provider = new Provider(issuer, {
     { client_id: 'posting', client_secret: 'posting-S3CRET', token_endpoint_auth_method: 'client_secret_post', ...machine },
     { client_id: 'signing', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [JSON.parse(jwk)] }, ...machine },
     {
+      client_id: 'bridge',
+      client_secret: 'bridge-S3CRET',
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/auth/callback'],
+      response_types: ['code'],
+      grant_types: ['authorization_code', 'refresh_token'],
+      scope: scopes,
+    },
+    {
       client_id: 'person',
       token_endpoint_auth_method: 'none',
       application_type: 'native',
@@ -34,6 +43,7 @@ const provider = new Provider(issuer, {
   features: {
     clientCredentials: { enabled: true },
     deviceFlow: { enabled: true },
+    introspection: { enabled: true },
     revocation: { enabled: true },
   },
   ttl: { ClientCredentials: 600 },

@@ -15,7 +15,7 @@ import httpx
 import jsonschema
 import pytest
 from fastmcp import Client
-from fastmcp.client.auth import BearerAuth
+from fastmcp.client.auth import BearerAuth, OAuth
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 from joserfc.jwk import RSAKey
@@ -25,7 +25,10 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.providers import provider_of
 from portkey_bridge.settings.serving import PROVIDERS
 from tests import oauth_app
+from tests.browser import visit
 from tests.conftest import Recorder, Run, text_of
+from tests.openid import running_openid_provider
+from tests.replicas import free_port
 from tests.support import document, serving
 
 Json = dict[str, Any]
@@ -125,6 +128,121 @@ async def test_clients_find_the_authorization_server(recorder: Recorder, tmp_pat
             metadata = (await http.get(url.replace("/mcp", place))).json()
     assert metadata["resource"] == "https://mcp.example.com/mcp"
     assert metadata["authorization_servers"] == ["https://login.example.com/"]
+
+
+#: A proxy of an authorization server, which registers clients and issues tokens of its own.
+PROXY = """
+[serve.auth]
+provider = "oauth-proxy"
+upstream_authorization_endpoint = "{url}/authorize"
+upstream_token_endpoint = "{url}/token"
+upstream_client_id = "me"
+upstream_client_secret = "$SECRET"
+base_url = "https://mcp.example.com"
+[serve.auth.token_verifier]
+provider = "introspection"
+introspection_url = "{url}/introspect"
+client_id = "me"
+client_secret = "$SECRET"
+"""
+
+
+async def answered_early(url: str, path: str) -> bytes:
+    """Send a body without an end, and return the answer, after which the connection is closed."""
+    address = httpx.URL(url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    form = "content-type: application/x-www-form-urlencoded\r\ntransfer-encoding: chunked"
+    writer.write(f"POST {path} HTTP/1.1\r\nhost: {address.netloc.decode()}\r\n{form}\r\n\r\n".encode())
+
+    async def send() -> None:
+        while True:
+            writer.write(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    try:
+        async with asyncio.timeout(30):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await asyncio.wait([sending])
+            assert isinstance(sending.exception(), ConnectionError)
+        return head
+    finally:
+        sending.cancel()
+        writer.close()
+
+
+async def test_every_body_is_limited(recorder: Recorder, tmp_path: Path) -> None:
+    """A stranger cannot send more to the routes of a login, or to any other, than the limit of bodies allows."""
+    limited, protected = ("/register", "/token", "/consent", "/", "/nowhere"), ("/page/request", "/mcp", "/healthz")
+    options = ("--http-limits", "1,1,0.01")
+    with served(tmp_path, recorder, PROXY.format(url=recorder.url), *options, env={"SECRET": SECRET}) as (url, _):
+        heads = await asyncio.gather(*(answered_early(url, path) for path in (*limited, *protected)))
+    statuses = [int(head.split()[1]) for head in heads]
+    assert statuses == [413] * len(limited) + [401, 401, 200]
+    assert all(b"connection: close" in head.lower() for head in heads)
+
+
+#: How each proxy is told of an OpenID provider at `{url}`: by its metadata, or endpoint by endpoint.
+PROXIES = {
+    "oidc-proxy": """
+config_url = "{url}/.well-known/openid-configuration"
+client_id = "bridge"
+client_secret = "$BRIDGE_SECRET"
+verify_id_token = true
+required_scopes = ["openid"]
+""",
+    "oauth-proxy": """
+upstream_authorization_endpoint = "{url}/auth"
+upstream_token_endpoint = "{url}/token"
+upstream_client_id = "bridge"
+upstream_client_secret = "$BRIDGE_SECRET"
+valid_scopes = ["openid"]
+[serve.auth.token_verifier]
+provider = "introspection"
+introspection_url = "{url}/token/introspection"
+client_id = "bridge"
+client_secret = "$BRIDGE_SECRET"
+required_scopes = ["openid"]
+""",
+}
+
+
+class Person(OAuth):
+    """A client whose person logs in with a browser."""
+
+    async def redirect_handler(self, authorization_url: str) -> None:
+        """Open the page of the login; the client listens for the end of it afterwards."""
+        self.visiting = asyncio.create_task(asyncio.to_thread(visit, authorization_url))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Using in-memory token storage")
+@pytest.mark.parametrize("proxy", PROXIES)
+async def test_a_person_logs_in_by_a_proxy(proxy: str, recorder: Recorder, tmp_path: Path) -> None:
+    """A client that knows the URL alone registers, its person logs in at the OpenID provider, and it calls a tool.
+
+    The person is the subject that the provider names, has the roles of that subject, and no token is in any answer.
+    """
+    key = json.dumps(RSAKey.generate_key(2048, {"use": "sig"}).as_dict(private=False))
+    address = f"127.0.0.1:{free_port()}"
+    role = '\n[serve.roles.person]\nclaims = { sub = ["ada"] }\ntools = ["read_thing"]\n'
+    with running_openid_provider(key) as provider:
+        common = f'provider = "{proxy}"\nbase_url = "http://{address}"\nforward_resource = false'
+        table = f"[serve.auth]\n{common}{PROXIES[proxy]}"
+        options = ("--http", address, "--audit")
+        env = {"BRIDGE_SECRET": "bridge-S3CRET"}
+        with served(tmp_path, recorder, table.format(url=provider) + role, *options, env=env) as (url, process):
+            transport = StreamableHttpTransport(url, auth=Person(token_storage=MemoryStore()))
+            async with Client(transport) as client:
+                shown = {tool.name for tool in await client.list_tools()}
+                result = await client.call_tool("read_thing", {})
+            assert await status_of(url, "no-token-of-the-proxy") == 401
+            process.terminate()
+            audited = [json.loads(line) for line in process.stdout]
+    assert {name for name in shown if "thing" in name} == {"read_thing"}
+    assert "ok" in text_of(result)
+    assert [each["caller"].split()[-1] for each in audited] == ["ada"]
+    assert recorder.last.header("authorization") is None
 
 
 #: Tables that cannot be used, and what is said.
@@ -318,6 +436,23 @@ async def test_each_caller_calls_with_its_own_token(issuer: Any, tmp_path: Path)
             application.accepted.clear()
             await five(tokens[0])
             assert [form["subject_token"] for form in application.forms[3:]] == [tokens[0]]
+
+
+async def test_a_token_is_exchanged_for_an_api_that_takes_any_bearer_token(issuer: Any, tmp_path: Path) -> None:
+    """Where the document says `http` `bearer`, alone or first, a caller's token is exchanged, and no other is sent."""
+    token, jwt = issuer
+    with oauth_app.running(**FLOW) as application:
+        root: Json = json.loads(json.dumps(application.document))
+        root["components"]["securitySchemes"]["any"] = {"type": "http", "scheme": "bearer"}
+        root["paths"]["/items"]["get"]["security"] = [{"any": []}]
+        root["paths"]["/items"]["post"]["security"].insert(0, {"any": []})
+        options = (*jwt, "--oauth-exchange", "--oauth-token-url", f"{application.url}/token")
+        with serving(tmp_path, root, *options, env={**VARIABLES, "API_KEY": SECRET}) as (url, _):
+            mine = token("ann")
+            async with as_caller(url, mine) as client:
+                await client.call_tool("list_items", {})
+                await client.call_tool("add_item", {})
+        assert [application.subjects.get(each or "") for each in application.calls] == [mine, mine]
 
 
 async def test_nothing_stands_in_for_a_token_that_is_not_exchanged(issuer: Any, tmp_path: Path) -> None:

@@ -25,24 +25,28 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "test_image_content": (200, {"content-type": "image/png"}, PNG),
     "test_audio_content": (200, {"content-type": "audio/wav"}, b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0"),
     "test_embedded_resource": (200, {"content-type": "application/octet-stream"}, b"\0\1\2"),
+    "test_tool_with_progress": (
+        200,
+        {"content-type": "text/event-stream"},
+        b"data: one\n\ndata: two\n\ndata: three\n\n",
+    ),
     "test_error_handling": (500, {"content-type": "text/plain"}, b"This tool intentionally returns an error"),
 }
 
 NO_PROMPTS = "an API has no prompts"
-NO_RESOURCES = "wants resources of its own fixture; an API's are files from answers"
-ASKS = "wants a tool that asks the client by itself"
+NO_RESOURCES = "wants the resources of its fixture, with URIs of its own; here they are files from answers"
+ASKS = "wants a question during a call, which needs a session in the handshake era; this server keeps none"
 
 #: The scenarios that cannot pass, and why.
 EXCEPTIONS = {
     "completion-complete": NO_PROMPTS,
     "tools-call-mixed-content": "wants a result of text, image and resource; an answer has one body",
-    "tools-call-with-logging": "wants a tool that logs to the client",
-    "tools-call-with-progress": "wants progress out of a known total; an API's stream has none",
+    "tools-call-with-logging": "wants messages of a log during a call; an API sends its client none",
     "tools-call-sampling": ASKS,
     "tools-call-elicitation": ASKS,
     "elicitation-sep1034-defaults": ASKS,
     "elicitation-sep1330-enums": ASKS,
-    "json-schema-2020-12": "wants a tool of its own fixture, with the schema that it gives",
+    "json-schema-2020-12": "wants `$schema` and `$defs` in a listing, whose schemas are views without them",
     "resources-read-text": NO_RESOURCES,
     "resources-read-binary": NO_RESOURCES,
     "resources-templates-read": NO_RESOURCES,

@@ -22,6 +22,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.admission import Admission, Overloaded
 from portkey_bridge.serve.http_server import address_of
 from tests.conftest import Recorder, Run, text_of
+from tests.replicas import free_port
 from tests.support import document, serving
 
 Json = dict[str, Any]
@@ -100,24 +101,23 @@ async def test_progress_is_streamed(recorder: Recorder, tmp_path: Path, http: ht
         assert reports == [1, 2]
 
 
-#: Requests that come from where they should not: headers, and the status of the answer.
+#: Requests that come from where they should not: headers, the status of the answer, and the option that it names.
 FOREIGN = [
-    ({"host": "evil.example"}, 421),
-    ({"origin": "https://evil.example"}, 403),
-    ({"x-forwarded-for": "203.0.113.9"}, 403),
-    ({"forwarded": "for=203.0.113.9"}, 403),
+    ({"host": "evil.example"}, 421, "--allowed-hosts"),
+    ({"origin": "https://evil.example"}, 403, "--allowed-origins"),
+    ({"x-forwarded-for": "203.0.113.9"}, 403, "--tokens"),
+    ({"forwarded": "for=203.0.113.9"}, 403, "--tokens"),
 ]
 
 
-@pytest.mark.parametrize(("headers", "status"), FOREIGN)
-async def test_foreign_requests_are_refused(
-    recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient, headers: Json, status: int
-) -> None:
-    """Web pages, other host names and proxies do not reach a server that requires no token."""
+async def test_foreign_requests_are_refused(recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient) -> None:
+    """Web pages, other host names and proxies reach no server without tokens, and learn what would change that."""
     with serving(tmp_path, api(recorder.url)) as (url, _):
-        assert (await http.post(url, json=call("thing"), headers=headers)).status_code == status
-        assert recorder.requests == []
-        assert (await http.get(url.replace("/mcp", "/healthz"), headers=headers)).text == "ok\n"
+        for headers, status, option in FOREIGN:
+            refused = await http.post(url, json=call("thing"), headers=headers)
+            assert (refused.status_code, option in refused.text) == (status, True), refused.text
+            assert (await http.get(url.replace("/mcp", "/healthz"), headers=headers)).text == "ok\n"
+    assert recorder.requests == []
 
 
 #: Servers that must not start: arguments, variables, and what is said.
@@ -430,6 +430,18 @@ async def test_metrics_and_audit_tell_what_happened(recorder: Recorder, tmp_path
     assert [(line["status"], line["bytes"]) for line in lines] == [(200, 12), (None, 0)]
     for text in (shown, written):
         assert not any(secret in text for secret in (ALICE, MARKER, "an-argument"))
+
+
+async def test_metrics_have_an_address_of_their_own(recorder: Recorder, tmp_path: Path) -> None:
+    """With `--metrics` they are shown there without a token, and to nobody at the address of the endpoint."""
+    address = f"127.0.0.1:{free_port()}"
+    arguments = ("--tokens", TOKENS, "--metrics", address)
+    with serving(tmp_path, api(recorder.url), *arguments) as (url, _):
+        async with httpx.AsyncClient(headers={**HEADERS, "authorization": f"Bearer {ALICE}"}) as http:
+            await http.post(url, json=call("thing"))
+            assert (await http.get(url.replace("/mcp", "/metrics"))).status_code == 404
+            shown = (await http.get(f"http://{address}/metrics")).text
+    assert 'portkey_bridge_calls_total{api="Test",caller="token",status="200",tool="thing"} 1.0' in shown
 
 
 class _Versioned(dict[str, Any]):

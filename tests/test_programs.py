@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,17 @@ from mcp import MCPError
 from mcp_types import ImageContent, TextContent
 
 from bench.tokens import compact, count, listing
-from portkey_bridge.serve.server import build_server
+from portkey_bridge.credentials.caller import Caller
+from portkey_bridge.response import tool_result
+from portkey_bridge.serve.bridge import CallContext
+from portkey_bridge.serve.running_programs import RunningPrograms
+from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.serving import Role
 from portkey_bridge.settings.values import ProgramLimits
 from tests.conftest import Connect, Recorder, Run, text_of
+from tests.replicas import held_api
 from tests.support import api_of, document, served
 
 JSON = {"content-type": "application/json"}
@@ -459,6 +466,44 @@ async def test_few_programs_wait_for_a_confirmation(recorder: Recorder) -> None:
         assert not last.is_error, last.content
         assert (await leg(client, code)).request_state
     assert len(recorder.requests) == 1
+
+
+async def test_a_waiting_program_outlives_a_change_of_the_document(recorder: Recorder) -> None:
+    """A program goes on although what is served was replaced meanwhile, and still counts as one of its caller."""
+    code = 'await call("deletepet", {"petId": 1})\n"gone"'
+    services = [service_of(api_of(pets(recorder.url)), CONFIRMED)]
+    make = partial(catalogue_of, programs=RunningPrograms())
+    server = build_server(services, make)
+    async with Client(server, **two_round_trips()) as client:
+        first = await leg(client, code)
+        await leg(client, code)
+        await server.swap(make(services))
+        assert "Too many programs wait" in (await leg(client, code)).content[0].text
+        assert (await leg(client, code, first.request_state)).content[0].text == "gone"
+
+
+async def test_a_caller_has_few_programs_whatever_its_roles() -> None:
+    """The programs of a caller are counted together, also where tokens with other scopes bring other roles."""
+    roles = [Role("all", frozenset({"all"})), Role("reading", frozenset({"reading"}), read_only=True)]
+    async with held_api() as api:
+        settings = Settings(code="only", retries=0)
+        service = service_of(api_of(pets(api.url)), settings)
+        catalogue = catalogue_of([service], roles=roles)
+
+        async def run_as(role: str) -> str:
+            caller = Caller("somebody", roles=frozenset({role}))
+            run = catalogue.of(caller).runs["runProgram"]
+            result = await run({"code": 'await call("listpets")\n"done"'}, CallContext(caller))
+            assert isinstance(result.content[0], tool_result.TextContent)
+            return result.content[0].text
+
+        running = [asyncio.ensure_future(run_as("all")) for _ in range(4)]
+        for _ in running:
+            await api.arrived.acquire()
+        assert await run_as("reading") == "4 of your programs are running. Wait until one of them has ended."
+        api.may_answer.set()
+        assert await asyncio.gather(*running) == ["done"] * 4
+        await service.bridge.transport.aclose()
 
 
 def workers() -> list[Path]:

@@ -12,7 +12,7 @@ from portkey_bridge.openapi.model import Operation, Place
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.tool_result import TextContent, ToolResult
 from portkey_bridge.serve.bridge import Bridge
-from portkey_bridge.serve.service import build_bridge
+from portkey_bridge.serve.configured_bridge import build_bridge
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.conftest import Recorder

@@ -89,6 +89,7 @@ VALUES = [
     ("OPEN_MCP_CODE", "0", "code", ""),
     ("OPEN_MCP_PROGRAM_LIMITS", "10,64,9,2,5", "program_limits", (10, 64_000_000, 9, 2, 5000)),
     ("OPEN_MCP_HTTP_LIMITS", "8,16,2", "http_limits", (8, 16, 2_000_000)),
+    ("OPEN_MCP_METRICS", "127.0.0.1:9090", "metrics", "127.0.0.1:9090"),
     ("OPEN_MCP_CALLER_RATE", "60/minute,1000/hour", "caller_rate", "60/minute,1000/hour"),
     ("OPEN_MCP_API_RATE", "10/second", "api_rate", "10/second"),
     ("OPEN_MCP_WORKERS", "4", "workers", 4),

@@ -228,6 +228,25 @@ async def test_a_server_that_stops_closes_its_connections_to_the_store(redis: Re
     await other.aclose()
 
 
+async def test_a_change_of_the_document_leaves_no_connection(recorder: Recorder, redis: RedisServer) -> None:
+    """Limits that are counted in a store need no further connection to it, however often documents change."""
+    recorder.answer = 200, {"content-type": "application/json"}, b"{}"
+    used, other = open_store(redis.url, KEY), open_store(redis.url, KEY)
+    root = document({"/thing": {"get": {"operationId": "thing", "responses": {}}}})
+    services = [service_of(api_of(root), Settings(base_url=recorder.url, api_rate="100/hour"))]
+    make = partial(catalogue_of, store=used)
+    server = build_server(services, make)
+    server.on_close = used.aclose
+    await other.ready()
+    async with Client(server) as client:
+        for _ in range(5):
+            await client.call_tool("thing", {})
+            await server.swap(make(services))
+        assert len(await other.client.client_list()) == 2
+    assert len(await other.client.client_list()) == 1
+    await other.aclose()
+
+
 async def test_another_server_takes_the_answer_to_a_question(
     recorder: Recorder, redis: RedisServer, tmp_path: Path
 ) -> None:

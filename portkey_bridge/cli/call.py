@@ -27,9 +27,10 @@ from portkey_bridge.response.tool_result import (
 from portkey_bridge.schema.deadline import OutOfTime, within
 from portkey_bridge.serve.argument_check import CHECK_SECONDS
 from portkey_bridge.serve.bridge import Bridge
+from portkey_bridge.serve.configured_bridge import build_bridge
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.preview import preview
-from portkey_bridge.serve.service import Service, build_bridge
+from portkey_bridge.serve.service import Service
 from portkey_bridge.tools.catalog import Tool
 
 #: What is said of an answer that has a next page.

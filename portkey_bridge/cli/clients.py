@@ -42,7 +42,8 @@ from portkey_bridge.credentials.recipe import recipe_variables
 from portkey_bridge.credentials.signing import signs_for_aws
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
 from portkey_bridge.request.servers import server_url
-from portkey_bridge.serve.service import Service, load_services
+from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.file import config_path, read_config
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of, printable, with_shown_urls

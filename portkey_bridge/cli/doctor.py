@@ -38,8 +38,8 @@ from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.serve.configured_bridge import UNVERIFIED, destination, token_sources, trust_of
 from portkey_bridge.serve.login_steps import steps_of
-from portkey_bridge.serve.service import UNVERIFIED, destination, token_sources, trust_of
 from portkey_bridge.settings.env_files import refuse_lured_credentials
 from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import shown_url

@@ -25,7 +25,8 @@ from portkey_bridge.schema.bundle import self_contained
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.service import Service, token_sources
+from portkey_bridge.serve.configured_bridge import token_sources
+from portkey_bridge.serve.service import Service
 from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description

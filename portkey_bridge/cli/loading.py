@@ -53,10 +53,10 @@ def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
 
 def require_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load each API, and print what was repaired in its document. Raises SetupError."""
-    from portkey_bridge.serve import service  # slow to import, and not needed for a document alone
+    from portkey_bridge.serve.several_apis import load_services  # slow to import, and not needed for a document alone
 
     with _announced(apis[0].spec):
-        services = service.load_services(apis, from_copies=from_copies)
+        services = load_services(apis, from_copies=from_copies)
     for each in services:
         warn((*each.api.repairs, *_summed_up(each.api.skipped)))
     return services

@@ -34,7 +34,7 @@ from portkey_bridge.credentials.oauth_grants import is_for_people
 from portkey_bridge.credentials.oauth_tokens import TokenSource
 from portkey_bridge.errors import SettingsError, TokenError
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.serve.service import token_sources
+from portkey_bridge.serve.configured_bridge import token_sources
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable, shown_url
 from portkey_bridge.tools.catalog import Tool

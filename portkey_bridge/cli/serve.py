@@ -23,6 +23,7 @@ from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.load import named_files
 from portkey_bridge.serve.observed import Metrics, Observe, audit_logins_to, audit_to, shared_metrics
 from portkey_bridge.serve.pipes import dropping_log
+from portkey_bridge.serve.running_programs import RunningPrograms
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.store import STORE_KEY, Store, open_store
@@ -80,9 +81,11 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
             f"--workers {settings.workers}: processes share large results, rates and logins by a store only. Name a "
             "Redis or Valkey with --store, or use one worker."
         )
+    shown = http_server.address_of(settings.metrics, "--metrics") if settings.metrics else None
     with shared_metrics() if settings.workers > 1 else nullcontext():
-        app, name = _application(invocation, address, store)
-        with http_server.listening(address) as listener:
+        metrics = Metrics()
+        app, name = _application(invocation, address, store, metrics)
+        with http_server.listening(address) as listener, metrics.shown_at(*shown) if shown else nullcontext():
             address = address._replace(port=listener.getsockname()[1])
             many = f" with {settings.workers} workers" if settings.workers > 1 else ""
             print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr)
@@ -95,26 +98,26 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
     return 0
 
 
-def _application(invocation: Invocation, address: Address, store: Store) -> tuple[ASGIApp, str]:
+def _application(invocation: Invocation, address: Address, store: Store, metrics: Metrics) -> tuple[ASGIApp, str]:
     """Return what is served at an address, and the name of it. Raises SetupError."""
     from portkey_bridge.serve import http_server
 
     settings = invocation.apis[0]
     set_up_tracing(os.environ)
-    metrics = Metrics()
     store = replace(store, observe=metrics.store_used)
+    programs = RunningPrograms()
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
     def catalogue(services: Sequence[Service]) -> Catalogue:
         http_server.refuse_unsafe(address, settings, services)  # a document that changes may ask for credentials
-        return catalogue_of(services, settings.pass_header, observers, store, settings.roles)
+        return catalogue_of(services, settings.pass_header, observers, store, settings.roles, programs)
 
     with permanent():
         services = require_services(invocation.apis, from_copies=True)
         server = build_server(services, catalogue, http_server.LIST_SECONDS, store.key("questions"))
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.on_close = store.aclose
-    has_metrics = address.is_loopback or settings.requires_token
+    has_metrics = settings.metrics is None and (address.is_loopback or settings.requires_token)
     logins = [metrics.login, *([audit_logins_to(sys.stdout)] if settings.audit else [])]
     app = http_server.http_app(server, settings, store, metrics if has_metrics else None, logins)
     return app, printable(server.name)
@@ -127,7 +130,7 @@ def _worker(invocation: Invocation, address: Address) -> ASGIApp:
     try:
         with redirect_stderr(said):
             store = open_store(settings.store, settings.environ.get(STORE_KEY))
-            return _application(invocation, address, store)[0]
+            return _application(invocation, address, store, Metrics())[0]
     except SetupError as error:
         print(f"{said.getvalue()}portkey-bridge: {error}", file=sys.stderr)
         sys.exit(STARTUP_FAILURE)
@@ -150,7 +153,7 @@ def _serve(invocation: Invocation) -> int:
         set_up_tracing(os.environ)
         audit = [audit_to(sys.stderr)] if settings.audit else []
         store = open_store(settings.store, settings.environ.get(STORE_KEY))
-        catalogue = partial(catalogue_of, observers=audit, store=store)
+        catalogue = partial(catalogue_of, observers=audit, store=store, programs=RunningPrograms())
         server = build_server(services, catalogue)
     server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
     server.on_close = store.aclose

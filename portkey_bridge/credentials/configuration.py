@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from portkey_bridge.credentials.schemes import AWS, stands_in
-from portkey_bridge.credentials.variables import TOKEN_TYPES, VARIABLES_BY_SCHEME, Security, usual_variable
+from portkey_bridge.credentials.variables import TOKEN_TYPES, VARIABLES_BY_SCHEME, Security, usual_variable, variable
 from portkey_bridge.openapi.coercion import as_text, mapping
 from portkey_bridge.openapi.model import Api, Operation, SecurityScheme, Server, place
 from portkey_bridge.settings.options import Settings
@@ -37,6 +37,7 @@ def configure(api: Api, settings: Settings, url_of: UrlOf) -> Api:
 
     Schemes that would share a variable have one each. Operations that obtain a credential need none.
     """
+    api = _exchanging(api) if settings.oauth_exchange else api
     named = variables_by_scheme(api)
     own = (*own_schemes(settings), *_token_scheme(api, settings))
     home = home_of(api, url_of)
@@ -56,6 +57,21 @@ def configure(api: Api, settings: Settings, url_of: UrlOf) -> Api:
 
     schemes = tuple(_renamed(scheme, named) for scheme in api.schemes)
     return replace(api, operations=tuple(map(configured, api.operations)), schemes=schemes)
+
+
+def _exchanging(api: Api) -> Api:
+    """Return the API with each bearer token as one of OAuth 2, which a caller's own token is exchanged for."""
+
+    def obtained(scheme: SecurityScheme) -> SecurityScheme:
+        is_bearer = (scheme.type, scheme.scheme) == ("http", "bearer")
+        return replace(scheme, type="oauth2", variable=variable(scheme) or "") if is_bearer else scheme
+
+    def exchanging(security: Security) -> Security:
+        return tuple(tuple(map(obtained, each)) for each in security)
+
+    operations = tuple(replace(each, security=exchanging(each.security)) for each in api.operations)
+    schemes = tuple(map(obtained, api.schemes))
+    return replace(api, operations=operations, schemes=schemes, security=exchanging(api.security))
 
 
 def own_schemes(settings: Settings) -> tuple[SecurityScheme, ...]:
@@ -124,10 +140,10 @@ def _names_of_their_own(name: str, keys: Iterable[str]) -> Iterator[tuple[str, s
     by_variable: defaultdict[str, list[str]] = defaultdict(list)
     for key in keys:
         by_variable[f"{name}_{as_variable(key)}".rstrip("_")].append(key)
-    for variable, alike in by_variable.items():
+    for wanted, alike in by_variable.items():
         for key in alike:
-            is_unique = len(alike) == 1 and variable != name
-            yield key, variable if is_unique else f"{variable}_{hashlib.sha256(key.encode()).hexdigest()[:6].upper()}"
+            is_unique = len(alike) == 1 and wanted != name
+            yield key, wanted if is_unique else f"{wanted}_{hashlib.sha256(key.encode()).hexdigest()[:6].upper()}"
 
 
 def _security(declared: Security, api: Api, authenticate: str) -> Security:

@@ -18,7 +18,8 @@ from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.serve.bridge import Bridge
-from portkey_bridge.serve.service import Service, destination, origins_of
+from portkey_bridge.serve.configured_bridge import destination, origins_of
+from portkey_bridge.serve.service import Service
 
 #: Who sends the request that is being answered. Over stdio it is the local user.
 CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)

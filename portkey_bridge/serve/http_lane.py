@@ -79,24 +79,27 @@ class CallerGate:
         if scope["type"] == "http" and scope["path"] == METRICS and self._metrics:
             await self._show_metrics(scope, receive, send)
             return
-        if scope["type"] != "http" or not _is_callers(scope["path"], scope["method"]):
-            await self._app(scope, receive, send)
-            return
-        if "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser):
-            await self._app(scope, receive, send)  # which refuses it
+        is_callers = scope["type"] == "http" and _is_callers(scope["path"], scope["method"])
+        is_stranger = "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser)
+        if scope["type"] != "http" or (is_callers and is_stranger):
+            await self._app(scope, receive, send)  # which refuses strangers
             return
         headers = _Headers(scope["headers"])
-        if not self._is_proxied and headers.is_forwarded:
+        if is_callers and headers.is_forwarded and not self._is_proxied:
             await _refusal(403, _PROXIED)(scope, receive, send)
             return
         try:
             body = await _read(receive, self._limits.bytes)
         except ValueError as error:
             await _refusal(413, str(error))(scope, receive, send)
-            return
         except TimeoutError:
             await _refusal(408, "The body of the request did not arrive in time.")(scope, receive, send)
-            return
+        else:
+            answer = self._limited if is_callers else self._passed_on
+            await answer(scope, headers, body, receive, send)
+
+    async def _limited(self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send) -> None:
+        """Answer a request of a caller, within the limits of callers."""
         caller = self._caller(scope, headers)
         if self._rates and (exceeded := await self._rates.count(caller.subject)):
             self._refused("rate")
@@ -156,6 +159,10 @@ class CallerGate:
                 return
             except MustAsk as error:
                 EARLIER.set(error.result)
+        await self._passed_on(scope, headers, body, receive, send)
+
+    async def _passed_on(self, scope: Scope, _: _Headers, body: bytes, receive: Receive, send: Send) -> None:
+        """Have FastMCP's application answer a request whose body has been read."""
         gone = asyncio.Event()
         CALLER_GONE.set(gone)
         watching = asyncio.create_task(_watch(receive, gone))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portkey_bridge.credentials.oauth_grants import is_for_people
 from portkey_bridge.credentials.pass_through import AUTHORIZATION
@@ -23,6 +23,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.openapi.model import Operation, SecurityScheme
 from portkey_bridge.serve.connect import Connect, add_connect
+from portkey_bridge.serve.early_answers import EarlyAnswers
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.serve.inbound import Callers, authentication
@@ -55,8 +56,22 @@ HEALTH = 60
 #: it is being closed is lost.
 KEEP_ALIVE = 75
 
+#: How FastMCP refuses a request for its Host or Origin, by the status, and what is said instead.
+REFUSALS_OF_NAMES: Mapping[int, tuple[bytes, str]] = {
+    421: (
+        b"Misdirected Request",
+        "This server does not answer under the name in the Host header. Whoever runs it can add the name to "
+        "--allowed-hosts.",
+    ),
+    403: (
+        b"Forbidden Origin",
+        "This server takes no requests from pages of this origin. Whoever runs it can add it to --allowed-origins.",
+    ),
+}
+
 #: How uvicorn serves. A caller is known by a token, not by an address that a proxy reports.
 UVICORN: Mapping[str, Any] = {
+    "http": "portkey_bridge.serve.request_heads:BoundedHeads",
     "log_level": "warning",
     "access_log": False,
     "server_header": False,
@@ -101,12 +116,12 @@ class Address(NamedTuple):
         return f"http://{host}:{self.port}"
 
 
-def address_of(text: str) -> Address:
+def address_of(text: str, option: str = "--http") -> Address:
     """Read `HOST:PORT`, `HOST` or `PORT`; an IPv6 address is in brackets. Raises SettingsError."""
     found = re.fullmatch(r"(?P<only>\d+)|(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)?(?::(?P<port>\d+))?", text)
     port = int((found["only"] or found["port"] or PORT) if found else -1)
     if not found or not 0 <= port <= HIGHEST_PORT:
-        raise SettingsError(f"--http: expected HOST:PORT such as {HOST}:{PORT}, got {text!r}.")
+        raise SettingsError(f"{option}: expected HOST:PORT such as {HOST}:{PORT}, got {text!r}.")
     return Address((found["host"] or HOST).strip("[]"), port)
 
 
@@ -242,7 +257,7 @@ def http_app(
         allowed_origins=[*settings.allowed_origins, *own_origins(settings.allowed_hosts)] or None,
         middleware=[gate],
     )
-    return _Probed(application)
+    return EarlyAnswers(_Probed(_Explained(application)))
 
 
 def own_origins(hosts: Iterable[str]) -> list[str]:
@@ -279,6 +294,33 @@ class _Probed:
         is_probe = scope["type"] == "http" and scope["path"] in PROBES
         app = PlainTextResponse("ok\n") if is_probe else self._app
         await app(scope, receive, send)
+
+
+class _Explained:
+    """Says what to do where FastMCP's protection refuses a request in two words."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        held: Message | None = None
+
+        async def explain(message: Message) -> None:
+            nonlocal held
+            if message["type"] == "http.response.start" and message["status"] in REFUSALS_OF_NAMES:
+                held = message
+                return
+            if held is not None:
+                start, held = held, None
+                words, said = REFUSALS_OF_NAMES[start["status"]]
+                if message.get("body") == words:
+                    await PlainTextResponse(f"{said}\n", start["status"])(scope, receive, send)
+                    return
+                await send(start)
+            await send(message)
+
+        await self._app(scope, receive, explain)
 
 
 def listening(address: Address) -> socket.socket:

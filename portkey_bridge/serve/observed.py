@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,7 +17,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.call_record import CallRecord
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Metric
 
 Observe = Callable[[str, CallRecord], None]
 """Takes the name of an API and what happened in one call of it."""
@@ -96,6 +96,23 @@ class Metrics:
         self._labelled = lru_cache(maxsize=LABELLED)(_labelled)
         self.in_flight = Gauge("portkey_bridge_requests_in_flight", "Requests that run or wait.", **gauge)
 
+    @contextmanager
+    def shown_at(self, host: str, port: int) -> Iterator[None]:
+        """Show the metrics at an address of their own inside of the block. Raises SettingsError."""
+        from prometheus_client import start_http_server
+
+        everything: Any = self
+        try:
+            server, thread = start_http_server(port, host, everything)
+        except OSError as error:
+            raise SettingsError(f"--metrics: cannot listen on {host}:{port}: {error.strerror or error}.") from error
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
     def __call__(self, api: str, record: CallRecord) -> None:
         """Count one call. One that got no response has the status `none`."""
         kind = (record.caller.subject or LOCAL_USER).partition(" ")[0]
@@ -126,17 +143,22 @@ class Metrics:
 
     def text(self) -> tuple[bytes, str]:
         """Return all metrics in the text format of Prometheus, and its media type; of workers, those of all."""
-        from prometheus_client import CollectorRegistry
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-        registry = self.registry
-        if FOLDER in os.environ:
-            from prometheus_client.multiprocess import MultiProcessCollector
+        everything: Any = self
+        return generate_latest(everything), CONTENT_TYPE_PLAIN_0_0_4
 
-            _forget_dead(os.environ[FOLDER])
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+    def collect(self) -> Iterable[Metric]:
+        """Return all metrics, of workers those of all, as a registry of prometheus-client does."""
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        if FOLDER not in os.environ:
+            return self.registry.collect()
+        _forget_dead(os.environ[FOLDER])
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry.collect()
 
 
 def _labelled(metric: Any, *labels: str) -> Any:

@@ -28,7 +28,8 @@ from portkey_bridge.request.shown import STAND_IN, as_curl, as_http
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.serve.argument_check import validate_patiently
 from portkey_bridge.serve.bridge import Bridge
-from portkey_bridge.serve.service import Service, environment_credentials
+from portkey_bridge.serve.configured_bridge import environment_credentials
+from portkey_bridge.serve.service import Service
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.streaming import without_limit
 

@@ -8,9 +8,7 @@ call where the client can be asked, else between the call and its repetition (pr
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from portkey_bridge.response.streams import no_report
@@ -20,15 +18,10 @@ from portkey_bridge.serve.builtin_tools import Listed, Run
 from portkey_bridge.serve.callers import BridgeOf
 from portkey_bridge.serve.confirmation import InputRequired
 from portkey_bridge.serve.program import ANSWER_TIMEOUT, Program
+from portkey_bridge.serve.running_programs import OF_CALLER, AttendedProgram, RunningPrograms
 from portkey_bridge.serve.sandbox import check_sandbox
 from portkey_bridge.settings.values import ProgramLimits
 from portkey_bridge.tools.catalog import RUN_PROGRAM, Tool
-
-#: Programs that run at the same time, and those of one caller.
-WORKERS, OF_CALLER = 16, 4
-
-#: Programs that wait for a client to repeat its call, and those of one caller.
-WAITING, WAITING_OF_CALLER = 8, 2
 
 #: What is said where too many wait, and of a repeated call whose program does not wait.
 CROWDED = "Too many programs wait for a confirmation, so this one cannot. Nothing was sent. Try again later."
@@ -48,41 +41,25 @@ RUN_PROGRAM_DESCRIPTION = (
 )
 
 
-@dataclass
-class _Attended:
-    """A program that runs in a task of its own, and the question that it has for the client that waits for it."""
-
-    program: Program
-    task: asyncio.Task[ToolResult]
-    question: asyncio.Future[ToolResult]
-    repeated: asyncio.Future[None] | None = None
-
-    async def awaited(self) -> ToolResult:
-        """Return the result of the program, or its next question. If the request is cancelled, the program ends."""
-        try:
-            await asyncio.wait({self.task, self.question}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
-            raise
-        return self.task.result() if self.task.done() else self.question.result()
-
-
 class RunProgram:
     """Runs programs that call `runs` by their names; `tools` are those of them that are operations.
 
-    `bridges` are those of the APIs: the first renders the result, and all hide their secrets in it.
+    `bridges` are those of the APIs: the first renders the result, and all hide their secrets in it. `running` are
+    the programs of this process.
     """
 
     def __init__(
-        self, runs: Mapping[str, Run], tools: Sequence[Tool], bridges: Sequence[BridgeOf], limits: ProgramLimits
+        self,
+        runs: Mapping[str, Run],
+        tools: Sequence[Tool],
+        bridges: Sequence[BridgeOf],
+        limits: ProgramLimits,
+        running: RunningPrograms,
     ) -> None:
         check_sandbox()
         self._runs, self._tools = runs, {tool.name: tool for tool in tools}
-        self._bridges, self._limits = bridges, limits
-        self._workers, self._running = asyncio.Semaphore(WORKERS), Counter[str | None]()
-        self._attended: dict[int, _Attended] = {}
-        self._waiting: dict[str, _Attended] = {}  # by the state of their question
+        self._bridges, self._limits, self._running = bridges, limits, running
+        self._attended: dict[int, AttendedProgram] = {}
         self.entry = Listed(
             name=RUN_PROGRAM,
             title="Run program",
@@ -99,11 +76,11 @@ class RunProgram:
             return error_result(f"/code: a program may have {MAX_PROGRAM:,} characters.")
         if context.state is not None:
             return await self._resumed(context.state, context)
-        if self._running[context.caller.subject] >= OF_CALLER:
+        if self._running.has_all(context.caller.subject):
             return error_result(f"{OF_CALLER} of your programs are running. Wait until one of them has ended.")
         program = self._program(context)
         task = asyncio.ensure_future(self._admitted(program, code))
-        attended = self._attended[id(program)] = _Attended(program, task, _future())
+        attended = self._attended[id(program)] = AttendedProgram(program, task, _future())
         task.add_done_callback(lambda _: self._attended.pop(id(program)))
         return await attended.awaited()
 
@@ -118,23 +95,14 @@ class RunProgram:
         return Program(self._runs, self._tools, self._limits, context, bridges[0].renderer, redact, self._suspend)
 
     async def _admitted(self, program: Program, code: str) -> ToolResult:
-        owner = program.context.caller.subject
-        self._running[owner] += 1
-        try:
-            async with self._workers:
-                return await program.run(code)
-        finally:
-            self._running[owner] -= 1
-            self._running += Counter()  # forgets who has none
+        async with self._running.admitted(program.context.caller.subject):
+            return await program.run(code)
 
     async def _suspend(self, program: Program, asked: InputRequired) -> str | None:
         """Answer the request with the question, and wait until the client repeats it. Returns why that cannot be."""
         attended, state = self._attended[id(program)], asked.asked.request_state or ""
-        owner = program.context.caller.subject
-        theirs = sum(each.program.context.caller.subject == owner for each in self._waiting.values())
-        if len(self._waiting) >= WAITING or theirs >= WAITING_OF_CALLER:
+        if not self._running.suspend(state, attended):
             return CROWDED
-        self._waiting[state] = attended
         attended.repeated = asyncio.get_running_loop().create_future()
         program.context = program.context._replace(report=no_report)
         attended.question.set_result(asked)
@@ -145,7 +113,7 @@ class RunProgram:
             attended.task.cancel()
             return CROWDED
         finally:
-            self._waiting.pop(state, None)
+            self._running.forget(state)
         return None
 
     async def _resumed(self, state: str, context: CallContext) -> ToolResult:
@@ -153,10 +121,9 @@ class RunProgram:
 
         The SDK has checked that the call is the same as before (its state is sealed together with the arguments).
         """
-        attended = self._waiting.get(state)
-        if attended is None or attended.program.context.caller.subject != context.caller.subject:
+        attended = self._running.resume(state, context.caller.subject)
+        if attended is None:
             return error_result(PROGRAM_GONE)
-        del self._waiting[state]
         attended.program.context, attended.question = context, _future()
         if attended.repeated and not attended.repeated.done():
             attended.repeated.set_result(None)

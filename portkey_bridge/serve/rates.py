@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from portkey_bridge.errors import CallError
@@ -44,7 +43,7 @@ class Rates:
         self._store = store
         self._key = store.key(f"rates of {purpose}")
         self._here = MovingWindowRateLimiter(store.counts)
-        self._shared = MovingWindowRateLimiter(_storage(store)) if store.is_shared else None
+        self._shared = MovingWindowRateLimiter(store.shared_counts) if store.shared_counts else None
         self._shared_from = 0.0
 
     async def count(self, whose: str | None) -> tuple[str, int] | None:
@@ -80,16 +79,6 @@ async def _hit(limiter: MovingWindowRateLimiter, rate: RateLimitItem, who: str) 
         return None
     window = await limiter.get_window_stats(rate, who)
     return max(math.ceil(window.reset_time - time.time()), 1)
-
-
-def _storage(store: Store) -> Storage:
-    return RedisStorage(
-        f"async+{store.redis_url}",
-        implementation="redispy",
-        key_prefix="portkey-bridge-rates",
-        socket_timeout=COUNT_TIMEOUT,
-        socket_connect_timeout=COUNT_TIMEOUT,
-    )
 
 
 def limit_of(rates: str | None, store: Store, api: str) -> Callable[[], Awaitable[None]] | None:

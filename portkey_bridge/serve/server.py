@@ -43,12 +43,12 @@ from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.load import warn
 from portkey_bridge.serve.observed import Observe
 from portkey_bridge.serve.roles import check_roles, limited
+from portkey_bridge.serve.running_programs import RunningPrograms
 from portkey_bridge.serve.search_tools import SearchTools
 from portkey_bridge.serve.service import Service
 from portkey_bridge.serve.shared_results import SharedResults, run_sharing
 from portkey_bridge.serve.store import Store
 from portkey_bridge.serve.stored_logins import logins_of
-from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.tools.catalog import (
     MANY,
@@ -125,18 +125,24 @@ def catalogue_of(
     observers: Sequence[Observe] = (),
     store: Store | None = None,
     roles: Sequence[Role] = (),
+    programs: RunningPrograms | None = None,
 ) -> Catalogue:
     """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
 
     With `pass_header`, the APIs get that header of each caller's request as the credential, and none of the server's.
     Each observer takes the record of each call. Large results are kept in the `store` if it is shared. With `roles`,
-    each caller is served what its roles may use.
+    each caller is served what its roles may use. `programs` are those that run in this process, whatever is served.
     """
     for service in services:
         warn(_questionable_selection(service))
     warn(_questionable_number(services))
     bridges = {service.settings.name: _sharing(_observed(service, observers), service, store) for service in services}
-    compose = partial(_composed, bridges=bridges, pass_header=pass_header, store=store or Store())
+    compose = partial(
+        _composed,
+        bridges=bridges,
+        bridge_of=partial(_bridge_of, pass_header, store or Store()),
+        programs=programs or RunningPrograms(),
+    )
     everything = compose(services)
     if not roles:
         return everything
@@ -150,54 +156,34 @@ def catalogue_of(
 
 
 def _composed(
-    services: Sequence[Service], bridges: Mapping[str, Bridge], pass_header: str | None, store: Store
+    services: Sequence[Service],
+    bridges: Mapping[str, Bridge],
+    bridge_of: Callable[[Service, Bridge], BridgeOf],
+    programs: RunningPrograms,
 ) -> Catalogue:
     """Return the catalogue of the services' tools and of those that show, search and call them.
 
-    `bridges` are by the names of APIs: limits and kept results are the same for all sets of roles.
+    `bridges` are by the names of APIs: limits, kept results and `programs` are the same for all sets of roles.
     """
     settings = services[0].settings
-    tools = [tool for service in services for tool in service.tools]
-    owners = {tool.name: service for service in services for tool in service.tools}
     legend = PROGRAMS if settings.code == "only" else DISCOVERY if settings.discover else LISTING
-    expand_schema = _expand_schema(tools, owners, legend)
-    own = {id(service): bridges[service.settings.name] for service in services}
-    logins = {id(service): partial(logins_of, store, service) for service in services}
-    renderers = [bridge.renderer for bridge in own.values()]
-    shared = [each.results for each in renderers if isinstance(each.results, SharedResults)]
-    passed = {id(each): passed_through(each, pass_header) if pass_header else None for each in services}
-    bridge_of = {key: bridges_of(bridge, passed[key], logins[key]) for key, bridge in own.items()}
-    expand_result = ExpandResult(renderers, [*bridge_of.values()])
+    own = [bridges[service.settings.name] for service in services]
+    callers_bridges = [*map(bridge_of, services, own)]
+    share = _sharer(own)
+    guarded = partial(_builtin_runs, services[0].bridge, share)
+    expand_result = ExpandResult([bridge.renderer for bridge in own], callers_bridges)
     reading: list[BuiltinTool] = [expand_result, *chain.from_iterable(map(_information, services))]
-    runs: dict[str, Run] = {
-        tool.name: partial(_run_operation, bridge_of[id(owners[tool.name])], tool) for tool in tools
-    }
-    selecting = [tool for tool in tools if owners[tool.name].settings.select]
-    runs |= {tool.name: partial(_run_selecting, runs[tool.name], tool) for tool in selecting}
-    guarded = partial(_run_builtin, services[0].bridge)
-    runs |= {tool.entry.name: partial(guarded, tool) for tool in reading}
-    runs = {name: partial(run_sharing, shared, run) for name, run in runs.items()} if shared else runs
-    showing: list[BuiltinTool] = [expand_schema]
+    runs = {**_operation_runs(services, callers_bridges, share), **guarded(reading)}
+    showing: list[BuiltinTool] = [_expand_schema(services, legend)]
     if settings.searches:
-        of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
-        showing.append(SearchTools(tools, title_of(services), of_apis if len(services) > 1 else {}))
-    usable: dict[str, Run] = {**runs, **{tool.entry.name: partial(guarded, tool) for tool in showing}}
-    callers = _callers(settings, runs, usable, tools, [*bridge_of.values()])
+        showing.append(_search_tools(services))
+    callers = _callers(services, runs, {**runs, **guarded(showing)}, callers_bridges, programs)
     showing += callers
-
-    def listed() -> Iterable[McpTool]:
-        if settings.searches:
-            return [tool.entry for tool in showing]
-        return [*(tool.entry for tool in (*showing, *reading)), *_operations(services, len(tools))]
-
-    shown: dict[str, Run] = {tool.entry.name: partial(guarded, tool) for tool in showing}
-    shown = {name: partial(run_sharing, shared, run) for name, run in shown.items()} if shared else shown
-    read_file: Run = partial(_run_guarded, services[0].bridge, expand_result.read_file)
-    read_file = partial(run_sharing, shared, read_file) if shared else read_file
-    asking = {tool.name for tool in tools if tool.is_confirmed}
+    asking = {tool.name for tool in _tools(services) if tool.is_confirmed}
+    read_file = share(partial(_run_guarded, services[0].bridge, expand_result.read_file))
     return Catalogue(
-        runs={name: partial(_run_for_clients, run) for name, run in {**runs, **shown}.items()},
-        make_listing=listed,
+        runs={name: partial(_run_for_clients, run) for name, run in {**runs, **guarded(showing)}.items()},
+        make_listing=partial(_listing, services, showing, reading),
         asking=frozenset({*asking, *(tool.entry.name for tool in callers)} if asking else ()),
         instructions=_instructions(services, legend),
         services=services,
@@ -205,8 +191,57 @@ def _composed(
     )
 
 
-def _expand_schema(tools: Sequence[Tool], owners: Mapping[str, Service], legend: str) -> ExpandSchema:
+def _bridge_of(pass_header: str | None, store: Store, service: Service, bridge: Bridge) -> BridgeOf:
+    passed = passed_through(service, pass_header) if pass_header else None
+    return bridges_of(bridge, passed, partial(logins_of, store, service))
+
+
+Share = Callable[[Run], Run]
+"""Has a run load and save the large results that are kept in a store, if there is one."""
+
+
+def _sharer(bridges: Iterable[Bridge]) -> Share:
+    kept = [bridge.renderer.results for bridge in bridges]
+    shared = [results for results in kept if isinstance(results, SharedResults)]
+    return lambda run: partial(run_sharing, shared, run) if shared else run
+
+
+def _operation_runs(services: Sequence[Service], bridges: Sequence[BridgeOf], share: Share) -> dict[str, Run]:
+    """Return what runs each operation, by its tool's name; `bridges` are those of the services."""
+    runs: dict[str, Run] = {}
+    for service, bridge_of in zip(services, bridges, strict=True):
+        for tool in service.tools:
+            run: Run = partial(_run_operation, bridge_of, tool)
+            runs[tool.name] = share(partial(_run_selecting, run, tool) if service.settings.select else run)
+    return runs
+
+
+def _builtin_runs(bridge: Bridge, share: Share, tools: Iterable[BuiltinTool]) -> dict[str, Run]:
+    return {tool.entry.name: share(partial(_run_builtin, bridge, tool)) for tool in tools}
+
+
+def _listing(
+    services: Sequence[Service], showing: Sequence[BuiltinTool], reading: Sequence[BuiltinTool]
+) -> list[McpTool]:
+    """Return the entries of the listing: all tools, or where the model searches them, what shows and calls them."""
+    if services[0].settings.searches:
+        return [tool.entry for tool in showing]
+    return [*(tool.entry for tool in (*showing, *reading)), *_operations(services)]
+
+
+def _search_tools(services: Sequence[Service]) -> SearchTools:
+    of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
+    return SearchTools(_tools(services), title_of(services), of_apis if len(services) > 1 else {})
+
+
+def _tools(services: Sequence[Service]) -> list[Tool]:
+    return [tool for service in services for tool in service.tools]
+
+
+def _expand_schema(services: Sequence[Service], legend: str) -> ExpandSchema:
     """Return expandSchema, which shows signatures where programs are written."""
+    tools = _tools(services)
+    owners = {tool.name: service for service in services for tool in service.tools}
 
     def expand(tool: Tool, pointer: str) -> Shape:
         return owners[tool.name].expand(tool, pointer)
@@ -220,18 +255,19 @@ def _expand_schema(tools: Sequence[Tool], owners: Mapping[str, Service], legend:
 
 
 def _callers(
-    settings: Settings,
+    services: Sequence[Service],
     runs: Mapping[str, Run],
     usable: Mapping[str, Run],
-    tools: Sequence[Tool],
     bridges: Sequence[BridgeOf],
+    programs: RunningPrograms,
 ) -> list[BuiltinTool]:
     """Return the tools that call others: `runs` by callTool, and what is `usable` in a program by runProgram."""
+    settings = services[0].settings
     callers: list[BuiltinTool] = [CallTool(runs)] if settings.discover else []
     if settings.code:
         from portkey_bridge.serve.programs import RunProgram
 
-        callers.append(RunProgram(usable, tools, bridges, settings.program_limits))
+        callers.append(RunProgram(usable, _tools(services), bridges, settings.program_limits, programs))
     return callers
 
 
@@ -277,8 +313,9 @@ def build_server(
     return StdioServer(title_of(services), __version__, catalogue(services), list_seconds, state_key)
 
 
-def _operations(services: Sequence[Service], count: int) -> Iterator[McpTool]:
-    """Yield the entry of each operation in the listing; `count` tools share the room for schemas."""
+def _operations(services: Sequence[Service]) -> Iterator[McpTool]:
+    """Yield the entry of each operation in the listing; all tools share the room for schemas."""
+    count = sum(len(service.tools) for service in services)
     for service in services:
         views = Views(service.shapes, portable=True)  # what they cache is not needed after the listing
         budget = schema_budget(service.settings.schema_budget, count)

@@ -41,6 +41,9 @@ LONGEST_LOCK = 30.0
 #: How often an operation is tried again, which bridges the two seconds that a store takes to restart.
 RETRIES = 6
 
+#: What the names of counts in a shared store begin with.
+COUNTS = "portkey-bridge-rates"
+
 #: Bytes of one value as JSON.
 MOST_BYTES = 4 << 20
 
@@ -109,6 +112,18 @@ class Store:
         from limits.aio.storage import MemoryStorage
 
         return MemoryStorage()
+
+    @cached_property
+    def shared_counts(self) -> Storage | None:
+        """What all processes that share the store count together, over the same connections; None if none share it."""
+        if not self.is_shared:
+            return None
+        from limits.aio.storage import RedisStorage
+
+        pool: Any = self.client.connection_pool
+        return RedisStorage(
+            f"async+{self.redis_url}", implementation="redispy", key_prefix=COUNTS, connection_pool=pool
+        )
 
     def _encrypted(self) -> AsyncKeyValue:
         from cryptography.fernet import Fernet

@@ -22,7 +22,8 @@ from portkey_bridge.openapi.model import Api
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.load import load_api, named_files, warn
 from portkey_bridge.serve.server import catalogue_of
-from portkey_bridge.serve.service import Service, compose
+from portkey_bridge.serve.service import Service
+from portkey_bridge.serve.several_apis import compose
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.difference import Version, difference, summary
 

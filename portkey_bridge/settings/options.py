@@ -458,6 +458,13 @@ class Settings:
         "keep large results and other state in this Redis or Valkey, so that several servers share it",
         table="serve",
     )
+    metrics: str | None = option(
+        None,
+        readers.as_typed,
+        "HOST:PORT",
+        "over HTTP: show /metrics there to everybody, instead of to callers with a token",
+        table="serve",
+    )
     audit: bool = option(
         False,
         readers.switch,
