@@ -28,7 +28,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each exchange fail with an exception that nobody expects, which has the secret in its message."""
 
     @asynccontextmanager
-    async def exchange(self: Transport, request: Any) -> Any:
+    async def exchange(self: Transport, request: Any, until: float) -> Any:
         raise RuntimeError(f"boom {request.headers['authorization']}")
         yield
 
