@@ -130,7 +130,7 @@ def test_help(run: Run) -> None:
 def test_a_closed_stdin_ends_the_server(run: Run, tmp_path: Path) -> None:
     """A client that goes away at once leaves no error: one line says what is served, and stdout stays empty."""
     (tmp_path / "minimal.json").write_text(json.dumps({**MINIMAL, "paths": {"/x": {"get": {"summary": "Read X"}}}}))
-    ran = run("--spec", "minimal.json")
+    ran = run("--spec", "minimal.json", "--base-url", "http://127.0.0.1:9")
     assert (ran.returncode, ran.stdout) == (0, "")
     assert ran.stderr == f"portkey-bridge {__version__} serves Minimal over stdio\n"
 
