@@ -47,7 +47,7 @@ from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.file import config_path, read_config
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of, printable, with_shown_urls
-from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA
+from portkey_bridge.tools.names import EXPAND_RESULT, EXPAND_SCHEMA
 
 #: Tools that are listed besides those of the document.
 BUILTIN = (EXPAND_SCHEMA, EXPAND_RESULT)

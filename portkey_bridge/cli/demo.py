@@ -38,7 +38,8 @@ from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.text import printable
-from portkey_bridge.tools.catalog import EXPAND_RESULT, EXPAND_SCHEMA, Tool
+from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.names import EXPAND_RESULT, EXPAND_SCHEMA
 
 #: Columns of the output, and the most lines of one block.
 DEMO_WIDTH, LINES = 78, 12

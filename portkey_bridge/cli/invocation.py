@@ -9,7 +9,7 @@ from typing import Any
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.catalog import closest
+from portkey_bridge.tools.names import closest
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from portkey_bridge.response.tool_result import (
 from portkey_bridge.schema.readings import as_json_text, is_unset
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.callers import BridgeOf
-from portkey_bridge.tools.catalog import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, Tool, closest
+from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.names import CALL_TOOL, EXPAND_RESULT, EXPAND_SCHEMA, closest
 
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection

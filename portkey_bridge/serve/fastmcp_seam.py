@@ -53,7 +53,7 @@ from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
 from portkey_bridge.serve.stdio_lane import StdioLane
 from portkey_bridge.serve.tracing import send_remaining
 from portkey_bridge.serve.warm_start import WarmStart, are_pipes
-from portkey_bridge.tools.catalog import closest
+from portkey_bridge.tools.names import closest
 
 CONTENT = TypeAdapter(list[ContentBlock])
 

@@ -15,7 +15,8 @@ from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of
-from portkey_bridge.tools.catalog import Tool, build_tools, slug
+from portkey_bridge.tools.catalog import Tool, build_tools
+from portkey_bridge.tools.names import slug
 
 #: How a recipe names an operation that the document need not declare: by its method, and its path or URL.
 UNDECLARED = re.compile(r"(GET|POST|PUT|PATCH) (https?://[^/?#]+)?(/\S*)")

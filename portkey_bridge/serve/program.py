@@ -30,7 +30,8 @@ from portkey_bridge.serve.program_errors import explain_program_error, over
 from portkey_bridge.serve.program_values import RefusedValue, Values
 from portkey_bridge.serve.sandbox import prepared, run_program
 from portkey_bridge.settings.values import ProgramLimits
-from portkey_bridge.tools.catalog import Tool, closest
+from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.names import closest
 
 #: Characters that are looked at of a name that no tool has.
 MAX_SHOWN_NAME = 200

@@ -21,7 +21,8 @@ from portkey_bridge.serve.program import ANSWER_TIMEOUT, Program
 from portkey_bridge.serve.running_programs import OF_CALLER, AttendedProgram, RunningPrograms
 from portkey_bridge.serve.sandbox import check_sandbox
 from portkey_bridge.settings.values import ProgramLimits
-from portkey_bridge.tools.catalog import RUN_PROGRAM, Tool
+from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.names import RUN_PROGRAM
 
 #: What is said where too many wait, and of a repeated call whose program does not wait.
 CROWDED = "Too many programs wait for a confirmation, so this one cannot. Nothing was sent. Try again later."

@@ -10,7 +10,8 @@ from typing import Any
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.service import Service
 from portkey_bridge.settings.serving import Role
-from portkey_bridge.tools.catalog import Tool, closest
+from portkey_bridge.tools.catalog import Tool
+from portkey_bridge.tools.names import closest
 
 
 def roles_of(

@@ -13,7 +13,8 @@ from portkey_bridge.schema.prose import shorten
 from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.builtin_tools import read_only_entry
 from portkey_bridge.tools.areas import Areas, fill, in_line, operation_of
-from portkey_bridge.tools.catalog import SEARCH_TOOLS, TITLE, Tool, closest
+from portkey_bridge.tools.catalog import TITLE, Tool
+from portkey_bridge.tools.names import SEARCH_TOOLS, closest
 
 if TYPE_CHECKING:
     from portkey_bridge.tools.search import Index

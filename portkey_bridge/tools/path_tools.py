@@ -13,7 +13,7 @@ from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.text import shown_url
-from portkey_bridge.tools.catalog import MAX_TOOL_NAME, slug, unique_names
+from portkey_bridge.tools.names import MAX_TOOL_NAME, slug, unique_names
 
 #: Characters of the longest name in the shipped document, whose names are known to those who use them.
 LONGEST_OF_PORTKEY = 64
