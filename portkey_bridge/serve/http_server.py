@@ -297,7 +297,7 @@ class _Probed:
 
 
 class _Explained:
-    """Says what to do where FastMCP's protection refuses a request in two words."""
+    """Adds what to do where FastMCP's protection refuses a request in two words."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
