@@ -174,6 +174,16 @@ async def test_a_next_page_on_another_origin_is_not_offered(recorder: Recorder, 
     assert "There is a next page" not in answer
 
 
+def test_a_very_large_body_is_not_searched() -> None:
+    """A body of more than five megabytes would take ten times as much memory as values; its headers still count."""
+    here = httpx.URL("https://api.example.com/list")
+    body = json.dumps({"next_cursor": "abc", "items": ["x" * 5_000_000]}).encode()
+    assert next_page(Answer(200, "OK", httpx.Headers(), body, url=here), ["cursor"]) is None
+    headers = httpx.Headers({"x-next-cursor": "abc"})
+    found = next_page(Answer(200, "OK", headers, body, url=here), ["cursor"])
+    assert found == "https://api.example.com/list?cursor=abc"
+
+
 async def test_pages_that_repeat_end(recorder: Recorder) -> None:
     """A page that names itself, or an earlier one, as the next is the last."""
     recorder.answer = 200, JSON | {"link": '</list?p=2>; rel="next"'}, b'{"data": [1]}'

@@ -66,6 +66,9 @@ COUNT_HEADERS = {
     **dict.fromkeys(("x-total-count", "x-total"), "total"),
 }
 
+#: Bytes of a body that is searched for its next page: as values it takes ten times as much memory.
+MAX_SEARCHED_BYTES = 5_000_000
+
 #: Levels of an answer at which its items are looked for: `_embedded` and `data` may hold them.
 ITEM_LEVELS = 3
 
@@ -105,8 +108,7 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     counts = {
         name: int(answer.by_name[each]) for each, name in COUNT_HEADERS.items() if _is_number(answer.by_name.get(each))
     }
-    lowered = answer.body.lower()
-    body = _decoded(answer) if counts or any(mark in lowered for mark in PAGE_HINTS) else None
+    body = _decoded(answer) if counts or _has_hints(answer.body) else None
     return None if body is None else _of_body(here, body, counts, plain)
 
 
@@ -115,9 +117,16 @@ def _is_number(value: Any) -> bool:
     return (type(value) is int and value >= 0) or (isinstance(value, str) and value.isdecimal() and len(value) < 18)
 
 
+def _has_hints(body: bytes) -> bool:
+    if len(body) > MAX_SEARCHED_BYTES:
+        return False
+    lowered = body.lower()
+    return any(mark in lowered for mark in PAGE_HINTS)
+
+
 def _decoded(answer: Answer) -> Any:
-    """Return the object or array that the body is; None if it is neither."""
-    if answer.body.lstrip()[:1] not in (b"{", b"["):
+    """Return the object or array that the body is; None if it is neither, or very large."""
+    if len(answer.body) > MAX_SEARCHED_BYTES or answer.body.lstrip()[:1] not in (b"{", b"["):
         return None
     try:
         return msgspec.json.decode(answer.body)
