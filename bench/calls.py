@@ -36,7 +36,7 @@ has one timer for all that is waited for.
 h11, which implements HTTP for httpx, takes 0.07 ms of an exchange, and 0.09 with twenty headers: a fifth of a call.
 `http/http1` writes and reads the same bytes in a quarter of that; the tests compare it with h11 on random messages.
 httptools, a parser in C, is not used: it does not know that the answer to HEAD has no body, and refuses those with the
-same length twice. An exchange by aiohttp takes 0.16 to 0.25 ms less. It is not used either,
+same length twice. aiohttp is not used either,
 because promises would be broken. It changes requests: `/x?` becomes `/x`, and a header
 that is repeated in another case is lost. It takes what a server sends unasked on an idle connection for the answer to
 the next request. It refuses answers that httpx reads: longer than announced, with a length beside chunks, or with the

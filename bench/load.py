@@ -104,9 +104,6 @@ def report(measured: Mapping[int, tuple[Start, Start]]) -> str:
     )
     before, last = sizes[-2:]
     growth = (measured[last][0].seconds - least.seconds) / (measured[before][0].seconds - least.seconds)
-    growth_again = (measured[last][1].seconds - least_again.seconds) / (
-        measured[before][1].seconds - least_again.seconds
-    )
     return "\n\n".join(
         (
             "## Growth",
@@ -114,8 +111,7 @@ def report(measured: Mapping[int, tuple[Start, Start]]) -> str:
             f"kept. A document of {EACH} operations takes {least.seconds:.2f} s and {least.megabytes:.0f} MB; that is "
             "taken off before the rest is divided by the operations.",
             table(heads, rows),
-            f"From {before:,} to {last:,} operations the work grows {growth:.1f} times, that of the second start "
-            f"{growth_again:.1f} times.",
+            f"From {before:,} to {last:,} operations the work of the first start grows {growth:.1f} times.",
         )
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
@@ -119,7 +120,8 @@ def main() -> None:
     rows, everything = [], list[Answer]()
     for questions in QUESTIONS:
         if questions.document and not questions.document.is_file():
-            print(f"{questions.api}: not measured, because {questions.document.name} is not there\n")
+            missing = f"{questions.api}: not measured, because {questions.document.name} is not there"
+            print(missing, file=sys.stderr)
             continue
         answers = asyncio.run(questions.answers())
         rows.append(_row(questions.api, answers))
