@@ -122,8 +122,15 @@ def serving(
 ) -> Iterator[tuple[str, Any]]:
     """Run the server on a free port, and return the URL of its endpoint and its process."""
     (folder / "api.json").write_text(json.dumps(root))
+    with serving_with(folder, "--spec", "api.json", *arguments, env=env) as served_at:
+        yield served_at
+
+
+@contextmanager
+def serving_with(folder: Path, *arguments: str, env: Mapping[str, str] = {}) -> Iterator[tuple[str, Any]]:
+    """Run the server with these arguments in a folder; the same is returned as by `serving`."""
     environ = {**BARE, **env}
-    command = program("serve", "--http", "127.0.0.1:0", "--spec", "api.json", *arguments, env=environ)
+    command = program("serve", "--http", "127.0.0.1:0", *arguments, env=environ)
     with subprocess.Popen(
         command, env=environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

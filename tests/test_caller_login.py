@@ -8,7 +8,6 @@ import hashlib
 import html
 import json
 import re
-import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -30,10 +29,10 @@ from redis import Redis
 from portkey_bridge.serve.store import STORE_KEY
 from tests import oauth_app
 from tests.browser import new_browser, visit
-from tests.conftest import BARE, Recorder, Run, program, recording, text_of
+from tests.conftest import Recorder, Run, recording, text_of
 from tests.openid import items_document, running_openid_provider
 from tests.replicas import KEY, RedisServer
-from tests.support import document, serving
+from tests.support import document, serving, serving_with
 
 Json = dict[str, Any]
 
@@ -519,7 +518,7 @@ async def test_each_api_has_logins_of_its_own(tmp_path: Path) -> None:
             tables.append(f'[api.{name}]\nspec = "{name}.json"\noauth_caller_login = true\n{env}')
         (tmp_path / "team.toml").write_text("\n".join(tables))
         options = ("--config", "team.toml", "--jwt", f"{recorder.url}/keys,https://issuer.example,me", "--audit")
-        url, process = stack.enter_context(serving_named(tmp_path, *options))
+        url, process = stack.enter_context(serving_with(tmp_path, *options))
         ann = Person(token)
         stack.enter_context(ann.browser)
         async with ann.client(url) as client:
@@ -537,21 +536,6 @@ async def test_each_api_has_logins_of_its_own(tmp_path: Path) -> None:
         assert {json.loads(line)["caller"] for line in audit} == {"https://issuer.example ann"}
         assert [json.loads(line).get("login") for line in audit].count("completed") == 2
         assert 'portkey_bridge_logins_total{api="one",outcome="completed"} 1.0' in metrics
-
-
-@contextmanager
-def serving_named(folder: Path, *arguments: str) -> Iterator[tuple[str, Any]]:
-    """Run the server of a settings file, and return the URL of its endpoint and its process."""
-    command = program("serve", "--http", "127.0.0.1:0", *arguments, env=BARE)
-    with subprocess.Popen(
-        command, env=BARE, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stderr
-            lines = iter(process.stderr.readline, "")
-            yield next(line for line in lines if " at http" in line).rpartition(" at ")[2].strip(), process
-        finally:
-            process.terminate()
 
 
 async def test_an_id_token_of_another_login_is_refused(recorder: Recorder, tmp_path: Path, alice: Person) -> None:

@@ -231,7 +231,7 @@ def as_expiring(answer: Mapping[str, Any], requested: frozenset[str] | None, ref
 
 
 def secrets_of(answer: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is secret in the answer of a token or device endpoint."""
+    """Yield the secrets in the answer of a token or device endpoint."""
     for name in ("access_token", "refresh_token", "id_token", "device_code"):
         if isinstance(answer.get(name), str):
             yield answer[name]

@@ -130,7 +130,7 @@ def _across(text: str, form: str, place: int) -> int:
 
 
 def _secrets_in(name: str, value: str, is_certain: bool, is_login: bool) -> Iterator[str]:
-    """Yield what is secret in the value of a variable: all of it, and the password of `user:password` alone.
+    """Yield the secrets in the value of a variable: all of it, and the password of `user:password` alone.
 
     Of a whole `Authorization` header, what follows the scheme is secret on its own, too.
     """

@@ -190,11 +190,11 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     def pause_writing(self) -> None:
-        """Take note that the other side does not read."""
+        """Hold the writer up: the other side does not read."""
         self._full = True
 
     def resume_writing(self) -> None:
-        """Take note that it reads again."""
+        """Let the writer go on: it reads again."""
         self._full = False
         self._wake()
 

@@ -174,7 +174,7 @@ class AnswerReader:
         return piece
 
     def end(self) -> None:
-        """Take note that nothing more arrives."""
+        """Finish the answer: nothing more arrives."""
         if self._left is not None:
             raise httpx.RemoteProtocolError("the connection ended before the answer")
         self.is_complete = True

@@ -226,7 +226,7 @@ class _Check:
         )
 
     def violations(self, request: Request, body: bytes) -> Iterator[Violation]:
-        """Yield what is wrong, with pointers that start with the place: `/query/limit`, `/body/messages/0`."""
+        """Yield the violations, with pointers that start with the place: `/query/limit`, `/body/messages/0`."""
         read = _read(request, body, self.operation)
         for error in self.validator.iter_errors(read):
             if _counts(error, read):

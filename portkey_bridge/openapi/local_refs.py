@@ -88,7 +88,7 @@ def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
 
 
 def _readings(reference: str) -> Iterator[str]:
-    """Yield what a reference can mean: as another version has it, without a slip in its slashes, a name alone."""
+    """Yield the possible targets of a reference: as another version has it, without a slip in slashes, a name alone."""
     uri, sharp, fragment = reference.partition("#")
     yield from (
         here + reference.removeprefix(there) for there, here in EQUIVALENT_PREFIXES if reference.startswith(there)

@@ -102,7 +102,7 @@ def _apply(root: dict[str, Any], action: _Action) -> bool:
 
 
 def _updates(root: dict[str, Any], action: _Action) -> Iterator[Any]:
-    """Yield what the action adds, if anything: its `update`, or what its `copy` selects."""
+    """Yield the value that the action adds, if any: its `update`, or what its `copy` selects."""
     fields = action.fields
     if "update" in fields:
         yield _offering(fields["update"])

@@ -31,7 +31,7 @@ class Part:
 
 
 def pieces(parts: Sequence[Part], boundary: str) -> Iterator[bytes | Upload]:
-    """Yield what is sent, one after the other: bytes, and the files between them."""
+    """Yield the parts in the order they are sent: bytes, and the files between them."""
     for part in parts:
         headers = "".join(f"{name}: {value}\r\n" for name, value in _headers(part))
         yield f"--{boundary}\r\n{headers}\r\n".encode()

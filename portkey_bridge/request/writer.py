@@ -334,8 +334,8 @@ class _Writer:
         return content_text(value, parameter.content, self.sources)
 
     def cookies(self) -> Iterator[str]:
-        """Yield what the one header has between semicolons (RFC 6265 section 5.4): each pair is a cookie (OpenAPI 3.2
-        appendix D), and what is declared as a header of this name may be several.
+        """Yield the pairs of the one header (RFC 6265 section 5.4): each pair is a cookie (OpenAPI 3.2 appendix D),
+        and what is declared as a header of this name may be several.
         """
         for argument, parameter, value in self.values("header"):
             if parameter.place == COOKIES and value is not None:

@@ -52,7 +52,7 @@ def declared_error(operation: Operation, status: int) -> str:
 
 
 def _declared_responses(operation: Operation, status: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield what is declared of a status, the most exact first (OpenAPI 3.2 section 4.16)."""
+    """Yield the declared responses of a status, the most exact first (OpenAPI 3.2 section 4.16)."""
     for key in (str(status), f"{status // 100}XX", f"{status // 100}xx", "default"):
         if key in operation.responses:
             yield key, operation.responses[key]

@@ -233,7 +233,7 @@ def _numbered(
 
 
 def _members(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield what an answer says about itself, the outer members last, so that they count."""
+    """Yield the members that describe the answer itself, the outer members last, so that they count."""
     for name, inner in value.items():
         plain = _plain(name)
         if isinstance(inner, dict) and plain in NEXT:

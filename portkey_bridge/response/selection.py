@@ -166,7 +166,7 @@ def _misread(expression: str, error: ParseError) -> str:
 
 
 def _misused(node: Any, expression: str) -> Iterator[str]:
-    """Yield what is wrong with the functions that an expression calls."""
+    """Yield the mistakes in the functions that an expression calls."""
     if node["type"] == "function_expression":
         name, count = node["value"], len(node["children"])
         at = expression.find(f"{name}(") + 1

@@ -45,9 +45,11 @@ def structured_for_clients(result: ToolResult) -> ToolResult:
 
 def _wrapped(text: str, result: ToolResult) -> dict[str, Any] | None:
     """Return a JSON value that is not an object as the member `result` of one, beside what else the result says."""
-    if not text.lstrip().startswith(STARTS_OF_OTHER_VALUES) or not is_json(body := text.encode(errors="replace")):
+    if not text.lstrip().startswith(STARTS_OF_OTHER_VALUES):
         return None
-    value = _exact_value(body)
+    value = _exact_value(body := text.encode(errors="replace"))
+    if value is _INEXACT and not is_json(body):
+        return None
     wrapped = {"result": text if value is _INEXACT else value}
     notes = "\n".join(block.text for block in result.content[1:] if isinstance(block, TextContent))
     return wrapped | ({"notes": notes} if notes else {})

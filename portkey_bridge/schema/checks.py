@@ -33,6 +33,6 @@ class Check:
         return Validation(self._schema, self._shapes)
 
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
-        """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
+        """Yield the violations of `value`; `place` turns a path inside it into the pointer that the caller knows."""
         if self._is_valid is None or not self._is_valid(value):
             yield from self.validation.violations(value, place)

@@ -52,7 +52,7 @@ class Validation:
         self._validator = validator(shapes.root, registry=Registry()).evolve(schema=schema)
 
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
-        """Yield what is wrong with `value`; `place` turns a path inside it into the pointer that the caller knows."""
+        """Yield the violations of `value`; `place` turns a path inside it into the pointer that the caller knows."""
         self._thread.results.clear()
         try:
             for error in self._validator.iter_errors(value):
@@ -215,7 +215,7 @@ def _is_of_additional(error: ValidationError) -> bool:
 def explain_violation(
     error: ValidationError, place: Callable[[list[str | int]], str], path: Sequence[str | int] = ()
 ) -> Iterator[Violation]:
-    """Yield what the error means: where `place` puts its path, what would be right, and what was given.
+    """Yield the violations that an error means: where `place` puts its path, what would be right, and what was given.
 
     `path` leads to the value that the error's own path starts from.
     """

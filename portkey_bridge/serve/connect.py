@@ -212,7 +212,7 @@ class Connect:
 
 
 def _accounts(store: Store, services: Sequence[Service], owner: str) -> Iterator[_Account]:
-    """Yield what a caller can log in to, with the scopes that the tools need which are served to the caller."""
+    """Yield the accounts that a caller can log in to, with the scopes that the caller's tools need."""
     for service in services:
         provider, operations = service.bridge.provider, [tool.operation for tool in service.tools]
         if not service.settings.oauth_caller_login or not isinstance(provider, OAuthCredentials):

@@ -39,7 +39,7 @@ class Rates:
     """Counts what happens at these rates, in `store`."""
 
     def __init__(self, rates: str, store: Store, purpose: str) -> None:
-        self._rates, self._purpose = parse_many(rates), purpose
+        self._rates = parse_many(rates)
         self._store = store
         self._key = store.key(f"rates of {purpose}")
         self._here = MovingWindowRateLimiter(store.counts)

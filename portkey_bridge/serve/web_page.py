@@ -65,7 +65,7 @@ class WebPage:
     """Answers for the page. `current` returns what is served to the caller of the request."""
 
     def __init__(self, current: Callable[[], Catalogue], auth: AuthProvider | None, pass_header: str | None) -> None:
-        self._current, self._auth, self._pass_header = current, auth, pass_header
+        self._current, self._pass_header = current, pass_header
         self._listed: WeakKeyDictionary[Catalogue, _Listed] = WeakKeyDictionary()
         access = {"token": auth is not None, "header": pass_header}
         self._page = page_document("Tools", {"access": access}, calls=True)

@@ -233,7 +233,7 @@ def _curations(api: Api, settings: Settings) -> list[Curation]:
 
 
 def _filed(usual: Collection[str], settings: Settings) -> Iterator[tuple[str, tuple[Any, str]]]:
-    """Yield what the settings file says about single tools, by the names that the document gives them."""
+    """Yield the entries of the settings file about single tools, by the names that the document gives them."""
     for written, (said, place) in settings.operations.items():
         name = written.lower()
         name = name if name in usual else name.removeprefix(settings.prefix)

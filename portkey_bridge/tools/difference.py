@@ -107,7 +107,7 @@ class _Comparison:
         self._seen: set[tuple[int, int]] = set()
 
     def tools(self, old: Tool, new: Tool) -> Iterator[Change]:
-        """Yield what has changed between two versions of a tool."""
+        """Yield the changes between two versions of a tool."""
         if old.name != new.name:
             yield self._change("renamed", "", f"from {old.name}", breaking=True)
         yield from self._differing("description", plain(_words(old)), plain(_words(new)))
@@ -132,7 +132,7 @@ class _Comparison:
             yield self._change(kind, pointer, _changed(old, new), breaking=False)
 
     def arguments(self, old: Tool, new: Tool) -> Iterator[Change]:
-        """Yield what has changed in the arguments."""
+        """Yield the changes of the arguments."""
         yield from self._objects(old.arguments.each, new.arguments.each, "", "argument")
 
     def schemas(self, old: Any, new: Any, pointer: str) -> Iterator[Change]:
