@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.clients.entries import entries_in
 from portkey_bridge.clients.files import ClientFile, with_entry, without_entry
 from portkey_bridge.clients.registry import CLIENTS, KnownClient
@@ -37,7 +38,6 @@ from portkey_bridge.request.writer import write_request
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 

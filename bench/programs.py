@@ -25,11 +25,11 @@ from fastmcp import Client
 from mcp_types import TextContent
 
 from bench.tokens import compact, count
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.document.parse import Document
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 
 #: The resources of the API, with the fields of each beside its id.

@@ -19,9 +19,9 @@ from typing import NamedTuple
 from bench.figures import table
 from bench.stdio import module, session
 from bench.tokens import compact, count
+from portkey_bridge.bridge.calls import CallContext
+from portkey_bridge.builtin.search_tools import SearchTools
 from portkey_bridge.cli.loading import load_tools
-from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.search_tools import SearchTools
 from portkey_bridge.settings.options import Settings
 from tests.node import MODULES
 from tests.public_documents import FOLDER

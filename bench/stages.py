@@ -21,11 +21,11 @@ from bench.documents import TOOL, things
 from bench.figures import table
 from bench.loopback import loopback
 from bench.peers import CHAT
+from portkey_bridge.bridge.calls import CallContext
+from portkey_bridge.bridge.several_apis import load_services
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
-from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.options import Settings
 
 #: Rounds of each stage, and how often it runs in one.

@@ -12,7 +12,7 @@ def entry_point() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends the program without a traceback
     _fill_closed_streams()
     gc.disable()  # the objects of the start are permanent; collecting among them takes a tenth of its time
-    from portkey_bridge.serve.warm_start import warm_start
+    from portkey_bridge.stdio.warm_start import warm_start
 
     started = warm_start(sys.argv[1:])
     from portkey_bridge.cli.main import main

@@ -25,7 +25,7 @@ from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
 from fastmcp.client.transports import StreamableHttpTransport
 
-from portkey_bridge.serve.store import STORE_KEY
+from portkey_bridge.callers.store import STORE_KEY
 from tests.conftest import BARE, OF_ITS_OWN, ROOT, program
 from tests.support import document, serving
 

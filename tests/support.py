@@ -14,6 +14,7 @@ from fastmcp import Client
 from fastmcp.client.transports import FastMCPTransport
 from werkzeug.formparser import parse_form_data
 
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.document.parse import Document
 from portkey_bridge.openapi.model import Api
@@ -24,7 +25,6 @@ from portkey_bridge.request.uploads import Files
 from portkey_bridge.request.writer import Written, write_request
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool
 from tests.conftest import BARE, Recorded, Recorder, program, text_of

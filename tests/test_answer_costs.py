@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from bench.tokens import count
+from portkey_bridge.bridge.service import Service
+from portkey_bridge.bridge.several_apis import load_services
 from portkey_bridge.response.selection import Selection
 from portkey_bridge.response.tables import tabulated
 from portkey_bridge.schema.samples import Samples
-from portkey_bridge.serve.service import Service
-from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.subjects import SubjectReader
 

@@ -26,7 +26,7 @@ from joserfc.jwk import RSAKey
 from mcp import MCPError, UrlElicitationRequiredError
 from redis import Redis
 
-from portkey_bridge.serve.store import STORE_KEY
+from portkey_bridge.callers.store import STORE_KEY
 from tests import oauth_app
 from tests.browser import new_browser, visit
 from tests.conftest import Recorder, Run, recording, text_of

@@ -22,8 +22,8 @@ from joserfc.jwk import RSAKey
 from key_value.aio.stores.memory import MemoryStore
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.serve.providers import provider_of
 from portkey_bridge.settings.serving import PROVIDERS
+from portkey_bridge.web.providers import provider_of
 from tests import oauth_app
 from tests.browser import visit
 from tests.conftest import Recorder, Run, text_of

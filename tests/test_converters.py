@@ -20,9 +20,9 @@ import pytest
 from mcp_types import Tool as McpTool
 from pydantic import Field, TypeAdapter
 
+from portkey_bridge.bridge.load import load_api
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools, schema_budget
 from tests.conftest import ROOT

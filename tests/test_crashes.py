@@ -54,7 +54,7 @@ async def test_a_crash_of_a_builtin_tool_is_logged(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A tool that sends nothing is guarded in the same way."""
-    monkeypatch.setattr("portkey_bridge.serve.builtin_tools.closest", lambda *_: 1 / 0)
+    monkeypatch.setattr("portkey_bridge.builtin.builtin_tools.closest", lambda *_: 1 / 0)
     async with served(DOCUMENT, settings(verbose=True)) as client:
         result = await client.call_tool("expandSchema", {"toolName": "x", "jsonPointers": []}, raise_on_error=False)
     assert result.is_error

@@ -15,12 +15,12 @@ from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from mcp_types import ElicitRequestParams
 
+from portkey_bridge.bridge.load import load_api
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.document.content import Content
 from portkey_bridge.document.parse import Document
 from portkey_bridge.openapi.overlay import overlaid
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from tests.conftest import ROOT, Connect, Recorder, Run, text_of
 from tests.support import document, served

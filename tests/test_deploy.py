@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from portkey_bridge.callers.store import STORE_KEY, open_store
 from portkey_bridge.cli.main import build_parser
-from portkey_bridge.serve.http_server import DRAIN, address_of
-from portkey_bridge.serve.store import STORE_KEY, open_store
 from portkey_bridge.settings.options import OPTIONS
 from portkey_bridge.settings.reading import read_settings
+from portkey_bridge.web.http_server import DRAIN, address_of
 from tests.conftest import ROOT
 
 KNOWN = {option.variable for option in OPTIONS}

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from mcp_types import JSONRPCRequest, jsonrpc_message_adapter
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.response.tool_result import ToolResult, text_block
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.fastmcp_seam import StdioServer
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder
 from tests.support import api_of, document

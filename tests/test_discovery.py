@@ -12,10 +12,10 @@ import pytest
 
 from bench.questions import QUESTIONS, Questions, recall
 from bench.tokens import compact, count, listing
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.search import Index
 from portkey_bridge.tools.vocabulary import Stems

@@ -23,10 +23,10 @@ from fastmcp.client.transports import StdioTransport
 from jsonschema import Draft202012Validator
 
 from portkey_bridge import __version__
+from portkey_bridge.bridge.load import load_api
 from portkey_bridge.clients.places import System, locate
 from portkey_bridge.clients.registry import CLIENTS
 from portkey_bridge.mock.app import mock_running
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings.options import Settings
 from tests.conftest import BARE, ROOT, Run
 from tests.node import node_command

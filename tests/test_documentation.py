@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from portkey_bridge.bridge.load import load_api
 from portkey_bridge.cli.commands import COMMANDS
 from portkey_bridge.clients.places import System, locate
 from portkey_bridge.clients.registry import CLIENTS
 from portkey_bridge.mock.app import mock_running
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings.options import Settings
 from scripts.dist import REGISTRY_NAME
 from tests.conftest import BARE, ROOT, Recorder, program

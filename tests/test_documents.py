@@ -20,9 +20,9 @@ import yaml
 from fastmcp import Client
 from jsonschema import Draft202012Validator
 
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.cli.loading import require_api
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.reading import read_settings
 from tests.conftest import Recorded, Recorder, text_of
 from tests.portability import portability_problems, subschemas

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.response.dropping import Drop
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, text_of
 from tests.support import api_of, document, served

@@ -35,7 +35,7 @@ import sys
 from fastmcp import FastMCP
 from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls, StdioServer
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.service import service_of
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.settings.options import Settings
 from tests.support import api_of, document
 if sys.argv[1] == "own":

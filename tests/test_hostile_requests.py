@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from portkey_bridge.serve.http_server import UVICORN
+from portkey_bridge.web.http_server import UVICORN
 from tests.conftest import Recorder
 from tests.support import document, serving
 
@@ -98,7 +98,7 @@ async def test_an_ambiguous_request_is_refused(impatient: int, name: str) -> Non
 @pytest.fixture
 async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """Run a server that waits for a head for a fifth of a second, and return its port."""
-    monkeypatch.setattr("portkey_bridge.serve.request_heads.HEAD_TIME", 0.2)
+    monkeypatch.setattr("portkey_bridge.web.request_heads.HEAD_TIME", 0.2)
     config = uvicorn.Config(PlainTextResponse("ok"), port=0, **{**UVICORN, "lifespan": "off"})
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())

@@ -18,9 +18,9 @@ from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 from joserfc.jwk import RSAKey
 
+from portkey_bridge.callers.admission import Admission, Overloaded
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.serve.admission import Admission, Overloaded
-from portkey_bridge.serve.http_server import address_of
+from portkey_bridge.web.http_server import address_of
 from tests.conftest import Recorder, Run, text_of
 from tests.replicas import free_port
 from tests.support import document, serving

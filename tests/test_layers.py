@@ -12,21 +12,28 @@ import portkey_bridge
 
 PACKAGE = Path(portkey_bridge.__file__).parent
 LAYERS = (
-    *(
-        "errors",
-        "text",
-        "media_types",
-        "file_types",
-        "settings",
-        "http",
-        "document",
-        "openapi",
-        "schema",
-        "response",
-        "credentials",
-        "request",
-    ),
-    *("tools", "mock", "serve", "clients", "cli"),
+    "errors",
+    "text",
+    "media_types",
+    "file_types",
+    "settings",
+    "http",
+    "document",
+    "openapi",
+    "schema",
+    "response",
+    "credentials",
+    "request",
+    "tools",
+    "mock",
+    "bridge",
+    "callers",
+    "builtin",
+    "stdio",
+    "serve",
+    "web",
+    "clients",
+    "cli",
 )
 NEVER = {
     "http": {"document", "openapi"},
@@ -34,9 +41,9 @@ NEVER = {
     "clients": {*LAYERS} - {"errors", "text", "media_types", "settings", "document", "clients"},
 }
 LIBRARIES = {
-    "fastmcp": ("serve/", "cli/demo.py"),
-    "mcp": ("serve/", "cli/demo.py"),
-    "mcp_types": ("serve/", "cli/demo.py"),
+    "fastmcp": ("builtin/", "serve/", "web/", "cli/demo.py"),
+    "mcp": ("stdio/", "serve/", "web/", "cli/demo.py"),
+    "mcp_types": ("builtin/", "stdio/", "serve/", "web/", "cli/demo.py"),
     "openapi_core": ("mock/", "response/conformance.py"),
 }
 FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if file.parent != PACKAGE or file.stem in LAYERS]
@@ -67,18 +74,18 @@ def test_few_modules_stand_outside_of_the_packages() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 8
 
 
-def test_only_serve_and_cli_print() -> None:
-    """The layers below return warnings instead of printing them."""
+def test_only_the_bridge_and_the_command_line_print() -> None:
+    """The layers below the bridge return warnings instead of printing them."""
     printing = {
         file.relative_to(PACKAGE).parts[0]
         for file in FILES
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
-    assert printing <= {"serve", "cli"}
+    assert printing <= {"bridge", "cli"}
 
 
-#: Where files are opened, created or removed, besides `serve/` and `cli/`, and what says so.
+#: Where files are opened, created or removed, besides the layers from `bridge/` on, and what says so.
 DISK = (
     "settings/",
     "document/",
@@ -99,7 +106,7 @@ def test_files_are_touched_only_where_that_belongs() -> None:
             name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
             if name in OPENING:
                 touching.add(str(file.relative_to(PACKAGE)))
-    allowed = (*DISK, "credentials/", "serve/", "cli/")
+    allowed = (*DISK, "credentials/", *(f"{layer}/" for layer in LAYERS[LAYERS.index("bridge") :]))
     assert {file for file in touching if not file.startswith(allowed)} == set()
 
 

@@ -21,6 +21,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 from referencing import Registry
 
+from portkey_bridge.bridge.load import load_api
 from portkey_bridge.cli.main import main
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.document.parse import Document
@@ -35,7 +36,6 @@ from portkey_bridge.response.events import server_sent_events
 from portkey_bridge.response.streams import Stream, no_report
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.support import request_of

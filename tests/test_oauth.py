@@ -14,13 +14,13 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from portkey_bridge.bridge.configured_bridge import build_bridge
 from portkey_bridge.credentials import logins
 from portkey_bridge.credentials.authorization import login_of
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.errors import CredentialsError, TokenError
-from portkey_bridge.serve.configured_bridge import build_bridge
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.reading import read_settings
 from portkey_bridge.tools.catalog import build_tools

@@ -64,9 +64,9 @@ def test_the_wheel_carries_every_module_and_nothing_else(wheel: Path) -> None:
     assert inside == modules | {
         "portkey_bridge/portkey.yaml",
         "portkey_bridge/py.typed",
-        *(f"portkey_bridge/serve/page/{name}" for name in ("reference.html", "reference.css", "connect.html")),
-        *(f"portkey_bridge/serve/page/{name}.js" for name in ("elements", "reference", "asking", "fields", "login")),
-        *(f"portkey_bridge/serve/page/{name}.js" for name in ("calls", "connect")),
+        *(f"portkey_bridge/web/page/{name}" for name in ("reference.html", "reference.css", "connect.html")),
+        *(f"portkey_bridge/web/page/{name}.js" for name in ("elements", "reference", "asking", "fields", "login")),
+        *(f"portkey_bridge/web/page/{name}.js" for name in ("calls", "connect")),
     }
 
 

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from fastmcp import Client
 
+from portkey_bridge.bridge.call_record import CallRecord
+from portkey_bridge.bridge.service import service_of
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.pages import join_pages, next_page
-from portkey_bridge.serve.call_record import CallRecord
 from portkey_bridge.serve.server import build_server, catalogue_of
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, Run, text_of
 from tests.support import api_of, document, served

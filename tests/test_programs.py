@@ -22,12 +22,12 @@ from mcp import MCPError
 from mcp_types import ImageContent, TextContent
 
 from bench.tokens import compact, count, listing
+from portkey_bridge.bridge.calls import CallContext
+from portkey_bridge.bridge.service import service_of
+from portkey_bridge.builtin.running_programs import RunningPrograms
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.response import tool_result
-from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.running_programs import RunningPrograms
 from portkey_bridge.serve.server import build_server, catalogue_of
-from portkey_bridge.serve.service import service_of
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.settings.values import ProgramLimits
@@ -521,7 +521,7 @@ def workers() -> list[Path]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 async def test_a_program_waits_for_a_limited_time(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program whose client does not come back ends, and its worker with it."""
-    monkeypatch.setattr("portkey_bridge.serve.programs.ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr("portkey_bridge.builtin.programs.ANSWER_TIMEOUT", 0.2)
     code = 'await call("deletepet", {"petId": 1})'
     service = service_of(api_of(pets(recorder.url)), CONFIRMED)
     async with Client(build_server([service]), **two_round_trips()) as client:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+from portkey_bridge.bridge.calls import Bridge
+from portkey_bridge.bridge.configured_bridge import build_bridge
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.openapi.model import Operation, Place
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.tool_result import TextContent, ToolResult
-from portkey_bridge.serve.bridge import Bridge
-from portkey_bridge.serve.configured_bridge import build_bridge
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.conftest import Recorder

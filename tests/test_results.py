@@ -53,7 +53,7 @@ async def test_other_calls_are_answered_while_a_long_answer_is_rendered(recorder
         for name, arguments in (("long", {}), ("expandResult", {"resultId": result_id, "jsonPointers": ["/data"]})):
             with (
                 patch("portkey_bridge.response.render.expand", expand_late),
-                patch("portkey_bridge.serve.builtin_tools.expand", expand_late),
+                patch("portkey_bridge.builtin.builtin_tools.expand", expand_late),
             ):
                 waiting = asyncio.create_task(client.call_tool(name, arguments))
                 await asyncio.to_thread(rendering.wait, 30)

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from bench.tokens import compact, count
+from portkey_bridge.bridge.load import load_api
+from portkey_bridge.bridge.service import Service, service_of
 from portkey_bridge.schema.signatures import python_type
-from portkey_bridge.serve.load import load_api
-from portkey_bridge.serve.service import Service, service_of
 from portkey_bridge.settings.options import Settings
 from tests.conftest import text_of
 from tests.support import document, served

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from portkey_bridge.bridge.load import normalized
 from portkey_bridge.cli.loading import require_api
 from portkey_bridge.document import cache
 from portkey_bridge.document.parse import read_document
 from portkey_bridge.document.sources import portkey_document, read_source
 from portkey_bridge.errors import DocumentError
-from portkey_bridge.serve.load import normalized
 from portkey_bridge.settings.options import Settings
 from tests.conftest import BARE, Connect, Recorder, Run, text_of
 from tests.support import document, operation

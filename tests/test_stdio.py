@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge.serve.pipes import CHUNK, LineReader, Writer
+from portkey_bridge.stdio.pipes import CHUNK, LineReader, Writer
 from tests.conftest import BARE
 
 REQUESTS = [

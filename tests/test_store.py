@@ -12,10 +12,10 @@ import pytest
 from fastmcp import Client
 from redis.asyncio import Redis
 
+from portkey_bridge.bridge.service import service_of
+from portkey_bridge.callers.store import MOST_BYTES, STORE_KEY, StoreError, explained, open_store
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server, catalogue_of
-from portkey_bridge.serve.service import service_of
-from portkey_bridge.serve.store import MOST_BYTES, STORE_KEY, StoreError, explained, open_store
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, text_of
 from tests.replicas import KEY, RedisServer, client, replicas, root_of

@@ -198,7 +198,7 @@ runpy.run_module("portkey_bridge", run_name="__main__", alter_sys=True)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize(
-    "module", ["portkey_bridge.serve.warm_start", "dotenv", "portkey_bridge.schema.shapes", "httpx"]
+    "module", ["portkey_bridge.stdio.warm_start", "dotenv", "portkey_bridge.schema.shapes", "httpx"]
 )
 def test_an_interrupt_while_the_program_is_imported_is_quiet(tmp_path: Path, module: str) -> None:
     """Ctrl-C before anything runs ends the process without a word, with what a shell takes for 130."""

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from fastmcp import Client
 
+from portkey_bridge.bridge.several_apis import load_services
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Connect, Recorder, Run, recording, text_of
 from tests.support import document

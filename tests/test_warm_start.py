@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from portkey_bridge.document import cache
-from portkey_bridge.serve.recorder import TICK, Recorder
-from portkey_bridge.serve.session_requests import Ambiguous, Request, Session
+from portkey_bridge.stdio.recorder import TICK, Recorder
+from portkey_bridge.stdio.session_requests import Ambiguous, Request, Session
 from tests.conftest import BARE, program
 from tests.support import document
 
@@ -29,7 +29,7 @@ from tests.support import document
 WITHOUT_A_SERVER = """
 import os, sys, threading
 sys.path[0] = os.getcwd()  # as the server's is, which runs as a module
-from portkey_bridge.serve.warm_start import warm_start
+from portkey_bridge.stdio.warm_start import warm_start
 started = warm_start(sys.argv[1:])
 for thread in threading.enumerate():
     if thread.name == "replay":
@@ -546,7 +546,7 @@ def test_every_line_is_a_request_or_left_to_the_server(value: Any, rest: bytes) 
 
 def test_a_warm_start_imports_little() -> None:
     """The modules that answer first import nothing that is slow to import."""
-    imported = "import portkey_bridge.serve.warm_start, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    imported = "import portkey_bridge.stdio.warm_start, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     told = subprocess.run([sys.executable, "-c", imported], env=BARE, capture_output=True, text=True, check=True)
     slow = {"fastmcp", "mcp", "pydantic", "httpx", "asyncio", "yaml", "jsonschema", "openapi_core", "rich", "argparse"}
     assert slow & set(told.stdout.split()) == set()

@@ -21,12 +21,12 @@ from mcp.client import Client as McpClient
 from mcp.client.subscriptions import ToolsListChanged
 from mcp_types import ToolListChangedNotification
 
+from portkey_bridge.bridge.load import load_api
+from portkey_bridge.bridge.pin import accept_api
+from portkey_bridge.bridge.several_apis import load_services
 from portkey_bridge.serve import watch
 from portkey_bridge.serve.fastmcp_seam import StdioServer
-from portkey_bridge.serve.load import load_api
-from portkey_bridge.serve.pin import accept_api
 from portkey_bridge.serve.server import build_server
-from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import Assigned
 from tests.conftest import BARE, Recorder, program, text_of

@@ -6,8 +6,8 @@ from itertools import chain
 
 import pytest
 
+from portkey_bridge.bridge.load import load_api
 from portkey_bridge.credentials.withheld import is_of_another_product
-from portkey_bridge.serve.load import load_api
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import build_tools
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from portkey_bridge.serve.store import STORE_KEY
+from portkey_bridge.callers.store import STORE_KEY
 from tests.conftest import OF_ITS_OWN, Recorder, Run
 from tests.replicas import KEY, RedisServer, held_api, root_of, until
 from tests.support import serving

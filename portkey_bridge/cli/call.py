@@ -12,6 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from portkey_bridge.bridge.argument_check import CHECK_SECONDS
+from portkey_bridge.bridge.calls import Bridge
+from portkey_bridge.bridge.configured_bridge import build_bridge
+from portkey_bridge.bridge.load import warn
+from portkey_bridge.bridge.preview import preview
+from portkey_bridge.bridge.service import Service
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, require_services
 from portkey_bridge.cli.terminal import print_text
@@ -25,12 +31,6 @@ from portkey_bridge.response.tool_result import (
     ToolResult,
 )
 from portkey_bridge.schema.deadline import OutOfTime, within
-from portkey_bridge.serve.argument_check import CHECK_SECONDS
-from portkey_bridge.serve.bridge import Bridge
-from portkey_bridge.serve.configured_bridge import build_bridge
-from portkey_bridge.serve.load import warn
-from portkey_bridge.serve.preview import preview
-from portkey_bridge.serve.service import Service
 from portkey_bridge.tools.catalog import Tool
 
 #: What is said of an answer that has a next page.

@@ -15,6 +15,7 @@ from functools import cache, partial
 from typing import Any
 from urllib.parse import urljoin
 
+from portkey_bridge.bridge.load import access_to, warn
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import about_tokens, listed_tool, variables_of
 from portkey_bridge.cli.spec_validator import advise
@@ -35,7 +36,6 @@ from portkey_bridge.openapi.spec_tables import METHODS
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.load import access_to, warn
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget

@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from portkey_bridge.bridge.service import Service
+from portkey_bridge.bridge.several_apis import load_services
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.launching import EXTRAS, arguments_of, launcher, start_once
 from portkey_bridge.cli.loading import load_tools
@@ -42,8 +44,6 @@ from portkey_bridge.credentials.recipe import recipe_variables
 from portkey_bridge.credentials.signing import signs_for_aws
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
 from portkey_bridge.request.servers import server_url
-from portkey_bridge.serve.service import Service
-from portkey_bridge.serve.several_apis import load_services
 from portkey_bridge.settings.file import config_path, read_config
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import origin_of, printable, with_shown_urls

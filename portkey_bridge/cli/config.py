@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from portkey_bridge.bridge.load import warn
+from portkey_bridge.bridge.service import Service
+from portkey_bridge.callers.roles import check_roles
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state
 from portkey_bridge.cli.loading import require_services
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.credentials.environment import read_environment, shared_variables
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.serve.load import warn
-from portkey_bridge.serve.roles import check_roles
-from portkey_bridge.serve.service import Service
 from portkey_bridge.settings.file import config_path, default_path, json_schema, read_config, template
 from portkey_bridge.text import printable, shown_url
 

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from portkey_bridge.bridge.pin import accept_api, accepted_api, changes_since
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import require_api
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.pin import accept_api, accepted_api, changes_since
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.readers import document_source
 from portkey_bridge.text import printable

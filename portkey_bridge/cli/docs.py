@@ -16,7 +16,6 @@ from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.terminal import waiting
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.reference_page import page_document
 from portkey_bridge.text import printable
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.reference import (
@@ -28,6 +27,7 @@ from portkey_bridge.tools.reference import (
     whole_description,
     whole_reference,
 )
+from portkey_bridge.web.reference_page import page_document
 
 
 def print_docs(invocation: Invocation) -> int:

@@ -18,6 +18,8 @@ from pathlib import Path
 import httpx
 
 from portkey_bridge import __version__
+from portkey_bridge.bridge.configured_bridge import UNVERIFIED, destination, token_sources, trust_of
+from portkey_bridge.bridge.login_steps import steps_of
 from portkey_bridge.cli.clients import FoundEntry, set_up_in
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import state, variables_of
@@ -38,8 +40,6 @@ from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.serve.configured_bridge import UNVERIFIED, destination, token_sources, trust_of
-from portkey_bridge.serve.login_steps import steps_of
 from portkey_bridge.settings.env_files import refuse_lured_credentials
 from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import shown_url

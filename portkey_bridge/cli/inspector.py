@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from portkey_bridge.bridge.service import Service
 from portkey_bridge.cli.children import import_path
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import require_services
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.serve.service import Service
 from portkey_bridge.settings.file import referenced_variables
 from portkey_bridge.settings.options import OPTIONS
 

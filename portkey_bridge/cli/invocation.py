@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.stdio.warm_start import WarmStart
 from portkey_bridge.tools.names import closest
 
 

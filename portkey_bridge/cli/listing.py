@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
+from portkey_bridge.bridge.configured_bridge import token_sources
+from portkey_bridge.bridge.service import Service
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import find_in, require_services
 from portkey_bridge.cli.terminal import is_terminal, print_json, print_table, waiting
@@ -25,8 +27,6 @@ from portkey_bridge.schema.bundle import self_contained
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.configured_bridge import token_sources
-from portkey_bridge.serve.service import Service
 from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description

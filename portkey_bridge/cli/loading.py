@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from portkey_bridge.bridge import load
+from portkey_bridge.bridge.load import warn
 from portkey_bridge.cli.terminal import if_it_lasts, waiting
 from portkey_bridge.openapi.model import Api, Skipped
-from portkey_bridge.serve import load
-from portkey_bridge.serve.load import warn
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import is_url, shown_url
 from portkey_bridge.tools.catalog import Tool, find_tool
 
 if TYPE_CHECKING:
-    from portkey_bridge.serve.service import Service
+    from portkey_bridge.bridge.service import Service
 
 #: Reasons that are printed one by one, and operations that a sentence names.
 MAX_REASONS, MAX_NAMED_OPERATIONS = 20, 3
@@ -45,7 +45,7 @@ def _summed_up(skipped: Sequence[Skipped]) -> Iterator[str]:
 
 def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
     """Load the document and the tools that the settings select. Raises DocumentError and SettingsError."""
-    from portkey_bridge.serve.service import service_of  # slow to import, and not needed for a document alone
+    from portkey_bridge.bridge.service import service_of  # slow to import, and not needed for a document alone
 
     service = service_of(require_api(settings), settings)
     return service.api, [*service.tools]
@@ -53,7 +53,7 @@ def load_tools(settings: Settings) -> tuple[Api, list[Tool]]:
 
 def require_services(apis: Sequence[Settings], *, from_copies: bool = False) -> list[Service]:
     """Load each API, and print what was repaired in its document. Raises SetupError."""
-    from portkey_bridge.serve.several_apis import load_services  # slow to import, and not needed for a document alone
+    from portkey_bridge.bridge.several_apis import load_services  # slow to import, and not needed for a document alone
 
     with _announced(apis[0].spec):
         services = load_services(apis, from_copies=from_copies)

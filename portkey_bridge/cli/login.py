@@ -13,6 +13,7 @@ from hmac import compare_digest
 from typing import Any
 from urllib.parse import urlsplit
 
+from portkey_bridge.bridge.configured_bridge import token_sources
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.credentials import logins
@@ -34,7 +35,6 @@ from portkey_bridge.credentials.oauth_grants import is_for_people
 from portkey_bridge.credentials.oauth_tokens import TokenSource
 from portkey_bridge.errors import SettingsError, TokenError
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.serve.configured_bridge import token_sources
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable, shown_url
 from portkey_bridge.tools.catalog import Tool

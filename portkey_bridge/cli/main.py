@@ -25,9 +25,9 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.normalizing import documents_ahead
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SettingsError, SetupError
-from portkey_bridge.serve.warm_start import WarmStart
 from portkey_bridge.settings.file import read_config
 from portkey_bridge.settings.options import OPTIONS
+from portkey_bridge.stdio.warm_start import WarmStart
 from portkey_bridge.text import printable
 
 PROGRAM_DESCRIPTION = "Turns any API that has an OpenAPI document into MCP tools, and serves them over stdio or HTTP."

@@ -47,8 +47,8 @@ def _forked(apis: Sequence[Settings]) -> int | None:
 
 
 def _normalize(apis: Sequence[Settings]) -> None:
+    from portkey_bridge.bridge.load import load_api
     from portkey_bridge.errors import SetupError
-    from portkey_bridge.serve.load import load_api
 
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):  # stdin and stdout are the client's

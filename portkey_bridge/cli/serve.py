@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portkey_bridge import __version__
+from portkey_bridge.bridge.load import named_files
+from portkey_bridge.bridge.service import Service
+from portkey_bridge.bridge.tracing import set_up_tracing
+from portkey_bridge.builtin.running_programs import RunningPrograms
+from portkey_bridge.callers.observed import Metrics, Observe, audit_logins_to, audit_to, shared_metrics
+from portkey_bridge.callers.store import STORE_KEY, Store, open_store
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import require_services
 from portkey_bridge.document.fetch import copy_path
@@ -20,23 +26,17 @@ from portkey_bridge.document.sources import STDIN, is_file, path_of
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
-from portkey_bridge.serve.load import named_files
-from portkey_bridge.serve.observed import Metrics, Observe, audit_logins_to, audit_to, shared_metrics
-from portkey_bridge.serve.pipes import dropping_log
-from portkey_bridge.serve.running_programs import RunningPrograms
 from portkey_bridge.serve.server import build_server, catalogue_of
-from portkey_bridge.serve.service import Service
-from portkey_bridge.serve.store import STORE_KEY, Store, open_store
-from portkey_bridge.serve.tracing import set_up_tracing
 from portkey_bridge.serve.watch import watch
 from portkey_bridge.settings.file import config_path, refers
 from portkey_bridge.settings.switches import DOTENV
+from portkey_bridge.stdio.pipes import dropping_log
 from portkey_bridge.text import is_url, printable
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from portkey_bridge.serve.http_server import Address
+    from portkey_bridge.web.http_server import Address
 
 #: The exit status by which uvicorn knows that a worker cannot start.
 STARTUP_FAILURE = 3
@@ -71,7 +71,7 @@ def serve(invocation: Invocation) -> int:
 
 
 def _serve_http(invocation: Invocation, listen: str) -> int:
-    from portkey_bridge.serve import http_server
+    from portkey_bridge.web import http_server
 
     settings = invocation.apis[0]
     address = http_server.address_of(listen)
@@ -100,7 +100,7 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
 
 def _application(invocation: Invocation, address: Address, store: Store, metrics: Metrics) -> tuple[ASGIApp, str]:
     """Return what is served at an address, and the name of it. Raises SetupError."""
-    from portkey_bridge.serve import http_server
+    from portkey_bridge.web import http_server
 
     settings = invocation.apis[0]
     set_up_tracing(os.environ)

@@ -1,7 +1,7 @@
 """The result of a tool call as plain values: CallToolResult and its content (Model Context Protocol, "Tool Result").
 
-`serve/` turns them into what the SDK expects. Nothing that makes or shows a result needs the SDK, which takes a second
-to import.
+`serve/fastmcp_seam` turns them into what the SDK expects. Nothing that makes or shows a result needs the SDK,
+which takes a second to import.
 """
 
 from __future__ import annotations

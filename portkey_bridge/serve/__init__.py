@@ -1,1 +1,1 @@
-"""Serves the tools: the bridge that calls them, and the MCP server."""
+"""The MCP server: puts the parts together and hands the tools to FastMCP."""

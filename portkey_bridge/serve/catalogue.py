@@ -11,10 +11,10 @@ from functools import cached_property
 
 from fastmcp.tools.base import Tool as McpTool
 
+from portkey_bridge.bridge.calls import Run
+from portkey_bridge.bridge.service import Service
 from portkey_bridge.credentials.caller import Caller
-from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.garbage import permanent
-from portkey_bridge.serve.service import Service
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,12 +24,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 from typing_extensions import TypeIs
 
+from portkey_bridge.bridge.calls import CallContext, Run
+from portkey_bridge.bridge.login_asked import LoginAsked
+from portkey_bridge.bridge.tracing import call_span, is_traced, note_error
 from portkey_bridge.response.tool_result import ContentBlock, TextContent, ToolResult
-from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.builtin_tools import Run
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.login_asked import LoginAsked
-from portkey_bridge.serve.tracing import call_span, is_traced, note_error
 
 #: The members of a request (JSON-RPC 2.0 section 4), and those of the parameters of a plain call.
 REQUEST_MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})

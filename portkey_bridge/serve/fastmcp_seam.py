@@ -40,19 +40,19 @@ from mcp_types import (
 )
 from pydantic import TypeAdapter
 
+from portkey_bridge.bridge.calls import CallContext
+from portkey_bridge.bridge.tracing import send_remaining
+from portkey_bridge.builtin.confirmation import InputRequired, given_in, unconfirmed
+from portkey_bridge.callers.bridges import CALLER, CALLER_GONE
 from portkey_bridge.response.answer_files import id_in
 from portkey_bridge.response.tool_result import EmbeddedResource, TextContent, ToolResult, error_result
-from portkey_bridge.serve.bridge import CallContext
-from portkey_bridge.serve.callers import CALLER, CALLER_GONE
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.confirmation import InputRequired, given_in, unconfirmed
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.login_request import logged_in
-from portkey_bridge.serve.messages import Lines, LineWriter, Messages
-from portkey_bridge.serve.pipes import LineReader, Writer, claimed, text_files
 from portkey_bridge.serve.stdio_lane import StdioLane
-from portkey_bridge.serve.tracing import send_remaining
-from portkey_bridge.serve.warm_start import WarmStart, are_pipes
+from portkey_bridge.stdio.messages import Lines, LineWriter, Messages
+from portkey_bridge.stdio.pipes import LineReader, Writer, claimed, text_files
+from portkey_bridge.stdio.warm_start import WarmStart, are_pipes
 from portkey_bridge.tools.names import closest
 
 CONTENT = TypeAdapter(list[ContentBlock])

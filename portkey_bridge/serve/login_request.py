@@ -16,10 +16,10 @@ from mcp import UrlElicitationRequiredError
 from mcp_types import ElicitRequest, ElicitRequestURLParams, ElicitResult, InputRequiredResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from portkey_bridge.bridge.login_asked import EARLIER, LoginAsked
+from portkey_bridge.builtin.confirmation import Given, InputRequired
 from portkey_bridge.errors import LoginRequired
 from portkey_bridge.response.tool_result import ToolResult, error_result
-from portkey_bridge.serve.confirmation import Given, InputRequired
-from portkey_bridge.serve.login_asked import EARLIER, LoginAsked
 
 #: The key of the request among the requests for input.
 LOGIN_KEY = "login"

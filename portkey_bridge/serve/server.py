@@ -11,15 +11,11 @@ from typing import Any
 from fastmcp.tools.base import Tool as McpTool
 
 from portkey_bridge import __version__
-from portkey_bridge.document.sources import is_shipped
-from portkey_bridge.errors import CallError
-from portkey_bridge.openapi.keywords import Shape
-from portkey_bridge.response.structured import structured_for_clients
-from portkey_bridge.response.tool_result import ToolResult, error_result
-from portkey_bridge.schema.prose import plain, sentence, shorten
-from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.bridge import Bridge, CallContext
-from portkey_bridge.serve.builtin_tools import (
+from portkey_bridge.bridge.call_record import CallRecord
+from portkey_bridge.bridge.calls import Bridge, CallContext, Run
+from portkey_bridge.bridge.load import warn
+from portkey_bridge.bridge.service import Service
+from portkey_bridge.builtin.builtin_tools import (
     DISCOVERY,
     EXPANDING,
     LISTING,
@@ -32,23 +28,26 @@ from portkey_bridge.serve.builtin_tools import (
     ExpandSignature,
     Information,
     Listed,
-    Run,
     hints,
     selection,
 )
-from portkey_bridge.serve.call_record import CallRecord
-from portkey_bridge.serve.callers import BridgeOf, bridges_of, passed_through
+from portkey_bridge.builtin.running_programs import RunningPrograms
+from portkey_bridge.builtin.search_tools import SearchTools
+from portkey_bridge.callers.bridges import BridgeOf, bridges_of, passed_through
+from portkey_bridge.callers.observed import Observe
+from portkey_bridge.callers.roles import check_roles, limited
+from portkey_bridge.callers.shared_results import SharedResults, run_sharing
+from portkey_bridge.callers.store import Store
+from portkey_bridge.callers.stored_logins import logins_of
+from portkey_bridge.document.sources import is_shipped
+from portkey_bridge.errors import CallError
+from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.response.structured import structured_for_clients
+from portkey_bridge.response.tool_result import ToolResult, error_result
+from portkey_bridge.schema.prose import plain, sentence, shorten
+from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.fastmcp_seam import StdioServer
-from portkey_bridge.serve.load import warn
-from portkey_bridge.serve.observed import Observe
-from portkey_bridge.serve.roles import check_roles, limited
-from portkey_bridge.serve.running_programs import RunningPrograms
-from portkey_bridge.serve.search_tools import SearchTools
-from portkey_bridge.serve.service import Service
-from portkey_bridge.serve.shared_results import SharedResults, run_sharing
-from portkey_bridge.serve.store import Store
-from portkey_bridge.serve.stored_logins import logins_of
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.tools.catalog import (
     MANY,
@@ -265,7 +264,7 @@ def _callers(
     settings = services[0].settings
     callers: list[BuiltinTool] = [CallTool(runs)] if settings.discover else []
     if settings.code:
-        from portkey_bridge.serve.programs import RunProgram
+        from portkey_bridge.builtin.programs import RunProgram
 
         callers.append(RunProgram(usable, _tools(services), bridges, settings.program_limits, programs))
     return callers
@@ -275,7 +274,7 @@ def _sharing(bridge: Bridge, service: Service, store: Store | None) -> Bridge:
     """Return the bridge of a service, which counts requests and keeps large results in the store if it is shared."""
     store = store or Store()
     if service.settings.api_rate:
-        from portkey_bridge.serve.rates import limit_of
+        from portkey_bridge.callers.rates import limit_of
 
         bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service)))
     if not store.is_shared:

@@ -15,10 +15,10 @@ import pydantic_core
 from mcp.shared.dispatcher import coerce_request_id
 from mcp_types import PROTOCOL_VERSION_META_KEY
 
+from portkey_bridge.bridge.calls import CallContext
 from portkey_bridge.response.streams import no_report
-from portkey_bridge.serve.bridge import CallContext
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, is_token, progress
-from portkey_bridge.serve.messages import LOOK, Lines, LineWriter
+from portkey_bridge.stdio.messages import LOOK, Lines, LineWriter
 
 
 class StdioLane:

@@ -15,15 +15,15 @@ from time import monotonic
 
 import anyio
 
+from portkey_bridge.bridge.load import load_api, named_files, warn
+from portkey_bridge.bridge.service import Service
+from portkey_bridge.bridge.several_apis import compose
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.document.sources import is_file, path_of
 from portkey_bridge.errors import SetupError
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.load import load_api, named_files, warn
 from portkey_bridge.serve.server import catalogue_of
-from portkey_bridge.serve.service import Service
-from portkey_bridge.serve.several_apis import compose
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.difference import Version, difference, summary
 

@@ -1,0 +1,1 @@
+"""The path of a call: from the arguments of a tool to its result."""

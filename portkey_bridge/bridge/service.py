@@ -1,0 +1,146 @@
+"""One API as it is served: its tools, the bridge that calls them, and the views of their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import import_module
+
+import anyio
+
+from portkey_bridge.bridge.calls import Bridge
+from portkey_bridge.bridge.configured_bridge import build_bridge, destination
+from portkey_bridge.credentials.configuration import configure
+from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.openapi.pointers import PointerToNowhere
+from portkey_bridge.request.lenience import with_undeclared_body
+from portkey_bridge.request.servers import server_url
+from portkey_bridge.response.results import Results
+from portkey_bridge.schema.shapes import Shapes
+from portkey_bridge.schema.signatures import comment, python_type
+from portkey_bridge.schema.views import Views
+from portkey_bridge.settings.options import Settings
+from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
+from portkey_bridge.tools.examples import with_example
+from portkey_bridge.tools.subjects import SubjectReader
+
+#: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
+RESPONSE = "/response"
+
+#: Characters of the schema of an answer that a signature shows.
+MAX_ANSWER_SIGNATURE = 1200
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """An API with its settings: `every` tool of it, and those of them that the settings select.
+
+    `loaded` is the document as it was read, from which `api` was configured. `results`
+    are the large ones that are kept.
+    """
+
+    settings: Settings
+    loaded: Api
+    api: Api
+    shapes: Shapes
+    every: Sequence[Tool]
+    tools: Sequence[Tool]
+    results: Results = field(repr=False)
+
+    @cached_property
+    def bridge(self) -> Bridge:
+        """The bridge that calls the tools with this API's credentials, made when first wanted. Raises SettingsError."""
+        return build_bridge(self.api, self.settings, self.tools, self.shapes, self.results)
+
+    async def prepare(self) -> None:
+        """Load in a thread what the first call would wait for: the check of arguments, and the trusted certificates."""
+        await anyio.to_thread.run_sync(import_module, "jsonschema_rs")
+        urls = (destination(self.api, self.settings, tool.operation) for tool in self.tools)
+        if url := next(filter(None, urls), None):
+            await self.bridge.transport.prepare(url)
+
+    def succeeding(self, before: Service | None) -> Service:
+        """Return this service as the one that comes after another of the same API: what was kept there is kept.
+
+        If nothing has changed, connections, tokens and sessions stay, too.
+        """
+        if before is None:
+            return self
+        service = replace(self, results=before.results)
+        if (before.loaded, before.settings) == (self.loaded, self.settings):
+            vars(service)["bridge"] = before.bridge  # where a cached property keeps its value
+        return service
+
+    @cached_property
+    def _views(self) -> tuple[Views, Views]:
+        return Views(self.shapes, portable=True), Views(self.shapes, portable=False)
+
+    def expand(self, tool: Tool, pointer: str) -> Shape:
+        """Return the view of a tool's input schema at a pointer, or of its answer. Raises PointerToNowhere.
+
+        In discovery, the whole is shown as a listing shows it. Pointers below `/response` lead into the schema of a
+        successful response.
+        """
+        listed, full = self._views
+        inside = pointer.removeprefix("#")
+        if inside == RESPONSE or inside.startswith(f"{RESPONSE}/"):
+            return self._expand_response(tool, inside.removeprefix(RESPONSE))
+        if self.settings.searches and not pointer:
+            view = tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
+            return with_example(tool, view)
+        view = full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
+        return view if inside else with_example(tool, view)
+
+    def signature(self, tool: Tool, pointer: str) -> str:
+        """Return a tool as a Python signature, or the type at a pointer. Raises PointerToNowhere."""
+        inside = pointer.removeprefix("#")
+        view = self.expand(tool, pointer)
+        if inside:
+            said = comment(view)
+            shown = python_type(view, is_answer=inside.startswith(RESPONSE))
+            return f"# {inside}{f': {said}' if said else ''}\n{shown}"
+        operation = tool.operation
+        heading = f"# {operation.method} {operation.path}: {view.get('description') or tool.description}"
+        arguments = f", {python_type(view)}" if view.get("properties") else ""
+        return f'{heading}\nawait call("{tool.name}"{arguments})\n{self._returned(tool)}'
+
+    def _returned(self, tool: Tool) -> str:
+        try:
+            answer = self._expand_response(tool, "", MAX_ANSWER_SIGNATURE)
+        except PointerToNowhere:
+            return "# returns what the document does not declare"
+        said = comment(answer)
+        return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
+
+    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Shape:
+        schema = next(
+            (each for each in SubjectReader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None
+        )
+        if schema is None:
+            raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])
+        try:
+            budget = budget or found_budget(self.settings.schema_budget)
+            return self._views[1].expand(schema, pointer, budget, RESPONSE)
+        except PointerToNowhere as error:
+            raise PointerToNowhere(RESPONSE + error.pointer, RESPONSE + error.prefix, error.available) from error
+
+
+def service_of(api: Api, settings: Settings, among: int = 0) -> Service:
+    """Return the service of an API. Raises SettingsError for a selection of tools that do not exist.
+
+    `among` is the number of operations of all APIs, if there are several.
+    """
+    ready = configured(api, settings)
+    shapes = Shapes(ready.root)
+    tools = build_tools(ready, shapes, settings, among)
+    selected = select_tools(tools, settings)
+    return Service(settings, api, ready, shapes, tools, selected, Results(settings.kept_results, api=settings.name))
+
+
+def configured(api: Api, settings: Settings) -> Api:
+    """Return the API with the security that the settings ask for, and where they are lenient, undeclared bodies."""
+    if settings.lenient:
+        api = replace(api, operations=tuple(map(with_undeclared_body, api.operations)))
+    return configure(api, settings, lambda servers: settings.base_url or server_url(servers, api.uri))

@@ -1,0 +1,1 @@
+"""The server over HTTP: transport, authentication of callers, and pages for people."""
