@@ -175,6 +175,19 @@ async def test_tokens_tell_callers_apart(recorder: Recorder, tmp_path: Path) -> 
             assert "is not available" in text_of(await bob.call_tool("expandResult", asked, raise_on_error=False))
 
 
+async def test_callers_learn_nothing_of_the_servers_options(recorder: Recorder, tmp_path: Path) -> None:
+    """A call without a credential names its variables to whoever runs the server, and nothing else of its start."""
+    root = api(recorder.url, security=[{"key": []}])
+    env = {"OPEN_MCP_STORE": "redis://user:password@127.0.0.1:9/0", "OPEN_MCP_STORE_KEY": "k" * 32}
+    with serving(tmp_path, root, "--tokens", TOKENS, env=env) as (url, _):
+        async with httpx.AsyncClient(headers={**HEADERS, "authorization": f"Bearer {ALICE}"}, timeout=30) as http:
+            said = (await http.post(url, json=call("thing"))).text
+    assert "Whoever runs this server can set the environment variables" in said
+    assert "X_KEY" in said
+    for secret in ("password", "bob", "api.json", hashlib.sha256(BOB.encode()).hexdigest()):
+        assert secret not in said
+
+
 async def test_json_web_tokens_are_verified(recorder: Recorder, tmp_path: Path) -> None:
     """A token of the issuer for this audience is accepted, and no other; `--tokens` may be used besides."""
     keys, foreign = RSAKeyPair.generate(), RSAKeyPair.generate()

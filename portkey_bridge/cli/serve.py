@@ -73,6 +73,7 @@ def serve(invocation: Invocation) -> int:
 def _serve_http(invocation: Invocation, listen: str) -> int:
     from portkey_bridge.web import http_server
 
+    invocation = replace(invocation, apis=[replace(each, over_http=True) for each in invocation.apis])
     settings = invocation.apis[0]
     address = http_server.address_of(listen)
     store = open_store(settings.store, settings.environ.get(STORE_KEY))
