@@ -6,7 +6,10 @@ import asyncio
 import hashlib
 import json
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +312,24 @@ async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
     async with await asyncio.start_server(slow.serve, "127.0.0.1", 0) as server:
         yield slow, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         slow.answer.set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of open files")
+def test_connections_are_as_many_as_the_system_allows(recorder: Recorder, tmp_path: Path) -> None:
+    """A shell's usual limit of open files, which is far below what the system allows, does not bound the clients."""
+    import resource
+
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (few, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, most))
+        url, _ = stack.enter_context(serving(tmp_path, api(recorder.url)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+        port = httpx.URL(url).port
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 30)) for _ in range(200)]
+        for client in clients:
+            client.sendall(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert all(client.recv(1000).startswith(b"HTTP/1.1 200") for client in clients)
 
 
 async def test_too_many_requests_are_told_to_come_again(

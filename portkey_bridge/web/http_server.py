@@ -6,6 +6,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from itertools import chain
@@ -334,6 +335,15 @@ def listening(address: Address) -> socket.socket:
     # Accepted connections inherit it; without, an answer may wait for the acknowledgement of its own headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def allow_connections() -> None:
+    """Let this process, and those that it starts, open as many files as the system allows: each connection is one."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit, macOS none that can be set
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run_http_server(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
