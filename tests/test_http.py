@@ -391,6 +391,28 @@ async def _accepts(endpoint: str) -> bool:
     return True
 
 
+async def test_calls_that_are_cut_off_are_answered(
+    upstream: tuple[Upstream, str], tmp_path: Path, http: httpx.AsyncClient
+) -> None:
+    """A server that cannot wait any longer tells each of its clients what may have happened, without a traceback."""
+    slow, url = upstream
+    with serving(tmp_path, api(url)) as (endpoint, process):
+        plain, other = call("slow"), call("slow")
+        other["params"]["unknown"] = True  # which is FastMCP's
+        running = [asyncio.create_task(http.post(endpoint, json=message)) for message in (plain, other)]
+        for _ in running:
+            await slow.arrived.acquire()
+        for _ in range(2):  # the second one does not wait for calls
+            process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.2)  # signals that come together are one
+        answers = await asyncio.gather(*running)
+        logged = process.communicate(timeout=30)[1]
+    assert [answer.status_code for answer in answers] == [200, 503]
+    assert answers[0].json()["result"]["isError"] is True
+    assert all("it may have happened" in answer.text for answer in answers)
+    assert "Traceback" not in logged
+
+
 async def test_admission_is_fair_to_other_callers() -> None:
     """A caller who fills their own slots does not keep another one waiting; a slot is free again after each request."""
     admission, order = Admission(calls=1, waiting=1), []
