@@ -53,6 +53,21 @@ def test_compose_sets_known_variables() -> None:
     assert (ROOT / "deploy" / "nginx.conf").is_file()
 
 
+def test_the_store_keeps_logins_when_it_is_restarted() -> None:
+    """What the store writes is on a volume, and where it writes."""
+    (compose,) = objects("compose.yaml")
+    store = compose["services"]["valkey"]
+    (volume,) = store["volumes"]
+    assert volume.split(":") == [*compose["volumes"], store["working_dir"]]
+    (stateful,) = [each["spec"] for each in objects("kubernetes/portkey-bridge.yaml") if each["kind"] == "StatefulSet"]
+    (container,) = stateful["template"]["spec"]["containers"]
+    (mount,) = container["volumeMounts"]
+    (claim,) = stateful["volumeClaimTemplates"]
+    assert (mount["name"], mount["mountPath"]) == (claim["metadata"]["name"], container["workingDir"])
+    for command in (store["command"], container["command"]):
+        assert command[command.index("--appendonly") + 1] == "yes"
+
+
 def test_kubernetes_starts_the_server() -> None:
     """The arguments of the container are understood, its secrets are settings or credentials, and its probes exist."""
     every = objects("kubernetes/portkey-bridge.yaml")
