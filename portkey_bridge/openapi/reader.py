@@ -237,7 +237,8 @@ class _Reader:
     ) -> Parameter:
         """Return a path parameter under the name of its variable, in the style that the path asks for."""
         style = template.styles.get(variable, parameter.style)
-        if f"{{{parameter.name}}}" not in path:
+        before, in_braces, _ = path.partition(f"{{{parameter.name}}}")
+        if not in_braces or before[-1:] != template.path.partition(f"{{{variable}}}")[0][-1:]:
             self.repairs.add(f"the path writes the parameter {summarize(parameter.name)} in another syntax", where)
         return replace(parameter, name=variable, style=style)
 
