@@ -256,6 +256,19 @@ def test_a_cancelled_call_is_not_waited_for(
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["start"]
 
 
+def test_a_subscription_is_not_waited_for(server: list[str], tmp_path: Path) -> None:
+    """A client that listens for changes is told so, and the process ends with its input."""
+    envelope = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}
+    meta = {f"io.modelcontextprotocol/{key}": value for key, value in envelope.items()}
+    params = {"_meta": meta, "notifications": {"toolsListChanged": True}}
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
+    done = subprocess.run(
+        server, input=f"{line}\n".encode(), capture_output=True, env=BARE, cwd=tmp_path, timeout=60, check=True
+    )
+    first = json.loads(done.stdout.splitlines()[0])
+    assert first["method"] == "notifications/subscriptions/acknowledged"
+
+
 @pytest.mark.parametrize("options", [[], ["--files", "."], ["--resources"]])
 def test_only_what_exists_is_announced(server: list[str], tmp_path: Path, options: list[str]) -> None:
     """No prompts are announced, and resources only if results can link to files."""
