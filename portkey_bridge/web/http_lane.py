@@ -26,10 +26,12 @@ from portkey_bridge.callers.observed import Metrics
 from portkey_bridge.callers.stored_logins import ACCOUNTS_PATH, BEGIN_PATH, FORGET_PATH
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.response.streams import no_report
+from portkey_bridge.response.tool_result import error_result
 from portkey_bridge.serve.direct_lane import DirectLane, MustAsk, PlainCall, progress
 from portkey_bridge.settings.values import HttpLimits
 from portkey_bridge.stdio.jsonrpc import Refusal, read_body
 from portkey_bridge.web.inbound import Callers
+from portkey_bridge.web.outer_answers import CUT_OFF
 from portkey_bridge.web.web_page import FOR_CALLERS
 
 if TYPE_CHECKING:
@@ -250,9 +252,9 @@ class _Exchange:
         try:
             answer = await lane.answer(self._call, CallContext(caller, report))
         except asyncio.CancelledError:
-            if not self._is_gone:
-                raise
-            return
+            if self._is_gone:
+                return
+            answer = lane.answered(self._call, error_result(CUT_OFF))
         finally:
             handle.cancel()
             for task in watching:
