@@ -213,11 +213,17 @@ def test_a_client_that_cannot_be_asked_gets_the_address_in_words(
 
 
 async def test_a_person_may_decline(provider_url: str, tmp_path: Path, alice: Person) -> None:
-    """Whoever does not open the page gets an error, and nothing is sent."""
+    """Whoever does not open the page gets an error, and nothing is sent.
+
+    It names the address: some clients that run without a terminal decline by themselves.
+    """
     with served(tmp_path, provider_url) as url:
         async with alice.client(url, action="decline") as client:
             result = await client.call_tool("items", {}, raise_on_error=False)
-    assert "did not open the page" in text_of(result)
+        assert "did not open the page" in text_of(result)
+        address = re.search(r"http\S+/connect#\S+", text_of(result))
+        assert address
+        assert "logged in to Items" in alice.log_in(address[0])
 
 
 async def test_nobody_logs_in_for_another(provider_url: str, tmp_path: Path, alice: Person, bob: Person) -> None:
