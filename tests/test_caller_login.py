@@ -29,8 +29,9 @@ from redis import Redis
 from portkey_bridge.callers.store import STORE_KEY
 from tests import oauth_app
 from tests.browser import new_browser, visit
-from tests.conftest import Recorder, Run, recording, text_of
-from tests.openid import items_document, running_openid_provider
+from tests.conftest import ROOT, Recorder, Run, recording, text_of
+from tests.node import node_command
+from tests.openid import items_document, running_openid_provider, serving_logins
 from tests.replicas import KEY, RedisServer
 from tests.support import document, serving, serving_with
 
@@ -210,6 +211,32 @@ def test_a_client_that_cannot_be_asked_gets_the_address_in_words(
         assert result["isError"]
         assert address
         assert "logged in to Items" in alice.log_in(address[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
+async def test_the_typescript_sdk_logs_in_twice(provider_url: str, tmp_path: Path, era: str) -> None:
+    """It registers, its person logs in to the server, then to the API when a call asks for that, and it is called."""
+    module = "@modelcontextprotocol/client/dist/index.mjs"
+    node, script = node_command(module, (22, 19))
+    with serving_logins(tmp_path, provider_url) as url, new_browser() as browser:
+        words = (str(ROOT / "tests" / "http_login.mjs"), script, era, url, "items")
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(node, *words, stdin=pipe, stdout=pipe)
+        assert process.stdin
+        assert process.stdout
+        try:
+            async with asyncio.timeout(60):
+                while asked := json.loads(await process.stdout.readline()).get("open"):
+                    ada = Person(asked.get("token"), "ada", browser=browser)
+                    log_in = ada.log_in if ada.token else lambda address: visit(address, "ada", browser)
+                    await asyncio.to_thread(log_in, asked["address"])
+                    process.stdin.write(b"done\n")
+                seen = json.loads(await process.stdout.readline())
+        finally:
+            process.kill()
+            await process.wait()
+    assert seen == {"isError": False, "subject": "ada"}
 
 
 async def test_a_person_may_decline(provider_url: str, tmp_path: Path, alice: Person) -> None:

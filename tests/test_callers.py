@@ -27,7 +27,7 @@ from portkey_bridge.web.providers import provider_of
 from tests import oauth_app
 from tests.browser import visit
 from tests.conftest import Recorder, Run, text_of
-from tests.openid import running_openid_provider
+from tests.openid import BRIDGE_SECRET, OIDC_PROXY, running_openid_provider
 from tests.replicas import free_port
 from tests.support import document, serving
 
@@ -184,19 +184,17 @@ async def test_every_body_is_limited(recorder: Recorder, tmp_path: Path) -> None
 
 #: How each proxy is told of an OpenID provider at `{url}`: by its metadata, or endpoint by endpoint.
 PROXIES = {
-    "oidc-proxy": """
-config_url = "{url}/.well-known/openid-configuration"
-client_id = "bridge"
-client_secret = "$BRIDGE_SECRET"
-verify_id_token = true
-required_scopes = ["openid"]
-""",
+    "oidc-proxy": OIDC_PROXY,
     "oauth-proxy": """
+[serve.auth]
+provider = "oauth-proxy"
+base_url = "{site}"
 upstream_authorization_endpoint = "{url}/auth"
 upstream_token_endpoint = "{url}/token"
 upstream_client_id = "bridge"
 upstream_client_secret = "$BRIDGE_SECRET"
 valid_scopes = ["openid"]
+forward_resource = false
 [serve.auth.token_verifier]
 provider = "introspection"
 introspection_url = "{url}/token/introspection"
@@ -227,11 +225,9 @@ async def test_a_person_logs_in_by_a_proxy(proxy: str, recorder: Recorder, tmp_p
     address = f"127.0.0.1:{free_port()}"
     role = '\n[serve.roles.person]\nclaims = { sub = ["ada"] }\ntools = ["read_thing"]\n'
     with running_openid_provider(key) as provider:
-        common = f'provider = "{proxy}"\nbase_url = "http://{address}"\nforward_resource = false'
-        table = f"[serve.auth]\n{common}{PROXIES[proxy]}"
+        table = PROXIES[proxy].format(site=f"http://{address}", url=provider) + role
         options = ("--http", address, "--audit")
-        env = {"BRIDGE_SECRET": "bridge-S3CRET"}
-        with served(tmp_path, recorder, table.format(url=provider) + role, *options, env=env) as (url, process):
+        with served(tmp_path, recorder, table, *options, env=BRIDGE_SECRET) as (url, process):
             transport = StreamableHttpTransport(url, auth=Person(token_storage=MemoryStore()))
             async with Client(transport) as client:
                 shown = {tool.name for tool in await client.list_tools()}
