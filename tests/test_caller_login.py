@@ -18,11 +18,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from fastmcp import Client
-from fastmcp.client.auth import BearerAuth
+from fastmcp.client.auth import BearerAuth, OAuth
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 from joserfc.jwk import RSAKey
+from key_value.aio.stores.memory import MemoryStore
 from mcp import MCPError, UrlElicitationRequiredError
 from redis import Redis
 
@@ -32,7 +33,7 @@ from tests.browser import new_browser, visit
 from tests.conftest import ROOT, Recorder, Run, recording, text_of
 from tests.node import node_command
 from tests.openid import items_document, running_openid_provider, serving_logins
-from tests.replicas import KEY, RedisServer
+from tests.replicas import KEY, RedisServer, free_port, running_nginx
 from tests.support import document, serving, serving_with
 
 Json = dict[str, Any]
@@ -310,6 +311,80 @@ async def called(person: Person, url: str, tool: str = "list_items") -> str:
     """Return the text of the answer to a call."""
     async with person.client(url) as client:
         return text_of(await client.call_tool(tool, {}, raise_on_error=False))
+
+
+#: nginx at `{public}` in front of a server at `{own}`, under a path that it removes.
+UNDER_A_PATH = """
+events {{}}
+http {{
+  server {{
+    listen 127.0.0.1:{public};
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-Prefix /team;
+    location /team/ {{ proxy_pass http://127.0.0.1:{own}/; }}
+    location /.well-known/ {{ proxy_pass http://127.0.0.1:{own}; }}
+  }}
+}}
+"""
+
+#: A server that issues tokens itself to those who log in to the application at `{url}`.
+OAUTH_PROXY = """
+[api.main]
+spec = "api.json"
+oauth_caller_login = true
+[serve.auth]
+provider = "oauth-proxy"
+base_url = "{site}"
+upstream_authorization_endpoint = "{url}/authorize"
+upstream_token_endpoint = "{url}/token"
+upstream_client_id = "$OAUTH_CLIENT_ID"
+upstream_client_secret = "$OAUTH_CLIENT_SECRET"
+[serve.auth.token_verifier]
+provider = "introspection"
+introspection_url = "{introspection}/introspect"
+client_id = "me"
+client_secret = "$OAUTH_CLIENT_SECRET"
+"""
+
+
+class Visiting(OAuth):
+    """A client whose person logs in with a browser."""
+
+    async def redirect_handler(self, authorization_url: str) -> None:
+        """Open the page of the login; the client listens for the end of it afterwards."""
+        self.visiting = asyncio.create_task(asyncio.to_thread(visit, authorization_url))
+
+
+@pytest.mark.filterwarnings("ignore:Using in-memory token storage")
+async def test_both_logins_work_under_a_path(
+    application: oauth_app.Application, recorder: Recorder, tmp_path: Path
+) -> None:
+    """A proxy serves it at a path. A client that knows that URL alone finds where to log in (RFC 8414 section 3.1).
+
+    The caller's own login, its cookie and its way back are below that path, too.
+    """
+    public, own = free_port(), free_port()
+    site = f"http://127.0.0.1:{public}/team"
+    media_type = {"content-type": "application/json"}
+    recorder.answers["/introspect"] = (200, media_type, b'{"active": true, "sub": "carol"}')
+    (tmp_path / "api.json").write_text(json.dumps(application.document))
+    table = OAUTH_PROXY.format(site=site, url=application.url, introspection=recorder.url)
+    (tmp_path / "team.toml").write_text(table)
+    options = ("--config", "team.toml", "--http", f"127.0.0.1:{own}")
+    configuration = UNDER_A_PATH.format(public=public, own=own)
+    with serving_with(tmp_path, *options, env=OF_APP), running_nginx(tmp_path, configuration):
+        auth = Visiting(token_storage=MemoryStore())
+        async with Client(StreamableHttpTransport(f"{site}/mcp", auth=auth), mode="legacy") as client:
+            with pytest.raises(MCPError) as raised:
+                await client.call_tool("main_list_items", {})
+            address = elicitation_of(raised.value).url
+            tokens = await auth.token_storage_adapter.get_tokens()
+            carol = Person(tokens.access_token if tokens else "")
+            assert address.startswith(f"{site}/connect#")
+            with carol.browser:
+                assert "logged in to Items" in await asyncio.to_thread(carol.log_in, address)
+                assert "connect" not in str([*carol.browser.cookies.jar])
+            assert text_of(await client.call_tool("main_list_items", {})) == '["one"]'
 
 
 async def test_an_answer_counts_in_its_browser_and_once(

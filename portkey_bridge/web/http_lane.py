@@ -7,6 +7,7 @@ answered here, as JSON, or as a stream of events if its client wants progress; e
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -45,6 +46,9 @@ ACCEPT = frozenset({b"application/json", b"text/event-stream"})
 
 #: Headers that a plain call has once, if at all. Others of the protocol are FastMCP's.
 PROTOCOL_HEADERS = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
+
+#: A path of plain segments, which can be put behind an origin.
+PREFIX = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 
 EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache, no-transform")]
 
@@ -106,7 +110,7 @@ class CallerGate:
             await _too_many(*exceeded)(scope, receive, send)
             return
         CALLER.set(caller)  # for this request alone: each is a task of its own
-        SITE.set(self._site(headers.host))
+        SITE.set(self._site(headers.host) + headers.prefix)
         try:
             with self._metrics.in_flight.track_inprogress() if self._metrics else nullcontext():
                 async with self._admission.admitted(caller.subject):
@@ -194,6 +198,12 @@ class _Headers:
     def host(self) -> str:
         """The host that the request names, which FastMCP has checked."""
         return (self.one(b"host") or b"").decode("latin-1")
+
+    @property
+    def prefix(self) -> str:
+        """The path that a proxy says it has removed; empty if it is none."""
+        prefix = (self.one(b"x-forwarded-prefix") or b"").decode("latin-1").rstrip("/")
+        return prefix if PREFIX.fullmatch(prefix) else ""
 
     @property
     def texts(self) -> dict[str, str]:
