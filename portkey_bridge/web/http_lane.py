@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -56,8 +56,8 @@ EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache
 class CallerGate:
     """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
 
-    `pass_header` is the header that is passed on as a credential; `rates` are those of one caller; `is_proxied` is
-    whether requests may come from a proxy, and `site` returns the origin of this server under the host of a request.
+    `pass_header` is the header that is passed on as a credential; each token has the `required_scopes`, if tokens are
+    required; `rates` are those of one caller; `is_proxied` is whether requests may come from a proxy, and `site` returns the origin of this server under the host of a request.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class CallerGate:
         limits: HttpLimits,
         pass_header: str | None,
         callers: Callers,
+        required_scopes: Iterable[str],
         rates: Rates | None,
         is_proxied: bool,
         metrics: Metrics | None,
@@ -76,6 +77,7 @@ class CallerGate:
         self._app, self._lane, self._limits = app, lane, limits
         self._pass_header, self._callers, self._is_proxied = pass_header, callers, is_proxied
         self._metrics, self._rates, self._site = metrics, rates, site
+        self._required_scopes = frozenset(required_scopes)
         self._admission = Admission(limits.calls, limits.waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,8 +86,7 @@ class CallerGate:
             await self._show_metrics(scope, receive, send)
             return
         is_callers = scope["type"] == "http" and _is_callers(scope["path"], scope["method"])
-        is_stranger = "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser)
-        if scope["type"] != "http" or (is_callers and is_stranger):
+        if scope["type"] != "http" or (is_callers and self._is_strangers(scope)):
             await self._app(scope, receive, send)  # which refuses strangers
             return
         headers = _Headers(scope["headers"])
@@ -120,14 +121,19 @@ class CallerGate:
             busy = f"Too many requests are waiting (OPEN_MCP_HTTP_LIMITS={self._limits}). Try again later."
             await _refusal(429, busy, {"retry-after": str(COME_AGAIN)})(scope, receive, send)
 
+    def _is_strangers(self, scope: Scope) -> bool:
+        """Check whether a request lacks a token that is required, or the token a scope that is."""
+        user = scope.get("user")
+        is_known = isinstance(user, AuthenticatedUser) and self._required_scopes.issubset(user.scopes)
+        return "auth" in scope and not is_known
+
     def _refused(self, reason: str) -> None:
         if self._metrics:
             self._metrics.refused(reason)
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the metrics: to those with a token if tokens are required, else to this machine."""
-        is_stranger = "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser)
-        if is_stranger or _Headers(scope["headers"]).is_forwarded > ("auth" in scope):
+        if self._is_strangers(scope) or _Headers(scope["headers"]).is_forwarded > ("auth" in scope):
             await _refusal(401, "The metrics are shown to callers with a token, or on this machine.")(
                 scope, receive, send
             )

@@ -244,6 +244,7 @@ def http_app(
         limits=settings.http_limits,
         pass_header=settings.pass_header,
         callers=Callers(store.key("callers"), settings.roles),
+        required_scopes=server.auth.required_scopes if server.auth else (),
         rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
