@@ -141,9 +141,14 @@ class Issuer:
         self.key = RSAKey.generate_key(2048, {"kid": "1"})
         self.option = f"{recorder.url}/keys,https://issuer.example,me"
         recorder.answers["/keys"] = (200, JSON, json.dumps({"keys": [self.key.as_dict(private=False)]}).encode())
-        self.claims: Json = {"iss": "https://issuer.example", "aud": "me", "sub": "carol", "exp": int(time.time()) + 600}
+        self.claims: Json = {
+            "iss": "https://issuer.example",
+            "aud": "me",
+            "sub": "carol",
+            "exp": int(time.time()) + 600,
+        }
 
-    def token(self, header: Json = {}, key: Any = None, **claims: Any) -> str:
+    def token(self, header: Mapping[str, Any] = {}, key: Any = None, **claims: Any) -> str:
         """Return a token of these claims besides the usual ones, without those that are None."""
         every = {name: value for name, value in {**self.claims, **claims}.items() if value is not None}
         headers = {"alg": "RS256", "kid": "1", **header}

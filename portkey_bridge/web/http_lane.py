@@ -56,8 +56,9 @@ EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache
 class CallerGate:
     """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
 
-    `pass_header` is the header that is passed on as a credential; each token has the `required_scopes`, if tokens are
-    required; `rates` are those of one caller; `is_proxied` is whether requests may come from a proxy, and `site` returns the origin of this server under the host of a request.
+    `pass_header` is the header that is passed on as a credential; tokens need the `required_scopes`; `rates` are those
+    of one caller; `is_proxied` is whether requests may come from a proxy, and `site` returns the origin of this server
+    under the host of a request.
     """
 
     def __init__(
