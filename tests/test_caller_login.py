@@ -674,3 +674,40 @@ async def test_an_id_token_of_another_login_is_refused(recorder: Recorder, tmp_p
                 assert "another nonce" in refused
             else:
                 assert "logged in to Items as ada" in said(alice.browser.get(answer).text)
+
+
+#: Whether an answer counts, by who says so in it, what the metadata says besides, and whether it names an issuer at all.
+ISSUERS = [
+    (True, None, {}),
+    (True, "{url}", {}),
+    (False, "https://attacker.example", {}),
+    (False, None, {"authorization_response_iss_parameter_supported": True}),
+    (True, "{url}", {"authorization_response_iss_parameter_supported": True}),
+    (True, "{url}/tenant", {"issuer": None}),
+    (False, "https://honest.example", {"issuer": None}),
+    (False, "https://honest.example", {"issuer": "https://honest.example"}),
+]
+
+
+@pytest.mark.parametrize(("counts", "issuer", "further"), ISSUERS)
+async def test_an_answer_of_another_issuer_is_refused(
+    recorder: Recorder, tmp_path: Path, alice: Person, counts: bool, issuer: str | None, further: Json
+) -> None:
+    """A code goes to the server that issued it (RFC 9207), also where a server says that it is another one."""
+    metadata = {
+        "issuer": recorder.url,
+        "authorization_endpoint": f"{recorder.url}/authorize",
+        "token_endpoint": f"{recorder.url}/token",
+        **further,
+    }
+    media_type = {"content-type": "application/json"}
+    recorder.answers["/.well-known/openid-configuration"] = (200, media_type, json.dumps(metadata).encode())
+    recorder.answers["/token"] = (200, media_type, b'{"access_token": "access-S3CRET-1", "token_type": "Bearer"}')
+    with served(tmp_path, recorder.url) as url:
+        begun = parse_qs(urlsplit(alice.begin(await address_of(url, ALICE))).query)
+        named = {"iss": issuer.replace("{url}", recorder.url)} if issuer else {}
+        answer = {"code": "c0de", "state": begun["state"][0], **named}
+        shown = said(alice.browser.get(begun["redirect_uri"][0], params=answer).text)
+    assert ("is logged in to Items" in shown) is counts
+    assert ("another authorization server" in shown) is not counts
+    assert any(b"c0de" in request.body for request in recorder.requests) is counts
