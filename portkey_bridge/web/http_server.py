@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from fastmcp.server.auth import AuthProvider
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
@@ -221,18 +222,21 @@ def http_app(
     if server.lane:
         add_page(server, server.lane.current, settings)
         if any(service.settings.oauth_caller_login for service in server.catalogue.services):
-            add_connect(server, Connect(server.lane.current, lambda: server.catalogue, store, site, observers))
+            add_connect(server, Connect(server.lane.current, lambda: server.catalogue, store, observers))
     gate = Middleware(
         CallerGate,
         lane=server.lane,
         limits=settings.http_limits,
         pass_header=settings.pass_header,
         callers=Callers(store.key("callers"), settings.roles),
+        required_scopes=server.auth.required_scopes if server.auth else (),
         rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
         site=site,
     )
+    if server.auth:
+        _add_metadata(server, server.auth)
     application = server.http_app(
         path=ENDPOINT,
         stateless_http=True,
@@ -243,6 +247,15 @@ def http_app(
         middleware=[gate],
     )
     return EarlyAnswers(Probed(CutOff(Explained(application))))
+
+
+def _add_metadata(server: StdioServer, auth: AuthProvider) -> None:
+    """Also serve the metadata of an issuer where clients look for it if its URL has a path (RFC 8414 section 3.1).
+
+    FastMCP leaves that to whoever mounts its application under this path; here a proxy does, and removes the path.
+    """
+    for route in auth.get_well_known_routes(ENDPOINT):
+        server.custom_route(route.path, [*(route.methods or ())])(route.endpoint)
 
 
 def own_origins(hosts: Iterable[str]) -> list[str]:
