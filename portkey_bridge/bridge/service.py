@@ -29,8 +29,8 @@ from portkey_bridge.tools.subjects import SubjectReader
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
 RESPONSE = "/response"
 
-#: Characters of the schema of an answer that a signature shows.
-MAX_ANSWER_SIGNATURE = 1500
+#: Characters of the types of an answer that a signature shows.
+MAX_ANSWER_SIGNATURE = 1300
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,7 @@ ALTERNATIVES = (
     (r"attribute 'utcnow'", "Use datetime.now(timezone.utc)."),
     (r"module 'sys'", "A program ends with its last expression, or with raise RuntimeError(…)."),
     (r"^RecursionError", "Use a loop. A value that contains itself cannot leave a program."),
+    (r"worker crashed", "The sandbox has ended. Look at what was done, and run the rest."),
     (r"type alias", "Leave the alias out; annotations are not checked."),
     (r"[Ww]ildcard import", "Import the names that are used."),
     (r"gather\(\) does not yet support", "Catch exceptions in an async function of your own, and gather its calls."),
@@ -104,14 +105,16 @@ WORDS = {
     "seconds": "its time of {limits.seconds:g} seconds",
     "bytes": "its memory of {limits.bytes:,} bytes",
     "calls": "its {limits.calls:,} calls",
+    "turns": "what {limits.calls:,} calls need, with as many sleeps as its time allows,",
     "characters": "its {limits.characters:,} printed characters",
 }
 
-#: How the sandbox reports a limit. It has none for calls, but one for all that it asks of this program.
+#: How the sandbox reports a limit. It has none for calls, which are counted here, but one for all that it asks of this
+#: program.
 _LIMITS = (
     (r"^TimeoutError: (feed|turn) time limit exceeded", "seconds"),
     (r"^MemoryError: ", "bytes"),
-    (r"^RuntimeError: suspension limit", "calls"),
+    (r"^RuntimeError: suspension limit", "turns"),
 )
 
 

@@ -60,7 +60,7 @@ def _doors(send, dumps, encode, date, Decimal):
         except TypeError:
             items = None
         if items is None or kind == "type":
-            raise RuntimeError(f"A {kind} is not data. Pass and return dicts, lists, texts and numbers.")
+            raise RuntimeError(f"A value of type {kind} is not data. Pass and return dicts, lists, texts and numbers.")
         return [plain(item) for item in items]
 
     def named(key):

@@ -129,7 +129,7 @@ class _Child(NamedTuple):
 class Views:
     """Views of one document's schemas, for the tool listing (`portable`) or for `expandSchema`.
 
-    Those that are not `described` have types alone.
+    Those that are not `described` have types alone, and no stubs: what is left out is an object without properties.
     """
 
     def __init__(self, shapes: Shapes, *, portable: bool, described: bool = True) -> None:
@@ -234,7 +234,7 @@ class Views:
         self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
     ) -> Iterator[tuple[int, _Shown]]:
         """Yield the stubs of the subschemas of which only the type is shown so far. They are longer than that."""
-        if room <= 0:
+        if room <= 0 or not self._described:
             return
         for index, child in enumerate(parts):
             if "description" not in shown[index].view and self._whole(child.node, shown[index].size) is None:
@@ -251,11 +251,15 @@ class Views:
             spare = room + shown[index].size
             enough = MIN_SCHEMA_PART if child.required else PLENTY
             is_new = id(child.node.shape) not in trail and len(trail) < MAX_SCHEMA_LEVELS
-            if spare > enough and is_new and is_stub(shown[index].view):
+            if spare > enough and is_new and (is_stub(shown[index].view) or self._is_bare(child, shown[index])):
                 rendered = _sized(self._render(child.node, child.below(pointer), spare, trail))
                 growth = rendered.size - shown[index].size
                 room -= growth if growth <= room else 0
                 yield index, rendered
+
+    def _is_bare(self, child: _Child, shown: _Shown) -> bool:
+        """Check whether a view of types shows less of a child than there is."""
+        return not self._described and self._whole(child.node, shown.size) is None
 
     def _whole(self, node: _Node, room: float) -> _Whole | None:
         """Return the fully expanded schema, or None where it is recursive, or too deep, or larger than `room`."""
@@ -300,17 +304,16 @@ class Views:
     def _smallest(self, child: _Child, pointer: str) -> _Shown:
         """Return the shortest form of a child: all of it if that is not longer than its stub.
 
-        A listing shows the bare type of an optional argument where the budget is used up.
+        A listing shows the bare type of an optional argument where the budget is used up, and so does a view of types.
         """
-        if self._portable and not child.required:
+        if not self._described or (self._portable and not child.required):
             return self._skeleton(child.node, 3)
         stub = _sized(self._stub(child, pointer))
         whole = self._whole(child.node, stub.size)
         return stub if whole is None else _Shown(whole.view, whole.size)
 
     def _stub(self, child: _Child, pointer: str) -> Shape:
-        description = child.node.shape.get("description", "") if self._described else ""
-        text = shorten(plain(description), STUB_DESCRIPTION)
+        text = shorten(plain(child.node.shape.get("description", "")), STUB_DESCRIPTION)
         marked = f"{text} [expandSchema {child.below(pointer)}]".strip()
         kinds = self._outline(child.node, 3) if child.required else self._skeleton(child.node, 3).view
         return {**kinds, "description": marked}
