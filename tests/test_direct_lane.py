@@ -18,8 +18,10 @@ from portkey_bridge.bridge.service import service_of
 from portkey_bridge.response.tool_result import ToolResult, text_block
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.direct_lane import DirectLane
-from portkey_bridge.serve.fastmcp_seam import StdioServer
-from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.fastmcp_seam import McpServer
+from portkey_bridge.serve.live_catalogue import LiveCatalogue
+from portkey_bridge.serve.server import live_catalogue_of
+from portkey_bridge.serve.stdio_session import StdioSession
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder
 from tests.support import api_of, document
@@ -85,22 +87,21 @@ class Wire:
         self._lines.put_nowait(None)
 
 
-def server_for(recorder: Recorder) -> StdioServer:
+def live_for(recorder: Recorder) -> LiveCatalogue:
     paths = {
         path: {"get": {"operationId": path[1:], "servers": [{"url": recorder.url}], "responses": {}}}
         for path in ANSWERS
     }
     number = {"name": "n", "in": "query", "required": True, "schema": {"type": "integer"}}
     typed = {"operationId": "typed", "servers": [{"url": recorder.url}], "responses": {}, "parameters": [number]}
-    return build_server([service_of(api_of(document({**paths, "/typed": {"get": typed}})), Settings())])
+    return live_catalogue_of([service_of(api_of(document({**paths, "/typed": {"get": typed}})), Settings())])
 
 
 async def play(recorder: Recorder, opening: list[Json], messages: list[Json | str], *, direct: bool) -> list[str]:
     """Play a session, one message after the other, and return everything that the server wrote."""
-    server, wire = server_for(recorder), Wire()
-    if not direct:
-        server.lane = None
-    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    live, wire = live_for(recorder), Wire()
+    serve = StdioSession(live).serve if direct else McpServer(live).serve_lines
+    serving = asyncio.create_task(serve(wire, wire))
     for number, message in enumerate((*opening, *messages)):
         answered = _id_of(message)
         if answered is None:  # the next answer shows that the message has been read
@@ -254,8 +255,8 @@ async def test_a_call_before_the_handshake_is_left_to_the_server(recorder: Recor
 
 def test_the_lane_takes_plain_calls_only(recorder: Recorder) -> None:
     """Every call of a known tool is taken, in both eras, and nothing that is odd."""
-    lane = server_for(recorder).lane
-    assert lane
+    live = live_for(recorder)
+    lane = DirectLane(live.current, live.info)
     assert [lane.read(json.dumps(message)) is not None for message in CALLS] == [True] * len(CALLS)
     assert all(lane.read(json.dumps(with_envelope(message))) for message in CALLS)
     taken = [message for message in ODD if lane.read(message if isinstance(message, str) else json.dumps(message))]
@@ -297,9 +298,9 @@ class Slow:
 @pytest.mark.parametrize("era", ["2025-06-18", MODERN])
 async def test_a_cancelled_call_stops_and_is_not_answered(recorder: Recorder, identity: Any, era: str) -> None:
     """`notifications/cancelled` ends the call; nothing more is written for it, and others go on."""
-    server, wire, slow = server_for(recorder), Wire(), Slow()
-    server.catalogue = Catalogue({"slow": slow.run})
-    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    live, wire, slow = live_for(recorder), Wire(), Slow()
+    live.catalogue = Catalogue({"slow": slow.run})
+    serving = asyncio.create_task(StdioSession(live).serve(wire, wire))
     wrap = with_envelope if era == MODERN else lambda message: message
     for message in handshake(era) if era != MODERN else [wrap(request(0, "server/discover"))]:
         wire.send(message)
@@ -316,7 +317,7 @@ async def test_a_cancelled_call_stops_and_is_not_answered(recorder: Recorder, id
 
 async def test_calls_that_end_together_are_all_answered(recorder: Recorder) -> None:
     """Each of many calls gets one line with its own answer, also if the client has cancelled the first one."""
-    server, wire = server_for(recorder), Wire()
+    live, wire = live_for(recorder), Wire()
     started, released = asyncio.Semaphore(0), asyncio.Event()
 
     async def slow(arguments: Json, _: Any) -> ToolResult:
@@ -324,8 +325,8 @@ async def test_calls_that_end_together_are_all_answered(recorder: Recorder) -> N
         await released.wait()
         return ToolResult([text_block(f"done {arguments['n']}")])
 
-    server.catalogue = Catalogue({"slow": slow})
-    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    live.catalogue = Catalogue({"slow": slow})
+    serving = asyncio.create_task(StdioSession(live).serve(wire, wire))
     await wire.ask(handshake("2025-06-18")[0], 0)
     for number in range(1, 21):
         wire.send(call(number, "slow", {"n": number}))
@@ -341,7 +342,7 @@ async def test_calls_that_end_together_are_all_answered(recorder: Recorder) -> N
 
 async def test_a_call_that_runs_at_the_end_is_answered(recorder: Recorder) -> None:
     """When the input ends, a call that still runs is waited for, and its result is sent."""
-    server, wire = server_for(recorder), Wire()
+    live, wire = live_for(recorder), Wire()
     started, released = asyncio.Event(), asyncio.Event()
 
     async def slow(*_: Any) -> ToolResult:
@@ -349,8 +350,8 @@ async def test_a_call_that_runs_at_the_end_is_answered(recorder: Recorder) -> No
         await released.wait()
         return ToolResult([text_block("done")])
 
-    server.catalogue = Catalogue({"slow": slow})
-    serving = asyncio.create_task(server.serve_lines(wire, wire))
+    live.catalogue = Catalogue({"slow": slow})
+    serving = asyncio.create_task(StdioSession(live).serve(wire, wire))
     await wire.ask(handshake("2025-06-18")[0], 0)
     wire.send(call(1, "slow"))
     await started.wait()

@@ -60,7 +60,7 @@ class CallerGate:
         self,
         app: ASGIApp,
         *,
-        lane: DirectLane | None,
+        lane: DirectLane,
         limits: HttpLimits,
         pass_header: str | None,
         callers: Callers,
@@ -152,8 +152,8 @@ class CallerGate:
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
     ) -> None:
         is_call = scope["path"] == ENDPOINT and headers.are_plain
-        call = self._lane.read(body) if self._lane and is_call else None
-        if self._lane and call and _agree(headers, call):
+        call = self._lane.read(body) if is_call else None
+        if call and _agree(headers, call):
             try:
                 await _Exchange(call, receive, send).answer(self._lane, caller)
                 return
