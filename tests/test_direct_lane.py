@@ -230,7 +230,7 @@ async def test_the_lane_answers_as_the_server_after_a_handshake(recorder: Record
         await play(recorder, handshake(version), [*CALLS, *ODD, *map(with_envelope, CALLS[:2])], direct=direct)
         for direct in (True, False)
     ]
-    assert both[0] == both[1]
+    assert sorted(both[0]) == sorted(both[1])
 
 
 @pytest.mark.slow
@@ -242,7 +242,7 @@ async def test_the_lane_answers_as_the_server_with_envelopes(recorder: Recorder,
     opening = [with_envelope(request(0, "server/discover"))]
     messages = [*map(with_envelope, CALLS), *map(with_envelope, ODD), *CALLS[:2], *handshake("2025-11-25")[:1]]
     both = [await play(recorder, opening, messages, direct=direct) for direct in (True, False)]  # type: ignore[arg-type]
-    assert both[0] == both[1]
+    assert sorted(both[0]) == sorted(both[1])
 
 
 @pytest.mark.parametrize("opening", [[], [request(0, "ping")], [call(0, "object")]], ids=["none", "ping", "call"])
@@ -250,7 +250,7 @@ async def test_a_call_before_the_handshake_is_left_to_the_server(recorder: Recor
     """What is asked before a session is established is answered, or refused, as the server does."""
     messages = [call(1, "object"), *handshake("2025-06-18"), call(2, "object")]
     both = [await play(recorder, opening, messages, direct=direct) for direct in (True, False)]  # type: ignore[arg-type]
-    assert both[0] == both[1]
+    assert sorted(both[0]) == sorted(both[1])
 
 
 def test_the_lane_takes_plain_calls_only(recorder: Recorder) -> None:

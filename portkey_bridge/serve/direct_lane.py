@@ -111,7 +111,7 @@ class DirectLane:
         version = envelope.get(VERSION_META)
         if not isinstance(version, str) or version not in MODERN_VERSIONS or CAN_META not in envelope:
             return False
-        if not _is_usual(envelope) and not _is_accepted(version, params):
+        if not is_usual(envelope) and not _is_accepted(version, params):
             return False
         self._envelope = envelope
         return True
@@ -164,9 +164,9 @@ def is_token(value: object) -> TypeIs[int | str]:
     return type(value) in (int, str)
 
 
-def _is_usual(envelope: Mapping[str, Any]) -> bool:
+def is_usual(envelope: Mapping[str, Any]) -> bool:
     """Check for an envelope of a client without anything that the server could refuse."""
-    is_known = envelope.keys() <= {VERSION_META, INFO_META, CAN_META}
+    is_known = {VERSION_META, CAN_META} <= envelope.keys() <= {VERSION_META, INFO_META, CAN_META}
     is_named = INFO_META not in envelope or is_about_client(envelope[INFO_META])
     return is_known and is_named and are_capabilities(envelope[CAN_META])
 

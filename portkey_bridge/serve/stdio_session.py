@@ -14,6 +14,7 @@ from importlib import import_module
 from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.garbage import permanent
 from portkey_bridge.serve.live_catalogue import LISTING_TIME, LiveCatalogue
+from portkey_bridge.serve.opening import Opening
 from portkey_bridge.serve.stdio_lane import StdioLane
 from portkey_bridge.stdio.pipes import LineReader, Lines, LineWriter, Writer, claimed, text_files
 from portkey_bridge.stdio.replay import SWITCH_INTERVAL
@@ -72,8 +73,9 @@ class StdioSession:
         live = self._live
         try:
             async with live.running(), asyncio.TaskGroup() as tasks:
-                lane = StdioLane(DirectLane(live.current, live.info), lines, writer, tasks, is_gone, answered)
-                lane.differs, lane.called = self.differs, self._called
+                direct = DirectLane(live.current, live.info)
+                lane = StdioLane(direct, Opening(live), lines, writer, tasks, is_gone, answered)
+                lane.differs, lane.called, lane.wanted = self.differs, self._called, self._wanted.set
                 live.followers.append(lane.tools_changed)
                 if isinstance(lines, LineReader):
                     lines.takes = lane.takes
@@ -101,8 +103,6 @@ class StdioSession:
     async def _read(self, lane: StdioLane) -> None:
         """Read the lines to their end. Those that the lane does not take wait for FastMCP's server."""
         async for line in lane:
-            if lane.leaves_unanswered(line):
-                self._wanted.set()
             await self._waiting.put(line)
         await self._waiting.put(None)
 
@@ -110,11 +110,12 @@ class StdioSession:
         await asyncio.to_thread(_import_fastmcp)
         from portkey_bridge.serve.fastmcp_seam import McpServer
 
-        await McpServer(self._live).serve_lines(self._lines(), lane, is_gone)
+        await McpServer(self._live).serve_lines(self._lines(lane), lane, is_gone)
 
-    async def _lines(self) -> AsyncIterator[str]:
+    async def _lines(self, lane: StdioLane) -> AsyncIterator[str]:
         while (line := await self._waiting.get()) is not None:
             yield line
+            await lane.settled(line)
 
 
 def _import_fastmcp() -> None:

@@ -82,7 +82,7 @@ class Session:
             if is_first:
                 raise Ambiguous  # a session starts with a request
             return None
-        request_id, method, params = _id(message["id"]), message["method"], message.get("params")
+        request_id, method, params = plain_id(message["id"]), message["method"], message.get("params")
         if request_id in self._ids:
             raise Ambiguous  # an answer to this id could belong to either request
         self._ids.add(request_id)
@@ -121,7 +121,7 @@ def _refuse(constant: str) -> Any:
     raise Ambiguous
 
 
-def _id(value: Any) -> str:
+def plain_id(value: Any) -> str:
     """Return an id as the server writes it. Raises Ambiguous for an id that can be written in several ways."""
     if type(value) is int and abs(value) < 2**53:
         return str(value)
