@@ -253,6 +253,27 @@ async def test_a_call_before_the_handshake_is_left_to_the_server(recorder: Recor
     assert sorted(both[0]) == sorted(both[1])
 
 
+@pytest.mark.parametrize("same", [True, False])
+async def test_what_the_client_was_answered_is_not_sent_again(recorder: Recorder, same: bool) -> None:
+    """A handshake that the cache has answered establishes the session. The server sees it, and is compared."""
+    opening = handshake("2025-06-18")
+    (answer, *_) = await play(recorder, opening[:1], [], direct=False)
+    begin = '{"jsonrpc":"2.0","id":0,"result":'
+    assert answer.startswith(begin)
+    wire, session, differs = Wire(), StdioSession(live_for(recorder)), asyncio.Event()
+    session.differs = differs.set
+    answered = {"0": answer.removeprefix(begin) if same else "{}}\n"}
+    serving = asyncio.create_task(session.serve(wire, wire, answered=answered))
+    for message in opening:
+        wire.send(message)
+    await wire.ask(call(1, "expandResult", {"resultId": "unknown"}), 1)
+    await wire.ask(call(2, "no_such_tool"), 2)
+    wire.close()
+    await serving
+    assert [message["id"] for message in wire.messages] == [1, 2]
+    assert differs.is_set() is not same
+
+
 def test_the_lane_takes_plain_calls_only(recorder: Recorder) -> None:
     """Every call of a known tool is taken, in both eras, and nothing that is odd."""
     live = live_for(recorder)
