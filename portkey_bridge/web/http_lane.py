@@ -68,7 +68,7 @@ class CallerGate:
         self,
         app: ASGIApp,
         *,
-        lane: DirectLane | None,
+        lane: DirectLane,
         limits: HttpLimits,
         pass_header: str | None,
         callers: Callers,
@@ -166,8 +166,8 @@ class CallerGate:
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
     ) -> None:
         is_message = scope["path"] == ENDPOINT
-        call = self._lane.read(body) if self._lane and is_message and headers.are_plain else None
-        if self._lane and call and _agree(headers, call):
+        call = self._lane.read(body) if is_message and headers.are_plain else None
+        if call and _agree(headers, call):
             try:
                 await _Exchange(call, receive, send).answer(self._lane, caller)
                 return

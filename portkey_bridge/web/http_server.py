@@ -27,7 +27,8 @@ from portkey_bridge.credentials.variables import TOKEN_TYPES, collect_oauth
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.openapi.model import Operation, SecurityScheme
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.direct_lane import DirectLane
+from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.web.connect import Connect, add_connect
 from portkey_bridge.web.early_answers import EarlyAnswers
@@ -207,7 +208,7 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
 
 
 def http_app(
-    server: StdioServer,
+    server: McpServer,
     settings: Settings,
     store: Store,
     metrics: Metrics | None = None,
@@ -219,13 +220,13 @@ def http_app(
     """
     server.auth = authentication(settings, store.values)
     site = lru_cache(maxsize=64)(partial(site_of, settings))
-    if server.lane:
-        add_page(server, server.lane.current, settings)
-        if any(service.settings.oauth_caller_login for service in server.catalogue.services):
-            add_connect(server, Connect(server.lane.current, lambda: server.catalogue, store, observers))
+    live = server.live
+    add_page(server, settings)
+    if any(service.settings.oauth_caller_login for service in live.catalogue.services):
+        add_connect(server, Connect(live.current, lambda: live.catalogue, store, observers))
     gate = Middleware(
         CallerGate,
-        lane=server.lane,
+        lane=DirectLane(live.current, live.info),
         limits=settings.http_limits,
         pass_header=settings.pass_header,
         callers=Callers(store.key("callers"), settings.roles),
@@ -249,7 +250,7 @@ def http_app(
     return EarlyAnswers(Probed(CutOff(Explained(application))))
 
 
-def _add_metadata(server: StdioServer, auth: AuthProvider) -> None:
+def _add_metadata(server: McpServer, auth: AuthProvider) -> None:
     """Also serve the metadata of an issuer where clients look for it if its URL has a path (RFC 8414 section 3.1).
 
     FastMCP leaves that to whoever mounts its application under this path; here a proxy does, and removes the path.
