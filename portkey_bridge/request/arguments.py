@@ -135,6 +135,16 @@ class Arguments:
         if self._whole_body is None and bound.has_body:
             yield from self._body_check.violations(bound.body, self.place_in_body)
 
+    def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
+        """Return arguments that are surely valid in their places; None if only `violations` can tell."""
+        if any(True for _ in self._unknown(arguments)):
+            return None
+        bound = self.bind(arguments)
+        if not self._whole_check.is_surely_valid(self._whole(bound, arguments)):
+            return None
+        has_own_body = self._whole_body is None and bound.has_body
+        return bound if not has_own_body or self._body_check.is_surely_valid(bound.body) else None
+
     def takes(self, argument: str, value: Any) -> bool:
         """Check whether a value is valid for one argument, whatever else is given."""
         pointer = pointer_to([argument])
@@ -299,6 +309,13 @@ class Alternatives(Arguments):
         for violation in chosen.violations(rest):
             argument = elsewhere.get(violation.pointer)
             yield violation if argument is None else Violation(violation.pointer, self._goes_with(argument))
+
+    def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
+        """Return arguments that are surely valid for the chosen media type in their places."""
+        if self._kind(arguments.get(self.choice, self._default(arguments))) is None:
+            return None
+        chosen, rest = self._chosen(arguments)
+        return chosen.bound_if_valid(rest)
 
     def _goes_with(self, argument: str) -> str:
         kinds = [json.dumps(name) for name, kind in self.kinds.items() if argument in kind.bindings]
