@@ -133,6 +133,16 @@ class Arguments:
         if self.whole_body is None and bound.has_body:
             yield from self._body_check.violations(bound.body, self.place_in_body)
 
+    def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
+        """Return arguments that are surely valid in their places; None if only `violations` can tell."""
+        if any(True for _ in self._unknown(arguments)):
+            return None
+        bound = self.bind(arguments)
+        if not self._whole_check.is_surely_valid(self._whole(bound, arguments)):
+            return None
+        has_own_body = self.whole_body is None and bound.has_body
+        return bound if not has_own_body or self._body_check.is_surely_valid(bound.body) else None
+
     def takes(self, argument: str, value: Any) -> bool:
         """Check whether a value is valid for one argument, whatever else is given."""
         pointer = pointer_to([argument])
