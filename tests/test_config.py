@@ -288,6 +288,11 @@ def test_the_schema_takes_what_the_program_takes(two: Any, run: Run) -> None:
     assert known >= {option.field for option in OPTIONS} - {"config"}
     jsonschema.validate(tomllib.loads(two[0].read_text(encoding="utf-8")), schema)
     wrongs: list[dict[str, Any]] = [{"exlude": []}, {"retries": -1}, {"retries": 1.5}, {"pages": 0}]
+    wrongs += [{"authenticate": "some"}, {"answer_cache": "always"}, {"answer_cache": True}]
+    for right in ({"authenticate": "all"}, {"answer_cache": "off"}, {"answer_cache": "$CACHE"}):
+        jsonschema.validate({"api": {"a": right}}, schema)
+    for mode in ("only", "also", True, False):
+        jsonschema.validate({"serve": {"code": mode}}, schema)
     for wrong in wrongs:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"api": {"a": wrong}}, schema)

@@ -35,6 +35,9 @@ API_NAME = re.compile(r"[a-z][a-z0-9_]*")
 #: A text that stands for the value of a variable.
 VARIABLE_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
+#: A text that is the value of a variable.
+REFERENCE_SCHEMA = {"type": "string", "pattern": VARIABLE_REFERENCE.pattern}
+
 #: JSON Schemas of options. A text is also a list of numbers where the command line separates them with commas.
 OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "boolean": {"type": "boolean"},
@@ -334,6 +337,9 @@ def json_schema() -> dict[str, Any]:
 
 
 def _schema_of(option: Option) -> dict[str, Any]:
+    if re.fullmatch(r"[a-z]+(\|[a-z]+)+", option.metavar or ""):
+        words = [*str(option.metavar).split("|"), *((True, False) if option.bare else ())]
+        return {"anyOf": [{"enum": words}, REFERENCE_SCHEMA], "description": option.help}
     types = {"boolean": option.metavar is None, "list": option.is_list, "integer": isinstance(option.default, int)}
     kind = next((kind for kind, applies in types.items() if applies), "text")
     least = getattr(option.read, "keywords", {}).get("least")
