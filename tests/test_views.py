@@ -227,7 +227,7 @@ def test_a_format_that_clients_know_is_listed(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "beside"), [("snowflake", False), ("email", True), ("uint64", True)])
 def test_a_format_that_some_client_refuses_is_a_part_of_the_description(name: str, beside: bool) -> None:
-    """AutoGen refuses all tools of a server with one, ajv in strict mode the tool; CrewAI has no email without a library.
+    """AutoGen refuses all tools of a server with one, ajv in strict mode it; CrewAI has no email without a library.
 
     Beside a pattern, a name that is in no registry costs tokens and says less.
     """

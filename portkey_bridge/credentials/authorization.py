@@ -91,7 +91,7 @@ async def redeem(
     if issuer and answer.get("iss", issuer) != issuer:  # RFC 9207 section 2.4
         raise TokenError("The answer came from another authorization server. Nothing was sent to it.")
     if "code" not in answer:
-        raise Refused(server.endpoints["authorization"].url, 302, answer, server.transport.redact)
+        raise Refused(server.endpoints["authorization"].url, 302, answer, server.transport)
     source.learn(answer["code"])
     source.learn(request.verifier)
     grant = {

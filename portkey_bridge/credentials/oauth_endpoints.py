@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import is_sendable, shown_url
 
 #: Kinds of endpoints: the field of a provider's metadata (RFC 8414 section 2, RFC 8628 section 4), and the option.
@@ -50,19 +50,24 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The endpoints of an authorization server by their kinds, and what its metadata says about clients."""
+    """The endpoints of an authorization server by their kinds, and what its metadata says about clients.
+
+    `api` is the name of the API in a settings file, if there is one.
+    """
 
     of_kind: Mapping[str, Endpoint]
     client_auth: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     issuer: str = ""
+    api: str = ""
 
     def __getitem__(self, kind: str) -> Endpoint:
         """Return the endpoint of a kind. Raises TokenError, which names the option that sets it."""
         if kind in self.of_kind:
             return self.of_kind[kind]
-        option = f"--{ENDPOINT_KINDS[kind][1].replace('_', '-')}"
-        raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {option}, or --oauth-issuer.")
+        options = (ENDPOINT_KINDS[kind][1], "oauth_issuer")
+        names = [key_in_file(self.api, each) or f"--{each.replace('_', '-')}" for each in options]
+        raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {', or '.join(names)}.")
 
 
 def known_endpoints(scheme: SecurityScheme, flow: str, base_url: str, settings: Settings) -> Endpoints:
@@ -72,7 +77,7 @@ def known_endpoints(scheme: SecurityScheme, flow: str, base_url: str, settings: 
         absolute = resolved(url, base_url)
         if absolute:
             found.setdefault(kind, Endpoint(kind, absolute))
-    return Endpoints({**found, **_named(settings)})
+    return Endpoints({**found, **_named(settings)}, api=settings.name)
 
 
 def _named(settings: Settings) -> dict[str, Endpoint]:
