@@ -767,7 +767,12 @@ EXPANDED = [
 def test_a_value_that_the_client_would_change_is_warned_of(
     name: str, value: str, warned: bool, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A literal value that the client takes for a reference is stored, with a warning that does not repeat it."""
+    """A literal value that the client takes for a reference is stored, with a warning that does not repeat it.
+
+    Whoever only looks is warned, too.
+    """
+    assert main(["add", name, f"--API_KEY={value}", "--dry-run"]) == 0
+    assert ("replaces references in API_KEY" in capsys.readouterr().err) == warned
     assert main(["add", name, f"--API_KEY={value}"]) == 0
     told = capsys.readouterr().err
     assert ("replaces references in API_KEY" in told) == warned
