@@ -126,7 +126,9 @@ const ASKED = {
 
 /** Call a tool, and return its result. The server may want the visitor to confirm it first. */
 async function call(tool, values, signal, decision = {}) {
-  const further = Object.entries({ _meta: META, ...decision }).map(([name, value]) => `,"${name}":${JSON.stringify(value)}`);
+  const further = Object.entries({ _meta: META, ...decision })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `,"${name}":${JSON.stringify(value)}`);
   const params = `{"name":${JSON.stringify(tool.name)},"arguments":${values}${further.join("")}}`;
   const headers = {
     accept: "application/json, text/event-stream", "mcp-protocol-version": VERSION, "mcp-method": "tools/call",
