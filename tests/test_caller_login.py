@@ -676,7 +676,7 @@ async def test_an_id_token_of_another_login_is_refused(recorder: Recorder, tmp_p
                 assert "logged in to Items as ada" in said(alice.browser.get(answer).text)
 
 
-#: Whether an answer counts, by who says so in it, what the metadata says besides, and whether it names an issuer.
+#: Whether an answer counts, the issuer that it names, and what the metadata says besides.
 ISSUERS = [
     (True, None, {}),
     (True, "{url}", {}),
