@@ -27,6 +27,7 @@ MODULES = {
     "bench.memory": "Memory",
     "bench.uploads": "Uploads",
     "bench.questions": "Discovery",
+    "bench.signatures": "Signatures",
     "bench.applications": "Programs",
 }
 

@@ -65,7 +65,7 @@ class Application:
 
 def fill_powerdns(url: str) -> None:
     """Create 20 zones with an address each, of which every third has no mail server."""
-    with httpx.Client(headers={"X-API-Key": SECRET}) as client:
+    with httpx.Client(headers={"X-API-Key": SECRET}, timeout=60) as client:
         for number in range(1, 21):
             name = f"zone{number:02}.example."
             records = [("www", "A", f"192.0.2.{number}")] + [("", "MX", f"10 mail.{name}")] * bool(number % 3)
@@ -100,7 +100,7 @@ def kinto(folder: Path) -> AbstractContextManager[str]:
 def fill_kinto(url: str) -> None:
     """Create customers and orders in a bucket."""
     httpx.put(f"{url}accounts/jo", json={"data": {"password": SECRET}}).raise_for_status()
-    with httpx.Client(auth=("jo", SECRET), base_url=url) as client:
+    with httpx.Client(auth=("jo", SECRET), base_url=url, timeout=60) as client:
         client.put("buckets/shop").raise_for_status()
         for name, total in (("customers", 15), ("orders", 40)):
             client.put(f"buckets/shop/collections/{name}").raise_for_status()
@@ -123,12 +123,12 @@ def fill_chroma(url: str) -> None:
     """Create six collections with some documents each."""
     base = f"{url}/api/v2/tenants/default_tenant/databases/default_database/collections"
     for number in range(1, 7):
-        made = httpx.post(base, json={"name": f"notes{number}"}).raise_for_status().json()
+        made = httpx.post(base, json={"name": f"notes{number}"}, timeout=60).raise_for_status().json()
         ids = [f"n{number}-{index}" for index in range(number * 2)]
         vectors = [[float(index), float(number)] for index in range(len(ids))]
         documents = [f"Note {each} about apples" for each in ids]
         added = {"ids": ids, "embeddings": vectors, "documents": documents}
-        httpx.post(f"{base}/{made['id']}/add", json=added).raise_for_status()
+        httpx.post(f"{base}/{made['id']}/add", json=added, timeout=60).raise_for_status()
 
 
 def jupyter(folder: Path) -> AbstractContextManager[str]:
@@ -143,7 +143,9 @@ def jupyter(folder: Path) -> AbstractContextManager[str]:
 
 def fill_jupyter(url: str) -> None:
     """Create a folder of 15 notes, of which each third is empty."""
-    with httpx.Client(headers={"Authorization": f"token {SECRET}"}, base_url=f"{url}/api/contents/") as client:
+    with httpx.Client(
+        headers={"Authorization": f"token {SECRET}"}, base_url=f"{url}/api/contents/", timeout=60
+    ) as client:
         client.put("notes", json={"type": "directory"}).raise_for_status()
         for number in range(1, 16):
             text = "" if number % 3 == 0 else f"Note {number}\nSomething about apples, and {number} pears."

@@ -12,7 +12,7 @@ from portkey_bridge.bridge.service import Service, service_of
 from portkey_bridge.schema.listed import LISTED_ANYTHING
 from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.settings.options import Settings
-from tests.conftest import text_of
+from tests.conftest import Recorder, text_of
 from tests.support import document, served
 
 TYPES = [
@@ -106,10 +106,11 @@ ANSWERS = [
     ({"200": {}, "default": {"code": "integer"}}, "# returns what the document does not declare"),
     ({"default": {"code": "integer"}}, '# returns\n{"code": int}'),
     ({"400": {"code": "integer"}, "201": {"name": "string"}}, '# returns\n{"name": str}'),
+    ({"204": {}, "default": {"code": "integer"}}, "# returns None"),
 ]
 
 
-@pytest.mark.parametrize(("properties", "expected"), ANSWERS, ids=["no success", "default", "created"])
+@pytest.mark.parametrize(("properties", "expected"), ANSWERS, ids=["no success", "default", "created", "no content"])
 async def test_the_answer_is_that_of_success(properties: dict[str, dict[str, str]], expected: str) -> None:
     """An error is never shown as the answer: `default` is one where a status of success is declared."""
     responses = {
@@ -136,6 +137,69 @@ async def test_the_answer_is_that_of_success(properties: dict[str, dict[str, str
     async with served(root, Settings(code="only")) as client:
         shown = text_of(await client.call_tool("expandSchema", {"toolName": "listpets", "jsonPointers": [""]}))
     assert shown == f'# GET /pets\nawait call("listpets")\n{expected}'
+
+
+async def test_files_are_bytes_both_ways(recorder: Recorder) -> None:
+    """A program passes bytes or a handle where the signature says bytes, and gets a handle where it says so."""
+    content = {"schema": {"type": "string", "format": "binary"}}
+    answer = {"200": {"description": "OK", "content": {"application/octet-stream": content}}}
+    body = {"required": True, "content": {"application/octet-stream": content}}
+    put = {"operationId": "putFile", "requestBody": body, "responses": {"204": {"description": "Stored"}}}
+    paths = {"/file": {"get": {"operationId": "getFile", "responses": answer}, "put": put}}
+    recorder.answers["/file"] = (200, {"content-type": "application/octet-stream"}, b"\xff\x00")
+    root = document(paths, servers=[{"url": recorder.url}])
+    code = 'await call("putfile", {"body": b"\\xfe"})\nawait call("putfile", {"body": await call("getfile")})'
+    async with served(root, Settings(code="only")) as client:
+        asked = {"jsonPointers": [""]}
+        put_file = text_of(await client.call_tool("expandSchema", {"toolName": "putfile", **asked}))
+        get_file = text_of(await client.call_tool("expandSchema", {"toolName": "getfile", **asked}))
+        await client.call_tool("runProgram", {"code": code})
+    assert '    "body": bytes,  # A file: ' in put_file
+    assert get_file.endswith("# returns bytes, as a handle")
+    assert [each.body for each in recorder.requests if each.method == "PUT"] == [b"\xfe", b"\xff\x00"]
+
+
+#: Names that are no identifiers of Python, unions, null and recursion, and what a program passes.
+ODD = {
+    "type": "object",
+    "required": ["class", "x-y", "2nd", "shape", "none"],
+    "properties": {
+        "class": {"enum": ["a", "b"]},
+        "x-y": {"type": "integer"},
+        "2nd": {"type": "array", "items": {"type": "string"}},
+        "none": {"type": ["string", "null"]},
+        "shape": {
+            "oneOf": [
+                {"type": "object", "required": ["r"], "properties": {"r": {"type": "number"}}},
+                {"type": "object", "required": ["w", "h"], "properties": {"w": {}, "h": {"type": "integer"}}},
+            ]
+        },
+        "next": {"$ref": "#/components/schemas/Odd"},
+    },
+}
+
+
+async def test_a_call_can_be_written_from_the_signature(recorder: Recorder) -> None:
+    """Keywords of Python, unions, null and recursive types are shown so that the call is right at once."""
+    body = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Odd"}}}}
+    post = {"post": {"operationId": "makeOdd", "requestBody": body, "responses": {"204": {"description": "Made"}}}}
+    root = document({"/odd": post}, components={"schemas": {"Odd": ODD}}, servers=[{"url": recorder.url}])
+    async with served(root, Settings(code="only")) as client:
+        shown = text_of(await client.call_tool("expandSchema", {"toolName": "makeodd", "jsonPointers": [""]}))
+        inner = '{"class": "b", "x-y": 1, "2nd": ["z"], "none": None, "shape": {"r": 0.5}}'
+        code = f'await call("makeodd", {{**{inner}, "next": {inner}}})\n"made"'
+        assert text_of(await client.call_tool("runProgram", {"code": code})) == "made"
+    assert (
+        shown
+        == """# POST /odd
+await call("makeodd", {
+    "class": Literal["a", "b"], "x-y": int, "2nd": list[str], "none": str | None,
+    "shape": {"r": float} | {"w": Any, "h": int},
+    # optional:
+    "next": dict,  # [expandSchema /properties/next]
+})
+# returns None"""
+    )
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.signatures import comment, python_type
+from portkey_bridge.schema.signatures import BINARY, comment, python_type
 from portkey_bridge.schema.views import Views
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
@@ -28,6 +28,9 @@ from portkey_bridge.tools.subjects import SubjectReader
 
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
 RESPONSE = "/response"
+
+#: Statuses of success whose answers have no body (RFC 9110 sections 15.3.5 and 15.3.6).
+WITHOUT_BODY = {"204", "205"}
 
 #: Characters of the types of an answer that a signature shows.
 MAX_ANSWER_SIGNATURE = 1300
@@ -116,7 +119,11 @@ class Service:
         try:
             answer = self._expand_response(tool, "", MAX_ANSWER_SIGNATURE, self._types)
         except PointerToNowhere:
-            return "# returns what the document does not declare"
+            successes = {status for status in tool.operation.responses if status.startswith("2")}
+            is_empty = bool(successes) and successes <= WITHOUT_BODY
+            return "# returns None" if is_empty else "# returns what the document does not declare"
+        if (answer.get("type"), answer.get("format")) == BINARY:
+            return "# returns bytes, as a handle"
         said = comment(answer)
         return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
     from portkey_bridge.tools.path_tools import PathItemTool
 
-_BARE = "An optional argument that shows only a type may have more: its pointer is /properties/NAME."
 _STUBS = (
-    f"A description that ends in [expandSchema POINTER] marks a stub: its type is exact, the rest is left out. {_BARE}"
+    "A description that ends in [expandSchema POINTER] marks a stub: its type is exact, the rest is left out. An "
+    "optional argument that shows only a type may have more: its pointer is /properties/NAME."
 )
 
 #: How a model uses the tools: when all are listed, and in discovery.
@@ -51,8 +51,8 @@ DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, 
 EXPANDING = {
     LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
     PROGRAMS: "Shows a tool's arguments and answer as a Python signature. A comment with [expandSchema POINTER] marks "
-    f"a stub: its type is exact, the rest is left out and shown by its pointer. {_BARE} Answers have types alone; "
-    "/response tells more.",
+    "a stub: its type is exact, the pointer shows the rest. An optional argument with only a type may have more, at "
+    "/properties/NAME. Answers have types alone.",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 

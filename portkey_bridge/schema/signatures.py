@@ -25,6 +25,9 @@ PYTHON_TYPES = {
 #: The type of what a schema does not restrict.
 ANYTHING = "Any"
 
+#: The type and format of the content of a file (OpenAPI 3.0). Of an answer it is text, unless it is all of it.
+BINARY = ("string", "binary")
+
 #: Keywords that a comment repeats.
 SAID = ("format", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default")
 
@@ -58,6 +61,8 @@ def python_type(view: Shape, pad: str = "", *, is_answer: bool = False) -> str:
     if isinstance(further, dict) and further:
         return f"dict[str, {python_type(further, pad, is_answer=is_answer)}]"
     kind = view.get("type")
+    if (kind, view.get("format")) == BINARY and not is_answer:
+        return "bytes"
     return PYTHON_TYPES.get(kind, ANYTHING) if isinstance(kind, str) else ANYTHING
 
 
@@ -78,10 +83,12 @@ def _said(view: Shape) -> Iterator[str]:
 
 
 def _is_said(view: Shape, keyword: str) -> bool:
-    """Check whether a comment repeats a keyword: not what only says how many bits a number has elsewhere."""
-    if view.get("type") not in ("integer", "number"):
-        return keyword in view
-    return keyword in view and keyword != "format" and (keyword == "default" or abs(view[keyword]) < MAX_SAID_NUMBER)
+    """Check whether a comment repeats a keyword: not what the type says, or how many bits a number has elsewhere."""
+    kind = view.get("type")
+    if keyword not in view or (keyword == "format" and (kind, view[keyword]) == BINARY):
+        return False
+    is_of_number = kind in ("integer", "number") and keyword != "default"
+    return not is_of_number or (keyword != "format" and abs(view[keyword]) < MAX_SAID_NUMBER)
 
 
 def _object(view: Shape, pad: str, is_answer: bool) -> str:
