@@ -21,7 +21,7 @@ from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.serve.live_catalogue import LiveCatalogue
 from portkey_bridge.serve.server import live_catalogue_of
-from portkey_bridge.serve.stdio_session import StdioSession
+from portkey_bridge.serve.stdio_session import MOST_WAITING, StdioSession
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder
 from tests.support import api_of, document
@@ -256,6 +256,18 @@ async def test_a_call_before_the_handshake_is_left_to_the_server(recorder: Recor
     messages = [call(1, "object"), *handshake("2025-06-18"), call(2, "object")]
     both = [await play(recorder, opening, messages, direct=direct) for direct in (True, False)]  # type: ignore[arg-type]
     assert sorted(both[0]) == sorted(both[1])
+
+
+async def test_many_notifications_hold_nothing_up(recorder: Recorder) -> None:
+    """However many notifications wait for FastMCP's server, calls behind them are answered."""
+    recorder.answers = ANSWERS
+    wire = Wire()
+    serving = asyncio.create_task(StdioSession(live_for(recorder)).serve(wire, wire))
+    for message in [*handshake("2025-06-18"), *[handshake("2025-06-18")[1]] * (MOST_WAITING + 5)]:
+        wire.send(message)
+    await wire.ask(call(1, "object"), 1)
+    wire.close()
+    await serving
 
 
 @pytest.mark.parametrize("action", ["accept", "decline"])
