@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from portkey_bridge.serve.direct_lane import DirectLane
 from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.serve.live_catalogue import LiveCatalogue
 from portkey_bridge.serve.server import live_catalogue_of
-from portkey_bridge.serve.stdio_session import StdioSession
+from portkey_bridge.serve.stdio_session import MOST_WAITING, StdioSession
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder
 from tests.support import api_of, document
@@ -78,23 +78,28 @@ class Wire:
         """Send a message, and wait for the answer to this id."""
         before = len(self.messages)
         self.send(message)
-        async with asyncio.timeout(20):
-            while not any(each.get("id") == answered and "method" not in each for each in self.messages[before:]):
+        await self.until(lambda each: each.get("id") == answered and "method" not in each, before)
+
+    async def until(self, is_it: Callable[[Json], bool], begin: int = 0) -> Json:
+        """Wait for a message of the server, and return it."""
+        async with asyncio.timeout(60):
+            while not (found := [*filter(is_it, self.messages[begin:])]):
                 self._arrived.clear()
                 await self._arrived.wait()
+        return found[0]
 
     def close(self) -> None:
         self._lines.put_nowait(None)
 
 
-def live_for(recorder: Recorder) -> LiveCatalogue:
+def live_for(recorder: Recorder, **settings: Any) -> LiveCatalogue:
     paths = {
         path: {"get": {"operationId": path[1:], "servers": [{"url": recorder.url}], "responses": {}}}
         for path in ANSWERS
     }
     number = {"name": "n", "in": "query", "required": True, "schema": {"type": "integer"}}
     typed = {"operationId": "typed", "servers": [{"url": recorder.url}], "responses": {}, "parameters": [number]}
-    return live_catalogue_of([service_of(api_of(document({**paths, "/typed": {"get": typed}})), Settings())])
+    return live_catalogue_of([service_of(api_of(document({**paths, "/typed": {"get": typed}})), Settings(**settings))])
 
 
 async def play(recorder: Recorder, opening: list[Json], messages: list[Json | str], *, direct: bool) -> list[str]:
@@ -251,6 +256,38 @@ async def test_a_call_before_the_handshake_is_left_to_the_server(recorder: Recor
     messages = [call(1, "object"), *handshake("2025-06-18"), call(2, "object")]
     both = [await play(recorder, opening, messages, direct=direct) for direct in (True, False)]  # type: ignore[arg-type]
     assert sorted(both[0]) == sorted(both[1])
+
+
+async def test_many_notifications_hold_nothing_up(recorder: Recorder) -> None:
+    """However many notifications wait for FastMCP's server, calls behind them are answered."""
+    recorder.answers = ANSWERS
+    wire = Wire()
+    serving = asyncio.create_task(StdioSession(live_for(recorder)).serve(wire, wire))
+    for message in [*handshake("2025-06-18"), *[handshake("2025-06-18")[1]] * (MOST_WAITING + 5)]:
+        wire.send(message)
+    await wire.ask(call(1, "object"), 1)
+    wire.close()
+    await serving
+
+
+@pytest.mark.parametrize("action", ["accept", "decline"])
+async def test_a_tool_that_asks_is_left_to_the_server(recorder: Recorder, action: str) -> None:
+    """A person is asked about a call also in a session that began without FastMCP's server."""
+    recorder.answers = ANSWERS
+    live, wire = live_for(recorder, confirm=("object",)), Wire()
+    serving = asyncio.create_task(StdioSession(live).serve(wire, wire))
+    begin, finished = handshake("2025-06-18")
+    begin["params"]["capabilities"] = {"elicitation": {}}
+    for message in (begin, finished, call(1, "object"), call(2, "array")):
+        wire.send(message)
+    question = await wire.until(lambda message: message.get("method") == "elicitation/create")
+    answer = {"action": action, **({"content": {"confirmed": True}} if action == "accept" else {})}
+    await wire.ask({"jsonrpc": "2.0", "id": question["id"], "result": answer}, 1)
+    wire.close()
+    await serving
+    results = {message["id"]: message["result"] for message in wire.messages if "result" in message}
+    assert results[1]["isError"] is (action == "decline")
+    assert [each.target for each in recorder.requests] == ["/array", *(["/object"] if action == "accept" else [])]
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -244,14 +244,34 @@ def test_plain_calls_need_no_fastmcp(talk: Talk, recorder: Requests) -> None:
     """By the answer to a call neither FastMCP nor the SDK was imported, after a cold start and after a cached one."""
     recorder.answer = 200, {"content-type": "application/json"}, b"{}"
     talk.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    into_a_file = ["sh", "-c", 'exec "$@" 2>imports', "sh", *STARTING]
     call = request("tools/call", 3, name="get_x", arguments={})
     for _ in range(2):
-        answers = talk.say([*OPENING, call, CALL], "--base-url", recorder.url, command=STARTING)
+        answers = talk.say([*OPENING, call, CALL], "--base-url", recorder.url, command=into_a_file)
         assert json.loads(answers[2])["result"]["isError"] is False
-        assert {"httpx", "pydantic_core"} <= imported(talk.stderr)
-        assert imported(talk.stderr) & SLOW == set()
+        found = imported((talk.folder / "imports").read_text())
+        assert {"httpx", "pydantic_core"} <= found
+        assert found & SLOW == set()
         assert talk.entries()
     assert [each.target for each in recorder.requests] == ["/x", "/x"]
+
+
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [([], [*OPENING, CALL]), (["--confirm", "delete*"], OPENING)],
+    ids=["behind a call", "where tools may ask"],
+)
+def test_the_server_is_there_before_it_is_needed(talk: Talk, options: list[str], messages: Lines) -> None:
+    """FastMCP is imported behind the first call, and behind the opening where only its server can make some calls."""
+    talk.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    with talk.start(*options, command=STARTING) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+        while not imported(process.stderr.readline().decode()) & SLOW:
+            assert process.poll() is None
+        process.stdin.close()
+        process.stderr.read()
 
 
 @pytest.mark.parametrize("is_cached", [False, True])

@@ -1,7 +1,7 @@
 """The session of one client over stdio: plain calls by the direct lane, everything else by FastMCP's server.
 
-FastMCP takes longer to import than all the rest, and most sessions consist of an opening, which comes from the cache,
-and plain calls. So it is imported when something else arrives, and behind the first call, after which it may.
+FastMCP takes longer to import than all the rest, and most sessions consist of an opening and of plain calls. So it is
+imported when something else arrives, and in the first pause behind a call, after which something else may.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from portkey_bridge.stdio.pipes import LineReader, Lines, LineWriter, Writer, cl
 from portkey_bridge.stdio.replay import SWITCH_INTERVAL
 from portkey_bridge.stdio.warm_start import WarmStart, are_pipes
 
-#: Lines that wait for FastMCP's server at most; the client waits with further ones.
+#: Lines that wait for FastMCP's server at most, such as notifications. With more of them it is imported.
 MOST_WAITING = 1000
 
-#: Seconds between the first answered call and the import of FastMCP, in which the next call may come.
+#: Seconds without a call, behind an answered one, after which FastMCP is imported: the import would slow calls down.
 PAUSE = 1.0
 
 
@@ -57,6 +57,7 @@ class StdioSession:
         self._live = live
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue(MOST_WAITING)
         self._wanted = asyncio.Event()
+        self._idle_from: float | None = None  # when the last call was answered
 
     async def serve(
         self,
@@ -96,15 +97,30 @@ class StdioSession:
             raise failed from None
 
     def _called(self) -> None:
-        """Want FastMCP soon: where calls are made, something else may follow, which should not wait for the import."""
-        if not self._wanted.is_set():
-            asyncio.get_running_loop().call_later(PAUSE, self._wanted.set)
+        """Want FastMCP in the next pause: where calls are made, what follows should not wait for the import."""
+        loop = asyncio.get_running_loop()
+        if self._idle_from is None:
+            loop.call_later(PAUSE, self._want_if_idle)
+        self._idle_from = loop.time()
+
+    def _want_if_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        left = (self._idle_from or 0) + PAUSE - loop.time()
+        if left > 0:
+            loop.call_later(left, self._want_if_idle)
+        else:
+            self._wanted.set()
 
     async def _read(self, lane: StdioLane) -> None:
         """Read the lines to their end. Those that the lane does not take wait for FastMCP's server."""
         async for line in lane:
-            await self._waiting.put(line)
-        await self._waiting.put(None)
+            await self._put(line)
+        await self._put(None)
+
+    async def _put(self, line: str | None) -> None:
+        if self._waiting.full():
+            self._wanted.set()
+        await self._waiting.put(line)
 
     async def _serve_waiting(self, lane: StdioLane, is_gone: Callable[[], bool]) -> None:
         await asyncio.to_thread(_import_fastmcp)
