@@ -21,6 +21,8 @@ import difflib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from portkey_bridge.text import shown_reference
+
 
 class BridgeError(Exception):
     """Anything that this program reports as a message, without a traceback."""
@@ -61,8 +63,7 @@ class DanglingReference(DocumentError):
     """A `$ref` names something that does not exist, or only itself."""
 
     def __init__(self, reference: str, problem: str) -> None:
-        self.reference = reference
-        super().__init__(reference, problem, "Correct the $ref, or add its target.")
+        super().__init__(shown_reference(reference), problem, "Correct the $ref, or add its target.")
 
 
 class CallError(BridgeError):

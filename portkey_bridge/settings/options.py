@@ -527,10 +527,11 @@ class Settings:
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
 
 
-def key_in_file(api: str, field: str, value: str = "") -> str:
+def key_in_file(api: str, field: str, value: str | bool = "") -> str:
     """Return the key of an option under the `api` of a settings file, and its value; empty without such an API."""
     if not api:
         return ""
     option = next(each for each in OPTIONS if each.field == field)
-    written = json.dumps(value.split(option.separator) if option.is_list else value, ensure_ascii=False)
+    items = value.split(option.separator) if option.is_list and isinstance(value, str) else value
+    written = json.dumps(items, ensure_ascii=False)
     return f"{field}{f' = {written}' if value else ''} in [api.{api}] of the settings file"

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from fastmcp.server.auth import AuthProvider
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
@@ -26,7 +27,8 @@ from portkey_bridge.credentials.variables import TOKEN_TYPES, collect_oauth
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.openapi.model import Operation, SecurityScheme
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.direct_lane import DirectLane
+from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.web.connect import Connect, add_connect
 from portkey_bridge.web.early_answers import EarlyAnswers
@@ -206,7 +208,7 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
 
 
 def http_app(
-    server: StdioServer,
+    server: McpServer,
     settings: Settings,
     store: Store,
     metrics: Metrics | None = None,
@@ -218,21 +220,24 @@ def http_app(
     """
     server.auth = authentication(settings, store.values)
     site = lru_cache(maxsize=64)(partial(site_of, settings))
-    if server.lane:
-        add_page(server, server.lane.current, settings)
-        if any(service.settings.oauth_caller_login for service in server.catalogue.services):
-            add_connect(server, Connect(server.lane.current, lambda: server.catalogue, store, site, observers))
+    live = server.live
+    add_page(server, settings)
+    if any(service.settings.oauth_caller_login for service in live.catalogue.services):
+        add_connect(server, Connect(live.current, lambda: live.catalogue, store, observers))
     gate = Middleware(
         CallerGate,
-        lane=server.lane,
+        lane=DirectLane(live.current, live.info),
         limits=settings.http_limits,
         pass_header=settings.pass_header,
         callers=Callers(store.key("callers"), settings.roles),
+        required_scopes=server.auth.required_scopes if server.auth else (),
         rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
         site=site,
     )
+    if server.auth:
+        _add_metadata(server, server.auth)
     application = server.http_app(
         path=ENDPOINT,
         stateless_http=True,
@@ -243,6 +248,15 @@ def http_app(
         middleware=[gate],
     )
     return EarlyAnswers(Probed(CutOff(Explained(application))))
+
+
+def _add_metadata(server: McpServer, auth: AuthProvider) -> None:
+    """Also serve the metadata of an issuer where clients look for it if its URL has a path (RFC 8414 section 3.1).
+
+    FastMCP leaves that to whoever mounts its application under this path; here a proxy does, and removes the path.
+    """
+    for route in auth.get_well_known_routes(ENDPOINT):
+        server.custom_route(route.path, [*(route.methods or ())])(route.endpoint)
 
 
 def own_origins(hosts: Iterable[str]) -> list[str]:
