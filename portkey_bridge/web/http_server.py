@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portkey_bridge.bridge.service import Service
 from portkey_bridge.callers.observed import Metrics, ObserveLogin
@@ -32,6 +32,7 @@ from portkey_bridge.web.connect import Connect, add_connect
 from portkey_bridge.web.early_answers import EarlyAnswers
 from portkey_bridge.web.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.web.inbound import Callers, authentication
+from portkey_bridge.web.name_guard import NameGuard
 from portkey_bridge.web.web_page import PAGE, add_page
 
 if TYPE_CHECKING:
@@ -55,19 +56,6 @@ HEALTH = 60
 #: Seconds for which an idle connection stays open: longer than proxies keep theirs, since a request that arrives while
 #: it is being closed is lost.
 KEEP_ALIVE = 75
-
-#: How FastMCP refuses a request for its Host or Origin, by the status, and what is said instead.
-REFUSALS_OF_NAMES: Mapping[int, tuple[bytes, str]] = {
-    421: (
-        b"Misdirected Request",
-        "This server does not answer under the name in the Host header. Whoever runs it can add the name to "
-        "--allowed-hosts.",
-    ),
-    403: (
-        b"Forbidden Origin",
-        "This server takes no requests from pages of this origin. Whoever runs it can add it to --allowed-origins.",
-    ),
-}
 
 #: How uvicorn serves. A caller is known by a token, not by an address that a proxy reports.
 UVICORN: Mapping[str, Any] = {
@@ -252,12 +240,11 @@ def http_app(
         path=ENDPOINT,
         stateless_http=True,
         json_response=True,
-        host_origin_protection=True,
-        allowed_hosts=[*settings.allowed_hosts],
-        allowed_origins=[*settings.allowed_origins, *own_origins(settings.allowed_hosts)] or None,
+        host_origin_protection=False,  # NameGuard protects it
         middleware=[gate],
     )
-    return EarlyAnswers(_Probed(_Explained(application)))
+    origins = [*settings.allowed_origins, *own_origins(settings.allowed_hosts)]
+    return EarlyAnswers(_Probed(NameGuard(application, settings.allowed_hosts, origins)))
 
 
 def own_origins(hosts: Iterable[str]) -> list[str]:
@@ -294,33 +281,6 @@ class _Probed:
         is_probe = scope["type"] == "http" and scope["path"] in PROBES
         app = PlainTextResponse("ok\n") if is_probe else self._app
         await app(scope, receive, send)
-
-
-class _Explained:
-    """Adds what to do where FastMCP's protection refuses a request in two words."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        held: Message | None = None
-
-        async def explain(message: Message) -> None:
-            nonlocal held
-            if message["type"] == "http.response.start" and message["status"] in REFUSALS_OF_NAMES:
-                held = message
-                return
-            if held is not None:
-                start, held = held, None
-                words, said = REFUSALS_OF_NAMES[start["status"]]
-                if message.get("body") == words:
-                    await PlainTextResponse(f"{said}\n", start["status"])(scope, receive, send)
-                    return
-                await send(start)
-            await send(message)
-
-        await self._app(scope, receive, explain)
 
 
 def listening(address: Address) -> socket.socket:
