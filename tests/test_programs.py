@@ -517,6 +517,17 @@ async def test_few_programs_wait_for_a_confirmation(recorder: Recorder) -> None:
     assert len(recorder.requests) == 1
 
 
+async def test_no_program_waits_in_one_of_several_servers(recorder: Recorder) -> None:
+    """Another server would get the repeated call, so the confirmation is refused at once, with nothing sent."""
+    services = [service_of(api_of(pets(recorder.url)), CONFIRMED)]
+    make = partial(catalogue_of, programs=RunningPrograms(is_one_of_several=True))
+    async with Client(build_server(services, make), **two_round_trips()) as client:
+        refused = await leg(client, 'await call("deletepet", {"petId": 1})')
+    assert refused.is_error
+    assert "several servers share a store" in refused.content[0].text
+    assert recorder.requests == []
+
+
 async def test_a_waiting_program_outlives_a_change_of_the_document(recorder: Recorder) -> None:
     """A program goes on although what is served was replaced meanwhile, and still counts as one of its caller."""
     code = 'await call("deletepet", {"petId": 1})\n"gone"'
