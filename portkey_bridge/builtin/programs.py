@@ -116,7 +116,7 @@ class RunProgram:
                 await attended.repeated
         except TimeoutError:
             attended.task.cancel()
-            return None
+            return PROGRAM_GONE
         finally:
             self._running.forget(state)
         return None
