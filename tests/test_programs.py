@@ -422,6 +422,12 @@ async def test_a_program_without_a_result_says_so(code: str, recorder: Recorder)
     )
 
 
+async def test_a_program_without_a_result_says_what_it_has_done(recorder: Recorder) -> None:
+    """Nobody has to run it again to be sure."""
+    code = 'for n in range(2): made = await call("createpet", {"name": "Rex"})'
+    assert (await result_of(recorder, code)).endswith("print something. Done: POST /pets (2 times).")
+
+
 async def test_an_error_in_a_parenthesized_last_expression_has_its_place(recorder: Recorder) -> None:
     """The line of the program is that which its author wrote, also after an indentation."""
     error = await error_of(recorder, "  found = 1\n  (\n    found +\n    missing\n  )")
