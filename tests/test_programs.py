@@ -543,7 +543,7 @@ async def test_a_waiting_program_outlives_a_change_of_the_document(recorder: Rec
     async with Client(server, **two_round_trips()) as client:
         first = await leg(client, code)
         await leg(client, code)
-        await server.swap(make(services))
+        await server.live.swap(make(services))
         assert "Too many programs wait" in (await leg(client, code)).content[0].text
         assert (await leg(client, code, first.request_state)).content[0].text == "gone"
 

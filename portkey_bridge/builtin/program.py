@@ -14,7 +14,7 @@ import anyio
 
 from portkey_bridge.bridge.calls import CallContext, Run
 from portkey_bridge.bridge.exchange import DOUBT
-from portkey_bridge.builtin.confirmation import InputRequired
+from portkey_bridge.builtin.input_required import InputRequired
 from portkey_bridge.builtin.program_errors import explain_program_error, is_misreading, over
 from portkey_bridge.builtin.program_values import RefusedValue, Values
 from portkey_bridge.builtin.sandbox import prepared, run_program

@@ -13,7 +13,7 @@ from typing import Any
 
 from portkey_bridge.bridge.calls import CallContext, Run
 from portkey_bridge.builtin.builtin_tools import Listed
-from portkey_bridge.builtin.confirmation import InputRequired
+from portkey_bridge.builtin.input_required import InputRequired
 from portkey_bridge.builtin.program import ANSWER_TIMEOUT, Program
 from portkey_bridge.builtin.running_programs import OF_CALLER, AttendedProgram, RunningPrograms
 from portkey_bridge.builtin.sandbox import check_sandbox
@@ -105,7 +105,7 @@ class RunProgram:
 
     async def _suspend(self, program: Program, asked: InputRequired) -> str | None:
         """Answer the request with the question, and wait until the client repeats it. Returns why that cannot be."""
-        attended, state = self._attended[id(program)], asked.asked.request_state or ""
+        attended, state = self._attended[id(program)], asked.state or ""
         if problem := self._running.suspend(state, attended):
             return problem
         attended.repeated = asyncio.get_running_loop().create_future()
