@@ -42,8 +42,8 @@ check: .venv/installed
 coverage: .venv/installed
 	$(BIN)/python -m pytest -m '' --cov --cov-report=term-missing:skip-covered $(ARGS)
 
-# What the program costs in tokens, time and memory, beside others that `make rivals` installs; some minutes, best on
-# a machine that does nothing else.
+# What the program costs in tokens, time and memory, beside others that `make rivals` installs, and on the servers of
+# `make applications`; some minutes, best on a machine that does nothing else.
 bench: .venv/installed
 	$(BIN)/python -m bench docs/performance.md
 

@@ -422,6 +422,12 @@ async def test_a_program_without_a_result_says_so(code: str, recorder: Recorder)
     )
 
 
+async def test_a_program_without_a_result_says_what_it_has_done(recorder: Recorder) -> None:
+    """Nobody has to run it again to be sure."""
+    code = 'for n in range(2): made = await call("createpet", {"name": "Rex"})'
+    assert (await result_of(recorder, code)).endswith("print something. Done: POST /pets (2 times).")
+
+
 async def test_an_error_in_a_parenthesized_last_expression_has_its_place(recorder: Recorder) -> None:
     """The line of the program is that which its author wrote, also after an indentation."""
     error = await error_of(recorder, "  found = 1\n  (\n    found +\n    missing\n  )")
@@ -515,6 +521,17 @@ async def test_few_programs_wait_for_a_confirmation(recorder: Recorder) -> None:
         assert not last.is_error, last.content
         assert (await leg(client, code)).request_state
     assert len(recorder.requests) == 1
+
+
+async def test_no_program_waits_in_one_of_several_servers(recorder: Recorder) -> None:
+    """Another server would get the repeated call, so the confirmation is refused at once, with nothing sent."""
+    services = [service_of(api_of(pets(recorder.url)), CONFIRMED)]
+    make = partial(catalogue_of, programs=RunningPrograms(is_one_of_several=True))
+    async with Client(build_server(services, make), **two_round_trips()) as client:
+        refused = await leg(client, 'await call("deletepet", {"petId": 1})')
+    assert refused.is_error
+    assert "several servers share a store" in refused.content[0].text
+    assert recorder.requests == []
 
 
 async def test_a_waiting_program_outlives_a_change_of_the_document(recorder: Recorder) -> None:

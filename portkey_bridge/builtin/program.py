@@ -44,6 +44,9 @@ SHAPES, SHAPE = 3, 600
 #: What a call is that was not awaited, in what a program prints.
 UNAWAITED = "<coroutine object call>"
 
+#: What a program is told that ends without a value; what it has done follows, so that it is not done again.
+NO_RESULT = "The program has no result. End it with an expression, or print something."
+
 #: Seconds that a program waits for a person.
 ANSWER_TIMEOUT = 300
 
@@ -250,7 +253,8 @@ class Program:
             if UNAWAITED in printed:
                 self.remarks["A call was not awaited. Write await before call(…)."] = None
         if not blocks:
-            blocks.append(text_block("The program has no result. End it with an expression, or print something."))
+            done = _listed(self.done)
+            blocks.append(text_block(f"{NO_RESULT}{f' Done: {done}.' if done else ''}"))
         if remarks := [*self.remarks][:REMARKS]:
             blocks.append(text_block("\n".join(remarks)))
         return ToolResult(content=blocks)

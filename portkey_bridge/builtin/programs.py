@@ -24,8 +24,7 @@ from portkey_bridge.settings.values import ProgramLimits
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.names import RUN_PROGRAM
 
-#: What is said where too many wait, and of a repeated call whose program does not wait.
-CROWDED = "Too many programs wait for a confirmation, so this one cannot. Nothing was sent. Try again later."
+#: What is said of a repeated call whose program does not wait.
 PROGRAM_GONE = (
     f"No program waits for this confirmation: it has ended, at the latest after {ANSWER_TIMEOUT} seconds, and does not "
     "begin again. What it had done by then is unknown: look before you run it again."
@@ -107,8 +106,8 @@ class RunProgram:
     async def _suspend(self, program: Program, asked: InputRequired) -> str | None:
         """Answer the request with the question, and wait until the client repeats it. Returns why that cannot be."""
         attended, state = self._attended[id(program)], asked.state or ""
-        if not self._running.suspend(state, attended):
-            return CROWDED
+        if problem := self._running.suspend(state, attended):
+            return problem
         attended.repeated = asyncio.get_running_loop().create_future()
         program.context = program.context._replace(report=no_report)
         attended.question.set_result(asked)
@@ -117,7 +116,7 @@ class RunProgram:
                 await attended.repeated
         except TimeoutError:
             attended.task.cancel()
-            return CROWDED
+            return PROGRAM_GONE
         finally:
             self._running.forget(state)
         return None

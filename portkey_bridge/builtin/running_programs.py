@@ -17,6 +17,13 @@ WORKERS, OF_CALLER = 16, 4
 #: Programs that wait for a client to repeat its call, and those of one caller.
 WAITING, WAITING_OF_CALLER = 8, 2
 
+#: Why a program cannot wait for a confirmation.
+CROWDED = "Too many programs wait for a confirmation, so this one cannot. Nothing was sent. Try again later."
+ELSEWHERE = (
+    "Here several servers share a store, and a program cannot wait in one of them. Nothing was sent. Call the tool "
+    "itself, outside of a program; --code=also lists it."
+)
+
 
 @dataclass
 class AttendedProgram:
@@ -46,10 +53,12 @@ class AttendedProgram:
 class RunningPrograms:
     """Which programs run, and which wait for a client, by the state of their question: few at once of each caller.
 
-    `workers` is what a program waits for before it runs.
+    `workers` is what a program waits for before it runs. Where several processes answer the same clients
+    (`is_one_of_several`), no program waits: another one would get the repeated call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_one_of_several: bool = False) -> None:
+        self._is_one_of_several = is_one_of_several
         self.workers, self._running = asyncio.Semaphore(WORKERS), Counter[str | None]()
         self._waiting: dict[str, AttendedProgram] = {}
 
@@ -65,13 +74,15 @@ class RunningPrograms:
         self._running[owner] -= 1
         self._running += Counter()  # forgets who has none
 
-    def suspend(self, state: str, attended: AttendedProgram) -> bool:
-        """Let a program wait for the client that repeats its call with this state; False if too many do."""
+    def suspend(self, state: str, attended: AttendedProgram) -> str | None:
+        """Let a program wait for the client that repeats its call with this state. Returns why it cannot."""
+        if self._is_one_of_several:
+            return ELSEWHERE
         theirs = sum(each.owner == attended.owner for each in self._waiting.values())
         if len(self._waiting) >= WAITING or theirs >= WAITING_OF_CALLER:
-            return False
+            return CROWDED
         self._waiting[state] = attended
-        return True
+        return None
 
     def resume(self, state: str, owner: str | None) -> AttendedProgram | None:
         """Return the program of a caller that waits with this state, which does not wait any more."""

@@ -109,7 +109,7 @@ def _application(invocation: Invocation, address: Address, store: Store, metrics
     settings = invocation.apis[0]
     set_up_tracing(os.environ)
     store = replace(store, observe=metrics.store_used)
-    programs = RunningPrograms()
+    programs = RunningPrograms(is_one_of_several=store.is_shared)
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 
     def catalogue(services: Sequence[Service]) -> Catalogue:
