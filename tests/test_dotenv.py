@@ -103,6 +103,16 @@ def test_it_opens_nothing_on_the_disk(run: Run, tmp_path: Path, variable: str) -
     assert "nonsense" not in line
 
 
+@pytest.mark.parametrize("field", ["client_cert", "client_key", "files"])
+def test_what_it_must_not_set_is_not_even_looked_for(run: Run, tmp_path: Path, field: str) -> None:
+    """A path in a `.env` is refused as such: it tells nobody whether it exists, and connects to no file server."""
+    (tmp_path / ".env").write_text(f"OPEN_MCP_{field.upper()}=/nowhere/at/all\n")
+    ran = run("tools")
+    assert ran.returncode == 2
+    assert f"OPEN_MCP_{field.upper()} in " in ran.stderr
+    assert "--env-file .env" in ran.stderr
+
+
 def test_the_settings_file_wins_over_it(run: Run, tmp_path: Path, spec: str) -> None:
     """What the user's own settings file says is not overridden: a `.env` cannot allow what that forbids."""
     (tmp_path / "mine.toml").write_text(f'[api.main]\nprefix = ""\nspec = "{spec}"\ntools = ["nothing"]\n')
