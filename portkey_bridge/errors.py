@@ -118,7 +118,8 @@ class ArgumentsError(CallError):
 class CredentialsError(CallError):
     """The operation needs a credential, and none can be used.
 
-    `alternatives` are the variables that are taken together, `reasons` say which are set and still not used.
+    `alternatives` are the variables that are taken together, `reasons` say which are set and still not used. Without a
+    `configuration`, the caller is not the one who can set them.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class CredentialsError(CallError):
         operation: str,
         alternatives: Sequence[Sequence[str]],
         reasons: Sequence[str],
-        configuration: str,
+        configuration: str | None,
         note: str = "",
     ) -> None:
         self.operation = operation
@@ -135,11 +136,16 @@ class CredentialsError(CallError):
         self.configuration = configuration
         ways = "\n".join(f"- {' and '.join(variables)}" for variables in self.alternatives)
         unused = "".join(f"- {reason}.\n" for reason in reasons)
+        asked = (
+            "Set the environment variables on one of these lines and start portkey-bridge again"
+            if configuration
+            else "Whoever runs this server can set the environment variables on one of these lines, and start it again"
+        )
+        example = f"For example, in the client's configuration:\n{configuration}\n" if configuration else ""
         super().__init__(
             f"Nothing was sent: {operation} needs a credential and "
             + (f"none can be used.\n{unused}" if unused else "none is set. ")
-            + f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
-            f"For example, in the client's configuration:\n{configuration}\n{note}".rstrip()
+            + f"{asked}:\n{ways}\n{example}{note}".rstrip()
         )
 
     def also(self, alternatives: Sequence[Sequence[str]], reasons: Sequence[str], note: str) -> CredentialsError:
