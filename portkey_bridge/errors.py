@@ -99,13 +99,19 @@ class Violation:
         return f"{self.pointer or '(arguments)'}: {self.problem}"
 
 
+#: Violations that the message of an error contains; the rest are counted.
+MAX_SHOWN_VIOLATIONS = 100
+
+
 class ArgumentsError(CallError):
     """The arguments break the operation's schema. Nothing was sent; `advice` is added behind them."""
 
     def __init__(self, tool: str, violations: Sequence[Violation], advice: str = "") -> None:
         self.tool = tool
         self.violations = tuple(violations)
-        lines = "\n".join(f"- {violation}" for violation in self.violations)
+        lines = "\n".join(f"- {violation}" for violation in self.violations[:MAX_SHOWN_VIOLATIONS])
+        if (more := len(self.violations) - MAX_SHOWN_VIOLATIONS) > 0:
+            lines += f"\n- and {more:,} more"
         super().__init__(f"Nothing was sent: {tool} does not take these arguments.\n{lines} {advice}".rstrip())
 
 

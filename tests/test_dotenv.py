@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def test_it_opens_nothing_on_the_disk(run: Run, tmp_path: Path, variable: str) -
     assert variable in line
     assert "--env-file .env" in line
     assert "nonsense" not in line
+
+
+@pytest.mark.parametrize("field", ["client_cert", "client_key", "files"])
+def test_what_it_must_not_set_is_not_even_looked_for(run: Run, tmp_path: Path, field: str) -> None:
+    """A path in a `.env` is refused as such: it tells nobody whether it exists, and connects to no file server."""
+    (tmp_path / ".env").write_text(f"OPEN_MCP_{field.upper()}=/nowhere/at/all\n")
+    ran = run("tools")
+    assert ran.returncode == 2
+    assert f"OPEN_MCP_{field.upper()} in " in ran.stderr
+    assert "--env-file .env" in ran.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="wants POSIX")
+def test_a_pipe_that_nobody_named_does_not_block(run: Run, tmp_path: Path) -> None:
+    """A `.env` that is a pipe is refused instead of being waited for."""
+    os.mkfifo(tmp_path / ".env")
+    ran = run("tools")
+    assert ran.returncode == 2
+    assert "is a pipe" in ran.stderr
 
 
 def test_the_settings_file_wins_over_it(run: Run, tmp_path: Path, spec: str) -> None:

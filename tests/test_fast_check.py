@@ -82,6 +82,25 @@ def test_a_value_that_would_take_long_is_left_to_the_thorough_check() -> None:
     assert not is_valid(["7"] * 10_000)
 
 
+#: A schema, a small value that is valid, and one for which the compiled check would need seconds.
+HEAVY: dict[str, tuple[Any, Any, Any]] = {
+    "long integers": ({"uniqueItems": True}, [1, 2], [10**400 + n for n in range(1000)]),
+    "unique items": ({"uniqueItems": True}, [1, 2], list(range(500_000))),
+    "enum": ({"items": {"enum": list(range(5000))}}, [1, 2], [4999] * 5000),
+    "long texts": ({"anyOf": [{"pattern": f"^a*{n}$"} for n in range(1000)]}, "a7", "a" * 1_000_000 + "7"),
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_what_the_compiled_check_is_slow_at_is_left_to_the_thorough_check(name: str) -> None:
+    """Integers that are read from their digits, comparisons, enumerations and long texts count as much as they cost."""
+    schema, light, heavy = HEAVY[name]
+    is_valid = fast_check(schema, Shapes(document()))
+    assert is_valid
+    assert is_valid(light)
+    assert not is_valid(heavy)
+
+
 PATTERNS = ["^[a-z0-9]+$", "^wf_[A-Za-z0-9-]{1,40}$", "abc", "", "[a-z]*"]
 DIALECTS = [r"\w", "a|b", "(a)", ".", "[^a]", "^[a-", "a{2", r"\u0041", "[z-a-b-c]]", "$x", "[a-]"]
 

@@ -123,6 +123,19 @@ def test_a_character_that_the_output_cannot_have_is_explained(tmp_path: Path) ->
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("words", ["config init mine.toml", "add cursor"])
+def test_a_command_that_cannot_write_its_file_leaves_none(tmp_path: Path, words: str) -> None:
+    """Where no file can grow, as on a full disk, a command says so and leaves no part of its file behind."""
+    command = f'ulimit -f 0; trap "" XFSZ; exec "{sys.executable}" -m portkey_bridge {words}'
+    env = {**BARE, "HOME": str(tmp_path / "home"), "OPEN_MCP_CACHE": "0"}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 @pytest.mark.parametrize("words", ["tools", "", "doctor", "list"])
 def test_a_deleted_working_directory_is_explained(tmp_path: Path, words: str) -> None:
     """In a folder that was deleted the program says so in one line."""

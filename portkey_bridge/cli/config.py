@@ -16,6 +16,7 @@ from portkey_bridge.cli.listing import state
 from portkey_bridge.cli.loading import require_services
 from portkey_bridge.cli.terminal import print_json, print_table
 from portkey_bridge.credentials.environment import read_environment, shared_variables
+from portkey_bridge.document.files import replace_file
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.file import config_path, default_path, json_schema, read_config, template
 from portkey_bridge.text import printable, shown_url
@@ -75,11 +76,9 @@ def _init(invocation: Invocation) -> int:
     """Write a settings file from the options of this command line and environment. Never replaces one."""
     path = Path(invocation.options.get("file") or default_path()).expanduser()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(template(invocation.apis[0].texts))
-    except FileExistsError as error:
-        raise SettingsError(f"{path} exists. Edit it, or name another file.") from error
+        if path.is_symlink() or path.exists():
+            raise SettingsError(f"{path} exists. Edit it, or name another file.")
+        replace_file(path, template(invocation.apis[0].texts).encode())
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error.strerror}). Name another file.") from error
     print(f"wrote {printable(str(path))}", file=sys.stderr)

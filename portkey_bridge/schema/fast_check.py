@@ -34,9 +34,16 @@ PLAIN_PATTERN = re.compile(
     r"\^?(?:(?:\[[A-Za-z0-9_](?:-?[A-Za-z0-9_])*-?\]|[A-Za-z0-9_@:/-])(?:[*+?]|\{\d{1,3}(?:,\d{0,3})?\})?)*\$?"
 )
 
-#: Most schemas that may apply to one value, each reference counted with all that is below it, and most applications of
-#: a schema to a part of a value: the compiled check cannot be interrupted, and this is a fraction of a second.
-MAX_APPLIED_SCHEMAS, MAX_WORK = 20_000, 20_000_000
+#: Most schemas that may apply to one value, each reference counted with all that is below it, and each value of
+#: an enum; and most applications of a schema to a part of a value: the compiled check cannot be interrupted, and blocks
+#: all other calls for this fraction of a second.
+MAX_APPLIED_SCHEMAS, MAX_WORK = 20_000, 2_000_000
+
+#: Schemas that count as much as comparing an item with the others, and characters that count as one part of a value.
+UNIQUE_ITEMS_WORK, CHARACTERS_PER_PART = 10, 100
+
+#: Integers that are compared as machine words. The others are read from their digits, again each time.
+WORDS = range(-(2**63), 2**64)
 
 IsValid = Callable[[Any], bool]
 
@@ -58,25 +65,28 @@ def fast_check(schema: Schema, shapes: Shapes) -> IsValid | None:
 
     def is_valid(value: Any) -> bool:
         try:
-            return _is_small(value, limit) and check(value)
+            return _is_light(value, limit) and check(value)
         except ValueError:  # half of a surrogate pair
             return False
 
     return is_valid
 
 
-def _is_small(value: Any, limit: int) -> bool:
-    """Check whether a value has at most `limit` parts."""
+def _is_light(value: Any, limit: int) -> bool:
+    """Check whether a value has at most `limit` parts, of which long texts count as several, and no long integer."""
     waiting = [value]
-    for _ in range(limit):
-        if not waiting:
-            return True
+    while waiting and limit > 0:
         each = waiting.pop()
-        if isinstance(each, dict):
+        limit -= 1
+        if isinstance(each, str):
+            limit -= len(each) // CHARACTERS_PER_PART
+        elif isinstance(each, dict):
             waiting.extend(each.values())
         elif isinstance(each, list):
             waiting.extend(each)
-    return not waiting
+        elif isinstance(each, int) and each not in WORDS:
+            return False
+    return not waiting and limit >= 0
 
 
 class _Untranslatable(Exception):
@@ -112,6 +122,7 @@ class _Translation:
     def _keyword(self, keyword: str, value: Any, schema: dict[str, Any]) -> tuple[str, Any]:
         """Return a keyword with its generous meaning, and its value."""
         if keyword in KEYWORDS_OF_VALUE:
+            self.size += len(value) if keyword == "enum" else UNIQUE_ITEMS_WORK * (keyword == "uniqueItems")
             return keyword, value
         if keyword in KEYWORDS_OF_SCHEMA:
             return keyword, self._schema(value)

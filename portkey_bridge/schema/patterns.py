@@ -61,6 +61,7 @@ class Patterns:
         for name in value if isinstance(value, dict) else ():
             if name in known or any(self._matches(each, name) is not False for each in patterns):
                 continue
+            remaining()
             if below is False:
                 yield ValidationError(f"there is no such property; {likely(name, known)}", path=[name])
             else:

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -27,8 +28,8 @@ from portkey_bridge.schema.patterns import Errors, Patterns, unless_it_fails
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.visible_values import visible_values
 
-#: Characters of a given value that a violation repeats.
-MAX_SHOWN_VALUE = 80
+#: Characters of a given value that a violation repeats, and values that it says are possible.
+MAX_SHOWN_VALUE, MAX_SHOWN_CHOICES = 80, 30
 
 #: Keywords whose schemas speak of the same value, and hold together.
 CONJUNCTIONS = frozenset({"allOf", "then", "else"})
@@ -57,6 +58,7 @@ class Validation:
         try:
             for error in self._validator.iter_errors(value):
                 yield from explain_violation(error, place)
+                remaining()
         except RecursionError:
             yield Violation(place([]), "is nested too deeply to be checked")
 
@@ -91,6 +93,8 @@ class Validation:
                     known["anyOf"](validator, branches, value, schema), schema
                 ),
             ),
+            "enum": _enum,
+            "const": lambda validator, constant, value, schema: _enum(validator, [constant], value, schema),
             "multipleOf": _multiple_of,
             "required": self._required,
             "properties": self._properties,
@@ -170,13 +174,20 @@ class _Thread(threading.local):
 
 
 def _in_time(keyword: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Any, Any, Any, Any], Any]:
-    """Let a keyword raise OutOfTime before it begins."""
+    """Let a keyword raise OutOfTime before it begins: no generator, whose frames would nest too deeply."""
 
     def check(validator: Any, keyword_value: Any, value: Any, schema: Any) -> Any:
         remaining()
         return keyword(validator, keyword_value, value, schema)
 
     return check
+
+
+def _enum(validator: Any, values: list[Any], value: Any, schema: Any) -> Errors:
+    """`enum`, whose message does not repeat all values for each error: there may be thousands of both."""
+    given = _comparable(value)
+    if not any(_comparable(each) == given for each in values):
+        yield ValidationError("is none of the values")
 
 
 def _unique_items(validator: Any, unique: bool, value: Any, schema: Any) -> Errors:
@@ -186,7 +197,11 @@ def _unique_items(validator: Any, unique: bool, value: Any, schema: Any) -> Erro
 
 
 def _comparable(value: Any) -> Any:
-    """Return what is equal and hashable for equal JSON values: 1 and 1.0 are equal, 1 and true are not."""
+    """Return what is equal and hashable for equal JSON values: 1 and 1.0 are equal, 1 and true are not.
+
+    Raises OutOfTime.
+    """
+    remaining()
     if isinstance(value, dict):
         return dict, frozenset((name, _comparable(each)) for name, each in value.items())
     if isinstance(value, list):
@@ -284,11 +299,11 @@ def _tags(causes: list[ValidationError]) -> dict[str | int, ValidationError]:
 
 
 def _unlike_any(tags: list[ValidationError]) -> ValidationError:
-    values = list(dict.fromkeys(value for tag in tags for value in map(_shown, _choices(tag))))
+    values = {_comparable(value): value for tag in tags for value in _choices(tag)}
     return ValidationError(
         "",
         validator="enum",
-        validator_value=list(map(json.loads, values)),
+        validator_value=list(values.values()),
         instance=tags[0].instance,
         path=tags[0].path,
     )
@@ -304,7 +319,10 @@ def _choices(error: ValidationError) -> list[Any]:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    """Return a value as JSON, cut to its beginning. A large one is not written first."""
+    value = value[: MAX_SHOWN_VALUE + 1] if isinstance(value, str) else value
+    pieces = islice(json.JSONEncoder(ensure_ascii=False).iterencode(value), MAX_SHOWN_VALUE)
+    text = "".join(pieces)
     return text if len(text) <= MAX_SHOWN_VALUE else f"{text[:MAX_SHOWN_VALUE]}…"
 
 
@@ -332,8 +350,9 @@ def _is_shallow(cause: ValidationError) -> bool:
 
 
 def _one_of(error: ValidationError) -> str:
-    values = list(dict.fromkeys(map(_shown, visible_values(_choices(error)))))
-    return "expected one of " + ", ".join(values[:30]) + (" …" if len(values) > 30 else "")
+    choices = _choices(error)
+    values = dict.fromkeys(map(_shown, visible_values(choices[:MAX_SHOWN_CHOICES])))
+    return "expected one of " + ", ".join(values) + (" …" if len(choices) > MAX_SHOWN_CHOICES else "")
 
 
 def _dependent(error: ValidationError) -> str:

@@ -28,6 +28,8 @@ def env_file_values(path: str | None) -> dict[str, str]:
     """
     from dotenv import dotenv_values  # slow to import
 
+    if path is None and Path(DOTENV).is_fifo():
+        raise SettingsError(f"{DOTENV}: is a pipe, which may block for ever. Name it with --env-file, or remove it.")
     try:
         values = dotenv_values(path or DOTENV, interpolate=path is not None)
     except (OSError, UnicodeDecodeError) as error:

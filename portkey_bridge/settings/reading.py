@@ -78,14 +78,17 @@ def read_settings(
 def _value(
     option: Option, flags: Mapping[str, str], environ: Mapping[str, str], section: Section, dotenv: Mapping[str, str]
 ) -> Any:
-    """Return the value of an option: of the command line, else the environment, the settings file, or else `.env`."""
+    """Return the value of an option: of the command line, else the environment, the settings file, or else `.env`.
+
+    What that file must not set is not even read: readers of paths look at the disk.
+    """
     text = _text_of(option, flags, environ)
     if text is not None:
         name = f"{option.flag} or {option.variable}" if option.field in flags else option.variable
         return option.read(text, name)
     if option.field in section.texts:
         return option.read(*section.texts[option.field])
-    text = dotenv.get(option.variable) or None
+    text = None if option.dotenv == "refused" else dotenv.get(option.variable) or None
     return option.default if text is None else option.read(text, option.variable)
 
 
