@@ -243,7 +243,7 @@ class _Walk:
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
-                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted"
+                problem = f"{summarize(error.source, 200)}: {error.problem}; any value is accepted"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
 

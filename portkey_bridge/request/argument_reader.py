@@ -20,8 +20,8 @@ from portkey_bridge.request.media_type_choice import Alternatives
 from portkey_bridge.request.uploads import FORMS
 from portkey_bridge.schema.shapes import Shapes
 
-#: Argument names that every client accepts.
-ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+#: Argument names that every client accepts. Some refuse all tools of a server because of one that begins with `_`.
+ARGUMENT_NAME = re.compile(r"(?!_)[a-zA-Z0-9_.-]{1,64}")
 
 
 #: Which media type is sent where the document offers several: the first of these that matches, else any other.
@@ -162,10 +162,15 @@ class _Reader:
         return schema if takes_any_text or not shape else {"anyOf": [schema, {"type": "string", "enum": [""]}]}
 
     def with_names(self, bindings: list[Binding]) -> Iterator[Binding]:
-        """Yield every binding with a name of its own that clients accept; the first to claim a name keeps it."""
+        """Yield every binding with a name of its own that clients accept; the first to claim a name keeps it.
+
+        A name without its `_` is left to the binding that has it in the API.
+        """
         taken: set[str] = set()
+        own = {binding.argument for binding in bindings}
         for binding in bindings:
-            name = next(name for name in _names(binding) if name not in taken)
+            refused = taken | own if binding.argument.startswith("_") else taken
+            name = next(name for name in _names(binding) if name not in refused)
             taken.add(name)
             yield binding if name == binding.argument else self.renamed(binding, name)
 
@@ -311,4 +316,5 @@ def _safe(name: str, origin: str) -> str:
 
 
 def _hashed(name: str, origin: str) -> str:
-    return f"{name[:55]}_{hashlib.sha256(origin.encode(errors='replace')).hexdigest()[:8]}"
+    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()[:8]
+    return f"{name[:55]}_{digest}" if name else digest

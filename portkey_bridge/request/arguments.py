@@ -133,6 +133,16 @@ class Arguments:
         if self.whole_body is None and bound.has_body:
             yield from self._body_check.violations(bound.body, self.place_in_body)
 
+    def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
+        """Return arguments that are surely valid in their places; None if only `violations` can tell."""
+        if any(True for _ in self._unknown(arguments)):
+            return None
+        bound = self.bind(arguments)
+        if not self._whole_check.is_surely_valid(self._whole(bound, arguments)):
+            return None
+        has_own_body = self.whole_body is None and bound.has_body
+        return bound if not has_own_body or self._body_check.is_surely_valid(bound.body) else None
+
     def takes(self, argument: str, value: Any) -> bool:
         """Check whether a value is valid for one argument, whatever else is given."""
         pointer = pointer_to([argument])
@@ -144,6 +154,7 @@ class Arguments:
 
         Raises OutOfTime.
         """
+        arguments = {self._listed_name(name, arguments): value for name, value in arguments.items()}
         whole = self._whole(self.bind(arguments), arguments)
         read = Reader(self._whole_check.validation, self._is_text).read(whole)
         others = {name: value for name, value in arguments.items() if name not in whole}
@@ -174,6 +185,11 @@ class Arguments:
                 yield Violation(pointer_to([name]), f"is called {self._other_names[name]} here")
             elif name not in self.bindings and self.further is False:
                 yield Violation(pointer_to([name]), f"there is no such argument; {likely(name, self.bindings)}")
+
+    def _listed_name(self, name: str, given: Mapping[str, Any]) -> str:
+        """Return the name of an argument that is given by the API's own name, if that begins with `_`."""
+        listed = self._other_names.get(name, name) if name.startswith("_") else name
+        return name if listed in given else listed
 
     @cached_property
     def _other_names(self) -> dict[str, str]:

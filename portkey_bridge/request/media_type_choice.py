@@ -74,6 +74,13 @@ class Alternatives(Arguments):
             argument = elsewhere.get(violation.pointer)
             yield violation if argument is None else Violation(violation.pointer, self._goes_with(argument))
 
+    def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
+        """Return arguments that are surely valid for the chosen media type in their places."""
+        if self._kind(arguments.get(self.choice, self._default(arguments))) is None:
+            return None
+        chosen, rest = self._chosen(arguments)
+        return chosen.bound_if_valid(rest)
+
     def _goes_with(self, argument: str) -> str:
         kinds = [json.dumps(name) for name, kind in self.kinds.items() if argument in kind.bindings]
         return f"can be sent only with {self.choice} {' or '.join(kinds)}"
