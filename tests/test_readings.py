@@ -343,6 +343,21 @@ async def test_an_object_around_arguments_is_refused(recorder: Recorder, argumen
     assert said in await refused(recorder, json.loads(json.dumps(PLACED)), arguments)
 
 
+async def test_members_of_a_body_are_put_into_it(recorder: Recorder) -> None:
+    """Where the whole body is one argument and missing, what is unknown are its members, if it accepts them."""
+    root = body("application/json", {"anyOf": [CAT, DOG]})
+    request = await sent(recorder, json.loads(json.dumps(root)), {"kind": "cat", "lives": "9"})
+    assert json.loads(request.body) == {"kind": "cat", "lives": 9}
+    recorder.requests.clear()
+    assert "/kind: there is no such argument; known are body" in await refused(recorder, root, {"kind": "cow"})
+
+
+async def test_a_slip_is_not_taken_for_an_optional_body(recorder: Recorder) -> None:
+    """A body that may be missing is not made of arguments that nobody knows."""
+    root = body("application/json", {}, required=False)
+    assert "/lmit: there is no such argument" in await refused(recorder, root, {"lmit": 5})
+
+
 @pytest.mark.parametrize("name", ["body", "arguments"])
 async def test_an_object_that_is_a_property_is_sent(recorder: Recorder, name: str) -> None:
     """Where the body takes any property, an object under such a name is one."""

@@ -655,6 +655,14 @@ async def test_a_property_that_one_part_of_all_of_has_as_writable_is_offered(
     assert json.loads((await sent(recorder, root, {"tag": {}})).body) == {"tag": {}}
 
 
+@pytest.mark.parametrize("method", ["purge", "COPY", "x-Sync"])
+async def test_an_additional_method_is_sent_as_it_is_written(recorder: Recorder, method: str) -> None:
+    """The name of an additional operation is the method with the same capitals (OpenAPI 3.2 section 4.9.1)."""
+    item = {"additionalOperations": {method: {"operationId": "op", "responses": {}}}}
+    shown = request_of(build_tools(api_of(document({"/x": item}, "3.2.0")))[0], {}).to_httpx()
+    assert shown.method == method
+
+
 async def test_a_url_of_any_length_is_a_clear_refusal(recorder: Recorder) -> None:
     """A query beyond what a client or server takes is refused with its length, also where it is only shown."""
     root = operation("get", parameters=[{"name": "q", "in": "query", "schema": {"type": "string"}}])

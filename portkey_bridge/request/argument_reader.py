@@ -190,9 +190,10 @@ class _Reader:
             yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
             return
         required = frozenset(shape.get("required", ()) if body.required else ())
+        is_form = any(family.match(media_type.name) for family in (media_types.FORM, media_types.MULTIPART))
         for name, schema in _named(shape).items():
             described = self.file_argument(self.writable(schema), file_forms(schema, media_type.name, self.shapes))
-            default = self.shapes(schema).get("default") if name in required else None
+            default = self.shapes(schema).get("default") if is_form and name in required else None
             yield Binding(name, "body", name, described, name in required and default is None, None, default)
 
     def as_file(self, schema: Schema, media_type: MediaType) -> Schema:

@@ -1,4 +1,4 @@
-"""Arguments that a model puts into an object, as other tools and HTTP libraries take them."""
+"""Arguments that a model puts into an object, as other tools and HTTP libraries take them, or takes out of one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def unwrapped(given: Mapping[str, Any], arguments: Arguments) -> Mapping[str, An
                 return given
             flat[argument] = each
     return flat
+
+
+def enclosed(given: Mapping[str, Any], arguments: Arguments) -> Mapping[str, Any] | None:
+    """Return arguments with all that are unknown in the body, if it is one argument, which is required and missing."""
+    unknown = {name: value for name, value in given.items() if name not in arguments.bindings}
+    body = arguments.whole_body
+    if body is None or body in given or not arguments.bindings[body].required or not unknown:
+        return None
+    return {name: given[name] for name in given if name not in unknown} | {body: unknown}
 
 
 def _members(value: Any) -> dict[str, Any] | None:

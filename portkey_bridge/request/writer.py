@@ -66,10 +66,12 @@ class Written:
     def to_httpx(self) -> httpx.Request:
         """Return the request as the client sends it; files are opened when they are read. Raises CallError."""
         try:
-            return self._to_httpx()
+            request = self._to_httpx()
         except httpx.InvalidURL as error:
             problem = f"the URL has {len(self.url):,} characters, more than a server takes. Give shorter arguments."
             raise CallError(f"Nothing was sent: {problem}") from error
+        request.method = self.method  # which httpx writes in capitals (OpenAPI 3.2 section 4.9.1)
+        return request
 
     def _to_httpx(self) -> httpx.Request:
         url, headers = _parsed(self.url), [(name.encode(), value) for name, value in self.headers]

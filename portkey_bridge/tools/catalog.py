@@ -15,7 +15,7 @@ from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.argument_reader import read_arguments
 from portkey_bridge.request.arguments import Arguments, Binding, Bound
-from portkey_bridge.request.wrapped import unwrapped
+from portkey_bridge.request.wrapped import enclosed, unwrapped
 from portkey_bridge.schema.deadline import OutOfTime
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
@@ -156,7 +156,9 @@ class Tool:
         except OutOfTime as error:
             raise error from ArgumentsError(self.name, violations)
         if violations := self._violations(read):
-            raise ArgumentsError(self.name, violations)
+            in_body = enclosed(arguments, self.arguments)
+            if in_body is None or self._violations(read := self.arguments.read(in_body)):
+                raise ArgumentsError(self.name, violations)
         return read
 
     def _violations(self, arguments: Mapping[str, Any]) -> list[Violation]:
