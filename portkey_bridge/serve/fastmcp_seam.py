@@ -274,8 +274,9 @@ class StdioServer(FastMCP[Any]):
                 if lane and isinstance(lines, LineReader):
                     lines.takes = lane.takes
                 messages = Messages(lane or lines, lane or writer, is_gone)
-                async with messages.streams() as (reading, writing):
-                    await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
+                while messages.goes_on:
+                    async with messages.streams() as (reading, writing):
+                        await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
         except BaseExceptionGroup as errors:
             failed: BaseException | None = errors.subgroup(OSError)
             if failed is None:

@@ -97,6 +97,8 @@ class StdioLane:
         message = _object(line)
         if "id" not in message or not isinstance(message.get("method"), str):
             return
+        if message["method"] == "server/discover":  # which a handshake may follow
+            return
         if message["method"] == "initialize":
             self._handshake = message["id"]
         elif not self._opened:
