@@ -125,7 +125,7 @@ def environment_credentials(api: Api, settings: Settings, environment: Environme
         settings.authenticate,
         partial(destination, api, settings),
         origins_of(api, settings),
-        lambda wanted: example_configuration(wanted, settings, api.uri),
+        None if settings.over_http else lambda wanted: example_configuration(wanted, settings, api.uri),
     )
 
 

@@ -15,7 +15,7 @@ from portkey_bridge.errors import TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings.options import Settings, key_in_file
-from portkey_bridge.text import is_sendable, shown_url
+from portkey_bridge.text import is_sendable, origin_of, shown_url
 
 #: Kinds of endpoints: the field of a provider's metadata (RFC 8414 section 2, RFC 8628 section 4), and the option.
 ENDPOINT_KINDS = {
@@ -52,14 +52,27 @@ class Endpoint:
 class Endpoints:
     """The endpoints of an authorization server by their kinds, and what its metadata says about clients.
 
-    `api` is the name of the API in a settings file, if there is one.
+    `names_issuer` is whether each of its authorization responses says from whom it is, `api` the name of the API in a
+    settings file, if there is one.
     """
 
     of_kind: Mapping[str, Endpoint]
     client_auth: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     issuer: str = ""
+    names_issuer: bool = False
     api: str = ""
+
+    def may_have_sent(self, issuer: str | None) -> bool:
+        """Check whether an authorization response with this issuer is one of this server (RFC 9207 section 2.4).
+
+        Where nobody vouches for the metadata, it is not taken at its word: the issuer is on the origin of the login.
+        """
+        if issuer is None:
+            return not self.names_issuer
+        login = self["authorization"]
+        is_known = bool(self.issuer) and login.is_named
+        return issuer == (self.issuer or issuer) and (is_known or origin_of(issuer) == origin_of(login.url))
 
     def __getitem__(self, kind: str) -> Endpoint:
         """Return the endpoint of a kind. Raises TokenError, which names the option that sets it."""
@@ -136,6 +149,7 @@ def with_metadata(endpoints: Endpoints, metadata: Mapping[str, Any]) -> Endpoint
         client_auth=_texts(metadata.get("token_endpoint_auth_methods_supported")),
         scopes=_texts(metadata.get("scopes_supported")),
         issuer=str(metadata.get("issuer") or ""),
+        names_issuer=metadata.get("authorization_response_iss_parameter_supported") is True,
     )
 
 

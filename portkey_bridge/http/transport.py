@@ -101,7 +101,7 @@ class Transport:
         not read to its end. Raises httpx.HTTPError, TimeoutError; reading also TooLarge.
         """
         deadline = _now() + self.timeouts.whole
-        if not any(name.lower() == b"accept-encoding" for name, _ in request.headers.raw):
+        if "accept-encoding" not in request.headers:
             request.headers["accept-encoding"] = "gzip, deflate"
         if self._slots.locked():
             async with asyncio.timeout_at(min(deadline, until)):

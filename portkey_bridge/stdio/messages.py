@@ -6,11 +6,11 @@ The SDK would drop what it cannot read, knows no batches, and would cancel the r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -25,31 +25,14 @@ from mcp_types import (
 )
 
 from portkey_bridge.stdio.jsonrpc import Refusal, read_batch, read_message, refuse
+from portkey_bridge.stdio.pipes import LOOK, Lines, LineWriter
+from portkey_bridge.stdio.session_requests import HANDSHAKE, PROBE
 
 #: The only version of the Model Context Protocol that has batches.
 BATCHES = "2025-03-26"
 
 #: What answers a subscription as long as it lasts, and the name of the id of its request in the metadata.
 ACKNOWLEDGED, SUBSCRIPTION_ID = "notifications/subscriptions/acknowledged", "io.modelcontextprotocol/subscriptionId"
-
-#: The request that asks for versions. A client that gets no answer in time goes on with a handshake.
-PROBE, HANDSHAKE = '"server/discover"', '"initialize"'
-
-#: Seconds between two looks whether the client, whose input has ended, still waits for answers.
-LOOK = 0.5
-
-
-Lines = AsyncIterable[str]
-
-
-class LineWriter(Protocol):
-    """Writes messages, each with its line feed."""
-
-    async def write(self, text: str, /) -> Any:
-        """Write one message, or several."""
-
-    async def flush(self) -> None:
-        """Write what was held back."""
 
 
 @dataclass
