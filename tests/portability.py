@@ -8,10 +8,15 @@ from typing import Any
 
 Json = dict[str, Any]
 
-ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+ARGUMENT_NAME = re.compile(r"(?!_)[a-zA-Z0-9_.-]{1,64}")
 NOT_PORTABLE = {
     *("$ref", "$defs", "definitions", "oneOf", "const", "not", "if", "prefixItems", "patternProperties"),
     *("allOf", "uniqueItems", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"),
+}
+#: The formats that AutoGen knows and so does ajv; `email` needs a further library in CrewAI and AutoGen.
+FORMATS = {
+    *("date-time", "date", "time", "duration", "hostname", "ipv4", "ipv6", "uri", "uuid", "byte", "binary", "password"),
+    *("int32", "int64", "float", "double"),
 }
 
 
@@ -41,6 +46,8 @@ def portability_problems(schema: Json) -> Iterator[str]:
         yield "no type"
     if isinstance(schema.get("additionalProperties"), bool):
         yield "a boolean for additionalProperties"
+    if schema.get("format", "date") not in FORMATS:
+        yield f"format {schema['format']}"
     yield from (f"required {name}" for name in set(schema.get("required", ())) - schema.get("properties", {}).keys())
     yield from ("a choice inside a choice" for branch in schema.get("anyOf", ()) if branch.keys() == {"anyOf"})
     yield from (f"property {name}" for name in schema.get("properties", {}) if not ARGUMENT_NAME.fullmatch(name))

@@ -275,6 +275,21 @@ def test_a_cancelled_call_is_not_waited_for(
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["start"]
 
 
+def test_a_handshake_may_follow_a_probe(server: list[str], tmp_path: Path) -> None:
+    """A client that asks for versions, and has no answer in time, goes on with a handshake on the same pipes."""
+    envelope = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}
+    meta = {f"io.modelcontextprotocol/{key}": value for key, value in envelope.items()}
+    probe = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {"_meta": meta}})
+    cancelled = '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}'
+    lines = [probe, cancelled, *start("2025-06-18"), call(2, "x"), '{"jsonrpc":"2.0","id":3,"method":"tools/list"}']
+    sent = "\n".join(lines).encode()
+    done = subprocess.run(server, input=sent, capture_output=True, env=BARE, cwd=tmp_path, timeout=60, check=True)
+    answers = {answer["id"]: answer["result"] for answer in map(json.loads, done.stdout.splitlines())}
+    assert answers["start"]["protocolVersion"] == "2025-06-18"
+    assert "refused the connection" in answers[2]["content"][0]["text"]
+    assert "x" in [tool["name"] for tool in answers[3]["tools"]]
+
+
 def test_a_subscription_is_not_waited_for(server: list[str], tmp_path: Path) -> None:
     """A client that listens for changes is told so, and the process ends with its input."""
     envelope = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}

@@ -218,6 +218,19 @@ def test_a_pattern_of_ecmascript_is_shown_where_somebody_asked() -> None:
     assert views(portable=False).view(schema, 1000) == schema
 
 
+def test_a_property_that_begins_with_an_underscore_is_named_only() -> None:
+    """CrewAI and AutoGen refuse all tools of a server because of one; whoever asks sees it."""
+    properties = {name: {"type": "string"} for name in ("_id", "_rev", "a")}
+    schema = {"type": "object", "properties": properties, "required": ["_id", "a"], "description": "Mine."}
+    assert views(portable=True).view(schema, 1000) == {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "required": ["a"],
+        "description": "Mine. Also _id (required), _rev: see expandSchema.",
+    }
+    assert views(portable=False).view(schema, 1000) == schema
+
+
 @pytest.mark.parametrize("name", ["uuid", "int64", "byte"])
 def test_a_format_that_clients_know_is_listed(name: str) -> None:
     """It is what it was, also beside a pattern."""

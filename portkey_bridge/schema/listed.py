@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.schema.portable_patterns import is_portable
@@ -82,11 +83,23 @@ def listed(shape: Shape) -> Shape:
         kept["description"] = f"{kept.get('description', '')} {choice}".strip()
     if "pattern" in kept and not is_portable(kept["pattern"]):
         del kept["pattern"]
+    _name_unlisted(kept)
     if kept.get("format", "date") not in LISTED_FORMATS:
         form = kept.pop("format")
         if "pattern" not in kept or form in KNOWN_FORMATS:
             kept["description"] = f"{kept.get('description', '')} Format: {form}.".strip()
     return kept
+
+
+def _name_unlisted(kept: dict[str, Any]) -> None:
+    """Only name properties that begin with `_`: frameworks that make classes of schemas refuse all tools for one."""
+    properties, required = kept.get("properties", {}), kept.get("required", ())
+    names = [f"{name} (required)" if name in required else name for name in properties if name.startswith("_")]
+    if names:
+        kept["properties"] = {name: child for name, child in properties.items() if not name.startswith("_")}
+        kept.pop("additionalProperties", None)  # which would say something about them, too
+        said = f"Also {', '.join(names)}: see expandSchema."
+        kept["description"] = f"{kept.get('description', '')} {said}".strip()
 
 
 def _require_listed(view: Shape) -> None:

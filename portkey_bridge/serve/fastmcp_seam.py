@@ -235,7 +235,12 @@ class McpServer(FastMCP[Any]):
         token = set_transport("stdio")
         try:
             with temporary_log_level("WARNING"):
-                async with self._lifespan_manager(), Messages(lines, writer, is_gone).streams() as (reading, writing):
-                    await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
+                async with self._lifespan_manager():
+                    messages = Messages(lines, writer, is_gone)
+                    while messages.goes_on:
+                        async with messages.streams() as (reading, writing):
+                            await self._mcp_server.run(
+                                reading, writing, self._mcp_server.create_initialization_options()
+                            )
         finally:
             reset_transport(token)

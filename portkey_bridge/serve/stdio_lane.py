@@ -19,7 +19,7 @@ from portkey_bridge.response.streams import no_report
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, is_token, progress
 from portkey_bridge.serve.opening import Opening
 from portkey_bridge.stdio.pipes import LOOK, Lines, LineWriter
-from portkey_bridge.stdio.session_requests import RESPONSE_BEGINNING, RESPONSE_RESULT, VERSION_META
+from portkey_bridge.stdio.session_requests import HANDSHAKE, PROBE, RESPONSE_BEGINNING, RESPONSE_RESULT, VERSION_META
 
 
 class StdioLane:
@@ -50,6 +50,7 @@ class StdioLane:
         self._settling = ""  # the line whose answer is withheld
         self._settled = asyncio.Event()
         self._opened = False  # the SDK has received a request
+        self._is_probed = False  # and none but those that ask for versions
         self._modern: bool | None = None  # the era of the session, once it is established
         self._handshake: Any = None  # the id of a handshake that the SDK has yet to answer
         self._initialized = False  # the client has finished the handshake
@@ -61,6 +62,7 @@ class StdioLane:
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield the lines that are not taken. At the end, calls that still run are waited for and answered."""
         async for line in self._lines:
+            self._note_probe(line)
             self._initialized = self._initialized or '"notifications/initialized"' in line
             if self.takes(line) or await self._answers_opening(line):
                 continue
@@ -76,6 +78,13 @@ class StdioLane:
             await asyncio.wait(self._unanswered, timeout=LOOK)
         for task in self._unanswered:
             task.cancel()
+
+    def _note_probe(self, line: str) -> None:
+        """Note whether the client has only asked for versions. A handshake may follow if the answer came too late."""
+        if self._is_probed and HANDSHAKE in line:
+            self._opened, self._modern, self._settled = False, None, asyncio.Event()
+        if '"id"' in line:
+            self._is_probed = PROBE in line and (self._is_probed or not self._opened)
 
     async def _answers_opening(self, line: str) -> bool:
         """Answer a request of the opening; True if the SDK need not see it. It needs the first one of a session."""

@@ -26,6 +26,7 @@ from mcp_types import (
 
 from portkey_bridge.stdio.jsonrpc import Refusal, read_batch, read_message, refuse
 from portkey_bridge.stdio.pipes import LOOK, Lines, LineWriter
+from portkey_bridge.stdio.session_requests import HANDSHAKE, PROBE
 
 #: The only version of the Model Context Protocol that has batches.
 BATCHES = "2025-03-26"
@@ -54,10 +55,17 @@ class Batch:
 
 
 class Messages:
-    """The messages of one session. `is_gone` checks whether nobody reads the answers any more."""
+    """The messages of one client. `is_gone` checks whether nobody reads the answers any more.
+
+    The SDK decides by the first request which era a session is of. A handshake after nothing but probes, whose answers
+    came too late for the client, begins another session: `goes_on` is whether there is one.
+    """
+
+    goes_on = True
 
     def __init__(self, lines: Lines, writer: LineWriter, is_gone: Callable[[], bool] = lambda: False) -> None:
-        self._lines = lines
+        self._lines = aiter(lines)
+        self._handshake = ""  # the line that begins the next session
         self._writer = writer
         self._is_gone = is_gone
         self._unanswered: dict[str, list[Batch | None]] = {}  # by id: the batch that each request came in
@@ -90,13 +98,26 @@ class Messages:
         self, incoming: MemoryObjectSendStream[SessionMessage], refusals: MemoryObjectSendStream[SessionMessage | str]
     ) -> None:
         async with incoming, refusals:
-            async for line in self._lines:
+            async for line in self._lines_of_session():
                 for message in self._messages(line):
                     if isinstance(message, str):
                         await refusals.send(message)
                     else:
                         await incoming.send(SessionMessage(message))
             await self._wait_for_answers()
+
+    async def _lines_of_session(self) -> AsyncIterator[str]:
+        """Yield the lines up to a handshake that comes after nothing but probes."""
+        line, self._handshake, self.goes_on = self._handshake, "", False
+        is_probed, is_first = False, True
+        while line := line or await anext(self._lines, ""):
+            if is_probed and HANDSHAKE in line:
+                self._handshake, self.goes_on = line, True
+                return
+            if '"id"' in line:
+                is_probed, is_first = PROBE in line and (is_probed or is_first), False
+            yield line
+            line = ""
 
     async def _wait_for_answers(self) -> None:
         """Wait until every request is answered, or nobody is there to read the answers."""

@@ -12,6 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+#: How lines show the request that asks for versions, and the one that a client goes on with if the answer is late.
+PROBE, HANDSHAKE = '"server/discover"', '"initialize"'
+
 #: Requests whose answers depend only on the state of the server at its start.
 CONSTANT = frozenset(
     {
