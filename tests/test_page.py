@@ -372,8 +372,8 @@ def test_an_independent_judge_finds_no_barrier(
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
     def check() -> None:
-        browser.execute_script(judge.read_text())  # type: ignore[no-untyped-call]
-        judged = browser.execute_async_script("axe.run().then(arguments[0])")  # type: ignore[no-untyped-call]
+        browser.execute_script(judge.read_text())
+        judged = browser.execute_async_script("axe.run().then(arguments[0])")
         assert len(judged["passes"]) > 20
         assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in judged["violations"]] == []
 
