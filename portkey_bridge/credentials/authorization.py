@@ -90,7 +90,7 @@ async def redeem(
     if not server.endpoints.may_have_sent(answer.get("iss")):
         raise TokenError("The answer came from another authorization server. Nothing was sent to it.")
     if "code" not in answer:
-        raise Refused(server.endpoints["authorization"].url, 302, answer, server.transport.redact)
+        raise Refused(server.endpoints["authorization"].url, 302, answer, server.transport)
     source.learn(answer["code"])
     source.learn(request.verifier)
     grant = {

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 from portkey_bridge.text import is_sendable, origin_of, shown_url
 
 #: Kinds of endpoints: the field of a provider's metadata (RFC 8414 section 2, RFC 8628 section 4), and the option.
@@ -52,7 +52,8 @@ class Endpoint:
 class Endpoints:
     """The endpoints of an authorization server by their kinds, and what its metadata says about clients.
 
-    `names_issuer` is whether each of its authorization responses says from whom it is.
+    `names_issuer` is whether each of its authorization responses says from whom it is, `api` the name of the API in a
+    settings file, if there is one.
     """
 
     of_kind: Mapping[str, Endpoint]
@@ -60,6 +61,7 @@ class Endpoints:
     scopes: tuple[str, ...] = ()
     issuer: str = ""
     names_issuer: bool = False
+    api: str = ""
 
     def may_have_sent(self, issuer: str | None) -> bool:
         """Check whether an authorization response with this issuer is one of this server (RFC 9207 section 2.4).
@@ -76,8 +78,9 @@ class Endpoints:
         """Return the endpoint of a kind. Raises TokenError, which names the option that sets it."""
         if kind in self.of_kind:
             return self.of_kind[kind]
-        option = f"--{ENDPOINT_KINDS[kind][1].replace('_', '-')}"
-        raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {option}, or --oauth-issuer.")
+        options = (ENDPOINT_KINDS[kind][1], "oauth_issuer")
+        names = [key_in_file(self.api, each) or f"--{each.replace('_', '-')}" for each in options]
+        raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {', or '.join(names)}.")
 
 
 def known_endpoints(scheme: SecurityScheme, flow: str, base_url: str, settings: Settings) -> Endpoints:
@@ -87,7 +90,7 @@ def known_endpoints(scheme: SecurityScheme, flow: str, base_url: str, settings: 
         absolute = resolved(url, base_url)
         if absolute:
             found.setdefault(kind, Endpoint(kind, absolute))
-    return Endpoints({**found, **_named(settings)})
+    return Endpoints({**found, **_named(settings)}, api=settings.name)
 
 
 def _named(settings: Settings) -> dict[str, Endpoint]:

@@ -17,9 +17,10 @@ from mcp_types import ElicitRequest, ElicitRequestURLParams, ElicitResult, Input
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from portkey_bridge.bridge.login_asked import EARLIER, LoginAsked
-from portkey_bridge.builtin.confirmation import Given, InputRequired
+from portkey_bridge.builtin.input_required import InputRequired
 from portkey_bridge.errors import LoginRequired
 from portkey_bridge.response.tool_result import ToolResult, error_result
+from portkey_bridge.serve.confirmation import Given
 
 #: The key of the request among the requests for input.
 LOGIN_KEY = "login"

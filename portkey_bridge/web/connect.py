@@ -51,7 +51,7 @@ from portkey_bridge.credentials.oauth_tokens import TokenSource
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.errors import CallError, TokenError
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.text import printable
 from portkey_bridge.web.inbound import STATIC
 from portkey_bridge.web.reference_page import login_document
@@ -252,7 +252,7 @@ def _shown(said: str = "", status: int = 200) -> Response:
     return HTMLResponse(page.text, status, {**PAGE_HEADERS, **policy})
 
 
-def add_connect(server: StdioServer, connect: Connect) -> None:
+def add_connect(server: McpServer, connect: Connect) -> None:
     """Have a server answer for the page; `server.auth` is what verifies tokens."""
     server.custom_route(CONNECT_PATH, ["GET"])(connect.page)
     server.custom_route(CALLBACK_PATH, ["GET"])(connect.callback)

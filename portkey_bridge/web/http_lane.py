@@ -27,9 +27,12 @@ from portkey_bridge.callers.observed import Metrics
 from portkey_bridge.callers.stored_logins import ACCOUNTS_PATH, BEGIN_PATH, FORGET_PATH
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.response.streams import no_report
+from portkey_bridge.response.tool_result import error_result
 from portkey_bridge.serve.direct_lane import DirectLane, MustAsk, PlainCall, progress
 from portkey_bridge.settings.values import HttpLimits
+from portkey_bridge.stdio.jsonrpc import Refusal, read_body
 from portkey_bridge.web.inbound import Callers
+from portkey_bridge.web.outer_answers import CUT_OFF
 from portkey_bridge.web.web_page import FOR_CALLERS
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class CallerGate:
         self,
         app: ASGIApp,
         *,
-        lane: DirectLane | None,
+        lane: DirectLane,
         limits: HttpLimits,
         pass_header: str | None,
         callers: Callers,
@@ -162,15 +165,19 @@ class CallerGate:
     async def _dispatched(
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
     ) -> None:
-        is_call = scope["path"] == ENDPOINT and headers.are_plain
-        call = self._lane.read(body) if self._lane and is_call else None
-        if self._lane and call and _agree(headers, call):
+        is_message = scope["path"] == ENDPOINT
+        call = self._lane.read(body) if is_message and headers.are_plain else None
+        if call and _agree(headers, call):
             try:
                 await _Exchange(call, receive, send).answer(self._lane, caller)
                 return
             except MustAsk as error:
                 EARLIER.set(error.result)
-        await self._passed_on(scope, headers, body, receive, send)
+        message = read_body(body) if is_message else body
+        if isinstance(message, Refusal):
+            await _refused_message(message)(scope, receive, send)
+            return
+        await self._passed_on(scope, headers, message, receive, send)
 
     async def _passed_on(self, scope: Scope, _: _Headers, body: bytes, receive: Receive, send: Send) -> None:
         """Have FastMCP's application answer a request whose body has been read."""
@@ -262,9 +269,9 @@ class _Exchange:
         try:
             answer = await lane.answer(self._call, CallContext(caller, report))
         except asyncio.CancelledError:
-            if not self._is_gone:
-                raise
-            return
+            if self._is_gone:
+                return
+            answer = lane.answered(self._call, error_result(CUT_OFF))
         finally:
             handle.cancel()
             for task in watching:
@@ -327,6 +334,12 @@ async def _watch(receive: Receive, gone: asyncio.Event) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     gone.set()
+
+
+def _refused_message(refusal: Refusal) -> Response:
+    """Return the response to what is no request (Streamable HTTP, "Sending Messages to the Server")."""
+    status = 202 if refusal.answer is None else 400
+    return Response(refusal.answer, status, media_type="application/json")
 
 
 def _too_many(rate: str, seconds: int) -> Response:
