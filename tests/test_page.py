@@ -20,6 +20,7 @@ import pytest
 
 from tests import oauth_app
 from tests.conftest import Recorder
+from tests.node import MODULES, missing
 from tests.support import document, serving
 
 if TYPE_CHECKING:
@@ -356,6 +357,37 @@ def test_everything_has_a_name_for_screen_readers(recorder: Recorder, tmp_path: 
         assert "name" in visitor.find("form.call textarea").accessible_name
         described = str(visitor.find("form.call textarea").get_attribute("aria-describedby")).split()[0]
         assert EVIL in visitor.find(f"#{described}").text
+
+
+@needs_a_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_independent_judge_finds_no_barrier(
+    recorder: Recorder, tmp_path: Path, browser: Chrome, scheme: str
+) -> None:
+    """axe-core finds nothing wrong with the list, forms, what is wrong in one, and an answer."""
+    judge = MODULES / "axe-core" / "axe.min.js"
+    if not judge.exists():
+        missing("axe-core is not installed; npm install --prefix .ci does it")
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    def check() -> None:
+        browser.execute_script(judge.read_text())
+        judged = browser.execute_async_script("axe.run().then(arguments[0])")
+        assert len(judged["passes"]) > 20
+        assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in judged["violations"]] == []
+
+    with site(tmp_path, api(recorder.url)) as url:
+        visitor = Visitor(browser, url)
+        visitor.find(".tool")
+        check()
+        outcomes = ((".tool[open] .status", "Answered"), (".tool[open] form.call > .wrong", "Nothing was sent"))
+        for tool, outcome in zip(browser.find_elements("css selector", ".tool > summary"), outcomes, strict=False):
+            tool.click()
+            visitor.find(".tool[open] form.call button.send").click()
+            visitor.wait(*outcome)
+            check()
+            tool.click()
 
 
 @needs_a_browser
