@@ -1,6 +1,6 @@
 """Normalizes the documents of several APIs in a second process, while this one imports the server.
 
-Both take about as long, so ten documents that were never served before delay a start hardly more than one of them.
+Each takes its time, and neither waits for the other.
 """
 
 from __future__ import annotations
