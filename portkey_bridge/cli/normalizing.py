@@ -1,7 +1,4 @@
-"""Normalizes the documents of several APIs in a second process, while this one imports the server.
-
-Each takes its time, and neither waits for the other.
-"""
+"""Normalizes the documents of several APIs in a second process, while this one imports the server."""
 
 from __future__ import annotations
 
