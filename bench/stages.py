@@ -72,7 +72,7 @@ async def stages(settings: Settings, name: str, arguments: Mapping[str, Any]) ->
     message = {"content": blocks, "structuredContent": result.structured_content, "isError": False}
     return {
         "read the message": lambda: lane.read(line),
-        "check the arguments": lambda: tool.bind(tool.validate(arguments)),
+        "check the arguments": lambda: tool.arguments.bound_if_valid(arguments),
         "find the credentials": lambda: bridge.provider.credentials(operation, bound.places, context.caller),
         "write the request": lambda: write().to_httpx(),
         "exchange request and answer": exchange,

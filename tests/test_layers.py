@@ -12,8 +12,8 @@ import portkey_bridge
 
 PACKAGE = Path(portkey_bridge.__file__).parent
 LAYERS = (
-    "errors",
     "text",
+    "errors",
     "media_types",
     "file_types",
     "settings",

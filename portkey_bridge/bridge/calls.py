@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import httpx
@@ -140,21 +139,18 @@ class Bridge:
         `report` is called for each event of a streamed response; `caller` decides which credentials are used;
         `select` reduces the answer; `take` gets it as it is.
         """
-        with self._recorded(tool, caller) as record:
-            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
-
-    @contextmanager
-    def _recorded(self, tool: Tool, caller: Caller) -> Iterator[CallRecord]:
-        """Return the record of a call, and have it observed when the call has ended, however it did."""
-        record = record_of(tool, caller)
-        began = time.perf_counter()
+        record, began = record_of(tool, caller), time.perf_counter()
         try:
-            yield record
+            return await self.guarded(tool.name, self._call(tool, arguments, report, record, select, take))
         finally:
-            record.seconds = time.perf_counter() - began
-            record.retries = self.transport.take_repeated()
-            if self.observe is not None:
-                self.observe(record)
+            self._ended(record, began)
+
+    def _ended(self, record: CallRecord, began: float) -> None:
+        """Complete the record of a call that has ended, however it did, and have it observed."""
+        record.seconds = time.perf_counter() - began
+        record.retries = self.transport.take_repeated()
+        if self.observe is not None:
+            self.observe(record)
 
     async def guarded(self, name: str, running: Awaitable[ToolResult]) -> ToolResult:
         """Await the result of a tool. An exception becomes a result with `isError`.
@@ -188,14 +184,13 @@ class Bridge:
         caller = record.caller
         arguments, limit = without_limit(tool.name, tool.stream_argument, arguments)
         bound, violations = await self._bound(tool, arguments)
-        first = await self._sent(tool, bound, AnswerReading(report, **limit), record)
-        further = page_after(tool, bound, first, self.sources.shapes.root)
+        reading = AnswerReading(report, owner=caller.subject, **limit)
+        first = await self._sent(tool, bound, reading, record)
+        further = page_after(tool, bound, first)
         answer = first
         if further is not None and self.pages > 1 and is_json(first.body):
             limits = Limits(self.pages, self.transport.limit, self.transport.timeouts.whole)
-            answer, further = await collected(
-                first, further, self.sources.shapes.root, partial(self._page, record=record), limits, report
-            )
+            answer, further = await collected(first, further, partial(self._page, record=record), limits, report)
         record.status, record.size = answer.received
         select = select or tool.select
         if take is not None:
@@ -212,7 +207,8 @@ class Bridge:
         return answer
 
     async def _page(self, following: Following, record: CallRecord) -> Answer:
-        return await self._sent(following.tool, following.bound, AnswerReading(), record, following.url)
+        reading = AnswerReading(owner=record.caller.subject)
+        return await self._sent(following.tool, following.bound, reading, record, following.url)
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any]) -> Answer:
         """Call an operation for this program itself and return its answer, with its secrets. Raises CallError."""
@@ -222,6 +218,8 @@ class Bridge:
 
     async def _bound(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Bound, Sequence[Violation]]:
         """Return the arguments in their places, and how they violate the document, which only lenience permits."""
+        if (bound := tool.arguments.bound_if_valid(arguments)) is not None:
+            return bound, ()
         try:
             return tool.bind(await validated(tool, arguments)), ()
         except ArgumentsError as error:
@@ -236,13 +234,16 @@ class Bridge:
         if following.number > MOST_PAGES:
             raise CallError(TOO_MANY.format(MOST_PAGES))
         tool, caller = following.tool, context.caller
-        with self._recorded(tool, caller) as record:
+        record, began = record_of(tool, caller), time.perf_counter()
+        try:
             sent = await self._page(following, record)
             record.status, record.size = sent.received
+        finally:
+            self._ended(record, began)
         answer = redacted(sent, self.redact)
         if answer.failed or not is_json(answer.body):
             return self.renderer.render(tool.operation, answer, self._hints(tool, answer, caller))
-        further = page_after(tool, following.bound, sent, self.sources.shapes.root, following)
+        further = page_after(tool, following.bound, sent, following)
         return await beside(len(body), lambda: self._appended(result_id, body, answer, further))
 
     def _appended(self, result_id: str, body: bytes, answer: Answer, further: Following | None) -> ToolResult:
@@ -266,17 +267,15 @@ class Bridge:
 
         With `page`, the request goes to that URL of the same origin, with the same headers and credentials.
         """
-        operation, caller = tool.operation, record.caller
-        sent = await self.provider.credentials(operation, bound.places, caller)
+        operation = tool.operation
+        sent = await self.provider.credentials(operation, bound.places, record.caller)
         url = base_url(tool.name, operation.servers, self.base_url, self.document_uri)
         request = write_request(tool.name, operation, bound, sent, url, self.sources).to_httpx()
         if self.limit is not None:
             await self.limit()
         if page is not None:
             request = paged(request, page, {each.name for each in sent if each.location == "query"})
-        return await self._logged(
-            operation, request, signer_of(sent, self.aws), reading._replace(owner=caller.subject), record
-        ), sent
+        return await self._logged(operation, request, signer_of(sent, self.aws), reading, record), sent
 
     def _rendered(
         self,
@@ -326,7 +325,7 @@ class Bridge:
         """Exchange request and response, and log the outcome of every exchange and note it in the record."""
         began, outcome = time.perf_counter(), "failed unexpectedly"
         try:
-            exchange = self._traced if is_traced() else self._exchange
+            exchange = self._traced if is_traced() else self._exchange.answer
             answer = await exchange(operation, request, signer, reading)
             outcome = outcome_of(answer)
             if self.cache is not None and operation.method == "GET":
@@ -348,14 +347,13 @@ class Bridge:
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
     ) -> Answer:
         with request_span(operation, request) as span:
-            answer = await self._exchange(operation, request, signer, reading)
+            answer = await self._exchange.answer(operation, request, signer, reading)
             note_status(span, answer.status)
             return answer
 
-    async def _exchange(
-        self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading
-    ) -> Answer:
-        return await Exchange(self.transport, self.redact, self.cache).answer(operation, request, signer, reading)
+    @cached_property
+    def _exchange(self) -> Exchange:
+        return Exchange(self.transport, self.redact, self.cache)
 
     def _hints(self, tool: Tool, answer: Answer, caller: Caller) -> list[str]:
         """Return hints: what the status means in the document, and what the credentials have to do with it."""

@@ -56,17 +56,12 @@ FetchPage = Callable[[Following], Awaitable[Answer]]
 """Returns the answer with the next page, with its secrets. Raises CallError."""
 
 
-def page_after(
-    tool: Tool, bound: Bound, answer: Answer, root: Any, before: Following | None = None
-) -> Following | None:
-    """Return the next page if there is one that may be fetched: a GET on the same origin that was not fetched yet.
-
-    `root` is the document.
-    """
+def page_after(tool: Tool, bound: Bound, answer: Answer, before: Following | None = None) -> Following | None:
+    """Return the next page if there is one that may be fetched: a GET on the same origin that was not fetched yet."""
     if tool.operation.method != "GET" or tool.is_confirmed or bound.has_body or answer.redirected_to:
         return None
     queries = [each.name for each in tool.operation.parameters if each.location == "query"]
-    url = next_page(answer, queries, [*_links(tool.operation, queries, root)])
+    url = next_page(answer, queries, [*_links(tool.operation, queries, tool.shapes.root)])
     if url is None or answer.url is None or url.userinfo or origin(url) != origin(answer.url):
         return None
     seen = (before.seen | {str(before.url)} if before else frozenset()) | {str(answer.url)}
@@ -102,7 +97,7 @@ def _is_kept(value: Any) -> bool:
 
 
 async def collected(
-    answer: Answer, following: Following | None, root: Any, fetch: FetchPage, limits: Limits, report: Report
+    answer: Answer, following: Following | None, fetch: FetchPage, limits: Limits, report: Report
 ) -> tuple[Answer, Following | None]:
     """Return an answer with the items of the pages after it, and the first page that was not read.
 
@@ -120,7 +115,7 @@ async def collected(
         except CallError as error:
             problem = UNREADABLE.format(count + 1, error)
             break
-        following = page_after(following.tool, following.bound, page, root, following)
+        following = page_after(following.tool, following.bound, page, following)
         if items or following:  # an empty page may lead to further items
             answer, count = replace(answer, body=whole, cached=""), count + 1
     said = COLLECTED.format(count) if count > 1 else ""

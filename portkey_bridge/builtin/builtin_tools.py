@@ -51,7 +51,8 @@ DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, 
 EXPANDING = {
     LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
     PROGRAMS: "Shows a tool's arguments and answer as a Python signature. A comment with [expandSchema POINTER] marks "
-    "a stub: its type is exact, the rest is left out and shown by its pointer.",
+    "a stub: its type is exact, the pointer shows the rest. An optional argument with only a type may have more, at "
+    "/properties/NAME. Answers have types alone.",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 

@@ -75,6 +75,7 @@ def serve(invocation: Invocation) -> int:
 def _serve_http(invocation: Invocation, listen: str) -> int:
     from portkey_bridge.web import http_server
 
+    invocation = replace(invocation, apis=[replace(each, over_http=True) for each in invocation.apis])
     settings = invocation.apis[0]
     address = http_server.address_of(listen)
     store = open_store(settings.store, settings.environ.get(STORE_KEY))
@@ -92,6 +93,7 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
             many = f" with {settings.workers} workers" if settings.workers > 1 else ""
             print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr)
             print(f"portkey-bridge: {address.page} shows the tools to people", file=sys.stderr, flush=True)
+            http_server.allow_connections()
             if settings.workers > 1:
                 plain = replace(invocation, warm_start=None)
                 http_server.run_workers(partial(_worker, plain, address), settings.workers, [listener])

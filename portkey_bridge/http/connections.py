@@ -169,7 +169,7 @@ class _Connection(asyncio.Protocol):
         self._full = False
         self._waiting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None  # looks whether a wait takes too long
-        self._waits_until, self._too_long = 0.0, httpx.TimeoutException("")
+        self._waits_until, self._too_long = 0.0, httpx.TimeoutException
         self._idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -257,7 +257,7 @@ class _Connection(asyncio.Protocol):
     async def _wait_for_more(self) -> None:
         """Wait until more arrives, or nothing more can. Raises httpx.TransportError."""
         if not self._lost:
-            await self._wait(httpx.ReadTimeout("nothing arrives"))
+            await self._wait(httpx.ReadTimeout)
         elif self._error:
             raise httpx.ReadError("the connection is lost") from self._error
         else:
@@ -280,11 +280,11 @@ class _Connection(asyncio.Protocol):
         if content and not self._lost:
             self._transport.write(content)
         if self._full and not self._lost:
-            await self._wait(httpx.WriteTimeout("nothing is taken"))
+            await self._wait(httpx.WriteTimeout)
         if self._lost:
             raise httpx.WriteError("the connection is lost") from self._error
 
-    async def _wait(self, too_long: httpx.TimeoutException) -> None:
+    async def _wait(self, too_long: type[httpx.TimeoutException]) -> None:
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()
         self._waits_until, self._too_long = loop.time() + self._patience, too_long
@@ -303,7 +303,7 @@ class _Connection(asyncio.Protocol):
         if loop.time() < self._waits_until:
             self._timer = loop.call_at(self._waits_until, self._look)
         else:
-            self._waiting.set_exception(self._too_long)
+            self._waiting.set_exception(self._too_long("nothing happens in time"))
 
     def _wake(self) -> None:
         if self._waiting and not self._waiting.done():

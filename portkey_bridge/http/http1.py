@@ -7,6 +7,8 @@ a call's CPU (docs/performance.md); the tests compare this module with it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import httpx
@@ -45,7 +47,7 @@ class Framing(NamedTuple):
     is_last: bool
 
 
-def framing_of(fields: list[Field]) -> Framing:
+def framing_of(fields: Iterable[Field]) -> Framing:
     """Return the framing that headers declare, and the headers with the length once. Raises ValueError.
 
     (RFC 9112 sections 6.1, 6.2 and 9.3)
@@ -78,11 +80,11 @@ class RequestWriter:
     """Writes one request. What it writes is what the request says, or it is refused by httpx.LocalProtocolError."""
 
     def __init__(self, request: httpx.Request) -> None:
-        try:
-            framing = framing_of(request.headers.raw)
-        except ValueError as error:
-            raise httpx.LocalProtocolError(str(error)) from error
-        self.head = _request_head(request, framing.fields)
+        method, target = request.method.encode(), request.url.raw_path
+        if not (_TOKEN.fullmatch(method) and _TARGET.fullmatch(target)):
+            raise httpx.LocalProtocolError("the method or the target has characters that HTTP does not allow")
+        lines, framing = _request_fields(tuple(request.headers.raw))
+        self.head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines)
         self.is_last, self.is_complete = framing.is_last, False
         self._is_chunked, self._left = framing.is_chunked, framing.length or 0
 
@@ -103,25 +105,31 @@ class RequestWriter:
         return b"0\r\n\r\n" if self._is_chunked else b""
 
 
-def _request_head(request: httpx.Request, fields: list[Field]) -> bytes:
-    """Return the head of a request, its Host first (RFC 9110 section 7.2). Raises httpx.LocalProtocolError."""
-    method, target = request.method.encode(), request.url.raw_path
+@lru_cache(maxsize=256)  # the calls of an operation send the same ones, or differ in the length alone
+def _request_fields(raw: tuple[Field, ...]) -> tuple[bytes, Framing]:
+    """Return the lines of a request's headers, its Host first (RFC 9110 section 7.2), and its framing.
+
+    Raises httpx.LocalProtocolError.
+    """
+    try:
+        framing = framing_of(raw)
+    except ValueError as error:
+        raise httpx.LocalProtocolError(str(error)) from error
+    fields = framing.fields
     names, values = [name for name, _ in fields], [value for _, value in fields]
     hosts = [at for at, name in enumerate(names) if name.lower() == b"host"]
     lines = b"".join([value + b"\n" for value in values])
     is_valid = (
         len(hosts) == 1
-        and _TOKEN.fullmatch(method)
-        and _TARGET.fullmatch(target)
         and all(names)
         and _TOKEN.fullmatch(b"".join(names))
         and lines.count(b"\n") == len(values)
         and _VALUES.fullmatch(lines)
     )
     if not is_valid:
-        raise httpx.LocalProtocolError("there is not one Host, or a part has characters that HTTP does not allow")
+        raise httpx.LocalProtocolError("there is not one Host, or a header has characters that HTTP does not allow")
     fields = [fields[hosts[0]], *fields[: hosts[0]], *fields[hosts[0] + 1 :]]
-    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, b"".join([b"%b: %b\r\n" % field for field in fields]))
+    return b"".join([b"%b: %b\r\n" % field for field in fields]), framing
 
 
 class AnswerHead(NamedTuple):

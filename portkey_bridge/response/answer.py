@@ -38,7 +38,7 @@ class Answer:
     redirected_to: str = ""
     cached: str = ""
 
-    @cached_property
+    @property
     def media_type(self) -> str:
         """The declared type in lower case and without parameters, or an empty text."""
         return "application/json" if self.stream else _content_type(self._value("content-type"))[0]
@@ -48,7 +48,7 @@ class Answer:
         """Each header with its values, the names in lower case. They are read several times, and decoding is slow."""
         return dict(self.headers.items())
 
-    @cached_property
+    @property
     def charset(self) -> str | None:
         """The declared charset."""
         return None if self.stream else _content_type(self._value("content-type"))[1]

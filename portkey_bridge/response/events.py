@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -133,6 +134,7 @@ EVENT_READERS: tuple[tuple[re.Pattern[str], EventReader], ...] = (
 )
 
 
+@lru_cache(maxsize=64)
 def reader_of(media_type: str) -> EventReader | None:
     """Return the function that reads a stream of this media type, or None for anything but a stream."""
     return next((reader for family, reader in EVENT_READERS if family.match(media_type)), None)

@@ -66,6 +66,8 @@ COUNT_HEADERS = {
     **dict.fromkeys(("x-total-count", "x-total"), "total"),
 }
 
+PAGING_HEADERS = frozenset((*PAGE_NUMBER_HEADERS, *CURSOR_HEADERS, *COUNT_HEADERS))
+
 #: Bytes of a body that is searched for its next page: as values it takes ten times as much memory.
 MAX_SEARCHED_BYTES = 5_000_000
 
@@ -95,9 +97,11 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     for target, attributes in LINK.findall(answer.by_name.get("link", "")):
         if IS_NEXT.search(attributes):
             return _joined(here, target)
-    plain = {_plain(name): name for name in parameters}
     if links:
         return _linked(here, answer, links)
+    if PAGING_HEADERS.isdisjoint(answer.by_name) and not _has_hints(answer.body):
+        return None
+    plain = {_plain(name): name for name in parameters}
     for name in PAGE_NUMBER_HEADERS:
         if name in answer.by_name:
             return _of_header(here, answer.by_name[name], plain)
@@ -121,7 +125,7 @@ def _has_hints(body: bytes) -> bool:
     if len(body) > MAX_SEARCHED_BYTES:
         return False
     lowered = body.lower()
-    return any(mark in lowered for mark in PAGE_HINTS)
+    return any(map(lowered.__contains__, PAGE_HINTS))
 
 
 def _decoded(answer: Answer) -> Any:

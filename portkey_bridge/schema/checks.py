@@ -32,7 +32,11 @@ class Check:
 
         return Validation(self._schema, self._shapes)
 
+    def is_surely_valid(self, value: Any) -> bool:
+        """Check whether a value is valid, as far as a fast check can tell."""
+        return self._is_valid is not None and self._is_valid(value)
+
     def violations(self, value: Any, place: Callable[[list[str | int]], str]) -> Iterator[Violation]:
         """Yield the violations of `value`; `place` turns a path inside it into the pointer that the caller knows."""
-        if self._is_valid is None or not self._is_valid(value):
+        if not self.is_surely_valid(value):
             yield from self.validation.violations(value, place)

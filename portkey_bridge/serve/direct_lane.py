@@ -121,6 +121,10 @@ class DirectLane:
         result = await (self._traced(call, context) if is_traced() else call.run(call.arguments, context))
         if isinstance(result, LoginAsked):
             raise MustAsk(result)
+        return self.answered(call, result)
+
+    def answered(self, call: PlainCall, result: ToolResult) -> bytes:
+        """Return the message that answers a call with its result."""
         try:
             return pydantic_core.to_json({"jsonrpc": "2.0", "id": call.id, "result": self._result(call, result)})
         except pydantic_core.PydanticSerializationError:  # half of a surrogate pair, out of the document

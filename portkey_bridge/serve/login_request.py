@@ -42,8 +42,8 @@ async def logged_in(context: Context, given: Given, run: Callable[[], Awaitable[
         return result
     answer = given.responses.get(LOGIN_KEY)
     if isinstance(answer, ElicitResult):
-        if answer.action != "accept":
-            return error_result("Nothing was sent: the person did not open the page to log in.")
+        if answer.action != "accept":  # or their client has nobody to ask, and a model can pass the address on
+            return error_result(f"The person did not open the page. {result.required}")
         if await _happens(result.required):
             result = await run()
     return _asked(context, result.required) if isinstance(result, LoginAsked) else result

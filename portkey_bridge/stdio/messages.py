@@ -30,6 +30,9 @@ from portkey_bridge.stdio.pipes import LOOK, Lines, LineWriter
 #: The only version of the Model Context Protocol that has batches.
 BATCHES = "2025-03-26"
 
+#: What answers a subscription as long as it lasts, and the name of the id of its request in the metadata.
+ACKNOWLEDGED, SUBSCRIPTION_ID = "notifications/subscriptions/acknowledged", "io.modelcontextprotocol/subscriptionId"
+
 
 @dataclass
 class Batch:
@@ -149,6 +152,9 @@ class Messages:
     def _line(self, message: JSONRPCMessage) -> str:
         """Return the line that sends a message; it is empty for an answer that waits for others of its batch."""
         text = message.model_dump_json(by_alias=True, exclude_unset=True)
+        if isinstance(message, JSONRPCNotification) and message.method == ACKNOWLEDGED:
+            meta = (message.params or {}).get("_meta", {})
+            return self._settle(str(meta.get(SUBSCRIPTION_ID)), text)
         if not isinstance(message, JSONRPCResponse | JSONRPCError):
             return text
         message_id = str(message.id)

@@ -138,6 +138,12 @@ class CuratedArguments(Arguments):
         for violation in self.original.violations(self._original(arguments)):
             yield replace(violation, pointer=self._offered_pointer(violation.pointer))
 
+    def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
+        """Return arguments that are surely valid, and the fixed values, in their places."""
+        if any(map(self._is_withdrawn, arguments)):
+            return None
+        return self.original.bound_if_valid(self._original(arguments))
+
     def takes(self, argument: str, value: Any) -> bool:
         """Check whether a value is valid for one argument, whatever else is given."""
         return self.original.takes(self._back.get(argument, argument), value)

@@ -6,15 +6,16 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from fastmcp.server.auth import AuthProvider
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from portkey_bridge.bridge.service import Service
 from portkey_bridge.callers.observed import Metrics, ObserveLogin
@@ -33,6 +34,7 @@ from portkey_bridge.web.connect import Connect, add_connect
 from portkey_bridge.web.early_answers import EarlyAnswers
 from portkey_bridge.web.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.web.inbound import Callers, authentication
+from portkey_bridge.web.outer_answers import CutOff, Explained, Probed
 from portkey_bridge.web.web_page import PAGE, add_page
 
 if TYPE_CHECKING:
@@ -47,28 +49,12 @@ DRAIN = 30
 #: than it takes to notice a change of its document.
 LIST_SECONDS = 60
 
-#: What orchestrators ask: whether the process works, and whether it takes requests.
-PROBES = ("/healthz", "/readyz")
-
 #: Seconds within which a worker has to answer its supervisor: with a large document, the start takes some.
 HEALTH = 60
 
 #: Seconds for which an idle connection stays open: longer than proxies keep theirs, since a request that arrives while
 #: it is being closed is lost.
 KEEP_ALIVE = 75
-
-#: How FastMCP refuses a request for its Host or Origin, by the status, and what is said instead.
-REFUSALS_OF_NAMES: Mapping[int, tuple[bytes, str]] = {
-    421: (
-        b"Misdirected Request",
-        "This server does not answer under the name in the Host header. Whoever runs it can add the name to "
-        "--allowed-hosts.",
-    ),
-    403: (
-        b"Forbidden Origin",
-        "This server takes no requests from pages of this origin. Whoever runs it can add it to --allowed-origins.",
-    ),
-}
 
 #: How uvicorn serves. A caller is known by a token, not by an address that a proxy reports.
 UVICORN: Mapping[str, Any] = {
@@ -237,18 +223,21 @@ def http_app(
     live = server.live
     add_page(server, settings)
     if any(service.settings.oauth_caller_login for service in live.catalogue.services):
-        add_connect(server, Connect(live.current, lambda: live.catalogue, store, site, observers))
+        add_connect(server, Connect(live.current, lambda: live.catalogue, store, observers))
     gate = Middleware(
         CallerGate,
         lane=DirectLane(live.current, live.info),
         limits=settings.http_limits,
         pass_header=settings.pass_header,
         callers=Callers(store.key("callers"), settings.roles),
+        required_scopes=server.auth.required_scopes if server.auth else (),
         rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
         site=site,
     )
+    if server.auth:
+        _add_metadata(server, server.auth)
     application = server.http_app(
         path=ENDPOINT,
         stateless_http=True,
@@ -258,7 +247,16 @@ def http_app(
         allowed_origins=[*settings.allowed_origins, *own_origins(settings.allowed_hosts)] or None,
         middleware=[gate],
     )
-    return EarlyAnswers(_Probed(_Explained(application)))
+    return EarlyAnswers(Probed(CutOff(Explained(application))))
+
+
+def _add_metadata(server: McpServer, auth: AuthProvider) -> None:
+    """Also serve the metadata of an issuer where clients look for it if its URL has a path (RFC 8414 section 3.1).
+
+    FastMCP leaves that to whoever mounts its application under this path; here a proxy does, and removes the path.
+    """
+    for route in auth.get_well_known_routes(ENDPOINT):
+        server.custom_route(route.path, [*(route.methods or ())])(route.endpoint)
 
 
 def own_origins(hosts: Iterable[str]) -> list[str]:
@@ -284,46 +282,6 @@ def _rates(rates: str | None, store: Store) -> Rates | None:
     return Rates(rates, store, "callers")
 
 
-class _Probed:
-    """Answers probes, which come from an orchestrator under any host name, before the application."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        is_probe = scope["type"] == "http" and scope["path"] in PROBES
-        app = PlainTextResponse("ok\n") if is_probe else self._app
-        await app(scope, receive, send)
-
-
-class _Explained:
-    """Adds what to do where FastMCP's protection refuses a request in two words."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        held: Message | None = None
-
-        async def explain(message: Message) -> None:
-            nonlocal held
-            if message["type"] == "http.response.start" and message["status"] in REFUSALS_OF_NAMES:
-                held = message
-                return
-            if held is not None:
-                start, held = held, None
-                words, said = REFUSALS_OF_NAMES[start["status"]]
-                if message.get("body") == words:
-                    await PlainTextResponse(f"{said}\n", start["status"])(scope, receive, send)
-                    return
-                await send(start)
-            await send(message)
-
-        await self._app(scope, receive, explain)
-
-
 def listening(address: Address) -> socket.socket:
     """Return a socket that listens there. Raises SettingsError."""
     try:
@@ -335,6 +293,15 @@ def listening(address: Address) -> socket.socket:
     # Accepted connections inherit it; without, an answer may wait for the acknowledgement of its own headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def allow_connections() -> None:
+    """Let this process, and those that it starts, open as many files as the system allows: each connection is one."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit, macOS none that can be set
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run_http_server(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
