@@ -1,7 +1,4 @@
-"""Normalizes the documents of several APIs in a second process, while this one imports the server.
-
-Both take about as long, so ten documents that were never served before delay a start hardly more than one of them.
-"""
+"""Normalizes the documents of several APIs in a second process, while this one imports the server."""
 
 from __future__ import annotations
 
