@@ -27,6 +27,8 @@ MODULES = {
     "bench.memory": "Memory",
     "bench.uploads": "Uploads",
     "bench.questions": "Discovery",
+    "bench.signatures": "Signatures",
+    "bench.applications": "Programs",
 }
 
 #: What the figures depend on.

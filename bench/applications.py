@@ -2,7 +2,8 @@
 
 python -m bench.applications
 
-`make applications` installs the applications. Each way has servers of its own, so that all find the same data.
+`make applications` installs the applications; those that are missing are left out. Each way has servers of its own, so
+that all find the same data.
 """
 
 from __future__ import annotations
@@ -14,23 +15,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
+import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
+from bench.figures import table
 from bench.programs import Cost, Model, Task
 from bench.tokens import compact, count
 from tests.applications import found, free_port, run_powerdns, running
 
 #: The password or key of each application, which is made up.
 SECRET = "key-of-the-application"  # noqa: S105
+
+#: How many times fewer tokens a task of several calls should take as a program.
+AIM = 5
+
+INTRODUCTION = """## Programs
+
+Tasks on real applications, solved by a scripted client: with all tools, with `--discover`, and with `--code`. Calls are
+those of the model. Tokens (o200k_base) of the listing and of what the model reads are in, what it writes is out, each
+counted once; processed are those of the whole conversation before each call and at the end. Listing and look-up is
+what a model reads before it knows what to call. Seconds are those of the calls alone."""
 
 #: The ways to solve a task: options, and what the model does.
 WAYS: dict[str, tuple[tuple[str, ...], Callable[[Model, Task], Awaitable[Any]]]] = {
@@ -52,7 +65,7 @@ class Application:
 
 def fill_powerdns(url: str) -> None:
     """Create 20 zones with an address each, of which every third has no mail server."""
-    with httpx.Client(headers={"X-API-Key": SECRET}) as client:
+    with httpx.Client(headers={"X-API-Key": SECRET}, timeout=60) as client:
         for number in range(1, 21):
             name = f"zone{number:02}.example."
             records = [("www", "A", f"192.0.2.{number}")] + [("", "MX", f"10 mail.{name}")] * bool(number % 3)
@@ -87,7 +100,7 @@ def kinto(folder: Path) -> AbstractContextManager[str]:
 def fill_kinto(url: str) -> None:
     """Create customers and orders in a bucket."""
     httpx.put(f"{url}accounts/jo", json={"data": {"password": SECRET}}).raise_for_status()
-    with httpx.Client(auth=("jo", SECRET), base_url=url) as client:
+    with httpx.Client(auth=("jo", SECRET), base_url=url, timeout=60) as client:
         client.put("buckets/shop").raise_for_status()
         for name, total in (("customers", 15), ("orders", 40)):
             client.put(f"buckets/shop/collections/{name}").raise_for_status()
@@ -110,12 +123,40 @@ def fill_chroma(url: str) -> None:
     """Create six collections with some documents each."""
     base = f"{url}/api/v2/tenants/default_tenant/databases/default_database/collections"
     for number in range(1, 7):
-        made = httpx.post(base, json={"name": f"notes{number}"}).raise_for_status().json()
+        made = httpx.post(base, json={"name": f"notes{number}"}, timeout=60).raise_for_status().json()
         ids = [f"n{number}-{index}" for index in range(number * 2)]
         vectors = [[float(index), float(number)] for index in range(len(ids))]
         documents = [f"Note {each} about apples" for each in ids]
         added = {"ids": ids, "embeddings": vectors, "documents": documents}
-        httpx.post(f"{base}/{made['id']}/add", json=added).raise_for_status()
+        httpx.post(f"{base}/{made['id']}/add", json=added, timeout=60).raise_for_status()
+
+
+def jupyter(folder: Path) -> AbstractContextManager[str]:
+    """Run a Jupyter server with a token."""
+    (folder / "files").mkdir()
+    port = free_port()
+    options = {"port": port, "ip": "127.0.0.1", "open_browser": False, "root_dir": str(folder / "files")}
+    words = [f"--ServerApp.{name}={value}" for name, value in options.items()]
+    command = [found("jupyter-server", "jupyter"), "--allow-root", *words, f"--IdentityProvider.token={SECRET}"]
+    return running(command, f"http://127.0.0.1:{port}", folder)
+
+
+def fill_jupyter(url: str) -> None:
+    """Create a folder of 15 notes, of which each third is empty."""
+    with httpx.Client(
+        headers={"Authorization": f"token {SECRET}"}, base_url=f"{url}/api/contents/", timeout=60
+    ) as client:
+        client.put("notes", json={"type": "directory"}).raise_for_status()
+        for number in range(1, 16):
+            text = "" if number % 3 == 0 else f"Note {number}\nSomething about apples, and {number} pears."
+            file = {"type": "file", "format": "text", "content": text}
+            client.put(f"notes/note{number:02}.txt", json=file).raise_for_status()
+
+
+def jupyter_options(url: str) -> list[str]:
+    """Return the options that serve a Jupyter server by the document that is installed with it."""
+    (spec,) = Path(found("jupyter-server", "jupyter")).parents[1].rglob("jupyter_server/services/api/api.yaml")
+    return ["--spec", str(spec), "--base-url", url, "--header", "Authorization=APP_HEADER", "--lenient"]
 
 
 PLACE = 'place = {"tenant": "default_tenant", "database": "default_database"}\n'
@@ -151,6 +192,7 @@ for zone in zones:
         missing.append(zone["name"])
 sorted(missing)
 """,
+                searches=("list zones", "show a zone with its records"),
             ),
             Task(
                 "Set the TTL of all A records in all zones to 300",
@@ -167,6 +209,7 @@ for zone in zones:
     changed += len(found)
 changed
 """,
+                searches=("list zones", "show a zone with its records", "change records of a zone"),
             ),
             Task(
                 "Create the zones a1.example. to a8.example., and list those that are there",
@@ -178,6 +221,7 @@ for number in range(1, 9):
 found = await call("listzones", {"server_id": "localhost"})
 sorted(zone["name"] for zone in found if zone["name"].startswith("a"))
 """,
+                searches=("create a zone", "list zones"),
             ),
         ),
     ),
@@ -190,6 +234,7 @@ sorted(zone["name"] for zone in found if zone["name"].startswith("a"))
                 "Show the order o7 in the bucket shop",
                 ("get_record",),
                 'await call("get_record", {"bucket_id": "shop", "collection_id": "orders", "id": "o7"})',
+                searches=("get a record of a collection",),
             ),
             Task(
                 "What have customers of each city paid?",
@@ -204,6 +249,7 @@ for order in await records("orders"):
         paid[city] = paid.get(city, 0) + order["total"]
 dict(sorted(paid.items()))
 """,
+                searches=("list records of a collection",),
             ),
             Task(
                 "Mark the unpaid orders above 20 as reminded",
@@ -216,6 +262,7 @@ for number in due:
     await call("patch_record", {**place, "data": {"reminded": True}})
 len(due)
 """,
+                searches=("list records of a collection", "patch a record"),
             ),
             Task(
                 "Create a collection stock with ten records, and count them",
@@ -228,6 +275,42 @@ for number in range(10):
     await call("update_record", {**place, "data": {"name": f"Item {number}", "count": number}})
 len(await records("stock"))
 """,
+                searches=("put a collection", "put a record", "list records of a collection"),
+            ),
+        ),
+    ),
+    Application(
+        jupyter,
+        fill_jupyter,
+        jupyter_options,
+        (
+            Task(
+                "Delete the empty files in notes, and say which are left",
+                ("get_api_contents_path_", "delete_api_contents_path_"),
+                """
+folder = await call("get_api_contents_path_", {"path": "notes"})
+for each in folder["content"]:
+    if each["size"] == 0:
+        await call("delete_api_contents_path_", {"path": each["path"]})
+folder = await call("get_api_contents_path_", {"path": "notes"})
+sorted(each["name"] for each in folder["content"])
+""",
+                searches=("contents of a folder", "delete a file"),
+            ),
+            Task(
+                "Write the first line of each file in notes into index.txt, and show that",
+                ("get_api_contents_path_", "put_api_contents_path_"),
+                """
+folder = await call("get_api_contents_path_", {"path": "notes"})
+lines = []
+for name in sorted(each["path"] for each in folder["content"]):
+    file = await call("get_api_contents_path_", {"path": name})
+    lines.append(file["content"].partition("\\n")[0])
+index = {"path": "index.txt", "type": "file", "format": "text", "content": "\\n".join(lines)}
+await call("put_api_contents_path_", index)
+(await call("get_api_contents_path_", {"path": "index.txt"}))["content"].split("\\n")
+""",
+                searches=("contents of a file", "save a file"),
             ),
         ),
     ),
@@ -246,6 +329,7 @@ for each in await call("list_collections", place):
     counts[each["name"]] = await call("collection_count", {**place, "collection_id": each["id"]})
 dict(sorted(counts.items()))
 """,
+                searches=("list collections", "count the records of a collection"),
             ),
             Task(
                 "Copy the documents of all collections into a new one",
@@ -263,6 +347,7 @@ for each in old:
     copied += len(found["ids"])
 copied
 """,
+                searches=("list collections", "get records of a collection", "create a collection", "add records"),
             ),
         ),
     ),
@@ -274,7 +359,13 @@ async def measured(application: Application, way: str) -> list[Cost]:
     options, solve = WAYS[way]
     with tempfile.TemporaryDirectory() as folder, application.start(Path(folder)) as url:
         application.fill(url)
-        env = {"APP_KEY": SECRET, "APP_LOGIN": f"jo:{SECRET}", "PATH": os.environ["PATH"], "HOME": folder}
+        env = {
+            "APP_KEY": SECRET,
+            "APP_LOGIN": f"jo:{SECRET}",
+            "APP_HEADER": f"token {SECRET}",
+            "PATH": os.environ["PATH"],
+            "HOME": folder,
+        }
         words = ["-m", "portkey_bridge", *application.options(url), *options]
         transport = StdioTransport(sys.executable, words, env=env, cwd=str(Path.cwd()), keep_alive=False)
         async with Client(transport) as client:
@@ -293,21 +384,63 @@ async def _solved(client: Client[Any], task: Task, listed: int, solve: Callable[
     return cost
 
 
-async def table() -> str:
-    """Return a table of all tasks in all ways."""
-    lines = ["| task | way | calls | in | out | tokens | processed | s |", f"|---|---|{'--:|' * 6}"]
-    for application in APPLICATIONS:
-        costs = {way: await measured(application, way) for way in WAYS}
+class Solved(NamedTuple):
+    """A task, and what each way to solve it costs."""
+
+    task: Task
+    costs: dict[str, Cost]
+
+    @property
+    def saved(self) -> float:
+        """How many times fewer tokens a program takes than all tools."""
+        return self.costs["all tools"].tokens / self.costs["--code"].tokens
+
+
+async def every_task(applications: Sequence[Application]) -> AsyncIterator[Solved]:
+    """Solve all tasks in all ways, on the applications that are installed."""
+    for application in applications:
+        try:
+            ways = {way: await measured(application, way) for way in WAYS}
+        except pytest.skip.Exception as reason:
+            print(reason, file=sys.stderr)
+            continue
         for number, task in enumerate(application.tasks):
-            results = [json.dumps(costs[way][number].result, sort_keys=True) for way in WAYS]
+            costs = {way: ways[way][number] for way in WAYS}
+            results = [json.dumps(cost.result, sort_keys=True) for cost in costs.values()]
             assert task.question.startswith("Show") or len(set(results)) == 1, (task.question, results)  # noqa: S101
-            for way in WAYS:
-                cost = costs[way][number]
-                numbers = (cost.calls, cost.listed + cost.read, cost.written, cost.tokens, cost.processed)
-                shown = " | ".join(f"{each:,}" for each in numbers)
-                lines.append(f"| {task.question} | {way} | {shown} | {cost.seconds:.1f} |")
-    return "\n".join(lines)
+            yield Solved(task, costs)
+
+
+def rows(solved: Solved) -> Iterator[Sequence[str]]:
+    """Yield a row for each way to solve a task."""
+    for way, cost in solved.costs.items():
+        times = f"{solved.costs['all tools'].tokens / cost.tokens:.1f}"
+        numbers = (cost.calls, cost.listed + cost.read, cost.written, cost.tokens, cost.listed + cost.found)
+        shown = [f"{each:,}" for each in numbers]
+        yield [solved.task.question, way, *shown, times, f"{cost.processed:,}", f"{cost.seconds:.1f}"]
+
+
+async def section() -> str:
+    """Return the section about programs: a table of all tasks in all ways, and what it shows."""
+    solved = [each async for each in every_task(APPLICATIONS)]
+    several = [each for each in solved if each.costs["all tools"].calls > 1]
+    single = [each for each in solved if each.costs["all tools"].calls == 1]
+    heads = ["task", "way", "calls", "in", "out", "tokens", "listing and look-up", "times fewer", "processed", "s"]
+    below = [each for each in several if each.saved < AIM]
+    fixed = sum(each.costs["--code"].listed + each.costs["--code"].found for each in below)
+    totals = [sum(each.costs[way].tokens for each in several) for way in ("all tools", "--code")]
+    said = [
+        f"{len(several) - len(below)} of {len(several)} tasks of several calls take at least {AIM} times fewer tokens "
+        f"with --code, and all of them together {totals[0] / totals[1]:.1f} times fewer.",
+        f"Of what the other {len(below)} take, {fixed / sum(each.costs['--code'].tokens for each in below):.0%} is for "
+        "the listing, the search and the signatures, which cost the same however much a program does."
+        if below
+        else "",
+        f"Single calls take {min(each.saved for each in single):.1f} to {max(each.saved for each in single):.1f} times "
+        "fewer.",
+    ]
+    return "\n\n".join([INTRODUCTION, table(heads, (row for each in solved for row in rows(each))), " ".join(said)])
 
 
 if __name__ == "__main__":
-    print(asyncio.run(table()))
+    print(asyncio.run(section()))

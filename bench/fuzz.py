@@ -37,7 +37,8 @@ from portkey_bridge.request.uploads import Files
 from portkey_bridge.request.writer import write_request
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
-from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.server import live_catalogue_of
+from portkey_bridge.serve.stdio_session import StdioSession
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 
@@ -325,7 +326,8 @@ def lines(random: Random) -> str:
 
 async def _serve(wire: _Wire) -> None:
     api = _api_of(_texts()[0])
-    await build_server([service_of(api, Settings(base_url="http://127.0.0.1:9", retries=0))]).serve_lines(wire, wire)
+    live = live_catalogue_of([service_of(api, Settings(base_url="http://127.0.0.1:9", retries=0))])
+    await StdioSession(live).serve(wire, wire)
 
 
 def _answers(message: Any) -> list[Any]:

@@ -78,6 +78,14 @@ def peers(url: str, document: Path) -> dict[str, Peer]:
     return found
 
 
+def document_in(folder: Path) -> Path:
+    """Write the document of the Portkey API into a folder as JSON, which every server reads."""
+    document = folder / "portkey.json"
+    root = yaml.load(portkey_document().read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    document.write_text(json.dumps(root, default=str), encoding="utf-8")
+    return document
+
+
 def cpu_seconds(process: int) -> float:
     """Return the seconds of CPU that a process has taken, all its threads together (Linux)."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
@@ -112,10 +120,7 @@ async def _calls(server: Session, tool: str, arguments: Mapping[str, Any]) -> tu
 async def measure() -> dict[str, tuple[list[Turn], int]]:
     """Return the turns of each server, and the tokens of its listing."""
     with loopback() as url, TemporaryDirectory() as folder:
-        document = Path(folder) / "portkey.json"
-        root = yaml.load(portkey_document().read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        document.write_text(json.dumps(root, default=str), encoding="utf-8")
-        subjects = peers(url, document)
+        subjects = peers(url, document_in(Path(folder)))
         measured: dict[str, tuple[list[Turn], int]] = {}
         for _ in range(TURNS):
             for name, peer in subjects.items():

@@ -52,11 +52,15 @@ COUNTS, PAGE = {"user": 40, "project": 12, "issue": 150, "comment": 200}, 50
 
 @dataclass(frozen=True)
 class Task:
-    """A task: what a person asks, the tools that it takes, and the program that solves it."""
+    """A task: what a person asks, the tools that it takes, and the program that solves it.
+
+    `searches` are what a model looks for, all in one search; without them it is the question.
+    """
 
     question: str
     tools: tuple[str, ...]
     program: str
+    searches: tuple[str, ...] = ()
 
 
 #: Reads all pages of a list.
@@ -290,9 +294,13 @@ def _answer(items: dict[str, dict[int, Any]], method: str, path: str, query: dic
 
 @dataclass
 class Cost:
-    """What a task costs: calls by the model, tokens of the listing, written, read and processed, and seconds."""
+    """What a task costs: calls by the model, tokens of the listing, written, read and processed, and seconds.
+
+    Those `found` are among those read: what was searched for and shown of tools.
+    """
 
     listed: int = 0
+    found: int = 0
     calls: int = 0
     written: int = 0
     read: int = 0
@@ -340,11 +348,13 @@ class Model:
         return _json(await self.call("runProgram", {"code": task.program.strip()}))
 
     async def _look_up(self, task: Task) -> None:
-        found = await self.call("searchTools", {"query": task.question})
+        first, *further = task.searches or (task.question,)
+        found = await self.call("searchTools", {"query": first, **({"queries": further} if further else {})})
         for name in task.tools:
             if f"{name} · " not in found:
                 found += await self.call("searchTools", {"query": name})
             await self.call("expandSchema", {"toolName": name, "jsonPointers": [""]})
+        self._cost.found = self._cost.read
 
     async def _value(self, name: str, arguments: Any) -> Any:
         return _json(await self.call(name, arguments))

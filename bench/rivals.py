@@ -7,6 +7,7 @@ more than it needs.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from mcp_types import TextContent
 
 from bench.documents import TOOL, things
 from bench.loopback import THING
+
+SCHEMA = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
 
 
 class _Constant(Tool):
@@ -34,25 +37,23 @@ class _Constant(Tool):
 
 def constant(_: str) -> FastMCP[Any]:
     """Return a server with a tool that returns what the API would answer."""
-    return FastMCP("constant", tools=[_constant_tool()], dereference_schemas=False)
+    tool = _Constant(name=TOOL, description="Give a thing.", parameters=SCHEMA)
+    return FastMCP("constant", tools=[tool], dereference_schemas=False)
 
 
-def direct(_: str) -> FastMCP[Any]:
-    """Return a server with the same tool, and without what this program leaves out of FastMCP's."""
+def serve_direct() -> None:
+    """Serve the same tool over stdio as this program serves its own."""
+    from portkey_bridge.builtin.builtin_tools import Listed
     from portkey_bridge.response.tool_result import ToolResult, text_block
     from portkey_bridge.serve.catalogue import Catalogue
-    from portkey_bridge.serve.fastmcp_seam import StdioServer
+    from portkey_bridge.serve.live_catalogue import LiveCatalogue
+    from portkey_bridge.serve.stdio_session import serve_stdio
 
     async def run(*_: object) -> ToolResult:
         return ToolResult([text_block(THING.decode())], json.loads(THING), {"status": 200})
 
-    tool = _constant_tool()
-    return StdioServer("direct", "1", Catalogue({tool.name: run}, lambda: [tool]))
-
-
-def _constant_tool() -> _Constant:
-    schema = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
-    return _Constant(name=TOOL, description="Give a thing.", parameters=schema)
+    tool = Listed(name=TOOL, title=TOOL, description="Give a thing.", parameters=SCHEMA)
+    asyncio.run(serve_stdio(LiveCatalogue("direct", "1", Catalogue({TOOL: run}, lambda: [tool]))))
 
 
 def from_openapi(url: str) -> FastMCP[Any]:
@@ -75,12 +76,14 @@ def portkey(url: str) -> FastMCP[Any]:
 
 RIVALS: dict[str, Callable[[str], FastMCP[Any]]] = {
     "constant": constant,
-    "direct": direct,
     "from_openapi": from_openapi,
     "portkey": portkey,
 }
 
 if __name__ == "__main__":
+    if sys.argv[1] == "direct":
+        serve_direct()
+        sys.exit()
     rival = RIVALS[sys.argv[1]](sys.argv[-1])
     if "http" in sys.argv[2:3]:
         at = {"port": int(sys.argv[3]), "uvicorn_config": {"access_log": False}}

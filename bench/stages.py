@@ -25,7 +25,8 @@ from portkey_bridge.bridge.calls import CallContext
 from portkey_bridge.bridge.several_apis import load_services
 from portkey_bridge.request.servers import base_url
 from portkey_bridge.request.writer import write_request
-from portkey_bridge.serve.server import build_server
+from portkey_bridge.serve.direct_lane import DirectLane
+from portkey_bridge.serve.server import live_catalogue_of
 from portkey_bridge.settings.options import Settings
 
 #: Rounds of each stage, and how often it runs in one.
@@ -50,10 +51,9 @@ async def microseconds(stage: Stage) -> float:
 async def stages(settings: Settings, name: str, arguments: Mapping[str, Any]) -> dict[str, Stage]:
     """Return the stages of a call over stdio in their order, and the whole of them."""
     services = load_services([settings])
-    server, bridge, context = build_server(services), services[0].bridge, CallContext()
+    live, bridge, context = live_catalogue_of(services), services[0].bridge, CallContext()
     tool = next(tool for tool in services[0].tools if tool.name == name)
-    operation, lane = tool.operation, server.lane
-    assert lane is not None, "OpenTelemetry is not set up"  # noqa: S101
+    operation, lane = tool.operation, DirectLane(live.current, live.info)
     params = {"name": name, "arguments": dict(arguments)}
     line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
     call = lane.read(line)

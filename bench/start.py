@@ -6,7 +6,9 @@ python -m bench.start
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -18,13 +20,14 @@ from bench.calls import one_by_one
 from bench.documents import TOOL
 from bench.figures import ratios, spread, table
 from bench.loopback import loopback
+from bench.peers import KEY, document_in, peers
 from bench.stdio import module, session
 
 #: How often each server is started; they take turns.
 TURNS = 7
 
-OURS, COLD, UVX = "portkey-bridge", "portkey-bridge, empty cache", "portkey-bridge by uvx"
-CONSTANT, FROM_OPENAPI = "FastMCP, a constant", "FastMCP `from_openapi`"
+OURS, COLD = "portkey-bridge", "portkey-bridge, empty cache"
+UVX, COLD_UVX, CONSTANT = "portkey-bridge by uvx", "portkey-bridge by uvx, empty cache", "FastMCP, a constant"
 
 #: A call of the Portkey API, and of the server with the constant.
 LIST_MODELS: tuple[str, dict[str, Any]] = ("listmodels", {})
@@ -59,53 +62,103 @@ async def start(command: Sequence[str], call: tuple[str, dict[str, Any]], env: M
     return Start(initialized, listed, called)
 
 
-async def after_thinking(env: Mapping[str, str]) -> tuple[float, float]:
-    """Return the milliseconds of the first call that comes THINKING seconds behind the listing, and of the second."""
+class Thinking(NamedTuple):
+    """Milliseconds of the first two calls THINKING seconds behind the listing, and MB: before, after, and later."""
+
+    first: float
+    second: float
+    idle: float
+    called: float
+    imported: float
+
+
+async def after_thinking(env: Mapping[str, str]) -> Thinking:
+    """Return what a server takes whose client thinks before its first call, and behind its second."""
     async with session(module("portkey_bridge"), env) as server:
         await server.request("tools/list")
         await asyncio.sleep(THINKING)
+        idle = _resident(server.process.pid)
         first, second = [await one_by_one(lambda: server.call(*LIST_MODELS), 1) for _ in range(2)]
-    return first, second
+        called = _resident(server.process.pid)
+        await asyncio.sleep(THINKING)
+        return Thinking(first, second, idle, called, _resident(server.process.pid))
 
 
-async def measure() -> tuple[dict[str, list[Start]], list[tuple[float, float]]]:
+def _resident(process: int) -> float:
+    """Return the MB of memory that a process has (Linux)."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1000
+
+
+def _by_uvx(folder: Path) -> list[str]:
+    """Return the command that starts a wheel of this program with uvx, from what uv has; none without uv."""
+    uv, uvx = shutil.which("uv"), shutil.which("uvx")
+    if not uv or not uvx:
+        return []
+    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)], check=True)  # noqa: S603
+    command = [uvx, "--quiet", "--from", str(next(folder.glob("*.whl"))), "portkey-bridge"]
+    subprocess.run([*command, "--version"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # installs
+    return [*command[:1], "--offline", *command[1:]]
+
+
+def _others(url: str, folder: Path) -> dict[str, tuple[Sequence[str], tuple[str, dict[str, Any]]]]:
+    """Return the commands of the other servers, and a GET of each."""
+    others = peers(url, document_in(folder))
+    del others[OURS]
+    return {
+        CONSTANT: (module("bench.rivals", "constant"), GET_THING),
+        **{name: (peer.command, (peer.get, {})) for name, peer in others.items()},
+    }
+
+
+async def measure() -> tuple[dict[str, list[Start]], list[Thinking]]:
     """Start every server in each turn; a start with a full cache follows on one with an empty one.
 
     With uvx, which is measured where it is installed, the packages are there already.
     """
-    measured: dict[str, list[Start]] = {name: [] for name in (OURS, COLD, CONSTANT, FROM_OPENAPI)}
-    thinking: list[tuple[float, float]] = []
-    by_uvx = [uvx, "--quiet", "--from", str(ROOT), "portkey-bridge"] if (uvx := shutil.which("uvx")) else None
-    with loopback() as url:
-        env = {"OPEN_MCP_BASE_URL": url, "X_PORTKEY_API_KEY": "none", "X_PORTKEY_VIRTUAL_KEY": "none"}
+    measured: dict[str, list[Start]] = {name: [] for name in (OURS, COLD)}
+    thinking: list[Thinking] = []
+    with loopback() as url, TemporaryDirectory() as kept:
+        env = {"OPEN_MCP_BASE_URL": url, "X_PORTKEY_VIRTUAL_KEY": "none", **KEY}
+        by_uvx, others = _by_uvx(Path(kept)), _others(url, Path(kept))
         for _ in range(TURNS):
             with TemporaryDirectory() as folder:
                 cached = {**env, "XDG_CACHE_HOME": folder}
-                measured[COLD].append(await start(module("portkey_bridge"), LIST_MODELS, cached))
-                measured[OURS].append(await start(module("portkey_bridge"), LIST_MODELS, cached))
+                for name in (COLD, OURS):
+                    measured[name].append(await start(module("portkey_bridge"), LIST_MODELS, cached))
                 thinking.append(await after_thinking(cached))
-                if by_uvx:
-                    await start(by_uvx, LIST_MODELS, cached)  # installs, and fills the cache of its command line
-                    measured.setdefault(UVX, []).append(await start(by_uvx, LIST_MODELS, cached))
-            measured[CONSTANT].append(await start(module("bench.rivals", "constant"), GET_THING))
-            measured[FROM_OPENAPI].append(await start(module("bench.rivals", "portkey", url), ("listModels", {})))
+            with TemporaryDirectory() as folder:
+                cached = {**env, "XDG_CACHE_HOME": folder, "UV_CACHE_DIR": _uv_cache()}
+                for name in (COLD_UVX, UVX) if by_uvx else ():
+                    measured.setdefault(name, []).append(await start(by_uvx, LIST_MODELS, cached))
+            for name, (command, call) in others.items():
+                measured.setdefault(name, []).append(await start(command, call, KEY))
     return measured, thinking
 
 
-def report(measured: Mapping[str, list[Start]], thinking: Sequence[tuple[float, float]]) -> str:
+def _uv_cache() -> str:
+    """Return the folder of uv's own cache, which is elsewhere for each start otherwise."""
+    return os.environ.get("UV_CACHE_DIR") or str(
+        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
+    )
+
+
+def report(measured: Mapping[str, list[Start]], thinking: Sequence[Thinking]) -> str:
     """Write the figures, and how many times a bare FastMCP server takes each is."""
     heads = ("", "initialize, s · ratio", "whole listing, s · ratio", "first call, s · ratio")
+    first, second, *memory = zip(*thinking, strict=True)
+    idle, called, imported = (f"{median(each):.0f}" for each in memory)
     return "\n\n".join(
         (
             "## Start",
             "Seconds from the spawn over stdio, medians with the lowest and highest, and the ratio to a bare FastMCP "
             "server with one constant tool, started in the same turn. All but that one list the Portkey API.",
             table(heads, ((name, *_cells(starts, measured[CONSTANT])) for name, starts in measured.items())),
-            f"With an empty cache the document is read and all its schemas are viewed: {_more(measured):.2f} s more "
-            "than a server that reads no document.",
-            f"The first call is answered as soon as FastMCP is imported. {THINKING:.0f} s behind the listing it takes "
-            f"{spread([first for first, _ in thinking], 0)} ms, and the second "
-            f"{spread([second for _, second in thinking], 1)}.",
+            f"With an empty cache the document is read and all its schemas are viewed; the listing comes "
+            f"{_more(measured):+.2f} s later than that of the bare server, which reads no document.",
+            f"No answer of these waits for FastMCP. {THINKING:.0f} s behind the listing the first call takes "
+            f"{spread(first, 0)} ms, and the second {spread(second, 1)}. The server has {idle} MB until then, "
+            f"{called} MB after these calls, and {imported} MB once FastMCP is imported behind them.",
         )
     )
 

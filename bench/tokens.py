@@ -10,9 +10,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
-
-import bpe_openai
 
 #: What a client says before it asks for the tools, and the question.
 GREETING = (
@@ -30,17 +29,22 @@ GREETING = (
     {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
 )
 
-_ENCODING = bpe_openai.get_encoding("o200k_base")
-
 
 def compact(value: Any) -> str:
     """Write a value as clients hand it to a model."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+@cache
+def _encoding() -> Any:
+    import bpe_openai  # reads its vocabularies for half a second
+
+    return bpe_openai.get_encoding("o200k_base")
+
+
 def count(text: str) -> int:
     """Return the number of tokens of `text` in o200k_base."""
-    return len(_ENCODING.encode(text, disallowed_special=()))
+    return len(_encoding().encode(text, disallowed_special=()))
 
 
 def listing(options: Sequence[str] = ()) -> list[dict[str, Any]]:

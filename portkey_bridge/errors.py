@@ -21,6 +21,8 @@ import difflib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from portkey_bridge.text import shown_reference
+
 
 class BridgeError(Exception):
     """Anything that this program reports as a message, without a traceback."""
@@ -61,8 +63,7 @@ class DanglingReference(DocumentError):
     """A `$ref` names something that does not exist, or only itself."""
 
     def __init__(self, reference: str, problem: str) -> None:
-        self.reference = reference
-        super().__init__(reference, problem, "Correct the $ref, or add its target.")
+        super().__init__(shown_reference(reference), problem, "Correct the $ref, or add its target.")
 
 
 class CallError(BridgeError):
@@ -111,7 +112,8 @@ class ArgumentsError(CallError):
 class CredentialsError(CallError):
     """The operation needs a credential, and none can be used.
 
-    `alternatives` are the variables that are taken together, `reasons` say which are set and still not used.
+    `alternatives` are the variables that are taken together, `reasons` say which are set and still not used. Without a
+    `configuration`, the caller is not the one who can set them.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class CredentialsError(CallError):
         operation: str,
         alternatives: Sequence[Sequence[str]],
         reasons: Sequence[str],
-        configuration: str,
+        configuration: str | None,
         note: str = "",
     ) -> None:
         self.operation = operation
@@ -128,11 +130,16 @@ class CredentialsError(CallError):
         self.configuration = configuration
         ways = "\n".join(f"- {' and '.join(variables)}" for variables in self.alternatives)
         unused = "".join(f"- {reason}.\n" for reason in reasons)
+        asked = (
+            "Set the environment variables on one of these lines and start portkey-bridge again"
+            if configuration
+            else "Whoever runs this server can set the environment variables on one of these lines, and start it again"
+        )
+        example = f"For example, in the client's configuration:\n{configuration}\n" if configuration else ""
         super().__init__(
             f"Nothing was sent: {operation} needs a credential and "
             + (f"none can be used.\n{unused}" if unused else "none is set. ")
-            + f"Set the environment variables on one of these lines and start portkey-bridge again:\n{ways}\n"
-            f"For example, in the client's configuration:\n{configuration}\n{note}".rstrip()
+            + f"{asked}:\n{ways}\n{example}{note}".rstrip()
         )
 
     def also(self, alternatives: Sequence[Sequence[str]], reasons: Sequence[str], note: str) -> CredentialsError:

@@ -48,19 +48,30 @@ def is_url(source: str) -> bool:
     return source[:8].lower().startswith(("http://", "https://"))
 
 
+#: A login at the beginning of what was probably meant as a URL.
+_LOGIN = re.compile(r"^(https?:/*)?[^/\\?#@]*:[^/\\?#@]*@", re.IGNORECASE)
+
+
 def shown_url(url: str) -> str:
-    """Return a URL without its login, query and fragment, any of which may be a secret. Other text is returned as is.
+    """Return a URL without its login, query and fragment, any of which may be a secret. A path is returned as is.
 
     Every URL of a setting or document that is shown goes through this function.
     """
     if "://" not in url:
-        return printable(url)
+        path, mark, _ = _LOGIN.sub(r"\1", url).partition("?")
+        return printable(path + ("?…" if mark else ""))
     try:
         parts = urlsplit(url)
     except ValueError:
         return printable(re.sub(r"//[^/?#]*@", "//", url)).partition("?")[0]
     host = parts.netloc.rpartition("@")[2]
     return printable(parts._replace(netloc=host, query="…" if parts.query else "", fragment="").geturl())
+
+
+def shown_reference(reference: str) -> str:
+    """Return a `$ref` of which the URL is shown by `shown_url`, with its fragment, which leads to a part."""
+    url, mark, fragment = reference.partition("#")
+    return f"{shown_url(url)}{mark}{printable(fragment)}"
 
 
 def with_shown_urls(text: str) -> str:

@@ -22,6 +22,7 @@ from tests.forked import NUMBER
 IMPORTED = (
     *("cli.call", "cli.check", "cli.clients", "cli.docs", "cli.doctor", "cli.listing", "cli.main", "cli.serve"),
     *("openapi.normalize", "document.parse", "document.yaml_values", "document.fetch", "schema.validation"),
+    "serve.fastmcp_seam",
 )
 
 

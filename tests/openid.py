@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
 from tests.node import MODULES, node_command
+from tests.replicas import free_port
+from tests.support import serving_with
+
+#: The table of a server at `{site}` that issues tokens itself to those who log in at the provider at `{url}`.
+OIDC_PROXY = """
+[serve.auth]
+provider = "oidc-proxy"
+base_url = "{site}"
+config_url = "{url}/.well-known/openid-configuration"
+client_id = "bridge"
+client_secret = "$BRIDGE_SECRET"
+verify_id_token = true
+required_scopes = ["openid"]
+forward_resource = false
+enable_cimd = false
+"""
+BRIDGE_SECRET = {"BRIDGE_SECRET": "bridge-S3CRET"}
 
 
 @contextmanager
@@ -31,6 +50,18 @@ def running_openid_provider(jwk: str = "{}") -> Iterator[str]:
     finally:
         process.kill()
         process.communicate()
+
+
+@contextmanager
+def serving_logins(folder: Path, provider: str, *arguments: str) -> Iterator[str]:
+    """Run a server that people log in to at the provider, and once more to its API; return the URL of its endpoint."""
+    (folder / "items.json").write_text(json.dumps(items_document(provider)))
+    address = f"127.0.0.1:{free_port()}"
+    table = '[api.main]\nprefix = ""\nspec = "items.json"\noauth_caller_login = true\n'
+    (folder / "team.toml").write_text(table + OIDC_PROXY.format(site=f"http://{address}", url=provider))
+    env = {**BRIDGE_SECRET, "OAUTH_CLIENT_ID": "team", "OAUTH_CLIENT_SECRET": "team-S3CRET-1"}
+    with serving_with(folder, "--config", "team.toml", "--http", address, *arguments, env=env) as (url, _):
+        yield url
 
 
 def items_document(url: str) -> dict[str, Any]:

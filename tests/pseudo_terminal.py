@@ -11,15 +11,20 @@ from pathlib import Path
 from tests.conftest import program
 
 
-def on_a_terminal(*words: str, env: Mapping[str, str], cwd: Path, command: Sequence[str] | None = None) -> str:
-    """Return what the program with these words, or another command, writes to a terminal."""
+def on_a_terminal(
+    *words: str, env: Mapping[str, str], cwd: Path, command: Sequence[str] | None = None, reads: bool = False
+) -> str:
+    """Return what the program with these words, or another command, writes to a terminal, which it `reads` from or not.
+
+    Nothing is typed there.
+    """
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as screen:
         child = subprocess.Popen(
             command or program(*words, env=env),
             env={"TERM": "xterm-256color", "COLUMNS": "120", **env},
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=theirs if reads else subprocess.DEVNULL,
             stdout=theirs,
             stderr=theirs,
         )

@@ -185,9 +185,6 @@ class Cluster:
 @contextmanager
 def running_cluster(folder: Path, redis: RedisServer, count: int = 3) -> Iterator[Cluster]:
     """Run nginx as `deploy/nginx.conf` configures it, and replicas behind it, until the end of the block."""
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if nginx is None:
-        pytest.skip("nginx is not installed")
     with large_api() as api, ExitStack() as stack:
         (folder / "api.json").write_text(json.dumps(root_of(api.url)))
         options = ("--spec", "api.json", "--store", redis.url, "--tokens", TOKENS, "--result-limit", "2000")
@@ -196,22 +193,34 @@ def running_cluster(folder: Path, redis: RedisServer, count: int = 3) -> Iterato
             server.start()
             stack.callback(server.stop, signal.SIGKILL)
         port = free_port()
-        (folder / "nginx.conf").write_text(_configured(folder, port, [server.port for server in servers]))
-        command = [nginx, "-p", str(folder), "-c", "nginx.conf", "-e", "nginx.log", "-g", "daemon off;"]
-        process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE))
-        stack.callback(process.terminate)
+        stack.enter_context(running_nginx(folder, _configured(port, [server.port for server in servers])))
         yield Cluster(f"http://127.0.0.1:{port}/mcp", servers, redis)
 
 
-def _configured(folder: Path, port: int, ports: list[int]) -> str:
+@contextmanager
+def running_nginx(folder: Path, configuration: str) -> Iterator[None]:
+    """Run nginx, with this as its configuration and its files in a folder, until the end of the block."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"  {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+    text = configuration.replace("http {\n", f"http {{\n  access_log off;\n{paths}")
+    (folder / "nginx.conf").write_text(f"pid {folder}/nginx.pid;\n{text}")
+    command = [nginx, "-p", str(folder), "-c", "nginx.conf", "-e", "nginx.log", "-g", "daemon off;"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def _configured(port: int, ports: list[int]) -> str:
     """Return the shipped configuration for processes on this machine."""
     text = (ROOT / "deploy" / "nginx.conf").read_text()
     servers = "\n".join(f"    server 127.0.0.1:{each} max_fails=0;" for each in ports)
     text = re.sub(r"\n  resolver .*", "", text).replace("    server bridge:8000 resolve;", servers)
-    text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};")
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    paths = "".join(f"  {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
-    return f"pid {folder}/nginx.pid;\n" + text.replace("http {\n", f"http {{\n  access_log off;\n{paths}")
+    return text.replace("listen 8080;", f"listen 127.0.0.1:{port};")
 
 
 async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:

@@ -18,20 +18,22 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from fastmcp import Client
-from fastmcp.client.auth import BearerAuth
+from fastmcp.client.auth import BearerAuth, OAuth
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 from joserfc.jwk import RSAKey
+from key_value.aio.stores.memory import MemoryStore
 from mcp import MCPError, UrlElicitationRequiredError
 from redis import Redis
 
 from portkey_bridge.callers.store import STORE_KEY
 from tests import oauth_app
 from tests.browser import new_browser, visit
-from tests.conftest import Recorder, Run, recording, text_of
-from tests.openid import items_document, running_openid_provider
-from tests.replicas import KEY, RedisServer
+from tests.conftest import ROOT, Recorder, Run, recording, text_of
+from tests.node import node_command
+from tests.openid import items_document, running_openid_provider, serving_logins
+from tests.replicas import KEY, RedisServer, free_port, running_nginx
 from tests.support import document, serving, serving_with
 
 Json = dict[str, Any]
@@ -212,12 +214,44 @@ def test_a_client_that_cannot_be_asked_gets_the_address_in_words(
         assert "logged in to Items" in alice.log_in(address[0])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
+async def test_the_typescript_sdk_logs_in_twice(provider_url: str, tmp_path: Path, era: str) -> None:
+    """It registers, its person logs in to the server, then to the API when a call asks for that, and it is called."""
+    module = "@modelcontextprotocol/client/dist/index.mjs"
+    node, script = node_command(module, (22, 19))
+    with serving_logins(tmp_path, provider_url) as url, new_browser() as browser:
+        words = (str(ROOT / "tests" / "http_login.mjs"), script, era, url, "items")
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(node, *words, stdin=pipe, stdout=pipe)
+        assert process.stdin
+        assert process.stdout
+        try:
+            async with asyncio.timeout(60):
+                while asked := json.loads(await process.stdout.readline()).get("open"):
+                    ada = Person(asked.get("token"), "ada", browser=browser)
+                    log_in = ada.log_in if ada.token else lambda address: visit(address, "ada", browser)
+                    await asyncio.to_thread(log_in, asked["address"])
+                    process.stdin.write(b"done\n")
+                seen = json.loads(await process.stdout.readline())
+        finally:
+            process.kill()
+            await process.wait()
+    assert seen == {"isError": False, "subject": "ada"}
+
+
 async def test_a_person_may_decline(provider_url: str, tmp_path: Path, alice: Person) -> None:
-    """Whoever does not open the page gets an error, and nothing is sent."""
+    """Whoever does not open the page gets an error, and nothing is sent.
+
+    It names the address: some clients that run without a terminal decline by themselves.
+    """
     with served(tmp_path, provider_url) as url:
         async with alice.client(url, action="decline") as client:
             result = await client.call_tool("items", {}, raise_on_error=False)
-    assert "did not open the page" in text_of(result)
+        assert "did not open the page" in text_of(result)
+        address = re.search(r"http\S+/connect#\S+", text_of(result))
+        assert address
+        assert "logged in to Items" in alice.log_in(address[0])
 
 
 async def test_nobody_logs_in_for_another(provider_url: str, tmp_path: Path, alice: Person, bob: Person) -> None:
@@ -277,6 +311,80 @@ async def called(person: Person, url: str, tool: str = "list_items") -> str:
     """Return the text of the answer to a call."""
     async with person.client(url) as client:
         return text_of(await client.call_tool(tool, {}, raise_on_error=False))
+
+
+#: nginx at `{public}` in front of a server at `{own}`, under a path that it removes.
+UNDER_A_PATH = """
+events {{}}
+http {{
+  server {{
+    listen 127.0.0.1:{public};
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-Prefix /team;
+    location /team/ {{ proxy_pass http://127.0.0.1:{own}/; }}
+    location /.well-known/ {{ proxy_pass http://127.0.0.1:{own}; }}
+  }}
+}}
+"""
+
+#: A server that issues tokens itself to those who log in to the application at `{url}`.
+OAUTH_PROXY = """
+[api.main]
+spec = "api.json"
+oauth_caller_login = true
+[serve.auth]
+provider = "oauth-proxy"
+base_url = "{site}"
+upstream_authorization_endpoint = "{url}/authorize"
+upstream_token_endpoint = "{url}/token"
+upstream_client_id = "$OAUTH_CLIENT_ID"
+upstream_client_secret = "$OAUTH_CLIENT_SECRET"
+[serve.auth.token_verifier]
+provider = "introspection"
+introspection_url = "{introspection}/introspect"
+client_id = "me"
+client_secret = "$OAUTH_CLIENT_SECRET"
+"""
+
+
+class Visiting(OAuth):
+    """A client whose person logs in with a browser."""
+
+    async def redirect_handler(self, authorization_url: str) -> None:
+        """Open the page of the login; the client listens for the end of it afterwards."""
+        self.visiting = asyncio.create_task(asyncio.to_thread(visit, authorization_url))
+
+
+@pytest.mark.filterwarnings("ignore:Using in-memory token storage")
+async def test_both_logins_work_under_a_path(
+    application: oauth_app.Application, recorder: Recorder, tmp_path: Path
+) -> None:
+    """A proxy serves it at a path. A client that knows that URL alone finds where to log in (RFC 8414 section 3.1).
+
+    The caller's own login, its cookie and its way back are below that path, too.
+    """
+    public, own = free_port(), free_port()
+    site = f"http://127.0.0.1:{public}/team"
+    media_type = {"content-type": "application/json"}
+    recorder.answers["/introspect"] = (200, media_type, b'{"active": true, "sub": "carol"}')
+    (tmp_path / "api.json").write_text(json.dumps(application.document))
+    table = OAUTH_PROXY.format(site=site, url=application.url, introspection=recorder.url)
+    (tmp_path / "team.toml").write_text(table)
+    options = ("--config", "team.toml", "--http", f"127.0.0.1:{own}")
+    configuration = UNDER_A_PATH.format(public=public, own=own)
+    with serving_with(tmp_path, *options, env=OF_APP), running_nginx(tmp_path, configuration):
+        auth = Visiting(token_storage=MemoryStore())
+        async with Client(StreamableHttpTransport(f"{site}/mcp", auth=auth), mode="legacy") as client:
+            with pytest.raises(MCPError) as raised:
+                await client.call_tool("main_list_items", {})
+            address = elicitation_of(raised.value).url
+            tokens = await auth.token_storage_adapter.get_tokens()
+            carol = Person(tokens.access_token if tokens else "")
+            assert address.startswith(f"{site}/connect#")
+            with carol.browser:
+                assert "logged in to Items" in await asyncio.to_thread(carol.log_in, address)
+                assert "connect" not in str([*carol.browser.cookies.jar])
+            assert text_of(await client.call_tool("main_list_items", {})) == '["one"]'
 
 
 async def test_an_answer_counts_in_its_browser_and_once(
@@ -566,3 +674,40 @@ async def test_an_id_token_of_another_login_is_refused(recorder: Recorder, tmp_p
                 assert "another nonce" in refused
             else:
                 assert "logged in to Items as ada" in said(alice.browser.get(answer).text)
+
+
+#: Whether an answer counts, the issuer that it names, and what the metadata says besides.
+ISSUERS = [
+    (True, None, {}),
+    (True, "{url}", {}),
+    (False, "https://attacker.example", {}),
+    (False, None, {"authorization_response_iss_parameter_supported": True}),
+    (True, "{url}", {"authorization_response_iss_parameter_supported": True}),
+    (True, "{url}/tenant", {"issuer": None}),
+    (False, "https://honest.example", {"issuer": None}),
+    (False, "https://honest.example", {"issuer": "https://honest.example"}),
+]
+
+
+@pytest.mark.parametrize(("counts", "issuer", "further"), ISSUERS)
+async def test_an_answer_of_another_issuer_is_refused(
+    recorder: Recorder, tmp_path: Path, alice: Person, counts: bool, issuer: str | None, further: Json
+) -> None:
+    """A code goes to the server that issued it (RFC 9207), also where a server says that it is another one."""
+    metadata = {
+        "issuer": recorder.url,
+        "authorization_endpoint": f"{recorder.url}/authorize",
+        "token_endpoint": f"{recorder.url}/token",
+        **further,
+    }
+    media_type = {"content-type": "application/json"}
+    recorder.answers["/.well-known/openid-configuration"] = (200, media_type, json.dumps(metadata).encode())
+    recorder.answers["/token"] = (200, media_type, b'{"access_token": "access-S3CRET-1", "token_type": "Bearer"}')
+    with served(tmp_path, recorder.url) as url:
+        begun = parse_qs(urlsplit(alice.begin(await address_of(url, ALICE))).query)
+        named = {"iss": issuer.replace("{url}", recorder.url)} if issuer else {}
+        answer = {"code": "c0de", "state": begun["state"][0], **named}
+        shown = said(alice.browser.get(begun["redirect_uri"][0], params=answer).text)
+    assert ("is logged in to Items" in shown) is counts
+    assert ("another authorization server" in shown) is not counts
+    assert any(b"c0de" in request.body for request in recorder.requests) is counts

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import hmac
 import inspect
 import json
+import time
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +21,7 @@ from fastmcp import Client
 from fastmcp.client.auth import BearerAuth, OAuth
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
+from joserfc import jwt
 from joserfc.jwk import RSAKey
 from key_value.aio.stores.memory import MemoryStore
 
@@ -27,7 +31,7 @@ from portkey_bridge.web.providers import provider_of
 from tests import oauth_app
 from tests.browser import visit
 from tests.conftest import Recorder, Run, text_of
-from tests.openid import running_openid_provider
+from tests.openid import BRIDGE_SECRET, OIDC_PROXY, running_openid_provider
 from tests.replicas import free_port
 from tests.support import document, serving
 
@@ -130,6 +134,126 @@ async def test_clients_find_the_authorization_server(recorder: Recorder, tmp_pat
     assert metadata["authorization_servers"] == ["https://login.example.com/"]
 
 
+class Issuer:
+    """An issuer of JSON Web Tokens, whose keys a recorder has under `/keys`."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.key = RSAKey.generate_key(2048, {"kid": "1"})
+        self.option = f"{recorder.url}/keys,https://issuer.example,me"
+        recorder.answers["/keys"] = (200, JSON, json.dumps({"keys": [self.key.as_dict(private=False)]}).encode())
+        self.claims: Json = {
+            "iss": "https://issuer.example",
+            "aud": "me",
+            "sub": "carol",
+            "exp": int(time.time()) + 600,
+        }
+
+    def token(self, header: Mapping[str, Any] = {}, key: Any = None, **claims: Any) -> str:
+        """Return a token of these claims besides the usual ones, without those that are None."""
+        every = {name: value for name, value in {**self.claims, **claims}.items() if value is not None}
+        headers = {"alg": "RS256", "kid": "1", **header}
+        return jwt.encode(headers, every, key or self.key, algorithms=["RS256"])
+
+    def tampered(self) -> str:
+        """Return a token whose claims were changed after it was signed."""
+        header, _, signature = self.token().split(".")
+        return f"{header}.{encoded(json.dumps({**self.claims, 'sub': 'admin'}).encode())}.{signature}"
+
+    def confused(self, algorithm: str) -> str:
+        """Return a token that is not signed, or with the public key as if that were a secret (RFC 8725 section 2.1)."""
+        header = {"alg": algorithm, "kid": "1"}
+        signed = ".".join(encoded(json.dumps(each).encode()) for each in (header, self.claims))
+        digest = hmac.digest(self.key.as_pem(private=False), signed.encode(), "sha256")
+        return f"{signed}.{encoded(digest) if algorithm == 'HS256' else ''}"
+
+
+def encoded(value: bytes) -> str:
+    """Return bytes as a part of a token."""
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def forged(issuer: Issuer) -> dict[str, str]:
+    """Return tokens that stand for nobody here, by what is wrong with them."""
+    foreign = RSAKey.generate_key(2048)
+    return {
+        "no signature": issuer.confused("none"),
+        "signed with the public key as a secret": issuer.confused("HS256"),
+        "another key": issuer.token(key=foreign),
+        "a key of its own": issuer.token({"jwk": foreign.as_dict(private=False)}, foreign),
+        "keys of its own": issuer.token({"jku": "http://127.0.0.1:9/keys"}, foreign),
+        "a path as the name of the key": issuer.token({"kid": "../../../../dev/null"}, foreign),
+        "changed claims": issuer.tampered(),
+        "expired": issuer.token(exp=int(time.time()) - 60),
+        "no number as the end": issuer.token(exp="never"),
+        "not valid yet": issuer.token(nbf=int(time.time()) + 600),
+        "another audience": issuer.token(aud="https://other.example/mcp"),
+        "other audiences": issuer.token(aud=["you", "them"]),
+        "no audience": issuer.token(aud=None),
+        "another issuer": issuer.token(iss="https://issuer.example.attacker.example"),
+        "an object as the subject": issuer.token(sub={"iss": "token"}),
+        "an ID token with a nonce": issuer.token(nonce="n"),
+        "an ID token with a hash": issuer.token(at_hash="h"),
+        "an ID token of Keycloak": issuer.token(typ="ID"),
+        "a refresh token of Keycloak": issuer.token(typ="Refresh", aud="https://issuer.example"),
+        "not a token": "a.b.c",
+        "far too many parts": "." * 5000,
+        "deep JSON": f"{encoded(b'[' * 9000)}.e30.x",
+    }
+
+
+async def test_forged_tokens_are_refused(recorder: Recorder, tmp_path: Path) -> None:
+    """Only access tokens that the issuer has signed for this server, and that are valid now, stand for a caller."""
+    issuer = Issuer(recorder)
+    right = {
+        "plain": issuer.token(),
+        "one of several audiences": issuer.token(aud=["you", "me"]),
+        "an access token with a nonce": issuer.token({"typ": "at+JWT"}, nonce="n"),
+        "an old access token of Keycloak": issuer.token(typ="Bearer", nonce="n"),
+    }
+    with served(tmp_path, recorder, "", "--jwt", issuer.option) as (url, _):
+        statuses = {name: await status_of(url, token) for name, token in {**right, **forged(issuer)}.items()}
+    assert {name for name, status in statuses.items() if status == 200} == {*right}
+    assert {status for name, status in statuses.items() if name not in right} == {401}
+
+
+async def test_required_scopes_are_required_everywhere(recorder: Recorder, tmp_path: Path) -> None:
+    """A token without a required scope calls and reads nothing; whoever has a token of `--tokens` needs no scope."""
+    issuer = Issuer(recorder)
+    recorder.answers["/introspect"] = (200, JSON, b'{"active": false}')
+    table = f"""
+[serve.auth]
+provider = "introspection"
+introspection_url = "{recorder.url}/introspect"
+client_id = "me"
+client_secret = "$SECRET"
+required_scopes = ["work"]
+[serve.roles.worker]
+scopes = ["work"]
+tools = ["read_thing"]
+[serve.roles.everybody]
+tools = ["secret_thing"]
+"""
+    tokens = {issuer.token(): 403, issuer.token(scope="work"): 200, ALICE: 200}
+    options = ("--jwt", issuer.option, "--tokens", TOKENS)
+    with served(tmp_path, recorder, table, *options, env={"SECRET": SECRET}) as (url, _):
+        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as http:
+            for token, status in tokens.items():
+                auth = {"authorization": f"Bearer {token}"}
+                called = await http.post(url, json=call("secret_thing"), headers=auth)
+                listed = await http.post(url, json=call("", method="tools/list"), headers=auth)
+                page = await http.get(url.replace("mcp", "page/catalogue"), headers=auth)
+                assert [called.status_code, listed.status_code, page.status_code] == [status] * 3
+                metrics = await http.get(url.replace("mcp", "metrics"), headers=auth)
+                assert metrics.status_code == (200 if status == 200 else 401)
+                assert ("read_thing" in listed.text) is ("work" in token_scopes(token))
+
+
+def token_scopes(token: str) -> str:
+    """Return the scopes that a token says it has."""
+    claims = token.split(".")[1] if token.count(".") == 2 else "e30"
+    return str(json.loads(base64.urlsafe_b64decode(claims + "==")).get("scope", ""))
+
+
 #: A proxy of an authorization server, which registers clients and issues tokens of its own.
 PROXY = """
 [serve.auth]
@@ -184,19 +308,17 @@ async def test_every_body_is_limited(recorder: Recorder, tmp_path: Path) -> None
 
 #: How each proxy is told of an OpenID provider at `{url}`: by its metadata, or endpoint by endpoint.
 PROXIES = {
-    "oidc-proxy": """
-config_url = "{url}/.well-known/openid-configuration"
-client_id = "bridge"
-client_secret = "$BRIDGE_SECRET"
-verify_id_token = true
-required_scopes = ["openid"]
-""",
+    "oidc-proxy": OIDC_PROXY,
     "oauth-proxy": """
+[serve.auth]
+provider = "oauth-proxy"
+base_url = "{site}"
 upstream_authorization_endpoint = "{url}/auth"
 upstream_token_endpoint = "{url}/token"
 upstream_client_id = "bridge"
 upstream_client_secret = "$BRIDGE_SECRET"
 valid_scopes = ["openid"]
+forward_resource = false
 [serve.auth.token_verifier]
 provider = "introspection"
 introspection_url = "{url}/token/introspection"
@@ -227,11 +349,9 @@ async def test_a_person_logs_in_by_a_proxy(proxy: str, recorder: Recorder, tmp_p
     address = f"127.0.0.1:{free_port()}"
     role = '\n[serve.roles.person]\nclaims = { sub = ["ada"] }\ntools = ["read_thing"]\n'
     with running_openid_provider(key) as provider:
-        common = f'provider = "{proxy}"\nbase_url = "http://{address}"\nforward_resource = false'
-        table = f"[serve.auth]\n{common}{PROXIES[proxy]}"
+        table = PROXIES[proxy].format(site=f"http://{address}", url=provider) + role
         options = ("--http", address, "--audit")
-        env = {"BRIDGE_SECRET": "bridge-S3CRET"}
-        with served(tmp_path, recorder, table.format(url=provider) + role, *options, env=env) as (url, process):
+        with served(tmp_path, recorder, table, *options, env=BRIDGE_SECRET) as (url, process):
             transport = StreamableHttpTransport(url, auth=Person(token_storage=MemoryStore()))
             async with Client(transport) as client:
                 shown = {tool.name for tool in await client.list_tools()}

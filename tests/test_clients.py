@@ -368,7 +368,13 @@ _PROJECT = {
     "cursor-project": "/p/.cursor/mcp.json",
     "vscode-project": "/p/.vscode/mcp.json",
     "opencode-project": "/p/opencode.json",
+    "kilo-project": "/p/kilo.json",
+    "roo-code-project": "/p/.roo/mcp.json",
+    "kiro-project": "/p/.kiro/settings/mcp.json",
+    "junie-project": "/p/.junie/mcp/mcp.json",
 }
+_ROO = "Code/User/globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json"
+_ANYTHINGLLM = "anythingllm-desktop/storage/plugins/anythingllm_mcp_servers.json"
 _HOME = {
     **_PROJECT,
     "claude-code": "/h/.claude.json",
@@ -386,13 +392,20 @@ _HOME = {
     "mcporter": "/h/.mcporter/mcporter.json",
     "hermes": "/h/.hermes/config.yaml",
     "opencode": "/h/.config/opencode/opencode.json",
+    "kilo": "/h/.config/kilo/kilo.json",
     "amp": "/h/.config/amp/settings.json",
+    "kiro": "/h/.kiro/settings/mcp.json",
+    "junie": "/h/.junie/mcp/mcp.json",
+    "antigravity": "/h/.gemini/config/mcp_config.json",
+    "lm-studio": "/h/.lmstudio/mcp.json",
 }
 _XDG = {
     "claude-desktop": "/h/.config/Claude/claude_desktop_config.json",
     "vscode": "/h/.config/Code/User/mcp.json",
     "zed": "/h/.config/zed/settings.json",
     "goose": "/h/.config/goose/config.yaml",
+    "roo-code": f"/h/.config/{_ROO}",
+    "anythingllm": f"/h/.config/{_ANYTHINGLLM}",
 }
 PATHS = {
     "linux": {**_HOME, **_XDG},
@@ -404,6 +417,7 @@ PATHS = {
         "copilot-cli": "/copilot/mcp-config.json",
         "hermes": "/hermes/config.yaml",
         "opencode": "/cfg/opencode/opencode.json",
+        "kilo": "/cfg/kilo/kilo.json",
         "amp": "/cfg/amp/settings.json",
     },
     "darwin": {
@@ -411,11 +425,15 @@ PATHS = {
         **_XDG,
         "claude-desktop": "/h/Library/Application Support/Claude/claude_desktop_config.json",
         "vscode": "/h/Library/Application Support/Code/User/mcp.json",
+        "roo-code": f"/h/Library/Application Support/{_ROO}",
+        "anythingllm": f"/h/Library/Application Support/{_ANYTHINGLLM}",
     },
     "win32": {
         **_HOME,
         "claude-desktop": "/Roaming/Claude/claude_desktop_config.json",
         "vscode": "/Roaming/Code/User/mcp.json",
+        "roo-code": f"/Roaming/{_ROO}",
+        "anythingllm": f"/Roaming/{_ANYTHINGLLM}",
         "zed": "/Roaming/Zed/settings.json",
         "goose": "/Roaming/Block/goose/config/config.yaml",
     },
@@ -448,11 +466,28 @@ def test_the_editor_keeps_clines_file_of_older_versions(tmp_path: Path) -> None:
     assert locate(BY_NAME["cline"], system).parent == new
 
 
+@pytest.mark.parametrize("name", ["opencode", "kilo"])
+def test_of_two_names_of_a_file_the_one_that_exists_is_used(name: str, tmp_path: Path) -> None:
+    """These clients read a file with comments, too: whoever has one gets no second file."""
+    system = System("linux", {}, tmp_path, tmp_path)
+    usual = locate(BY_NAME[name], system)
+    commented = usual.with_suffix(".jsonc")
+    usual.parent.mkdir(parents=True)
+    assert locate(BY_NAME[name], system) == usual
+    commented.touch()
+    assert locate(BY_NAME[name], system) == commented
+    usual.touch()
+    assert locate(BY_NAME[name], system) == usual
+
+
 GIVEN_PATHS = [
     ("sub/.vscode/mcp.json", "", "servers", "${env:NAME}"),
     ("sub/.cursor/mcp.json", "", "mcpServers", "${env:NAME}"),
     ("sub/.mcp.json", "", "mcpServers", "${NAME}"),
     ("sub/opencode.json", "", "mcp", "{env:NAME}"),
+    ("sub/kilo.jsonc", "", "mcp", "{env:NAME}"),
+    ("sub/.roo/mcp.json", "", "mcpServers", "${env:NAME}"),
+    ("sub/.kiro/settings/mcp.json", "", "mcpServers", "${NAME}"),
     ("sub/.factory/mcp.json", None, "mcpServers", None),
     ("any.json", '{"mcpServers": {}}', "mcpServers", None),
     ("any.json", '{"servers": {}}', "servers", "${env:NAME}"),
@@ -527,6 +562,12 @@ REFERENCES = {
     "hermes": "${API_KEY}",
     "opencode": "{env:API_KEY}",
     "opencode-project": "{env:API_KEY}",
+    "kilo": "{env:API_KEY}",
+    "kilo-project": "{env:API_KEY}",
+    "roo-code": "${env:API_KEY}",
+    "roo-code-project": "${env:API_KEY}",
+    "kiro": "${API_KEY}",
+    "kiro-project": "${API_KEY}",
     "continue": "${{ secrets.API_KEY }}",
 }
 FORWARDED = {"codex": "env_vars", "goose": "env_keys"}
@@ -726,22 +767,30 @@ EXPANDED = [
 def test_a_value_that_the_client_would_change_is_warned_of(
     name: str, value: str, warned: bool, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A literal value that the client takes for a reference is stored, with a warning that does not repeat it."""
+    """A literal value that the client takes for a reference is stored, with a warning that does not repeat it.
+
+    Whoever only looks is warned, too.
+    """
+    assert main(["add", name, f"--API_KEY={value}", "--dry-run"]) == 0
+    assert ("replaces references in API_KEY" in capsys.readouterr().err) == warned
     assert main(["add", name, f"--API_KEY={value}"]) == 0
     told = capsys.readouterr().err
     assert ("replaces references in API_KEY" in told) == warned
     assert value not in told
 
 
-def test_vs_code_gets_a_listing_that_it_takes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """VS Code takes 128 tools: with more, `--discover` is added and announced; a selection is left as it is."""
+@pytest.mark.parametrize(("name", "most"), [("vscode", 128), ("windsurf", 100)])
+def test_a_client_with_a_limit_gets_a_listing_that_it_takes(
+    name: str, most: int, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With more tools than the client takes, `--discover` is added and announced; a selection is left as it is."""
 
     def arguments(*words: str) -> Any:
-        assert main(["add", "vscode", "--yes", *words]) == 0
-        return json.loads(file_of("vscode", home).read_text())["servers"]["portkey"]["args"]
+        assert main(["add", name, "--yes", *words]) == 0
+        return entries(BY_NAME[name], json.loads(file_of(name, home).read_text()))["portkey"]["args"]
 
     assert arguments() == ["portkey-bridge", "--discover"]
-    assert "takes at most 128 tools, and 233 are served" in capsys.readouterr().err
+    assert f"takes at most {most} tools, and 233 are served" in capsys.readouterr().err
     assert arguments("--tag", "prompts") == ["portkey-bridge", "--tag", "prompts"]
     assert arguments("--discover", "--read-only") == ["portkey-bridge", "--read-only", "--discover"]
     assert "at most" not in capsys.readouterr().err
@@ -753,6 +802,7 @@ TITLES = [
     ("The Kubeflow Pipelines API v2", "kubeflow"),
     ("Müller & Söhne", "muller-s"),
     ("Pet Store", "pet-stor"),
+    ("1Forge Finance APIs", "forge-fi"),
     ("API", "shop"),
     ("宠物", "shop"),
 ]

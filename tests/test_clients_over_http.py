@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,6 +27,8 @@ from mcp.shared._httpx_utils import create_mcp_http_client
 from tests import misbehaving
 from tests.conftest import ROOT
 from tests.node import MODULES, node_command
+from tests.openid import running_openid_provider, serving_logins
+from tests.replicas import free_port
 from tests.support import serving
 
 ALICE = "token-of-alice-1234"
@@ -199,3 +203,22 @@ async def test_the_inspector_uses_the_server(tmp_path: Path) -> None:
             assert json.loads(failed[1])["isError"], failed
             refused = await ask("--method", "tools/list")
             assert "auth_required" in refused[2], refused
+
+
+@pytest.mark.slow
+def test_the_inspector_logs_in(tmp_path: Path) -> None:
+    """The inspector's command line registers by the URL alone, opens the login in a browser, and calls a tool.
+
+    Nobody can be asked there, so the answer names the page on which the caller logs in to the API.
+    """
+    browser = tmp_path / "xdg-open"
+    browser.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/browser.py "$1" > {tmp_path}/browser.log 2>&1\n')
+    browser.chmod(0o755)
+    node, script = node_command(INSPECTOR, NODE)
+    opened = {"BROWSER": str(browser), "MCP_AUTO_OPEN_ENABLED": "true"}
+    env = {"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin", **opened}
+    with running_openid_provider() as provider, serving_logins(tmp_path, provider) as url:
+        words = ("--cli", url, "--protocol-era", "modern", "--method", "tools/call", "--tool-name", "items")
+        command = [node, script, *words, "--callback-url", f"http://127.0.0.1:{free_port()}/oauth/callback"]
+        called = subprocess.run(command, env=env, capture_output=True, text=True, timeout=90, check=False)
+    assert "/connect#" in called.stdout, called

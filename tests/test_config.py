@@ -21,6 +21,7 @@ from portkey_bridge.settings.reading import read_settings
 from tests.conftest import BARE, Connect, Recorder, Run, recording, run_in, text_of
 from tests.support import document
 
+BINARY = {"type": "string", "format": "binary"}
 KEY = {"type": "apiKey", "in": "header", "name": "X-Key"}
 
 
@@ -119,6 +120,33 @@ async def test_an_assigned_variable_is_named_for_a_document_from_a_url(
     assert called.header("x-key") == "marker-of-cats-1234"
     assert refused.is_error
     assert "withheld" in text_of(refused)
+
+
+async def test_advice_names_the_key_in_the_table_of_the_api(
+    recorder: Recorder, connect: Connect, tmp_path: Path
+) -> None:
+    """An option or variable would be refused beside a file of several APIs; the key in the table is what helps."""
+    number = {"name": "n", "in": "query", "schema": {"type": "integer"}}
+    upload = {"content": {"multipart/form-data": {"schema": {"type": "object", "properties": {"file": BINARY}}}}}
+    paths = {
+        "/n": {"get": {"operationId": "count", "parameters": [number], "responses": {}}},
+        "/f": {"post": {"operationId": "send", "requestBody": upload, "responses": {}}},
+        "/large": {"get": {"operationId": "large", "responses": {}}},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(document(paths, servers=[{"url": recorder.url}])), encoding="utf-8")
+    file = tmp_path / "two.toml"
+    file.write_text(
+        '[api.a]\nspec = "a.json"\nkept_results = "1,1,1"\n[api.b]\nspec = "a.json"\nbase_url = "http://127.0.0.1:9"\n',
+        encoding="utf-8",
+    )
+    recorder.answers["/large"] = 200, {"content-type": "text/plain"}, b"x" * 1_100_000
+    calls = {"a_count": {"n": "many"}, "a_send": {"file": "x.txt"}, "a_large": {}}
+    async with connect("--config", str(file)) as client:
+        said = [text_of(await client.call_tool(name, each, raise_on_error=False)) for name, each in calls.items()]
+    keys = ("lenient = true", "files", "kept_results")
+    for text, key in zip(said, keys, strict=True):
+        assert f"{key} in [api.a] of the settings file" in text
+        assert "OPEN_MCP_" not in text
 
 
 async def test_the_next_page_is_that_of_the_api_that_was_called(two: Any, connect: Connect) -> None:
@@ -288,6 +316,11 @@ def test_the_schema_takes_what_the_program_takes(two: Any, run: Run) -> None:
     assert known >= {option.field for option in OPTIONS} - {"config"}
     jsonschema.validate(tomllib.loads(two[0].read_text(encoding="utf-8")), schema)
     wrongs: list[dict[str, Any]] = [{"exlude": []}, {"retries": -1}, {"retries": 1.5}, {"pages": 0}]
+    wrongs += [{"authenticate": "some"}, {"answer_cache": "always"}, {"answer_cache": True}]
+    for right in ({"authenticate": "all"}, {"answer_cache": "off"}, {"answer_cache": "$CACHE"}):
+        jsonschema.validate({"api": {"a": right}}, schema)
+    for mode in ("only", "also", True, False):
+        jsonschema.validate({"serve": {"code": mode}}, schema)
     for wrong in wrongs:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"api": {"a": wrong}}, schema)

@@ -20,10 +20,10 @@ from fastmcp.tools.base import ToolResult as McpToolResult
 
 from portkey_bridge.response.tool_result import TextContent, ToolResult, error_result, text_block
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls, StdioServer
+from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls
 from tests.conftest import BARE
 
-#: What FastMCP's own method calls. If this changes, `StdioServer.run_stdio_async` must follow.
+#: What FastMCP's own method calls. If this changes, `McpServer.serve_lines` must follow.
 CALLS = {
     *("log_server_banner", "set_transport", "temporary_log_level", "self._lifespan_manager", "stdio_server"),
     *("self._mcp_server.run", "self._mcp_server.create_initialization_options", "logger.info", "reset_transport"),
@@ -31,17 +31,18 @@ CALLS = {
 
 #: Serves one API, by FastMCP's own method or by ours.
 SERVER = """
-import sys
-from fastmcp import FastMCP
-from portkey_bridge.serve.fastmcp_seam import CurrentTools, DirectCalls, StdioServer
-from portkey_bridge.serve.server import build_server
+import asyncio, sys
+from portkey_bridge.serve.server import build_server, live_catalogue_of
+from portkey_bridge.serve.stdio_session import serve_stdio
 from portkey_bridge.bridge.service import service_of
 from portkey_bridge.settings.options import Settings
 from tests.support import api_of, document
-if sys.argv[1] == "own":
-    StdioServer.run_stdio_async = FastMCP.run_stdio_async
 paths = {"/x": {"get": {"summary": "X", "servers": [{"url": "http://127.0.0.1:9"}], "responses": {}}}}
-build_server([service_of(api_of(document(paths)), Settings())]).run("stdio", show_banner=False, log_level="WARNING")
+services = [service_of(api_of(document(paths)), Settings())]
+if sys.argv[1] == "own":
+    build_server(services).run("stdio", show_banner=False, log_level="WARNING")
+else:
+    asyncio.run(serve_stdio(live_catalogue_of(services)))
 """
 
 
@@ -86,13 +87,8 @@ def test_both_ways_of_stdio_give_the_same_answers(tmp_path: Path) -> None:
 
 
 def test_the_replaced_method_does_what_it_did() -> None:
-    """FastMCP's `run_stdio_async` has the parameters and makes the calls that ours follows."""
-    original = FastMCP.run_stdio_async
-    assert (
-        inspect.signature(StdioServer.run_stdio_async).parameters.keys()
-        == inspect.signature(original).parameters.keys()
-    )
-    tree = ast.parse(textwrap.dedent(inspect.getsource(original)))
+    """FastMCP's `run_stdio_async` makes the calls that ours follows."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(FastMCP.run_stdio_async)))
     assert {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)} == CALLS
 
 

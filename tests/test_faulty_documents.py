@@ -138,6 +138,25 @@ async def test_formdata_with_schema(recorder: Recorder, version: str, of_path: b
     assert "/fileName: is required" in said
 
 
+async def test_arguments_whose_names_begin_with_an_underscore(recorder: Recorder) -> None:
+    """They are listed without it, because frameworks refuse it, and taken with it, too; others keep their names."""
+    parameters = [{"name": name, "in": "query", "schema": {"type": "integer"}} for name in ("_limit", "limit", "_")]
+    properties = {name: {"type": "string"} for name in ("_id", "_rev", "id")}
+    content = {"application/json": {"schema": {"type": "object", "properties": properties}}}
+    root = operation(parameters=parameters, requestBody={"content": content})
+    root["paths"]["/x"]["post"]["operationId"] = "x"
+    async with served(root, Settings(base_url=recorder.url)) as client:
+        (tool,) = [tool for tool in await client.list_tools() if tool.name == "x"]
+        listed = tool.input_schema["properties"]
+        assert listed["rev"]["description"] == "_rev in the API."
+        assert not any(name.startswith("_") for name in listed)
+        for arguments in ({"rev": "a", "limit": 1, "id": "b"}, {"_rev": "a", "_limit": 1, "_id": "b"}):
+            await client.call_tool("x", arguments)
+    first, second = recorder.requests
+    assert (first.target, json.loads(first.body)) == ("/x?limit=1", {"_rev": "a", "id": "b"})
+    assert (second.target, json.loads(second.body)) == ("/x?_limit=1", {"_rev": "a", "_id": "b"})
+
+
 async def test_names_of_other_scripts(recorder: Recorder) -> None:
     """Where a safe name is not the name in the API, that one is shown; a name without any letter is METHOD PATH."""
     parameter = {"name": "城市", "in": "query", "required": True, "schema": {"type": "string", "description": "City."}}

@@ -6,7 +6,10 @@ import asyncio
 import hashlib
 import json
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +192,19 @@ async def test_tokens_tell_callers_apart(recorder: Recorder, tmp_path: Path) -> 
             assert "is not available" in text_of(await bob.call_tool("expandResult", asked, raise_on_error=False))
 
 
+async def test_callers_learn_nothing_of_the_servers_options(recorder: Recorder, tmp_path: Path) -> None:
+    """A call without a credential names its variables to whoever runs the server, and nothing else of its start."""
+    root = api(recorder.url, security=[{"key": []}])
+    env = {"OPEN_MCP_STORE": "redis://user:password@127.0.0.1:9/0", "OPEN_MCP_STORE_KEY": "k" * 32}
+    with serving(tmp_path, root, "--tokens", TOKENS, env=env) as (url, _):
+        async with httpx.AsyncClient(headers={**HEADERS, "authorization": f"Bearer {ALICE}"}, timeout=30) as http:
+            said = (await http.post(url, json=call("thing"))).text
+    assert "Whoever runs this server can set the environment variables" in said
+    assert "X_KEY" in said
+    for secret in ("password", "bob", "api.json", hashlib.sha256(BOB.encode()).hexdigest()):
+        assert secret not in said
+
+
 async def test_json_web_tokens_are_verified(recorder: Recorder, tmp_path: Path) -> None:
     """A token of the issuer for this audience is accepted, and no other; `--tokens` may be used besides."""
     keys, foreign = RSAKeyPair.generate(), RSAKeyPair.generate()
@@ -312,6 +328,24 @@ async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
         slow.answer.set()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of open files")
+def test_connections_are_as_many_as_the_system_allows(recorder: Recorder, tmp_path: Path) -> None:
+    """A shell's usual limit of open files, which is far below what the system allows, does not bound the clients."""
+    import resource
+
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (few, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, most))
+        url, _ = stack.enter_context(serving(tmp_path, api(recorder.url)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+        port = httpx.URL(url).port
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 30)) for _ in range(200)]
+        for client in clients:
+            client.sendall(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert all(client.recv(1000).startswith(b"HTTP/1.1 200") for client in clients)
+
+
 async def test_too_many_requests_are_told_to_come_again(
     upstream: tuple[Upstream, str], tmp_path: Path, http: httpx.AsyncClient
 ) -> None:
@@ -369,6 +403,28 @@ async def _accepts(endpoint: str) -> bool:
         return False
     writer.close()
     return True
+
+
+async def test_calls_that_are_cut_off_are_answered(
+    upstream: tuple[Upstream, str], tmp_path: Path, http: httpx.AsyncClient
+) -> None:
+    """A server that cannot wait any longer tells each of its clients what may have happened, without a traceback."""
+    slow, url = upstream
+    with serving(tmp_path, api(url)) as (endpoint, process):
+        plain, other = call("slow"), call("slow")
+        other["params"]["unknown"] = True  # which is FastMCP's
+        running = [asyncio.create_task(http.post(endpoint, json=message)) for message in (plain, other)]
+        for _ in running:
+            await slow.arrived.acquire()
+        for _ in range(2):  # the second one does not wait for calls
+            process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.2)  # signals that come together are one
+        answers = await asyncio.gather(*running)
+        logged = process.communicate(timeout=30)[1]
+    assert [answer.status_code for answer in answers] == [200, 503]
+    assert answers[0].json()["result"]["isError"] is True
+    assert all("it may have happened" in answer.text for answer in answers)
+    assert "Traceback" not in logged
 
 
 async def test_admission_is_fair_to_other_callers() -> None:

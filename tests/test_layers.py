@@ -12,8 +12,8 @@ import portkey_bridge
 
 PACKAGE = Path(portkey_bridge.__file__).parent
 LAYERS = (
-    "errors",
     "text",
+    "errors",
     "media_types",
     "file_types",
     "settings",
@@ -41,9 +41,9 @@ NEVER = {
     "clients": {*LAYERS} - {"errors", "text", "media_types", "settings", "document", "clients"},
 }
 LIBRARIES = {
-    "fastmcp": ("builtin/", "serve/", "web/", "cli/demo.py"),
+    "fastmcp": ("serve/", "web/", "cli/demo.py"),
     "mcp": ("stdio/", "serve/", "web/", "cli/demo.py"),
-    "mcp_types": ("builtin/", "stdio/", "serve/", "web/", "cli/demo.py"),
+    "mcp_types": ("stdio/", "serve/", "web/", "cli/demo.py"),
     "openapi_core": ("mock/", "response/conformance.py"),
 }
 FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if file.parent != PACKAGE or file.stem in LAYERS]

@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import signal
+from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from tests.conftest import Recorder
-from tests.replicas import RedisServer, Replica, free_port, large_api, root_of
+from portkey_bridge.callers.store import STORE_KEY
+from tests.conftest import OF_ITS_OWN, Recorder
+from tests.replicas import KEY, RedisServer, Replica, free_port, large_api, root_of
+from tests.support import serving_with
 
 HEADERS = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
 
@@ -93,3 +97,86 @@ async def test_no_credential_is_kept_or_mixed_up(
     texts += [text.encode() for text in shown] + entries + dumped + kept
     assert not any(MARK.encode() in text for text in texts)
     assert not any(b"/large" in text for text in (*entries, *dumped, *kept))
+
+
+class TwoApis:
+    """An API at two paths, each of which refuses the first request with each credential for the moment.
+
+    At `/one` is a large answer, at `/two` a stream of events, both with the number in the query; `seen` are the paths
+    and credentials that came.
+    """
+
+    def __init__(self) -> None:
+        self.seen: Counter[tuple[str, str]] = Counter()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the one request of a connection."""
+        target = (await reader.readline()).split()[1].decode()
+        lines = [line async for line in _head(reader)]
+        key = next(line.split(b":")[1].strip().decode() for line in lines if line.lower().startswith(b"x-key:"))
+        self.seen[target, key] += 1
+        status, media_type, body = "200 OK", "application/json", json.dumps([f"{target} {n}" for n in range(300)])
+        if self.seen[target, key] == 1:
+            status, body = "503 Busy\r\nretry-after: 0", "{}"
+        elif target.startswith("/two"):
+            media_type, body = "text/event-stream", "".join(f"data: {target} {n}\n\n" for n in range(3))
+        head = f"HTTP/1.1 {status}\r\ncontent-type: {media_type}\r\ncontent-length: {len(body)}\r\nconnection: close"
+        writer.write(f"{head}\r\n\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+
+
+async def _head(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while (line := await reader.readline()) not in (b"\r\n", b""):
+        yield line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [20, 1000])
+async def test_workers_mix_up_no_callers(tmp_path: Path, redis: RedisServer, count: int) -> None:
+    """Two processes behind one port call two APIs for many callers, with streams, repeated requests and kept results.
+
+    Each request carries its caller's credential, also the repeated one; each answer and each event is of the request of
+    its caller, and what is kept is read by its caller at either process, and by no other.
+    """
+    api = TwoApis()
+    async with await asyncio.start_server(api.answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        root = root_of(url, "one", "two")
+        root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-key"}}}
+        root["security"] = [{"key": []}]
+        for name in ("one", "two"):
+            only = {**root, "paths": {f"/{name}": root["paths"][f"/{name}"]}}
+            (tmp_path / f"{name}.json").write_text(json.dumps(only))
+        table = '[api.{0}]\nprefix = ""\nspec = "{0}.json"\nresult_limit = 2000\nconcurrency = 64\n'
+        tables = "".join(map(table.format, ("one", "two")))
+        (tmp_path / "apis.toml").write_text(tables)
+        options = ("--config", "apis.toml", "--workers", "2", "--store", redis.url, "--pass-header", "x-key")
+        slots = asyncio.Semaphore(16)
+        with serving_with(tmp_path, *options, env={STORE_KEY: KEY, **OF_ITS_OWN}) as (at, _):
+
+            async def ask(number: int, asked: dict[str, Any]) -> str:
+                headers = {**HEADERS, "x-key": key_of(number)}
+                async with httpx.AsyncClient(headers=headers, timeout=120) as http:  # a connection, for either process
+                    return (await http.post(at, json=asked)).text
+
+            async def one(number: int) -> None:
+                async with slots:
+                    streamed = message("two", n=str(number))
+                    streamed["params"]["_meta"] = {"progressToken": number}
+                    asked = (message("one", n=str(number)), streamed)
+                    large, events = await asyncio.gather(*(ask(number, each) for each in asked))
+                    assert f"/one?n={number} 0" in large
+                    assert events.count(f"/two?n={number} ") >= 3
+                    assert {*re.findall(r"\?n=(\d+) ", large + events)} == {str(number)}
+                    found = re.search(r"resultId: (\w{32})\.", large)
+                    assert found
+                    read = message("expandResult", resultId=found[1], jsonPointers=["/299"])
+                    own, other = await asyncio.gather(ask(number, read), ask(number + 1, read))
+                    assert f"/one?n={number} 299" in own
+                    assert "is not available" in other
+                    assert not any(MARK in text for text in (large, events, own, other))
+
+            await asyncio.gather(*map(one, range(count)))
+    wanted = {(f"/{name}?n={number}", key_of(number)): 2 for name in ("one", "two") for number in range(count)}
+    assert dict(api.seen) == wanted

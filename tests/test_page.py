@@ -604,6 +604,31 @@ def test_a_caller_logs_in_to_an_api(tmp_path: Path, browser: Chrome) -> None:
 
 
 @needs_a_browser
+def test_a_visitor_logs_in_where_a_call_needs_it(tmp_path: Path, browser: Chrome) -> None:
+    """A call of the page opens the page of the login in a new tab, waits for it, and goes on."""
+    client = dict(zip(("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"), oauth_app.CLIENT, strict=True))
+    options = ("--tokens", TOKENS, "--oauth-caller-login")
+    with oauth_app.running(**FLOW) as app, site(tmp_path, app.document, *options, **client) as url:
+        visitor = Visitor(browser, url)
+        visitor.find("#access input").send_keys(ALICE, ENTER)
+        visitor.find(".tool > summary").click()
+        visitor.find("form.call button.send").click()
+        first = browser.current_window_handle
+        visitor.find("dialog a.send").click()
+        (opened,) = {*browser.window_handles} - {first}
+        browser.switch_to.window(opened)
+        try:
+            visitor.find("#access input").send_keys(ALICE, ENTER)
+            visitor.find("section button.send").click()
+            visitor.wait("#said", "alice is logged in to Items")
+        finally:
+            browser.close()
+            browser.switch_to.window(first)
+        visitor.wait(".status", "Answered")
+        assert "one" in visitor.find(".panel pre[aria-label='Text of the answer']").text
+
+
+@needs_a_browser
 def test_a_caller_logs_in_twice(tmp_path: Path, browser: Chrome) -> None:
     """Where the server issues tokens itself, its login says who the visitor is, and leads back to the ticket of a call.
 

@@ -50,6 +50,23 @@ PATHS = [
     pytest.param("/a/{id}{#part}", "id", "/a/5", id="a fragment"),
     pytest.param("/a/{.id}", "id", "/a/.5", id="a label"),
     pytest.param("/a/{;id}", "id", "/a/;id=5", id="a matrix parameter"),
+    pytest.param("/a/:id(\\d+)/c", "id", "/a/5/c", id="a colon and a pattern"),
+    pytest.param("/a/:id{[0-9]+}/c", "id", "/a/5/c", id="a colon and a pattern in braces"),
+    pytest.param("/a/:id?", "id", "/a/5", id="a colon and a modifier"),
+    pytest.param("/a/:user-id", "user-id", "/a/5", id="a colon and a name with a hyphen"),
+    pytest.param("/a/:userId", "user_id", "/a/5", id="a colon and another convention"),
+    pytest.param("/a/:id-x", "id", "/a/5-x", id="a colon and a text behind"),
+    pytest.param("/a/<user_id>", "userId", "/a/5", id="angle brackets and another convention"),
+    pytest.param('/a/<regex("[a-z]+"):id>', "id", "/a/5", id="a converter with arguments"),
+    pytest.param("/a/<id:re:[a-z]+>", "id", "/a/5", id="a filter with a pattern"),
+    pytest.param("/a/(?P<id>[^/]+)$", "id", "/a/5", id="a group and the end"),
+    pytest.param("/a/{id<\\d+>}", "id", "/a/5", id="a requirement in angle brackets"),
+    pytest.param("/a/{id|int}", "id", "/a/5", id="a bar and a type"),
+    pytest.param("/a/${id}/c", "id", "/a/5/c", id="a template literal"),
+    pytest.param("/a/#{id}", "id", "/a/5", id="an interpolation"),
+    pytest.param("/a/x${id}", "id", "/a/x$5", id="a dollar sign within a segment"),
+    pytest.param("/a/{id", "id", "/a/5", id="a brace that is not closed"),
+    pytest.param("/a/id}/c", "id", "/a/5/c", id="a brace that is not opened"),
     pytest.param("/a:batch/{id}", "id", "/a:batch/5", id="a colon that is no variable"),
 ]
 
@@ -61,6 +78,32 @@ async def test_a_variable_is_the_declared_parameter(recorder: Recorder, path: st
     (tool,) = build_tools(api_of(root))
     (argument,) = tool.arguments.bindings
     assert (await sent(recorder, root, {argument: "5"})).target == expected
+
+
+SEVERAL = [
+    pytest.param("/a/:x-:y", "/a/1-2", id="colons with a hyphen between"),
+    pytest.param("/a/:x.:y", "/a/1.2", id="colons with a dot between"),
+    pytest.param("/a/[x]/[y]", "/a/1/2", id="square brackets"),
+    pytest.param("/a/{x,y}", "/a/1,2", id="simple expansion"),
+    pytest.param("/a{/x,y}", "/a/1/2", id="segments"),
+    pytest.param("/a/x{.x,y}", "/a/x.1.2", id="labels"),
+    pytest.param("/a{;x,y}", "/a;x=1;y=2", id="matrix parameters"),
+]
+
+
+@pytest.mark.parametrize(("path", "expected"), SEVERAL)
+async def test_several_variables_of_one_segment(recorder: Recorder, path: str, expected: str) -> None:
+    """Variables joined in one segment, or listed in one expression (RFC 6570 section 3.2), keep their order."""
+    root = operation("get", path, parameters=[path_parameter("x"), path_parameter("y")])
+    assert (await sent(recorder, root, {"x": "1", "y": "2"})).target == expected
+
+
+@pytest.mark.parametrize("path", ["/a/(id)", "/a/x:id", "/a/@id", "/a/*"])
+async def test_a_text_that_only_resembles_a_variable_is_kept(recorder: Recorder, path: str) -> None:
+    """A name in parentheses may be a key of OData, one behind a text a custom method: it is sent as it is."""
+    api = api_of(operation("get", path, parameters=[path_parameter("id")]))
+    assert "the path has no place for the parameter id" in api.repairs[0]
+    assert api.operations[0].path == path
 
 
 @pytest.mark.parametrize("path", ["/a/{x:id}/{id:x}", "/a/{id:int}/{int:id}"])

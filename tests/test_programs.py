@@ -299,12 +299,50 @@ UNSUPPORTED = [
     ("async with asyncio.Semaphore(3): pass", "limits its concurrency"),
     ("try: pass\nexcept* ValueError: pass", "Use except."),
     ("json.dumps({}, default=str)", "str(value)"),
-    ("next((n for n in [1]), None)", "item [0]"),
+    ("found = (n for n in [1])\nnext(found)", "next(iter(items), None)"),
     ("from typing import TypedDict", "not checked"),
     ('(await call("listpets")).name', 'answer["name"]'),
     ("await listpets()", "await call"),
     ("type Number = int", "not checked"),
+    ("call.listpets()", "await call"),
+    ("print(sys.path)", "Import it"),
+    ("import sys\nsys.exit()", "last expression"),
+    ("sorted([None, 1])", "values of one type"),
+    ('import re\nre.sub("a", lambda found: "b", "a")', "re.finditer"),
+    ("from datetime import datetime\ndatetime.utcnow()", "timezone.utc"),
+    ("x = []\nx.append(x)\nawait call('createpet', {'name': x})", "contains itself"),
 ]
+
+
+#: Programs that expect another answer than they get.
+MISREADINGS = [
+    'found["data"]',
+    "found.data",
+    'for pet in found: print(pet["name"])',
+    '[pet.name for pet in found["pets"]]',
+    'found["pets"][5]',
+    'found["next"]["page"]',
+]
+
+
+@pytest.mark.parametrize("code", MISREADINGS)
+async def test_an_error_about_an_answer_shows_its_shape(code: str, recorder: Recorder) -> None:
+    """Names and types of what the last tools have answered, without values, so that the next program is right."""
+    recorder.answer = (200, JSON, b'{"pets": [{"name": "Rex", "price": 2.5}], "next": null}')
+    error = await error_of(recorder, f'await call("getpet", {{"petId": 1}})\nfound = await call("listpets")\n{code}')
+    shape = '{"pets": [{"name": "string", "price": "number"}, "1 item"], "next": "null"}'
+    assert f"\ngetpet answered {shape}\nlistpets answered {shape}\nDone by then" in error
+    assert "Rex" not in error
+
+
+async def test_other_errors_show_no_shapes(recorder: Recorder) -> None:
+    """What has nothing to do with an answer is short."""
+    assert "answered" not in await error_of(recorder, 'await call("listpets")\n1 / 0')
+
+
+async def test_a_printed_call_is_pointed_out(recorder: Recorder) -> None:
+    """A program that prints a call instead of its answer succeeds, and hears what is missing."""
+    assert "Write await before call" in await result_of(recorder, 'print(call("listpets"))')
 
 
 @pytest.mark.parametrize(("code", "advice"), UNSUPPORTED, ids=lambda value: value[:24])
@@ -361,6 +399,11 @@ ENDINGS = [
     ("return 1, 2", "[1,2]"),
     ("found = 1\r\n(found)\r\n", "1"),
     ("(lambda: (1))()", "1"),
+    ("```python\n(await call('listpets'))['ok']\n```\n", "true"),
+    ("next((n for n in (1, 2) if n > 1), None)", "2"),
+    ("'ü', next(n for n in [1])", '["ü",1]'),
+    ("next((n for n in []), 3)", "3"),
+    ("found = {'a': [\n1]}\nprint(f'{found['a']}'[:0], end='')\n(found\n)", '{"a":[1]}'),
 ]
 
 
@@ -384,6 +427,12 @@ async def test_an_error_in_a_parenthesized_last_expression_has_its_place(recorde
     error = await error_of(recorder, "  found = 1\n  (\n    found +\n    missing\n  )")
     assert re.match(r"Line [34],", error), error
     assert "missing" in error
+
+
+async def test_an_error_in_a_fence_has_its_place(recorder: Recorder) -> None:
+    """The line is that of the code as it was passed, with the fence."""
+    error = await error_of(recorder, "```python\nfound = next(n for n in [1])\nfound / 0\n```")
+    assert error.startswith("Line 3, column 1:\n    found / 0\nZeroDivisionError")
 
 
 async def test_a_syntax_error_has_its_place(recorder: Recorder) -> None:
@@ -477,7 +526,7 @@ async def test_a_waiting_program_outlives_a_change_of_the_document(recorder: Rec
     async with Client(server, **two_round_trips()) as client:
         first = await leg(client, code)
         await leg(client, code)
-        await server.swap(make(services))
+        await server.live.swap(make(services))
         assert "Too many programs wait" in (await leg(client, code)).content[0].text
         assert (await leg(client, code, first.request_state)).content[0].text == "gone"
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import httpx
 import pytest
 
 from tests.conftest import BARE, Recorder, program
-from tests.support import document
+from tests.support import document, serving
 
 Ask = Callable[..., list[Any]]
 
@@ -85,23 +86,41 @@ REFUSED = {
     "no escape in an id": ('{"jsonrpc":"2.0","id":"\\x","method":"ping"}', -32700, None),
     "an empty batch": ("[]", -32600, None),
     "a batch": ('[{"jsonrpc":"2.0","id":7,"method":"ping"}]', -32600, None),
-    "a batch that is cut off": ('[{"jsonrpc":"2.0","id":7,"method":"ping"}', -32700, None),
 }
 
 
 def test_what_is_no_request_is_answered_with_an_error(ask: Ask) -> None:
     """Each line that is not a request has an error with its id if that can be read, and the next one is answered."""
-    lines = [line for line, _, _ in REFUSED.values()]
+    expected = [*REFUSED.values(), CUT_OFF_BATCH]
+    lines = [line for line, _, _ in expected]
     *refused, last = sorted_by_kind(ask(*lines, '{"jsonrpc":"2.0","id":99,"method":"ping"}'))
     found = [(answer["error"]["code"], answer["id"]) for answer in refused]
-    assert found == [(code, request_id) for _, code, request_id in REFUSED.values()]
+    assert found == [(code, request_id) for _, code, request_id in expected]
     assert last == {"jsonrpc": "2.0", "id": 99, "result": {}}
+
+
+def test_over_http_what_is_no_request_is_answered_alike(tmp_path: Path) -> None:
+    """The body of a request is refused with the same error as a line, and text is repaired alike."""
+    root = document({"/x": {"get": {"operationId": "x", "responses": {"200": {"description": "OK"}}}}})
+    headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    with serving(tmp_path, root) as (url, _), httpx.Client(headers=headers, timeout=60) as client:
+        for name, (line, code, request_id) in REFUSED.items():
+            answer = client.post(url, content=line)
+            found = answer.json()
+            assert (answer.status_code, found["error"]["code"], found["id"]) == (400, code, request_id), name
+        for line in UNANSWERED[2:]:
+            assert client.post(url, content=line).status_code == 202, line
+        ping = client.post(url, content='\ufeff{"jsonrpc":"2.0","id":"\\ud83d","method":"ping"}\r\n')
+        assert ping.json() == {"jsonrpc": "2.0", "id": "\ufffd", "result": {}}
 
 
 def sorted_by_kind(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put results behind errors, which come in the order of the lines."""
     return sorted(answers, key=lambda answer: "result" in answer)
 
+
+#: Is refused as a batch over HTTP, which has none.
+CUT_OFF_BATCH = ('[{"jsonrpc":"2.0","id":7,"method":"ping"}', -32700, None)
 
 #: Lines that nobody expects an answer to.
 UNANSWERED = [
@@ -254,6 +273,19 @@ def test_a_cancelled_call_is_not_waited_for(
         check=True,
     )
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["start"]
+
+
+def test_a_subscription_is_not_waited_for(server: list[str], tmp_path: Path) -> None:
+    """A client that listens for changes is told so, and the process ends with its input."""
+    envelope = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}
+    meta = {f"io.modelcontextprotocol/{key}": value for key, value in envelope.items()}
+    params = {"_meta": meta, "notifications": {"toolsListChanged": True}}
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
+    done = subprocess.run(
+        server, input=f"{line}\n".encode(), capture_output=True, env=BARE, cwd=tmp_path, timeout=60, check=True
+    )
+    first = json.loads(done.stdout.splitlines()[0])
+    assert first["method"] == "notifications/subscriptions/acknowledged"
 
 
 @pytest.mark.parametrize("options", [[], ["--files", "."], ["--resources"]])

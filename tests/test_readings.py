@@ -78,6 +78,14 @@ IN_JSON = [
     ),
     pytest.param({"oneOf": [INTEGERS, TEXTS]}, '["1"]', ["1"], id="texts in a JSON text that one branch accepts"),
     pytest.param({"allOf": [{"minimum": 1}, INTEGER]}, "5", 5, id="text for all of several schemas"),
+    pytest.param({"type": ["integer", "null"]}, "None", None, id="text of Python for null"),
+    pytest.param({"type": "array", "items": POINT}, '{"x": 1}\n{"x": "2"}\n', [{"x": 1}, {"x": 2}], id="lines of JSON"),
+    pytest.param(INTEGERS, {"0": 1, "1": "2"}, [1, 2], id="an object that counts, for an array"),
+    pytest.param(INTEGERS, {str(at): at for at in reversed(range(12))}, [*range(12)], id="numbers beyond 9 in order"),
+    pytest.param(INTEGER, "null", NOTHING, id="a text for null"),
+    pytest.param(BOOLEAN, "None", NOTHING, id="a text of Python for null, for a boolean"),
+    pytest.param(POINT, {"x": 1, "y": "undefined"}, {"x": 1}, id="a text of JavaScript in an object"),
+    pytest.param(TEXT, "None", "None", id="a text that is one"),
     pytest.param(INTEGER, None, NOTHING, id="null"),
     pytest.param(INTEGER, "", NOTHING, id="an empty text"),
     pytest.param({"type": "string", "minLength": 1}, "", NOTHING, id="an empty text that is too short"),
@@ -115,6 +123,11 @@ REFUSED = [
     pytest.param(INTEGER, True, id="a boolean for a number"),
     pytest.param(TEXT, 5, id="a number for a text in JSON"),
     pytest.param(TEXT, ["5"], id="an array for a text"),
+    pytest.param(POINT, {"x": "null"}, id="a text for null for a required property"),
+    pytest.param({"enum": ["asc", "desc"]}, "None", id="a text that is not enumerated"),
+    pytest.param(INTEGERS, {}, id="an empty object for an array"),
+    pytest.param(INTEGERS, {"1": 1, "2": 2}, id="an object that counts from 1"),
+    pytest.param(INTEGERS, "1\n2", id="lines of numbers"),
     pytest.param(INTEGERS, 5, id="one item for an array"),
     pytest.param(INTEGERS, "1,2", id="items with commas for an array"),
     pytest.param(INTEGERS, "5", id="the text of one item for an array"),
@@ -292,6 +305,50 @@ CREATE = operation(
         }
     },
 )
+
+
+WRAPPED: list[dict[str, Any]] = [
+    {"arguments": {"id": "1", "x": 2}},
+    {"params": '{"id": "1", "x": 2}'},
+    {"id": "1", "body": {"x": 2}},
+    {"path": {"id": "1"}, "requestBody": '{"x": "2"}'},
+    {"input": {"id": 1, "x": 2, "y": None}},
+]
+PLACED = operation(
+    path="/x/{id}",
+    parameters=[{"name": "id", "in": "path", "required": True, "schema": TEXT}],
+    requestBody={"required": True, "content": {"application/json": {"schema": POINT}}},
+)
+
+
+@pytest.mark.parametrize("arguments", WRAPPED)
+async def test_arguments_in_an_object_are_arguments(recorder: Recorder, arguments: dict[str, Any]) -> None:
+    """An object that is not an argument itself, under a name that says so, contains arguments."""
+    request = await sent(recorder, json.loads(json.dumps(PLACED)), arguments)
+    assert (request.target, json.loads(request.body)) == ("/x/1", {"x": 2})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"x": 1, "body": {"x": 2}, "id": "1"}, "/body: there is no such argument"),
+        ({"user": {"x": 2}, "id": "1"}, "/user: there is no such argument"),
+        ({"body": {"x": "a"}, "id": "1"}, "/x: expected integer"),
+        ({"body": "x", "id": "1"}, "/body: there is no such argument"),
+        ({"arguments": {"id": "1", "z": 2, "x": 1}}, "/z: there is no such argument"),
+    ],
+)
+async def test_an_object_around_arguments_is_refused(recorder: Recorder, arguments: dict[str, Any], said: str) -> None:
+    """What is given twice, or in an object of another name, is refused; what is wrong inside is said by its name."""
+    assert said in await refused(recorder, json.loads(json.dumps(PLACED)), arguments)
+
+
+@pytest.mark.parametrize("name", ["body", "arguments"])
+async def test_an_object_that_is_a_property_is_sent(recorder: Recorder, name: str) -> None:
+    """Where the body takes any property, an object under such a name is one."""
+    root = body("application/json", {"type": "object", "properties": {"x": INTEGER}, "additionalProperties": True})
+    request = await sent(recorder, root, {name: {"x": 1}})
+    assert json.loads(request.body) == {name: {"x": 1}}
 
 
 async def test_everything_unset_is_no_body(recorder: Recorder) -> None:

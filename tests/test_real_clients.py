@@ -24,6 +24,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, Recorder
+from tests.openid import running_openid_provider, serving_logins
+from tests.pseudo_terminal import on_a_terminal
 from tests.scripted_model import scripted_model
 from tests.support import document, serving
 
@@ -272,6 +274,40 @@ def test_a_real_client_calls_a_tool_by_url(client: str, tmp_path: Path, recorder
             )
     assert [request.target for request in recorder.requests] == ["/pets"], ran.stdout + ran.stderr
     assert any("Rex-1234" in result for result in model.results), ran.stdout + ran.stderr
+
+
+#: How a person tells a client of a server by its URL alone, and logs in there, in a browser that the client opens.
+BY_LOGIN = {
+    "claude-code": ("claude mcp add --transport http pets {url}", "claude mcp login pets"),
+    "codex": ("codex mcp add pets --url {url}",),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the clients' programs are found as on POSIX")
+@pytest.mark.parametrize("client", BY_LOGIN)
+def test_a_real_client_logs_in(client: str, tmp_path: Path) -> None:
+    """A client that knows the URL registers, and its person logs in to the server. A call that needs an account of the
+    API has its address in the answer, also where the client has no terminal to ask on.
+    """
+    browser = tmp_path / "xdg-open"
+    browser.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/browser.py "$1" > {tmp_path}/browser.log 2>&1\n')
+    browser.chmod(0o755)
+    env = environment(tmp_path)
+    env |= {"BROWSER": str(browser), "PATH": f"{tmp_path}{os.pathsep}{env['PATH']}"}
+    conversation = CONVERSATIONS[client]
+    with (
+        running_openid_provider() as provider,
+        scripted_model("items") as model,
+        serving_logins(tmp_path, provider) as url,
+    ):
+        env |= {name: value.format(url=model.url) for name, value in conversation.env.items()}
+        told = [_command(words, url) for words in BY_LOGIN[client]]
+        said = [on_a_terminal(command=each, env=env, cwd=tmp_path, reads=True) for each in told]
+        asked = _command(conversation.command.replace("listpets", "items"), model.url)
+        said.append(on_a_terminal(command=asked, env=env, cwd=tmp_path))
+    result = next(iter(model.results), "")
+    assert re.search(r"not logged in to Items. Open http\S+/connect#\S+ in a browser", result), said
 
 
 def _set_member(file: Path, member: str) -> None:

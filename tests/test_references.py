@@ -280,6 +280,47 @@ def test_self_names_the_document() -> None:
     assert not accepts(root, "B", "1")
 
 
+SCHEMA_A = {"$ref": "#/components/schemas/A"}
+OTHER = "https://example.com/api/schemas/other.yaml"
+
+
+@pytest.mark.parametrize(
+    ("reference", "own"),
+    [
+        pytest.param("schemas/other.yaml#/components/schemas/A", None, id="a relative reference"),
+        pytest.param(f"{OTHER}#/components/schemas/A", None, id="the URI of a file beside it"),
+        pytest.param("schemas/other.yaml#/components/schemas/A", OTHER, id="a file with its own name"),
+        pytest.param("schemas/other.yaml#/components/schemas/B", "https://example.org/else", id="a name elsewhere"),
+    ],
+)
+def test_self_is_the_base_of_references(tmp_path: Path, reference: str, own: str | None) -> None:
+    """A reference relative to `$self`, or a URI below it, leads to the file that is there from the document on disk."""
+    info = {"openapi": "3.2.0", "info": {"title": "T", "version": "1"}}
+    schemas: dict[str, Any] = {"A": {"type": "integer"}, "B": {"$ref": "more.yaml#/A"}}
+    other = {**info, **({"$self": own} if own else {}), "components": {"schemas": schemas}}
+    main = {**info, "$self": "https://example.com/api/main", "components": {"schemas": {"C": {"$ref": reference}}}}
+    main["paths"] = {"/x": {"get": {"parameters": [{"name": "q", "in": "query", "schema": {"$ref": reference}}]}}}
+    write(
+        tmp_path,
+        {"spec/schemas/other.yaml": other, "spec/schemas/more.yaml": {"A": {"type": "integer"}}, "spec/api.yaml": main},
+    )
+    root, repairs = normalize(read_document(str(tmp_path / "spec" / "api.yaml")))
+    (tool,) = build_tools(read_api(root, "file:///test"))
+    assert repairs == ()
+    assert list(tool.arguments.violations({"q": 1})) == []
+    assert list(tool.arguments.violations({"q": "x"})) != []
+
+
+def test_a_uri_that_is_no_file_is_reported_as_it_is(tmp_path: Path) -> None:
+    """Where no file is in the place of a URI below `$self`, the warning is about the URI alone."""
+    main = with_schemas(A={"$ref": "https://example.com/api/other.yaml#/A"}) | {"$self": "https://example.com/api/main"}
+    main["paths"] = {"/x": {"get": {"parameters": [{"name": "q", "in": "query", "schema": SCHEMA_A}]}}}
+    write(tmp_path, {"api.yaml": {**main, "openapi": "3.2.0"}})
+    _, repairs = normalize(read_document(str(tmp_path / "api.yaml")))
+    assert all("https://example.com/api/other.yaml" in repair for repair in repairs)
+    assert repairs
+
+
 def test_mapping_of_a_discriminator_leads_to_schemas() -> None:
     """The values of a mapping, names or references, become local references."""
     root, _ = in_memory(

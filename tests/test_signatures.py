@@ -9,9 +9,10 @@ import pytest
 from bench.tokens import compact, count
 from portkey_bridge.bridge.load import load_api
 from portkey_bridge.bridge.service import Service, service_of
-from portkey_bridge.schema.signatures import python_type
+from portkey_bridge.schema.listed import LISTED_ANYTHING
+from portkey_bridge.schema.signatures import comment, python_type
 from portkey_bridge.settings.options import Settings
-from tests.conftest import text_of
+from tests.conftest import Recorder, text_of
 from tests.support import document, served
 
 TYPES = [
@@ -26,7 +27,43 @@ TYPES = [
     ({"type": "array", "items": {"type": "boolean"}}, "list[bool]"),
     ({"type": "object", "additionalProperties": {"type": "integer"}}, "dict[str, int]"),
     ({"required": ["a-b"], "properties": {"a-b": {"type": "string"}}}, '{"a-b": str}'),
+    (LISTED_ANYTHING, "Any"),
+    ({"type": "array", "items": LISTED_ANYTHING}, "list[Any]"),
+    ({"anyOf": [{"type": "null"}, {}]}, "Any"),
 ]
+
+#: Views of single properties, and what a comment says of them.
+COMMENTS = [
+    ({"type": "integer", "format": "int64", "minimum": 1, "maximum": 9223372036854775807}, "minimum 1"),
+    ({"type": "string", "format": "date-time"}, 'format "date-time"'),
+    ({"type": "array", "items": {"type": "string", "maxLength": 3}, "maxItems": 2}, "maxItems 2; maxLength 3"),
+]
+
+
+@pytest.mark.parametrize(("view", "expected"), COMMENTS, ids=lambda value: value if isinstance(value, str) else "")
+def test_comments_repeat_what_python_does_not_say(view: dict[str, object], expected: str) -> None:
+    """Bounds and formats, but not those that only say how many bits a number has."""
+    assert comment(view) == expected
+
+
+def test_properties_share_lines() -> None:
+    """As many as fit are in one line; one with a comment or an object of its own is alone."""
+    text = {"type": "string"}
+    inner = {"type": "object", "properties": {"x": {**text, "description": "Said."}}, "required": ["x"]}
+    names = {f"property{number}": text for number in range(6)}
+    view = {"properties": {**names, "last": inner, "z": {**text, "maxLength": 1}, "y": text}}
+    lines = [
+        "{",
+        "    " + ", ".join(f'"property{number}": str' for number in range(5)) + ",",
+        '    "property5": str,',
+        '    "last": {',
+        '        "x": str,  # Said.',
+        "    },",
+        '    "z": str,  # maxLength 1',
+        '    "y": str,',
+        "}",
+    ]
+    assert python_type(view, is_answer=True) == "\n".join(lines)
 
 
 @pytest.mark.parametrize(("view", "expected"), TYPES, ids=lambda value: value if isinstance(value, str) else "")
@@ -58,10 +95,111 @@ async def test_a_tool_is_shown_as_a_signature() -> None:
         asked = {"toolName": "createpet", "jsonPointers": ["", "/properties/tag", "/nowhere"]}
         shown = text_of(await client.call_tool("expandSchema", asked))
     members = '    "name": str,  # maxLength 9\n    # optional:\n    "tag": Literal["cat", "dog"],  # default "cat"\n}'
+    types = '    "name": str,\n    # optional:\n    "tag": Literal["cat", "dog"],\n}'
     whole, part, error = shown.split("\n\n")
-    assert whole == f'# POST /pets: Create a pet\nawait call("createpet", {{\n{members})\n# returns\n{{\n{members}'
+    assert whole == f'# POST /pets: Create a pet\nawait call("createpet", {{\n{members})\n# returns\n{{\n{types}'
     assert part == '# /properties/tag: default "cat"\nLiteral["cat", "dog"]'
     assert error.startswith("# /nowhere: ")
+
+
+ANSWERS = [
+    ({"200": {}, "default": {"code": "integer"}}, "# returns what the document does not declare"),
+    ({"default": {"code": "integer"}}, '# returns\n{"code": int}'),
+    ({"400": {"code": "integer"}, "201": {"name": "string"}}, '# returns\n{"name": str}'),
+    ({"204": {}, "default": {"code": "integer"}}, "# returns None"),
+]
+
+
+@pytest.mark.parametrize(("properties", "expected"), ANSWERS, ids=["no success", "default", "created", "no content"])
+async def test_the_answer_is_that_of_success(properties: dict[str, dict[str, str]], expected: str) -> None:
+    """An error is never shown as the answer: `default` is one where a status of success is declared."""
+    responses = {
+        status: {
+            "description": "Said.",
+            **(
+                {
+                    "content": {
+                        "application/json": {
+                            "schema": {
+                                "type": "object",
+                                "properties": {name: {"type": kind} for name, kind in each.items()},
+                            }
+                        }
+                    }
+                }
+                if each
+                else {}
+            ),
+        }
+        for status, each in properties.items()
+    }
+    root = document({"/pets": {"get": {"operationId": "listPets", "responses": responses}}})
+    async with served(root, Settings(code="only")) as client:
+        shown = text_of(await client.call_tool("expandSchema", {"toolName": "listpets", "jsonPointers": [""]}))
+    assert shown == f'# GET /pets\nawait call("listpets")\n{expected}'
+
+
+async def test_files_are_bytes_both_ways(recorder: Recorder) -> None:
+    """A program passes bytes or a handle where the signature says bytes, and gets a handle where it says so."""
+    content = {"schema": {"type": "string", "format": "binary"}}
+    answer = {"200": {"description": "OK", "content": {"application/octet-stream": content}}}
+    body = {"required": True, "content": {"application/octet-stream": content}}
+    put = {"operationId": "putFile", "requestBody": body, "responses": {"204": {"description": "Stored"}}}
+    paths = {"/file": {"get": {"operationId": "getFile", "responses": answer}, "put": put}}
+    recorder.answers["/file"] = (200, {"content-type": "application/octet-stream"}, b"\xff\x00")
+    root = document(paths, servers=[{"url": recorder.url}])
+    code = 'await call("putfile", {"body": b"\\xfe"})\nawait call("putfile", {"body": await call("getfile")})'
+    async with served(root, Settings(code="only")) as client:
+        asked = {"jsonPointers": [""]}
+        put_file = text_of(await client.call_tool("expandSchema", {"toolName": "putfile", **asked}))
+        get_file = text_of(await client.call_tool("expandSchema", {"toolName": "getfile", **asked}))
+        await client.call_tool("runProgram", {"code": code})
+    assert '    "body": bytes,  # A file: ' in put_file
+    assert get_file.endswith("# returns bytes, as a handle")
+    assert [each.body for each in recorder.requests if each.method == "PUT"] == [b"\xfe", b"\xff\x00"]
+
+
+#: Names that are no identifiers of Python, unions, null and recursion, and what a program passes.
+ODD = {
+    "type": "object",
+    "required": ["class", "x-y", "2nd", "shape", "none"],
+    "properties": {
+        "class": {"enum": ["a", "b"]},
+        "x-y": {"type": "integer"},
+        "2nd": {"type": "array", "items": {"type": "string"}},
+        "none": {"type": ["string", "null"]},
+        "shape": {
+            "oneOf": [
+                {"type": "object", "required": ["r"], "properties": {"r": {"type": "number"}}},
+                {"type": "object", "required": ["w", "h"], "properties": {"w": {}, "h": {"type": "integer"}}},
+            ]
+        },
+        "next": {"$ref": "#/components/schemas/Odd"},
+    },
+}
+
+
+async def test_a_call_can_be_written_from_the_signature(recorder: Recorder) -> None:
+    """Keywords of Python, unions, null and recursive types are shown so that the call is right at once."""
+    body = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Odd"}}}}
+    post = {"post": {"operationId": "makeOdd", "requestBody": body, "responses": {"204": {"description": "Made"}}}}
+    root = document({"/odd": post}, components={"schemas": {"Odd": ODD}}, servers=[{"url": recorder.url}])
+    async with served(root, Settings(code="only")) as client:
+        shown = text_of(await client.call_tool("expandSchema", {"toolName": "makeodd", "jsonPointers": [""]}))
+        inner = '{"class": "b", "x-y": 1, "2nd": ["z"], "none": None, "shape": {"r": 0.5}}'
+        code = f'await call("makeodd", {{**{inner}, "next": {inner}}})\n"made"'
+        assert text_of(await client.call_tool("runProgram", {"code": code})) == "made"
+    assert (
+        shown
+        == """# POST /odd
+await call("makeodd", {
+    "class": Literal["a", "b"], "x-y": int, "2nd": list[str], "none": str | None,
+    "shape": {"r": float} | {"w": Any, "h": int},
+    # optional:
+    "next": dict,  # [expandSchema /properties/next]
+})
+# returns None"""
+    )
 
 
 @pytest.fixture(scope="module")

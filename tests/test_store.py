@@ -208,7 +208,7 @@ async def test_a_count_outlives_a_change_of_the_document(recorder: Recorder) -> 
     server = build_server(services, make)
     async with Client(server) as client:
         await client.call_tool("thing", {})
-        await server.swap(make(services))
+        await server.live.swap(make(services))
         refused = await client.call_tool("thing", {}, raise_on_error=False)
     assert "1 times per hour" in text_of(refused)
     assert len(recorder.requests) == 1
@@ -219,7 +219,7 @@ async def test_a_server_that_stops_closes_its_connections_to_the_store(redis: Re
     used, other = open_store(redis.url, KEY), open_store(redis.url, KEY)
     root = document({"/thing": {"get": {"operationId": "thing", "responses": {}}}})
     server = build_server([service_of(api_of(root), Settings())], partial(catalogue_of, store=used))
-    server.on_close = used.aclose
+    server.live.on_close = used.aclose
     await other.ready()
     async with Client(server):
         await used.ready()
@@ -236,12 +236,12 @@ async def test_a_change_of_the_document_leaves_no_connection(recorder: Recorder,
     services = [service_of(api_of(root), Settings(base_url=recorder.url, api_rate="100/hour"))]
     make = partial(catalogue_of, store=used)
     server = build_server(services, make)
-    server.on_close = used.aclose
+    server.live.on_close = used.aclose
     await other.ready()
     async with Client(server) as client:
         for _ in range(5):
             await client.call_tool("thing", {})
-            await server.swap(make(services))
+            await server.live.swap(make(services))
         assert len(await other.client.client_list()) == 2
     assert len(await other.client.client_list()) == 1
     await other.aclose()

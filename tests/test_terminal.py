@@ -81,7 +81,17 @@ HIDING = "".join(RAW.values())
 
 
 @pytest.mark.parametrize(
-    "words", ["tools --json", "schema x", "schema x --full", "check", "check --json", "call x", "call x q=1 --dry-run"]
+    "words",
+    [
+        "tools --json",
+        "schema x",
+        "schema x --full",
+        "check",
+        "check --json",
+        "call x",
+        "call x q=1 --dry-run",
+        "docs --html",
+    ],
 )
 def test_no_raw_character_of_a_document_or_answer_reaches_a_terminal(
     tmp_path: Path, recorder: Recorder, words: str

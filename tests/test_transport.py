@@ -382,6 +382,8 @@ BODIES: list[tuple[str, bytes, bytes | type[Exception]]] = [
     ("gzip", gzip.compress(b"one" * 100, mtime=0), b"one" * 100),
     ("gzip", gzip.compress(b"one", mtime=0) + gzip.compress(b"two", mtime=0), b"onetwo"),
     ("deflate", zlib.compress(b"one" * 100), b"one" * 100),
+    ("identity, gzip", gzip.compress(b"one" * 100, mtime=0), b"one" * 100),
+    ("aws-chunked,GZip", gzip.compress(b"one" * 100, mtime=0), b"one" * 100),
     ("gzip", b"", b""),
     ("gzip", BOMB, TooLarge),
     ("gzip", gzip.compress(b"one", mtime=0) + bytes(100), b"one"),

@@ -218,13 +218,29 @@ def test_a_pattern_of_ecmascript_is_shown_where_somebody_asked() -> None:
     assert views(portable=False).view(schema, 1000) == schema
 
 
-@pytest.mark.parametrize(("name", "beside"), [("snowflake", False), ("uuid", True), ("int64", True), ("byte", True)])
-def test_a_format_of_the_document_itself_is_not_listed_beside_a_pattern(name: str, beside: bool) -> None:
-    """A name that is in no registry costs tokens and says less than the pattern; alone it is all that there is."""
-    schema = {"type": "string", "format": name}
-    with_pattern = {**schema, "pattern": "^[0-9a-f-]+$"}
+@pytest.mark.parametrize("name", ["uuid", "int64", "byte"])
+def test_a_format_that_clients_know_is_listed(name: str) -> None:
+    """It is what it was, also beside a pattern."""
+    schema = {"type": "string", "format": name, "pattern": "^[0-9a-f-]+$"}
     assert views(portable=True).view(schema, 1000) == schema
-    assert ("format" in views(portable=True).view(with_pattern, 1000)) == beside
+
+
+@pytest.mark.parametrize(("name", "beside"), [("snowflake", False), ("email", True), ("uint64", True)])
+def test_a_format_that_some_client_refuses_is_a_part_of_the_description(name: str, beside: bool) -> None:
+    """AutoGen refuses all tools of a server with one, ajv in strict mode it; CrewAI has no email without a library.
+
+    Beside a pattern, a name that is in no registry costs tokens and says less.
+    """
+    schema = {"type": "string", "format": name, "description": "Mine."}
+    with_pattern = {**schema, "pattern": "^[0-9a-f-]+$"}
+    listed = {"type": "string", "description": f"Mine. Format: {name}."}
+    assert views(portable=True).view(schema, 1000) == listed
+    said = listed["description"] if beside else "Mine."
+    assert views(portable=True).view(with_pattern, 1000) == {
+        "type": "string",
+        "description": said,
+        "pattern": with_pattern["pattern"],
+    }
     assert views(portable=False).view(with_pattern, 1000) == with_pattern
 
 

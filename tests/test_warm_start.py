@@ -23,6 +23,7 @@ from portkey_bridge.document import cache
 from portkey_bridge.stdio.recorder import TICK, Recorder
 from portkey_bridge.stdio.session_requests import Ambiguous, Request, Session
 from tests.conftest import BARE, program
+from tests.conftest import Recorder as Requests
 from tests.support import document
 
 #: Answers out of the cache with nothing behind it: no server is there, and what is for one goes to stderr.
@@ -34,7 +35,7 @@ started = warm_start(sys.argv[1:])
 for thread in threading.enumerate():
     if thread.name == "replay":
         thread.join()
-sys.stderr.buffer.write(started.hand_over())
+sys.stderr.buffer.write(started.hand_over()[0])
 """
 
 #: The program that imports the server after it has begun to answer. A forked one has the server when it begins.
@@ -227,6 +228,65 @@ def test_a_session_goes_on_behind_its_opening(talk: Talk) -> None:
     plain = talk.say([*OPENING, CALL, request("ping", 10)])
     assert talk.say([*OPENING, CALL, request("ping", 10)], command=STARTING) == plain
     assert json.loads(plain[2])["result"]["isError"] is False
+
+
+#: What takes longer to import than all the rest.
+SLOW = {"fastmcp", "mcp", "mcp_types"}
+
+
+def imported(stderr: str) -> set[str]:
+    """Return the packages of which Python has told that they were imported (PYTHONPROFILEIMPORTTIME)."""
+    lines = (line.rpartition("|")[2].strip() for line in stderr.splitlines() if line.startswith("import time:"))
+    return {line.partition(".")[0] for line in lines}
+
+
+def test_plain_calls_need_no_fastmcp(talk: Talk, recorder: Requests) -> None:
+    """By the answer to a call neither FastMCP nor the SDK was imported, after a cold start and after a cached one."""
+    recorder.answer = 200, {"content-type": "application/json"}, b"{}"
+    talk.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    into_a_file = ["sh", "-c", 'exec "$@" 2>imports', "sh", *STARTING]
+    call = request("tools/call", 3, name="get_x", arguments={})
+    for _ in range(2):
+        answers = talk.say([*OPENING, call, CALL], "--base-url", recorder.url, command=into_a_file)
+        assert json.loads(answers[2])["result"]["isError"] is False
+        found = imported((talk.folder / "imports").read_text())
+        assert {"httpx", "pydantic_core"} <= found
+        assert found & SLOW == set()
+        assert talk.entries()
+    assert [each.target for each in recorder.requests] == ["/x", "/x"]
+
+
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [([], [*OPENING, CALL]), (["--confirm", "delete*"], OPENING)],
+    ids=["behind a call", "where tools may ask"],
+)
+def test_the_server_is_there_before_it_is_needed(talk: Talk, options: list[str], messages: Lines) -> None:
+    """FastMCP is imported behind the first call, and behind the opening where only its server can make some calls."""
+    talk.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    with talk.start(*options, command=STARTING) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+        while not imported(process.stderr.readline().decode()) & SLOW:
+            assert process.poll() is None
+        process.stdin.close()
+        process.stderr.read()
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_a_call_does_not_wait_for_what_only_the_server_answers(talk: Talk, is_cached: bool) -> None:
+    """A call behind a request for FastMCP's server is answered first. When the input ends meanwhile, both are."""
+    if is_cached:
+        talk.say(OPENING)
+    unknown = request("tools/call", 8, name="no_such", arguments={})
+    content = b"".join(json.dumps(message).encode() + b"\n" for message in [*OPENING, unknown, CALL])
+    with talk.start(command=STARTING) as process:
+        lines = process.communicate(content, timeout=120)[0].splitlines()
+    answers = {line["id"]: line["result"] for line in map(json.loads, lines)}
+    assert [*answers] == [1, 2, 9, 8]
+    assert "Unknown tool: 'no_such'" in answers[8]["content"][0]["text"]
+    assert answers[9]["isError"] is False
 
 
 def test_the_cache_answers_under_any_descriptor(talk: Talk) -> None:
@@ -523,7 +583,7 @@ def test_what_changes_during_the_start_is_not_kept(talk: Talk, since: int, kept:
     talk.write("second")
     recorder.record([talk.spec])
     recorder.received(json.dumps(initialize()))
-    assert recorder.should_send('{"jsonrpc":"2.0","id":1,"result":{}}')
+    recorder.sent('{"jsonrpc":"2.0","id":1,"result":{}}')
     assert (cache.read_entry(f"answers-{since}") is not None) is kept
 
 

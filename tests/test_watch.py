@@ -25,7 +25,7 @@ from portkey_bridge.bridge.load import load_api
 from portkey_bridge.bridge.pin import accept_api
 from portkey_bridge.bridge.several_apis import load_services
 from portkey_bridge.serve import watch
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import Assigned
@@ -134,7 +134,7 @@ async def watched(settings: Settings, **services: Any) -> AsyncIterator[Client[A
     """Return a client in memory of a server that watches its document."""
     loaded = load_services([settings], **services)
     server = build_server(loaded)
-    server.background = lambda: watch.watch([settings], loaded, server.swap)
+    server.live.background = lambda: watch.watch([settings], loaded, server.live.swap)
     async with Client(server) as client:
         yield client
 
@@ -247,7 +247,7 @@ async def test_an_api_that_could_not_be_loaded_is_tried_again(
     apis = [Settings(spec=str(tmp_path / f"{name}.json"), name=name, prefix=f"{name}_") for name in ("a", "b")]
     loaded = load_services(apis)
     server = build_server(loaded)
-    server.background = lambda: watch.watch(apis, loaded, server.swap)
+    server.live.background = lambda: watch.watch(apis, loaded, server.live.swap)
     async with Client(server) as client:
         assert await names_of(client) == {"a_one"}
         write(tmp_path / "b.json", "two")
@@ -266,11 +266,11 @@ def apis_of(folder: Path, *names: str, **options: Any) -> list[Settings]:
 
 
 @asynccontextmanager
-async def serving(apis: list[Settings]) -> AsyncIterator[tuple[Client[Any], StdioServer]]:
+async def serving(apis: list[Settings]) -> AsyncIterator[tuple[Client[Any], McpServer]]:
     """Return a client in memory of a server that watches several documents, and the server."""
     loaded = load_services(apis)
     server = build_server(loaded)
-    server.background = lambda: watch.watch(apis, loaded, server.swap)
+    server.live.background = lambda: watch.watch(apis, loaded, server.live.swap)
     async with Client(server) as client:
         yield client, server
 
@@ -306,10 +306,10 @@ async def test_an_api_that_stays_is_configured_as_at_the_start(tmp_path: Path, i
     keys = Assigned("X-Key", "KEY"), Assigned("X-Other", "KEY")
     apis = apis_of(tmp_path, "a", "b", headers=keys, authenticate="all", environ={"KEY": MARKER})
     async with serving(apis) as (client, server):
-        before = [service.api for service in server.catalogue.services]
+        before = [service.api for service in server.live.catalogue.services]
         write(tmp_path / "a.json", "new", key=True)
         await until(lists(client, "a_new", "b_call"))
-        after = [service.api for service in server.catalogue.services]
+        after = [service.api for service in server.live.catalogue.services]
     assert after[1].operations == before[1].operations
     assert after[0].operations[0].security == before[0].operations[0].security
 

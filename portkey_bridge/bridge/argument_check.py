@@ -12,20 +12,24 @@ from portkey_bridge.request.arguments import Bound
 from portkey_bridge.request.binary_values import Sources
 from portkey_bridge.request.lenience import bind_anyway
 from portkey_bridge.schema.deadline import OutOfTime, within
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.tools.catalog import Tool
 
 #: Seconds that the check of arguments may take before it goes on in a thread, and altogether.
 QUICK_CHECK_SECONDS, CHECK_SECONDS = 0.02, 2.0
 
-#: What is said once about arguments that could be sent.
-LENIENT = "(If the API takes this nevertheless, --lenient or OPEN_MCP_LENIENT=1 sends it.)"
+#: What is said once about arguments that could be sent, and how to have them sent.
+IF_TAKEN, LENIENT = "(If the API takes this nevertheless, {} sends it.)", "--lenient or OPEN_MCP_LENIENT=1"
 
 
 class Lenience:
-    """Decides about arguments that the document does not allow: whether they are sent, and what is said if not."""
+    """Decides about arguments that the document does not allow: whether they are sent, and what is said if not.
 
-    def __init__(self, is_on: bool) -> None:
-        self.is_on = is_on
+    `api` is the name of the API in a settings file, if there is one.
+    """
+
+    def __init__(self, is_on: bool, api: str = "") -> None:
+        self.is_on, self._api = is_on, api
         self._is_mentioned = False
 
     def bound(self, tool: Tool, arguments: Mapping[str, Any], error: ArgumentsError, sources: Sources) -> Bound:
@@ -40,7 +44,8 @@ class Lenience:
             raise error
         if not self.is_on:
             self._is_mentioned = True
-            raise ArgumentsError(error.tool, error.violations, LENIENT)
+            advice = IF_TAKEN.format(key_in_file(self._api, "lenient", True) or LENIENT)
+            raise ArgumentsError(error.tool, error.violations, advice)
         return bound
 
 

@@ -84,9 +84,9 @@ def build_bridge(
         redact=redact,
         base_url=settings.base_url,
         document_uri=api.uri,
-        sources=Sources(shapes or Shapes(api.root), Files(settings.files)),
+        sources=Sources(shapes or Shapes(api.root), Files(settings.files, settings.name)),
         aws=account,
-        lenience=Lenience(settings.lenient),
+        lenience=Lenience(settings.lenient, settings.name),
         log=_log if settings.verbose else None,
         validate_responses=settings.validate_responses,
         pages=settings.pages,
@@ -101,7 +101,7 @@ def build_bridge(
 
 def _renderer(settings: Settings, results: Results) -> Renderer:
     drop = Drop(settings.drop, settings.drop_empty)
-    return Renderer(settings.result_limit, results, settings.files, drop, settings.resources)
+    return Renderer(settings.result_limit, results, settings.files, drop, settings.resources, settings.name)
 
 
 def _without_tokens(environment: Environment, tools: Sequence[Tool]) -> Environment:
@@ -125,7 +125,7 @@ def environment_credentials(api: Api, settings: Settings, environment: Environme
         settings.authenticate,
         partial(destination, api, settings),
         origins_of(api, settings),
-        lambda wanted: example_configuration(wanted, settings, api.uri),
+        None if settings.over_http else lambda wanted: example_configuration(wanted, settings, api.uri),
     )
 
 
@@ -161,6 +161,7 @@ def token_sources(
         environment.logins,
     )
     transport = Transport(
+        api=settings.name,
         timeouts=settings.timeouts,
         retries=settings.retries,
         concurrency=settings.concurrency,

@@ -27,7 +27,7 @@ from portkey_bridge.response.answer_cache import AnswerCache
 from portkey_bridge.response.events import EventReader, is_event_stream, json_lines, reader_of, server_sent_events
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Hide, Report, Stream, is_cut_watch, no_report, watched
-from portkey_bridge.settings.values import Timeouts
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.text import origin_of
 
 #: Media types that some APIs declare for their streams.
@@ -35,9 +35,7 @@ UNDECLARED_STREAMS = ("", "application/json")
 
 #: Exceptions that end a stream which could have gone on, such as a watch, and what is said about it.
 ENDS_STREAM = (TimeoutError, httpx.ReadTimeout)
-STILL_OPEN = (
-    "The stream was still open when the time limit ended the call (OPEN_MCP_TIMEOUTS={}); this is what came so far."
-)
+STILL_OPEN = "The stream was still open when the time limit ended the call ({}); this is what came so far."
 
 SENT_NOTHING = "it sent nothing within the seconds of streamLimit"
 CUT = "The stream was cut after {} events, as streamLimit asks for; there may be more."
@@ -101,7 +99,7 @@ class Exchange:
             return await self._answered(next(flow), flow, reading, until)
         except EXCHANGE_FAILURES as error:
             is_over = isinstance(error, TimeoutError) and asyncio.get_running_loop().time() >= until
-            problem = SENT_NOTHING if is_over else _explained(error, request, self.transport.timeouts)
+            problem = SENT_NOTHING if is_over else _explained(error, request, self.transport)
             doubt = f" {DOUBT}" * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
@@ -127,7 +125,8 @@ class Exchange:
                 async for chunk in watched(_chunks(response), reading.report, self.redact):
                     body.write(chunk)
         except EXCHANGE_FAILURES as error:
-            problem = f"The answer broke off: {explain_failure(error, response.url.host, self.transport.timeouts)}."
+            how = explain_failure(error, response.url.host, self.transport.timeouts, api=self.transport.api)
+            problem = f"The answer broke off: {how}."
             is_open = isinstance(error, ENDS_STREAM)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
@@ -147,7 +146,7 @@ class Exchange:
         if stream.is_cut:
             answer = replace(answer, problem="", remark=CUT.format(stream.count))
         elif is_open and not stream.lacks_end:
-            answer = replace(answer, problem="", remark=STILL_OPEN.format(self.transport.timeouts))
+            answer = replace(answer, problem="", remark=STILL_OPEN.format(_time_limit(self.transport)))
         return await beside(
             stream.size,
             lambda: replace(answer, body=stream.merged(), problem=answer.problem or stream.complaint, stream=True),
@@ -212,13 +211,20 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-def _explained(error: BaseException, request: httpx.Request, timeouts: Timeouts) -> str:
+def _time_limit(transport: Transport) -> str:
+    limit = str(transport.timeouts)
+    return key_in_file(transport.api, "timeouts", limit) or f"OPEN_MCP_TIMEOUTS={limit}"
+
+
+def _explained(error: BaseException, request: httpx.Request, transport: Transport) -> str:
     """Explain why there is no response; another host than the request's is one that the API redirected to."""
     try:
         failed = error.request.url if isinstance(error, httpx.RequestError) else request.url
     except RuntimeError:  # the error has no request
         failed = request.url
     if (failed.host, failed.port) == (request.url.host, request.url.port):
-        return explain_failure(error, failed.host, timeouts, WITHOUT_CERTIFICATE if failed.scheme == "https" else ())
+        own = WITHOUT_CERTIFICATE if failed.scheme == "https" else ()
+        return explain_failure(error, failed.host, transport.timeouts, own, transport.api)
     place = failed.netloc.decode("ascii")
-    return f"it redirected to another server, and {explain_failure(error, place, timeouts, AFTER_REDIRECT)}"
+    how = explain_failure(error, place, transport.timeouts, AFTER_REDIRECT, transport.api)
+    return f"it redirected to another server, and {how}"

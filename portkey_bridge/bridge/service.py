@@ -19,7 +19,7 @@ from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.signatures import comment, python_type
+from portkey_bridge.schema.signatures import BINARY, comment, python_type
 from portkey_bridge.schema.views import Views
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
@@ -29,8 +29,11 @@ from portkey_bridge.tools.subjects import SubjectReader
 #: The root of pointers into the schema of an answer: no keyword of JSON Schema, so no pointer into arguments.
 RESPONSE = "/response"
 
-#: Characters of the schema of an answer that a signature shows.
-MAX_ANSWER_SIGNATURE = 1200
+#: Statuses of success whose answers have no body (RFC 9110 sections 15.3.5 and 15.3.6).
+WITHOUT_BODY = {"204", "205"}
+
+#: Characters of the types of an answer that a signature shows.
+MAX_ANSWER_SIGNATURE = 1300
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,10 @@ class Service:
     def _views(self) -> tuple[Views, Views]:
         return Views(self.shapes, portable=True), Views(self.shapes, portable=False)
 
+    @cached_property
+    def _types(self) -> Views:
+        return Views(self.shapes, portable=False, described=False)
+
     def expand(self, tool: Tool, pointer: str) -> Shape:
         """Return the view of a tool's input schema at a pointer, or of its answer. Raises PointerToNowhere.
 
@@ -86,7 +93,8 @@ class Service:
         listed, full = self._views
         inside = pointer.removeprefix("#")
         if inside == RESPONSE or inside.startswith(f"{RESPONSE}/"):
-            return self._expand_response(tool, inside.removeprefix(RESPONSE))
+            budget = found_budget(self.settings.schema_budget)
+            return self._expand_response(tool, inside.removeprefix(RESPONSE), budget, self._views[1])
         if self.settings.searches and not pointer:
             view = tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
             return with_example(tool, view)
@@ -101,28 +109,32 @@ class Service:
             said = comment(view)
             shown = python_type(view, is_answer=inside.startswith(RESPONSE))
             return f"# {inside}{f': {said}' if said else ''}\n{shown}"
-        operation = tool.operation
-        heading = f"# {operation.method} {operation.path}: {view.get('description') or tool.description}"
+        place = f"{tool.operation.method} {tool.operation.path}"
+        said = view.get("description") or tool.description
+        heading = f"# {place}{f': {said}' if said != place else ''}"
         arguments = f", {python_type(view)}" if view.get("properties") else ""
         return f'{heading}\nawait call("{tool.name}"{arguments})\n{self._returned(tool)}'
 
     def _returned(self, tool: Tool) -> str:
         try:
-            answer = self._expand_response(tool, "", MAX_ANSWER_SIGNATURE)
+            answer = self._expand_response(tool, "", MAX_ANSWER_SIGNATURE, self._types)
         except PointerToNowhere:
-            return "# returns what the document does not declare"
+            successes = {status for status in tool.operation.responses if status.startswith("2")}
+            is_empty = bool(successes) and successes <= WITHOUT_BODY
+            return "# returns None" if is_empty else "# returns what the document does not declare"
+        if (answer.get("type"), answer.get("format")) == BINARY:
+            return "# returns bytes, as a handle"
         said = comment(answer)
         return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
 
-    def _expand_response(self, tool: Tool, pointer: str, budget: float | None = None) -> Shape:
+    def _expand_response(self, tool: Tool, pointer: str, budget: float, views: Views) -> Shape:
         schema = next(
             (each for each in SubjectReader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None
         )
         if schema is None:
             raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])
         try:
-            budget = budget or found_budget(self.settings.schema_budget)
-            return self._views[1].expand(schema, pointer, budget, RESPONSE)
+            return views.expand(schema, pointer, budget, RESPONSE)
         except PointerToNowhere as error:
             raise PointerToNowhere(RESPONSE + error.pointer, RESPONSE + error.prefix, error.available) from error
 

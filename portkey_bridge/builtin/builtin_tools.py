@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastmcp.tools.base import Tool as McpTool
-from mcp_types import Tool as ListedTool
-from mcp_types import ToolAnnotations
+import msgspec
 
 from portkey_bridge.bridge.calls import CallContext, Run
 from portkey_bridge.callers.bridges import BridgeOf
@@ -53,7 +51,8 @@ DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, 
 EXPANDING = {
     LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
     PROGRAMS: "Shows a tool's arguments and answer as a Python signature. A comment with [expandSchema POINTER] marks "
-    "a stub: its type is exact, the rest is left out and shown by its pointer.",
+    "a stub: its type is exact, the pointer shows the rest. An optional argument with only a type may have more, at "
+    "/properties/NAME. Answers have types alone.",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
@@ -67,12 +66,14 @@ Sign = Callable[[Tool, str], str]
 """Returns the signature of a tool, or a type in it, at a pointer. Raises PointerToNowhere."""
 
 
-class Listed(McpTool):
-    """A tool as FastMCP lists it."""
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """The entry of a tool in the listing (Model Context Protocol, section "Tool"), as plain values."""
 
-    def to_mcp_tool(self, **overrides: Any) -> ListedTool:
-        """Return the entry of the listing, without FastMCP's own metadata, which costs tokens."""
-        return super().to_mcp_tool(**{"_meta": None, **overrides})
+    name: str
+    title: str
+    description: str
+    parameters: dict[str, Any]
+    annotations: dict[str, bool] | None = None
 
 
 class BuiltinTool(Protocol):
@@ -85,19 +86,19 @@ class BuiltinTool(Protocol):
         ...
 
 
-def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> ToolAnnotations | None:
+def hints(read_only: bool, destructive: bool, idempotent: bool, open_world: bool) -> dict[str, bool] | None:
     """Return the hints that differ from the protocol's defaults; others would cost tokens in every tool.
 
     The defaults are: not read-only, destructive, not idempotent, open world. The second and third mean nothing for a
     read-only tool (Model Context Protocol, ToolAnnotations).
     """
-    different = ToolAnnotations(
-        read_only_hint=True if read_only else None,
-        destructive_hint=None if read_only or destructive else False,
-        idempotent_hint=True if idempotent and not read_only else None,
-        open_world_hint=None if open_world else False,
-    )
-    return different if different.model_dump(exclude_none=True) else None
+    different = {
+        "destructiveHint": None if read_only or destructive else False,
+        "idempotentHint": True if idempotent and not read_only else None,
+        "openWorldHint": None if open_world else False,
+        "readOnlyHint": True if read_only else None,
+    }
+    return {name: hint for name, hint in different.items() if hint is not None} or None
 
 
 def read_only_entry(

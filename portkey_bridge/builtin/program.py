@@ -14,8 +14,8 @@ import anyio
 
 from portkey_bridge.bridge.calls import CallContext, Run
 from portkey_bridge.bridge.exchange import DOUBT
-from portkey_bridge.builtin.confirmation import InputRequired
-from portkey_bridge.builtin.program_errors import explain_program_error, over
+from portkey_bridge.builtin.input_required import InputRequired
+from portkey_bridge.builtin.program_errors import explain_program_error, is_misreading, over
 from portkey_bridge.builtin.program_values import RefusedValue, Values
 from portkey_bridge.builtin.sandbox import prepared, run_program
 from portkey_bridge.response.answer import Answer
@@ -37,6 +37,12 @@ MAX_SHOWN_NAME = 200
 
 #: What is said beside the result at most: remarks on calls, of which each is said once.
 REMARKS = 10
+
+#: Tools whose answers an error shows the shape of, and characters of each.
+SHAPES, SHAPE = 3, 600
+
+#: What a call is that was not awaited, in what a program prints.
+UNAWAITED = "<coroutine object call>"
 
 #: Seconds that a program waits for a person.
 ANSWER_TIMEOUT = 300
@@ -66,6 +72,7 @@ class Program:
     steps: int = 0
     pauses: int = 0
     printed: list[str] = field(default_factory=list)
+    answered: dict[str, Any] = field(default_factory=dict)
     remarks: dict[str, None] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
@@ -95,7 +102,8 @@ class Program:
                 raise
             return self._failed(over(self.exceeded, self.limits))
         except MontyError as error:
-            return self._failed(explain_program_error(error, self.limits, program, code))
+            shapes = await anyio.to_thread.run_sync(self._shapes) if is_misreading(error) else ()
+            return self._failed("\n".join((explain_program_error(error, self.limits, program, code), *shapes)))
         finally:
             await self._end_calls()
 
@@ -177,9 +185,11 @@ class Program:
         if not taken:
             return _parsed("".join(said[:1]))
         try:
-            return await beside(len(taken[-1][0].body), lambda: self.values.of_answer(*taken[-1]))
+            value = await beside(len(taken[-1][0].body), lambda: self.values.of_answer(*taken[-1]))
         except RefusedValue as error:
             raise RuntimeError(str(error)) from error
+        self.answered = {**dict([*self.answered.items()][1 - SHAPES :]), name: value}
+        return value
 
     def _change(self, name: str) -> str:
         """Return the method and path template of a tool that may change something, else an empty text."""
@@ -226,10 +236,19 @@ class Program:
             if problem := await self.suspend(self, answer):
                 return error_result(f"{tool.name} needs the confirmation of a person. {problem}")
 
+    def _shapes(self) -> Sequence[str]:
+        """Return what the last tools have answered: names and types, without values."""
+        from portkey_bridge.response.selection import shape_of
+
+        shapes = ((name, json.dumps(shape_of(value), ensure_ascii=False)) for name, value in self.answered.items())
+        return [f"{name} answered {shape[:SHAPE]}{'…' * (len(shape) > SHAPE)}" for name, shape in shapes]
+
     def _result(self, written: str | None) -> ToolResult:
         blocks = [] if written in (None, "null") else self._shown(written or "")
         if printed := "".join(self.printed):
             blocks.append(self.renderer.excerpt(self.redact(printed)))
+            if UNAWAITED in printed:
+                self.remarks["A call was not awaited. Write await before call(…)."] = None
         if not blocks:
             blocks.append(text_block("The program has no result. End it with an expression, or print something."))
         if remarks := [*self.remarks][:REMARKS]:

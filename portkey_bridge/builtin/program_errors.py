@@ -26,11 +26,21 @@ ALTERNATIVES = (
     (r"JSONEncoder", "Convert such values first, for example with str(value)."),
     (
         r"'list' object is not an iterator",
-        "A generator expression is a list here: take its item [0], or use a for loop.",
+        "A generator expression is a list here: write next(iter(items), None), or use a for loop.",
     ),
     (r"cannot import name .* from 'typing'", "Leave it out; annotations are not checked."),
     (r"'dict' object has no attribute", 'Answers are dicts: answer["name"], or answer.get("name").'),
-    (r"^NameError", 'Tools are called by their names: await call("tool", {"argument": value}).'),
+    (r"^NameError.* forget to import", "Import it first."),
+    (
+        r"^NameError|'function' object has no attribute",
+        'Tools are called by their names: await call("tool", {"argument": value}).',
+    ),
+    (r"not supported between instances", 'Compare values of one type: key=lambda each: each["name"] or "".'),
+    (r"callable replacement", "Use a text as the replacement, or join the parts in a loop over re.finditer."),
+    (r"attribute 'utcnow'", "Use datetime.now(timezone.utc)."),
+    (r"module 'sys'", "A program ends with its last expression, or with raise RuntimeError(…)."),
+    (r"^RecursionError", "Use a loop. A value that contains itself cannot leave a program."),
+    (r"worker crashed", "The sandbox has ended. Look at what was done, and run the rest."),
     (r"type alias", "Leave the alias out; annotations are not checked."),
     (r"[Ww]ildcard import", "Import the names that are used."),
     (r"gather\(\) does not yet support", "Catch exceptions in an async function of your own, and gather its calls."),
@@ -52,6 +62,12 @@ ALTERNATIVES = (
     (r"does not (yet )?support|not supported", "Use simpler Python: functions, loops, comprehensions and dicts."),
 )
 
+#: Errors of programs that expect another answer than they got.
+MISREAD = re.compile(
+    r"^(?:(?:Key|Index)Error: |TypeError: (?:string|list) indices|TypeError: '\w+' object is not (?:subscript|iter)able"
+    r"|AttributeError: '(?:dict|list|str|NoneType|int|float|bool)' object)"
+)
+
 #: How the sandbox names a program in a traceback, which it runs after what makes `call`.
 OWN_FILE = "<python-input-1>"
 
@@ -66,6 +82,11 @@ def explain_program_error(error: MontyError, limits: ProgramLimits, program: Pre
     said = said.replace("The monty syntax parser does not yet support", "This sandbox does not support")
     advice = next((advice for sign, advice in ALTERNATIVES if re.search(sign, text.partition("\n")[0])), "")
     return "\n".join(filter(None, (f"{_place(error, program, code)}{said}", advice)))
+
+
+def is_misreading(error: MontyError) -> bool:
+    """Check whether a program ended because an answer is not what it expected."""
+    return MISREAD.match(_text(error)) is not None
 
 
 def over(limit: str, limits: ProgramLimits) -> str:
@@ -84,14 +105,16 @@ WORDS = {
     "seconds": "its time of {limits.seconds:g} seconds",
     "bytes": "its memory of {limits.bytes:,} bytes",
     "calls": "its {limits.calls:,} calls",
+    "turns": "what {limits.calls:,} calls need, with as many sleeps as its time allows,",
     "characters": "its {limits.characters:,} printed characters",
 }
 
-#: How the sandbox reports a limit. It has none for calls, but one for all that it asks of this program.
+#: How the sandbox reports a limit. It has none for calls, which are counted here, but one for all that it asks of this
+#: program.
 _LIMITS = (
     (r"^TimeoutError: (feed|turn) time limit exceeded", "seconds"),
     (r"^MemoryError: ", "bytes"),
-    (r"^RuntimeError: suspension limit", "calls"),
+    (r"^RuntimeError: suspension limit", "turns"),
 )
 
 

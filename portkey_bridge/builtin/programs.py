@@ -13,7 +13,7 @@ from typing import Any
 
 from portkey_bridge.bridge.calls import CallContext, Run
 from portkey_bridge.builtin.builtin_tools import Listed
-from portkey_bridge.builtin.confirmation import InputRequired
+from portkey_bridge.builtin.input_required import InputRequired
 from portkey_bridge.builtin.program import ANSWER_TIMEOUT, Program
 from portkey_bridge.builtin.running_programs import OF_CALLER, AttendedProgram, RunningPrograms
 from portkey_bridge.builtin.sandbox import check_sandbox
@@ -36,7 +36,7 @@ MAX_PROGRAM = 100_000
 
 RUN_PROGRAM_DESCRIPTION = (
     'Runs a Python program. In it, await call("tool", {"argument": value}) returns a tool\'s answer as a plain value '
-    "(dict, list, text, None; bytes as a handle, to pass on as an argument) and raises if it fails. The last "
+    "(dict, list, text, None; bytes as a handle to pass on) and raises if it fails. The last "
     "expression is the result; print adds to it. asyncio.gather makes calls at the same time. Loop, filter and join "
     "here, and return only what is needed. No files, no network; no yield, del or classes with bases."
 )
@@ -77,12 +77,13 @@ class RunProgram:
             return error_result(f"/code: a program may have {MAX_PROGRAM:,} characters.")
         if context.state is not None:
             return await self._resumed(context.state, context)
-        if self._running.has_all(context.caller.subject):
+        owner = context.caller.subject
+        if not self._running.admit(owner):
             return error_result(f"{OF_CALLER} of your programs are running. Wait until one of them has ended.")
         program = self._program(context)
-        task = asyncio.ensure_future(self._admitted(program, code))
+        task = asyncio.ensure_future(self._worked(program, code))
         attended = self._attended[id(program)] = AttendedProgram(program, task, _future())
-        task.add_done_callback(lambda _: self._attended.pop(id(program)))
+        task.add_done_callback(lambda _: self._forget(program, owner))
         return await attended.awaited()
 
     def _program(self, context: CallContext) -> Program:
@@ -95,13 +96,17 @@ class RunProgram:
 
         return Program(self._runs, self._tools, self._limits, context, bridges[0].renderer, redact, self._suspend)
 
-    async def _admitted(self, program: Program, code: str) -> ToolResult:
-        async with self._running.admitted(program.context.caller.subject):
+    async def _worked(self, program: Program, code: str) -> ToolResult:
+        async with self._running.workers:
             return await program.run(code)
+
+    def _forget(self, program: Program, owner: str | None) -> None:
+        self._attended.pop(id(program))
+        self._running.release(owner)
 
     async def _suspend(self, program: Program, asked: InputRequired) -> str | None:
         """Answer the request with the question, and wait until the client repeats it. Returns why that cannot be."""
-        attended, state = self._attended[id(program)], asked.asked.request_state or ""
+        attended, state = self._attended[id(program)], asked.state or ""
         if not self._running.suspend(state, attended):
             return CROWDED
         attended.repeated = asyncio.get_running_loop().create_future()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,26 +44,26 @@ class AttendedProgram:
 
 
 class RunningPrograms:
-    """Which programs run, and which wait for a client, by the state of their question: few at once of each caller."""
+    """Which programs run, and which wait for a client, by the state of their question: few at once of each caller.
+
+    `workers` is what a program waits for before it runs.
+    """
 
     def __init__(self) -> None:
-        self._workers, self._running = asyncio.Semaphore(WORKERS), Counter[str | None]()
+        self.workers, self._running = asyncio.Semaphore(WORKERS), Counter[str | None]()
         self._waiting: dict[str, AttendedProgram] = {}
 
-    def has_all(self, owner: str | None) -> bool:
-        """Check whether a caller runs as many programs as one may."""
-        return self._running[owner] >= OF_CALLER
-
-    @asynccontextmanager
-    async def admitted(self, owner: str | None) -> AsyncIterator[None]:
-        """Wait until a caller's program may run, those of others that came first, and count it until it has ended."""
+    def admit(self, owner: str | None) -> bool:
+        """Count one more program of a caller, until it is released; False if a caller may not run more."""
+        if self._running[owner] >= OF_CALLER:
+            return False
         self._running[owner] += 1
-        try:
-            async with self._workers:
-                yield
-        finally:
-            self._running[owner] -= 1
-            self._running += Counter()  # forgets who has none
+        return True
+
+    def release(self, owner: str | None) -> None:
+        """Count one program of a caller less."""
+        self._running[owner] -= 1
+        self._running += Counter()  # forgets who has none
 
     def suspend(self, state: str, attended: AttendedProgram) -> bool:
         """Let a program wait for the client that repeats its call with this state; False if too many do."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import re
 import secrets
 import textwrap
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portkey_bridge.errors import SettingsError
@@ -58,7 +60,7 @@ def _doors(send, dumps, encode, date, Decimal):
         except TypeError:
             items = None
         if items is None or kind == "type":
-            raise RuntimeError(f"A {kind} is not data. Pass and return dicts, lists, texts and numbers.")
+            raise RuntimeError(f"A value of type {kind} is not data. Pass and return dicts, lists, texts and numbers.")
         return [plain(item) for item in items]
 
     def named(key):
@@ -84,7 +86,20 @@ def _doors(send, dumps, encode, date, Decimal):
 import base64, datetime, decimal
 call, _end = _doors(DOOR, json.dumps, base64.b64encode, datetime.date, decimal.Decimal)
 DOOR = _doors = base64 = datetime = decimal = None
+
+def nxt_(items, *default):
+    return next(iter(items), *default)
 """
+
+#: A generator expression is a list in the sandbox, which `next` refuses. The function above takes it; its name is as
+#: long, so that columns stay what they are.
+NEXT, NEXT_OF_LIST = b"next", b"nxt_"
+
+#: A program in a fence of Markdown.
+FENCE = re.compile(r"\A\s*```\w*\n(.*)\n```\s*\Z", re.DOTALL)
+
+#: Lines that are looked at, from the end, for the last statement of a program that this Python cannot read.
+LAST_LINES = 40
 
 #: What runs before a program: its modules, its names, and its doors.
 PRELUDE = "\n".join(["import asyncio, json", *(f"{name} = {name}" for name in SHADOWED), DOORS])
@@ -121,32 +136,55 @@ class Prepared(NamedTuple):
 def prepared(code: str) -> Prepared:
     """Return a program whose last statement, if it is an expression, is kept; a program that is none is left alone.
 
-    A program that is indented as a whole loses its indentation. The whole statement is kept, with its parentheses,
-    which an expression does not know of.
+    A program that is indented as a whole loses its indentation, and one in a fence loses that. The whole statement is
+    kept, with its parentheses, which an expression does not know of.
     """
+    code = FENCE.sub(r"\n\1", code)
     try:
-        code, last = _last_statement(code)
+        code, body = _parsed(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return Prepared(code, None)  # the sandbox explains it, or knows a newer Python
+        return Prepared(code, None)  # the sandbox explains it
+    last = body[-1] if body else None
     if not isinstance(last, ast.Expr | ast.Return) or last.value is None:
-        return Prepared(code, None)
+        return Prepared(_with_next(code, body).decode(), None)
     keyword = len("return") if isinstance(last, ast.Return) else 0
-    lines = code.encode("utf-8", "replace").splitlines(keepends=True)
+    whole, column = _with_next(code, body), last.col_offset + keyword
+    lines = whole.splitlines(keepends=True)
     start = _offset(lines, last.lineno, last.col_offset)
     end = _offset(lines, last.end_lineno or last.lineno, last.end_col_offset or 0)
-    whole, column = b"".join(lines), last.col_offset + keyword
     kept = whole[:start] + f"{LAST_EXPRESSION} = (\n".encode() + b" " * column + whole[start + keyword : end] + b"\n)"
     return Prepared((kept + whole[end:]).decode(), last.lineno)
 
 
-def _last_statement(code: str) -> tuple[str, ast.stmt | None]:
-    """Return a program without the indentation of all of its lines, and its last statement. Raises SyntaxError."""
+def _parsed(code: str) -> tuple[str, list[ast.stmt]]:
+    """Return a program without the indentation of all of its lines, and its statements. Raises SyntaxError.
+
+    Of a program in a newer Python than this one, which the sandbox may know, it is the last statement alone.
+    """
     try:
-        body = ast.parse(code).body
+        return code, ast.parse(code).body
     except IndentationError:
         code = textwrap.dedent(code)
-        body = ast.parse(code).body
-    return code, body[-1] if body else None
+        return code, ast.parse(code).body
+    except SyntaxError:
+        lines = code.splitlines(keepends=True)
+        for start in range(len(lines) - 1, max(len(lines) - LAST_LINES, 0), -1):
+            with suppress(SyntaxError):
+                if body := ast.parse("\n" * start + "".join(lines[start:])).body:
+                    return code, body
+        raise
+
+
+def _with_next(code: str, body: list[ast.stmt]) -> bytes:
+    """Return a program where `next` takes the first item of what would be a generator."""
+    lines = code.encode("utf-8", "replace").splitlines(keepends=True)
+    for node in (each for statement in body for each in ast.walk(statement)):
+        match node:
+            case ast.Call(func=ast.Name("next") as name, args=[ast.GeneratorExp(), *_]):
+                line, column = lines[name.lineno - 1], name.col_offset
+                if line[column:].startswith(NEXT):  # Python 3.11 misplaces what an f-string contains
+                    lines[name.lineno - 1] = line[:column] + NEXT_OF_LIST + line[column + len(NEXT) :]
+    return b"".join(lines)
 
 
 def _offset(lines: list[bytes], line: int, column: int) -> int:

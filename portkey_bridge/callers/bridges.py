@@ -27,7 +27,7 @@ CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)
 #: Set once the client has closed the connection of the request; None where its end is known otherwise.
 CALLER_GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)
 
-#: The origin that the request was sent to, as a browser reaches it, too.
+#: The origin that the request was sent to, as a browser reaches it, too, and the path that a proxy puts before others.
 SITE: ContextVar[str] = ContextVar("site", default="")
 
 #: Callers whose redactors are remembered.

@@ -37,7 +37,7 @@ from portkey_bridge.request.servers import server_url
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.text import printable
+from portkey_bridge.text import printable, shown_url
 from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
 
 #: Most places kept for a repair, most places shown for a finding, and number of largest tools in the report.
@@ -176,7 +176,7 @@ def examine_document(settings: Settings) -> DocumentReport:
         webhooks=api.webhooks,
         callbacks=api.callbacks,
         credentials={name: len(names) for name, names in variables_of(tools).items()},
-        servers=dict(Counter(server.url for tool in tools for server in tool.operation.servers)),
+        servers=dict(Counter(shown_url(server.url) for tool in tools for server in tool.operation.servers)),
         listing=Size("all", sum(size.bytes for size in sizes), sum(size.tokens for size in sizes)),
         largest=tuple(sorted(sizes, key=lambda size: -size.bytes)[:LARGEST_TOOLS]),
         findings=(

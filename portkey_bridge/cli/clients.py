@@ -105,6 +105,7 @@ def _write(
     """Write an entry after confirmation, and start the server once; return 1 if the user declines."""
     new = with_entry(file, name, entry)
     present = name in file.entries
+    _warn_of_expansion(file.client, entry, variables)
     if options.get("dry_run"):
         print_text(with_shown_urls(text_difference(file, new, name)))
         return 0
@@ -116,7 +117,6 @@ def _write(
     backup = rewrite(file, new)
     _say(f"{'Replaced' if present else 'Added'} {name} in {file.path}." + _kept(backup))
     _warn_of_secrets(file, entry)
-    _warn_of_expansion(file.client, entry, variables)
     _prepare(file.client, entry, variables)
     _say(f"Restart {file.client.title.partition(',')[0]} to use it.")
     return 0

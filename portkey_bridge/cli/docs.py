@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import variables_of
 from portkey_bridge.cli.loading import load_tools
-from portkey_bridge.cli.terminal import waiting
+from portkey_bridge.cli.terminal import is_terminal, waiting
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.text import printable
+from portkey_bridge.text import escaped, printable
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.reference import (
     Argument,
@@ -31,12 +31,15 @@ from portkey_bridge.web.reference_page import page_document
 
 
 def print_docs(invocation: Invocation) -> int:
-    """Print the reference, as Markdown or as an HTML page, in UTF-8 everywhere. Raises SetupError."""
+    """Print the reference, as Markdown or as an HTML page, in UTF-8 everywhere. Raises SetupError.
+
+    A terminal gets escapes, which have the same meaning in the scripts of the page.
+    """
     api, tools = load_tools(invocation.chosen)
     write = _page if invocation.options.get("html") else markdown
     with waiting("writing the reference"):
         text = write(api, tools)
-    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.write((escaped(text) if is_terminal() else text).encode())
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ from portkey_bridge.document.sources import STDIN, is_file, path_of
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.garbage import permanent
-from portkey_bridge.serve.server import build_server, catalogue_of
+from portkey_bridge.serve.server import build_server, catalogue_of, live_catalogue_of
+from portkey_bridge.serve.stdio_session import serve_stdio
 from portkey_bridge.serve.watch import watch
 from portkey_bridge.settings.file import config_path, refers
 from portkey_bridge.settings.switches import DOTENV
@@ -73,6 +75,7 @@ def serve(invocation: Invocation) -> int:
 def _serve_http(invocation: Invocation, listen: str) -> int:
     from portkey_bridge.web import http_server
 
+    invocation = replace(invocation, apis=[replace(each, over_http=True) for each in invocation.apis])
     settings = invocation.apis[0]
     address = http_server.address_of(listen)
     store = open_store(settings.store, settings.environ.get(STORE_KEY))
@@ -90,6 +93,7 @@ def _serve_http(invocation: Invocation, listen: str) -> int:
             many = f" with {settings.workers} workers" if settings.workers > 1 else ""
             print(f"portkey-bridge {__version__} serves {name}{many} at {address.url}", file=sys.stderr)
             print(f"portkey-bridge: {address.page} shows the tools to people", file=sys.stderr, flush=True)
+            http_server.allow_connections()
             if settings.workers > 1:
                 plain = replace(invocation, warm_start=None)
                 http_server.run_workers(partial(_worker, plain, address), settings.workers, [listener])
@@ -115,8 +119,9 @@ def _application(invocation: Invocation, address: Address, store: Store, metrics
     with permanent():
         services = require_services(invocation.apis, from_copies=True)
         server = build_server(services, catalogue, http_server.LIST_SECONDS, store.key("questions"))
-    server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
-    server.on_close = store.aclose
+    live = server.live
+    live.background = partial(watch, invocation.apis, services, live.swap, catalogue)
+    live.on_close = store.aclose
     has_metrics = settings.metrics is None and (address.is_loopback or settings.requires_token)
     logins = [metrics.login, *([audit_logins_to(sys.stdout)] if settings.audit else [])]
     app = http_server.http_app(server, settings, store, metrics if has_metrics else None, logins)
@@ -154,12 +159,11 @@ def _serve(invocation: Invocation) -> int:
         audit = [audit_to(sys.stderr)] if settings.audit else []
         store = open_store(settings.store, settings.environ.get(STORE_KEY))
         catalogue = partial(catalogue_of, observers=audit, store=store, programs=RunningPrograms())
-        server = build_server(services, catalogue)
-    server.background = partial(watch, invocation.apis, services, server.swap, catalogue)
-    server.on_close = store.aclose
-    server.warm_start = invocation.warm_start
+        live = live_catalogue_of(services, catalogue)
+    live.background = partial(watch, invocation.apis, services, live.swap, catalogue)
+    live.on_close = store.aclose
     if invocation.warm_start and (files := _files_of(invocation, services)):
         invocation.warm_start.recorder.record(files)
-    print(f"portkey-bridge {__version__} serves {printable(server.name)} over stdio", file=sys.stderr)
-    server.run("stdio", show_banner=False, log_level="WARNING")
+    print(f"portkey-bridge {__version__} serves {printable(live.name)} over stdio", file=sys.stderr)
+    asyncio.run(serve_stdio(live, invocation.warm_start))
     return 0

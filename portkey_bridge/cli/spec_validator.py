@@ -20,6 +20,7 @@ from portkey_bridge.cli.children import import_path
 from portkey_bridge.document.parse import Document
 from portkey_bridge.document.repairs import summarize
 from portkey_bridge.errors import DocumentError
+from portkey_bridge.text import with_shown_urls
 
 #: Most errors that are reported, and longest text of one in characters.
 MAX_ERRORS, MAX_ERROR_TEXT = 20, 300
@@ -68,7 +69,7 @@ def _read(lines: bytes) -> list[Advice]:
 def _reason(stderr: bytes) -> str:
     """Return the last line of a traceback."""
     lines = stderr.decode(errors="replace").strip().splitlines()
-    return summarize(lines[-1], 200) if lines else ""
+    return summarize(with_shown_urls(lines[-1]), 200) if lines else ""
 
 
 def main() -> None:
@@ -114,7 +115,8 @@ def _told(error: Any, root: Any) -> tuple[list[str], str]:
     while error.context:  # of a union's branches, the error in the best match
         error = max(error.context, key=lambda below: len(below.absolute_path))
     tokens = [str(token) for token in error.absolute_path]
-    problem = summarize(error.message.partition("\n")[0], MAX_ERROR_TEXT)  # below are schema and instance
+    message = error.message.partition("\n")[0]  # below are schema and instance
+    problem = summarize(with_shown_urls(message), MAX_ERROR_TEXT)
     return tokens if _leads_somewhere(error.absolute_path, root) else [], problem
 
 

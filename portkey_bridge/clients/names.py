@@ -38,7 +38,8 @@ def short_name(title: str, source: str) -> str:
 def _short(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = [word for word in re.findall(r"[a-z0-9]+", plain) if not GENERIC.fullmatch(word)]
-    return "-".join(words)[:MAX_ENTRY_NAME].strip("-")
+    # Some clients put nothing before it in the names of tools, which begin with a letter for Gemini.
+    return "-".join(words).lstrip("0123456789-")[:MAX_ENTRY_NAME].strip("-")
 
 
 def name_for_adding(

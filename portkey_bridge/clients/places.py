@@ -40,8 +40,10 @@ def locate(client: KnownClient, system: System) -> Path:
     """Return the path of a client's file, which may not exist."""
     files = client.files.get(system.platform, client.files[LINUX])
     usual = next((folder, path) for folder, path in files if "*" not in path)
-    found = (path for file in files for path in _candidates(system, *file) if path.parent.is_dir())
-    return next(found, _folder(system, usual[0]) / usual[1])
+    found = [path for file in files for path in _candidates(system, *file) if path.parent.is_dir()]
+    if not found:
+        return _folder(system, usual[0]) / usual[1]
+    return next((path for path in found if path.parent == found[0].parent and path.exists()), found[0])
 
 
 def client_for(word: str, system: System) -> tuple[KnownClient, Path]:

@@ -34,7 +34,8 @@ FOLDERS: Mapping[str, tuple[str | None, str]] = {
 #: What clients replace in the strings of an entry, also where a literal value was intended.
 BRACES, DOLLARS = r"\$\{", r"\$[\w{]"
 
-#: Files as (folder, path in it). The first whose folder exists is used, else the first without a wildcard.
+#: Files as (folder, path in it). The first whose folder exists is used, else the first without a wildcard; of several
+#: in that folder, one that exists.
 ClientFiles = Sequence[tuple[str, str]]
 
 #: Placeholder in CLIENTS for the name of a variable or of the server.
@@ -43,8 +44,8 @@ NAME_PLACEHOLDER = "NAME"
 JSON_FILE, TOML_FILE, YAML_FILE = cast(Format, edit_jsonc), cast(Format, edit_toml), cast(Format, edit_yaml)
 
 
-def _everywhere(folder: str, path: str) -> Mapping[str, ClientFiles]:
-    return {system: [(folder, path)] for system in (LINUX, MACOS, WINDOWS)}
+def _everywhere(folder: str, *paths: str) -> Mapping[str, ClientFiles]:
+    return {system: [(folder, path) for path in paths] for system in (LINUX, MACOS, WINDOWS)}
 
 
 def _settings(path: str) -> Mapping[str, ClientFiles]:
@@ -97,8 +98,12 @@ class KnownClient:
         return any(folder == "project" for files in self.files.values() for folder, _ in files)
 
 
-#: Tools that VS Code sends with one request to a model.
-VSCODE_TOOLS = 128
+#: Tools that VS Code sends with one request to a model, and those that Windsurf has at any time.
+VSCODE_TOOLS, WINDSURF_TOOLS = 128, 100
+
+#: How most editors refer to a variable, and how shells do.
+EDITOR_REFERENCE: Mapping[str, Any] = {"reference": "${env:NAME}", "expands": BRACES}
+SHELL_REFERENCE: Mapping[str, Any] = {"reference": "${NAME}", "expands": BRACES}
 
 OPENCODE: Mapping[str, Any] = {
     "container": "mcp",
@@ -125,38 +130,33 @@ CLIENTS = (
         "claude-code",
         "Claude Code",
         _everywhere("claude", ".claude.json"),
-        reference="${NAME}",
-        expands=BRACES,
+        **SHELL_REFERENCE,
     ),
     KnownClient(
         "claude-code-project",
         "Claude Code, this folder",
         _everywhere("project", ".mcp.json"),
-        reference="${NAME}",
-        expands=BRACES,
+        **SHELL_REFERENCE,
     ),
     KnownClient(
         "cursor",
         "Cursor",
         _everywhere("home", ".cursor/mcp.json"),
-        reference="${env:NAME}",
-        expands=BRACES,
+        **EDITOR_REFERENCE,
         desktop=True,
     ),
     KnownClient(
         "cursor-project",
         "Cursor, this folder",
         _everywhere("project", ".cursor/mcp.json"),
-        reference="${env:NAME}",
-        expands=BRACES,
+        **EDITOR_REFERENCE,
     ),
     KnownClient(
         "vscode",
         "VS Code",
         _settings("Code/User/mcp.json"),
         "servers",
-        reference="${env:NAME}",
-        expands=BRACES,
+        **EDITOR_REFERENCE,
         most_tools=VSCODE_TOOLS,
         desktop=True,
         extra={"type": "stdio"},
@@ -166,8 +166,7 @@ CLIENTS = (
         "VS Code, this folder",
         _everywhere("project", ".vscode/mcp.json"),
         "servers",
-        reference="${env:NAME}",
-        expands=BRACES,
+        **EDITOR_REFERENCE,
         most_tools=VSCODE_TOOLS,
         extra={"type": "stdio"},
     ),
@@ -175,8 +174,8 @@ CLIENTS = (
         "windsurf",
         "Windsurf",
         _everywhere("home", ".codeium/windsurf/mcp_config.json"),
-        reference="${env:NAME}",
-        expands=BRACES,
+        **EDITOR_REFERENCE,
+        most_tools=WINDSURF_TOOLS,
         desktop=True,
     ),
     KnownClient(
@@ -214,16 +213,51 @@ CLIENTS = (
         expands=DOLLARS,
         extra={"type": "local", "tools": ["*"]},
     ),
-    KnownClient("opencode", "opencode", _everywhere("xdg", "opencode/opencode.json"), **OPENCODE),
-    KnownClient("opencode-project", "opencode, this folder", _everywhere("project", "opencode.json"), **OPENCODE),
+    KnownClient(
+        "opencode", "opencode", _everywhere("xdg", "opencode/opencode.json", "opencode/opencode.jsonc"), **OPENCODE
+    ),
+    KnownClient(
+        "opencode-project",
+        "opencode, this folder",
+        _everywhere("project", "opencode.json", "opencode.jsonc"),
+        **OPENCODE,
+    ),
+    # Since version 7 a relative of opencode.
+    KnownClient("kilo", "Kilo Code", _everywhere("xdg", "kilo/kilo.json", "kilo/kilo.jsonc"), **OPENCODE),
+    KnownClient(
+        "kilo-project", "Kilo Code, this folder", _everywhere("project", "kilo.json", "kilo.jsonc"), **OPENCODE
+    ),
+    KnownClient(
+        "roo-code",
+        "Roo Code",
+        _settings("Code/User/globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json"),
+        desktop=True,
+        **EDITOR_REFERENCE,
+    ),
+    KnownClient(
+        "roo-code-project", "Roo Code, this folder", _everywhere("project", ".roo/mcp.json"), **EDITOR_REFERENCE
+    ),
+    KnownClient("kiro", "Kiro", _everywhere("home", ".kiro/settings/mcp.json"), desktop=True, **SHELL_REFERENCE),
+    KnownClient(
+        "kiro-project", "Kiro, this folder", _everywhere("project", ".kiro/settings/mcp.json"), **SHELL_REFERENCE
+    ),
+    KnownClient("junie", "Junie", _everywhere("home", ".junie/mcp/mcp.json"), desktop=True),
+    KnownClient("junie-project", "Junie, this folder", _everywhere("project", ".junie/mcp/mcp.json")),
+    KnownClient("antigravity", "Antigravity", _everywhere("home", ".gemini/config/mcp_config.json"), desktop=True),
+    KnownClient("lm-studio", "LM Studio", _everywhere("home", ".lmstudio/mcp.json"), desktop=True),
+    KnownClient(
+        "anythingllm",
+        "AnythingLLM",
+        _settings("anythingllm-desktop/storage/plugins/anythingllm_mcp_servers.json"),
+        desktop=True,
+    ),
     KnownClient("droid", "Factory droid", _everywhere("home", ".factory/mcp.json"), extra={"type": "stdio"}),
     KnownClient(
         "amp",
         "Amp",
         _everywhere("xdg", "amp/settings.json"),
         "amp.mcpServers",
-        reference="${NAME}",
-        expands=BRACES,
+        **SHELL_REFERENCE,
     ),
     KnownClient("auggie", "Auggie", _everywhere("home", ".augment/settings.json")),
     KnownClient("openhands", "OpenHands CLI", _everywhere("home", ".openhands/mcp.json")),
@@ -282,8 +316,7 @@ CLIENTS = (
         _everywhere("hermes", "config.yaml"),
         "mcp_servers",
         YAML_FILE,
-        reference="${NAME}",
-        expands=BRACES,
+        **SHELL_REFERENCE,
     ),
     KnownClient(
         "continue",

@@ -87,11 +87,10 @@ async def redeem(
 
     `answer` are the parameters of the response, whose state has been checked.
     """
-    issuer = server.endpoints.issuer
-    if issuer and answer.get("iss", issuer) != issuer:  # RFC 9207 section 2.4
+    if not server.endpoints.may_have_sent(answer.get("iss")):
         raise TokenError("The answer came from another authorization server. Nothing was sent to it.")
     if "code" not in answer:
-        raise Refused(server.endpoints["authorization"].url, 302, answer, server.transport.redact)
+        raise Refused(server.endpoints["authorization"].url, 302, answer, server.transport)
     source.learn(answer["code"])
     source.learn(request.verifier)
     grant = {

@@ -110,7 +110,7 @@ def _words(option: Option, text: str) -> Sequence[str]:
     """Return an option as words of the command line. Paths are absolute, and logins in URLs are left out."""
     if option.metavar is None:
         return () if option.read(text, option.variable) == option.default else (option.flag,)
-    if is_url(text):
+    if is_url(text) or option.field == "store":
         return option.flag, shown_url(text)
     is_path = option.field in ("spec", "config") and text != STDIN
     return option.flag, str(Path(text).absolute()) if is_path else text

@@ -28,7 +28,7 @@ from portkey_bridge.http.policy import origin
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.options import Settings, key_in_file
 
 #: What callers can do about an account that does not permit what they want.
 LOG_IN_AGAIN = "To log in again, or with another account, log out on the page /connect of this server first."
@@ -221,8 +221,9 @@ class OAuthCredentials:
         missing = min(lacking, key=len)
         has = sorted(frozenset[str]().union(*(scopes or () for scopes in granted.values())))
         asked = self.sources.settings.oauth_scopes
+        option = key_in_file(self.sources.settings.name, "oauth_scopes") or "--oauth-scopes"
         remedy = (
-            f"Add {' '.join(missing)} to --oauth-scopes."
+            f"Add {' '.join(missing)} to {option}."
             if asked and not set(missing) <= set(asked)
             else f"It was not granted when you logged in. {LOG_IN_AGAIN}"
             if self.sources.logins is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +19,7 @@ from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.failures import EXCHANGE_FAILURES, TooLarge, explain_failure
 from portkey_bridge.http.transport import Transport
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.text import printable, shown_url
 
 #: Longest answer of an authorization server that is read, in bytes, and longest part of its own words that is shown.
@@ -29,7 +30,7 @@ REMEDIES_BY_ERROR = {
     "invalid_client": "Check OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET, or OAUTH_PRIVATE_KEY.",
     "invalid_grant": "Check OAUTH_USERNAME and OAUTH_PASSWORD, or OAUTH_REFRESH_TOKEN; or log in again with "
     "`portkey-bridge login`.",
-    "invalid_scope": "Choose the scopes with --oauth-scopes.",
+    "invalid_scope": "Choose the scopes with {oauth_scopes}.",
     "unauthorized_client": "The client is not registered for this grant: change its registration, or log in with "
     "`portkey-bridge login`.",
     "unsupported_grant_type": "The server does not offer this grant: log in with `portkey-bridge login`.",
@@ -132,7 +133,7 @@ class AuthorizationServer:
         else:
             status, answer = await self._post(url, parameters, last)
         if status >= 400 or (wanted and not isinstance(answer.get(wanted), str)):
-            raise Refused(url, status, answer, self.transport.redact)
+            raise Refused(url, status, answer, self.transport)
         return answer
 
     async def _post(self, url: str, parameters: Mapping[str, str | None], method: str) -> tuple[int, dict[str, Any]]:
@@ -169,16 +170,23 @@ class AuthorizationServer:
         return ClientAuth(client.id, client.secret, method).prepare("POST", url, headers, body)
 
 
+def _oauth_option(transport: Transport, field: str) -> str:
+    return key_in_file(transport.api, field) or f"--{field.replace('_', '-')}"
+
+
 class Refused(TokenError):
     """An authorization server answered with an error; `code` is what it calls the error, "" if nothing."""
 
-    def __init__(self, url: str, status: int, answer: Mapping[str, Any], redact: Callable[[str], str]) -> None:
+    def __init__(self, url: str, status: int, answer: Mapping[str, Any], transport: Transport) -> None:
         self.code = str(answer.get("error") or "")
         words = " ".join(str(answer[key]) for key in ERROR_FIELDS if answer.get(key))
-        words = printable(redact(words))[:MAX_PROVIDER_WORDS] or "without a token" * (status < 400)
+        words = printable(transport.redact(words))[:MAX_PROVIDER_WORDS] or "without a token" * (status < 400)
         problem = f"answered {status}{f' {words}' * bool(words)}"
-        remedy = REMEDIES_BY_ERROR.get(self.code, "Check --oauth-token-url and the OAUTH_ variables.")
-        super().__init__(f"Nothing was sent: no token was obtained, because {shown_url(url)} {problem}. {remedy}")
+        remedy = REMEDIES_BY_ERROR.get(self.code, "Check {oauth_token_url} and the OAUTH_ variables.")
+        options = {field: _oauth_option(transport, field) for field in ("oauth_scopes", "oauth_token_url")}
+        super().__init__(
+            f"Nothing was sent: no token was obtained, because {shown_url(url)} {problem}. {remedy.format(**options)}"
+        )
 
 
 async def discover(transport: Transport, endpoints: Endpoints, base_url: str) -> Endpoints:
@@ -194,7 +202,7 @@ async def discover(transport: Transport, endpoints: Endpoints, base_url: str) ->
             return with_metadata(endpoints, answer)
     raise TokenError(
         f"Nothing was sent: {shown_url(metadata.url)} has no metadata of an OpenID provider or authorization server. "
-        "Correct --oauth-issuer, or set --oauth-token-url."
+        f"Correct {_oauth_option(transport, 'oauth_issuer')}, or set {_oauth_option(transport, 'oauth_token_url')}."
     )
 
 
@@ -208,7 +216,7 @@ async def fetch_json(transport: Transport, request: httpx.Request) -> tuple[int,
                 if len(body) > MAX_TOKEN_ANSWER:
                     raise TooLarge(MAX_TOKEN_ANSWER)
     except EXCHANGE_FAILURES as error:
-        problem = explain_failure(error, request.url.host, transport.timeouts)
+        problem = explain_failure(error, request.url.host, transport.timeouts, api=transport.api)
         raise TokenError(f"Nothing was sent: no token was obtained, because {problem}.") from error
     try:
         answer = json.loads(body)

@@ -14,8 +14,8 @@ from urllib.parse import urljoin, urlsplit
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.settings.options import Settings
-from portkey_bridge.text import is_sendable, shown_url
+from portkey_bridge.settings.options import Settings, key_in_file
+from portkey_bridge.text import is_sendable, origin_of, shown_url
 
 #: Kinds of endpoints: the field of a provider's metadata (RFC 8414 section 2, RFC 8628 section 4), and the option.
 ENDPOINT_KINDS = {
@@ -50,19 +50,37 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The endpoints of an authorization server by their kinds, and what its metadata says about clients."""
+    """The endpoints of an authorization server by their kinds, and what its metadata says about clients.
+
+    `names_issuer` is whether each of its authorization responses says from whom it is, `api` the name of the API in a
+    settings file, if there is one.
+    """
 
     of_kind: Mapping[str, Endpoint]
     client_auth: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     issuer: str = ""
+    names_issuer: bool = False
+    api: str = ""
+
+    def may_have_sent(self, issuer: str | None) -> bool:
+        """Check whether an authorization response with this issuer is one of this server (RFC 9207 section 2.4).
+
+        Where nobody vouches for the metadata, it is not taken at its word: the issuer is on the origin of the login.
+        """
+        if issuer is None:
+            return not self.names_issuer
+        login = self["authorization"]
+        is_known = bool(self.issuer) and login.is_named
+        return issuer == (self.issuer or issuer) and (is_known or origin_of(issuer) == origin_of(login.url))
 
     def __getitem__(self, kind: str) -> Endpoint:
         """Return the endpoint of a kind. Raises TokenError, which names the option that sets it."""
         if kind in self.of_kind:
             return self.of_kind[kind]
-        option = f"--{ENDPOINT_KINDS[kind][1].replace('_', '-')}"
-        raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {option}, or --oauth-issuer.")
+        options = (ENDPOINT_KINDS[kind][1], "oauth_issuer")
+        names = [key_in_file(self.api, each) or f"--{each.replace('_', '-')}" for each in options]
+        raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {', or '.join(names)}.")
 
 
 def known_endpoints(scheme: SecurityScheme, flow: str, base_url: str, settings: Settings) -> Endpoints:
@@ -72,7 +90,7 @@ def known_endpoints(scheme: SecurityScheme, flow: str, base_url: str, settings: 
         absolute = resolved(url, base_url)
         if absolute:
             found.setdefault(kind, Endpoint(kind, absolute))
-    return Endpoints({**found, **_named(settings)})
+    return Endpoints({**found, **_named(settings)}, api=settings.name)
 
 
 def _named(settings: Settings) -> dict[str, Endpoint]:
@@ -131,6 +149,7 @@ def with_metadata(endpoints: Endpoints, metadata: Mapping[str, Any]) -> Endpoint
         client_auth=_texts(metadata.get("token_endpoint_auth_methods_supported")),
         scopes=_texts(metadata.get("scopes_supported")),
         issuer=str(metadata.get("issuer") or ""),
+        names_issuer=metadata.get("authorization_response_iss_parameter_supported") is True,
     )
 
 

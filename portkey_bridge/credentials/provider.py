@@ -62,14 +62,15 @@ class EnvironmentCredentials:
     """Credentials from environment variables: the same ones for every caller.
 
     `url_of` returns where an operation is sent, and `origins` decides whether a credential may go there. `authenticate`
-    is the setting of that name. `sample` returns a client's configuration that sets variables.
+    is the setting of that name. `sample` returns a client's configuration that sets variables; it is None where callers
+    do not configure the server.
     """
 
     environment: Environment
     authenticate: str
     url_of: Callable[[Operation], str | None]
     origins: Origins
-    sample: Callable[[Sequence[str]], str]
+    sample: Callable[[Sequence[str]], str] | None
     _kept: dict[int, tuple[Operation, tuple[Credential, ...], bool]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -153,5 +154,5 @@ class EnvironmentCredentials:
             f"{operation.method} {operation.path}",
             [self.environment.to_set(each) for each in alternatives],
             [*self.environment.reasons(names), *self.allowed(operation)[1]],
-            self.sample(self.environment.to_set(withheld or alternatives[0])),
+            self.sample and self.sample(self.environment.to_set(withheld or alternatives[0])),
         )

@@ -8,10 +8,9 @@ import json
 import re
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
-from html.entities import html5
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
+from portkey_bridge.credentials.escapes import LIKELY, SIGNS, places_of, unescaped
 from portkey_bridge.credentials.schemes import base64_text
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, VARIABLES_BY_SCHEME
 
@@ -22,24 +21,8 @@ SECRET_LENGTH, WORD_LENGTH = 8, 16
 #: Number of secrets obtained at run time that are hidden; older ones have expired long ago.
 LEARNED = 64
 
-#: Characters of a secret that are looked for first: the pattern of a long one, such as a token, is slow to compile.
-START = 16
-
-
 #: Encodings of two and four bytes a character, in which an answer may repeat a secret.
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-
-
-#: What every escape of JSON, URLs, JavaScript and HTML begins with and contains: most bodies have none of an ASCII
-#: character.
-ESCAPES = (b"\\", b"%", b"&")
-ESCAPE = re.compile(rb"\\u00[0-7]|\\u\{|\\x[0-7]|%[0-7]|&#|&[a-z]+;", re.IGNORECASE)
-
-#: The names of each character in HTML (HTML section 13.5).
-ENTITIES: dict[str, list[str]] = {}
-for _name, _character in html5.items():
-    if _name.endswith(";"):
-        ENTITIES.setdefault(_character, []).append(_name)
 
 
 class Redactor:
@@ -82,8 +65,8 @@ class Redactor:
         masks = {form: f"[{name}]" for name, secret in reversed(named) for form in _forms(secret)}
         self._masks = {form: masks[form] for form in sorted(masks, key=len, reverse=True)}
         self._written = [(form.encode("utf-8", "surrogatepass"), mask.encode()) for form, mask in self._masks.items()]
-        known = {secret: f"[{name}]" for name, secret in reversed(named)}
-        self._secrets = [(secret, known[secret].encode()) for secret in sorted(known, key=len, reverse=True)]
+        known = {plain: mask for form, mask in self._written if len(plain := unescaped(form)) >= SECRET_LENGTH}
+        self._unescaped = sorted(known.items(), key=lambda item: len(item[0]), reverse=True)
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets."""
@@ -98,10 +81,21 @@ class Redactor:
             for form, masked in self._masks.items():
                 if (wide := form.encode(encoding, "surrogatepass")) in body:
                     body = body.replace(wide, masked.encode(encoding))
-        if self._secrets and any(sign in body for sign in ESCAPES) and ESCAPE.search(body):
-            for secret, mask in self._secrets:
-                if _escaped(secret[:START]).search(body):
-                    body = _escaped(secret).sub(mask, body)
+        if self._unescaped and any(sign in body for sign in SIGNS) and LIKELY.search(body):
+            body = self._without_escaped(body)
+        return body
+
+    def _without_escaped(self, body: bytes) -> bytes:
+        """Return the body without the secrets of which any character is escaped."""
+        text = unescaped(body)
+        for secret, mask in self._unescaped:
+            if secret in text:
+                parts = places_of(
+                    body, ((match.start(), match.end()) for match in re.finditer(re.escape(secret), text))
+                )
+                kept = zip([0, *(end for _, end in parts)], [*(start for start, _ in parts), len(body)], strict=True)
+                body = mask.join(body[start:end] for start, end in kept)
+                text = unescaped(body)
         return body
 
     def settled(self, text: str) -> int:
@@ -167,26 +161,3 @@ def _forms(secret: str) -> Iterator[str]:
     in_json = json.dumps(secret)[1:-1]
     yield from (secret, encoded, re.sub("%..", lambda match: match[0].lower(), encoded), quote_plus(secret))
     yield from (in_json, in_json.replace("/", "\\/"), html.escape(secret), base64_text(secret))
-
-
-@lru_cache(maxsize=1024)
-def _escaped(secret: str) -> re.Pattern[bytes]:
-    """Return the pattern of a secret of which any character may be escaped, as in JSON, a URL or HTML."""
-    return re.compile(b"".join(map(_any_form, secret)))
-
-
-def _any_form(character: str) -> bytes:
-    """Return the pattern of a character: itself, or one of its escapes, in digits of either case.
-
-    An escape may be escaped itself, as in a JSON text in a string of another one.
-    """
-    plain = character.encode("utf-8", "surrogatepass")
-    forms = [character, json.dumps(character)[1:-1], html.escape(character), quote_plus(character)]
-    units = character.encode("utf-16-be", "surrogatepass")
-    in_json = "".join(f"\\\\{{1,8}}u(?i:{units[at : at + 2].hex()})" for at in range(0, len(units), 2))
-    in_url = "".join(f"%(?:25){{0,4}}(?i:{byte:02x})" for byte in plain)
-    in_script = f"\\\\{{1,8}}(?:u\\{{0*(?i:{ord(character):x})\\}}|x(?i:{ord(character):02x}))"
-    names = "".join(f"|{re.escape(name.rstrip(';'))}" for name in ENTITIES.get(character, ()))
-    in_html = f"&(?:amp;){{0,4}}(?:#(?:0*{ord(character)}|[xX]0*(?i:{ord(character):x})){names});"
-    escapes = [*(re.escape(form) for form in dict.fromkeys(forms)), f"\\\\{{0,8}}{re.escape(character)}"]
-    return f"(?:{'|'.join((*escapes, in_json, in_url, in_script, in_html))})".encode("utf-8", "surrogatepass")

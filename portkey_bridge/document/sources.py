@@ -74,7 +74,7 @@ def read_source(source: str, access: Access | None = None, *, from_copy: bool = 
             raise DocumentError("standard input", "is closed", FILE_REMEDY)
         data = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
         return Content("standard input", (Path.cwd() / "standard-input").as_uri(), bounded("standard input", data))
-    return _file(source, path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
+    return _file(shown_url(source), path_of(source) if is_file(source) else Path(source), FILE_REMEDY)
 
 
 def read_overlay(path: Path) -> Content:
@@ -98,7 +98,7 @@ def others_of(
             return _url(other, uri, allowed, access, from_copy)
         if folder is None or not is_file(other):
             raise DocumentError(
-                other, "a document from a URL can only refer to URLs", "Publish it beside the document."
+                shown_url(other), "a document from a URL can only refer to URLs", "Publish it beside the document."
             )
         path = path_of(other)
         name = Path(os.path.relpath(path, folder)).as_posix()

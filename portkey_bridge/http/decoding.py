@@ -100,13 +100,15 @@ def decoder_of(coding: str, media_type: str, first: bytes) -> Decoder:
 
     The bytes count more than the headers: what begins as text is not compressed, and a text that begins as gzip is.
     """
-    if coding not in CODINGS.keys() | UNASKED_CODINGS and "," not in coding:
+    listed = (each.strip() for each in coding.lower().split(","))
+    named = [each for each in listed if each in CODINGS or each in UNASKED_CODINGS]
+    if not named:
         return CODINGS["gzip"]() if first.startswith(GZIP_BEGIN) and is_text(media_type) else Identity()
     if _begins_as_text(first):
         return Identity()
-    if coding not in CODINGS:
+    if len(named) > 1 or named[0] not in CODINGS:
         raise UnaskedCoding(f"content-encoding {coding[:40]!r}")
-    return CODINGS[coding]()
+    return CODINGS[named[0]]()
 
 
 def _begins_as_text(first: bytes) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.settings.values import Timeouts
 
 MOST_REDIRECTS = 5
@@ -33,8 +34,20 @@ class TooLarge(Exception):
 EXCHANGE_FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, TooLarge)
 
 
-def explain_failure(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = ()) -> str:
+#: The options that sentences name, by their fields.
+NAMED_OPTIONS = {
+    "timeouts": "OPEN_MCP_TIMEOUTS",
+    "kept_results": "OPEN_MCP_KEPT_RESULTS",
+    "base_url": "OPEN_MCP_BASE_URL",
+    "ca_bundle": "--ca-bundle",
+    "client_cert": "--client-cert",
+}
+
+
+def explain_failure(error: BaseException, host: str, timeouts: Timeouts, own: Sentences = (), api: str = "") -> str:
     """Report what went wrong, and what can be done, in a sentence without its end. `own` sentences go before SENTENCES.
+
+    `api` is the name of the API in a settings file, if there is one: then keys in its table are named.
 
     httpx's own texts are not used: they may hold the URL, and a URL may hold a secret.
     """
@@ -47,6 +60,7 @@ def explain_failure(error: BaseException, host: str, timeouts: Timeouts, own: Se
                 connect=timeouts.connect,
                 read=timeouts.read,
                 whole=timeouts.whole,
+                **{field: key_in_file(api, field) or usual for field, usual in NAMED_OPTIONS.items()},
             )
     return f"the exchange with {host} broke off"
 
@@ -73,7 +87,7 @@ AFTER_REDIRECT: Sentences = (
 
 #: Sentences for a host that ends a TLS connection without an answer, as one does that wants a client certificate.
 WITHOUT_CERTIFICATE: Sentences = tuple(
-    (kind, f"{{host}} {did}; if it wants a client certificate, --client-cert presents one")
+    (kind, f"{{host}} {did}; if it wants a client certificate, {{client_cert}} presents one")
     for kind, did in (
         (httpx.WriteError, "closed the connection while the request was being sent"),
         (httpx.ReadError, "reset the connection"),
@@ -87,17 +101,17 @@ SENTENCES: Sentences = (
     (
         TooLarge,
         "the answer is larger than {limit} MB and was not read to its end; ask for less of it, by filters or pages, "
-        "or raise OPEN_MCP_KEPT_RESULTS",
+        "or raise {kept_results}",
     ),
     (
         ssl.SSLCertVerificationError,
         "the TLS certificate of {host} is not trusted; if it is signed by your own authority, name its certificates by "
-        "--ca-bundle or set SSL_CERT_FILE to them",
+        "{ca_bundle} or set SSL_CERT_FILE to them",
     ),
     (
         ssl.SSLError,
         "no TLS connection to {host} could be made; check the URL's scheme and port, and whether it wants a "
-        "client certificate (--client-cert)",
+        "client certificate ({client_cert})",
     ),
     ((socket.gaierror, UnicodeError), "the name {host} could not be resolved; check the base URL and the network"),
     (ConnectionRefusedError, "{host} refused the connection; check the port and whether the service is running"),
@@ -106,7 +120,7 @@ SENTENCES: Sentences = (
     (httpx.ConnectError, "could not connect to {host}; check the base URL and whether the service is running"),
     (httpx.PoolTimeout, "no connection is free; there are too many concurrent calls"),
     (httpx.WriteTimeout, "{host} took too long to accept the request"),
-    (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds; OPEN_MCP_TIMEOUTS allows more time"),
+    (httpx.ReadTimeout, "{host} sent nothing for {read:g} seconds; {timeouts} allows more time"),
     (httpx.WriteError, "{host} closed the connection while the request was being sent"),
     (httpx.ReadError, "{host} reset the connection"),
     (UnaskedCoding, "the answer uses a compression that was not requested"),
@@ -115,7 +129,7 @@ SENTENCES: Sentences = (
     (httpx.RemoteProtocolError, "{host} closed the connection or violated HTTP"),
     (
         (httpx.UnsupportedProtocol, httpx.InvalidURL),
-        "the server's URL is not an http or https URL; set OPEN_MCP_BASE_URL",
+        "the server's URL is not an http or https URL; set {base_url}",
     ),
-    (TimeoutError, "it was not complete within {whole:g} seconds; OPEN_MCP_TIMEOUTS allows more time"),
+    (TimeoutError, "it was not complete within {whole:g} seconds; {timeouts} allows more time"),
 )

@@ -32,6 +32,8 @@ BACKOFF, LONGEST_BACKOFF = 0.5, 8.0
 class Transport:
     """The HTTP client of all calls. `limit` bounds the bytes of an answer, decompressed.
 
+    `api` is the name of the API in a settings file, if there is one.
+
     `redact` takes the secrets out of a text, `trust` is what a person says about TLS, `sleep` waits before a request is
     sent again.
     """
@@ -39,6 +41,7 @@ class Transport:
     def __init__(
         self,
         *,
+        api: str = "",
         timeouts: Timeouts,
         retries: int,
         concurrency: int,
@@ -47,6 +50,7 @@ class Transport:
         trust: Trust | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self.api = api
         self.timeouts = timeouts
         self.limit = limit
         self._retries = retries

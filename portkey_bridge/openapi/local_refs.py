@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from portkey_bridge import media_types
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference
 from portkey_bridge.openapi.coercion import mapping
@@ -242,7 +243,7 @@ class _Walk:
             if kind == "schema":
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
-                problem = f"{summarize(reference, 200)}: {error.problem}; any value is accepted"
+                problem = f"{summarize(error.source, 200)}: {error.problem}; any value is accepted"
                 self.repairs.add(problem, f"#{place.pointer}")
             return None
 
@@ -251,9 +252,24 @@ class _Walk:
         found = self.resources.resolve(reference, place.base)
         if kind == "schema" and _is_document(found.value):
             raise DanglingReference(reference, "it names the whole document")
+        if kind == "schema" and (within := self.schema_within(self.end(found))):
+            self.repairs.add("a schema's $ref names what has a schema; interpreted as that schema", f"#{place.pointer}")
+            return within
         if kind == "schema" and not isinstance(self.end(found).value, dict | bool):
             raise DanglingReference(reference, "it names something that is not a schema")
         return found
+
+    def schema_within(self, place: DocumentNode) -> DocumentNode | None:
+        """Return the schema of a parameter, header, media type, body or response; None for any other object."""
+        value = place.value
+        if not isinstance(value, dict) or not OF_SCHEMAS.isdisjoint(value) or OF_OTHERS.isdisjoint(value):
+            return None
+        if isinstance(value.get("schema"), dict):
+            return self.end(place.below(("schema",), value["schema"]))
+        content = mapping(value.get("content"))
+        name = next((name for name in content if media_types.JSON.match(name)), next(iter(content), None))
+        inside = None if name is None else self.end(place.below(("content", name), content[name]))
+        return self.schema_within(inside) if inside and inside.value != value else None
 
     def enclosed(self, place: DocumentNode, reference: str) -> DocumentNode | None:
         """Return what a reference names in a schema around it, as generators embed whole JSON Schemas.

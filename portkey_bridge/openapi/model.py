@@ -121,6 +121,11 @@ class Server:
     url: str
     variables: Mapping[str, str]
 
+    @property
+    def unset(self) -> frozenset[str]:
+        """The variables in the URL that have no value."""
+        return frozenset(TEMPLATE_VARIABLE.findall(self.url)) - self.variables.keys()
+
 
 @dataclass(frozen=True, slots=True)
 class PathItem:

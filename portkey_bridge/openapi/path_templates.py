@@ -20,11 +20,27 @@ _AROUND = "+*#/;&?. "
 #: Styles that an operator of RFC 6570 stands for (section 3.2.5 and 3.2.7; OpenAPI 3.2 section 4.12.3).
 _STYLES = {".": "label", ";": "matrix"}
 
-#: Variables of routers that need no braces: of a regular expression, in other brackets, behind a mark.
+#: A pattern in parentheses, which may be nested once, as routers write it behind a variable or in a group.
+_PATTERN = r"(?:[^()]|\([^()]*\))*\)"
+
+#: Variables of routers that need no braces: of a regular expression, in other brackets, behind a mark, and in braces
+#: of which one is missing. A mark begins a segment, or what a delimiter separates in it; a modifier may follow.
 _BARE = re.compile(
-    r"\(\?P?<(?P<group>\w+)>(?:[^()]|\([^()]*\))*\)"
-    r"|<(?:(?P<before>\w+):)?(?P<angle>\w+)>|\[+(?:\.{3})?(?P<square>\w+)\]+|(?<=/)[:$*](?P<mark>\w+)"
+    rf"\^?\(\?P?<(?P<group>\w+)>{_PATTERN}\$?"
+    r"|<(?:(?P<before>\w+)(?:\([^<>]*\))?:)?(?P<angle>\w+)(?::[^<>]*)?>"
+    r"|\[+(?:\.{3})?(?P<square>[\w-]+)\]+"
+    rf"|(?<=[/.,;=~-])[:$*](?P<mark>\w+)(?P<more>(?:-\w+)*)(?:\({_PATTERN})?(?:[+*]|\?(?=[/.]|$))?"
+    r"|(?<=/)\{(?P<begun>[\w-]+)(?=/|$)|(?<=/)(?P<ended>[\w-]+)\}"
 )
+
+#: What a language for programs writes before the braces of a variable, which are the whole segment.
+_INTERPOLATED = re.compile(r"(?<=/)[$#](?=\{[^{}/]+\}(?:/|$))")
+
+#: A pattern in braces behind a variable without them.
+_PATTERN_BEHIND = re.compile(r"(/:\w+)\{[^{}/]*[^\w{}/.-][^{}/]*\}")
+
+#: Several variables in one expression of RFC 6570, and what separates their values.
+_SEPARATORS = {"": ",", "+": ",", ".": "", ";": "", "/": ""}
 
 #: Braces that are percent-encoded.
 _ENCODED = re.compile(r"%7B([^%/{}]+)%7D", re.IGNORECASE)
@@ -46,7 +62,9 @@ class PathTemplate:
 
 def read_template(path: str, declared: Collection[str]) -> PathTemplate:
     """Read a path whose path parameters are `declared` by these names."""
-    pieces = list(_pieces(_ENCODED.sub(lambda match: _if_declared(match, declared), path)))
+    plain = _PATTERN_BEHIND.sub(r"\1", _INTERPOLATED.sub("", path))
+    with_braces = _ENCODED.sub(lambda match: _if_declared(match, declared), plain)
+    pieces = [single for piece in _pieces(with_braces) for single in _singles(*piece, declared)]
     expressions = [text for text, is_expression in pieces if is_expression]
     paired = _pairs(expressions, declared)
     bare = {name for name in declared if name not in paired.values()}
@@ -87,6 +105,18 @@ def _pieces(path: str) -> Iterator[tuple[str, bool]]:
     yield path[begin:], False
 
 
+def _singles(text: str, is_expression: bool, declared: Collection[str]) -> Iterator[tuple[str, bool]]:
+    """Yield a piece, or an expression of several declared variables as one for each (RFC 6570 section 3.2.1)."""
+    operator = text[:1] if text[:1] in _SEPARATORS else ""
+    names = text[len(operator) :].split(",")
+    if not is_expression or len(names) == 1 or not all(name in declared for name in names):
+        yield text, is_expression
+        return
+    for index, name in enumerate(names):
+        yield (_SEPARATORS[operator] if index else ""), False
+        yield operator + name, True
+
+
 def _pairs(expressions: list[str], declared: Collection[str]) -> dict[str, str]:
     """Return the declared name of each expression that is exactly that name or can mean no other."""
     pairs = {text: text for text in expressions if text in declared}
@@ -101,7 +131,7 @@ def _pairs(expressions: list[str], declared: Collection[str]) -> dict[str, str]:
 
 def _is_reading(text: str, name: str) -> bool:
     bare = unquote(text).strip("{}" + _AROUND) if text.startswith("{") else unquote(text).strip(_AROUND)
-    before, _, behind = bare.partition(":")
+    before, _, behind = re.sub(r"[<|(].*", "", bare).partition(":")
     matched, equals, _ = bare.partition("=")  # google.api.http: a variable and what it matches, which may be long
     wanted = unquote(name).strip("{} ")
     readings = (bare, before.strip(_AROUND), behind.strip(_AROUND), *([matched] if equals else []))
@@ -127,8 +157,21 @@ def _listed(text: str) -> Iterator[str]:
 
 
 def _braced(match: re.Match[str], names: Collection[str]) -> str:
-    named = [name for name in match.groups() if name in names]
-    return f"{{{named[0]}}}" if len(named) == 1 else match[0]
+    """Return a variable without braces in braces, if it can mean one name only; else the text as it is."""
+    mark, more = match["mark"], match["more"] or ""
+    if mark is not None:  # `:user-id` is one variable, or `:user` and a text
+        whole = _named(f"{mark}{more}", names)
+        if found := whole or _named(mark, names):
+            return f"{{{found}}}{'' if whole else more}"
+        return match[0]
+    named = {found for text in match.groups() if text and (found := _named(text, names))}
+    return f"{{{next(iter(named))}}}" if len(named) == 1 else match[0]
+
+
+def _named(text: str, names: Collection[str]) -> str | None:
+    """Return the only name that a text is, or is in another convention."""
+    same = [name for name in names if _letters(name) == _letters(text) != ""]
+    return text if text in names else same[0] if len(same) == 1 else None
 
 
 def _if_declared(match: re.Match[str], declared: Collection[str]) -> str:

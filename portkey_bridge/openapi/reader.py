@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from mimetypes import MimeTypes
 from typing import Any
 
 from portkey_bridge.document.repairs import Repairs, summarize
@@ -42,7 +43,7 @@ IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"}) | {
 
 #: Names that are not media types, and those that they can only mean.
 MEDIA_TYPES = {
-    **dict.fromkeys(("", "json", "application.json", "application\\json", "application json"), "application/json"),
+    **dict.fromkeys(("", "json", "application.json", "application-json", "application json"), "application/json"),
     **dict.fromkeys(("form", "urlencoded", "x-www-form-urlencoded"), "application/x-www-form-urlencoded"),
     **dict.fromkeys(("form-data", "multipart", "multipart-form-data", "formdata"), "multipart/form-data"),
     **dict.fromkeys(("text", "plain", "txt"), "text/plain"),
@@ -236,7 +237,8 @@ class _Reader:
     ) -> Parameter:
         """Return a path parameter under the name of its variable, in the style that the path asks for."""
         style = template.styles.get(variable, parameter.style)
-        if f"{{{parameter.name}}}" not in path:
+        before, in_braces, _ = path.partition(f"{{{parameter.name}}}")
+        if not in_braces or before[-1:] != template.path.partition(f"{{{variable}}}")[0][-1:]:
             self.repairs.add(f"the path writes the parameter {summarize(parameter.name)} in another syntax", where)
         return replace(parameter, name=variable, style=style)
 
@@ -307,8 +309,9 @@ class _Reader:
     def media_types(self, owner: dict[str, Any], where: str) -> Iterator[MediaType]:
         for name, value in mapping(owner.get("content")).items():
             media_type = self.follow({} if value is None else value, "the media type")
-            read = media_type_of(self.media_type_name(name.strip(), where), _schema(media_type), media_type)
-            yield replace(read, examples=tuple(self.examples(media_type)))
+            examples = tuple(self.examples(media_type))
+            for each in self.media_type_names(name.strip(), where):
+                yield replace(media_type_of(each, _schema(media_type), media_type), examples=examples)
 
     def examples(self, owner: dict[str, Any]) -> Iterator[Any]:
         """Yield the values of `example` and of the Example Objects of a media type (OpenAPI 3.2)."""
@@ -318,13 +321,13 @@ class _Reader:
             example = object_at(self.root, each)
             yield from (example[name] for name in ("dataValue", "value") if name in example)
 
-    def media_type_name(self, name: str, where: str) -> str:
-        first = name.partition(",")[0].strip() if "," in name and ";" not in name else name
-        bare, semicolon, parameters = first.partition(";")
-        bare = re.sub("/+", "/", bare.strip(" :/.,"))  # stray punctuation
-        intended = MEDIA_TYPES.get(bare.lower(), bare) + semicolon + parameters
-        if intended != name:
-            self.repairs.add(f"{summarize(name) or 'an empty text'} is not a media type; {intended} is assumed", where)
+    def media_type_names(self, name: str, where: str) -> list[str]:
+        """Return the media types that a name means: itself, what it can only mean, or each of a list."""
+        listed = name.split(",") if "," in name and ";" not in name else [name]
+        intended = [*dict.fromkeys(_intended_media_type(each) for each in listed if each.strip() or each is name)]
+        if intended != [name]:
+            assumed = " and ".join(intended)
+            self.repairs.add(f"{summarize(name) or 'an empty text'} is not a media type; {assumed} is assumed", where)
         return intended
 
     def responses(self, value: Any) -> dict[str, Any]:
@@ -340,6 +343,14 @@ class _Reader:
 
     def operation_security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
         return self.root_security if requirements is None else self.security(requirements, where)
+
+
+def _intended_media_type(name: str) -> str:
+    bare, semicolon, parameters = name.partition(";")
+    bare = re.sub(r"[\\/]+", "/", bare.strip(" :/.,'\"`"))  # stray punctuation
+    if (known := MEDIA_TYPES.get(bare.lower())) is None and not {"/", "*"} & {*bare}:
+        known = MimeTypes().guess_type(f"_.{bare}")[0] or MEDIA_TYPES[""]
+    return (known or bare) + semicolon + parameters
 
 
 def media_type_of(name: str, schema: Schema, owner: Mapping[str, Any]) -> MediaType:

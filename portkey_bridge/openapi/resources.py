@@ -133,9 +133,23 @@ class Resources:
         target = _joined(base.file, uri)
         place = self._named.get(_joined(base.uri, uri)) or self._named.get(target)
         if place is None:
-            place = self._file(target)
+            place = self._sibling(target, base) or self._file(target)
         if place is None:
             raise DanglingReference(reference, "the document that it names is missing")
+        return place
+
+    def _sibling(self, uri: str, base: Base) -> DocumentNode | None:
+        """Return the file that is where a URI is from the `$self` of a file beside it (OpenAPI 3.2 section 4.1.2.2)."""
+        try:
+            own, other = urlsplit(base.uri), urlsplit(uri)
+        except ValueError:
+            return None  # no URI
+        if not base.file.startswith("file:") or not own.netloc or own[:2] != other[:2]:
+            return None
+        known = len(self.repairs)
+        place = self._file(_joined(base.file, posixpath.relpath(other.path or "/", posixpath.dirname(own.path) or "/")))
+        if place is None:
+            del self.repairs[known:]  # it need not be there
         return place
 
     def _file(self, uri: str) -> DocumentNode | None:

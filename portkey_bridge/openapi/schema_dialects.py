@@ -34,8 +34,9 @@ OTHER_TYPES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("file", "binary"), ("string", "binary")),
 }
 
-#: A regular expression literal of ECMAScript. As a pattern it matches nothing: no `/` precedes a start.
-LITERAL = re.compile(r"/(\^.*)/([a-z]*)", re.DOTALL)
+#: A regular expression literal of ECMAScript. As a pattern it matches nothing: no `/` precedes a start, or follows an
+#: end. With a flag for letters of any case, it is one that has more than letters.
+LITERAL = re.compile(r"/(\^.*|.*\$|(?=.*[\[\\(*+?{|]).+(?=/[a-z]*i))/([a-z]*)", re.DOTALL)
 
 #: The result of a form for a value that cannot be interpreted.
 MISSING: Any = object()

@@ -26,6 +26,9 @@ LOCAL_HOST = re.compile(
 #: What a full URL begins with (RFC 3986 section 3).
 URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
+#: Slips in what a full URL begins with, if what follows is a host: `https:/`, `https//`, `https:`, or twice.
+MISWRITTEN_SCHEME = re.compile(r"(?:https?:/*)?(https?)(?::/*|//)(?=[\w\[])", re.IGNORECASE)
+
 #: The servers if none is declared (OpenAPI 3.2 section 4.1.1).
 DEFAULT_SERVERS = (Server("/", {}),)
 
@@ -67,6 +70,10 @@ class ServerReader:
 
     def _with_scheme(self, url: str, values: Mapping[str, str], where: str) -> str:
         """Return the URL, whose variables have these values, with a scheme if it begins with a host."""
+        slip = MISWRITTEN_SCHEME.match(url)
+        if slip and slip[0] != f"{slip[1]}://":
+            self.repairs.add(f"the URL of a server begins with {slip[0]}; {slip[1]}:// is assumed", where)
+            return f"{slip[1]}://{url[slip.end() :]}"
         written = TEMPLATE_VARIABLE.sub(lambda match: values.get(match[1], match[0]), url)
         if (named := URL_SCHEME.match(written)) and not is_url(written):
             self.repairs.add(f"the URL of a server begins with {named[0]}; requests go to http and https only", where)

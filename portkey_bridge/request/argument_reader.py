@@ -12,15 +12,16 @@ from portkey_bridge.credentials.schemes import places_of_secrets, stands_in
 from portkey_bridge.openapi.keywords import KEYWORDS_OF_TYPE, Schema, Shape
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody
 from portkey_bridge.request.any_child import any_of, with_children
-from portkey_bridge.request.arguments import Alternatives, Arguments, Binding
+from portkey_bridge.request.arguments import Arguments, Binding
 from portkey_bridge.request.binary_values import body_forms, file_forms, with_forms_of_files
 from portkey_bridge.request.bodies import sends_file
 from portkey_bridge.request.body_rules import rules_together
+from portkey_bridge.request.media_type_choice import Alternatives
 from portkey_bridge.request.uploads import FORMS
 from portkey_bridge.schema.shapes import Shapes
 
-#: Argument names that every client accepts.
-ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+#: Argument names that every client accepts. Some refuse all tools of a server because of one that begins with `_`.
+ARGUMENT_NAME = re.compile(r"(?!_)[a-zA-Z0-9_.-]{1,64}")
 
 
 #: Which media type is sent where the document offers several: the first of these that matches, else any other.
@@ -82,6 +83,8 @@ class _Reader:
 
     def differs(self, media_type: MediaType, other: MediaType) -> bool:
         """Check whether a media type can send what the other cannot: a property, a file, or something else entirely."""
+        if not _is_of_properties(media_type) and not _is_of_properties(other):
+            return _bare(media_type) != _bare(other)
         shape, known = self.shapes(media_type.schema), self.shapes(other.schema)
         properties, known_properties = shape.get("properties"), known.get("properties", {})
         if shape != known and (properties is None or properties.keys() - known_properties.keys()):
@@ -159,10 +162,15 @@ class _Reader:
         return schema if takes_any_text or not shape else {"anyOf": [schema, {"type": "string", "enum": [""]}]}
 
     def with_names(self, bindings: list[Binding]) -> Iterator[Binding]:
-        """Yield every binding with a name of its own that clients accept; the first to claim a name keeps it."""
+        """Yield every binding with a name of its own that clients accept; the first to claim a name keeps it.
+
+        A name without its `_` is left to the binding that has it in the API.
+        """
         taken: set[str] = set()
+        own = {binding.argument for binding in bindings}
         for binding in bindings:
-            name = next(name for name in _names(binding) if name not in taken)
+            refused = taken | own if binding.argument.startswith("_") else taken
+            name = next(name for name in _names(binding) if name not in refused)
             taken.add(name)
             yield binding if name == binding.argument else self.renamed(binding, name)
 
@@ -183,8 +191,9 @@ class _Reader:
             return
         required = frozenset(shape.get("required", ()) if body.required else ())
         for name, schema in _named(shape).items():
-            described = self.file_argument(schema, file_forms(schema, media_type.name, self.shapes))
-            yield Binding(name, "body", name, described, name in required)
+            described = self.file_argument(self.writable(schema), file_forms(schema, media_type.name, self.shapes))
+            default = self.shapes(schema).get("default") if name in required else None
+            yield Binding(name, "body", name, described, name in required and default is None, None, default)
 
     def as_file(self, schema: Schema, media_type: MediaType) -> Schema:
         """Return the schema of a whole body: that of a file where the media type says no more than bytes."""
@@ -213,6 +222,10 @@ def _says_something(media_type: MediaType) -> bool:
 
 def _is_of_properties(media_type: MediaType) -> bool:
     return any(pattern.match(media_type.name) for pattern in OF_PROPERTIES)
+
+
+def _bare(media_type: MediaType) -> str:
+    return media_type.name.partition(";")[0].strip().lower()
 
 
 def _rank(media_type: MediaType) -> int:
@@ -302,4 +315,5 @@ def _safe(name: str, origin: str) -> str:
 
 
 def _hashed(name: str, origin: str) -> str:
-    return f"{name[:55]}_{hashlib.sha256(origin.encode(errors='replace')).hexdigest()[:8]}"
+    digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()[:8]
+    return f"{name[:55]}_{digest}" if name else digest

@@ -6,10 +6,8 @@ exact. The full input schema is made of the document's own schemas, and argument
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +17,8 @@ from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.model import MediaType, Parameter, Place
 from portkey_bridge.openapi.pointers import pointer_to
-from portkey_bridge.request.binary_values import file_forms
+from portkey_bridge.request.bodies import sends_file
 from portkey_bridge.request.text_places import is_text_in_body, is_text_in_parameter
-from portkey_bridge.request.uploads import FORMS, MEDIA_TYPE
 from portkey_bridge.schema.checks import Check
 from portkey_bridge.schema.readings import Reader, ValuePath, is_unset
 from portkey_bridge.schema.shapes import Shapes
@@ -34,8 +31,8 @@ NEVER_EMPTY = frozenset({"required", "minProperties", "anyOf", "allOf", "enum", 
 class Binding:
     """Where an argument goes: `location` is a parameter's or `body`, `name` the wire name.
 
-    `parameter` is None in the body; `name` is None where the argument is the whole body. `default` is sent where a
-    required parameter is missing.
+    `parameter` is None in the body; `name` is None where the argument is the whole body. `default` is sent where what
+    is required is missing.
     """
 
     argument: str
@@ -115,16 +112,17 @@ class Arguments:
             for name, binding in self.bindings.items()
             if binding.parameter is not None and (name in arguments or binding.default is not None)
         )
-        if self._whole_body is not None:
-            body = arguments.get(self._whole_body, {} if self._is_empty_object else None)
-            return Bound(parameters, self._whole_body in arguments or self._is_empty_object, body, self)
+        if self.whole_body is not None:
+            body = arguments.get(self.whole_body, {} if self._is_empty_object else None)
+            return Bound(parameters, self.whole_body in arguments or self._is_empty_object, body, self)
         body = {self._wire_name(name): value for name, value in arguments.items() if not self._is_parameter(name)}
+        body = self._defaults_of_body | body
         return Bound(parameters, bool(body) or (self.body_required and self.media_type is not None), body, self)
 
     def of_body(self, body: Any) -> dict[str, Any]:
         """Return the arguments that have this body, none if no arguments have it."""
-        if self._whole_body is not None:
-            return {self._whole_body: body}
+        if self.whole_body is not None:
+            return {self.whole_body: body}
         return {self._arguments_of_body.get(wire, wire): value for wire, value in mapping(body).items()}
 
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
@@ -132,7 +130,7 @@ class Arguments:
         yield from self._unknown(arguments)
         bound = self.bind(arguments)
         yield from self._whole_check.violations(self._whole(bound, arguments), pointer_to)
-        if self._whole_body is None and bound.has_body:
+        if self.whole_body is None and bound.has_body:
             yield from self._body_check.violations(bound.body, self.place_in_body)
 
     def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
@@ -142,7 +140,7 @@ class Arguments:
         bound = self.bind(arguments)
         if not self._whole_check.is_surely_valid(self._whole(bound, arguments)):
             return None
-        has_own_body = self._whole_body is None and bound.has_body
+        has_own_body = self.whole_body is None and bound.has_body
         return bound if not has_own_body or self._body_check.is_surely_valid(bound.body) else None
 
     def takes(self, argument: str, value: Any) -> bool:
@@ -156,10 +154,11 @@ class Arguments:
 
         Raises OutOfTime.
         """
+        arguments = {self._listed_name(name, arguments): value for name, value in arguments.items()}
         whole = self._whole(self.bind(arguments), arguments)
         read = Reader(self._whole_check.validation, self._is_text).read(whole)
         others = {name: value for name, value in arguments.items() if name not in whole}
-        is_flat = self.media_type is not None and self._whole_body is None
+        is_flat = self.media_type is not None and self.whole_body is None
         return {**read, **(self._read_body(others) if others and is_flat else others)}
 
     def _is_text(self, path: ValuePath) -> bool:
@@ -187,6 +186,11 @@ class Arguments:
             elif name not in self.bindings and self.further is False:
                 yield Violation(pointer_to([name]), f"there is no such argument; {likely(name, self.bindings)}")
 
+    def _listed_name(self, name: str, given: Mapping[str, Any]) -> str:
+        """Return the name of an argument that is given by the API's own name, if that begins with `_`."""
+        listed = self._other_names.get(name, name) if name.startswith("_") else name
+        return name if listed in given else listed
+
     @cached_property
     def _other_names(self) -> dict[str, str]:
         """The arguments by the names that the API has for them."""
@@ -195,14 +199,14 @@ class Arguments:
     def _whole(self, bound: Bound, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments that are a parameter or the whole body, without the document's own defaults."""
         parameters = {binding.argument: value for binding, value in bound.parameters if binding.argument in given}
-        body = {} if self._whole_body is None or not bound.has_body else {self._whole_body: bound.body}
+        body = {} if self.whole_body is None or not bound.has_body else {self.whole_body: bound.body}
         return parameters | body
 
     @cached_property
     def _whole_check(self) -> Check:
         schemas = {name: binding.schema for name, binding in self.bindings.items() if binding.parameter is not None}
-        if self._whole_body is not None and self.media_type is not None:
-            schemas[self._whole_body] = self.media_type.schema
+        if self.whole_body is not None and self.media_type is not None:
+            schemas[self.whole_body] = self.media_type.schema
         required = [name for name in schemas if self.bindings[name].required]
         return Check({"type": "object", "properties": schemas, "required": required}, self.shapes)
 
@@ -211,7 +215,7 @@ class Arguments:
         return Check(self.media_type.schema if self.media_type is not None else True, self.shapes)
 
     @cached_property
-    def _whole_body(self) -> str | None:
+    def whole_body(self) -> str | None:
         """The argument that is the whole body, if there is one."""
         return next(
             (name for name, binding in self.bindings.items() if binding.location == "body" and binding.name is None),
@@ -219,9 +223,14 @@ class Arguments:
         )
 
     @property
+    def takes_file(self) -> bool:
+        """Whether the body is a file of the media type itself."""
+        return self.media_type is not None and sends_file(self.media_type, self.shapes)
+
+    @property
     def has_properties(self) -> bool:
         """Whether the properties of the body are arguments of their own."""
-        return self.media_type is not None and self._whole_body is None
+        return self.media_type is not None and self.whole_body is None
 
     @cached_property
     def _is_empty_object(self) -> bool:
@@ -233,6 +242,11 @@ class Arguments:
         return is_object and not shape.get("properties") and shape.keys().isdisjoint(NEVER_EMPTY)
 
     @cached_property
+    def _defaults_of_body(self) -> dict[str, Any]:
+        of_body = (each for each in self.bindings.values() if each.parameter is None and each.default is not None)
+        return {each.name: each.default for each in of_body if each.name is not None}
+
+    @cached_property
     def _arguments_of_body(self) -> dict[str, str]:
         return {
             binding.name: name
@@ -242,8 +256,8 @@ class Arguments:
 
     def place_in_body(self, path: Sequence[str | int]) -> str:
         """Return the pointer into the arguments for a path into the body."""
-        if self._whole_body is not None:
-            return pointer_to([self._whole_body, *path])
+        if self.whole_body is not None:
+            return pointer_to([self.whole_body, *path])
         return pointer_to(
             [self._arguments_of_body.get(str(part), part) if at == 0 else part for at, part in enumerate(path)]
         )
@@ -257,143 +271,7 @@ class Arguments:
         return binding.name if binding is not None and binding.name is not None else name
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Alternatives(Arguments):
-    """The arguments of an operation whose media types say different things.
-
-    `kinds` has the arguments of each media type, the preferred one first; `choice` is the argument that names one. All
-    is left to the arguments of the one that is named. This class is for readers: it has everything that any takes.
-    """
-
-    choice: str
-    kinds: Mapping[str, Arguments]
-
-    @property
-    def each(self) -> Shape:
-        """The input schema without what it says of several arguments together: what a listing can show."""
-        return {keyword: value for keyword, value in super().each.items() if keyword != "additionalProperties"}
-
-    @property
-    def choices(self) -> Mapping[str, Shape]:
-        """The media types: without them nobody could send what only one of them takes."""
-        shape = self.shapes.once(self.bindings[self.choice].schema)
-        return {self.choice: {keyword: value for keyword, value in shape.items() if keyword != "description"}}
-
-    @cached_property
-    def schema(self) -> Shape:
-        """The full input schema: what any kind takes, and what each takes for itself under `if`, `then` and `else`."""
-        names = list(self.kinds)
-        first, *others = [self._of_kind(kind) for kind in self.kinds.values()]
-        whole: Shape = first
-        for name, schema in zip(reversed(names[1:]), reversed(others), strict=True):
-            whole = {"if": _is_chosen(self.choice, name), "then": schema, "else": whole}
-        return {**self.each, **whole}
-
-    def _of_kind(self, kind: Arguments) -> Shape:
-        own: Shape = kind.schema
-        return {**own, "properties": {**own["properties"], self.choice: self.bindings[self.choice].schema}}
-
-    def bind(self, arguments: Mapping[str, Any]) -> Bound:
-        """Put the arguments into the places that the chosen media type has for them."""
-        chosen, rest = self._chosen(arguments)
-        return chosen.bind(rest)
-
-    def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
-        """Yield everything that is wrong with the arguments for the chosen media type."""
-        name = arguments.get(self.choice, self._default(arguments))
-        if self._kind(name) is None:
-            yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
-            return
-        chosen, rest = self._chosen(arguments)
-        elsewhere = {pointer_to([argument]): argument for argument in self.bindings.keys() - chosen.bindings.keys()}
-        for violation in chosen.violations(rest):
-            argument = elsewhere.get(violation.pointer)
-            yield violation if argument is None else Violation(violation.pointer, self._goes_with(argument))
-
-    def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
-        """Return arguments that are surely valid for the chosen media type in their places."""
-        if self._kind(arguments.get(self.choice, self._default(arguments))) is None:
-            return None
-        chosen, rest = self._chosen(arguments)
-        return chosen.bound_if_valid(rest)
-
-    def _goes_with(self, argument: str) -> str:
-        kinds = [json.dumps(name) for name, kind in self.kinds.items() if argument in kind.bindings]
-        return f"can be sent only with {self.choice} {' or '.join(kinds)}"
-
-    def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments, dict[str, Any]]:
-        name = arguments.get(self.choice, self._default(arguments))
-        chosen = self._kind(name) or next(iter(self.kinds.values()))
-        return chosen, {key: value for key, value in arguments.items() if key != self.choice}
-
-    def _default(self, arguments: Mapping[str, Any]) -> str:
-        """Return the media type of a call that names none: the preferred one, unless it cannot carry a given file.
-
-        Bytes are base64 in JSON, which few servers expect that take the parts of a form, too.
-        """
-        preferred, *others = self.kinds
-        form = next(filter(media_types.MULTIPART.match, others), None)
-        if form is None or media_types.MULTIPART.match(preferred):
-            return preferred
-        bindings = self.kinds[preferred].bindings
-        given = (bindings[name] for name, value in arguments.items() if name in bindings and not is_unset(value))
-        of_body = (binding.schema for binding in given if binding.location == "body")
-        return form if any(file_forms(schema, form, self.shapes) == FORMS for schema in of_body) else preferred
-
-    def _kind(self, name: Any) -> Arguments | None:
-        """Return the arguments of a media type, which may be within a range of files; None for anything else."""
-        if not isinstance(name, str):
-            return None
-        if name in self.kinds:
-            return self.kinds[name]
-        within = (kind for declared, kind in self.kinds.items() if _is_file_within(name, declared))
-        kind = next(within, None)
-        if kind is None or kind.media_type is None:
-            return None
-        return replace(kind, media_type=replace(kind.media_type, name=name))
-
-    def takes(self, argument: str, value: Any) -> bool:
-        """Check whether a value is valid for one argument with any media type."""
-        return any(kind.takes(argument, value) for kind in self.kinds.values())
-
-    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments as the chosen media type reads them; where none is chosen, as the only one that can.
-
-        Raises OutOfTime.
-        """
-        chosen = arguments.get(self.choice)
-        if not is_unset(chosen):
-            kind = self._kind(chosen)
-            return dict(arguments) if kind is None else {**self._read_as(kind, arguments), self.choice: chosen}
-        preferred = self._default(arguments)
-        others = [name for name in self.kinds if name != preferred]
-        read = {name: self._read_as(kind, arguments) for name, kind in self.kinds.items()}
-        if not any(self.kinds[preferred].violations(read[preferred])):
-            return read[preferred]
-        possible = [name for name in others if not any(self.kinds[name].violations(read[name]))]
-        return {**read[possible[0]], self.choice: possible[0]} if len(possible) == 1 else read[preferred]
-
-    def _read_as(self, kind: Arguments, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the arguments for one media type, without unset ones of others."""
-        others = self.bindings.keys() - kind.bindings.keys()
-        left_out = {name for name, value in arguments.items() if name in others and is_unset(value)}
-        return kind.read({name: arguments[name] for name in arguments if name not in left_out | {self.choice}})
-
-
 def _of_members(media_type: str) -> bool:
     """Check whether a body of a media type is written from the members of an object, and may have none."""
     families = (media_types.JSON, media_types.FORM, media_types.MULTIPART)
     return any(family.match(media_type) for family in families)
-
-
-def _is_file_within(name: str, declared: str) -> bool:
-    """Check whether a media type is a concrete one within a range of files."""
-    is_concrete = MEDIA_TYPE.fullmatch(name) is not None and "*" not in name
-    return (
-        is_concrete and media_types.FILE_RANGES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
-    )
-
-
-def _is_chosen(choice: str, name: str) -> Shape:
-    own = {"pattern": f"^{name.removesuffix('*')}"} if media_types.FILE_RANGES.match(name) else {"enum": [name]}
-    return {"required": [choice], "properties": {choice: own}}

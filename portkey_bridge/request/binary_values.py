@@ -93,6 +93,9 @@ def with_forms_of_files(schema: Schema, media_type: str, shapes: Shapes) -> Sche
         if forms := file_forms(value, media_type, shapes):
             words = f"{shapes(value).get('description', '')} {forms}".strip()
             changed.setdefault("properties", dict(shape["properties"]))[name] = {**value, "description": words}
+    for keyword in ("additionalProperties", "items"):
+        if isinstance(value := shape.get(keyword), dict) and (forms := file_forms(value, media_type, shapes)):
+            changed[keyword] = {**value, "description": f"{shapes(value).get('description', '')} {forms}".strip()}
     for keyword in ("anyOf", "allOf"):
         branches = shape.get(keyword, [])
         described = [with_forms_of_files(branch, media_type, shapes) for branch in branches]

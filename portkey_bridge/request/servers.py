@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from portkey_bridge.errors import NoServerError
 from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Server
+from portkey_bridge.openapi.servers import server_variable
 from portkey_bridge.text import is_sendable
 
 
@@ -18,9 +19,11 @@ def base_url(name: str, servers: Sequence[Server], configured: str | None, docum
     """
     url = configured or server_url(servers, document_uri)
     if url is None:
+        unset = {variable for server in servers for variable in server.unset}
+        named = f"Set {' and '.join(map(server_variable, sorted(unset)))}, or set" if unset else "Set"
         raise NoServerError(
             f"Nothing was sent: the document names no server that {name} can be sent to. "
-            "Set OPEN_MCP_BASE_URL, or base_url of the API in the settings file, to the URL of the API, and start "
+            f"{named} OPEN_MCP_BASE_URL, or base_url of the API in the settings file, to the URL of the API, and start "
             "portkey-bridge again."
         )
     return url

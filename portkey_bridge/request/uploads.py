@@ -23,6 +23,8 @@ from urllib.request import url2pathname
 import anyio
 import httpx
 
+from portkey_bridge.settings.options import key_in_file
+
 #: Bytes of the largest file that is sent, and the words for it in schemas.
 MAX_FILE_BYTES = 512 * 1024 * 1024
 FORMS = (
@@ -96,9 +98,10 @@ class PieceStream(httpx.AsyncByteStream):
 
 @dataclass(frozen=True)
 class Files:
-    """The folders that files may be read from."""
+    """The folders that files may be read from, for the `api` of a settings file, if there is one."""
 
     folders: tuple[Path, ...] = ()
+    api: str = ""
 
     def upload(self, text: str) -> Upload:
         """Return the file that `text` says. Raises FileRefused."""
@@ -109,9 +112,10 @@ class Files:
 
     def _from_path(self, text: str) -> Upload:
         if not self.folders:
+            how = key_in_file(self.api, "files") or "--files DIR or OPEN_MCP_FILES"
             raise FileRefused(
                 "expected a data: URI, such as data:,TEXT for text. Files cannot be read: no folder is allowed. The "
-                "person who runs portkey-bridge can allow one with --files DIR or OPEN_MCP_FILES"
+                f"person who runs portkey-bridge can allow one with {how}"
             )
         path = self._resolved(_path(text))
         status = path.stat()
@@ -130,8 +134,9 @@ class Files:
                 continue
             if any(path.is_relative_to(allowed) for allowed in folders):
                 return path
+        how = key_in_file(self.api, "files") or "--files or OPEN_MCP_FILES"
         raise FileRefused(
-            f"there is no such file below the folders that --files or OPEN_MCP_FILES allows ({listed}). "
+            f"there is no such file below the folders that {how} allows ({listed}). "
             "A data: URI works, too, such as data:,TEXT for text"
         )
 

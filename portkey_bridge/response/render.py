@@ -43,7 +43,7 @@ from portkey_bridge.response.tool_result import (
     ToolResult,
     text_block,
 )
-from portkey_bridge.settings.options import RESULT_LIMIT
+from portkey_bridge.settings.options import RESULT_LIMIT, key_in_file
 
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
@@ -75,7 +75,7 @@ class Renderer:
     """Renders answers in results of `limit` characters. Large ones are kept in `results`, or written to `files`.
 
     `drop` is what is left out of answers in JSON that succeeded. With `links`, files are kept like large results, and
-    linked as resources of the protocol.
+    linked as resources of the protocol. `api` is the name of the API in a settings file, if there is one.
     """
 
     limit: int
@@ -83,6 +83,16 @@ class Renderer:
     files: tuple[Path, ...] = ()
     drop: Drop = Drop()  # noqa: RUF009  # frozen
     links: bool = False
+    api: str = ""
+
+    @property
+    def _advice(self) -> str:
+        files, links, limit = (key_in_file(self.api, each) for each in ("files", "resources", "result_limit"))
+        return (
+            f"Set {files or '--files DIR (OPEN_MCP_FILES)'} to have such answers written to that folder, or "
+            f"{links or '--resources (OPEN_MCP_RESOURCES)'} to have clients read them, or raise "
+            f"{limit or 'OPEN_MCP_RESULT_LIMIT'}."
+        )
 
     def render(
         self, operation: Operation, answer: Answer, hints: Iterable[str] = (), select: Selection | None = None
@@ -233,15 +243,7 @@ class Renderer:
         if self._links_to(answer):
             return self._linked(answer, media_type, size)
         if not self.files:
-            return Rendered(
-                [
-                    text_block(
-                        f"The answer is {size}, too large for a result. Start portkey-bridge with --files DIR "
-                        "(OPEN_MCP_FILES) to have such answers written to that folder, or with --resources "
-                        "(OPEN_MCP_RESOURCES) to have clients read them, or raise OPEN_MCP_RESULT_LIMIT."
-                    )
-                ]
-            )
+            return Rendered([text_block(f"The answer is {size}, too large for a result. {self._advice}")])
         try:
             path = write_file(self.files[0], answer)
         except OSError as error:

@@ -132,20 +132,21 @@ def selected(body: bytes, select: Selection, result_id: str) -> tuple[bytes, str
 def shape(body: bytes) -> bytes:
     """Return the names and types in a JSON text, as JSON; of an array those of its first item, and its length."""
     try:
-        return msgspec.json.encode(_shape(decode_exactly(body), SHAPE_LEVELS))
+        return msgspec.json.encode(shape_of(decode_exactly(body)))
     except ValueError:  # a number of thousands of digits
         return b"null"
 
 
-def _shape(value: Any, levels: int) -> Any:
+def shape_of(value: Any, levels: int = SHAPE_LEVELS) -> Any:
+    """Return the names and types in a value; of an array those of its first item, and its length."""
     if isinstance(value, dict):
         if not levels:
             return "object"
-        shown = {name: _shape(inner, levels - 1) for name, inner in list(value.items())[:SHAPE_MEMBERS]}
+        shown = {name: shape_of(inner, levels - 1) for name, inner in list(value.items())[:SHAPE_MEMBERS]}
         return shown | ({"…": f"{len(value) - SHAPE_MEMBERS} more"} if len(value) > SHAPE_MEMBERS else {})
     if isinstance(value, list):
         count = f"{len(value):,} item{'s' * (len(value) != 1)}"
-        return [_shape(value[0], levels - 1), count] if value and levels else f"array of {count}"
+        return [shape_of(value[0], levels - 1), count] if value and levels else f"array of {count}"
     return JSON_TYPES.get(type(value), "number")
 
 

@@ -33,6 +33,15 @@ KNOWN_FORMATS = frozenset(
     )
 )
 
+#: The formats that all clients know. Some refuse all tools of a server because of another one in one tool, and some
+#: know `email` only with a further library; others are told of in words.
+LISTED_FORMATS = frozenset(
+    (
+        *("date-time", "date", "time", "duration", "hostname", "ipv4", "ipv6", "uri", "uuid", "byte", "binary"),
+        *("password", "int32", "int64", "float", "double"),
+    )
+)
+
 #: Every value, apart from arrays in arrays: clients want a type in each schema and items in each array, so no schema
 #: that all of them take accepts everything.
 _NO_ARRAY = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
@@ -50,7 +59,7 @@ def complete(view: Shape) -> None:
 
 
 def listed(shape: Shape) -> Shape:
-    """Return the keywords that a listing may have: enumerations of strings only, patterns that compile.
+    """Return the keywords that a listing may have: enumerations of strings only, patterns that compile, known formats.
 
     A keyword that would say something else without its companion goes with it.
     """
@@ -73,8 +82,10 @@ def listed(shape: Shape) -> Shape:
         kept["description"] = f"{kept.get('description', '')} {choice}".strip()
     if "pattern" in kept and not is_portable(kept["pattern"]):
         del kept["pattern"]
-    if "pattern" in kept and kept.get("format") not in KNOWN_FORMATS:
-        kept.pop("format", None)
+    if kept.get("format", "date") not in LISTED_FORMATS:
+        form = kept.pop("format")
+        if "pattern" not in kept or form in KNOWN_FORMATS:
+            kept["description"] = f"{kept.get('description', '')} Format: {form}.".strip()
     return kept
 
 

@@ -29,6 +29,9 @@ NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 #: Booleans in JSON and Python.
 BOOLEANS = {"true": True, "True": True, "false": False, "False": False}
 
+#: Texts by which JSON, Python and JavaScript say that there is nothing.
+NOTHING = frozenset({"null", "None", "undefined"})
+
 #: How often a value is read again: each time, what was read may contain more that is refused.
 ROUNDS = 8
 
@@ -50,7 +53,7 @@ def _boolean(text: str) -> bool:
 
 
 def _null(text: str) -> None:
-    if text != "null":
+    if text not in NOTHING:
         raise ValueError
 
 
@@ -63,6 +66,22 @@ def as_json_text(text: str) -> Any:
     if not isinstance(value, dict | list):
         raise ValueError("expected an object or an array")
     return value
+
+
+def _json_lines(text: str) -> list[Any]:
+    """Parse several JSON texts of objects or arrays, one a line. Raises ValueError for anything else."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        raise ValueError("one line")
+    return [as_json_text(line) for line in lines]
+
+
+def _numbered(members: dict[str, Any]) -> list[Any]:
+    """Return the values of an object whose names count from 0, as PHP writes an array."""
+    names = [str(index) for index in range(len(members))]
+    if not names:
+        raise ValueError("nothing is counted")
+    return [members[name] for name in names]
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -102,6 +121,8 @@ READINGS = (
     Reading("string", "boolean", _boolean),
     Reading("string", "null", _null),
     Reading("string", "array", as_json_text),
+    Reading("string", "array", _json_lines),
+    Reading("object", "array", _numbered),
     Reading("string", "object", as_json_text),
     Reading("number", "string", _text, as_text=True),
     Reading("boolean", "string", _text, as_text=True),
@@ -111,6 +132,12 @@ READINGS = (
 def is_unset(value: Any) -> bool:
     """Check whether a value is one by which models say that they leave an argument or a property out."""
     return value is None or value == ""
+
+
+def _means_unset(value: Any, errors: list[ValidationError]) -> bool:
+    """Check whether a refused value is unset: also a text for it, where no text at all is accepted."""
+    is_text = isinstance(value, str) and value in NOTHING
+    return is_unset(value) or (is_text and all(error.validator == "type" for error in errors))
 
 
 class Reader:
@@ -163,7 +190,7 @@ class Reader:
             own = [error for error in refused[path] if error.instance is given]  # not those of a property's name
             if own and len(read := self._of_place(given, own, (*at, *path))) == 1:
                 readings[path] = read[0]
-            elif own and path and isinstance(path[-1], str) and is_unset(given):
+            elif own and path and isinstance(path[-1], str) and _means_unset(given, own):
                 readings[path] = LEFT_OUT
         return readings
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.schema.listed import LISTED_ANYTHING
 
 #: The types of Python by those of JSON Schema (2020-12, Validation section 6.1.1).
 PYTHON_TYPES = {
@@ -21,10 +22,19 @@ PYTHON_TYPES = {
     "object": "dict",
 }
 
+#: The type of what a schema does not restrict.
+ANYTHING = "Any"
+
+#: The type and format of the content of a file (OpenAPI 3.0). Of an answer it is text, unless it is all of it.
+BINARY = ("string", "binary")
+
 #: Keywords that a comment repeats.
 SAID = ("format", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default")
 
-#: What stands before the properties that may be missing, and the columns of an object in one line.
+#: Bounds of numbers from here on are those of their representation.
+MAX_SAID_NUMBER = 2**31 - 1
+
+#: What stands before the properties that may be missing, and the columns of a line with several.
 OPTIONAL, MAX_COLUMNS_OF_LINE = "# optional:", 90
 
 INDENT = "    "
@@ -35,9 +45,11 @@ def python_type(view: Shape, pad: str = "", *, is_answer: bool = False) -> str:
 
     An answer whose schema requires nothing may have any of its properties, which is not said of each object.
     """
+    if view.get("anyOf") == LISTED_ANYTHING["anyOf"]:
+        return ANYTHING
     if "anyOf" in view:
-        branches = (python_type(branch, pad, is_answer=is_answer) for branch in view["anyOf"])
-        return " | ".join(dict.fromkeys(branches))
+        branches = dict.fromkeys(python_type(branch, pad, is_answer=is_answer) for branch in view["anyOf"])
+        return ANYTHING if ANYTHING in branches else " | ".join(branches)
     if "enum" in view:
         return f"Literal[{', '.join(map(_written, view['enum']))}]"
     if view.get("type") == "array":
@@ -49,7 +61,9 @@ def python_type(view: Shape, pad: str = "", *, is_answer: bool = False) -> str:
     if isinstance(further, dict) and further:
         return f"dict[str, {python_type(further, pad, is_answer=is_answer)}]"
     kind = view.get("type")
-    return PYTHON_TYPES.get(kind, "Any") if isinstance(kind, str) else "Any"
+    if (kind, view.get("format")) == BINARY and not is_answer:
+        return "bytes"
+    return PYTHON_TYPES.get(kind, ANYTHING) if isinstance(kind, str) else ANYTHING
 
 
 def comment(view: Shape) -> str:
@@ -61,42 +75,54 @@ def comment(view: Shape) -> str:
 
 
 def _said(view: Shape) -> Iterator[str]:
-    bounds = ", ".join(f"{keyword} {_written(view[keyword])}" for keyword in SAID if keyword in view)
+    bounds = ", ".join(f"{keyword} {_written(view[keyword])}" for keyword in SAID if _is_said(view, keyword))
     yield from filter(None, (bounds, " ".join(str(view.get("description", "")).split())))
     for inside in (view.get("items"), view.get("additionalProperties"), *view.get("anyOf", ())):
         if isinstance(inside, dict):
             yield from _said(inside)
 
 
+def _is_said(view: Shape, keyword: str) -> bool:
+    """Check whether a comment repeats a keyword: not what the type says, or how many bits a number has elsewhere."""
+    kind = view.get("type")
+    if keyword not in view or (keyword == "format" and (kind, view[keyword]) == BINARY):
+        return False
+    is_of_number = kind in ("integer", "number") and keyword != "default"
+    return not is_of_number or (keyword != "format" and abs(view[keyword]) < MAX_SAID_NUMBER)
+
+
 def _object(view: Shape, pad: str, is_answer: bool) -> str:
     required = [name for name in view.get("required", ()) if name in view["properties"]]
     optional = [name for name in view["properties"] if name not in required]
     is_marked = bool(optional) and (bool(required) or not is_answer)
-    short = [
-        f"{_written(name)}: {python_type(view['properties'][name], pad, is_answer=is_answer)}" for name in required
-    ]
-    short += [
-        f"{_written(name)}: {python_type(view['properties'][name], pad, is_answer=is_answer)}" for name in optional
-    ]
-    line = f"{{{', '.join(short)}}}"
-    if (
-        not is_marked
-        and "\n" not in line
-        and len(line) <= MAX_COLUMNS_OF_LINE
-        and not any(map(comment, view["properties"].values()))
-    ):
-        return line
     inner = pad + INDENT
-    lines = [*_members(view, required, inner, is_answer), *([inner + OPTIONAL] if is_marked else [])]
-    return "\n".join(["{", *lines, *_members(view, optional, inner, is_answer), f"{pad}}}"])
+    lines = [
+        *_members(view, required, inner, is_answer),
+        *([inner + OPTIONAL] if is_marked else []),
+        *_members(view, optional, inner, is_answer),
+    ]
+    if len(lines) == 1 and "\n" not in lines[0] and "#" not in lines[0]:
+        return f"{{{lines[0].strip().removesuffix(',')}}}"
+    return "\n".join(["{", *lines, f"{pad}}}"])
 
 
 def _members(view: Shape, names: list[str], pad: str, is_answer: bool) -> Iterator[str]:
+    """Yield the lines of properties: as many in one as fit, but those with a comment or an object alone."""
+    line = ""
     for name in names:
         shape = view["properties"][name]
-        first, *others = f"{pad}{_written(name)}: {python_type(shape, pad, is_answer=is_answer)},".split("\n")
+        first, *others = f"{_written(name)}: {python_type(shape, pad, is_answer=is_answer)},".split("\n")
         said = comment(shape)
-        yield "\n".join([f"{first}  # {said}" if said else first, *others])
+        is_alone = bool(said or others)
+        if line and (is_alone or len(line) + len(first) >= MAX_COLUMNS_OF_LINE):
+            yield pad + line
+            line = ""
+        if is_alone:
+            yield "\n".join([f"{pad}{first}{f'  # {said}' if said else ''}", *others])
+        else:
+            line = f"{line} {first}".lstrip()
+    if line:
+        yield pad + line
 
 
 def _written(value: Any) -> str:

@@ -53,6 +53,11 @@ MAX_SCHEMA_LEVELS = 40
 VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", "maxContains")}
 VERBATIM = VERBATIM_WITH.keys()
 
+#: What a view without descriptions has.
+TYPE_KEYWORDS = frozenset(
+    ("type", "format", "enum", "required", "properties", "items", "anyOf", "additionalProperties")
+)
+
 
 class _TooDeep(Exception):
     """A schema has more levels than are shown at once, perhaps without end."""
@@ -79,11 +84,11 @@ class _Node:
     `whole` is the view without stubs once it is known, `too_small` the most room that was not enough for it.
     """
 
-    def __init__(self, shape: Shape, *, portable: bool) -> None:
+    def __init__(self, shape: Shape, *, portable: bool, described: bool) -> None:
         self.shape = shape
         self.whole: _Whole | None = None
         self.too_small = 0.0
-        self._portable = portable
+        self._portable, self._described = portable, described
 
     @cached_property
     def listed(self) -> Shape:
@@ -93,7 +98,10 @@ class _Node:
     @cached_property
     def shown(self) -> Shape:
         """The shape without the keywords that this kind of view leaves out."""
-        return self.listed if self._portable else _exact(with_visible_values(self.shape))
+        if self._portable:
+            return self.listed
+        exact = _exact(with_visible_values(self.shape))
+        return exact if self._described else {key: exact[key] for key in exact if key in TYPE_KEYWORDS}
 
     @cached_property
     def leaf(self) -> _Shown:
@@ -119,10 +127,13 @@ class _Child(NamedTuple):
 
 
 class Views:
-    """Views of one document's schemas, for the tool listing (`portable`) or for `expandSchema`."""
+    """Views of one document's schemas, for the tool listing (`portable`) or for `expandSchema`.
 
-    def __init__(self, shapes: Shapes, *, portable: bool) -> None:
-        self._portable = portable
+    Those that are not `described` have types alone, and no stubs: what is left out is an object without properties.
+    """
+
+    def __init__(self, shapes: Shapes, *, portable: bool, described: bool = True) -> None:
+        self._portable, self._described = portable, described
         self._shapes = shapes
         self._nodes: dict[int, _Node] = {}
         self._skeletons: dict[tuple[int, int], _Shown] = {}
@@ -142,7 +153,7 @@ class Views:
         Of an input schema, which is made for one tool and not the document's own, nothing is kept.
         """
         _, shape, pointer = self._find(schema, pointer)
-        node = self._nodes.get(id(shape)) or _Node(shape, portable=self._portable)
+        node = self._nodes.get(id(shape)) or self._new_node(shape)
         return self._render(node, root + pointer, min(budget, MAX_VIEW), frozenset())
 
     def locate(self, schema: Schema, pointer: str) -> Schema:
@@ -181,8 +192,11 @@ class Views:
         shape = self._shapes(schema)
         node = self._nodes.get(id(shape))
         if node is None:
-            node = self._nodes[id(shape)] = _Node(shape, portable=self._portable)
+            node = self._nodes[id(shape)] = self._new_node(shape)
         return node
+
+    def _new_node(self, shape: Shape) -> _Node:
+        return _Node(shape, portable=self._portable, described=self._described)
 
     def _render(self, node: _Node, pointer: str, room: float, trail: frozenset[int]) -> Shape:
         """Return the whole schema if it fits, else its first level with as many subschemas as fit, whole or in part."""
@@ -220,7 +234,7 @@ class Views:
         self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
     ) -> Iterator[tuple[int, _Shown]]:
         """Yield the stubs of the subschemas of which only the type is shown so far. They are longer than that."""
-        if room <= 0:
+        if room <= 0 or not self._described:
             return
         for index, child in enumerate(parts):
             if "description" not in shown[index].view and self._whole(child.node, shown[index].size) is None:
@@ -237,11 +251,15 @@ class Views:
             spare = room + shown[index].size
             enough = MIN_SCHEMA_PART if child.required else PLENTY
             is_new = id(child.node.shape) not in trail and len(trail) < MAX_SCHEMA_LEVELS
-            if spare > enough and is_new and is_stub(shown[index].view):
+            if spare > enough and is_new and (is_stub(shown[index].view) or self._is_bare(child, shown[index])):
                 rendered = _sized(self._render(child.node, child.below(pointer), spare, trail))
                 growth = rendered.size - shown[index].size
                 room -= growth if growth <= room else 0
                 yield index, rendered
+
+    def _is_bare(self, child: _Child, shown: _Shown) -> bool:
+        """Check whether a view of types shows less of a child than there is."""
+        return not self._described and self._whole(child.node, shown.size) is None
 
     def _whole(self, node: _Node, room: float) -> _Whole | None:
         """Return the fully expanded schema, or None where it is recursive, or too deep, or larger than `room`."""
@@ -286,9 +304,9 @@ class Views:
     def _smallest(self, child: _Child, pointer: str) -> _Shown:
         """Return the shortest form of a child: all of it if that is not longer than its stub.
 
-        A listing shows the bare type of an optional argument where the budget is used up.
+        A listing shows the bare type of an optional argument where the budget is used up, and so does a view of types.
         """
-        if self._portable and not child.required:
+        if not self._described or (self._portable and not child.required):
             return self._skeleton(child.node, 3)
         stub = _sized(self._stub(child, pointer))
         whole = self._whole(child.node, stub.size)

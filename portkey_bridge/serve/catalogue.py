@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fastmcp.tools.base import Tool as McpTool
-
 from portkey_bridge.bridge.calls import Run
 from portkey_bridge.bridge.service import Service
+from portkey_bridge.builtin.builtin_tools import Listed
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.serve.garbage import permanent
 
@@ -27,7 +26,7 @@ class Catalogue:
     """
 
     runs: Mapping[str, Run]
-    make_listing: Callable[[], Iterable[McpTool]] = tuple
+    make_listing: Callable[[], Iterable[Listed]] = tuple
     asking: frozenset[str] = frozenset()
     instructions: str = ""
     services: Sequence[Service] = ()
@@ -38,8 +37,13 @@ class Catalogue:
         """Return what is served to a caller: what its roles may use, or everything where there are no roles."""
         return self.of_roles(caller.roles) if self.of_roles else self
 
+    @property
+    def needs_server(self) -> bool:
+        """Whether calls of some tools, or of what they link to, have to be answered by FastMCP's server."""
+        return bool(self.asking) or self.read_file is not None
+
     @cached_property
-    def listing(self) -> Mapping[str, McpTool]:
+    def listing(self) -> Mapping[str, Listed]:
         """The entries of the listing by their names: if the list came from the cache, none is ever made."""
         with permanent():
             return {tool.name: tool for tool in self.make_listing()}

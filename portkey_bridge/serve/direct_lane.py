@@ -13,15 +13,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pydantic_core
-from mcp_types import (
-    CLIENT_CAPABILITIES_META_KEY,
-    INTERNAL_ERROR,
-    PROTOCOL_VERSION_META_KEY,
-    SERVER_INFO_META_KEY,
-)
-from mcp_types.methods import validate_client_request
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import ValidationError
 from typing_extensions import TypeIs
 
 from portkey_bridge.bridge.calls import CallContext, Run
@@ -29,13 +20,28 @@ from portkey_bridge.bridge.login_asked import LoginAsked
 from portkey_bridge.bridge.tracing import call_span, is_traced, note_error
 from portkey_bridge.response.tool_result import ContentBlock, TextContent, ToolResult
 from portkey_bridge.serve.catalogue import Catalogue
+from portkey_bridge.stdio.session_requests import (
+    CAN_META,
+    INFO_META,
+    META,
+    MODERN_VERSIONS,
+    VERSION_META,
+    are_capabilities,
+    is_about_client,
+)
 
 #: The members of a request (JSON-RPC 2.0 section 4), and those of the parameters of a plain call.
 REQUEST_MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 PARAMS = frozenset({"name", "arguments", "_meta"})
 
-#: What the names of the protocol's own metadata begin with, and the name that FastMCP reads besides.
-METADATA_PREFIX, FASTMCP = "io.modelcontextprotocol/", "fastmcp"
+#: The name of metadata that FastMCP reads besides the protocol's own.
+FASTMCP = "fastmcp"
+
+#: Metadata of modern results: which server it is.
+SERVER_INFO_META = META + "serverInfo"
+
+#: The code of an error inside of the server (JSON-RPC 2.0 section 5.1).
+INTERNAL_ERROR = -32603
 
 
 class PlainCall(NamedTuple):
@@ -93,25 +99,19 @@ class DirectLane:
         token = meta.get("progressToken")
         if FASTMCP in meta or (token is None and "progressToken" in meta) or not (token is None or is_token(token)):
             return None
-        envelope = {key: value for key, value in meta.items() if key.startswith(METADATA_PREFIX)}
+        envelope = {key: value for key, value in meta.items() if key.startswith(META)}
         if envelope and not self._is_valid(envelope, params):
             return None
-        return PlainCall(request["id"], name, run, arguments, token, envelope.get(PROTOCOL_VERSION_META_KEY), meta)
+        return PlainCall(request["id"], name, run, arguments, token, envelope.get(VERSION_META), meta)
 
     def _is_valid(self, envelope: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
         """Check whether the server accepts an envelope; that of a client is the same in each of its requests."""
         if envelope == self._envelope:
             return True
-        version = envelope.get(PROTOCOL_VERSION_META_KEY)
-        if (
-            not isinstance(version, str)
-            or version not in MODERN_PROTOCOL_VERSIONS
-            or CLIENT_CAPABILITIES_META_KEY not in envelope
-        ):
+        version = envelope.get(VERSION_META)
+        if not isinstance(version, str) or version not in MODERN_VERSIONS or CAN_META not in envelope:
             return False
-        try:
-            validate_client_request("tools/call", version, params)
-        except ValidationError:
+        if not is_usual(envelope) and not _is_accepted(version, params):
             return False
         self._envelope = envelope
         return True
@@ -121,6 +121,10 @@ class DirectLane:
         result = await (self._traced(call, context) if is_traced() else call.run(call.arguments, context))
         if isinstance(result, LoginAsked):
             raise MustAsk(result)
+        return self.answered(call, result)
+
+    def answered(self, call: PlainCall, result: ToolResult) -> bytes:
+        """Return the message that answers a call with its result."""
         try:
             return pydantic_core.to_json({"jsonrpc": "2.0", "id": call.id, "result": self._result(call, result)})
         except pydantic_core.PydanticSerializationError:  # half of a surrogate pair, out of the document
@@ -143,7 +147,7 @@ class DirectLane:
         if result.structured_content is not None:
             written["structuredContent"] = result.structured_content
         if call.version is not None:
-            written["_meta"] = {**(result.meta or {}), SERVER_INFO_META_KEY: self._server_info}
+            written["_meta"] = {**(result.meta or {}), SERVER_INFO_META: self._server_info}
         return written
 
 
@@ -162,6 +166,25 @@ def progress(call: PlainCall, number: int, added: str | None) -> bytes:
 def is_token(value: object) -> TypeIs[int | str]:
     """Check whether a value is an id or a progress token; true and false are no numbers here."""
     return type(value) in (int, str)
+
+
+def is_usual(envelope: Mapping[str, Any]) -> bool:
+    """Check for an envelope of a client without anything that the server could refuse."""
+    is_known = {VERSION_META, CAN_META} <= envelope.keys() <= {VERSION_META, INFO_META, CAN_META}
+    is_named = INFO_META not in envelope or is_about_client(envelope[INFO_META])
+    return is_known and is_named and are_capabilities(envelope[CAN_META])
+
+
+def _is_accepted(version: str, params: Mapping[str, Any]) -> bool:
+    """Check whether the SDK accepts the parameters of a call."""
+    from mcp_types.methods import validate_client_request  # slow to import, and hardly ever needed
+    from pydantic import ValidationError
+
+    try:
+        validate_client_request("tools/call", version, params)
+    except ValidationError:
+        return False
+    return True
 
 
 def _block(block: ContentBlock) -> dict[str, Any]:

@@ -1,19 +1,20 @@
 """Where this server replaces parts of FastMCP and the MCP SDK. Nothing else here uses their private names.
 
 It replaces the lookup of a tool at each call (`DirectCalls`, a public middleware), the list of tools (`LazyTools`, by
-the methods that a provider is documented to override), stdio (`StdioServer.run_stdio_async`, which follows FastMCP's
-method with other streams), and what is announced (`StdioServer._announce`). `tests/test_fastmcp_seam.py` fails if a new
-version of FastMCP changes what is replaced.
+the methods that a provider is documented to override), stdio (`McpServer.serve_lines`, which follows FastMCP's
+`run_stdio_async` with other streams), and what is announced (`McpServer._announce`). `tests/test_fastmcp_seam.py` fails
+if a new version of FastMCP changes what is replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 from fastmcp import FastMCP
@@ -37,28 +38,40 @@ from mcp_types import (
     ReadResourceRequestParams,
     ServerCapabilities,
     SubscriptionsListenRequestParams,
+    ToolAnnotations,
 )
+from mcp_types import Tool as ListedTool
 from pydantic import TypeAdapter
 
 from portkey_bridge.bridge.calls import CallContext
-from portkey_bridge.bridge.tracing import send_remaining
-from portkey_bridge.builtin.confirmation import InputRequired, given_in, unconfirmed
+from portkey_bridge.builtin.builtin_tools import Listed
+from portkey_bridge.builtin.input_required import InputRequired
 from portkey_bridge.callers.bridges import CALLER, CALLER_GONE
 from portkey_bridge.response.answer_files import id_in
 from portkey_bridge.response.tool_result import EmbeddedResource, TextContent, ToolResult, error_result
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.direct_lane import DirectLane
+from portkey_bridge.serve.confirmation import given_in, unconfirmed
+from portkey_bridge.serve.garbage import permanent
+from portkey_bridge.serve.live_catalogue import LiveCatalogue
 from portkey_bridge.serve.login_request import logged_in
-from portkey_bridge.serve.stdio_lane import StdioLane
-from portkey_bridge.stdio.messages import Lines, LineWriter, Messages
-from portkey_bridge.stdio.pipes import LineReader, Writer, claimed, text_files
-from portkey_bridge.stdio.warm_start import WarmStart, are_pipes
+from portkey_bridge.stdio.messages import Messages
+from portkey_bridge.stdio.pipes import Lines, LineWriter
 from portkey_bridge.tools.names import closest
 
 CONTENT = TypeAdapter(list[ContentBlock])
 
-#: Seconds in which clients ask for the listing. What only calls need is loaded afterwards.
-LISTING_TIME = 0.5
+
+class _Entry(McpTool):
+    """A tool as FastMCP lists it."""
+
+    def to_mcp_tool(self, **overrides: Any) -> ListedTool:
+        """Return the entry of the listing, without FastMCP's own metadata, which costs tokens."""
+        return super().to_mcp_tool(**{"_meta": None, **overrides})
+
+
+def _entry(listed: Listed) -> _Entry:
+    hints = listed.annotations and ToolAnnotations.model_validate(listed.annotations)
+    return _Entry(**{**msgspec.structs.asdict(listed), "annotations": hints})
 
 
 class CurrentTools(Provider):
@@ -67,12 +80,22 @@ class CurrentTools(Provider):
     def __init__(self, current: Callable[[], Catalogue]) -> None:
         super().__init__()
         self._current = current
+        self._entries: WeakKeyDictionary[Catalogue, dict[str, McpTool]] = WeakKeyDictionary()
+
+    @property
+    def _tools(self) -> dict[str, McpTool]:
+        """The tools by their names, made once for each catalogue."""
+        catalogue = self._current()
+        if catalogue not in self._entries:
+            with permanent():
+                self._entries[catalogue] = {name: _entry(each) for name, each in catalogue.listing.items()}
+        return self._entries[catalogue]
 
     async def _list_tools(self) -> Sequence[McpTool]:
-        return list(self._current().listing.values())
+        return list(self._tools.values())
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> McpTool | None:
-        return self._current().listing.get(name)
+        return self._tools.get(name)
 
 
 class DirectCalls(Middleware):
@@ -153,53 +176,28 @@ async def _until_gone(running: asyncio.Future[ToolResult]) -> ToolResult:
     return await running
 
 
-class StdioServer(FastMCP[Any]):
-    """FastMCP's server of a catalogue, which answers every request on stdin.
+class McpServer(FastMCP[Any]):
+    """FastMCP's server of a catalogue."""
 
-    If stdin and stdout are pipes, it serves them without worker threads.
-
-    `warm_start` may have answered the first lines already, and records the answers to others like them.
-    """
-
-    warm_start: WarmStart | None = None
-    lane: DirectLane | None = None
-    background: Callable[[], Awaitable[None]] | None = None
-    on_close: Callable[[], Awaitable[None]] | None = None
-    _stdio: StdioLane | None = None
-
-    def __init__(
-        self,
-        name: str,
-        version: str,
-        catalogue: Catalogue,
-        list_seconds: int | None = None,
-        state_key: bytes | None = None,
-    ) -> None:
-        """Serve the catalogue. `list_seconds` is for how long a client may use a list that it has got.
+    def __init__(self, live: LiveCatalogue, list_seconds: int | None = None, state_key: bytes | None = None) -> None:
+        """Serve what is served. `list_seconds` is for how long a client may use a list that it has got.
 
         `state_key` is that of the state of questions, for all servers that may get the answers.
         """
-        self.catalogue = catalogue
+        self.live = live
 
         @asynccontextmanager
         async def lifespan(_: FastMCP[Any]) -> AsyncIterator[None]:
-            running = [asyncio.ensure_future(each()) for each in (self.background, self._prepare) if each]
-            try:
+            async with live.running():
                 yield
-            finally:
-                for each in running:
-                    each.cancel()
-                await self.catalogue.aclose()
-                if self.on_close:
-                    await self.on_close()
-                await asyncio.to_thread(send_remaining)
 
+        catalogue = live.catalogue
         super().__init__(
-            name=name,
-            version=version,
+            name=live.name,
+            version=live.version,
             instructions=catalogue.instructions,
-            providers=[CurrentTools(self._callers_catalogue)],
-            middleware=[DirectCalls(self._callers_catalogue)],
+            providers=[CurrentTools(live.current)],
+            middleware=[DirectCalls(live.current)],
             dereference_schemas=False,
             lifespan=lifespan,
             request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
@@ -212,28 +210,12 @@ class StdioServer(FastMCP[Any]):
         self._mcp_server.add_request_handler(
             "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(self._events)
         )
-        self.lane = DirectLane(self._callers_catalogue, self._mcp_server.server_info_stamp)
+        live.followers.append(self._follow)
 
-    def _callers_catalogue(self) -> Catalogue:
-        """Return what is served now to the caller of the request that is being answered."""
-        return self.catalogue.of(CALLER.get())
-
-    async def _prepare(self) -> None:
-        """Load what only calls need, once the client has its listing: it thinks for longer than this takes."""
-        await asyncio.sleep(LISTING_TIME)
-        for service in self.catalogue.services:
-            await service.prepare()
-
-    async def swap(self, catalogue: Catalogue) -> None:
-        """Serve another catalogue from now on, and tell the clients. Running calls finish with the old one."""
-        before, self.catalogue = self.catalogue, catalogue
-        self.instructions = catalogue.instructions  # for clients that connect from now on
-        if self.warm_start:
-            self.warm_start.recorder.stop()
+    async def _follow(self) -> None:
+        """Tell the clients that the list of tools has changed."""
+        self.instructions = self.live.catalogue.instructions  # for clients that connect from now on
         await self._events.publish(ToolsListChanged())
-        if self._stdio:
-            await self._stdio.tools_changed()
-        await before.aclose(catalogue)
 
     def _announce(self, *, resources: bool) -> None:
         """Announce no prompts, and resources only where results link to some: clients ask for what is announced."""
@@ -245,43 +227,15 @@ class StdioServer(FastMCP[Any]):
 
         self._mcp_server.get_capabilities = announced  # type: ignore[method-assign]
 
-    async def run_stdio_async(
-        self, show_banner: bool = True, log_level: str | None = None, stateless: bool = False
-    ) -> None:
-        """Serve until stdin ends and all requests are answered. Raises OSError if nobody reads the answers."""
-        with temporary_log_level(log_level):
-            if not are_pipes():
-                with claimed() as (stdin, stdout):
-                    await self.serve_lines(*text_files(stdin, stdout))
-                return
-            warm_start = self.warm_start
-            begun = warm_start.hand_over() if warm_start else b""  # before stdin and stdout are moved
-            with claimed() as (stdin, stdout):
-                recorder = warm_start.recorder if warm_start else None
-                lines = LineReader(stdin, begun, *([recorder.received] if recorder else []))
-                writer = Writer(stdout, *([recorder.should_send] if recorder else []))
-                await self.serve_lines(lines, writer, writer.is_broken)
-
     async def serve_lines(self, lines: Lines, writer: LineWriter, is_gone: Callable[[], bool] = lambda: False) -> None:
-        """Serve the messages in lines until they end, and write those of the server.
+        """Serve the messages in lines until they end, and write those of the server. Raises OSError from writing.
 
-        `is_gone` checks whether nobody reads them any more. Raises OSError from writing.
+        `is_gone` checks whether nobody reads them any more.
         """
         token = set_transport("stdio")
         try:
-            async with self._lifespan_manager(), asyncio.TaskGroup() as tasks:
-                lane = self._stdio = StdioLane(self.lane, lines, writer, tasks, is_gone) if self.lane else None
-                if lane and isinstance(lines, LineReader):
-                    lines.takes = lane.takes
-                messages = Messages(lane or lines, lane or writer, is_gone)
-                async with messages.streams() as (reading, writing):
+            with temporary_log_level("WARNING"):
+                async with self._lifespan_manager(), Messages(lines, writer, is_gone).streams() as (reading, writing):
                     await self._mcp_server.run(reading, writing, self._mcp_server.create_initialization_options())
-        except BaseExceptionGroup as errors:
-            failed: BaseException | None = errors.subgroup(OSError)
-            if failed is None:
-                raise
-            while isinstance(failed, BaseExceptionGroup):
-                failed = failed.exceptions[0]
-            raise failed from None
         finally:
             reset_transport(token)

@@ -17,9 +17,10 @@ from mcp_types import ElicitRequest, ElicitRequestURLParams, ElicitResult, Input
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from portkey_bridge.bridge.login_asked import EARLIER, LoginAsked
-from portkey_bridge.builtin.confirmation import Given, InputRequired
+from portkey_bridge.builtin.input_required import InputRequired
 from portkey_bridge.errors import LoginRequired
 from portkey_bridge.response.tool_result import ToolResult, error_result
+from portkey_bridge.serve.confirmation import Given
 
 #: The key of the request among the requests for input.
 LOGIN_KEY = "login"
@@ -41,8 +42,8 @@ async def logged_in(context: Context, given: Given, run: Callable[[], Awaitable[
         return result
     answer = given.responses.get(LOGIN_KEY)
     if isinstance(answer, ElicitResult):
-        if answer.action != "accept":
-            return error_result("Nothing was sent: the person did not open the page to log in.")
+        if answer.action != "accept":  # or their client has nobody to ask, and a model can pass the address on
+            return error_result(f"The person did not open the page. {result.required}")
         if await _happens(result.required):
             result = await run()
     return _asked(context, result.required) if isinstance(result, LoginAsked) else result

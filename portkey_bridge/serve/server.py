@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain
-from typing import Any
-
-from fastmcp.tools.base import Tool as McpTool
+from typing import TYPE_CHECKING, Any
 
 from portkey_bridge import __version__
 from portkey_bridge.bridge.call_record import CallRecord
@@ -47,7 +45,7 @@ from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.live_catalogue import LiveCatalogue
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.tools.catalog import (
     MANY,
@@ -57,6 +55,9 @@ from portkey_bridge.tools.catalog import (
 )
 from portkey_bridge.tools.examples import listed_description
 from portkey_bridge.tools.streaming import free_name
+
+if TYPE_CHECKING:
+    from portkey_bridge.serve.fastmcp_seam import McpServer
 
 #: Longest part of the API's description in the server's instructions, in characters: each conversation pays for it.
 ABOUT = 600
@@ -70,7 +71,7 @@ def select_argument(tool: Tool) -> str:
     return free_name("select", tool.arguments.schema["properties"])
 
 
-def _operation(tool: Tool, views: Views, budget: float, *, selects: bool) -> McpTool:
+def _operation(tool: Tool, views: Views, budget: float, *, selects: bool) -> Listed:
     """Return the entry of an operation in the listing."""
     read_only, destructive, idempotent = tool.effect
     parameters = tool.listed_schema(views, budget)
@@ -221,7 +222,7 @@ def _builtin_runs(bridge: Bridge, share: Share, tools: Iterable[BuiltinTool]) ->
 
 def _listing(
     services: Sequence[Service], showing: Sequence[BuiltinTool], reading: Sequence[BuiltinTool]
-) -> list[McpTool]:
+) -> list[Listed]:
     """Return the entries of the listing: all tools, or where the model searches them, what shows and calls them."""
     if services[0].settings.searches:
         return [tool.entry for tool in showing]
@@ -298,21 +299,33 @@ def _observed(service: Service, observers: Sequence[Observe]) -> Bridge:
     return replace(service.bridge, observe=observe) if observers else service.bridge
 
 
+def live_catalogue_of(
+    services: Sequence[Service], catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of
+) -> LiveCatalogue:
+    """Return what is served of one or several APIs, and print warnings about it. Raises SettingsError.
+
+    `catalogue` makes it out of the services.
+    """
+    return LiveCatalogue(title_of(services), __version__, catalogue(services))
+
+
 def build_server(
     services: Sequence[Service],
     catalogue: Callable[[Sequence[Service]], Catalogue] = catalogue_of,
     list_seconds: int | None = None,
     state_key: bytes | None = None,
-) -> StdioServer:
-    """Return the MCP server of one or several APIs, and print warnings about what is served. Raises SettingsError.
+) -> McpServer:
+    """Return FastMCP's server of what `live_catalogue_of` returns. Raises SettingsError.
 
-    `catalogue` makes what is served out of the services. `list_seconds` is for how long clients may keep a list, and
-    `state_key` protects the state of questions, for all servers that may get the answers.
+    `list_seconds` is for how long clients may keep a list, and `state_key` protects the state of questions, for all
+    servers that may get the answers.
     """
-    return StdioServer(title_of(services), __version__, catalogue(services), list_seconds, state_key)
+    from portkey_bridge.serve.fastmcp_seam import McpServer  # slow to import, and not needed for plain calls alone
+
+    return McpServer(live_catalogue_of(services, catalogue), list_seconds, state_key)
 
 
-def _operations(services: Sequence[Service]) -> Iterator[McpTool]:
+def _operations(services: Sequence[Service]) -> Iterator[Listed]:
     """Yield the entry of each operation in the listing; all tools share the room for schemas."""
     count = sum(len(service.tools) for service in services)
     for service in services:

@@ -1,39 +1,54 @@
 """The direct lane over stdio: it stands between the pipes and the SDK, and takes plain calls out of the lines.
 
-A session is established when the SDK has answered its handshake, or has received its first request if that carries an
-envelope of its own (protocol version 2026-07-28). Before, every line is the SDK's.
+A session is established when its handshake was answered, by the SDK or for it, or when its first request has come if
+that carries an envelope of its own (protocol version 2026-07-28). Before, every line is the SDK's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any
 
 import pydantic_core
-from mcp.shared.dispatcher import coerce_request_id
-from mcp_types import PROTOCOL_VERSION_META_KEY
 
 from portkey_bridge.bridge.calls import CallContext
 from portkey_bridge.response.streams import no_report
 from portkey_bridge.serve.direct_lane import DirectLane, PlainCall, is_token, progress
-from portkey_bridge.stdio.messages import LOOK, Lines, LineWriter
+from portkey_bridge.serve.opening import Opening
+from portkey_bridge.stdio.pipes import LOOK, Lines, LineWriter
+from portkey_bridge.stdio.session_requests import RESPONSE_BEGINNING, RESPONSE_RESULT, VERSION_META
 
 
 class StdioLane:
-    """The lines for the SDK, and the writer that it shares with the lane. Calls run in `tasks`."""
+    """The lines for the SDK, and the writer that it shares with the lane. Calls run in `tasks`.
+
+    `answered` are the answers to requests, by their ids, that the client has already got: what the SDK answers to them
+    is withheld, and `differs` is called if it is something else. `called` is called when a call was answered, and
+    `wanted` before a line that only the SDK can answer.
+    """
+
+    wanted: Callable[[], None] = staticmethod(lambda: None)
+    differs: Callable[[], None] = staticmethod(lambda: None)
+    called: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
         lane: DirectLane,
+        opening: Opening,
         lines: Lines,
         writer: LineWriter,
         tasks: asyncio.TaskGroup,
-        is_gone: Callable[[], bool] = lambda: False,
+        is_gone: Callable[[], bool],
+        answered: Mapping[str, str],
     ) -> None:
-        self._lane, self._lines, self._writer, self._tasks = lane, lines, writer, tasks
+        self._lane, self._opening, self._lines, self._writer, self._tasks = lane, opening, lines, writer, tasks
         self._is_gone = is_gone
+        self._answered = dict(answered)
+        self._settling = ""  # the line whose answer is withheld
+        self._settled = asyncio.Event()
         self._opened = False  # the SDK has received a request
         self._modern: bool | None = None  # the era of the session, once it is established
         self._handshake: Any = None  # the id of a handshake that the SDK has yet to answer
@@ -47,19 +62,33 @@ class StdioLane:
         """Yield the lines that are not taken. At the end, calls that still run are waited for and answered."""
         async for line in self._lines:
             self._initialized = self._initialized or '"notifications/initialized"' in line
-            if self._modern is None:
-                self._open(line)
-                yield line
+            if self.takes(line) or await self._answers_opening(line):
                 continue
-            if self.takes(line):
-                continue
+            is_answered = self._modern is None and self._open(line)
             if '"notifications/cancelled"' in line:
                 self._cancel(line)
+            if is_answered:
+                self._settling = line
+            elif not _is_notification(line):
+                self.wanted()
             yield line
         while self._unanswered and not self._is_gone():
             await asyncio.wait(self._unanswered, timeout=LOOK)
         for task in self._unanswered:
             task.cancel()
+
+    async def _answers_opening(self, line: str) -> bool:
+        """Answer a request of the opening; True if the SDK need not see it. It needs the first one of a session."""
+        is_first = not self._opened
+        if self._modern is None and (self._opened or self._answered):
+            return False
+        answer = self._opening.answer(line, self._modern)
+        if answer is None:
+            return False
+        if is_first:
+            self._answered[answer.id] = answer.rest
+        await self._write(answer.line)
+        return not is_first
 
     def takes(self, line: str) -> bool:
         """Start the call that a line is, in a session that is established; False for any other line."""
@@ -73,11 +102,29 @@ class StdioLane:
 
     async def write(self, text: str) -> None:
         """Write a message of the SDK."""
+        if self._answered and self._is_answered(text):
+            return
         if self._handshake is not None:
             message = pydantic_core.from_json(text)
             if message.get("id") == self._handshake and "result" in message:
                 self._modern, self._handshake = False, None
         await self._write(text)
+
+    def _is_answered(self, text: str) -> bool:
+        """Check whether a message answers a request to which the client has got the answer before."""
+        request_id, _, rest = text.removeprefix(RESPONSE_BEGINNING).partition(",")
+        answer = self._answered.pop(request_id, None)
+        if answer is None:
+            return False
+        if answer != rest.removeprefix(RESPONSE_RESULT):
+            self.differs()
+        self._settled.set()
+        return True
+
+    async def settled(self, line: str) -> None:
+        """Wait until the SDK knows what a line that was answered before it has decided, such as the version."""
+        if line is self._settling:
+            await self._settled.wait()
 
     async def tools_changed(self) -> None:
         """Notify a client of a session with a handshake that the list of tools has changed."""
@@ -92,35 +139,38 @@ class StdioLane:
             await self._writer.write(text)
             await self._writer.flush()
 
-    def _open(self, line: str) -> None:
-        """Note what decides the era of the session."""
+    def _open(self, line: str) -> bool:
+        """Note what decides the era of the session. Return whether the line is a request that was answered before."""
         message = _object(line)
         if "id" not in message or not isinstance(message.get("method"), str):
-            return
+            return False
+        is_answered = not self._opened and json.dumps(message["id"]) in self._answered
         if message["method"] == "initialize":
-            self._handshake = message["id"]
+            self._handshake, self._modern = (None, False) if is_answered else (message["id"], None)
         elif not self._opened:
             params = message.get("params")
             meta = params.get("_meta") if isinstance(params, dict) else None
-            self._modern = True if isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in meta else None
+            self._modern = True if isinstance(meta, dict) and VERSION_META in meta else None
         self._opened = True
+        return is_answered
 
     def _start(self, call: PlainCall) -> None:
         task = self._tasks.create_task(self._run(call))
-        self._running[coerce_request_id(call.id)] = task
+        self._running[_correlated(call.id)] = task
         self._unanswered.add(task)
         task.add_done_callback(self._unanswered.discard)
 
     async def _run(self, call: PlainCall) -> None:
         """Run and answer a call. One that the client cancels while it runs is not answered."""
         report = no_report if call.progress_token is None else partial(self._report, call)
-        key, task = coerce_request_id(call.id), asyncio.current_task()
+        key, task = _correlated(call.id), asyncio.current_task()
         try:
             answer = await self._lane.answer(call, CallContext(report=report))
         finally:
             if self._running.get(key) is task:
                 del self._running[key]
         await self._write_answer(f"{answer.decode()}\n")
+        self.called()
 
     async def _write_answer(self, line: str) -> None:
         """Write an answer with those of the calls that end in the same turn of the loop: each writing wakes the client.
@@ -148,9 +198,24 @@ class StdioLane:
             return
         if request_id is None or not is_token(request_id):
             return
-        task = self._running.get(coerce_request_id(request_id))
+        task = self._running.get(_correlated(request_id))
         if task is not None:
             task.cancel()
+
+
+def _correlated(request_id: int | str) -> int | str:
+    """Return the id by which the SDK finds a request: a text of digits is the same as its number."""
+    try:
+        return int(request_id)
+    except ValueError:
+        return request_id
+
+
+def _is_notification(line: str) -> bool:
+    """Check for a line that nobody expects an answer to (JSON-RPC 2.0 section 4.1)."""
+    message = _object(line)
+    is_named = message.get("jsonrpc") == "2.0" and isinstance(message.get("method"), str)
+    return not line.strip() or (is_named and "id" not in message)
 
 
 def _object(line: str) -> dict[str, Any]:

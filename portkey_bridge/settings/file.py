@@ -35,6 +35,9 @@ API_NAME = re.compile(r"[a-z][a-z0-9_]*")
 #: A text that stands for the value of a variable.
 VARIABLE_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
+#: A text that is the value of a variable.
+REFERENCE_SCHEMA = {"type": "string", "pattern": VARIABLE_REFERENCE.pattern}
+
 #: JSON Schemas of options. A text is also a list of numbers where the command line separates them with commas.
 OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "boolean": {"type": "boolean"},
@@ -334,11 +337,19 @@ def json_schema() -> dict[str, Any]:
 
 
 def _schema_of(option: Option) -> dict[str, Any]:
+    if words := _words(option):
+        values = [*words, *((True, False) if option.bare else ())]
+        return {"anyOf": [{"enum": values}, REFERENCE_SCHEMA], "description": option.help}
     types = {"boolean": option.metavar is None, "list": option.is_list, "integer": isinstance(option.default, int)}
     kind = next((kind for kind, applies in types.items() if applies), "text")
     least = getattr(option.read, "keywords", {}).get("least")
     bound = {} if least is None else {"minimum": least}
     return {**OPTION_SCHEMAS[kind], **bound, "description": option.help}
+
+
+def _words(option: Option) -> list[str]:
+    """Return the words of an option that takes nothing else."""
+    return (option.metavar or "").split("|") if re.fullmatch(r"[a-z]+(\|[a-z]+)+", option.metavar or "") else []
 
 
 def template(texts: Mapping[str, str]) -> str:
@@ -371,7 +382,8 @@ def _example(option: Option) -> str:
     if option.metavar is None:
         return json.dumps(not option.default)
     has_default = option.default is not None and option.default != "" and not option.is_list
-    return _toml(option, str(option.default) if has_default else option.metavar.removesuffix(",…"))
+    example = next(iter(_words(option)), option.metavar.removesuffix(",…"))
+    return _toml(option, str(option.default) if has_default else example)
 
 
 def _toml(option: Option, text: str, folder: Path = Path()) -> str:

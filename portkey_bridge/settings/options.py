@@ -47,7 +47,8 @@ class Settings:
     `environ` holds the variables that credentials are taken from. `from_dotenv` names the variables whose value comes
     from the `.env` of the working directory, `apart` and `refused` those of options that it may not set freely.
     `texts` are the options that are set, as they were typed, by field. `auth` is the table of the provider that
-    verifies callers, with its secrets, and `roles` are what callers may do.
+    verifies callers, with its secrets, and `roles` are what callers may do. `over_http` is whether callers are others
+    than the person who configures the server.
     """
 
     spec: str | None = option(
@@ -491,6 +492,7 @@ class Settings:
     apart: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    over_http: bool = False
 
     @property
     def requires_token(self) -> bool:
@@ -525,10 +527,11 @@ class Settings:
 OPTIONS = tuple(Option(each.name, *each.metadata["option"]) for each in fields(Settings) if each.metadata)
 
 
-def key_in_file(api: str, field: str, value: str = "") -> str:
+def key_in_file(api: str, field: str, value: str | bool = "") -> str:
     """Return the key of an option under the `api` of a settings file, and its value; empty without such an API."""
     if not api:
         return ""
     option = next(each for each in OPTIONS if each.field == field)
-    written = json.dumps(value.split(option.separator) if option.is_list else value, ensure_ascii=False)
+    items = value.split(option.separator) if option.is_list and isinstance(value, str) else value
+    written = json.dumps(items, ensure_ascii=False)
     return f"{field}{f' = {written}' if value else ''} in [api.{api}] of the settings file"

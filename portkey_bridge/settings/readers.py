@@ -62,9 +62,13 @@ def places(text: str, variable: str, among: re.Pattern[str], example: str) -> tu
     """Return the hosts or origins between commas."""
     found = names(text, variable)
     if wrong := next((each for each in found if not among.fullmatch(each)), None):
-        shown = shown_url(wrong if "://" in wrong else wrong.rpartition("@")[2])
-        raise SettingsError(f"{variable}: expected values such as {example}, got {shown!r}.")
+        raise SettingsError(f"{variable}: expected values such as {example}, got {_shown(wrong)!r}.")
     return found
+
+
+def _shown(text: str) -> str:
+    """Return what was probably meant as a URL or host, without its login and query."""
+    return shown_url(text if "://" in text else text.rpartition("@")[2])
 
 
 def variable_name(text: str, variable: str) -> str:
@@ -268,10 +272,9 @@ def document_source(value: str, variable: str) -> str:
 def api_url(value: str, _: str) -> str:
     """Return the URL that requests go to."""
     if not _is_http_url(value):
-        shown = shown_url(value if "://" in value else f"//{value.rpartition('@')[2]}").removeprefix("//")
         raise SettingsError(
-            f"base URL {shown!r} is not an http or https URL. Set OPEN_MCP_BASE_URL or --base-url to a URL like "
-            "https://gateway.example.com/v1."
+            f"base URL {_shown(value)!r} is not an http or https URL. Set OPEN_MCP_BASE_URL or --base-url to a URL "
+            "like https://gateway.example.com/v1."
         )
     return value
 

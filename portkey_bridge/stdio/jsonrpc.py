@@ -45,6 +45,15 @@ def read_message(text: str) -> JSONRPCMessage | Refusal:
     return _refusal(text) if is_misread or (isinstance(message, JSONRPCNotification) and _has_id(text)) else message
 
 
+def read_body(body: bytes) -> bytes | Refusal:
+    """Return the message in the body of an HTTP request, in a form that the SDK reads as it would the same line."""
+    text = body.decode("utf-8", "replace").strip().removeprefix("\ufeff")
+    if text.startswith("["):
+        return refuse(INVALID_REQUEST, "over HTTP, a body is one message", None)
+    message = read_message(text)
+    return message if isinstance(message, Refusal) else without_lone_surrogates(text).encode()
+
+
 def read_batch(text: str) -> list[str] | Refusal:
     """Return the messages of a batch (JSON-RPC 2.0 section 6), each as its own text."""
     try:

@@ -6,11 +6,11 @@ The SDK would drop what it cannot read, knows no batches, and would cancel the r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -25,25 +25,13 @@ from mcp_types import (
 )
 
 from portkey_bridge.stdio.jsonrpc import Refusal, read_batch, read_message, refuse
+from portkey_bridge.stdio.pipes import LOOK, Lines, LineWriter
 
 #: The only version of the Model Context Protocol that has batches.
 BATCHES = "2025-03-26"
 
-#: Seconds between two looks whether the client, whose input has ended, still waits for answers.
-LOOK = 0.5
-
-
-Lines = AsyncIterable[str]
-
-
-class LineWriter(Protocol):
-    """Writes messages, each with its line feed."""
-
-    async def write(self, text: str, /) -> Any:
-        """Write one message, or several."""
-
-    async def flush(self) -> None:
-        """Write what was held back."""
+#: What answers a subscription as long as it lasts, and the name of the id of its request in the metadata.
+ACKNOWLEDGED, SUBSCRIPTION_ID = "notifications/subscriptions/acknowledged", "io.modelcontextprotocol/subscriptionId"
 
 
 @dataclass
@@ -164,6 +152,9 @@ class Messages:
     def _line(self, message: JSONRPCMessage) -> str:
         """Return the line that sends a message; it is empty for an answer that waits for others of its batch."""
         text = message.model_dump_json(by_alias=True, exclude_unset=True)
+        if isinstance(message, JSONRPCNotification) and message.method == ACKNOWLEDGED:
+            meta = (message.params or {}).get("_meta", {})
+            return self._settle(str(meta.get(SUBSCRIPTION_ID)), text)
         if not isinstance(message, JSONRPCResponse | JSONRPCError):
             return text
         message_id = str(message.id)

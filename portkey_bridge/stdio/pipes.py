@@ -11,9 +11,9 @@ import io
 import os
 import select
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from anyio import AsyncFile, wrap_file
 
@@ -22,6 +22,21 @@ CHUNK = 65_536
 
 #: Bytes that a ready pipe accepts without blocking (POSIX).
 READY = getattr(select, "PIPE_BUF", 512)
+
+#: Seconds between two looks whether the client, whose input has ended, still waits for answers.
+LOOK = 0.5
+
+Lines = AsyncIterable[str]
+
+
+class LineWriter(Protocol):
+    """Writes messages, each with its line feed."""
+
+    async def write(self, text: str, /) -> Any:
+        """Write one message, or several."""
+
+    async def flush(self) -> None:
+        """Write what was held back."""
 
 
 @contextmanager
@@ -182,18 +197,17 @@ class LineReader:
 
 
 class Writer:
-    """Writes the lines that `should_send` accepts to a file descriptor, each time no more than does not block."""
+    """Writes to a file descriptor, each time no more than does not block; `sent` is called with each text."""
 
-    def __init__(self, descriptor: int, should_send: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(self, descriptor: int, sent: Callable[[str], None] = lambda _: None) -> None:
         self._descriptor = descriptor
-        self._should_send = should_send
+        self._sent = sent
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
     async def write(self, text: str) -> None:
         """Write the text, and wait while the pipe is full."""
-        if not self._should_send(text):
-            return
+        self._sent(text)
         loop, rest = asyncio.get_running_loop(), memoryview(text.encode())
         while rest:
             if not self._poll.poll(0):

@@ -29,7 +29,7 @@ class Recorder:
         self._records = False
         self._session: Session | None = Session()
         self._keys: dict[str, str] = {}  # by id: the key of a request that the server has yet to answer
-        self._replayed: dict[str, str] = {}  # by id: an answer that the client has already received
+        self._replayed: frozenset[str] = frozenset()  # ids of requests that were answered before
 
     def record(self, files: Iterable[os.PathLike[str]]) -> None:
         """Record from now on. The answers depend on these files, also on the absence of one that does not exist.
@@ -43,13 +43,18 @@ class Recorder:
         if states != self._saved.files:
             self._saved = SavedAnswers(states, {})
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Record nothing more: what is served is no longer what the files said at the start."""
         self._records = False
 
-    def skip(self, replayed: dict[str, str]) -> None:
-        """Withhold the server's answers to these requests, by id: the client has already received them."""
-        self._replayed.update(replayed)
+    def skip(self, replayed: Iterable[str]) -> None:
+        """Record no answers to the requests with these ids: the client has got what was recorded before."""
+        self._replayed = frozenset(replayed)
+
+    def forget(self) -> None:
+        """Remove what was recorded: it is not what the server answers."""
+        self._saved.answers.clear()
+        cache.forget(self._name)
 
     def received(self, line: str) -> None:
         """Note a line that the server is about to read."""
@@ -61,24 +66,19 @@ class Recorder:
             self._session = None
             self._keys.clear()
             return
-        if request:
+        if request and request.id not in self._replayed:
             self._keys[request.id] = request.key
-        elif '"tools/call"' in line:
+        elif request is None and '"tools/call"' in line:
             self._session = None  # the start is over, and parsing every line would slow the calls down
 
-    def should_send(self, line: str) -> bool:
-        """Note a line of the server, and check whether the client still needs it."""
-        if not self._keys and not self._replayed:
-            return True
+    def sent(self, line: str) -> None:
+        """Note a line that the client gets."""
+        if not self._keys:
+            return
         request_id, _, rest = line.removeprefix(RESPONSE_BEGINNING).partition(",")
-        key, replayed = self._keys.pop(request_id, None), self._replayed.pop(request_id, None)
-        answer = rest.removeprefix(RESPONSE_RESULT)
-        if replayed is None and key and answer != rest:
+        key, answer = self._keys.pop(request_id, None), rest.removeprefix(RESPONSE_RESULT)
+        if key and answer != rest:
             self._save(key, answer)
-        elif replayed not in (None, answer):
-            self._saved.answers.clear()
-            cache.forget(self._name)
-        return replayed is None
 
     def _save(self, key: str, answer: str) -> None:
         answers = self._saved.answers

@@ -32,6 +32,10 @@ CAPABILITIES: Mapping[str, type] = {
 #: Where a request says who the client is and what it can do: in `initialize`, and in `_meta` since version 2026-07-28.
 INFO, CAN = "clientInfo", "capabilities"
 META = "io.modelcontextprotocol/"
+VERSION_META, INFO_META, CAN_META = META + "protocolVersion", META + INFO, META + "clientCapabilities"
+
+#: The versions whose requests say so by themselves.
+MODERN_VERSIONS = ("2026-07-28",)
 
 #: Ids that can be written in one way only, and that end at the next comma.
 PLAIN_ID = re.compile(r'(?:(?![",\\])[ -~]){0,100}')
@@ -78,7 +82,7 @@ class Session:
             if is_first:
                 raise Ambiguous  # a session starts with a request
             return None
-        request_id, method, params = _id(message["id"]), message["method"], message.get("params")
+        request_id, method, params = plain_id(message["id"]), message["method"], message.get("params")
         if request_id in self._ids:
             raise Ambiguous  # an answer to this id could belong to either request
         self._ids.add(request_id)
@@ -117,7 +121,7 @@ def _refuse(constant: str) -> Any:
     raise Ambiguous
 
 
-def _id(value: Any) -> str:
+def plain_id(value: Any) -> str:
     """Return an id as the server writes it. Raises Ambiguous for an id that can be written in several ways."""
     if type(value) is int and abs(value) < 2**53:
         return str(value)
@@ -133,23 +137,23 @@ def _without_client(params: Any) -> Any:
     kept = {
         key: value
         for key, value in params.items()
-        if not (key == INFO and _is_about_client(value)) and not (key == CAN and _are_capabilities(value))
+        if not (key == INFO and is_about_client(value)) and not (key == CAN and are_capabilities(value))
     }
     meta = kept.get("_meta")
     if not isinstance(meta, dict):
         return kept
-    about = {META + INFO: _is_about_client, META + "clientCapabilities": _are_capabilities}
+    about = {INFO_META: is_about_client, CAN_META: are_capabilities}
     return {**kept, "_meta": {key: value for key, value in meta.items() if key not in about or not about[key](value)}}
 
 
-def _is_about_client(value: Any) -> bool:
+def is_about_client(value: Any) -> bool:
     """Check whether a value is an Implementation without anything that a server could refuse."""
     if not isinstance(value, dict) or not {"name", "version"} <= value.keys() <= {"name", "version"} | ABOUT_CLIENT:
         return False
     return all(isinstance(text, str) and text.isprintable() for text in value.values())
 
 
-def _are_capabilities(value: Any) -> bool:
+def are_capabilities(value: Any) -> bool:
     """Check whether a value is ClientCapabilities without anything that a server could refuse."""
     return isinstance(value, dict) and all(
         isinstance(capability, dict)

@@ -25,13 +25,13 @@ class WarmStart(NamedTuple):
     recorder: Recorder
     replayer: Replayer | None
 
-    def hand_over(self) -> bytes:
-        """Stop the replayer, and return the bytes of stdin that are left to the server."""
+    def hand_over(self) -> tuple[bytes, dict[str, str]]:
+        """Stop the replayer. Return the bytes of stdin for the server, and by id the answers to requests among them."""
         if self.replayer is None:
-            return b""
+            return b"", {}
         pending, answered = self.replayer.stop()
         self.recorder.skip(answered)
-        return pending
+        return pending, answered
 
 
 def warm_start(typed: Sequence[str]) -> WarmStart | None:

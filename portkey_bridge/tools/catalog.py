@@ -15,6 +15,7 @@ from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.model import Api, Operation
 from portkey_bridge.request.argument_reader import read_arguments
 from portkey_bridge.request.arguments import Arguments, Binding, Bound
+from portkey_bridge.request.wrapped import unwrapped
 from portkey_bridge.schema.deadline import OutOfTime
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
@@ -151,7 +152,7 @@ class Tool:
         if not violations:
             return arguments
         try:
-            read = self.arguments.read(arguments)
+            read = self.arguments.read(unwrapped(arguments, self.arguments))
         except OutOfTime as error:
             raise error from ArgumentsError(self.name, violations)
         if violations := self._violations(read):

@@ -79,9 +79,11 @@ class SubjectReader:
         return self._levels[id(schema)]
 
     def _successes(self, operation: Operation) -> Iterator[Mapping[str, Any]]:
-        for status, response in operation.responses.items():
-            response = self._resolved(response)
-            if status.startswith(("2", "default")) and isinstance(response, dict):
+        """Yield the responses of success; `default` is one where no status of success is declared."""
+        declared = [status for status in operation.responses if status.startswith("2")]
+        for status in declared or [status for status in operation.responses if status == "default"]:
+            response = self._resolved(operation.responses[status])
+            if isinstance(response, dict):
                 yield response
 
     def _map(self, response: Mapping[str, Any], field: str) -> Iterator[Mapping[str, Any]]:

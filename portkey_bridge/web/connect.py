@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from portkey_bridge.bridge.service import Service
-from portkey_bridge.callers.bridges import CALLER
+from portkey_bridge.callers.bridges import CALLER, SITE
 from portkey_bridge.callers.observed import ObserveLogin
 from portkey_bridge.callers.store import Store
 from portkey_bridge.callers.stored_logins import (
@@ -51,7 +51,7 @@ from portkey_bridge.credentials.oauth_tokens import TokenSource
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.errors import CallError, TokenError
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.text import printable
 from portkey_bridge.web.inbound import STATIC
 from portkey_bridge.web.reference_page import login_document
@@ -87,7 +87,7 @@ class _Account(NamedTuple):
 class Connect:
     """Answers for the page. `current` returns what is served to the caller of the request, `every` what is at all.
 
-    `site` returns the origin of this server under the host of a request. Each observer is told what happens to a login.
+    Each observer is told what happens to a login.
     """
 
     def __init__(
@@ -95,11 +95,9 @@ class Connect:
         current: Callable[[], Catalogue],
         every: Callable[[], Catalogue],
         store: Store,
-        site: Callable[[str], str],
         observers: Sequence[ObserveLogin],
     ) -> None:
-        self._current, self._every, self._store, self._site = current, every, store, site
-        self._observers = observers
+        self._current, self._every, self._store, self._observers = current, every, store, observers
 
     async def page(self, request: Request) -> Response:
         """Return the page, which is the same for everybody."""
@@ -124,7 +122,7 @@ class Connect:
         server = await login_server(account.source, CODE) if account else None
         if account is None or server is None or not await take_ticket(self._store, str(given["ticket"])):
             raise HTTPException(410, USED_TICKET)
-        site, browser = self._site(request.headers.get("host", "")), secrets.token_urlsafe(32)
+        site, browser = SITE.get(), secrets.token_urlsafe(32)
         asking = authorization_request(account.source, server, f"{site}{CALLBACK_PATH}")
         begun = Authorization(
             Ticket(_subject(), account.logins.api, account.name),
@@ -141,7 +139,7 @@ class Connect:
             _cookie_of(asking.state),
             browser,
             max_age=int(TICKET_LIFE),
-            path=CONNECT_PATH,
+            path=_page_of(asking.redirect_uri),
             secure=is_secure,
             httponly=True,
             samesite="lax",
@@ -170,7 +168,7 @@ class Connect:
         who = f" as {printable(login.who)}" if login.who else ""
         said = f"{_shown_name(begun.ticket.owner)} is logged in to {account.logins.title}{who}."
         response = _shown(f"{said} Close this page, and go back to your client.")
-        response.delete_cookie(_cookie_of(state), path=CONNECT_PATH)
+        response.delete_cookie(_cookie_of(state), path=_page_of(begun.redirect_uri))
         return response
 
     async def forget(self, request: Request) -> Response:
@@ -228,6 +226,11 @@ def _cookie_of(state: str) -> str:
     return LOGIN_COOKIE + digest_of(state)[:16]
 
 
+def _page_of(redirect_uri: str) -> str:
+    """Return the path of this page as a browser reaches it."""
+    return urlsplit(redirect_uri).path.removesuffix(CALLBACK_PATH) + CONNECT_PATH
+
+
 def _subject() -> str:
     return CALLER.get().subject or ""
 
@@ -249,7 +252,7 @@ def _shown(said: str = "", status: int = 200) -> Response:
     return HTMLResponse(page.text, status, {**PAGE_HEADERS, **policy})
 
 
-def add_connect(server: StdioServer, connect: Connect) -> None:
+def add_connect(server: McpServer, connect: Connect) -> None:
     """Have a server answer for the page; `server.auth` is what verifies tokens."""
     server.custom_route(CONNECT_PATH, ["GET"])(connect.page)
     server.custom_route(CALLBACK_PATH, ["GET"])(connect.callback)

@@ -7,7 +7,8 @@ answered here, as JSON, or as a stream of events if its client wants progress; e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,12 @@ from portkey_bridge.callers.observed import Metrics
 from portkey_bridge.callers.stored_logins import ACCOUNTS_PATH, BEGIN_PATH, FORGET_PATH
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.response.streams import no_report
+from portkey_bridge.response.tool_result import error_result
 from portkey_bridge.serve.direct_lane import DirectLane, MustAsk, PlainCall, progress
 from portkey_bridge.settings.values import HttpLimits
+from portkey_bridge.stdio.jsonrpc import Refusal, read_body
 from portkey_bridge.web.inbound import Callers
+from portkey_bridge.web.outer_answers import CUT_OFF
 from portkey_bridge.web.web_page import FOR_CALLERS
 
 if TYPE_CHECKING:
@@ -46,24 +50,29 @@ ACCEPT = frozenset({b"application/json", b"text/event-stream"})
 #: Headers that a plain call has once, if at all. Others of the protocol are FastMCP's.
 PROTOCOL_HEADERS = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
 
+#: A path of plain segments, which can be put behind an origin.
+PREFIX = re.compile(r"(/[\w.~-]+)+", re.ASCII)
+
 EVENTS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache, no-transform")]
 
 
 class CallerGate:
     """Determines the caller of each request, admits it within limits, and answers plain calls by the direct lane.
 
-    `pass_header` is the header that is passed on as a credential; `rates` are those of one caller; `is_proxied` is
-    whether requests may come from a proxy, and `site` returns the origin of this server under the host of a request.
+    `pass_header` is the header that is passed on as a credential; tokens need the `required_scopes`; `rates` are those
+    of one caller; `is_proxied` is whether requests may come from a proxy, and `site` returns the origin of this server
+    under the host of a request.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        lane: DirectLane | None,
+        lane: DirectLane,
         limits: HttpLimits,
         pass_header: str | None,
         callers: Callers,
+        required_scopes: Iterable[str],
         rates: Rates | None,
         is_proxied: bool,
         metrics: Metrics | None,
@@ -72,6 +81,7 @@ class CallerGate:
         self._app, self._lane, self._limits = app, lane, limits
         self._pass_header, self._callers, self._is_proxied = pass_header, callers, is_proxied
         self._metrics, self._rates, self._site = metrics, rates, site
+        self._required_scopes = frozenset(required_scopes)
         self._admission = Admission(limits.calls, limits.waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,8 +90,7 @@ class CallerGate:
             await self._show_metrics(scope, receive, send)
             return
         is_callers = scope["type"] == "http" and _is_callers(scope["path"], scope["method"])
-        is_stranger = "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser)
-        if scope["type"] != "http" or (is_callers and is_stranger):
+        if scope["type"] != "http" or (is_callers and self._is_strangers(scope)):
             await self._app(scope, receive, send)  # which refuses strangers
             return
         headers = _Headers(scope["headers"])
@@ -106,7 +115,7 @@ class CallerGate:
             await _too_many(*exceeded)(scope, receive, send)
             return
         CALLER.set(caller)  # for this request alone: each is a task of its own
-        SITE.set(self._site(headers.host))
+        SITE.set(self._site(headers.host) + headers.prefix)
         try:
             with self._metrics.in_flight.track_inprogress() if self._metrics else nullcontext():
                 async with self._admission.admitted(caller.subject):
@@ -116,14 +125,19 @@ class CallerGate:
             busy = f"Too many requests are waiting (OPEN_MCP_HTTP_LIMITS={self._limits}). Try again later."
             await _refusal(429, busy, {"retry-after": str(COME_AGAIN)})(scope, receive, send)
 
+    def _is_strangers(self, scope: Scope) -> bool:
+        """Check whether a request lacks a token that is required, or the token a scope that is."""
+        user = scope.get("user")
+        is_known = isinstance(user, AuthenticatedUser) and self._required_scopes.issubset(user.scopes)
+        return "auth" in scope and not is_known
+
     def _refused(self, reason: str) -> None:
         if self._metrics:
             self._metrics.refused(reason)
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the metrics: to those with a token if tokens are required, else to this machine."""
-        is_stranger = "auth" in scope and not isinstance(scope.get("user"), AuthenticatedUser)
-        if is_stranger or _Headers(scope["headers"]).is_forwarded > ("auth" in scope):
+        if self._is_strangers(scope) or _Headers(scope["headers"]).is_forwarded > ("auth" in scope):
             await _refusal(401, "The metrics are shown to callers with a token, or on this machine.")(
                 scope, receive, send
             )
@@ -151,15 +165,19 @@ class CallerGate:
     async def _dispatched(
         self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send, caller: Caller
     ) -> None:
-        is_call = scope["path"] == ENDPOINT and headers.are_plain
-        call = self._lane.read(body) if self._lane and is_call else None
-        if self._lane and call and _agree(headers, call):
+        is_message = scope["path"] == ENDPOINT
+        call = self._lane.read(body) if is_message and headers.are_plain else None
+        if call and _agree(headers, call):
             try:
                 await _Exchange(call, receive, send).answer(self._lane, caller)
                 return
             except MustAsk as error:
                 EARLIER.set(error.result)
-        await self._passed_on(scope, headers, body, receive, send)
+        message = read_body(body) if is_message else body
+        if isinstance(message, Refusal):
+            await _refused_message(message)(scope, receive, send)
+            return
+        await self._passed_on(scope, headers, message, receive, send)
 
     async def _passed_on(self, scope: Scope, _: _Headers, body: bytes, receive: Receive, send: Send) -> None:
         """Have FastMCP's application answer a request whose body has been read."""
@@ -194,6 +212,12 @@ class _Headers:
     def host(self) -> str:
         """The host that the request names, which FastMCP has checked."""
         return (self.one(b"host") or b"").decode("latin-1")
+
+    @property
+    def prefix(self) -> str:
+        """The path that a proxy says it has removed; empty if it is none."""
+        prefix = (self.one(b"x-forwarded-prefix") or b"").decode("latin-1").rstrip("/")
+        return prefix if PREFIX.fullmatch(prefix) else ""
 
     @property
     def texts(self) -> dict[str, str]:
@@ -245,9 +269,9 @@ class _Exchange:
         try:
             answer = await lane.answer(self._call, CallContext(caller, report))
         except asyncio.CancelledError:
-            if not self._is_gone:
-                raise
-            return
+            if self._is_gone:
+                return
+            answer = lane.answered(self._call, error_result(CUT_OFF))
         finally:
             handle.cancel()
             for task in watching:
@@ -310,6 +334,12 @@ async def _watch(receive: Receive, gone: asyncio.Event) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     gone.set()
+
+
+def _refused_message(refusal: Refusal) -> Response:
+    """Return the response to what is no request (Streamable HTTP, "Sending Messages to the Server")."""
+    status = 202 if refusal.answer is None else 400
+    return Response(refusal.answer, status, media_type="application/json")
 
 
 def _too_many(rate: str, seconds: int) -> Response:

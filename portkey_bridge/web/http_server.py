@@ -6,15 +6,16 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from fastmcp.server.auth import AuthProvider
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from portkey_bridge.bridge.service import Service
 from portkey_bridge.callers.observed import Metrics, ObserveLogin
@@ -26,13 +27,15 @@ from portkey_bridge.credentials.variables import TOKEN_TYPES, collect_oauth
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.policy import HIGHEST_PORT
 from portkey_bridge.openapi.model import Operation, SecurityScheme
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.direct_lane import DirectLane
+from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.web.connect import Connect, add_connect
 from portkey_bridge.web.early_answers import EarlyAnswers
 from portkey_bridge.web.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.web.inbound import Callers, authentication
 from portkey_bridge.web.name_guard import NameGuard
+from portkey_bridge.web.outer_answers import CutOff, Probed
 from portkey_bridge.web.web_page import PAGE, add_page
 
 if TYPE_CHECKING:
@@ -46,9 +49,6 @@ DRAIN = 30
 #: Seconds for which clients may use a list of tools again (Model Context Protocol 2026-07-28, "Caching"): not longer
 #: than it takes to notice a change of its document.
 LIST_SECONDS = 60
-
-#: What orchestrators ask: whether the process works, and whether it takes requests.
-PROBES = ("/healthz", "/readyz")
 
 #: Seconds within which a worker has to answer its supervisor: with a large document, the start takes some.
 HEALTH = 60
@@ -209,7 +209,7 @@ def _holds_credentials(service: Service, settings: Settings) -> bool:
 
 
 def http_app(
-    server: StdioServer,
+    server: McpServer,
     settings: Settings,
     store: Store,
     metrics: Metrics | None = None,
@@ -221,21 +221,24 @@ def http_app(
     """
     server.auth = authentication(settings, store.values)
     site = lru_cache(maxsize=64)(partial(site_of, settings))
-    if server.lane:
-        add_page(server, server.lane.current, settings)
-        if any(service.settings.oauth_caller_login for service in server.catalogue.services):
-            add_connect(server, Connect(server.lane.current, lambda: server.catalogue, store, site, observers))
+    live = server.live
+    add_page(server, settings)
+    if any(service.settings.oauth_caller_login for service in live.catalogue.services):
+        add_connect(server, Connect(live.current, lambda: live.catalogue, store, observers))
     gate = Middleware(
         CallerGate,
-        lane=server.lane,
+        lane=DirectLane(live.current, live.info),
         limits=settings.http_limits,
         pass_header=settings.pass_header,
         callers=Callers(store.key("callers"), settings.roles),
+        required_scopes=server.auth.required_scopes if server.auth else (),
         rates=_rates(settings.caller_rate, store),
         is_proxied=bool(server.auth or settings.pass_header),
         metrics=metrics,
         site=site,
     )
+    if server.auth:
+        _add_metadata(server, server.auth)
     application = server.http_app(
         path=ENDPOINT,
         stateless_http=True,
@@ -244,7 +247,16 @@ def http_app(
         middleware=[gate],
     )
     origins = [*settings.allowed_origins, *own_origins(settings.allowed_hosts)]
-    return EarlyAnswers(_Probed(NameGuard(application, settings.allowed_hosts, origins)))
+    return EarlyAnswers(Probed(CutOff(NameGuard(application, settings.allowed_hosts, origins))))
+
+
+def _add_metadata(server: McpServer, auth: AuthProvider) -> None:
+    """Also serve the metadata of an issuer where clients look for it if its URL has a path (RFC 8414 section 3.1).
+
+    FastMCP leaves that to whoever mounts its application under this path; here a proxy does, and removes the path.
+    """
+    for route in auth.get_well_known_routes(ENDPOINT):
+        server.custom_route(route.path, [*(route.methods or ())])(route.endpoint)
 
 
 def own_origins(hosts: Iterable[str]) -> list[str]:
@@ -270,19 +282,6 @@ def _rates(rates: str | None, store: Store) -> Rates | None:
     return Rates(rates, store, "callers")
 
 
-class _Probed:
-    """Answers probes, which come from an orchestrator under any host name, before the application."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        is_probe = scope["type"] == "http" and scope["path"] in PROBES
-        app = PlainTextResponse("ok\n") if is_probe else self._app
-        await app(scope, receive, send)
-
-
 def listening(address: Address) -> socket.socket:
     """Return a socket that listens there. Raises SettingsError."""
     try:
@@ -294,6 +293,15 @@ def listening(address: Address) -> socket.socket:
     # Accepted connections inherit it; without, an answer may wait for the acknowledgement of its own headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def allow_connections() -> None:
+    """Let this process, and those that it starts, open as many files as the system allows: each connection is one."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit, macOS none that can be set
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run_http_server(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fastmcp.server.auth import AccessToken, AuthProvider, MultiAuth, TokenVerifier
-from fastmcp.server.auth.providers.jwt import JWTVerifier
 from key_value.aio.protocols.key_value import AsyncKeyValue
 
 from portkey_bridge.callers.roles import roles_of
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.serving import Role
+from portkey_bridge.web.access_tokens import AccessTokens
 from portkey_bridge.web.providers import provider_of
 
 #: The issuer that callers with a static token have; no URL, so no other issuer can have it.
@@ -26,11 +26,14 @@ class StaticToken(AccessToken):
 
 
 class StaticTokens(TokenVerifier):
-    """Accepts the tokens with these SHA-256 digests; `digests` are by the names of callers."""
+    """Accepts the tokens with these SHA-256 digests; `digests` are by the names of callers.
 
-    def __init__(self, digests: Mapping[str, str]) -> None:
+    Whoever has one needs nothing else, so they have all `scopes` that are required of other tokens.
+    """
+
+    def __init__(self, digests: Mapping[str, str], scopes: Iterable[str]) -> None:
         super().__init__()
-        self._digests = digests
+        self._digests, self._scopes = digests, [*scopes]
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return whom a token stands for, or None. All digests are compared, in constant time."""
@@ -39,7 +42,7 @@ class StaticTokens(TokenVerifier):
         if not found:
             return None
         claims = {"iss": STATIC, "sub": found[0]}
-        return StaticToken(token=token, client_id=found[0], scopes=[], claims=claims)
+        return StaticToken(token=token, client_id=found[0], scopes=self._scopes, claims=claims)
 
 
 def authentication(settings: Settings, storage: AsyncKeyValue) -> AuthProvider | None:
@@ -50,10 +53,10 @@ def authentication(settings: Settings, storage: AsyncKeyValue) -> AuthProvider |
     verifiers: dict[str, TokenVerifier] = {}
     server = provider_of(settings.auth, storage) if settings.auth else None
     if settings.tokens:
-        verifiers["static"] = StaticTokens(dict(settings.tokens))
+        verifiers["static"] = StaticTokens(dict(settings.tokens), server.required_scopes if server else ())
     if settings.jwt:
         keys, issuer, audience = settings.jwt
-        verifiers["jwt"] = JWTVerifier(jwks_uri=keys, issuer=issuer, audience=audience)
+        verifiers["jwt"] = AccessTokens(jwks_uri=keys, issuer=issuer, audience=audience)
     if server is None and len(verifiers) < 2:
         return next(iter(verifiers.values()), None)
     return MultiAuth(server=server, verifiers=verifiers) if verifiers else server
@@ -73,7 +76,8 @@ class Callers:
         """
         headers = dict([passed]) if passed else {}
         if token is not None:
-            scopes, is_static = frozenset(token.scopes), isinstance(token, StaticToken)
+            is_static = isinstance(token, StaticToken)
+            scopes = frozenset[str]() if is_static else frozenset(token.scopes)
             roles = roles_of(self.roles, token.client_id if is_static else None, scopes, token.claims)
             return Caller(_subject(token), scopes, headers, roles, None if is_static else token.token)
         everyones = roles_of(self.roles, None, (), {})

@@ -15,12 +15,16 @@ from pydantic import AnyHttpUrl, TypeAdapter, ValidationError
 
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.serving import AUTH, INSIDE, PROVIDER, PROVIDERS
+from portkey_bridge.web.access_tokens import AccessTokens
 
 #: What a provider needs although its class can do without: else it accepts tokens that were issued for others.
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "jwt": ("issuer", "audience"),
     "keycloak": ("audience",),
 }
+
+#: Classes that stand in for those of FastMCP.
+OWN_PROVIDERS: Mapping[str, Any] = {"jwt": AccessTokens}
 
 #: Parameters that no text can describe, and the one that this server fills in.
 OBJECTS = frozenset({"http_client", "client_registration_options", "revocation_options"})
@@ -75,6 +79,8 @@ def _unknown(provider: str) -> str:
 
 
 def _class(provider: str) -> Any:
+    if provider in OWN_PROVIDERS:
+        return OWN_PROVIDERS[provider]
     module, _, name = PROVIDERS[provider].partition(":")
     return getattr(import_module(f"fastmcp.server.auth.{module}"), name)
 

@@ -27,7 +27,7 @@ from portkey_bridge.bridge.service import Service
 from portkey_bridge.callers.bridges import passed_through
 from portkey_bridge.errors import ArgumentsError, CallError
 from portkey_bridge.serve.catalogue import Catalogue
-from portkey_bridge.serve.fastmcp_seam import StdioServer
+from portkey_bridge.serve.fastmcp_seam import McpServer
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.reference import catalogue as catalogue_of
@@ -166,9 +166,9 @@ async def json_of(request: Request) -> dict[str, Any]:
     return asked
 
 
-def add_page(server: StdioServer, current: Callable[[], Catalogue], settings: Settings) -> None:
+def add_page(server: McpServer, settings: Settings) -> None:
     """Have a server answer for the page; `server.auth` is what verifies tokens."""
-    page = WebPage(current, server.auth, settings.pass_header)
+    page = WebPage(server.live.current, server.auth, settings.pass_header)
     server.custom_route(PAGE, ["GET"])(page.page)
     for path, method, handler in (
         (CATALOGUE, "GET", page.catalogue),

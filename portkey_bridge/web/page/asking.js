@@ -10,13 +10,7 @@ class Refused extends Error {
   }
 }
 
-const WORDS = {
-  401: () => "This server needs a token, and this is not one that it accepts.",
-  403: (text) => text === "Forbidden Origin"
-    ? "This server takes no requests from pages of this address. Whoever runs it can add it with --allowed-origins."
-    : text,
-  421: () => "This server does not answer under this name. Whoever runs it can add the name with --allowed-hosts.",
-};
+const NO_TOKEN = "This server needs a token, and this is not one that it accepts.";
 
 /** Ask the server as the visitor. Raises Refused for every answer that says no. */
 async function ask(path, { headers = {}, ...options } = {}) {
@@ -32,7 +26,7 @@ async function ask(path, { headers = {}, ...options } = {}) {
   });
   if (response.ok || response.status === 304) return response;
   const text = (await response.text()).trim();
-  const words = (WORDS[response.status] ?? ((each) => each))(text) || `The server answered ${response.status}.`;
+  const words = response.status === 401 ? NO_TOKEN : text || `The server answered ${response.status}.`;
   throw new Refused(words, response.status);
 }
 

@@ -5,7 +5,7 @@ const VERSION = "2026-07-28";
 const META = {
   "io.modelcontextprotocol/protocolVersion": VERSION,
   "io.modelcontextprotocol/clientInfo": { name: "portkey-bridge-page", version: "1" },
-  "io.modelcontextprotocol/clientCapabilities": { elicitation: { form: {} } },
+  "io.modelcontextprotocol/clientCapabilities": { elicitation: { form: {}, url: {} } },
 };
 
 /** Milliseconds of quiet before a request is written again, and between two looks for another catalogue. */
@@ -97,15 +97,15 @@ function contents(blocks) {
   return blocks.map((block) => (CONTENTS[block.type] ?? ((each) => CONTENTS.text({ text: JSON.stringify(each) })))(block));
 }
 
-/** Ask the visitor; the answer is true or false. */
-function confirmed(question) {
-  const yes = element("button", { value: "yes", className: "send" }, "Carry it out");
+/** Show a question, and return whether the visitor agrees with the element `yes`. */
+function agreed(heading, question, yes) {
   const no = element("button", { value: "no", autofocus: true }, "Do not");
   const text = element("p", { id: "question" }, question);
-  const dialog = element("dialog", {}, element("form", { method: "dialog" }, element("h2", {}, "Confirm this call"), text,
+  const dialog = element("dialog", {}, element("form", { method: "dialog" }, element("h2", {}, heading), text,
     element("div", { className: "actions" }, yes, no)));
   dialog.setAttribute("aria-describedby", "question");
-  dialog.ariaLabel = "Confirm this call";
+  dialog.ariaLabel = heading;
+  yes.addEventListener("click", () => dialog.close("yes"));
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => {
@@ -114,9 +114,21 @@ function confirmed(question) {
   }));
 }
 
+/** Ask the visitor what a call wants to know, by the mode of the question (Model Context Protocol, "Elicitation"). */
+const ASKED = {
+  form: async ({ message }) => (await agreed("Confirm this call", message,
+    element("button", { type: "button", className: "send" }, "Carry it out")))
+    ? { action: "accept", content: { confirmed: true } } : { action: "decline" },
+  url: async ({ message, url }) => (await agreed("Log in first", message,
+    element("a", { href: url, target: "_blank", rel: "noopener", className: "send" }, "Open the page in a new tab")))
+    ? { action: "accept" } : { action: "decline" },
+};
+
 /** Call a tool, and return its result. The server may want the visitor to confirm it first. */
 async function call(tool, values, signal, decision = {}) {
-  const further = Object.entries({ _meta: META, ...decision }).map(([name, value]) => `,"${name}":${JSON.stringify(value)}`);
+  const further = Object.entries({ _meta: META, ...decision })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `,"${name}":${JSON.stringify(value)}`);
   const params = `{"name":${JSON.stringify(tool.name)},"arguments":${values}${further.join("")}}`;
   const headers = {
     accept: "application/json, text/event-stream", "mcp-protocol-version": VERSION, "mcp-method": "tools/call",
@@ -127,10 +139,7 @@ async function call(tool, values, signal, decision = {}) {
   if (error) throw new Refused(error.message);
   if (result.resultType !== "input_required") return result;
   const answers = {};
-  for (const [name, { params: { message } }] of Object.entries(result.inputRequests)) {
-    const isYes = await confirmed(message);
-    answers[name] = isYes ? { action: "accept", content: { confirmed: true } } : { action: "decline" };
-  }
+  for (const [name, { params }] of Object.entries(result.inputRequests)) answers[name] = await ASKED[params.mode ?? "form"](params);
   return call(tool, values, signal, { inputResponses: answers, requestState: result.requestState });
 }
 

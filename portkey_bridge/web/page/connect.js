@@ -17,10 +17,10 @@ function button(words, className, act) {
 
 /** Show what a call asked for, and where the caller is logged in. */
 async function show() {
-  const { caller, asked, logins } = await post("/connect/accounts", { ticket: ticket() });
+  const { caller, asked, logins } = await post("connect/accounts", { ticket: ticket() });
   const parts = [element("p", {}, "To this server you are ", element("strong", {}, caller), ".")];
   if (asked) {
-    const go = async () => location.assign((await post("/connect/begin", { ticket: ticket() })).url);
+    const go = async () => location.assign((await post("connect/begin", { ticket: ticket() })).url);
     parts.push(
       element("h2", {}, `Log in to ${asked.api}`),
       element("p", {}, `A tool that you called needs an account at ${asked.host}. From then on, each tool of `,
@@ -39,7 +39,7 @@ async function show() {
 }
 
 async function leave(name, api) {
-  const { remark } = await post("/connect/forget", { name });
+  const { remark } = await post("connect/forget", { name });
   await show();
   said.textContent = `Logged out of ${api}. ${remark}`;
 }
@@ -69,6 +69,6 @@ function enter() {
   ownLogin().then((server) => (own.hidden = !server)).catch(() => {}); // which not every server has
 }
 
-history.replaceState(null, "", data.ended ? "/connect" : location.href); // without the answer of a login
-if (data.ended) main.append(element("p", {}, element("a", { href: "/connect" }, "Your accounts")));
+history.replaceState(null, "", data.ended ? "../connect" : location.href); // without the answer of a login
+if (data.ended) main.append(element("p", {}, element("a", { href: "connect" }, "Your accounts")));
 else enter();

@@ -23,6 +23,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from portkey_bridge.bridge.calls import cannot_ask
+from portkey_bridge.builtin.input_required import InputRequired
 from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.tools.catalog import Tool
 
@@ -38,12 +39,6 @@ DECISION_SCHEMA: dict[str, Any] = {
 
 #: Longest arguments that a question shows, in characters.
 MAX_SHOWN_ARGUMENTS = 600
-
-
-class InputRequired(ToolResult, kw_only=True):
-    """What a call returns that needs input first (protocol version 2026-07-28): `asked` says what from whom."""
-
-    asked: InputRequiredResult
 
 
 class Given(NamedTuple):
@@ -80,7 +75,7 @@ async def unconfirmed(
     if isinstance(decision, ElicitResult) and given.state == state:
         return _decided(tool, decision)
     asked = InputRequiredResult(input_requests={QUESTION_KEY: ElicitRequest(params=params)}, request_state=state)
-    return InputRequired([], asked=asked)
+    return InputRequired([], asked=asked, state=state)
 
 
 def _can_ask(context: Context) -> bool:
