@@ -123,6 +123,20 @@ async def test_foreign_requests_are_refused(recorder: Recorder, tmp_path: Path, 
     assert recorder.requests == []
 
 
+async def test_names_are_judged_anew(recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient) -> None:
+    """Each request is judged by its own Host and Origin, whichever ones came before it, and however many."""
+    own, page = {"origin": "http://localhost"}, {"origin": "https://evil.example"}
+    named = [({}, 200), (own, 200), (page, 403), ({"host": "evil.example"}, 421)]
+    with serving(tmp_path, api(recorder.url)) as (url, _):
+        for _ in range(2):
+            for headers, status in (*named, *reversed(named)):
+                answer = await http.post(url, json=call("thing"), headers=headers)
+                assert answer.status_code == status, (headers, answer.text)
+            for number in range(300):
+                answer = await http.get(url, headers={"host": f"evil{number}.example"})
+                assert answer.status_code == 421
+
+
 #: Servers that must not start: arguments, variables, and what is said.
 UNSAFE = [
     (["0.0.0.0:0", "--allowed-hosts", "x"], {"X_KEY": MARKER}, "could use this server's credentials"),

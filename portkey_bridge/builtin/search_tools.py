@@ -96,7 +96,7 @@ class SearchTools:
             outline = fill(self._areas.outline(fitting, shown), room + OUTLINE - len(heading))
             return [*lines, heading, *outline]
         if others:
-            lines.append(in_line(ALSO, [*map(operation_of, others)], room))
+            lines.append(in_line(ALSO, others, room))
         return lines
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 
@@ -25,8 +26,15 @@ class Areas:
         segments = [tool.operation.path.strip("/").split("/")[:-1] for tool in self._tools]
         return len([*takewhile(lambda column: len({*column}) == 1, zip(*segments, strict=False))])
 
+    @cached_property
+    def _known(self) -> Mapping[Tool, tuple[str, ...]]:
+        return {tool: self._read(tool) for tool in self._tools}
+
     def of(self, tool: Tool) -> tuple[str, ...]:
         """Return the areas of a tool."""
+        return self._known[tool]
+
+    def _read(self, tool: Tool) -> tuple[str, ...]:
         if tool.operation.tags:
             return tool.operation.tags
         segments = tool.operation.path.strip("/").split("/")[self._shared :]
@@ -50,10 +58,14 @@ class Areas:
 
     def outline(self, near: Sequence[Tool], shown: Collection[Tool]) -> Iterator[str]:
         """Yield a line for each area with tools that are not shown: the areas and the tools of `near` come first."""
-        ordered = list(dict.fromkeys((*near, *self._tools)))
+        ordered = dict.fromkeys((*near, *self._tools))
+        tools = defaultdict[str, dict[Tool, None]](dict)
+        for tool in ordered:
+            for name in self.of(tool):
+                tools[name][tool] = None
         for name in dict.fromkeys(area for tool in ordered for area in self.of(tool)[:1]):
-            inside = [tool for tool in ordered if name in self.of(tool)]
-            hidden = [operation_of(tool) for tool in inside if tool not in shown]
+            inside = tools[name]
+            hidden = [tool for tool in inside if tool not in shown]
             if hidden:
                 yield in_line(f"{shorten(name, MAX_AREA_NAME)} ({len(inside)})", hidden, MAX_AREA_LINE)
 
@@ -74,11 +86,11 @@ def operation_of(tool: Tool) -> str:
     return f"{tool.operation.method} {tool.operation.path}"
 
 
-def in_line(line: str, operations: Sequence[str], room: int) -> str:
+def in_line(line: str, tools: Sequence[Tool], room: int) -> str:
     """Return a line of `room` characters that goes on with as many operations as fit, and the number of the others."""
-    room -= len(f", {len(operations)} more")
-    for number, operation in enumerate(operations):
+    room -= len(f", {len(tools)} more")
+    for number, operation in enumerate(map(operation_of, tools)):
         if len(line) + len(operation) + 2 > room:
-            return f"{line}, {len(operations) - number} more"
+            return f"{line}, {len(tools) - number} more"
         line += f"{', ' if number else ': '}{operation}"
     return line

@@ -3,7 +3,7 @@
 Three shares rank a tool: how much of the question it has, how many of its words, and how much of what the tool is about
 was asked for. In the first and the last a word counts the more, the fewer tools have it. Of equals the one with the
 shorter path wins, as it is about more. A tool that needs an identifier lends its rank to those that produce it: a task
-needs them as well, and rarely names them.
+needs them as well, and rarely names them. Sums do not depend on the order of sets, so that every process answers alike.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.producers import Producers, finds_by_words
 from portkey_bridge.tools.subjects import SubjectReader, Words
 from portkey_bridge.tools.vocabulary import (
+    ALIKE_WORDS,
     SILENT_WORDS,
     VERBS,
     Stems,
@@ -89,12 +90,18 @@ class Index:
         reads = [readers[api] for api in self._apis]
         replies = [read.schemas(read.answers(operation)) for read, operation in zip(reads, operations, strict=True)]
         texts = [list(_texts(*each)) for each in zip(tools, replies, reads, strict=True)]
-        stems.learn({word for parts in texts for _, words in parts for word in words})
+        stems.learn(ALIKE_WORDS.union(word for parts in texts for _, words in parts for word in words))
         self._counts = _counted(texts, stems)
         self._sorted = sorted(self._counts)
         self._rarity = {stem: self._rare(sum(counts.values())) for stem, counts in self._counts.items()}
         about = [[set(stems.of(words).values()) for _, words in parts[:2]] for parts in texts]
-        self._about = [[(each, sum(map(self._rarity.__getitem__, each))) for each in parts if each] for parts in about]
+        # What a tool is about, its name and its title: how much that counts, and by stem where it is.
+        subjects = [(number, each) for number, parts in enumerate(about) for each in parts if each]
+        self._about = [(number, math.fsum(map(self._rarity.__getitem__, each))) for number, each in subjects]
+        self._about_with = defaultdict[str, list[int]](list)
+        for place, (_, each) in enumerate(subjects):
+            for stem in each:
+                self._about_with[stem].append(place)
         self._finders = [number for number, operation in enumerate(operations) if finds_by_words(operation)]
         targets = [list(read.links(operation)) for read, operation in zip(reads, operations, strict=True)]
         self._producers = Producers(operations, [reply.names for reply in replies], targets, stems)
@@ -131,8 +138,9 @@ class Index:
         gained = dict[str, float]()
         for stem, good in (each for stems in (*asked, *pairs) for each in stems.items() if each[0] in self._rarity):
             gained[stem] = max(good * self._rarity[stem], gained.get(stem, 0.0))
+        shares = self._shares(gained)
         for number in scores:
-            about = UNASKED + self._share(number, gained)
+            about = UNASKED + shares.get(number, 0.0)
             scores[number] *= about * (words[number] + 0.5) / (1 + DEEP * self._depths[number])
         return scores, best
 
@@ -168,7 +176,8 @@ class Index:
         """Yield the stems in the document that begin with this one, and those that it begins with."""
         if len(stem) < MIN_PREFIX:
             return
-        yield from takewhile(lambda other: other.startswith(stem), self._sorted[bisect_left(self._sorted, stem) :])
+        behind = range(bisect_left(self._sorted, stem), len(self._sorted))
+        yield from takewhile(lambda other: other.startswith(stem), map(self._sorted.__getitem__, behind))
         yield from (stem[:length] for length in range(MIN_PREFIX, len(stem)) if stem[:length] in self._counts)
 
     def _found(self, stems: Mapping[str, float]) -> tuple[dict[int, float], float]:
@@ -176,23 +185,30 @@ class Index:
         found: dict[int, float] = {}
         for stem, good in stems.items():
             for number, counts in self._counts.get(stem, {}).items():
-                found[number] = max(found.get(number, 0.0), good * counts)
-        rarity = self._rare(sum(found.values())) if found else 0.0
+                if good * counts > found.get(number, 0.0):
+                    found[number] = good * counts
+        rarity = self._rare(math.fsum(found.values())) if found else 0.0
         return {number: counts * rarity for number, counts in found.items()}, rarity
 
     def _rare(self, having: float) -> float:
         """Return how much a word counts that so many tools have."""
         return math.log1p(len(self._tools) / max(having, 1.0))
 
-    def _share(self, number: int, gained: Mapping[str, float]) -> float:
-        """Return how much of what a tool is about was asked for: of its name or of its title."""
-        shares = (sum(map(gained.__getitem__, about & gained.keys())) / whole for about, whole in self._about[number])
-        return max(shares, default=0.0)
+    def _shares(self, gained: Mapping[str, float]) -> dict[int, float]:
+        """Return how much of what each tool is about was asked for: of its name or of its title."""
+        asked, shares = defaultdict[int, float](float), dict[int, float]()
+        for stem in sorted(gained):
+            for place in self._about_with.get(stem, ()):
+                asked[place] += gained[stem]
+        for place, gain in asked.items():
+            number, whole = self._about[place]
+            shares[number] = max(gain / whole, shares.get(number, 0.0))
+        return shares
 
     def _lend(self, scores: dict[int, float]) -> dict[int, float]:
         """Return the scores with those of producers raised to nearly those of the tools that need them."""
         raised = dict(scores)
-        for number in heapq.nlargest(LENDING, scores, key=scores.__getitem__):
+        for number in heapq.nsmallest(LENDING, scores, key=lambda number: (-scores[number], number)):
             for likely in self._producers.of(number):
                 fit = {
                     other: share * (1 + scores.get(other, 0.0) / scores[number])

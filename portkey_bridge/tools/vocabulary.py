@@ -155,6 +155,9 @@ _ALIKE = [
 ]
 _AS_GOOD = 0.5
 
+#: All words that have others of the same meaning.
+ALIKE_WORDS = frozenset[str]().union(*_ALIKE)
+
 #: Words that say nothing of an operation.
 SILENT_WORDS = frozenset(
     """a all am an and any are as at be been by can could did do does for from give had has have how i if in into is it

@@ -34,7 +34,8 @@ from portkey_bridge.web.connect import Connect, add_connect
 from portkey_bridge.web.early_answers import EarlyAnswers
 from portkey_bridge.web.http_lane import ENDPOINT, CallerGate
 from portkey_bridge.web.inbound import Callers, authentication
-from portkey_bridge.web.outer_answers import CutOff, Explained, Probed
+from portkey_bridge.web.name_guard import NameGuard
+from portkey_bridge.web.outer_answers import CutOff, Probed
 from portkey_bridge.web.web_page import PAGE, add_page
 
 if TYPE_CHECKING:
@@ -242,12 +243,11 @@ def http_app(
         path=ENDPOINT,
         stateless_http=True,
         json_response=True,
-        host_origin_protection=True,
-        allowed_hosts=[*settings.allowed_hosts],
-        allowed_origins=[*settings.allowed_origins, *own_origins(settings.allowed_hosts)] or None,
+        host_origin_protection=False,  # NameGuard protects it
         middleware=[gate],
     )
-    return EarlyAnswers(Probed(CutOff(Explained(application))))
+    origins = [*settings.allowed_origins, *own_origins(settings.allowed_hosts)]
+    return EarlyAnswers(Probed(CutOff(NameGuard(application, settings.allowed_hosts, origins))))
 
 
 def _add_metadata(server: McpServer, auth: AuthProvider) -> None:
