@@ -156,9 +156,7 @@ async def test_workers_mix_up_no_callers(tmp_path: Path, redis: RedisServer, cou
         with serving_with(tmp_path, *options, env={STORE_KEY: KEY, **OF_ITS_OWN}) as (at, _):
 
             async def ask(number: int, asked: dict[str, Any]) -> str:
-                headers = {**HEADERS, "x-key": key_of(number)}
-                async with httpx.AsyncClient(headers=headers, timeout=120) as http:  # a connection, for either process
-                    return (await http.post(at, json=asked)).text
+                return (await http.post(at, json=asked, headers={"x-key": key_of(number)})).text
 
             async def one(number: int) -> None:
                 async with slots:
@@ -177,6 +175,8 @@ async def test_workers_mix_up_no_callers(tmp_path: Path, redis: RedisServer, cou
                     assert "is not available" in other
                     assert not any(MARK in text for text in (large, events, own, other))
 
-            await asyncio.gather(*map(one, range(count)))
+            alone = {**HEADERS, "connection": "close"}  # each request has a connection of its own, to either process
+            async with httpx.AsyncClient(headers=alone, timeout=120) as http:
+                await asyncio.gather(*map(one, range(count)))
     wanted = {(f"/{name}?n={number}", key_of(number)): 2 for name in ("one", "two") for number in range(count)}
     assert dict(api.seen) == wanted
