@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import portkey_bridge.serve.fastmcp_seam  # noqa: F401  # sessions import it in a thread, which takes seconds
 from portkey_bridge.bridge.service import service_of
 from portkey_bridge.clients.entries import entries_in
 from portkey_bridge.clients.files import ClientFile, with_entry, without_entry
