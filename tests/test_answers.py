@@ -130,6 +130,7 @@ MISBEHAVIOURS = [
 ]
 
 
+@pytest.mark.slow
 async def test_every_misbehaviour_ends_in_a_result_and_leaks_nothing(session: Session) -> None:
     """Whatever the API does, there is a result that says what happened, the next call works, no secret is out."""
     results = dict(zip(NAMES, await asyncio.gather(*map(session.call, NAMES)), strict=True))
@@ -261,6 +262,7 @@ def child() -> int:
     return int(last)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/thread-self/children").exists(), reason="needs Linux's /proc")
 async def test_memory_stays_flat(tmp_path: Path) -> None:
     """Neither a gigabyte, announced or not, nor what unpacks to as much fills the memory."""
@@ -272,6 +274,7 @@ async def test_memory_stays_flat(tmp_path: Path) -> None:
         assert memory(child()) - before < 20
 
 
+@pytest.mark.slow
 async def test_an_answer_is_compared_with_the_document_on_request(connect: Connect, recorder: Recorder) -> None:
     """With --validate-responses, what is not as declared is a note, and the answer is as it was."""
     recorder.answer = (200, {"content-type": "application/json"}, b'{"object": 7}')

@@ -61,6 +61,7 @@ async def test_what_a_person_adds_goes_with_every_request(connect: Connect, reco
     assert recorder.last.header("cookie") == f"sid={KEYS['MY_SID']}"
 
 
+@pytest.mark.slow
 async def test_variables_say_the_same_as_the_options(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
     """Commas separate several in a variable; an option can be repeated."""
     spec = write(tmp_path, recorder.url, {"me": None})
@@ -75,6 +76,7 @@ async def test_variables_say_the_same_as_the_options(connect: Connect, recorder:
     assert recorder.last.header("x-key") == KEYS["MY_SID"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "value", "written"),
     [
@@ -260,6 +262,7 @@ async def test_an_operation_without_requirement_stays_callable(
         assert (await client.call_tool("closed", {}, raise_on_error=False)).is_error
 
 
+@pytest.mark.slow
 async def test_no_operation_carries_what_is_switched_off(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
     """`--authenticate none` calls a server whose declared security is off, with and without a variable set."""
     spec = write(tmp_path, recorder.url, {"me": None}, OAUTH, security=[{"o": []}])
@@ -281,6 +284,7 @@ LOGINS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "name", "needs"), LOGINS)
 async def test_a_login_needs_no_credential(
     connect: Connect, recorder: Recorder, tmp_path: Path, path: str, name: str, needs: bool
@@ -298,6 +302,7 @@ async def test_a_login_needs_no_credential(
 # Several schemes of one kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, -1])
 async def test_schemes_of_one_kind_have_a_variable_each(
     connect: Connect, recorder: Recorder, run: Run, tmp_path: Path, order: int
@@ -357,6 +362,7 @@ async def from_url(connect: Connect, recorder: Recorder, tmp_path: Path, *more: 
         yield client
 
 
+@pytest.mark.slow
 async def test_a_withheld_variable_is_said_to_be_set(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
     """The refusal says that the variable is set and withheld, and the sample's words make the call work."""
     async with from_url(connect, recorder, tmp_path, OAUTH_TOKEN=MARKER) as client:

@@ -40,6 +40,7 @@ def essence(request: Recorded) -> tuple[str, str, dict[str, str], bytes]:
     return request.method, request.target, headers, request.body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", CALLS)
 def test_the_curl_command_is_the_request(run: Run, recorder: Recorder, words: list[str]) -> None:
     """What a person pastes into a shell arrives as the very request that the call itself sends, keys included."""
@@ -185,6 +186,7 @@ def test_what_is_wrong_is_said(run: Run, recorder: Recorder, words: list[str], s
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_no_command_shows_the_login_or_query_of_a_url(run: Run, tmp_path: Path) -> None:
     """The login and the query of a base URL, a server and a document's URL are in no output, an error included."""
     path = {"servers": [{"url": "http://me:log-in-1234@127.0.0.1:9/"}], "get": {"operationId": "op", "responses": {}}}

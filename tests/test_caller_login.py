@@ -387,6 +387,7 @@ async def test_both_logins_work_under_a_path(
             assert text_of(await client.call_tool("main_list_items", {})) == '["one"]'
 
 
+@pytest.mark.slow
 async def test_an_answer_counts_in_its_browser_and_once(
     application: oauth_app.Application, tmp_path: Path, alice: Person, bob: Person
 ) -> None:
@@ -426,6 +427,7 @@ async def test_what_the_provider_refuses_is_said(
     assert len(alice.asked) == 1
 
 
+@pytest.mark.slow
 async def test_a_login_asks_for_what_the_caller_s_tools_need(
     application: oauth_app.Application, tmp_path: Path, alice: Person, bob: Person
 ) -> None:
@@ -449,6 +451,7 @@ async def test_a_login_asks_for_what_the_caller_s_tools_need(
         assert "needs the scope write" in await called(alice, url, "add_item")
 
 
+@pytest.mark.slow
 async def test_nothing_stands_in_for_a_login(application: oauth_app.Application, tmp_path: Path, alice: Person) -> None:
     """Neither a token of the server nor one that its client could get is sent for a caller who is not logged in."""
     flows = {**FLOW, "clientCredentials": {"tokenUrl": "/token"}}
@@ -460,6 +463,7 @@ async def test_nothing_stands_in_for_a_login(application: oauth_app.Application,
         assert [both.subjects[each or ""] for each in both.calls] == ["ada"]
 
 
+@pytest.mark.slow
 async def test_a_login_is_renewed_and_forgotten_when_it_cannot(
     application: oauth_app.Application, tmp_path: Path, alice: Person
 ) -> None:
@@ -484,6 +488,7 @@ async def test_a_login_is_renewed_and_forgotten_when_it_cannot(
         assert application.subjects[application.calls[-1] or ""] == "ada"
 
 
+@pytest.mark.slow
 async def test_calls_share_one_renewal(application: oauth_app.Application, tmp_path: Path, alice: Person) -> None:
     """Many calls whose token is rejected at the same time renew it once."""
     with serving_app(tmp_path, application) as (url, _):
@@ -494,6 +499,7 @@ async def test_calls_share_one_renewal(application: oauth_app.Application, tmp_p
     assert [form["grant_type"] for form in application.forms] == ["authorization_code", "refresh_token"]
 
 
+@pytest.mark.slow
 async def test_servers_share_logins_and_the_store_has_no_token(
     application: oauth_app.Application, redis: RedisServer, tmp_path: Path, alice: Person, bob: Person
 ) -> None:
@@ -607,6 +613,7 @@ async def test_tools_behind_others_ask_too(application: oauth_app.Application, t
             assert text_of(await client.call_tool("runProgram", {"code": code})) == '["one"]'
 
 
+@pytest.mark.slow
 async def test_each_api_has_logins_of_its_own(tmp_path: Path) -> None:
     """Callers with JSON Web Tokens log in to each of several APIs, and none gets the token of another."""
     keys = RSAKeyPair.generate()

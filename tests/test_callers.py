@@ -93,6 +93,7 @@ async def status_of(url: str, token: str) -> int:
         return (await http.post(url, json=call("read_thing"))).status_code
 
 
+@pytest.mark.slow
 async def test_tokens_are_introspected(recorder: Recorder, tmp_path: Path) -> None:
     """A server of tokens is asked about each, with a secret that a variable holds."""
     recorder.answers["/introspect"] = (200, JSON, b'{"active": true, "sub": "carol", "scope": "read"}')
@@ -295,6 +296,7 @@ async def answered_early(url: str, path: str) -> bytes:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_every_body_is_limited(recorder: Recorder, tmp_path: Path) -> None:
     """A stranger cannot send more to the routes of a login, or to any other, than the limit of bodies allows."""
     limited, protected = ("/register", "/token", "/consent", "/", "/nowhere"), ("/page/request", "/mcp", "/healthz")
@@ -414,6 +416,7 @@ def test_the_working_directory_does_not_choose_who_may_call(run: Run, tmp_path: 
     assert "OPEN_MCP_AUTH_PROVIDER" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 async def test_a_caller_sees_the_tools_of_its_roles(recorder: Recorder, tmp_path: Path, mode: Any) -> None:
     """What a role may not use is neither listed nor called by its name, in either era; the other caller has it."""
@@ -471,6 +474,7 @@ async def test_programs_know_roles(recorder: Recorder, tmp_path: Path) -> None:
     assert recorder.last.method == "DELETE"
 
 
+@pytest.mark.slow
 async def test_scopes_and_claims_bring_roles(recorder: Recorder, tmp_path: Path) -> None:
     """Roles come from a verified token; a subject with the name of a static caller is somebody else."""
     keys = RSAKeyPair.generate()
@@ -533,6 +537,7 @@ def issuer(recorder: Recorder) -> Any:
     return token, ("--jwt", f"{recorder.url}/keys,https://issuer.example,me")
 
 
+@pytest.mark.slow
 async def test_each_caller_calls_with_its_own_token(issuer: Any, tmp_path: Path) -> None:
     """Concurrent calls share one exchange for each caller, and each request carries what its caller's token became.
 
@@ -558,6 +563,7 @@ async def test_each_caller_calls_with_its_own_token(issuer: Any, tmp_path: Path)
             assert [form["subject_token"] for form in application.forms[3:]] == [tokens[0]]
 
 
+@pytest.mark.slow
 async def test_a_token_is_exchanged_for_an_api_that_takes_any_bearer_token(issuer: Any, tmp_path: Path) -> None:
     """Where the document says `http` `bearer`, alone or first, a caller's token is exchanged, and no other is sent."""
     token, jwt = issuer

@@ -94,6 +94,7 @@ def test_the_report_says_what_a_document_offers(run: Run, broken: Path) -> None:
     assert report["servers"] == {"/": 3}
 
 
+@pytest.mark.slow
 def test_each_finding_names_its_place(run: Run, broken: Path) -> None:
     """What was left out or repaired comes with method, path, pointer and line."""
     report = report_of(run, str(broken))
@@ -258,6 +259,7 @@ def test_a_document_of_aliases_comes_to_an_end(run: Run, tmp_path: Path) -> None
     assert report_of(run, "aliases.yaml")["tools"] == 0
 
 
+@pytest.mark.slow
 def test_the_words_for_people_hold_what_programs_get(run: Run, broken: Path) -> None:
     """Every problem and every path of the JSON report stands in the one for people."""
     words = run("check", str(broken)).stdout

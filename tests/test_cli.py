@@ -159,6 +159,7 @@ def test_what_cannot_be_served_is_a_warning(run: Run, tmp_path: Path) -> None:
     assert "serves Minimal" in served
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["tools", "call getprompt promptId=a --dry-run", "schema getprompt", "list"])
 def test_a_command_that_serves_nothing_does_without_the_sdk(command: str, tmp_path: Path) -> None:
     """FastMCP and the SDK, which take a second to import, are not imported."""

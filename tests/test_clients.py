@@ -903,6 +903,7 @@ def test_a_credential_in_a_url_is_masked(home: Path, capsys: pytest.CaptureFixtu
     assert KEY not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_existing_entry_is_replaced_only_if_meant(home: Path, run: Run) -> None:
     """Without a terminal and without --yes nothing is changed, and the message says how to."""
     assert main(["add", "cursor", "--tools", "a"]) == 0
@@ -1055,6 +1056,7 @@ for stop in range(1, 500):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_at_any_moment_the_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     """Killed before each line of the rewriting in turn: never half a file nor half a backup, and the next try works."""

@@ -427,6 +427,7 @@ def test_config_check_says_where_a_withheld_variable_is_named(two: Any, run: Run
     assert 'set credentials = ["X_KEY"] in [api.cats] of the settings file' in said
 
 
+@pytest.mark.slow
 def test_check_reports_each_document_of_the_file(two: Any, run: Run, tmp_path: Path) -> None:
     """In words and, by the names of the APIs, as JSON; the exit status says whether one cannot be read."""
     ended = run("check", "--config", str(two[0]), "--json")

@@ -442,6 +442,7 @@ async def test_a_dotenv_that_is_named_is_trusted(connect: Connect, api: Recorder
     assert api.last.header("authorization") == "Bearer real"
 
 
+@pytest.mark.slow
 async def test_a_credential_of_all_cookies_keeps_each_of_them(api: Recorder) -> None:
     """Where the credential is the whole header of cookies, an argument sends no second cookie of a name in it."""
     cookies = {"scheme": {"type": "apiKey", "in": "header", "name": "Cookie"}}

@@ -107,6 +107,7 @@ def written(tmp_path: Path) -> Any:
     return write
 
 
+@pytest.mark.slow
 def test_shows_the_portkey_api(run: Run, tmp_path: Path) -> None:
     """Without options the Portkey API is shown; a `.env` that lies around and real keys have no part in it."""
     (tmp_path / ".env").write_text("OPEN_MCP_BASE_URL=http://127.0.0.1:9\nX_PORTKEY_API_KEY=key-of-the-file\n")

@@ -367,6 +367,7 @@ def test_an_sqlite_without_full_text_search_is_named(monkeypatch: pytest.MonkeyP
         Stems()
 
 
+@pytest.mark.slow
 def test_the_areas_of_a_document_without_tags_are_those_of_its_paths(run: Run, tmp_path: Path) -> None:
     """What all paths begin with is no area."""
     file = tmp_path / "a.json"

@@ -125,6 +125,7 @@ def test_the_version_stands_in_one_place(dist: Path, bundle: Path, run: Run) -> 
     assert found == ["__init__.py"]
 
 
+@pytest.mark.slow
 def test_the_registry_accepts_the_entry(dist: Path) -> None:
     """server.json is valid under the schema that it names."""
     told = entry(dist)

@@ -131,6 +131,7 @@ def test_the_settings_file_wins_over_it(run: Run, tmp_path: Path, spec: str) -> 
     assert "x" in run("tools", "--config", "mine.toml", env={"OPEN_MCP_TOOLS": "*"}).stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [["--credentials", "GITHUB_TOKEN"], ["--header", "X=GITHUB_TOKEN"]])
 def test_its_document_is_not_even_fetched_for_a_real_credential(
     run: Run, tmp_path: Path, recorder: Recorder, named: list[str]

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import pytest
 import yaml
 
 from tests.conftest import ROOT, Connect, Recorded, Recorder, text_of
@@ -173,6 +174,7 @@ def parts_of(body: Json) -> dict[str, list[Any]]:
     }
 
 
+@pytest.mark.slow
 async def test_every_operation_arrives_whole(connect: Connect, recorder: Recorder) -> None:
     """All 231 operations, with every parameter and every property of the body, arrive as the document says."""
     wrong: dict[str, list[str]] = {}

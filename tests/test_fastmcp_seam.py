@@ -79,6 +79,7 @@ def answers(way: str, folder: Path) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_both_ways_of_stdio_give_the_same_answers(tmp_path: Path) -> None:
     """A session over FastMCP's own stdio and one over ours have the same messages."""
     ours = answers("ours", tmp_path)

@@ -237,6 +237,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "problem"), LARGE.values(), ids=LARGE)
 async def test_large_values_are_refused(code: str, problem: str, api: Recorder, connect: Connect) -> None:
     """What cannot leave a program is said, and is never a bug."""
@@ -386,6 +387,7 @@ async def test_a_caller_has_four_programs_at_the_same_time(recorder: Recorder) -
         assert text_of(await client.call_tool("runProgram", {"code": "1"})) == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--confirm", "write")], ids=["direct", "asking"])
 async def test_a_program_ends_with_its_connection(options: tuple[str, ...], recorder: Recorder, tmp_path: Path) -> None:
     """Over HTTP a program of a client that goes away calls nothing any more."""

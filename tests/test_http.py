@@ -205,6 +205,7 @@ async def test_callers_learn_nothing_of_the_servers_options(recorder: Recorder, 
         assert secret not in said
 
 
+@pytest.mark.slow
 async def test_json_web_tokens_are_verified(recorder: Recorder, tmp_path: Path) -> None:
     """A token of the issuer for this audience is accepted, and no other; `--tokens` may be used besides."""
     keys, foreign = RSAKeyPair.generate(), RSAKeyPair.generate()
@@ -266,6 +267,7 @@ async def test_each_caller_sends_their_own_credential(recorder: Recorder, tmp_pa
     assert len(sent) == count
 
 
+@pytest.mark.slow
 async def test_a_bearer_token_can_be_passed_through(
     recorder: Recorder, tmp_path: Path, http: httpx.AsyncClient
 ) -> None:
@@ -346,6 +348,7 @@ def test_connections_are_as_many_as_the_system_allows(recorder: Recorder, tmp_pa
         assert all(client.recv(1000).startswith(b"HTTP/1.1 200") for client in clients)
 
 
+@pytest.mark.slow
 async def test_too_many_requests_are_told_to_come_again(
     upstream: tuple[Upstream, str], tmp_path: Path, http: httpx.AsyncClient
 ) -> None:
@@ -530,6 +533,7 @@ class _Versioned(dict[str, Any]):
         return 200, {"content-type": "application/json", "etag": '"1"'}, b'{"a": 1}'
 
 
+@pytest.mark.slow
 async def test_metrics_tell_of_caches_retries_and_refusals(recorder: Recorder, tmp_path: Path) -> None:
     """Each GET is counted by what it found in the cache, and a 304 is the status that the audit and the log have."""
     recorder.answers = _Versioned(recorder)

@@ -105,6 +105,7 @@ def read_by_h11(method: str, content: list[bytes]) -> Outcome:
     return head.status_code, bytes(head.reason), head.headers.raw_items(), body, may_follow
 
 
+@pytest.mark.slow
 @examples(max_examples=800)
 @given(st.sampled_from(["GET", "HEAD"]), answers(), st.lists(st.integers(0, 200), max_size=8))
 def test_an_answer_is_read_as_h11_reads_it(method: str, answer: bytes, cuts: list[int]) -> None:
@@ -131,6 +132,7 @@ VALUES = [
 ]
 
 
+@pytest.mark.slow
 @examples(max_examples=800)
 @given(
     st.sampled_from(["GET", "POST", "x-Y", "A B", ""]),

@@ -75,6 +75,7 @@ def pets(tmp_path: Path) -> str:
     return str(file)
 
 
+@pytest.mark.slow
 async def test_tools_agrees_with_what_a_client_lists(run: Run, connect: Connect) -> None:
     """The table has exactly the tools of a real listing, and counts a token for every four characters of each."""
     async with connect() as client:
@@ -183,6 +184,7 @@ def test_mistakes_name_the_remedy(run: Run, pets: str, words: list[str], remedy:
     assert remedy in done.stderr
 
 
+@pytest.mark.slow
 async def test_schema_shows_what_a_model_gets(run: Run, connect: Connect) -> None:
     """`schema` prints the listed schema, and with a pointer exactly what `expandSchema` answers."""
     async with connect() as client:

@@ -105,6 +105,7 @@ def schema_of_success(api: Api, operation: Operation) -> Any:
     return response.get("content", {}).get("application/json", {}).get("schema")
 
 
+@pytest.mark.slow
 def test_answers_every_get_as_the_document_says(api: Api, mock: httpx.Client) -> None:
     """Every GET operation of the Portkey API answers JSON that is valid against its response schema."""
     judged = 0
@@ -178,6 +179,7 @@ def test_the_same_request_has_the_same_answer(mock: httpx.Client) -> None:
     assert mock.get("/models").content == mock.get("/models").content
 
 
+@pytest.mark.slow
 def test_says_where_it_listens_and_ends_quietly(tmp_path: Path) -> None:
     """`portkey-bridge mock` says its URL in one line once it can be called; Ctrl-C ends it without another word."""
     program = [sys.executable, "-m", "portkey_bridge", "mock"]

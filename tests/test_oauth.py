@@ -298,6 +298,7 @@ async def test_a_redirect_of_the_token_endpoint_is_not_followed(recorder: Record
         assert other.requests == []
 
 
+@pytest.mark.slow
 async def test_a_document_from_a_url_gets_no_secret_unasked(connect: Connect, machine: Application) -> None:
     """A document from a URL gets the client's secret only where --credentials names it."""
     async with connect("--spec", f"{machine.url}/openapi.json", env=ENVIRON) as client:
@@ -309,6 +310,7 @@ async def test_a_document_from_a_url_gets_no_secret_unasked(connect: Connect, ma
         assert text_of(await client.call_tool("list_items", {})) == '["one"]'
 
 
+@pytest.mark.slow
 async def test_a_document_that_moves_gets_no_secret(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
     """A document from a URL that later names another server does not get the secret there: the first is remembered."""
     env = {**ENVIRON, "XDG_STATE_HOME": str(tmp_path)}

@@ -64,6 +64,7 @@ def test_a_binding_holds_for_a_document_on_disk(run: Run, recorder: Recorder, tm
     assert recorder.requests == []
 
 
+@pytest.mark.slow
 def test_a_document_that_changes_its_servers_gets_no_key(
     run: Run, recorder: Recorder, other: Recorder, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_redirect_of_the_api_is_named(run: Run, recorder: Recorder, other: Rec
     assert f"{other.url} answered, which the API redirected to" in said
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_what_a_binding_lets_through(run: Run, recorder: Recorder, tmp_path: Path) -> None:
     """A key that is bound to another origin is not in the request that is shown: the dry run is refused as a call is,
     and where the call needs no key, it shows a request without one and says why.

@@ -49,6 +49,7 @@ def _run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_the_document_and_its_types(wheel: Path) -> None:
     """The document in the package is the one at the top of the source, byte for byte; type checkers find the mark."""
     with zipfile.ZipFile(wheel) as archive:
@@ -70,6 +71,7 @@ def test_the_wheel_carries_every_module_and_nothing_else(wheel: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     """Whoever builds from what is published gets what is published, byte for byte."""
     build = (sys.executable, "-m", "hatchling", "build", "--directory", str(tmp_path), "--target")
@@ -82,6 +84,7 @@ def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Pa
     assert built.read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_installed_program_says_its_version(program: Path, tmp_path: Path) -> None:
     """The console script runs from any folder."""
     assert _run(str(program), "--version", cwd=tmp_path) == f"portkey-bridge {__version__}\n"

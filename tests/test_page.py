@@ -23,6 +23,8 @@ from tests.conftest import Recorder
 from tests.node import MODULES, missing
 from tests.support import document, serving
 
+pytestmark = pytest.mark.slow  # a browser
+
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement

@@ -175,6 +175,7 @@ def test_every_operation_takes_the_same_variables(run: Run) -> None:
     }
 
 
+@pytest.mark.slow
 async def test_path_item_tools_answer_from_the_document(
     document: Json, tools: dict[str, Json], connect: Connect, recorder: Recorder
 ) -> None:
@@ -208,6 +209,7 @@ async def test_path_item_tools_name_the_server_that_the_path_declares(connect: C
 # The listing itself
 
 
+@pytest.mark.slow
 def test_the_listing_is_byte_identical_from_run_to_run(listing: bytes) -> None:
     """Two processes with different hash seeds answer `tools/list` with the same bytes, so clients can cache it."""
     assert listing == raw_listing("2")
@@ -340,6 +342,7 @@ async def test_every_stub_expands_to_the_end(tools: dict[str, Json], client: Ses
             await expand_all(client, tool)
 
 
+@pytest.mark.slow
 async def test_the_smallest_stubs_expand_to_the_end(connect: Connect) -> None:
     """So it is where the budget shows one level at a time, and pointers reach deep."""
     async with connect(env={"OPEN_MCP_SCHEMA_BUDGET": "20"}) as client:
@@ -407,6 +410,7 @@ def test_header_parameters_that_are_objects_are_json(document: Json, operations:
     assert shared["PortkeyMetadata"]["content"]["application/json"]["schema"]["type"] == "object"
 
 
+@pytest.mark.slow
 def test_models_can_be_listed_with_a_provider_s_credentials(operations: dict[str, Json]) -> None:
     """A self-hosted gateway needs the provider's credentials for the list of models as for a chat completion."""
     assert operations["GET /models"]["security"] == operations["POST /chat/completions"]["security"]

@@ -103,6 +103,7 @@ async def error_of(recorder: Recorder, code: str, **settings: Any) -> str:
     return text_of(result)
 
 
+@pytest.mark.slow
 def test_three_tools_are_listed_within_600_tokens() -> None:
     """`--code` lists three tools in 600 tokens and 2,400 characters."""
     tools = listing(["--code"])
@@ -275,6 +276,7 @@ for name, arguments in (("deletepet", {"petId": 1}), ("deletepet", {"petId": 2})
     assert "Done by then: DELETE /pets/{petId}.\nUnknown: POST /pets. " in error
 
 
+@pytest.mark.slow
 async def test_a_missing_sandbox_is_one_line(run: Run, tmp_path: Any) -> None:
     """Without the extra, the start fails with a line that names it."""
     (tmp_path / "pydantic_monty.py").write_text("raise ImportError")

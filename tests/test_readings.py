@@ -455,6 +455,7 @@ GIVEN = {"name": "n", "size": "2", "tags": '["1"]', "page": ""}
 ARRIVES = {"name": "n", "size": 2, "tags": ["1"]}
 
 
+@pytest.mark.slow
 async def test_calls_are_read_alike_through_all_doors(
     recorder: Recorder, connect: Connect, run: Run, tmp_path: Path
 ) -> None:

@@ -21,6 +21,8 @@ import pytest
 from tests.conftest import Connect, text_of
 from tests.support import document
 
+pytestmark = pytest.mark.slow  # a server each
+
 MARKER = "S3CRET"
 KEY, PASSWORD = f"key-{MARKER}-1234", f"pass-{MARKER}-word"
 ENVIRON = {"APP_USER": "ada-lovelace", "APP_PASSWORD": PASSWORD}

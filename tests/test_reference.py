@@ -102,6 +102,7 @@ def test_the_reference_of_the_shipped_document_is_current(run: Run) -> None:
     assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == run("docs").stdout
 
 
+@pytest.mark.slow
 async def test_the_reference_has_every_tool_with_every_argument(run: Run, connect: Connect) -> None:
     """Each tool that a client lists has its heading and a row for each of its arguments, with the required marked."""
     async with connect() as client:
@@ -369,6 +370,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+@pytest.mark.slow
 @needs_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_can_be_read_in_light_and_dark(page: Page, scheme: str) -> None:

@@ -377,6 +377,7 @@ def test_inheritance_by_union_and_allof() -> None:
         assert not accepts(root, "Pet", {"name": "Tom", "claws": "sharp"})
 
 
+@pytest.mark.slow
 def test_long_chains_are_refused_or_shortened() -> None:
     """A chain of references ends in what it leads to, however long it is; inheritance that deep is cut, and said."""
     chain = {f"S{n}": {"$ref": f"#/components/schemas/S{n + 1}"} for n in range(30_000)}
@@ -390,6 +391,7 @@ def test_long_chains_are_refused_or_shortened() -> None:
     assert [repair for repair in repairs if "composed of too many others" not in repair] == []
 
 
+@pytest.mark.slow
 def test_a_chain_is_passed_once() -> None:
     """Thousands that begin a long chain of references have what it leads to, or, where that is a circle, nothing."""
     end = {"name": "page", "in": "query", "schema": {"type": "integer"}}

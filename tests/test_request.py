@@ -555,6 +555,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("explode", [False, True])
 @pytest.mark.parametrize("location", PLACES)
 def test_nothing_nasty_reaches_another_place(location: str, explode: bool) -> None:

@@ -204,6 +204,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(VALUES, st.sampled_from([1000, 2500]), st.sampled_from([module.BATCH, 300, 20]))
 def test_every_stub_can_be_followed_until_nothing_is_left_out(value: Any, room: int, batch: int) -> None:

@@ -46,6 +46,7 @@ def unread() -> Iterator[int]:
     os.close(writing)
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_blocks_nothing(tmp_path: Path, unread: int) -> None:
     """A client that never drains stderr gets every answer, although each call is logged and much is left out."""
     paths: dict[str, Any] = {f"/broken/{number}": {"get": {"parameters": number}} for number in range(300)}
@@ -207,6 +208,7 @@ async def watching(media_type: str, pieces: list[bytes]) -> AsyncIterator[str]:
     server.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WATCHES)
 async def test_an_endless_stream_is_what_came_so_far(connect: Connect, tmp_path: Path, name: str) -> None:
     """A watch that reaches the time limit is a result with its events and progress; a cut completion is an error."""

@@ -117,6 +117,7 @@ def test_numbers_keep_their_digits(select: str, text: bytes) -> None:
     assert Selection(select).apply(NUMBERS) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "select", ["[@,@]|" * 200 + "@", "[@,@,@,@][]|" * 100 + "@", "to_string(@)|join('',[@,@,@,@])|" * 50 + "@"]
 )

@@ -279,6 +279,7 @@ def test_a_file_asks_a_host_that_is_allowed(tmp_path: Path, recorder: Recorder, 
     assert "limit" in run("schema", "op", "--spec", "api.json", "--allow-refs", "127.0.0.1").stdout
 
 
+@pytest.mark.slow
 async def test_a_url_gets_the_credentials_that_a_person_names(recorder: Recorder, connect: Connect) -> None:
     """Neither the document's host nor the API sees a variable that is set, unless it is named for that."""
     scheme = {"type": "apiKey", "in": "header", "name": "x-pet-key"}

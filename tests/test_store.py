@@ -91,6 +91,7 @@ def result_id(result: Any) -> str:
     return text_of(result).partition("resultId: ")[2].partition(".")[0]
 
 
+@pytest.mark.slow
 async def test_replicas_share_kept_results(recorder: Recorder, tmp_path: Path, redis: RedisServer) -> None:
     """Any replica reads on what another has kept, for the caller who produced it and for nobody else."""
     recorder.answers["/large"] = (200, {**JSON, "link": f"<{recorder.url}/large?page=2>; rel=next"}, LARGE)
@@ -114,6 +115,7 @@ async def test_replicas_share_kept_results(recorder: Recorder, tmp_path: Path, r
     assert not any(secret in value for value in values for secret in (MARKER.encode(), b"alice", b"item-"))
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_kept_is_still_answered(recorder: Recorder, tmp_path: Path, redis: RedisServer) -> None:
     """A full store costs what it would keep, and the answer says so; small answers need no store."""
     recorder.answers["/large"] = (200, JSON, LARGE)
@@ -171,6 +173,7 @@ async def test_rates_bound_callers_and_apis(recorder: Recorder, tmp_path: Path) 
     assert len(recorder.requests) == 3
 
 
+@pytest.mark.slow
 async def test_replicas_count_rates_together(recorder: Recorder, tmp_path: Path, redis: RedisServer) -> None:
     """The rate holds for all servers of a store; without the store each counts for itself, and calls go on."""
     headers = {**HEADERS, "authorization": "Bearer alice"}
@@ -186,6 +189,7 @@ async def test_replicas_count_rates_together(recorder: Recorder, tmp_path: Path,
             redis.start()
 
 
+@pytest.mark.slow
 async def test_programs_share_what_they_keep(recorder: Recorder, tmp_path: Path, redis: RedisServer) -> None:
     """What a program keeps, and what it reads on, is in the store as what a call keeps is."""
     recorder.answers["/large"] = (200, JSON, LARGE)

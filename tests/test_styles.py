@@ -145,6 +145,7 @@ def encodable(text: str) -> bool:
     return not re.search("[\ud800-\udfff]", text)
 
 
+@pytest.mark.slow
 @given(value=TEXT.filter(encodable))
 def test_any_text_comes_back_from_a_query(value: str) -> None:
     """Whatever the text is, the standard library's query parser reads it back from styles that hold one value."""
@@ -158,6 +159,7 @@ def test_any_texts_come_back_from_a_repeated_parameter(values: list[str]) -> Non
     assert [text for _, text in parse_qsl(written("form", True, values), keep_blank_values=True)] == values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["spaceDelimited", "pipeDelimited", "tabDelimited"])
 @given(data=st.data())
 def test_delimited_items_come_back(style: str, data: st.DataObject) -> None:

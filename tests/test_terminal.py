@@ -80,6 +80,7 @@ RAW = {"escape": "\x1b[2J", "C1 control": "\x9b2J", "bidi": "\u202e", "zero-widt
 HIDING = "".join(RAW.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -142,6 +143,7 @@ def test_the_help_tells_the_exit_codes(run: Run) -> None:
         assert re.search(rf"\b{code}  \w", text.partition("exit codes:")[2])
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     """Output into a pipe that nobody reads ends quietly, with the code that a shell gives for it."""
     reads, writes = os.pipe()
@@ -173,6 +175,7 @@ def test_an_output_without_room_is_told_in_one_line(tmp_path: Path, command: str
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
     """Ctrl-C while serving ends with exit code 130 and no more words."""

@@ -104,6 +104,7 @@ async def test_what_is_trusted_is_loaded_before_it_is_needed(tmp_path: Path, mon
     assert threading.main_thread() not in threads
 
 
+@pytest.mark.slow
 async def test_a_host_can_be_trusted_blindly_and_that_is_said(
     connect: Connect, private: Party, run: Run, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ async def test_a_host_can_be_trusted_blindly_and_that_is_said(
     assert warned in run("doctor", "--spec", "api.json", "--insecure", "127.0.0.1").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_one_file", [True, False])
 async def test_a_client_certificate_is_presented(
     connect: Connect, mutual: Party, tmp_path: Path, in_one_file: bool
@@ -218,6 +220,7 @@ def test_a_document_behind_a_login_is_fetched_with_what_is_named_for_it(run: Run
     assert MARKER not in run("check", "--spec", spec, "--json", *ADDED, *named(closed.url), env=KEYS).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", [None, "https://api.example.com"])
 def test_a_document_gets_nothing_that_is_not_named_for_it(run: Run, closed: Recorder, origin: str | None) -> None:
     """Whatever an API wants is not sent to whoever publishes its document, and the refusal says how to name it."""

@@ -416,6 +416,7 @@ def test_many_violations_are_counted() -> None:
     assert message.endswith("- /99: is wrong\n- and 3,000 more")
 
 
+@pytest.mark.slow
 def test_many_objects_are_compared_by_their_values() -> None:
     """Comparing 20,000 objects with each other would take longer than this check may."""
     objects = [{"name": "x" * 20, "number": number, "more": {"list": [number]}} for number in range(20_000)]

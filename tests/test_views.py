@@ -131,6 +131,7 @@ def portkey() -> list[Tool]:
     return build_tools(read_api(normalize(document).root, document.uri))
 
 
+@pytest.mark.slow
 def test_no_view_of_the_portkey_api_is_wrong(portkey: list[Tool]) -> None:
     """Arguments that fit a tool's full schema fit what is listed of it, and every expansion of it."""
     shapes = Shapes(portkey[0].arguments.shapes.root)

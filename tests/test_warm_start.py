@@ -223,6 +223,7 @@ def test_another_client_gets_the_same(talk: Talk) -> None:
     assert [json.loads(line)["result"] for line in again] == [json.loads(line)["result"] for line in first]
 
 
+@pytest.mark.slow
 def test_a_session_goes_on_behind_its_opening(talk: Talk) -> None:
     """What only the server can answer is answered in the session that the cache opened."""
     plain = talk.say([*OPENING, CALL, request("ping", 10)])
@@ -442,6 +443,7 @@ def test_nothing_old_is_taken_for_new(talk: Talk, change: Any) -> None:
     assert without_a_server(talk, OPENING) == listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "env"),
     [
@@ -457,6 +459,7 @@ def test_an_option_that_changes_no_answer_keeps_them(talk: Talk, options: list[s
     assert without_a_server(talk, OPENING, *options) == listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--retries", "many"], ["--concurrency=0"], ["--timeouts", "1"]])
 def test_an_option_that_is_refused_is_not_answered(talk: Talk, options: list[str]) -> None:
     """A value that the server refuses reaches it, so that the person learns of it."""
@@ -464,6 +467,7 @@ def test_an_option_that_is_refused_is_not_answered(talk: Talk, options: list[str
     assert without_a_server(talk, OPENING, *options) == []
 
 
+@pytest.mark.slow
 def test_every_client_gets_the_answers_of_another(talk: Talk) -> None:
     """No answer depends on the name of a client or on what it can do, so the cache answers whoever comes first."""
     opening = initialize(name="other")
@@ -491,6 +495,7 @@ def test_the_folder_of_a_start_decides_only_if_something_depends_on_it(talk: Tal
     assert len([*(tmp_path / "cache").rglob("answers-*")]) == len(entries) + 1
 
 
+@pytest.mark.slow
 def test_an_overlay_is_that_of_the_folder_of_the_start(talk: Talk, tmp_path: Path) -> None:
     """The same command line in another folder names another file."""
     talk.named = str(talk.spec)
@@ -505,6 +510,7 @@ def test_an_overlay_is_that_of_the_folder_of_the_start(talk: Talk, tmp_path: Pat
         assert f"overlaid {number}".encode() in talk.say(OPENING, "--overlays", "o.json", command=command)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[serve]\ndiscover = '$WHICH'\n", "[api.a.operations]\nget_x.title = '$WHICH'\n"])
 def test_a_settings_file_that_other_variables_decide_is_not_kept(talk: Talk, text: str) -> None:
     """Wherever it refers to them, except to assign them to an API."""
@@ -517,6 +523,7 @@ def test_a_settings_file_that_other_variables_decide_is_not_kept(talk: Talk, tex
     assert talk.entries()
 
 
+@pytest.mark.slow
 def test_an_edited_document_is_listed_as_it_is_now(talk: Talk) -> None:
     """The tools are those of the document at this start."""
     assert b"first" in talk.say(OPENING)[1]
@@ -524,6 +531,7 @@ def test_an_edited_document_is_listed_as_it_is_now(talk: Talk) -> None:
     assert b"second" in talk.say(OPENING, command=STARTING)[1]
 
 
+@pytest.mark.slow
 def test_without_a_place_to_keep_anything_it_serves_all_the_same(talk: Talk) -> None:
     """A cache folder that cannot be written costs time, and nothing else."""
     (talk.folder / "cache").write_text("in the way")
@@ -532,6 +540,7 @@ def test_without_a_place_to_keep_anything_it_serves_all_the_same(talk: Talk) -> 
     assert talk.say(OPENING) == listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "env"), [(["--no-cache"], {}), ([], {"OPEN_MCP_CACHE": "0"})], ids=["option", "variable"]
 )
