@@ -9,11 +9,8 @@ A view is never wrong: what is valid under the schema is valid under the view.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, cached_property
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
 
 from jsonpointer import unescape
 
@@ -21,10 +18,20 @@ from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 from portkey_bridge.openapi.spec_tables import APPLICATORS
 from portkey_bridge.schema.byte_strings import byte_format
-from portkey_bridge.schema.listed import LISTED_ANYTHING, complete, is_stub, listed
+from portkey_bridge.schema.listed import LISTED_ANYTHING, complete, is_stub
 from portkey_bridge.schema.prose import plain, shorten
 from portkey_bridge.schema.shapes import Shapes, subschemas
-from portkey_bridge.schema.visible_values import with_visible_values
+from portkey_bridge.schema.view_parts import (
+    VERBATIM,
+    Shown,
+    ViewChild,
+    ViewNode,
+    Whole,
+    of_bytes,
+    of_type,
+    sized,
+    view_size,
+)
 
 #: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
 EXPANSION, EXPANSION_FACTOR = 4000, 8
@@ -48,82 +55,9 @@ MAX_VIEW = 1_000_000
 #: Levels that are shown at once.
 MAX_SCHEMA_LEVELS = 40
 
-#: Keywords that refuse more where their schema accepts more: shown word for word or not at all, with what depends on
-#: them. Everything else in a view may accept more than the document's schema does.
-VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", "maxContains")}
-VERBATIM = VERBATIM_WITH.keys()
-
-#: What a view without descriptions has.
-TYPE_KEYWORDS = frozenset(
-    ("type", "format", "enum", "required", "properties", "items", "anyOf", "additionalProperties")
-)
-
 
 class _TooDeep(Exception):
     """A schema has more levels than are shown at once, perhaps without end."""
-
-
-class _Shown(NamedTuple):
-    """A view, and its characters of compact JSON."""
-
-    view: Shape
-    size: int
-
-
-class _Whole(NamedTuple):
-    """A view without stubs, its characters of compact JSON, and its levels."""
-
-    view: Shape
-    size: int
-    height: int
-
-
-class _Node:
-    """A schema as views show it: its shape, and what is found out about its view.
-
-    `whole` is the view without stubs once it is known, `too_small` the most room that was not enough for it.
-    """
-
-    def __init__(self, shape: Shape, *, portable: bool, described: bool) -> None:
-        self.shape = shape
-        self.whole: _Whole | None = None
-        self.too_small = 0.0
-        self._portable, self._described = portable, described
-
-    @cached_property
-    def listed(self) -> Shape:
-        """The shape with the keywords of a listing alone."""
-        return listed(with_visible_values(self.shape))
-
-    @cached_property
-    def shown(self) -> Shape:
-        """The shape without the keywords that this kind of view leaves out."""
-        if self._portable:
-            return self.listed
-        exact = _exact(with_visible_values(self.shape))
-        return exact if self._described else {key: exact[key] for key in exact if key in TYPE_KEYWORDS}
-
-    @cached_property
-    def leaf(self) -> _Shown:
-        """What is shown of the schema itself."""
-        return _sized(_leaf(self.shown))
-
-
-class _Child(NamedTuple):
-    """A schema inside another, and the path that leads to it."""
-
-    path: tuple[str, ...]
-    node: _Node
-    required: bool
-
-    @property
-    def overhead(self) -> int:
-        """Characters of compact JSON before the view."""
-        return len(self.path[-1]) + 4
-
-    def below(self, pointer: str) -> str:
-        """Return the pointer of the schema, given that of the one around it."""
-        return pointer + pointer_to(self.path)
 
 
 class Views:
@@ -135,8 +69,8 @@ class Views:
     def __init__(self, shapes: Shapes, *, portable: bool, described: bool = True) -> None:
         self._portable, self._described = portable, described
         self._shapes = shapes
-        self._nodes: dict[int, _Node] = {}
-        self._skeletons: dict[tuple[int, int], _Shown] = {}
+        self._nodes: dict[int, ViewNode] = {}
+        self._skeletons: dict[tuple[int, int], Shown] = {}
 
     def view(self, schema: Schema, budget: float, pointer: str = "") -> Shape:
         """Return the view of `schema` in about `budget` characters of compact JSON, and at least its first level.
@@ -187,7 +121,7 @@ class Views:
             at += len(path)
         return schema, shape
 
-    def _node(self, schema: Schema) -> _Node:
+    def _node(self, schema: Schema) -> ViewNode:
         """Return the node of a schema. There is one for each shape."""
         shape = self._shapes(schema)
         node = self._nodes.get(id(shape))
@@ -195,10 +129,10 @@ class Views:
             node = self._nodes[id(shape)] = self._new_node(shape)
         return node
 
-    def _new_node(self, shape: Shape) -> _Node:
-        return _Node(shape, portable=self._portable, described=self._described)
+    def _new_node(self, shape: Shape) -> ViewNode:
+        return ViewNode(shape, portable=self._portable, described=self._described)
 
-    def _render(self, node: _Node, pointer: str, room: float, trail: frozenset[int]) -> Shape:
+    def _render(self, node: ViewNode, pointer: str, room: float, trail: frozenset[int]) -> Shape:
         """Return the whole schema if it fits, else its first level with as many subschemas as fit, whole or in part."""
         whole = self._whole(node, room)
         if whole is not None:
@@ -219,8 +153,8 @@ class Views:
         return self._complete(node, parts, [part.view for part in shown])
 
     def _wholes(
-        self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
-    ) -> Iterator[tuple[int, _Shown]]:
+        self, parts: list[ViewChild], shown: list[Shown], room: float, pointer: str, trail: frozenset[int]
+    ) -> Iterator[tuple[int, Shown]]:
         """Yield the subschemas that fit as a whole: the required ones first, then the small ones."""
         wholes = [
             (not child.required, whole.size, index, whole.view)
@@ -228,21 +162,21 @@ class Views:
             if (whole := self._whole(child.node, room + shown[index].size)) is not None
         ]
         for _, size, index, view in sorted(wholes, key=lambda candidate: candidate[:3]):
-            yield index, _Shown(view, size)
+            yield index, Shown(view, size)
 
     def _stubs(
-        self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
-    ) -> Iterator[tuple[int, _Shown]]:
+        self, parts: list[ViewChild], shown: list[Shown], room: float, pointer: str, trail: frozenset[int]
+    ) -> Iterator[tuple[int, Shown]]:
         """Yield the stubs of the subschemas of which only the type is shown so far. They are longer than that."""
         if room <= 0 or not self._described:
             return
         for index, child in enumerate(parts):
             if "description" not in shown[index].view and self._whole(child.node, shown[index].size) is None:
-                yield index, _sized(self._stub(child, pointer))
+                yield index, sized(self._stub(child, pointer))
 
     def _partials(
-        self, parts: list[_Child], shown: list[_Shown], room: float, pointer: str, trail: frozenset[int]
-    ) -> Iterator[tuple[int, _Shown]]:
+        self, parts: list[ViewChild], shown: list[Shown], room: float, pointer: str, trail: frozenset[int]
+    ) -> Iterator[tuple[int, Shown]]:
         """Yield subschemas that are too large to be whole, as far as they fit: the required ones, then the others.
 
         The ancestors of a child are not opened inside it again, so recursion ends in a stub.
@@ -252,16 +186,16 @@ class Views:
             enough = MIN_SCHEMA_PART if child.required else PLENTY
             is_new = id(child.node.shape) not in trail and len(trail) < MAX_SCHEMA_LEVELS
             if spare > enough and is_new and (is_stub(shown[index].view) or self._is_bare(child, shown[index])):
-                rendered = _sized(self._render(child.node, child.below(pointer), spare, trail))
+                rendered = sized(self._render(child.node, child.below(pointer), spare, trail))
                 growth = rendered.size - shown[index].size
                 room -= growth if growth <= room else 0
                 yield index, rendered
 
-    def _is_bare(self, child: _Child, shown: _Shown) -> bool:
+    def _is_bare(self, child: ViewChild, shown: Shown) -> bool:
         """Check whether a view of types shows less of a child than there is."""
         return not self._described and self._whole(child.node, shown.size) is None
 
-    def _whole(self, node: _Node, room: float) -> _Whole | None:
+    def _whole(self, node: ViewNode, room: float) -> Whole | None:
         """Return the fully expanded schema, or None where it is recursive, or too deep, or larger than `room`."""
         try:
             return self._unfold(node, room, 0)
@@ -269,7 +203,7 @@ class Views:
             node.too_small = math.inf
             return None
 
-    def _unfold(self, node: _Node, room: float, depth: int) -> _Whole | None:
+    def _unfold(self, node: ViewNode, room: float, depth: int) -> Whole | None:
         """Expand a schema once and for all, or remember how much room was not enough.
 
         So the work is bounded by the room and by the number of schemas, and not by the ways that lead to them. A
@@ -285,7 +219,7 @@ class Views:
             return None
         return node.whole
 
-    def _unfold_children(self, node: _Node, room: float, depth: int) -> _Whole | None:
+    def _unfold_children(self, node: ViewNode, room: float, depth: int) -> Whole | None:
         room -= node.leaf.size
         height = 0
         parts, views = [], []
@@ -299,26 +233,26 @@ class Views:
             parts.append(child)
             views.append(whole.view)
         view = self._complete(node, parts, views)
-        return _Whole(view, _size(view), height + 1)
+        return Whole(view, view_size(view), height + 1)
 
-    def _smallest(self, child: _Child, pointer: str) -> _Shown:
+    def _smallest(self, child: ViewChild, pointer: str) -> Shown:
         """Return the shortest form of a child: all of it if that is not longer than its stub.
 
         A listing shows the bare type of an optional argument where the budget is used up, and so does a view of types.
         """
         if not self._described or (self._portable and not child.required):
             return self._skeleton(child.node, 3)
-        stub = _sized(self._stub(child, pointer))
+        stub = sized(self._stub(child, pointer))
         whole = self._whole(child.node, stub.size)
-        return stub if whole is None else _Shown(whole.view, whole.size)
+        return stub if whole is None else Shown(whole.view, whole.size)
 
-    def _stub(self, child: _Child, pointer: str) -> Shape:
+    def _stub(self, child: ViewChild, pointer: str) -> Shape:
         text = shorten(plain(child.node.shape.get("description", "")), STUB_DESCRIPTION)
         marked = f"{text} [expandSchema {child.below(pointer)}]".strip()
         kinds = self._outline(child.node, 3) if child.required else self._skeleton(child.node, 3).view
         return {**kinds, "description": marked}
 
-    def _outline(self, node: _Node, depth: int) -> Shape:
+    def _outline(self, node: ViewNode, depth: int) -> Shape:
         """Return the types alone, and for a choice between objects what all have in common: enough to make a call."""
         if node.listed.get("type") == "array" and "items" in node.listed and depth:
             return {"type": "array", "items": self._outline(self._node(node.listed["items"]), depth - 1)}
@@ -334,16 +268,16 @@ class Views:
             **({"required": needed} if needed else {}),
         }
 
-    def _skeleton(self, node: _Node, depth: int) -> _Shown:
+    def _skeleton(self, node: ViewNode, depth: int) -> Shown:
         """Return the types alone: of the schema, of its items, of its alternatives. Of bytes it says that they are."""
         if (form := byte_format(node.shape)) is not None and node.shape.get("type", "string") == "string":
-            return _of_bytes(form)
+            return of_bytes(form)
         kind = node.shape.get("type", "array")
         if kind != "array":
-            return _of_type(kind)
+            return of_type(kind)
         key = (id(node), depth)
         if key not in self._skeletons:
-            self._skeletons[key] = _sized(self._make_skeleton(node.listed, depth))
+            self._skeletons[key] = sized(self._make_skeleton(node.listed, depth))
         return self._skeletons[key]
 
     def _make_skeleton(self, shape: Shape, depth: int) -> Shape:
@@ -362,13 +296,13 @@ class Views:
             branches += [kind for kind in skeleton.get("anyOf", [skeleton]) if kind not in branches]
         return branches[0] if len(branches) == 1 else {"anyOf": branches}
 
-    def _children(self, node: _Node) -> Iterator[_Child]:
+    def _children(self, node: ViewNode) -> Iterator[ViewChild]:
         required = frozenset(node.shown.get("required", ()))
         for path, schema in subschemas(node.shown):
             if path[0] not in VERBATIM:
-                yield _Child(path, self._node(schema), path[0] != "properties" or path[-1] in required)
+                yield ViewChild(path, self._node(schema), path[0] != "properties" or path[-1] in required)
 
-    def _complete(self, node: _Node, parts: Iterable[_Child], views: Iterable[Shape]) -> Shape:
+    def _complete(self, node: ViewNode, parts: Iterable[ViewChild], views: Iterable[Shape]) -> Shape:
         """Put the views of its subschemas into a node's own, required properties before the others."""
         view = dict(node.leaf.view)
         for (path, *_), part in sorted(zip(parts, views, strict=True), key=lambda entry: not entry[0].required):
@@ -384,42 +318,5 @@ class Views:
         return view
 
 
-def _leaf(shape: Shape) -> Shape:
-    """Return the keywords of a shape that hold no schemas, and those that are shown word for word."""
-    return {
-        keyword: value
-        for keyword, value in shape.items()
-        if keyword not in APPLICATORS or keyword in VERBATIM or isinstance(value, bool)
-    }
-
-
-def _exact(shape: Shape) -> Shape:
-    """Leave out what cannot be shown word for word because it refers elsewhere, and what depends on it."""
-    referring = {keyword for keyword in VERBATIM & shape.keys() if '"$ref"' in json.dumps(shape[keyword])}
-    without = {dependent for keyword in VERBATIM - shape.keys() | referring for dependent in VERBATIM_WITH[keyword]}
-    return {keyword: value for keyword, value in shape.items() if keyword not in referring | without}
-
-
 def _has(name: str, shape: Shape) -> bool:
     return name in shape.get("properties", {})
-
-
-compact_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _sized(view: Shape) -> _Shown:
-    return _Shown(view, _size(view))
-
-
-@cache
-def _of_type(kind: str) -> _Shown:
-    return _sized({"type": kind})
-
-
-@cache
-def _of_bytes(form: str) -> _Shown:
-    return _sized({"type": "string", "format": form})
-
-
-def _size(value: Mapping[str, Any]) -> int:
-    return len(compact_json(value))

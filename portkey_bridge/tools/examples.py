@@ -13,7 +13,7 @@ from typing import Any
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.deadline import OutOfTime, within
-from portkey_bridge.schema.views import compact_json
+from portkey_bridge.schema.view_parts import compact_json
 from portkey_bridge.tools.catalog import Tool
 
 #: Characters of the longest example.
