@@ -17,9 +17,9 @@ from portkey_bridge.callers.store import MOST_BYTES, STORE_KEY, StoreError, expl
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.settings.options import Settings
-from tests.conftest import Recorder, text_of
+from tests.conftest import Recorder, run_in, text_of
 from tests.replicas import KEY, RedisServer, client, replicas, root_of
-from tests.support import api_of, document, serving
+from tests.support import api_of, document, serving, serving_with
 
 MARKER = "secret-of-a-caller-1234"
 
@@ -50,6 +50,26 @@ async def test_values_of_a_remote_store_are_shared_and_encrypted(redis: RedisSer
         assert b"token" not in value
     for each in (writer, reader, stranger, raw):
         await each.aclose()
+
+
+async def test_a_server_starts_with_the_document_of_another(
+    redis: RedisServer, recorder: Recorder, tmp_path: Path
+) -> None:
+    """A server without a cache starts with the copy that another one has kept, where nobody else can read it."""
+    root = document({"/items": {"get": {"operationId": "listItems", "summary": MARKER}}})
+    recorder.answers["/api.json"] = (200, {"content-type": "application/json"}, json.dumps(root).encode())
+    env = {"OPEN_MCP_CACHE": "0", STORE_KEY: KEY}
+    options = ("--spec", f"{recorder.url}/api.json", "--store", redis.url, "--base-url", recorder.url)
+    with serving_with(tmp_path, *options, env=env):
+        pass
+    recorder.answers["/api.json"] = (503, {}, b"")
+    with serving_with(tmp_path, *options, env=env) as (url, _):
+        async with Client(url) as client:
+            assert "listitems" in {tool.name for tool in await client.list_tools()}
+    raw: Any = Redis.from_url(redis.url)
+    assert [MARKER.encode() in await raw.get(key) for key in await raw.keys()] == [False]
+    await raw.aclose()
+    assert run_in(tmp_path, "serve", "--http", "127.0.0.1:0", *options[:2], env=env).returncode == 2
 
 
 async def test_a_value_that_is_too_large_is_refused() -> None:

@@ -19,10 +19,11 @@ from portkey_bridge.bridge.service import Service
 from portkey_bridge.bridge.tracing import set_up_tracing
 from portkey_bridge.builtin.running_programs import RunningPrograms
 from portkey_bridge.callers.observed import Metrics, Observe, audit_logins_to, audit_to, shared_metrics
+from portkey_bridge.callers.shared_documents import SharedDocuments
 from portkey_bridge.callers.store import STORE_KEY, Store, open_store
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import require_services
-from portkey_bridge.document.fetch import copy_path
+from portkey_bridge.document.fetch import copy_path, share_copies
 from portkey_bridge.document.sources import STDIN, is_file, path_of
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.serve.catalogue import Catalogue
@@ -109,6 +110,8 @@ def _application(invocation: Invocation, address: Address, store: Store, metrics
     settings = invocation.apis[0]
     set_up_tracing(os.environ)
     store = replace(store, observe=metrics.store_used)
+    if store.is_shared:
+        share_copies(SharedDocuments(store))
     programs = RunningPrograms(is_one_of_several=store.is_shared)
     observers: list[Observe] = [metrics, *([audit_to(sys.stdout)] if settings.audit else [])]
 

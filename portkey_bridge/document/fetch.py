@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -76,6 +76,25 @@ class _Copy(NamedTuple):
         return {name: value for name, value in named.items() if value}
 
 
+class Copies(Protocol):
+    """Copies that other processes have, too, by the names of their entries in the cache."""
+
+    def read(self, name: str, /) -> bytes | None:
+        """Return a copy, or None if there is none."""
+
+    def write(self, name: str, copy: bytes, /) -> None:
+        """Keep a copy."""
+
+
+_shared: Copies | None = None
+
+
+def share_copies(copies: Copies) -> None:
+    """Keep the last good copies there, too, and take those from there that this machine does not have."""
+    global _shared
+    _shared = copies
+
+
 class _Away(Exception):
     """The document cannot be had now; the message says why."""
 
@@ -105,7 +124,10 @@ def fetch(
             raise DocumentError(source, f"cannot be fetched: {error}", "Check the URL and the network.") from error
         return Content(source, kept.uri, kept.data, (f"{source}: {error}. Using the copy of {kept.fetched}.",))
     if kept is None or (kept.uri, kept.conditions, kept.data) != (copy.uri, copy.conditions, copy.data):
-        cache.write(name, _head(copy) + b"\n" + copy.data)
+        kept = copy
+        cache.write(name, _entry(kept))
+    if _shared is not None:
+        _shared.write(name, _entry(kept))
     return Content(source, copy.uri, copy.data)
 
 
@@ -115,12 +137,14 @@ def copy_path(url: str) -> Path:
 
 
 def _kept(name: str) -> _Copy | None:
-    head, _, data = (cache.read_entry(name) or b"").partition(b"\n")
+    entry = cache.read_entry(name) or (_shared.read(name) if _shared is not None else None)
+    head, _, data = (entry or b"").partition(b"\n")
     return _Copy(**json.loads(head), data=data) if head else None
 
 
-def _head(copy: _Copy) -> bytes:
-    return json.dumps({name: value for name, value in copy._asdict().items() if name != "data"}).encode()
+def _entry(copy: _Copy) -> bytes:
+    head = {name: value for name, value in copy._asdict().items() if name != "data"}
+    return json.dumps(head).encode() + b"\n" + copy.data
 
 
 def _ask(url: str, kept: _Copy | None, refuse: Callable[[str], None], access: Access) -> _Copy:
