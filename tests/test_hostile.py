@@ -210,10 +210,10 @@ def test_a_pattern_that_backtracks_does_not_hold_a_call(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_names_of_other_languages_are_names(tmp_path: Path) -> None:
-    """A property called `__proto__` is one like any other: listed, required, and sent."""
+    """A property called `__proto__` is one like any other: required under a portable name, and sent under its own."""
     (tmp_path / "hostile.json").write_text(json.dumps(SURVIVED["odd names"]()), encoding="utf-8")
     base = ("--spec", "hostile.json", "--base-url", "http://127.0.0.1:9")
-    assert "__proto__" in limited("call", "op", "{}", "--dry-run", *base, cwd=tmp_path).stderr
+    assert "/proto: is required" in limited("call", "op", "{}", "--dry-run", *base, cwd=tmp_path).stderr
     values = {"__proto__": "a", "constructor": "b", "__class__": "c"}
     done = limited("call", "op", json.dumps(values), "--dry-run", *base, cwd=tmp_path)
     assert json.dumps(values, separators=(",", ":")) in done.stdout
