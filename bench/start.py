@@ -147,6 +147,7 @@ def report(measured: Mapping[str, list[Start]], thinking: Sequence[Thinking]) ->
     """Write the figures, and how many times a bare FastMCP server takes each is."""
     heads = ("", "initialize, s · ratio", "whole listing, s · ratio", "first call, s · ratio")
     first, second, *memory = zip(*thinking, strict=True)
+    more = _more(measured)
     idle, called, imported = (f"{median(each):.0f}" for each in memory)
     return "\n\n".join(
         (
@@ -155,7 +156,8 @@ def report(measured: Mapping[str, list[Start]], thinking: Sequence[Thinking]) ->
             "server with one constant tool, started in the same turn. All but that one list the Portkey API.",
             table(heads, ((name, *_cells(starts, measured[CONSTANT])) for name, starts in measured.items())),
             f"With an empty cache the document is read and all its schemas are viewed; the listing comes "
-            f"{_more(measured):+.2f} s later than that of the bare server, which reads no document.",
+            f"{abs(more):.2f} s {'later' if more > 0 else 'earlier'} than that of the bare server, which reads no "
+            "document.",
             f"No answer of these waits for FastMCP. {THINKING:.0f} s behind the listing the first call takes "
             f"{spread(first, 0)} ms, and the second {spread(second, 1)}. The server has {idle} MB until then, "
             f"{called} MB after these calls, and {imported} MB once FastMCP is imported behind them.",
