@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge.document.parse import read_document
+from portkey_bridge.document.parse import document_of
+from portkey_bridge.document.sources import read_source
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
@@ -78,7 +79,7 @@ PACKAGED = {
 @cache
 def load(name: str) -> Api:
     """Read a document, once for all tests."""
-    document = read_document(str(packaged(name) if name in PACKAGED else public(name)))
+    document = document_of(read_source(str(packaged(name) if name in PACKAGED else public(name))))
     return read_api(normalize(document).root, document.uri)
 
 

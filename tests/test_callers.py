@@ -56,6 +56,15 @@ callers = ["alice"]
 claims = { groups = ["admins"] }
 """
 
+#: A server of tokens that is asked about each.
+INTROSPECTION = """
+[serve.auth]
+provider = "introspection"
+introspection_url = "{}/introspect"
+client_id = "me"
+client_secret = "$SECRET"
+"""
+
 
 def api(url: str) -> Json:
     paths: Json = {
@@ -97,13 +106,7 @@ async def status_of(url: str, token: str) -> int:
 async def test_tokens_are_introspected(recorder: Recorder, tmp_path: Path) -> None:
     """A server of tokens is asked about each, with a secret that a variable holds."""
     recorder.answers["/introspect"] = (200, JSON, b'{"active": true, "sub": "carol", "scope": "read"}')
-    table = f"""
-[serve.auth]
-provider = "introspection"
-introspection_url = "{recorder.url}/introspect"
-client_id = "me"
-client_secret = "$SECRET"
-"""
+    table = INTROSPECTION.format(recorder.url)
     with served(tmp_path, recorder, table, env={"SECRET": SECRET}) as (url, _):
         assert await status_of(url, "some-token") == 200
         asked = next(each for each in recorder.requests if each.target == "/introspect")
@@ -221,13 +224,7 @@ async def test_required_scopes_are_required_everywhere(recorder: Recorder, tmp_p
     """A token without a required scope calls and reads nothing; whoever has a token of `--tokens` needs no scope."""
     issuer = Issuer(recorder)
     recorder.answers["/introspect"] = (200, JSON, b'{"active": false}')
-    table = f"""
-[serve.auth]
-provider = "introspection"
-introspection_url = "{recorder.url}/introspect"
-client_id = "me"
-client_secret = "$SECRET"
-required_scopes = ["work"]
+    table = f"""{INTROSPECTION.format(recorder.url)}required_scopes = ["work"]
 [serve.roles.worker]
 scopes = ["work"]
 tools = ["read_thing"]

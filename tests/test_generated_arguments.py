@@ -19,7 +19,8 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis_jsonschema import from_schema
 from jsonpointer import resolve_pointer
 
-from portkey_bridge.document.parse import read_document
+from portkey_bridge.document.parse import document_of
+from portkey_bridge.document.sources import read_source
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
@@ -161,7 +162,7 @@ def check(api: Api, tools: list[Tool]) -> None:
 @pytest.mark.parametrize("file", OWN, ids=lambda file: file.stem)
 def test_arguments_of_our_own_documents_are_accepted(file: Path) -> None:
     """For each tool of our own documents: what the full schema accepts, the listed view and the check accept, too."""
-    document = read_document(str(file))
+    document = document_of(read_source(str(file)))
     api = read_api(normalize(document).root, document.uri)
     check(api, build_tools(api))
 

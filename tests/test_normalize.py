@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 
-from portkey_bridge.document.parse import Document, parse_document, read_document
+from portkey_bridge.document.parse import Document, document_of, parse_document
 from portkey_bridge.document.repairs import Repairs
+from portkey_bridge.document.sources import read_source
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.openapi.normalize import Normalized, normalize
 from portkey_bridge.openapi.reader import read_api
@@ -289,7 +290,7 @@ components:
 """
     path = tmp_path / "api.yaml"
     path.write_text(text)
-    read = read_document(str(path))
+    read = document_of(read_source(str(path)))
     root, repairs = normalize(read)
     api = read_api(root, read.uri)
 

@@ -10,7 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from portkey_bridge.document.parse import Document, others_of_document, read_document
+from portkey_bridge.document.parse import Document, document_of, others_of_document
+from portkey_bridge.document.sources import read_source
 from portkey_bridge.errors import DanglingReference
 from portkey_bridge.openapi.normalize import Normalized, normalize
 from portkey_bridge.openapi.pointers import encode_token, follow, lookup
@@ -128,7 +129,7 @@ FILES: dict[str, Any] = {
 
 def test_several_files(tmp_path: Path) -> None:
     """Path items, parameters, responses and schemas lie in other files, which refer to each other and back."""
-    document = read_document(str(write(tmp_path, FILES)))
+    document = document_of(read_source(str(write(tmp_path, FILES))))
     root, repairs = normalize(document)
     api = read_api(root, document.uri)
     tools = build_tools(api)
@@ -145,7 +146,7 @@ def test_several_files(tmp_path: Path) -> None:
 
 def test_each_file_is_read_once(tmp_path: Path) -> None:
     """However often a file is referred to, and in however many spellings, it is retrieved once."""
-    document = read_document(str(write(tmp_path, FILES)))
+    document = document_of(read_source(str(write(tmp_path, FILES))))
     retrieve, asked = others_of_document(document), []
 
     def recording(uri: str) -> Document:
@@ -186,7 +187,7 @@ def test_refused_file(tmp_path: Path, reference: str, problem: str) -> None:
         },
     )
     (folder / "link.yaml").symlink_to(folder / "notes.txt")
-    root, repairs = normalize(read_document(str(path)))
+    root, repairs = normalize(document_of(read_source(str(path))))
 
     assert root["components"]["schemas"]["A"] == {}
     assert any(problem in repair for repair in repairs)
@@ -206,7 +207,7 @@ def test_dangling_path_item_costs_its_operations_and_a_parameter_itself(tmp_path
             },
         },
     }
-    read = read_document(str(write(tmp_path, {"api.json": document})))
+    read = document_of(read_source(str(write(tmp_path, {"api.json": document}))))
     api = read_api(normalize(read).root, read.uri)
 
     assert [(operation.method, operation.path) for operation in api.operations] == [("GET", "/b"), ("PUT", "/b")]
@@ -304,7 +305,7 @@ def test_self_is_the_base_of_references(tmp_path: Path, reference: str, own: str
         tmp_path,
         {"spec/schemas/other.yaml": other, "spec/schemas/more.yaml": {"A": {"type": "integer"}}, "spec/api.yaml": main},
     )
-    root, repairs = normalize(read_document(str(tmp_path / "spec" / "api.yaml")))
+    root, repairs = normalize(document_of(read_source(str(tmp_path / "spec" / "api.yaml"))))
     (tool,) = build_tools(read_api(root, "file:///test"))
     assert repairs == ()
     assert list(tool.arguments.violations({"q": 1})) == []
@@ -316,7 +317,7 @@ def test_a_uri_that_is_no_file_is_reported_as_it_is(tmp_path: Path) -> None:
     main = with_schemas(A={"$ref": "https://example.com/api/other.yaml#/A"}) | {"$self": "https://example.com/api/main"}
     main["paths"] = {"/x": {"get": {"parameters": [{"name": "q", "in": "query", "schema": SCHEMA_A}]}}}
     write(tmp_path, {"api.yaml": {**main, "openapi": "3.2.0"}})
-    _, repairs = normalize(read_document(str(tmp_path / "api.yaml")))
+    _, repairs = normalize(document_of(read_source(str(tmp_path / "api.yaml"))))
     assert all("https://example.com/api/other.yaml" in repair for repair in repairs)
     assert repairs
 

@@ -19,7 +19,7 @@ import pytest
 from portkey_bridge.bridge.load import normalized
 from portkey_bridge.cli.loading import require_api
 from portkey_bridge.document import cache
-from portkey_bridge.document.parse import read_document
+from portkey_bridge.document.parse import document_of
 from portkey_bridge.document.sources import portkey_document, read_source
 from portkey_bridge.errors import DocumentError
 from portkey_bridge.settings.options import Settings
@@ -58,15 +58,15 @@ def test_it_does_not_matter_how_it_is_stored(tmp_path: Path, recorder: Recorder,
     """JSON or YAML, packed or not, in any Unicode encoding, under any name, from a file or a URL: it is the same."""
     (tmp_path / "stored.txt").write_bytes(stored)
     recorder.answer = (200, {"content-type": "text/plain"}, stored)
-    assert read_document(str(tmp_path / "stored.txt")).root == API
-    assert read_document((tmp_path / "stored.txt").as_uri()).root == API
-    assert read_document(f"{recorder.url}/stored").root == API
+    assert document_of(read_source(str(tmp_path / "stored.txt"))).root == API
+    assert document_of(read_source((tmp_path / "stored.txt").as_uri())).root == API
+    assert document_of(read_source(f"{recorder.url}/stored")).root == API
 
 
 def test_a_content_coding_is_undone(recorder: Recorder) -> None:
     """A server may pack its answer on the way (RFC 9110 section 8.4)."""
     recorder.answer = (200, {"content-encoding": "gzip"}, gzip.compress(TEXT.encode()))
-    assert read_document(recorder.url).root == API
+    assert document_of(read_source(recorder.url)).root == API
 
 
 def test_standard_input(run: Run) -> None:
@@ -126,7 +126,7 @@ def test_a_large_answer_is_given_up(recorder: Recorder, tmp_path: Path, monkeypa
         (tmp_path / "large.json").write_bytes(content)
         for source in (recorder.url, str(tmp_path / "large.json")):
             with pytest.raises(DocumentError, match="larger than"):
-                read_document(source)
+                document_of(read_source(source))
 
 
 def test_nobody_there(run: Run) -> None:
@@ -141,7 +141,7 @@ def test_nobody_there(run: Run) -> None:
 def test_a_host_that_cannot_be_named(host: str) -> None:
     """A name that can have no address is an error of the document, and not a crash."""
     with pytest.raises(DocumentError, match="could not be resolved"):
-        read_document(f"http://{host}/openapi.json")
+        document_of(read_source(f"http://{host}/openapi.json"))
 
 
 def test_the_last_good_copy_serves(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:

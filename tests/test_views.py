@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.document.parse import read_document
-from portkey_bridge.document.sources import portkey_document
+from portkey_bridge.document.parse import document_of
+from portkey_bridge.document.sources import portkey_document, read_source
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.openapi.reader import read_api
@@ -127,7 +127,7 @@ def test_stubs_expanded_one_in_the_other_are_never_wrong(name: str) -> None:
 @pytest.fixture(scope="module")
 def portkey() -> list[Tool]:
     """Return the tools of the Portkey API."""
-    document = read_document(str(portkey_document()))
+    document = document_of(read_source(str(portkey_document())))
     return build_tools(read_api(normalize(document).root, document.uri))
 
 

@@ -1,1 +1,1 @@
-"""What the server adds to the operations: its own tools, programs, and the question before a call."""
+"""What the server adds to the operations: its own tools, and programs that call all of them."""

@@ -16,7 +16,7 @@ from portkey_bridge.document.content import Content
 from portkey_bridge.document.encoding import text_of
 from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
 from portkey_bridge.document.positions import repeated_keys
-from portkey_bridge.document.sources import others_of, read_source
+from portkey_bridge.document.sources import others_of
 from portkey_bridge.errors import DocumentError
 
 MAX_PARSED_VALUES = 5_000_000
@@ -41,14 +41,6 @@ class Document:
 
 Retrieve = Callable[[str], Document]
 """Brings the resource of a URI into memory. Raises DocumentError."""
-
-
-def read_document(source: str) -> Document:
-    """Read and parse the document that a person named: a path, a URL, or `-` for standard input.
-
-    Raises DocumentError, with line and column where the parser gives them.
-    """
-    return document_of(read_source(source))
 
 
 def document_of(content: Content) -> Document:

@@ -213,7 +213,7 @@ class McpServer(FastMCP[Any]):
         live.followers.append(self._follow)
 
     async def _follow(self) -> None:
-        """Tell the clients that the list of tools has changed."""
+        """Notify the clients that the list of tools has changed."""
         self.instructions = self.live.catalogue.instructions  # for clients that connect from now on
         await self._events.publish(ToolsListChanged())
 
