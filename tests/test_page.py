@@ -251,12 +251,14 @@ class Visitor:
 
     def wait(self, selector: str, text: str) -> str:
         """Wait until an element contains a text, and return all of its text."""
-        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.common.exceptions import WebDriverException
         from selenium.webdriver.support.ui import WebDriverWait
 
-        waiting = WebDriverWait(self.browser, 15, ignored_exceptions=[StaleElementReferenceException])
-        waiting.until(lambda _: text in self.find(selector).text)  # of the next page, if this one is left
-        return self.find(selector).text
+        def texts(_: Chrome) -> list[str]:
+            return [found for found in [self.find(selector).text] if text in found]
+
+        # Where one page gives way to the next, the browser refuses an element of the old one in more than one way.
+        return WebDriverWait(self.browser, 15, ignored_exceptions=[WebDriverException]).until(texts)[0]
 
     @property
     def complaints(self) -> list[Any]:

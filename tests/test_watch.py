@@ -146,6 +146,17 @@ async def until(condition: Any) -> None:
             await anyio.sleep(0.02)
 
 
+def says(capsys: pytest.CaptureFixture[str], text: str) -> Any:
+    """Return the condition that stderr has a text."""
+    said: list[str] = []
+
+    async def condition() -> bool:
+        said.append(capsys.readouterr().err)
+        return text in "".join(said)
+
+    return condition
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files, URLs and failures often."""
@@ -195,13 +206,7 @@ async def test_a_broken_change_leaves_the_tools_as_they_are(
     write(file, "one")
     async with watched(Settings(spec=str(file))) as client:
         file.write_text("{", encoding="utf-8")
-        told: list[str] = []
-
-        async def is_told() -> bool:
-            told.append(capsys.readouterr().err)
-            return "the tools stay as they are" in "".join(told)
-
-        await until(is_told)
+        await until(says(capsys, "the tools stay as they are"))
         assert await names_of(client) == {"one"}
         write(file, "two")
 
@@ -324,9 +329,7 @@ async def test_a_document_that_cannot_be_served_leaves_the_others_free_to_change
         write(tmp_path / "b.json", "other")
         write(tmp_path / "a.json", "new")
         await until(lists(client, "a_new", "b_call"))
-        write(tmp_path / "b.json", "call", "other")
-        await until(lists(client, "a_new", "b_call"))
-    assert "b: the tools stay as they are: --tools: there is no tool 'call'" in capsys.readouterr().err
+        await until(says(capsys, "b: the tools stay as they are: --tools: there is no tool 'call'"))
 
 
 @pytest.mark.parametrize("verbose", [False, True])
@@ -429,14 +432,8 @@ async def test_a_change_is_served_as_soon_as_it_is_accepted(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (settings,) = apis_of(tmp_path, "a", pin=True)
     async with serving([settings]) as (client, _):
-        said: list[str] = []
-
-        async def is_said() -> bool:
-            said.append(capsys.readouterr().err)
-            return "portkey-bridge accept a shows the changes" in "".join(said)
-
         write(tmp_path / "a.json", "call", "further", key=True)
-        await until(is_said)
+        await until(says(capsys, "portkey-bridge accept a shows the changes"))
         assert await names_of(client) == {"a_call"}
         accept_api(settings, load_api(replace(settings, pin=False)))
         await until(lists(client, "a_call", "a_further"))
