@@ -54,74 +54,19 @@ SEEDS = Path(__file__).parents[1] / "tests" / "data" / "fuzz-seeds.json"
 #: Seconds that one input may take.
 PATIENCE = 10
 
-#: Values that have made trouble somewhere.
-JUNK: tuple[Any, ...] = (
-    *(
-        None,
-        True,
-        False,
-        0,
-        -1,
-        1.5,
-        10**30,
-        1e308,
-        "",
-        " ",
-        "\x00",
-        "\ud83d",
-        "\u202e\u200b",
-        "é" * 300,
-        "../..",
-        "%2e",
-    ),
-    *(
-        [],
-        {},
-        [[]],
-        [None],
-        {"": None},
-        {"$ref": "#"},
-        {"$ref": "#/"},
-        {"$ref": 5},
-        {"type": "object"},
-        {"allOf": [{}]},
-    ),
-    *(
-        "#/paths",
-        "http://[",
-        "{a}",
-        "a\r\nb: c",
-        "$ref",
-        "2025-01-01",
-        "NaN",
-        "null",
-        "-",
-        "[",
-        "{",
-        '"',
-        "\\",
-        "(" * 99,
-    ),
-)
+#: Values that have made trouble somewhere. Seeds choose by position, so new ones go to the end.
+SCALARS = (None, True, False, 0, -1, 1.5, 10**30, 1e308, "", " ", "\x00", "\ud83d", "\u202e\u200b", "é" * 300)
+EMPTY = ([], {}, [[]], [None], {"": None})
+SCHEMAS = ({"$ref": "#"}, {"$ref": "#/"}, {"$ref": 5}, {"type": "object"}, {"allOf": [{}]})
+TEXTS = ("#/paths", "http://[", "{a}", "a\r\nb: c", "$ref", "2025-01-01", "NaN", "null", "-", "[", "{", '"', "\\")
+JUNK: tuple[Any, ...] = (*SCALARS, "../..", "%2e", *EMPTY, *SCHEMAS, *TEXTS, "(" * 99)
 
-#: What a mutated document mentions again and again.
-KEYS = (
-    *("$ref", "type", "properties", "items", "allOf", "anyOf", "oneOf", "not", "enum", "const", "default", "pattern"),
-    *(
-        "in",
-        "name",
-        "schema",
-        "content",
-        "required",
-        "style",
-        "explode",
-        "parameters",
-        "requestBody",
-        "responses",
-        "get",
-    ),
-    *("servers", "security", "$defs", "$id", "discriminator", "format", "additionalProperties", "nullable", "x"),
-)
+#: What a mutated document mentions again and again, chosen by position, too.
+KEYS = """
+    $ref type properties items allOf anyOf oneOf not enum const default pattern in name schema content required style
+    explode parameters requestBody responses get servers security $defs $id discriminator format additionalProperties
+    nullable x
+""".split()  # noqa: SIM905
 
 Campaign = Callable[[Random], str]
 """Makes and tries one input, and returns what became of it."""
