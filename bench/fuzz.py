@@ -56,8 +56,8 @@ PATIENCE = 10
 
 #: Values that have made trouble somewhere. Seeds choose by position, so new ones go to the end.
 SCALARS = (None, True, False, 0, -1, 1.5, 10**30, 1e308, "", " ", "\x00", "\ud83d", "\u202e\u200b", "é" * 300)
-EMPTY = ([], {}, [[]], [None], {"": None})
-SCHEMAS = ({"$ref": "#"}, {"$ref": "#/"}, {"$ref": 5}, {"type": "object"}, {"allOf": [{}]})
+EMPTY: tuple[Any, ...] = ([], {}, [[]], [None], {"": None})
+SCHEMAS: tuple[Any, ...] = ({"$ref": "#"}, {"$ref": "#/"}, {"$ref": 5}, {"type": "object"}, {"allOf": [{}]})
 TEXTS = ("#/paths", "http://[", "{a}", "a\r\nb: c", "$ref", "2025-01-01", "NaN", "null", "-", "[", "{", '"', "\\")
 JUNK: tuple[Any, ...] = (*SCALARS, "../..", "%2e", *EMPTY, *SCHEMAS, *TEXTS, "(" * 99)
 
