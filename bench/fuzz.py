@@ -310,12 +310,7 @@ def _expected(line: str) -> str | None:
     return json.dumps(request_id) if type(request_id) in (int, str) and "\\ud" not in line.lower() else None
 
 
-CAMPAIGNS: dict[str, Campaign] = {
-    "documents": documents,
-    "arguments": arguments,
-    "lines": lines,
-    "clients": clients,
-}
+CAMPAIGNS: dict[str, Campaign] = {"documents": documents, "arguments": arguments, "lines": lines, "clients": clients}
 
 
 class TooSlow(Exception):
