@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from fastmcp import Client
 from redis.asyncio import Redis
 
 from portkey_bridge.bridge.service import service_of
+from portkey_bridge.callers.moving_windows import MovingWindows
+from portkey_bridge.callers.rates import Rates
 from portkey_bridge.callers.store import MOST_BYTES, STORE_KEY, StoreError, explained, open_store
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server, catalogue_of
@@ -301,3 +304,33 @@ async def test_another_server_takes_the_answer_to_a_question(
         answer = await call(other, inputResponses=decision, requestState=asked["requestState"])
     assert answer["isError"] is False
     assert len(recorder.requests) == 1
+
+
+def test_a_clock_that_jumps_changes_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events count for as long as their window lasts, whatever the time of day is, and are then forgotten."""
+    now = [0.0]
+    windows = MovingWindows(lambda: now[0])
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert [windows.hit("alice", 2, 60) for _ in range(3)] == [None, None, 60]
+    assert windows.hit("bob", 2, 60) is None
+    now[0] = 59.5
+    assert [windows.hit(name, 2, 60) for name in ("alice", "bob", "bob")] == [1, None, 1]
+    now[0] = 60.0
+    assert [windows.hit("alice", 2, 60) for _ in range(3)] == [None, None, 60]
+    assert windows.hit("nobody", 0, 60) == 60
+    now[0] = 200.0
+    assert windows.hit("carol", 2, 60) is None
+    assert "carol" in str(vars(windows))
+    assert "alice" not in str(vars(windows))
+
+
+async def test_nobody_waits_longer_than_a_window(monkeypatch: pytest.MonkeyPatch, redis: RedisServer) -> None:
+    """A server whose clock is hours behind that of another one tells nobody to wait for hours."""
+    store = open_store(redis.url, KEY)
+    rates = Rates("1/minute", store, "callers")
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 7200)
+    assert await rates.count("alice") is None
+    monkeypatch.setattr(time, "time", right)
+    assert await rates.count("alice") == ("1 times per minute", 60)
+    await store.aclose()

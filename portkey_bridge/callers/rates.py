@@ -42,7 +42,6 @@ class Rates:
         self._rates = parse_many(rates)
         self._store = store
         self._key = store.key(f"rates of {purpose}")
-        self._here = MovingWindowRateLimiter(store.counts)
         self._shared = MovingWindowRateLimiter(store.shared_counts) if store.shared_counts else None
         self._shared_from = 0.0
 
@@ -63,7 +62,7 @@ class Rates:
                         return await _hit(self._shared, rate, who)
             except StoreError:
                 self._shared_from = time.monotonic() + STORE_PAUSE
-        return await _hit(self._here, rate, who)
+        return self._store.counts.hit(who, rate.amount, rate.get_expiry())
 
 
 def _words(rate: RateLimitItem) -> str:
@@ -78,7 +77,8 @@ async def _hit(limiter: MovingWindowRateLimiter, rate: RateLimitItem, who: str) 
     if await limiter.hit(rate, who):
         return None
     window = await limiter.get_window_stats(rate, who)
-    return max(math.ceil(window.reset_time - time.time()), 1)
+    seconds = math.ceil(window.reset_time - time.time())
+    return min(max(seconds, 1), rate.get_expiry())  # clocks of servers differ, and jump
 
 
 def limit_of(rates: str | None, store: Store, api: str) -> Callable[[], Awaitable[None]] | None:

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from portkey_bridge.callers.moving_windows import MovingWindows
 from portkey_bridge.errors import CallError, SettingsError
 from portkey_bridge.text import origin_of
 
@@ -107,11 +108,9 @@ class Store:
         return LimitSizeWrapper(TTLClampWrapper(kept, 1, DEFAULT_TTL, DEFAULT_TTL), max_size=MOST_BYTES)
 
     @cached_property
-    def counts(self) -> Storage:
+    def counts(self) -> MovingWindows:
         """What this process counts for itself, for as long as it runs."""
-        from limits.aio.storage import MemoryStorage
-
-        return MemoryStorage()
+        return MovingWindows()
 
     @cached_property
     def shared_counts(self) -> Storage | None:
