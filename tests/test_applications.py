@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.applications import found, free_port, run_powerdns, running
+from tests.applications import found, run_powerdns, running
 from tests.conftest import Connect, text_of
+from tests.replicas import free_port
 from tests.support import document
 
 pytestmark = pytest.mark.slow

@@ -166,12 +166,12 @@ async def test_an_sdk_uses_the_server(use: Session, era: str, tmp_path: Path) ->
                 assert (seen.ok[0], "123456789012345678901234567890" in seen.ok[1]) == (False, True), asdict(seen)
                 assert (seen.refused[0], "401" in seen.refused[1]) == (True, True), asdict(seen)
                 assert seen.progress == [1, 2], asdict(seen)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await api.begun.wait()
                     cancel()
                     if era != LEGACY:
                         await api.closed.wait()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await api.closed.wait()
 
 
