@@ -67,9 +67,7 @@ async def test_workers_answer_drain_and_are_replaced(recorder: Recorder, tmp_pat
             now = workers_of(process)
             return len(now) == 2 and first[0] not in now
 
-        await until(
-            is_replaced, 180
-        )  # a worker that dies while it is asked for a sign of life is noticed after a minute
+        await until(is_replaced, 180)  # one that dies while it is asked for a sign of life is missed after a minute
         assert await call() == 200
 
 
