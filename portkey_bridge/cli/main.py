@@ -26,7 +26,9 @@ from portkey_bridge.cli.normalizing import documents_ahead
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.settings.file import read_config
+from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS
+from portkey_bridge.settings.topics import TOPICS
 from portkey_bridge.stdio.warm_start import WarmStart
 from portkey_bridge.text import printable
 
@@ -168,7 +170,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Shows a command's own options in its usage, without the settings, which have a section of their own."""
 
     def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
-        own = [action for action in actions if action.container.title != SETTINGS]
+        own = [action for action in actions if not str(action.container.title).startswith(SETTINGS)]
         super().add_usage(usage, own, groups, prefix)
 
 
@@ -200,13 +202,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(SETTINGS, "Every option except --env-file overrides an environment variable.")
-    for option in OPTIONS:
-        text = f"{option.help} ({option.variable}{'=0' if option.default is True else ''})"
-        if option.metavar is None:
-            value = "0" if option.default else "1"
-            group.add_argument(option.flag, dest=option.field, action="store_const", const=value, help=text)
-        else:
-            action = _Joined if option.repeatable else "store"
-            group.add_argument(option.flag, dest=option.field, metavar=option.metavar, action=action, help=text)
+    parser.add_argument_group(SETTINGS, "Every option except --env-file overrides an environment variable.")
+    by_field = {option.field: option for option in OPTIONS}
+    for topic, named in TOPICS.items():
+        group = parser.add_argument_group(f"{SETTINGS}: {topic}")
+        for field in named.split():
+            _add_option(group, by_field[field])
     group.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")
+
+
+def _add_option(group: Any, option: Option) -> None:
+    text = f"{option.help} ({option.variable}{'=0' if option.default is True else ''})"
+    if option.metavar is None:
+        value = "0" if option.default else "1"
+        group.add_argument(option.flag, dest=option.field, action="store_const", const=value, help=text)
+    else:
+        action = _Joined if option.repeatable else "store"
+        group.add_argument(option.flag, dest=option.field, metavar=option.metavar, action=action, help=text)

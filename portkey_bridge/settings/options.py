@@ -79,6 +79,21 @@ class Settings:
         "send all requests to this URL instead of the document's servers, for example a self-hosted gateway",
         dotenv="apart",
     )
+    pin: bool = option(
+        False,
+        readers.switch,
+        None,
+        "serve a changed document only after a person has accepted what models would read",
+        dotenv="harmless",
+    )
+    cache: bool = option(
+        True,
+        readers.switch,
+        None,
+        "do not read or write the cache folder; each start takes longer",
+        table="serve",
+        dotenv="harmless",
+    )
     tools: tuple[str, ...] = option(
         (), readers.names, "NAME,…", "serve only these tools; * matches any characters", dotenv="harmless"
     )
@@ -92,25 +107,21 @@ class Settings:
         "serve only tools with one of these tags, ignoring case; * matches any characters",
         dotenv="harmless",
     )
+    read_only: bool = option(
+        False, readers.switch, None, "serve only tools that change nothing, such as every GET", dotenv="harmless"
+    )
+    deprecated: bool = option(
+        True, readers.switch, None, "leave out deprecated operations and arguments", dotenv="harmless"
+    )
+    path_item_tools: bool = option(
+        False, readers.switch, None, "add the informational servers_… and parameters_… tools", dotenv="harmless"
+    )
     confirm: tuple[str, ...] = option(
         (),
         readers.names,
         "NAME,…",
         "ask the person before each call of these tools; * matches any characters",
         dotenv="harmless",
-    )
-    read_only: bool = option(
-        False, readers.switch, None, "serve only tools that change nothing, such as every GET", dotenv="harmless"
-    )
-    pin: bool = option(
-        False,
-        readers.switch,
-        None,
-        "serve a changed document only after a person has accepted what models would read",
-        dotenv="harmless",
-    )
-    deprecated: bool = option(
-        True, readers.switch, None, "leave out deprecated operations and arguments", dotenv="harmless"
     )
     discover: bool = option(
         False,
@@ -138,9 +149,6 @@ class Settings:
         "(default {default})",
         table="serve",
     )
-    path_item_tools: bool = option(
-        False, readers.switch, None, "add the informational servers_… and parameters_… tools", dotenv="harmless"
-    )
     schema_budget: float | None = option(
         None,
         readers.budget,
@@ -154,6 +162,149 @@ class Settings:
         readers.folders,
         "DIR",
         f"let calls send files from DIR, and write large answers to it; {os.pathsep!r} separates several",
+    )
+    lenient: bool = option(
+        False,
+        readers.switch,
+        None,
+        "send arguments that the document does not allow, and report them in the result",
+        dotenv="apart",
+    )
+    timeouts: Timeouts = option(  # noqa: RUF009  # declares a field
+        Timeouts(),
+        readers.timeouts,
+        "S,S,S",
+        "seconds for connecting, for each read and for the whole call (default {default})",
+        dotenv="harmless",
+    )
+    retries: int = option(
+        2,
+        partial(readers.number, least=0),
+        "N",
+        "how often a call is retried if that is safe (default {default})",
+        dotenv="harmless",
+    )
+    concurrency: int = option(
+        16,
+        partial(readers.number, least=1),
+        "N",
+        "concurrent calls (default {default}); further ones wait",
+        dotenv="harmless",
+    )
+    api_rate: str | None = option(
+        None,
+        readers.rates,
+        "N/UNIT,…",
+        "requests to the API in a second, minute, hour or day, of all callers together, such as 10/second",
+    )
+    result_limit: int = option(
+        RESULT_LIMIT,
+        partial(readers.number, least=1000),
+        "N",
+        "longest result in characters; larger ones are shown as a view with more on request (default {default})",
+        dotenv="harmless",
+    )
+    kept_results: Bounds = option(  # noqa: RUF009  # declares a field
+        Bounds(),
+        readers.result_bounds,
+        "N,MB,MIN",
+        "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
+        dotenv="harmless",
+    )
+    select: bool = option(
+        False,
+        readers.switch,
+        None,
+        "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
+        dotenv="harmless",
+    )
+    drop: tuple[str, ...] = option(
+        (),
+        readers.names,
+        "PATTERN,…",
+        "leave these fields out of answers, such as **/_links; the result says what was dropped",
+        dotenv="harmless",
+    )
+    drop_empty: bool = option(
+        False,
+        readers.switch,
+        None,
+        "leave fields out of answers that are null or empty; the result says how many",
+        dotenv="harmless",
+    )
+    pages: int = option(
+        1,
+        partial(readers.pages, least=1),
+        "N",
+        "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
+        dotenv="harmless",
+    )
+    answer_cache: str = option(
+        "validate",
+        partial(readers.one_of, among=ANSWER_CACHE),
+        "|".join(ANSWER_CACHE),
+        "keep answers to GET in memory and ask the API whether they have changed (validate), use those that it calls "
+        "fresh without asking (fresh), or keep none (off)",
+        dotenv="harmless",
+    )
+    resources: bool = option(
+        False,
+        readers.switch,
+        None,
+        "keep files from answers for a while as MCP resources that clients can read, also over HTTP",
+        dotenv="harmless",
+    )
+    validate_responses: bool = option(
+        False,
+        readers.switch,
+        None,
+        "report in the result where a response differs from the document",
+        dotenv="harmless",
+    )
+    headers: tuple[Assigned, ...] = option(
+        (),
+        partial(readers.assigned_places, name=HEADER_NAME),
+        "NAME=VARIABLE",
+        "send this header with every request to the API, with the value of the variable; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    query: tuple[Assigned, ...] = option(
+        (),
+        partial(readers.assigned_places, name=QUERY_NAME),
+        "NAME=VARIABLE",
+        "the same for a query parameter; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    cookies: tuple[Assigned, ...] = option(
+        (),
+        partial(readers.assigned_places, name=HTTP_TOKEN),
+        "NAME=VARIABLE",
+        "the same for a cookie; repeatable",
+        dotenv="apart",
+        repeatable=True,
+    )
+    scheme: Assigned | None = option(  # noqa: RUF009  # declares a field
+        None,
+        readers.scheme,
+        "SCHEME=VARIABLE",
+        "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
+        dotenv="apart",
+    )
+    aws_sigv4: AwsTarget | None = option(  # noqa: RUF009  # declares a field
+        None,
+        readers.aws,
+        "REGION/SERVICE",
+        "sign every request with AWS Signature Version 4, by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        dotenv="apart",
+    )
+    authenticate: str = option(
+        "declared",
+        partial(readers.one_of, among=AUTHENTICATE),
+        "|".join(AUTHENTICATE),
+        "which operations carry credentials: those that the document says, all, or none because the API needs none",
+        dotenv="apart",
     )
     credentials: frozenset[str] = option(
         frozenset(),
@@ -225,51 +376,6 @@ class Settings:
         "over HTTP: have each caller log in to the API with an account of their own, instead of obtaining a token for "
         "all",
     )
-    headers: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=HEADER_NAME),
-        "NAME=VARIABLE",
-        "send this header with every request to the API, with the value of the variable; repeatable",
-        dotenv="apart",
-        repeatable=True,
-    )
-    query: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=QUERY_NAME),
-        "NAME=VARIABLE",
-        "the same for a query parameter; repeatable",
-        dotenv="apart",
-        repeatable=True,
-    )
-    cookies: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=HTTP_TOKEN),
-        "NAME=VARIABLE",
-        "the same for a cookie; repeatable",
-        dotenv="apart",
-        repeatable=True,
-    )
-    scheme: Assigned | None = option(  # noqa: RUF009  # declares a field
-        None,
-        readers.scheme,
-        "SCHEME=VARIABLE",
-        "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
-        dotenv="apart",
-    )
-    aws_sigv4: AwsTarget | None = option(  # noqa: RUF009  # declares a field
-        None,
-        readers.aws,
-        "REGION/SERVICE",
-        "sign every request with AWS Signature Version 4, by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        dotenv="apart",
-    )
-    authenticate: str = option(
-        "declared",
-        partial(readers.one_of, among=AUTHENTICATE),
-        "|".join(AUTHENTICATE),
-        "which operations carry credentials: those that the document says, all, or none because the API needs none",
-        dotenv="apart",
-    )
     client_cert: Path | None = option(  # noqa: RUF009  # declares a field
         None, readers.file, "FILE", "present this certificate (PEM) to the API, which may contain its key, too"
     )
@@ -288,107 +394,6 @@ class Settings:
         "HOST,…",
         "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
         dotenv="apart",
-    )
-    lenient: bool = option(
-        False,
-        readers.switch,
-        None,
-        "send arguments that the document does not allow, and report them in the result",
-        dotenv="apart",
-    )
-    result_limit: int = option(
-        RESULT_LIMIT,
-        partial(readers.number, least=1000),
-        "N",
-        "longest result in characters; larger ones are shown as a view with more on request (default {default})",
-        dotenv="harmless",
-    )
-    kept_results: Bounds = option(  # noqa: RUF009  # declares a field
-        Bounds(),
-        readers.result_bounds,
-        "N,MB,MIN",
-        "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
-        dotenv="harmless",
-    )
-    timeouts: Timeouts = option(  # noqa: RUF009  # declares a field
-        Timeouts(),
-        readers.timeouts,
-        "S,S,S",
-        "seconds for connecting, for each read and for the whole call (default {default})",
-        dotenv="harmless",
-    )
-    retries: int = option(
-        2,
-        partial(readers.number, least=0),
-        "N",
-        "how often a call is retried if that is safe (default {default})",
-        dotenv="harmless",
-    )
-    concurrency: int = option(
-        16,
-        partial(readers.number, least=1),
-        "N",
-        "concurrent calls (default {default}); further ones wait",
-        dotenv="harmless",
-    )
-    validate_responses: bool = option(
-        False,
-        readers.switch,
-        None,
-        "report in the result where a response differs from the document",
-        dotenv="harmless",
-    )
-    select: bool = option(
-        False,
-        readers.switch,
-        None,
-        "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
-        dotenv="harmless",
-    )
-    drop: tuple[str, ...] = option(
-        (),
-        readers.names,
-        "PATTERN,…",
-        "leave these fields out of answers, such as **/_links; the result says what was dropped",
-        dotenv="harmless",
-    )
-    drop_empty: bool = option(
-        False,
-        readers.switch,
-        None,
-        "leave fields out of answers that are null or empty; the result says how many",
-        dotenv="harmless",
-    )
-    resources: bool = option(
-        False,
-        readers.switch,
-        None,
-        "keep files from answers for a while as MCP resources that clients can read, also over HTTP",
-        dotenv="harmless",
-    )
-    answer_cache: str = option(
-        "validate",
-        partial(readers.one_of, among=ANSWER_CACHE),
-        "|".join(ANSWER_CACHE),
-        "keep answers to GET in memory and ask the API whether they have changed (validate), use those that it calls "
-        "fresh without asking (fresh), or keep none (off)",
-        dotenv="harmless",
-    )
-    pages: int = option(
-        1,
-        partial(readers.pages, least=1),
-        "N",
-        "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
-        dotenv="harmless",
-    )
-    verbose: bool = option(False, readers.switch, None, "log each call to stderr", table="serve", dotenv="harmless")
-    cache: bool = option(
-        True,
-        readers.switch,
-        None,
-        "do not read or write the cache folder; each start takes longer",
-        table="serve",
-        dotenv="harmless",
     )
     allowed_hosts: tuple[str, ...] = option(
         (),
@@ -439,12 +444,6 @@ class Settings:
         "over HTTP: requests of one caller in a second, minute, hour or day, such as 60/minute,1000/hour",
         table="serve",
     )
-    api_rate: str | None = option(
-        None,
-        readers.rates,
-        "N/UNIT,…",
-        "requests to the API in a second, minute, hour or day, of all callers together, such as 10/second",
-    )
     workers: int = option(
         1,
         partial(readers.number, least=1),
@@ -466,19 +465,20 @@ class Settings:
         "over HTTP: show /metrics there to everybody, instead of to callers with a token",
         table="serve",
     )
-    audit: bool = option(
-        False,
-        readers.switch,
-        None,
-        "write one JSON line per call, to stdout over HTTP and to stderr over stdio",
-        table="serve",
-    )
     config: str | None = option(
         None,
         readers.as_typed,
         "FILE",
         "settings file with one or several APIs (default: portkey-bridge.toml in the user's configuration folder)",
         table="",
+    )
+    verbose: bool = option(False, readers.switch, None, "log each call to stderr", table="serve", dotenv="harmless")
+    audit: bool = option(
+        False,
+        readers.switch,
+        None,
+        "write one JSON line per call, to stdout over HTTP and to stderr over stdio",
+        table="serve",
     )
     name: str = ""
     prefix: str = ""
