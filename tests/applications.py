@@ -54,7 +54,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            httpx.get(url, timeout=2)
+            httpx.get(url, timeout=20)
         except httpx.HTTPError:
             time.sleep(0.1)
         else:

@@ -82,7 +82,7 @@ def etcdctl(url: str, *arguments: str, user: str = "") -> str:
     credentials = ["--user", user] if user else []
     command = [found("etcdctl"), "--endpoints", url, *credentials, *arguments]
     env = {"ETCDCTL_API": "3", "PATH": os.environ["PATH"]}
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 #: A recipe that logs in by itself.
@@ -167,7 +167,7 @@ def kinto(tmp_path: Path) -> Iterator[str]:
         "--host",
         "127.0.0.1",
     ]
-    subprocess.run(init, cwd=folder, check=True, capture_output=True, timeout=60)
+    subprocess.run(init, cwd=folder, check=True, capture_output=True, timeout=180)
     file = folder / "kinto.ini"
     left_out = ("kinto.plugins.admin", "kinto.bucket_create_principals")
     lines = [line for line in file.read_text().splitlines() if not line.strip().startswith(left_out)]
