@@ -20,7 +20,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, run_in, text_of
-from tests.replicas import KEY, RedisServer, client, replicas, root_of
+from tests.replicas import KEY, RedisServer, client, replicas, root_of, until
 from tests.support import api_of, document, serving, serving_with
 
 MARKER = "secret-of-a-caller-1234"
@@ -240,6 +240,20 @@ async def test_a_count_outlives_a_change_of_the_document(recorder: Recorder) -> 
     assert len(recorder.requests) == 1
 
 
+async def connections_to(store: Any) -> int:
+    """Return how many connections there are to a store, with the one that asks."""
+    return len(await store.client.client_list())
+
+
+async def until_alone(store: Any) -> None:
+    """Wait until the one that asks is the only connection to a store, which notices later that others are closed."""
+
+    async def is_alone() -> bool:
+        return await connections_to(store) == 1
+
+    await until(is_alone)
+
+
 async def test_a_server_that_stops_closes_its_connections_to_the_store(redis: RedisServer) -> None:
     """The store is left with no connection of a server that has stopped."""
     used, other = open_store(redis.url, KEY), open_store(redis.url, KEY)
@@ -249,8 +263,8 @@ async def test_a_server_that_stops_closes_its_connections_to_the_store(redis: Re
     await other.ready()
     async with Client(server):
         await used.ready()
-        assert len(await other.client.client_list()) == 2
-    assert len(await other.client.client_list()) == 1
+        assert await connections_to(other) == 2
+    await until_alone(other)
     await other.aclose()
 
 
@@ -268,8 +282,8 @@ async def test_a_change_of_the_document_leaves_no_connection(recorder: Recorder,
         for _ in range(5):
             await client.call_tool("thing", {})
             await server.live.swap(make(services))
-        assert len(await other.client.client_list()) == 2
-    assert len(await other.client.client_list()) == 1
+        assert await connections_to(other) == 2
+    await until_alone(other)
     await other.aclose()
 
 
