@@ -74,7 +74,7 @@ Campaign = Callable[[Random], str]
 
 
 def junk(random: Random) -> Any:
-    """Return one of JUNK as a value of its own: a mutation that changed JUNK would make what later seeds make another."""
+    """Return one of JUNK as a value of its own: mutations change it, and later seeds choose from what JUNK was."""
     return deepcopy(random.choice(JUNK))
 
 
