@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from portkey_bridge import media_types
 from portkey_bridge.credentials.schemes import places_of_secrets, stands_in
+from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.keywords import KEYWORDS_OF_TYPE, Schema, Shape
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody
 from portkey_bridge.request.any_child import any_of, with_children
@@ -178,7 +179,7 @@ class _Reader:
         """Return the binding under another name; its description says how the API calls it, where the name does not."""
         if ARGUMENT_NAME.fullmatch(binding.argument):
             return replace(binding, argument=name)
-        schema = binding.schema if isinstance(binding.schema, dict) else {}
+        schema = mapping(binding.schema)
         own = self.shapes(schema).get("description", "")
         called = f"{binding.name} in the API. {own}".strip()
         return replace(binding, argument=name, schema=_described(schema, called))
@@ -204,7 +205,7 @@ class _Reader:
         if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
             return schema
         implied = {"type": "string"} | ({"format": "binary"} if is_file else {})
-        return self.file_argument({**implied, **(schema if isinstance(schema, dict) else {})}, forms)
+        return self.file_argument({**implied, **mapping(schema)}, forms)
 
     def file_argument(self, schema: Schema, forms: str | None) -> Schema:
         """Return the schema with the forms that a file takes, if it is one."""

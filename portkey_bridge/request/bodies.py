@@ -16,6 +16,7 @@ from urllib.parse import quote_plus
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Unwritable
+from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import MediaType
 from portkey_bridge.openapi.pointers import object_at
@@ -149,8 +150,7 @@ def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) 
 
 def encoding_of(media_type: MediaType, name: str) -> Mapping[str, Any]:
     """Return the Encoding Object of a property; empty if there is none."""
-    encoding = media_type.encoding.get(name)
-    return encoding if isinstance(encoding, dict) else {}
+    return mapping(media_type.encoding.get(name))
 
 
 def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Body:
@@ -265,8 +265,7 @@ def _type_of_file(upload: Upload, encoding: Mapping[str, Any]) -> str:
 
 def _fixed_headers(encoding: Mapping[str, Any], shapes: Shapes) -> Iterator[Pair]:
     """Yield the headers that an `encoding` declares with one possible value; `Content-Type` is ignored there."""
-    listed = encoding.get("headers")
-    for name, declared in listed.items() if isinstance(listed, dict) else ():
+    for name, declared in mapping(encoding.get("headers")).items():
         shape = shapes(object_at(shapes.root, declared).get("schema", {}))
         values = [*map(literal, shape.get("enum", [shape["default"]] if "default" in shape else []))]
         if (
