@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from portkey_bridge.document.content import Content
-from portkey_bridge.document.encoding import text_of
+from portkey_bridge.document.content import Content, text_of
 from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
 from portkey_bridge.document.positions import repeated_keys
 from portkey_bridge.document.sources import others_of

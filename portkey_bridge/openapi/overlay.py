@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from portkey_bridge.document.content import Content
-from portkey_bridge.document.encoding import text_of
+from portkey_bridge.document.content import Content, text_of
 from portkey_bridge.document.parse import Document, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.errors import DocumentError

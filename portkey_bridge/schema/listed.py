@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
+from functools import cache
 from typing import Any
 
 from portkey_bridge.openapi.keywords import Shape
-from portkey_bridge.schema.portable_patterns import is_portable
 from portkey_bridge.schema.prose import plain
 
 #: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
@@ -47,6 +49,14 @@ LISTED_FORMATS = frozenset(
 #: that all of them take accepts everything.
 _NO_ARRAY = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
 LISTED_ANYTHING: Shape = {"anyOf": [*_NO_ARRAY, {"type": "array", "items": {"anyOf": _NO_ARRAY}}]}
+
+# The syntax that ECMAScript (with the flag `u`), Rust and Python have in common, and in which they agree.
+_CODE = r"[tnrfv]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}"
+_IN_CLASS = rf"(?:(?!&&|~~)[^\\\]\[-]|\\(?:[\\^$.*+?()\[\]{{}}|/-]|{_CODE}))"
+_CLASS = rf"\[\^?-?(?:{_IN_CLASS}(?:-{_IN_CLASS})?|\\[dDwWsS](?!-[^\]]))+-?\]"
+_ATOM = rf"(?:[^\\^$.*+?()\[\]{{}}|]|\.|{_CLASS}|\\(?:[dDwWsS\\^$.*+?()\[\]{{}}|/]|{_CODE}))"
+_QUANTIFIER = r"(?:(?:[*+?]|\{\d+(?:,\d*)?\})\??)?"
+_PORTABLE = re.compile(rf"(?:{_ATOM}{_QUANTIFIER}|\((?:\?:)?|\){_QUANTIFIER}|[|^$]|\\[bB])*+")
 
 
 def complete(view: Shape) -> None:
@@ -128,3 +138,22 @@ def _join_choices(view: Shape) -> None:
 def is_stub(view: Shape) -> bool:
     """Check whether a view stands for a schema that has to be expanded."""
     return str(view.get("description", "")).endswith("]") and "[expandSchema /" in view["description"]
+
+
+@cache
+def is_portable(pattern: str) -> bool:
+    """Check whether the engines of all clients accept a pattern, and read it alike.
+
+    Look-around and references back, for example, make Rust's refuse the pattern, and its client the whole server.
+    """
+    if not _PORTABLE.fullmatch(pattern):
+        return False
+    import pydantic_core  # slow to import, and loaded anyway where a listing is made
+
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            re.compile(pattern)
+        pydantic_core.SchemaValidator({"type": "str", "pattern": pattern})  # compiled by Rust's engine
+    except (re.error, OverflowError, RecursionError, pydantic_core.SchemaError):
+        return False
+    return True
