@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from portkey_bridge import media_types
 from portkey_bridge.document.repairs import Repairs, Say, summarize
 from portkey_bridge.errors import DanglingReference
 from portkey_bridge.openapi.coercion import as_list, mapping
@@ -244,7 +245,7 @@ def _with_names(parameters: list[Object], say: Say) -> Iterator[Object]:
 
 def _form_body(parameters: list[Object], consumes: list[str]) -> Object:
     """Return the body of form parameters. A file needs `multipart/form-data` (2.0, Parameter Object, `type`)."""
-    declared = [name for name in consumes if name.partition(";")[0].strip().lower() in FORM_MEDIA_TYPES]
+    declared = [name for name in consumes if media_types.bare(name) in FORM_MEDIA_TYPES]
     if any(_is_file(_own_schema(value)) for value in parameters):
         declared = [name for name in declared if not name.lower().startswith(FORM_MEDIA_TYPES[0])] or [
             FORM_MEDIA_TYPES[1]

@@ -30,9 +30,8 @@ from portkey_bridge.request.binary_values import (
     with_files,
 )
 from portkey_bridge.request.multipart import Part, pieces
-from portkey_bridge.request.signatures import media_type_of_bytes
 from portkey_bridge.request.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
-from portkey_bridge.request.uploads import OCTETS, Upload
+from portkey_bridge.request.uploads import OCTETS, Upload, media_type_of_bytes
 from portkey_bridge.schema.readings import ValuePath
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings.values import HTTP_TOKEN
@@ -82,7 +81,7 @@ def _within(body: Body, media_range: str) -> Body:
 
 def _is_within(media_type: str, media_range: str) -> bool:
     """Check whether a media type is within a range. Any JSON is taken for one of JSON."""
-    name, within = (text.partition(";")[0].strip().lower() for text in (media_type, media_range))
+    name, within = map(media_types.bare, (media_type, media_range))
     are_json = media_types.JSON.match(media_type) and media_types.JSON.match(media_range)
     return within == "*" or bool(are_json) or fnmatch(name, within)
 
@@ -328,9 +327,8 @@ def sends_decoded(media_type: MediaType, shapes: Shapes) -> bool:
 
     OpenAPI 3.0 has base64 in bodies of all types, but servers that take octets mean the octets.
     """
-    is_of_octets = media_type.name.partition(";")[0].strip().lower() == OCTETS
     return (
-        is_of_octets
+        media_types.bare(media_type.name) == OCTETS
         and "contentEncoding" not in shapes(media_type.schema)
         and base64_of(media_type.schema, shapes) is not None
     )

@@ -15,8 +15,7 @@ from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.arguments import Arguments, Bound
 from portkey_bridge.request.binary_values import file_forms
-from portkey_bridge.request.signatures import media_type_of_file
-from portkey_bridge.request.uploads import FORMS, MEDIA_TYPE, OCTETS
+from portkey_bridge.request.uploads import FORMS, MEDIA_TYPE, OCTETS, media_type_of_file
 from portkey_bridge.schema.readings import is_unset
 
 
@@ -114,7 +113,7 @@ class Alternatives(Arguments):
         if len(of_bytes) < 2 or given is None:
             return None
         wanted = (media_type_of_file(given), OCTETS)
-        return next((name for media_type in wanted for name in of_bytes if _is_type(name, media_type)), None)
+        return next((name for media_type in wanted for name in of_bytes if media_types.bare(name) == media_type), None)
 
     def _kind(self, name: Any) -> Arguments | None:
         """Return the arguments of a media type, which may be within a range of files; None for anything else."""
@@ -162,10 +161,6 @@ def _is_file_within(name: str, declared: str) -> bool:
     return (
         is_concrete and media_types.FILE_RANGES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
     )
-
-
-def _is_type(name: str, media_type: str | None) -> bool:
-    return name.partition(";")[0].strip().lower() == media_type
 
 
 def _is_chosen(choice: str, name: str) -> Shape:
