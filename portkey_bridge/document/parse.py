@@ -130,10 +130,10 @@ def _without_lone_surrogates(text: str) -> str:
 def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
     import yaml
 
-    from portkey_bridge.document import yaml_values as yaml_json
+    from portkey_bridge.document import yaml_values
 
     try:
-        parsed = yaml_json.parse_yaml(text)
+        parsed = yaml_values.parse_yaml(text)
         if parsed.has_more:
             repairs.append(f"{source}: it contains further documents, which are ignored.")
     except yaml.MarkedYAMLError as error:
