@@ -80,24 +80,22 @@ def listed(shape: Shape) -> Shape:
     for keyword, looser in LISTED_AS.items():
         if keyword in shape:
             kept.setdefault(looser, shape[keyword])
-    if isinstance(kept.get("additionalProperties"), bool):
-        del kept["additionalProperties"]
-    if isinstance(kept.get("items"), bool):
-        del kept["items"]
+    for keyword in ("additionalProperties", "items"):
+        if isinstance(kept.get(keyword), bool):
+            del kept[keyword]
     if "description" in kept:
         kept["description"] = plain(kept["description"])
     values = kept.get("enum", [])
     if not all(isinstance(value, str) for value in values):
         del kept["enum"]
-        choice = "One of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in values) + "."
-        kept["description"] = f"{kept.get('description', '')} {choice}".strip()
+        _say(kept, f"One of {', '.join(json.dumps(value, ensure_ascii=False) for value in values)}.")
     if "pattern" in kept and not is_portable(kept["pattern"]):
         del kept["pattern"]
     _name_unlisted(kept)
     if kept.get("format", "date") not in LISTED_FORMATS:
         form = kept.pop("format")
         if "pattern" not in kept or form in KNOWN_FORMATS:
-            kept["description"] = f"{kept.get('description', '')} Format: {form}.".strip()
+            _say(kept, f"Format: {form}.")
     return kept
 
 
@@ -108,8 +106,12 @@ def _name_unlisted(kept: dict[str, Any]) -> None:
     if names:
         kept["properties"] = {name: child for name, child in properties.items() if not name.startswith("_")}
         kept.pop("additionalProperties", None)  # which would say something about them, too
-        said = f"Also {', '.join(names)}: see expandSchema."
-        kept["description"] = f"{kept.get('description', '')} {said}".strip()
+        _say(kept, f"Also {', '.join(names)}: see expandSchema.")
+
+
+def _say(kept: Shape, sentence: str) -> None:
+    """Add a sentence to a description."""
+    kept["description"] = f"{kept.get('description', '')} {sentence}".strip()
 
 
 def _require_listed(view: Shape) -> None:
