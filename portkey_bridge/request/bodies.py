@@ -21,14 +21,7 @@ from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import MediaType
 from portkey_bridge.openapi.pointers import object_at
 from portkey_bridge.openapi.reader import media_type_of
-from portkey_bridge.request.binary_values import (
-    Sources,
-    base64_of,
-    is_binary,
-    names_file,
-    text_type_of,
-    with_files,
-)
+from portkey_bridge.request.binary_values import Sources, base64_of, is_binary, names_file, text_type_of, with_files
 from portkey_bridge.request.multipart import Part, pieces
 from portkey_bridge.request.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
 from portkey_bridge.request.uploads import OCTETS, Upload, media_type_of_bytes

@@ -265,12 +265,7 @@ class Renderer:
     def _linked(self, answer: Answer, media_type: str, size: str) -> Rendered:
         name = _named(answer)
         result_id = self.results.keep(kept_text(AnswerFile(name, media_type, answer.body)))
-        link = ResourceLink(
-            uri=uri_of(result_id, name),
-            name=name,
-            mime_type=media_type,
-            size=len(answer.body),
-        )
+        link = ResourceLink(uri=uri_of(result_id, name), name=name, mime_type=media_type, size=len(answer.body))
         minutes = f"{self.results.seconds / 60:g} minutes"
         return Rendered(
             [link], (f"The answer is {size}, a resource that can be read for {minutes} after its last use.",)
