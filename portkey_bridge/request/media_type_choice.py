@@ -31,9 +31,11 @@ class Alternatives(Arguments):
     kinds: Mapping[str, Arguments]
 
     @property
-    def each(self) -> Shape:
-        """The input schema without what it says of several arguments together: what a listing can show."""
-        return {keyword: value for keyword, value in super().each.items() if keyword != "additionalProperties"}
+    def schema_of_each(self) -> Shape:
+        """The schema of each argument for itself, without what holds for several together: what a listing can show."""
+        return {
+            keyword: value for keyword, value in super().schema_of_each.items() if keyword != "additionalProperties"
+        }
 
     @property
     def choices(self) -> Mapping[str, Shape]:
@@ -50,7 +52,7 @@ class Alternatives(Arguments):
         for name, schema in zip(reversed(names[1:]), reversed(others), strict=True):
             if schema != whole:
                 whole = {"if": _is_chosen(self.choice, name), "then": schema, "else": whole}
-        return {**self.each, **whole}
+        return {**self.schema_of_each, **whole}
 
     def _of_kind(self, kind: Arguments) -> Shape:
         own: Shape = kind.schema

@@ -351,13 +351,13 @@ class _Writer:
                 yield credential.value
 
     def body(self) -> Body | None:
-        media_type = self.bound.of.media_type
+        media_type = self.bound.arguments.media_type
         if not self.bound.has_body or media_type is None:
             return None
         try:
             return encode_body(self.bound.body, media_type, self.sources)
         except Unwritable as error:
-            pointer = self.bound.of.place_in_body(error.path)
+            pointer = self.bound.arguments.place_in_body(error.path)
             raise ArgumentsError(self.name, [Violation(pointer, error.problem)]) from error
 
 

@@ -21,10 +21,9 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.curation import CuratedArguments, Curation, curated, curation_of, with_variables
+from portkey_bridge.tools.curation import CuratedArguments, Curation, Effect, curated, curation_of, with_variables
 from portkey_bridge.tools.names import closest, slug, tool_names
-from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA as STREAM_SCHEMA
-from portkey_bridge.tools.streaming import stream_argument
+from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA, stream_argument
 
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
@@ -50,14 +49,13 @@ FOUND = 2_500
 #: all of them.
 MANY = 128
 
-#: Effects of a call by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
+#: Effects of a call by method (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
-    **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"), (True, False, True)),
-    "POST": (False, False, False),
-    "PUT": (False, True, True),
-    "PATCH": (False, True, False),
-    "DELETE": (False, True, True),
+    **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"), Effect(True, False, True)),
+    "POST": Effect(False, False, False),
+    **dict.fromkeys(("PUT", "DELETE"), Effect(False, True, True)),
 }
+ANY_EFFECT = Effect(False, True, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +83,9 @@ class Tool:
         return curated(whole, {**hidden, **said}, self.name)
 
     @property
-    def effect(self) -> tuple[bool, bool, bool]:
-        """Whether a call is read only, destructive, idempotent."""
-        return self.curation.effect(EFFECTS.get(self.operation.method, (False, True, False)))
+    def effect(self) -> Effect:
+        """What a call does to the state of the API."""
+        return self.curation.effect(EFFECTS.get(self.operation.method, ANY_EFFECT))
 
     @property
     def is_confirmed(self) -> bool:
@@ -116,12 +114,13 @@ class Tool:
         return stream_argument(self.operation, self.shapes.root, self.arguments.bindings)
 
     def _with_stream_limit(self, schema: Shape) -> Shape:
-        limit = self.stream_argument
-        return {**schema, "properties": {**schema.get("properties", {}), limit: STREAM_SCHEMA}} if limit else schema
+        if self.stream_argument is None:
+            return schema
+        return {**schema, "properties": {**schema.get("properties", {}), self.stream_argument: STREAM_LIMIT_SCHEMA}}
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Return the view of the input schema that clients list."""
-        view = self._with_stream_limit(self.with_choices(views.expand(self.arguments.each, "", budget)))
+        view = self._with_stream_limit(self.with_choices(views.expand(self.arguments.schema_of_each, "", budget)))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
 
@@ -272,7 +271,7 @@ def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
         and excluded.isdisjoint(names)
         and (not settings.tag or tool.has_tag(tags))
         and (settings.deprecated or not tool.operation.deprecated)
-        and (tool.effect[0] or not settings.read_only)
+        and (tool.effect.read_only or not settings.read_only)
     ]
 
 

@@ -133,7 +133,7 @@ class _Comparison:
 
     def arguments(self, old: Tool, new: Tool) -> Iterator[Change]:
         """Yield the changes of the arguments."""
-        yield from self._objects(old.arguments.each, new.arguments.each, "", "argument")
+        yield from self._objects(old.arguments.schema_of_each, new.arguments.schema_of_each, "", "argument")
 
     def schemas(self, old: Any, new: Any, pointer: str) -> Iterator[Change]:
         """Yield where the new schema takes fewer or more values than the old one."""
