@@ -160,6 +160,10 @@ class Operation:
     path_item: PathItem = field(repr=False)
     curations: tuple[Any, ...] = ()
 
+    def __str__(self) -> str:
+        """Return method and path, by which messages name the operation."""
+        return f"{self.method} {self.path}"
+
     @cached_property
     def answer_types(self) -> tuple[str, ...]:
         """The media types that are declared for the answers, those of successes first."""

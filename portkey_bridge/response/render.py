@@ -336,9 +336,7 @@ def _named(answer: Answer) -> str:
 
 def _status_line(operation: Operation, answer: Answer) -> str:
     """Report what happened, by method and path template: the URL itself may hold a secret."""
-    line = (
-        f"{operation.method} {operation.path} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
-    )
+    line = f"{operation} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
     redirect = 300 <= answer.status < 400 and "location" in answer.headers
     return f"{line}, a redirect that was not followed" if redirect else line
 

@@ -224,7 +224,7 @@ def _curations(api: Api, settings: Settings) -> list[Curation]:
     for name, operation in zip(usual, api.operations, strict=True):
         own, place = filed.get(name, (None, ""))
         own = {"include": True, **own} if isinstance(own, dict) else own
-        where, general = place or f"x-mcp of {operation.method} {operation.path}", len(operation.path_item.curations)
+        where, general = place or f"x-mcp of {operation}", len(operation.path_item.curations)
         said.append(curation_of((*operation.curations, own), where, general))
     names = [_known_as(*each, settings.prefix) for each in zip(usual, said, strict=True)]
     confirmed = _matching("--confirm", settings.confirm, set().union(*names), needed=_is_whole)
@@ -304,7 +304,7 @@ def _title(operation: Operation) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.operation_id or "")
     spaced = re.sub(r"[^\w]+|_+", " ", words).strip().capitalize()
     candidates = [text for text in (plain(operation.summary), spaced) if text]
-    fallback = operation.operation_id or f"{operation.method} {operation.path}"
+    fallback = operation.operation_id or str(operation)
     return shorten(min(candidates, key=len, default=fallback), TITLE)
 
 
@@ -313,7 +313,7 @@ def _words(operation: Operation) -> str:
     summary, description = operation.summary, operation.description
     if summary and description and not description.lower().startswith(summary.lower()):
         description = f"{sentence(summary)} {description}"
-    words = description or summary or f"{operation.method} {operation.path}"
+    words = description or summary or str(operation)
     return f"Deprecated. {words}" if operation.deprecated else words
 
 

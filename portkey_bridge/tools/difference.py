@@ -54,15 +54,13 @@ def difference(old: Version, new: Version) -> list[Change]:
     before, after = _by_operation(old.tools), _by_operation(new.tools)
     changes = list(_schemes(before.values(), after.values()))
     changes += [
-        Change("removed", tool.name, "", f"{tool.operation.method} {tool.operation.path}", True)
-        for key, tool in before.items()
-        if key not in after
+        Change("removed", tool.name, "", str(tool.operation), True) for key, tool in before.items() if key not in after
     ]
     for key, tool in after.items():
         if key in before:
             changes += _Comparison(tool.name, old.shapes, new.shapes).tools(before[key], tool)
         else:
-            changes.append(Change("added", tool.name, "", f"{tool.operation.method} {tool.operation.path}", False))
+            changes.append(Change("added", tool.name, "", str(tool.operation), False))
     return changes
 
 
