@@ -20,7 +20,6 @@ from portkey_bridge.errors import DocumentError
 
 MAX_PARSED_VALUES = 5_000_000
 
-
 #: Decisions of the parser that are told one by one.
 MAX_PARSER_NOTES = 20
 

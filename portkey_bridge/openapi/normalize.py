@@ -51,7 +51,6 @@ LOCATIONS = {
     **{"form": "formData", "headers": "header", "cookies": "cookie"},
 }
 
-
 #: Fields with text for people, which models read, too.
 TEXT_FIELDS = frozenset(("title", "summary", "description"))
 

@@ -24,7 +24,6 @@ from portkey_bridge.schema.shapes import Shapes
 #: Argument names that every client accepts. Some refuse all tools of a server because of one that begins with `_`.
 ARGUMENT_NAME = re.compile(r"(?!_)[a-zA-Z0-9_.-]{1,64}")
 
-
 #: Which media type is sent where the document offers several: the first of these that matches, else any other.
 PREFERRED = (
     re.compile(r"application/json\s*(;|$)", re.IGNORECASE),
@@ -34,22 +33,17 @@ PREFERRED = (
     re.compile(r"text/", re.IGNORECASE),
 )
 
-
 #: Media types whose objects have named properties, which become arguments of their own.
 OF_PROPERTIES = (media_types.JSON, media_types.XML, media_types.FORM, media_types.MULTIPART)
-
 
 #: Keywords about an object other than a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
-
 #: The argument that names a media type where several say different things, and how many are offered.
 CHOICE, CHOICES = "contentType", 8
 
-
 #: Who keeps a name that two things claim, and in which order arguments are listed.
 PRECEDENCE = ("path", "query", "querystring", "header", "cookie", "body")
-
 
 LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
 

@@ -42,13 +42,11 @@ from portkey_bridge.request.uploads import PieceStream, bytes_in, in_memory
 #: Unescaped characters of a path template: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
-
 #: What every request says of this program (RFC 9110 section 10.1.5).
 USER_AGENT = ("user-agent", f"portkey-bridge/{__version__}".encode())
 
 #: Methods whose requests say that they have no body (RFC 9110 section 8.6), and the headers that say where one ends.
 HAS_BODY, LENGTHS = ("POST", "PUT", "PATCH"), (b"content-length", b"transfer-encoding")
-
 
 Given = tuple[str, Parameter, Any]
 """A parameter that is sent: its argument, itself, and its value."""

@@ -21,22 +21,17 @@ from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 #: Below this many characters it is not worth showing a part of a value beside its stub.
 MIN_VALUE_PART = 200
 
-
 #: Levels that one view shows below its pointer.
 MAX_VALUE_LEVELS = 30
-
 
 #: Bytes of an array or object whose members are values at the same time, how often a place to cut is looked for, and
 #: the bytes of a member from which on its value takes less memory than its text.
 BATCH, TRIES, LARGE = 1 << 20, 32, 64
 
-
 #: Names among which the one is looked for that a pointer to nowhere meant.
 MOST_NAMES = 1000
 
-
 _SLICE = re.compile(r"#(-?\d{0,18}):(-?\d{0,18})$")
-
 
 Json = msgspec.Raw
 """A JSON value as the text that the API sent."""

@@ -16,7 +16,6 @@ from portkey_bridge.openapi.coercion import sequence
 #: Kinds of OpenAI-style chunks that grow into one object, and what the object is called then.
 CHUNKS = {"chat.completion.chunk": "chat.completion", "text_completion": "text_completion"}
 
-
 decoder_of = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -38,7 +37,6 @@ class Objects:
 
 #: What grows by pieces: the texts in these members, and in those members only.
 _GROWING = frozenset(("delta", "text"))
-
 
 #: Texts inside growing members that are sent as a whole, often again and again.
 _WHOLE_TEXTS = frozenset(("id", "type", "role", "name", "format"))

@@ -80,7 +80,6 @@ OF_RESPONSE = re.compile(r"\$response\.(?:header\.(?P<header>[^{}]+)|body#(?P<po
 LINK = re.compile(r"<([^>]*)>([^<]*)")
 IS_NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next\b)", re.IGNORECASE)
 
-
 Linked = Mapping[str, Any]
 """The query parameters of a Link Object that leads to the next page, and their values or runtime expressions."""
 

@@ -52,10 +52,8 @@ if TYPE_CHECKING:
 #: stays below the 1,048,576 characters at which clients cut.
 MEDIA_FACTOR = 25
 
-
 #: Bytes of a file name that every common file system takes, and of its suffix.
 MAX_FILE_NAME, MAX_SUFFIX = 255, 32
-
 
 #: What begins as a structured text does, whatever is declared.
 STRUCTURED_TEXT = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{<]")

@@ -20,7 +20,6 @@ from portkey_bridge.settings.values import Bounds
 #: Bytes of a text from which on a view of it takes longer than other calls should wait.
 LONG = 1 << 20
 
-
 T = TypeVar("T")
 
 Entries = OrderedDict[tuple[str | None, str], tuple[float, bytes, Any]]

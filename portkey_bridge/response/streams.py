@@ -22,17 +22,14 @@ from portkey_bridge.response.merging import CHUNKS, STREAM_MERGERS, Merger, Obje
 #: What OpenAI-style streams send behind their last event.
 END = "[DONE]"
 
-
 #: Characters of an event that a progress notification repeats.
 REPORTED = 500
-
 
 #: Events that are each reported, and the seconds between two reports from then on: a report costs more than an event.
 EVENTS_REPORTED_EACH, REPORT_INTERVAL = 1000, 0.1
 
 #: Seconds after which other calls get their turn, however many events have arrived at once.
 MAX_TURN = 0.01
-
 
 Report = Callable[[int, str | None], Awaitable[None]]
 """Takes the number of events so far and what the last one brought."""

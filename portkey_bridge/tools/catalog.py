@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 #: The settings of someone who changes nothing.
 UNCHANGED = Settings()
 
-
 #: Characters of a title that a listing shows.
 TITLE = 60
 
