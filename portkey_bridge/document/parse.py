@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from portkey_bridge.document.content import Content, text_of
 from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
 from portkey_bridge.document.positions import repeated_keys
-from portkey_bridge.document.sources import others_of
 from portkey_bridge.errors import DocumentError
 
 MAX_PARSED_VALUES = 5_000_000
@@ -62,12 +61,6 @@ def resource_of(content: Content) -> Document:
         problem, remedy = "is a web page or XML, not JSON or YAML", "Use the address of the document itself."
         raise DocumentError(content.source, problem, remedy)
     return parse_document(content.source, content.uri, text)
-
-
-def others_of_document(document: Document, allowed: Collection[str] = ()) -> Retrieve:
-    """Return what reads and parses the other resources that a document refers to, as `sources.others_of` says."""
-    read_other = others_of(document.uri, allowed)
-    return lambda uri: resource_of(read_other(uri))
 
 
 def parse_document(source: str, uri: str, text: str) -> Document:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from portkey_bridge.document.parse import Document, Retrieve, others_of_document
+from portkey_bridge.document.parse import Document, Retrieve
 from portkey_bridge.document.repairs import Repairs, Say, summarize
 from portkey_bridge.errors import DanglingReference, DocumentError
 from portkey_bridge.openapi.coercion import as_list, mapping, sequence
@@ -62,18 +62,23 @@ class Normalized(NamedTuple):
     repairs: tuple[str, ...]
 
 
-def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Repairs | None = None) -> Normalized:
+def nothing_else(uri: str) -> Document:
+    """Refuse to retrieve anything: what a document refers to is in it."""
+    raise DocumentError(uri, "is not in the document", "Add it there.")
+
+
+def normalize(document: Document, retrieve: Retrieve = nothing_else, repairs: Repairs | None = None) -> Normalized:
     """Bring a document into the one form that everything downstream reads.
 
-    `retrieve` brings what the document refers to; without it, files beside the document are read. Who hands in
-    `repairs` finds the repairs there, with their places. The values of the document are changed in place.
+    `retrieve` brings the other resources that the document refers to. Who hands in `repairs` finds the repairs there,
+    with their places. The values of the document are changed in place.
     Raises DocumentError for anything but an OpenAPI document, and for a hostile one.
     """
     repairs = Repairs() if repairs is None else repairs
     version = _version(document, repairs)
     root = {key: value for key, value in document.root.items() if key not in NOT_ON_ROOT | {OTHERS}}
     root["paths"] = dict(_with_slashes(root.get("paths") or {}, repairs))
-    resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
+    resources = Resources(Document(document.source, document.uri, root), retrieve)
     found = localize(resources, repairs)
     _remove_invisible(found, repairs)
     for kind, place in found:
@@ -83,7 +88,7 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
         root[OTHERS] = resources.others
     if version < (3,):
         root = from_swagger(root, _scheme(document.uri), repairs)
-        found = localize(Resources(Document(document.source, document.uri, root), _nothing_more), repairs)
+        found = localize(Resources(Document(document.source, document.uri, root), nothing_else), repairs)
     for kind, place in found:
         if kind in WITH_PARAMETERS:
             _inline_bodies(place.value, root)
@@ -137,10 +142,6 @@ def _with_slashes(paths: dict[str, Any], repairs: Repairs) -> Iterator[tuple[str
 def _scheme(uri: str) -> str:
     scheme = urlsplit(uri).scheme
     return scheme if scheme in ("http", "https") else "https"
-
-
-def _nothing_more(uri: str) -> Document:
-    raise DocumentError(uri, "everything is in memory already", "Report this.")
 
 
 def _say(repairs: Repairs, place: DocumentNode, problem: str) -> None:
