@@ -20,7 +20,7 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import about_tokens, listed_tool, variables_of
 from portkey_bridge.cli.spec_validator import advise
 from portkey_bridge.cli.terminal import print_json, print_styled, waiting
-from portkey_bridge.document.encoding import text_of
+from portkey_bridge.document.content import text_of
 from portkey_bridge.document.parse import Document, document_of, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.document.repairs import Repair, Repairs

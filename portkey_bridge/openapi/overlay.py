@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from portkey_bridge.document.content import Content
-from portkey_bridge.document.encoding import text_of
+from portkey_bridge.document.content import Content, text_of
 from portkey_bridge.document.parse import Document, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.errors import DocumentError
+from portkey_bridge.openapi.coercion import mapping
 
 #: The feature sets that can be applied (Overlay Specification 1.1, Versions).
 VERSION = re.compile(r"1\.[01](\.\d+)?")
@@ -195,8 +195,7 @@ def tightened(curation: Any) -> Any:
     """Return what a document may say about its tools: exclude, name, ask for confirmation, and mark as not harmless."""
     if not isinstance(curation, dict):
         return curation if isinstance(curation, bool) else None
-    annotations = curation.get("annotations")
-    marks = annotations if isinstance(annotations, dict) else {}
+    marks = mapping(curation.get("annotations"))
     kept = {name: value for name, value in CAREFUL.items() if marks.get(name) is value}
     name = {"name": curation["name"]} if isinstance(curation.get("name"), str) else {}
     confirm = {"confirm": True} if curation.get("confirm") is True else {}

@@ -15,8 +15,7 @@ from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.arguments import Arguments, Bound
 from portkey_bridge.request.binary_values import file_forms
-from portkey_bridge.request.signatures import media_type_of_file
-from portkey_bridge.request.uploads import FORMS, MEDIA_TYPE, OCTETS
+from portkey_bridge.request.uploads import FORMS, MEDIA_TYPE, OCTETS, media_type_of_file
 from portkey_bridge.schema.readings import is_unset
 
 
@@ -32,9 +31,11 @@ class Alternatives(Arguments):
     kinds: Mapping[str, Arguments]
 
     @property
-    def each(self) -> Shape:
-        """The input schema without what it says of several arguments together: what a listing can show."""
-        return {keyword: value for keyword, value in super().each.items() if keyword != "additionalProperties"}
+    def schema_of_each(self) -> Shape:
+        """The schema of each argument for itself, without what holds for several together: what a listing can show."""
+        return {
+            keyword: value for keyword, value in super().schema_of_each.items() if keyword != "additionalProperties"
+        }
 
     @property
     def choices(self) -> Mapping[str, Shape]:
@@ -51,7 +52,7 @@ class Alternatives(Arguments):
         for name, schema in zip(reversed(names[1:]), reversed(others), strict=True):
             if schema != whole:
                 whole = {"if": _is_chosen(self.choice, name), "then": schema, "else": whole}
-        return {**self.each, **whole}
+        return {**self.schema_of_each, **whole}
 
     def _of_kind(self, kind: Arguments) -> Shape:
         own: Shape = kind.schema
@@ -114,7 +115,7 @@ class Alternatives(Arguments):
         if len(of_bytes) < 2 or given is None:
             return None
         wanted = (media_type_of_file(given), OCTETS)
-        return next((name for media_type in wanted for name in of_bytes if _is_type(name, media_type)), None)
+        return next((name for media_type in wanted for name in of_bytes if media_types.bare(name) == media_type), None)
 
     def _kind(self, name: Any) -> Arguments | None:
         """Return the arguments of a media type, which may be within a range of files; None for anything else."""
@@ -162,10 +163,6 @@ def _is_file_within(name: str, declared: str) -> bool:
     return (
         is_concrete and media_types.FILE_RANGES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
     )
-
-
-def _is_type(name: str, media_type: str | None) -> bool:
-    return name.partition(";")[0].strip().lower() == media_type
 
 
 def _is_chosen(choice: str, name: str) -> Shape:

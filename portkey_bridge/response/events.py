@@ -107,7 +107,6 @@ async def json_sequence(body: AsyncIterator[bytes]) -> AsyncIterator[Event]:
 
 _RECORD_SEPARATOR = "\x1e"
 
-
 _BLANK = f"\ufeff{_RECORD_SEPARATOR} \t\r"
 
 

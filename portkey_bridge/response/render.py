@@ -52,10 +52,8 @@ if TYPE_CHECKING:
 #: stays below the 1,048,576 characters at which clients cut.
 MEDIA_FACTOR = 25
 
-
 #: Bytes of a file name that every common file system takes, and of its suffix.
 MAX_FILE_NAME, MAX_SUFFIX = 255, 32
-
 
 #: What begins as a structured text does, whatever is declared.
 STRUCTURED_TEXT = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{<]")
@@ -265,12 +263,7 @@ class Renderer:
     def _linked(self, answer: Answer, media_type: str, size: str) -> Rendered:
         name = _named(answer)
         result_id = self.results.keep(kept_text(AnswerFile(name, media_type, answer.body)))
-        link = ResourceLink(
-            uri=uri_of(result_id, name),
-            name=name,
-            mime_type=media_type,
-            size=len(answer.body),
-        )
+        link = ResourceLink(uri=uri_of(result_id, name), name=name, mime_type=media_type, size=len(answer.body))
         minutes = f"{self.results.seconds / 60:g} minutes"
         return Rendered(
             [link], (f"The answer is {size}, a resource that can be read for {minutes} after its last use.",)
@@ -341,9 +334,7 @@ def _named(answer: Answer) -> str:
 
 def _status_line(operation: Operation, answer: Answer) -> str:
     """Report what happened, by method and path template: the URL itself may hold a secret."""
-    line = (
-        f"{operation.method} {operation.path} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
-    )
+    line = f"{operation} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
     redirect = 300 <= answer.status < 400 and "location" in answer.headers
     return f"{line}, a redirect that was not followed" if redirect else line
 
