@@ -112,9 +112,7 @@ def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Itera
         yield Finding(PROBLEM, served, "Use --spec with a document that has operations under `paths`.")
     elif api.skipped:
         yield Finding(
-            WARNING,
-            f"{served}, {len(api.skipped)} operations left out",
-            "Correct the document at the places above.",
+            WARNING, f"{served}, {len(api.skipped)} operations left out", "Correct the document at the places above."
         )
     else:
         yield Finding(OK, served)

@@ -175,11 +175,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 #: Arguments of every parser.
-_PARSER: Mapping[str, Any] = {
-    "formatter_class": _Help,
-    "argument_default": argparse.SUPPRESS,
-    "allow_abbrev": False,
-}
+_PARSER: Mapping[str, Any] = {"formatter_class": _Help, "argument_default": argparse.SUPPRESS, "allow_abbrev": False}
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -46,13 +46,10 @@ class Send(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: str = "{token}"
 
 
-class Csrf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Csrf(AnswerPlace, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the token against cross-site requests is in the answer, and the header that repeats it."""
 
     send: str
-    header: str = ""
-    cookie: str = ""
-    pointer: str | None = None
 
 
 class Rejection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
