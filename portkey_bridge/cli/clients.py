@@ -6,7 +6,6 @@ Results go to stdout, messages to stderr. No command prints the value of a varia
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,13 +45,12 @@ from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
 from portkey_bridge.request.servers import server_url
 from portkey_bridge.settings.file import config_path, read_config
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import VARIABLE
 from portkey_bridge.text import origin_of, printable, with_shown_urls
 from portkey_bridge.tools.names import EXPAND_RESULT, EXPAND_SCHEMA
 
 #: Tools that are listed besides those of the document.
 BUILTIN = (EXPAND_SCHEMA, EXPAND_RESULT)
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -237,7 +235,7 @@ def _variables(given: Sequence[str]) -> dict[str, str | None]:
     variables: dict[str, str | None] = {}
     for word in given:
         key, equals, value = word.partition("=")
-        if not _VARIABLE.fullmatch(key):
+        if not VARIABLE.fullmatch(key):
             raise SettingsError(
                 "--env takes KEY=VALUE, or KEY to refer to the environment; KEY is the name of a variable."
             )

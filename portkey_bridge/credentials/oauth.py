@@ -127,11 +127,11 @@ class OAuthCredentials(Provider):
         except CredentialsError as error:
             raise self._with_grants(operation, caller, error) from None
 
-    def obtainable(self, operation: Operation, caller: Caller = LOCAL) -> frozenset[str]:
-        """Return the variables of the tokens that a call of an operation would obtain."""
+    def obtainable(self, operation: Operation) -> frozenset[str]:
+        """Return the variables of the tokens that a call of the local user would obtain for an operation."""
         if self._is_satisfied(operation):
             return frozenset()
-        is_callers, sources = self.sources.settings.of_callers, self.sources.of(operation, caller)
+        is_callers, sources = self.sources.settings.of_callers, self.sources.of(operation)
         names = {variable(source.scheme) or "" for source, _ in sources if is_callers or source.is_configured}
         return frozenset(names - self._secrets.keys())
 

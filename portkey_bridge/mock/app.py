@@ -81,7 +81,7 @@ CONCRETE = {
 
 @contextmanager
 def mock_running(api: Api) -> Iterator[str]:
-    """Serve a mock in a thread of this process, and give its URL."""
+    """Serve a mock in a thread of this process, and yield its URL."""
     with mock_listening(0) as (listener, url):
         server = server_of(mock_app(api))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
