@@ -33,7 +33,7 @@ from portkey_bridge.openapi.pointers import decode_token, encode_token
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.openapi.resources import OTHERS
 from portkey_bridge.openapi.spec_tables import METHODS
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.settings.options import Settings
@@ -198,9 +198,10 @@ def examine_document(settings: Settings) -> DocumentReport:
 
 def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _Where) -> Iterator[DocumentFinding]:
     silent = [tool for tool in tools if not tool.operation.summary and not tool.operation.description]
-    homeless = [tool for tool in tools if server_url(tool.operation.servers, api.uri) is None]
+    url_of = url_of_servers(api, settings)
+    homeless = [tool for tool in tools if url_of(tool.operation.servers) is None]
     yield from _of_tools("undescribed", UNDESCRIBED, silent, where)
-    yield from _of_tools("nowhere", NOWHERE, homeless if settings.base_url is None else [], where)
+    yield from _of_tools("nowhere", NOWHERE, homeless, where)
     if len(tools) > MANY and not is_shipped(api.uri):
         yield DocumentFinding("many", f"{len(tools)} tools: {MANY_TOOLS}")
 

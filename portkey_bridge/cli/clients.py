@@ -42,7 +42,7 @@ from portkey_bridge.clients.registry import CLIENTS, KnownClient
 from portkey_bridge.credentials.recipe import recipe_variables
 from portkey_bridge.credentials.signing import signs_for_aws
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.settings.file import config_path, read_config
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import VARIABLE
@@ -253,7 +253,7 @@ def _bound(settings: Settings) -> str:
         _say(f"The credentials are not bound to an origin, because the document cannot be read: {error}")
         return ",".join(sorted(settings.credentials))
     for tool in tools:
-        origin = origin_of(settings.base_url or server_url(tool.operation.servers, api.uri))
+        origin = origin_of(url_of_servers(api, settings)(tool.operation.servers))
         for name in unbound.intersection(tool.variables) if origin else ():
             origins.setdefault(name, set()).add(str(origin))
     bound = [f"{name}@{origin}" for name, found in origins.items() for origin in found]

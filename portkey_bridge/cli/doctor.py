@@ -38,7 +38,7 @@ from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
 from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings.env_files import refuse_lured_credentials
 from portkey_bridge.settings.options import Settings, key_in_file
@@ -140,9 +140,7 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
 def _login_step(settings: Settings, api: Api) -> Finding:
     """Report the operation that logs in. Raises SettingsError for a recipe that cannot be used."""
     recipe, _ = read_recipe(settings)
-    steps = steps_of(
-        api, recipe, settings, Shapes(api.root), lambda servers: settings.base_url or server_url(servers, api.uri)
-    )
+    steps = steps_of(api, recipe, settings, Shapes(api.root), url_of_servers(api, settings))
     undeclared = ", which the document does not declare" * bool(steps.undeclared)
     return Finding(OK, f"calls log in with {recipe.operation}{undeclared}, as {settings.login} says")
 
@@ -194,7 +192,7 @@ def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterato
 
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Request the root of each server, without credentials, and report the status."""
-    urls = Counter(settings.base_url or server_url(tool.operation.servers, api.uri) for tool in tools)
+    urls = Counter(destination(api, settings, tool.operation) for tool in tools)
     base_url = key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
     if nowhere := urls.pop(None, 0):
         problem = f"{nowhere} of {len(tools)} tools have no server to send to"
