@@ -29,7 +29,8 @@ from fastmcp.client.transports import StdioTransport
 
 from bench.figures import section, table
 from bench.programs import Cost, Model, Solve, Task, listed_tokens, solved
-from tests.applications import found, free_port, run_powerdns, running
+from tests.applications import found, run_powerdns, running
+from tests.replicas import free_port
 
 #: The password or key of each application, which is made up.
 SECRET = "key-of-the-application"  # noqa: S105

@@ -16,6 +16,7 @@ import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -72,16 +73,21 @@ Campaign = Callable[[Random], str]
 """Makes and tries one input, and returns what became of it."""
 
 
+def junk(random: Random) -> Any:
+    """Return one of JUNK as a value of its own: mutations change it, and later seeds choose from what JUNK was."""
+    return deepcopy(random.choice(JUNK))
+
+
 def mutated(value: Any, random: Random, changes: int) -> Any:
     """Return a JSON value with some parts replaced, removed, added or moved."""
     for _ in range(changes):
         places = list(_places(value))
         parent, key = random.choice(places) if places else (None, None)
         if parent is None:
-            return random.choice(JUNK)
+            return junk(random)
         act = random.randrange(6)
         if act == 0:
-            parent[key] = random.choice(JUNK)
+            parent[key] = junk(random)
         elif act == 1:
             del parent[key]
         elif act == 2 and isinstance(parent, dict):
@@ -146,7 +152,7 @@ def documents(random: Random) -> str:
         for tool, shapes in _tools_of(content):
             pointers = _pointers(tool.listed_schema(Views(shapes, portable=True), 300))
             Views(shapes, portable=False).expand(tool.schema, next(pointers, "") and "", 2000)
-            _try_arguments(tool, shapes, {"x": random.choice(JUNK)})
+            _try_arguments(tool, shapes, {"x": junk(random)})
     except SetupError:
         return "refused"
     return "served"
@@ -186,7 +192,7 @@ def _value(random: Random, depth: int) -> Any:
         return random.uniform(-1e9, 1e9)
     if kind == 4:
         return "".join(random.choices("ab \n/%{}[]:,;=&?#\\\"'é\U0001f600\x00\ud83d", k=random.randrange(20)))
-    return random.choice(JUNK)
+    return junk(random)
 
 
 def _try_arguments(tool: Tool, shapes: Shapes, made: dict[str, Any]) -> str:

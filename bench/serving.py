@@ -30,7 +30,7 @@ from bench.installed import CONTEXTFORGE, IVOTOBY, program_of
 from bench.loopback import loopback
 from bench.processes import cpu_seconds
 from bench.stdio import BARE
-from tests.applications import free_port
+from tests.replicas import free_port
 
 #: Clients at the same time, and seconds for which they call.
 CLIENTS, SECONDS = (1, 32, 256), 5.0

@@ -22,6 +22,7 @@ PROVIDERS: Mapping[str, str] = {
     "oauth-proxy": "oauth_proxy:OAuthProxy",
     "oidc-proxy": "oidc_proxy:OIDCProxy",
     "auth0": "providers.auth0:Auth0Provider",
+    "auth0-mcp": "providers.auth0:Auth0MCPProvider",
     "authkit": "providers.workos:AuthKitProvider",
     "aws-cognito": "providers.aws:AWSCognitoProvider",
     "azure": "providers.azure:AzureProvider",

@@ -9,21 +9,19 @@ from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
 from fastmcp.server.auth import AuthProvider, IdentityAssertion
+from fastmcp.server.auth.providers.jwt import JWTVerifier
 from key_value.aio.protocols.key_value import AsyncKeyValue
 from pydantic import AnyHttpUrl, TypeAdapter, ValidationError
 
 from portkey_bridge.errors import SettingsError, likely
 from portkey_bridge.settings.serving import AUTH, INSIDE, PROVIDER, PROVIDERS
-from portkey_bridge.web.access_tokens import AccessTokens
+from portkey_bridge.web.access_tokens import accept_access_tokens
 
 #: What a provider needs although its class can do without: else it accepts tokens that were issued for others.
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "jwt": ("issuer", "audience"),
     "keycloak": ("audience",),
 }
-
-#: Classes that stand in for those of FastMCP.
-OWN_PROVIDERS: Mapping[str, Any] = {"jwt": AccessTokens}
 
 #: Parameters that no text can describe, and the one that this server fills in.
 OBJECTS = frozenset({"http_client", "client_registration_options", "revocation_options"})
@@ -66,6 +64,9 @@ def provider_of(table: Mapping[str, Any], storage: AsyncKeyValue, name: str = TA
         words = _problems(error) if isinstance(error, ValidationError) else str(error) or type(error).__name__
         reason = _without_secrets(words, table)
         raise SettingsError(f"[{name}]: {provider} cannot be used: {reason}") from error
+    for verifier in (made, getattr(made, VERIFIER, None)):
+        if isinstance(verifier, JWTVerifier):
+            accept_access_tokens(verifier)
     return made
 
 
@@ -76,8 +77,6 @@ def _unknown(provider: str) -> str:
 
 
 def _class(provider: str) -> Any:
-    if provider in OWN_PROVIDERS:
-        return OWN_PROVIDERS[provider]
     module, _, name = PROVIDERS[provider].partition(":")
     return getattr(import_module(f"fastmcp.server.auth.{module}"), name)
 
