@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -162,23 +162,19 @@ def _referred(apis: Sequence[Settings], given: Mapping[str, str | None], client:
 def _served(apis: Sequence[Settings], client: KnownClient) -> Served:
     """Return what an entry with these settings serves. Whatever cannot be read now is a warning."""
     extras = {extra for each in apis for option, extra in EXTRAS.items() if getattr(each, option)}
-    if client.most_tools is None and len(apis) == 1 and apis[0].spec is None:
-        return Served(DEFAULT_ENTRY, extras=_in_order(extras))
-    source = apis[0].spec or "" if len(apis) == 1 else str(config_path(apis[0]))
-    try:
-        services = load_services(apis)
-    except SetupError as error:
-        _say(f"warning: {error} The entry is written anyway.")
-        return Served(short_name("", source) if source else DEFAULT_ENTRY, extras=_in_order(extras))
-    if any(_signs_for_aws(service) for service in services):
-        extras.add(EXTRAS["aws_sigv4"])
-    title = services[0].api.title if len(apis) == 1 else ""
-    count = sum(len(service.tools) for service in services) + len(BUILTIN)
-    return Served(short_name(title, source) if source else DEFAULT_ENTRY, count, apis[0].searches, _in_order(extras))
-
-
-def _in_order(extras: Collection[str]) -> tuple[str, ...]:
-    return tuple(extra for extra in EXTRAS.values() if extra in extras)
+    source = (apis[0].spec or "") if len(apis) == 1 else str(config_path(apis[0]))
+    title, count = "", 0
+    if source or client.most_tools is not None:
+        try:
+            services = load_services(apis)
+        except SetupError as error:
+            _say(f"warning: {error} The entry is written anyway.")
+        else:
+            extras |= {EXTRAS["aws_sigv4"]} if any(map(_signs_for_aws, services)) else set()
+            title = services[0].api.title if len(apis) == 1 else ""
+            count = sum(len(service.tools) for service in services) + len(BUILTIN)
+    name = short_name(title, source) if source else DEFAULT_ENTRY
+    return Served(name, count, apis[0].searches, tuple(extra for extra in EXTRAS.values() if extra in extras))
 
 
 def _signs_for_aws(service: Service) -> bool:
