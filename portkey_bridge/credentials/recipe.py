@@ -19,7 +19,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.file import VARIABLE_REFERENCE
 from portkey_bridge.settings.options import Settings
 
-#: Names of arguments that say who logs in, and are no secrets.
+#: Names of arguments that say who logs in, and are not secret.
 IDENTIFIERS = re.compile(r"(?i).*(user|name|mail|login|account|tenant|client_?id|grant_?type|scope).*")
 
 #: A place in the last answer, among the arguments of an operation that renews a session.
