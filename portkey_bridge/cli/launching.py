@@ -29,7 +29,6 @@ MODERN = "2026-07-28"
 #: Versions of the protocol that clients ask for. What the server answers to each is cached.
 VERSIONS = ("2025-11-25", "2025-06-18", MODERN)
 
-
 #: The extra that an option needs, by its field.
 EXTRAS = {"code": "code", "aws_sigv4": "aws", "store": "redis"}
 

@@ -45,7 +45,7 @@ OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "text": {"type": ["string", "number", "array"], "items": {"type": "number"}},
 }
 
-#: Keys of an API that are no options of the command line, and what they hold.
+#: Keys of an API that are not options of the command line, and what they hold.
 KEYS = {
     "prefix": "begins the names of the API's tools (default: the API's name and _)",
     "env": "the API's variables, which no other API gets",
@@ -292,7 +292,7 @@ def _path(file: _File, option: Option, text: str) -> str:
 
 
 def _is_path(option: Option, text: str) -> bool:
-    """Check whether the text of an option is a path, and no URL or standard input."""
+    """Check whether the text of an option is a path, rather than a URL or standard input."""
     takes_paths = option.metavar is not None and re.split("[|,]", option.metavar)[0] in ("FILE", "DIR")
     return takes_paths and "://" not in text and text != "-"
 

@@ -455,3 +455,8 @@ def key_in_file(api: str, field: str, value: str | bool = "") -> str:
     items = value.split(option.separator) if option.is_list and isinstance(value, str) else value
     written = json.dumps(items, ensure_ascii=False)
     return f"{field}{f' = {written}' if value else ''} in [api.{api}] of the settings file"
+
+
+def how_to_set(api: str, field: str, value: str = "") -> str:
+    """Return what a person sets: the key of an option under the `api` of a settings file, else its flag; the value."""
+    return key_in_file(api, field, value) or f"--{field.replace('_', '-')} {value}".rstrip()
