@@ -129,7 +129,7 @@ Campaign = Callable[[Random], str]
 
 
 def junk(random: Random) -> Any:
-    """Return one of JUNK as a value of its own: a mutation that changed JUNK would make what later seeds make another."""
+    """Return one of JUNK as a value of its own: a mutation that changed JUNK would change the inputs of later seeds."""
     return deepcopy(random.choice(JUNK))
 
 
