@@ -223,9 +223,17 @@ def test_a_damaged_file_is_left_alone(name: str, home: Path, capsys: pytest.Capt
     assert main(["list"]) == 1
 
 
+#: Each level has the one below it ten times.
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+
 UNEDITABLE = [
     pytest.param("codex", 'mcp_servers = { other = { command = "x" } }\n', id="inline table"),
     pytest.param("goose", "a: &a\n  x: {cmd: y}\nextensions: *a\n", id="alias"),
+    pytest.param("goose", "a: &a [*a]\nextensions:\n  x: {cmd: y}\n", id="alias in itself"),
+    pytest.param("goose", "a: &a {b: &b {c: *a}}\n", id="alias in a circle"),
+    pytest.param("goose", "extensions: &a\n  x: *a\n", id="entry that is all entries"),
+    pytest.param("goose", "&a\nx: *a\n", id="file in itself"),
+    pytest.param("goose", BOMB, id="aliases that stand for billions of values"),
     pytest.param("cursor", '{"mcpServers": null}', id="null"),
     pytest.param("cursor", "[]", id="array"),
     pytest.param("goose", "- a\n", id="list"),

@@ -29,6 +29,8 @@ from portkey_bridge.clients.spans import (
     without_lines,
 )
 from portkey_bridge.document import yaml_values
+from portkey_bridge.document.parse import check_aliases
+from portkey_bridge.errors import DocumentError
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _STEP = 2
@@ -39,8 +41,12 @@ def read(text: str) -> Any:
     """Return the value; an empty text is an empty object. Raises Unreadable."""
     try:
         parsed = yaml_values.parse_yaml(text)
+        if parsed.has_aliases:
+            check_aliases("", parsed.value)
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error) from None
+    except DocumentError as error:
+        raise Unreadable(error.problem, 1, 1) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Unreadable(" ".join(str(error).split()), 1, 1) from None
     if parsed.has_more:
