@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fastmcp import Client
 from redis.asyncio import Redis
 
 from portkey_bridge.bridge.service import service_of
+from portkey_bridge.callers.rates import Rates
 from portkey_bridge.callers.store import MOST_BYTES, STORE_KEY, StoreError, explained, open_store
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server, catalogue_of
@@ -315,3 +317,15 @@ async def test_another_server_takes_the_answer_to_a_question(
         answer = await call(other, inputResponses=decision, requestState=asked["requestState"])
     assert answer["isError"] is False
     assert len(recorder.requests) == 1
+
+
+async def test_nobody_waits_longer_than_a_window(monkeypatch: pytest.MonkeyPatch, redis: RedisServer) -> None:
+    """A server whose clock is hours behind that of another one tells nobody to wait for hours."""
+    store = open_store(redis.url, KEY)
+    rates = Rates("1/minute", store, "callers")
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 7200)
+    assert await rates.count("alice") is None
+    monkeypatch.setattr(time, "time", right)
+    assert await rates.count("alice") == ("1 times per minute", 60)
+    await store.aclose()
