@@ -51,7 +51,7 @@ from portkey_bridge.openapi.pointers import follow, object_at, pointer_to
 from portkey_bridge.schema.patterns import Patterns
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.validation import explain_violation
+from portkey_bridge.schema.violations import explain_violation
 
 #: The only interface that a mock listens on.
 MOCK_HOST = "127.0.0.1"
