@@ -61,15 +61,14 @@ class Alternatives(Arguments):
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
         """Put the arguments into the places that the chosen media type has for them."""
         chosen, rest = self._chosen(arguments)
-        return chosen.bind(rest)
+        return (chosen or next(iter(self.kinds.values()))).bind(rest)
 
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments for the chosen media type."""
-        name = arguments.get(self.choice, self._default(arguments))
-        if self._kind(name) is None:
+        chosen, rest = self._chosen(arguments)
+        if chosen is None:
             yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
-        chosen, rest = self._chosen(arguments)
         elsewhere = {pointer_to([argument]): argument for argument in self.bindings.keys() - chosen.bindings.keys()}
         for violation in chosen.violations(rest):
             argument = elsewhere.get(violation.pointer)
@@ -77,18 +76,16 @@ class Alternatives(Arguments):
 
     def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
         """Return arguments that are surely valid for the chosen media type in their places."""
-        if self._kind(arguments.get(self.choice, self._default(arguments))) is None:
-            return None
         chosen, rest = self._chosen(arguments)
-        return chosen.bound_if_valid(rest)
+        return chosen.bound_if_valid(rest) if chosen is not None else None
 
     def _goes_with(self, argument: str) -> str:
         kinds = [json.dumps(name) for name, kind in self.kinds.items() if argument in kind.bindings]
         return f"can be sent only with {self.choice} {' or '.join(kinds)}"
 
-    def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments, dict[str, Any]]:
-        name = arguments.get(self.choice, self._default(arguments))
-        chosen = self._kind(name) or next(iter(self.kinds.values()))
+    def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments | None, dict[str, Any]]:
+        """Return the arguments of the media type that is named, if it is one, and what is given for them."""
+        chosen = self._kind(arguments.get(self.choice, self._default(arguments)))
         return chosen, {key: value for key, value in arguments.items() if key != self.choice}
 
     def _default(self, arguments: Mapping[str, Any]) -> str:

@@ -16,7 +16,8 @@ from portkey_bridge.openapi.coercion import sequence
 #: Kinds of OpenAI-style chunks that grow into one object, and what the object is called then.
 CHUNKS = {"chat.completion.chunk": "chat.completion", "text_completion": "text_completion"}
 
-decoder_of = msgspec.json.Decoder(float_hook=Decimal)
+#: Reads JSON without rounding a number.
+json_decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class Objects:
@@ -32,7 +33,7 @@ class Objects:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the objects."""
         self._lines.seek(0)
-        return map(decoder_of.decode, self._lines)
+        return map(json_decoder.decode, self._lines)
 
 
 #: What grows by pieces: the texts in these members, and in those members only.

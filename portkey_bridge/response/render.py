@@ -245,14 +245,8 @@ class Renderer:
         try:
             path = write_file(self.files[0], answer)
         except OSError as error:
-            return Rendered(
-                [
-                    text_block(
-                        f"The answer is {size}, and could not be written to {self.files[0]}: "
-                        f"{error.strerror}. Correct OPEN_MCP_FILES."
-                    )
-                ]
-            )
+            problem = f"could not be written to {self.files[0]}: {error.strerror}. Correct OPEN_MCP_FILES."
+            return Rendered([text_block(f"The answer is {size}, and {problem}")])
         link = ResourceLink(uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body))
         return Rendered([link], (f"The answer is {size}. It was written to {path}.",))
 
@@ -264,10 +258,8 @@ class Renderer:
         name = _named(answer)
         result_id = self.results.keep(kept_text(AnswerFile(name, media_type, answer.body)))
         link = ResourceLink(uri=uri_of(result_id, name), name=name, mime_type=media_type, size=len(answer.body))
-        minutes = f"{self.results.seconds / 60:g} minutes"
-        return Rendered(
-            [link], (f"The answer is {size}, a resource that can be read for {minutes} after its last use.",)
-        )
+        readable = f"can be read for {self.results.seconds / 60:g} minutes after its last use"
+        return Rendered([link], (f"The answer is {size}, a resource that {readable}.",))
 
     def _view(self, body: bytes, view: Callable[[bytes, str, int], str]) -> str:
         result_id = self.results.keep(body)
