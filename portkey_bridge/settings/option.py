@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +11,7 @@ from math import inf
 from typing import Any, Literal, TypeVar
 
 from portkey_bridge.settings import readers
+from portkey_bridge.settings.values import Assigned
 
 T = TypeVar("T")
 
@@ -94,3 +96,19 @@ def integer(
 ) -> int:
     """Declare an option that is an integer from `least` to `most`."""
     return option(default, partial(readers.number, least=least, most=most), "N", text, dotenv=dotenv, table=table)
+
+
+def name_list(text: str, metavar: str = "NAME,…") -> tuple[str, ...]:
+    """Declare an option that selects by names."""
+    return option((), readers.names, metavar, text, dotenv="harmless")
+
+
+def oauth_endpoint(text: str) -> str | None:
+    """Declare an option that is the URL of an authorization server, or of one of its endpoints."""
+    return option(None, readers.endpoint, "URL", text, dotenv="apart")
+
+
+def assignments(name: re.Pattern[str], text: str) -> tuple[Assigned, ...]:
+    """Declare an option that sends the values of variables under names that match."""
+    read = partial(readers.assigned_places, name=name)
+    return option((), read, "NAME=VARIABLE", text, dotenv="apart", repeatable=True)
