@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from portkey_bridge.settings import readers
@@ -64,6 +65,15 @@ class Option:
     def separator(self) -> str:
         """What separates the items of a list in its text."""
         return os.pathsep if self.metavar == "DIR" else ","
+
+    def with_paths(self, text: str, change: Callable[[Path], Path]) -> str:
+        """Return the text of a value with each path in it changed. A URL and `-`, standard input, are not paths."""
+        if self.metavar is None or re.split("[|,]", self.metavar)[0] not in ("FILE", "DIR"):
+            return text
+        items = [each for each in text.split(self.separator) if each] if self.is_list else [text]
+        is_path = [each != "-" and "://" not in each for each in items]
+        pairs = zip(items, is_path, strict=True)
+        return self.separator.join(str(change(Path(each).expanduser())) if path else each for each, path in pairs)
 
     @property
     def help(self) -> str:
