@@ -605,7 +605,7 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     """An application without a shell gets uvx by its full path; options are taken along, files by their full paths."""
     project, client = home / "project", BY_NAME[name]
     (project / "my.env").touch()
-    paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env"]
+    paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env", "--overlays", "a.yaml,b.yaml"]
     assert main(["add", name, *paths, "--base-url", "http://x/v1", "--path-item-tools"]) == 0
     entry = entries(client, parsed(client, file_of(name, home).read_text()))["api"]
     command, *arguments = command_line(client, entry)
@@ -613,6 +613,7 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     assert arguments == [
         "portkey-bridge",
         *("--spec", str(project / "api.yaml")),
+        *("--overlays", f"{project / 'a.yaml'},{project / 'b.yaml'}"),
         *("--base-url", "http://x/v1"),
         "--path-item-tools",
         *("--files", f"{project}{os.pathsep}{home}"),
