@@ -23,6 +23,7 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from mcp_types import TextContent
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test depends on the speed of a machine.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)  # of clients that are given none; the program gives each its own
 
 _CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
 atexit.register(_CACHE.cleanup)
@@ -84,6 +87,14 @@ def _socket() -> str:
     return path
 
 
+@pytest.fixture(autouse=True)
+def no_copies() -> Iterator[None]:
+    """Forget the documents of a test's servers, because a later test may get one of their ports."""
+    yield
+    for copy in Path(_CACHE.name).glob("*/document-*"):
+        copy.unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio, as FastMCP does."""
@@ -101,7 +112,7 @@ def run_in(cwd: Path, *arguments: str, env: Mapping[str, str] = {}, stdin: str =
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

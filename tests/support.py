@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastmcp import Client
 from fastmcp.client.transports import FastMCPTransport
 from werkzeug.formparser import parse_form_data
@@ -136,7 +137,13 @@ def serving_with(folder: Path, *arguments: str, env: Mapping[str, str] = {}) -> 
     ) as process:
         try:
             assert process.stderr
-            lines = iter(process.stderr.readline, "")
-            yield next(line for line in lines if " at http" in line).rpartition(" at ")[2].strip(), process
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if " at http" in line:
+                    break
+            else:
+                pytest.fail(f"the server has ended: {''.join(said)}")
+            yield said[-1].rpartition(" at ")[2].strip(), process
         finally:
             process.terminate()

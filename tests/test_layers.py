@@ -90,7 +90,6 @@ DISK = (
     "settings/",
     "document/",
     "request/uploads.py",
-    "request/signatures.py",
     "response/render.py",
     "clients/",
     "http/trust.py",

@@ -151,13 +151,7 @@ class Exchange:
         )
 
     async def _read_events(
-        self,
-        response: httpx.Response,
-        reader: EventReader,
-        body: BytesIO,
-        stream: Stream,
-        report: Report,
-        until: float,
+        self, response: httpx.Response, reader: EventReader, body: BytesIO, stream: Stream, report: Report, until: float
     ) -> None:
         """Read the events into `stream`, and the body into `body` as long as there is no event."""
         time_is_up = asyncio.timeout_at(None if until == math.inf else until)

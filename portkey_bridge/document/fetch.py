@@ -52,12 +52,7 @@ BEHIND_LOGIN = (
 )
 
 #: Remedies by status; `{host}` is the host of the document.
-REMEDIES_BY_STATUS = {
-    401: BEHIND_LOGIN,
-    403: BEHIND_LOGIN,
-    404: "Correct the URL.",
-    410: "Correct the URL.",
-}
+REMEDIES_BY_STATUS = {401: BEHIND_LOGIN, 403: BEHIND_LOGIN, 404: "Correct the URL.", 410: "Correct the URL."}
 
 
 class _Copy(NamedTuple):
@@ -100,11 +95,7 @@ class _Away(Exception):
 
 
 def fetch(
-    url: str,
-    refuse: Callable[[str], None] = lambda _: None,
-    access: Access | None = None,
-    *,
-    from_copy: bool = False,
+    url: str, refuse: Callable[[str], None] = lambda _: None, access: Access | None = None, *, from_copy: bool = False
 ) -> Content:
     """Fetch the document at `url`, or return the last good copy with a note. Raises DocumentError.
 

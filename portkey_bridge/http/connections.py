@@ -85,7 +85,7 @@ class Connections(httpx.AsyncBaseTransport):
         return None
 
     async def _connect(self, origin: Origin, deadline: float) -> _Connection:
-        async with within(deadline):
+        async with by_deadline(deadline):
             return await self._connected(origin)
 
     async def _connected(self, origin: Origin) -> _Connection:
@@ -242,7 +242,7 @@ class _Connection(asyncio.Protocol):
         if isinstance(request.stream, httpx.ByteStream):  # all of it is there
             written += b"".join([writer.body(part) for part in request.stream])
         else:
-            async with within(self._deadline):  # parts may be slow to come
+            async with by_deadline(self._deadline):  # parts may be slow to come
                 async for part in cast(httpx.AsyncByteStream, request.stream):
                     await self._write(written + writer.body(part))
                     written = b""
@@ -359,7 +359,7 @@ class _Body(httpx.AsyncByteStream):
             self._free(connection)
 
 
-def within(deadline: float) -> asyncio.Timeout:
+def by_deadline(deadline: float) -> asyncio.Timeout:
     """Return a context that ends with TimeoutError at a time of the running loop."""
     return asyncio.timeout_at(None if deadline == math.inf else deadline)
 

@@ -18,7 +18,7 @@ import anyio
 import httpx
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.http.connections import Connections, within
+from portkey_bridge.http.connections import Connections, by_deadline
 from portkey_bridge.http.decoding import Decoder, decoder_of
 from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge
 from portkey_bridge.http.policy import may_repeat, redirected, retry_after
@@ -104,7 +104,7 @@ class Transport:
         if "accept-encoding" not in request.headers:
             request.headers["accept-encoding"] = "gzip, deflate"
         if self._slots.locked():
-            async with within(min(deadline, until)):
+            async with by_deadline(min(deadline, until)):
                 await self._slots.acquire()
         else:
             await self._slots.acquire()  # does not wait
@@ -159,7 +159,7 @@ class Transport:
             if isinstance(way, Connections):  # which keeps the deadline without a timer for each request
                 response = await way.handle_async_request(request)
             else:
-                async with within(deadline):
+                async with by_deadline(deadline):
                     response = await way.handle_async_request(request)
         except httpx.RequestError as error:
             error.request = request

@@ -18,7 +18,6 @@ from portkey_bridge.openapi.keywords import Schema
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 TEMPLATE_VARIABLE = re.compile(r"\{([^{}]*)\}")
 
-
 Place = tuple[str, str]
 """The location and the name of a parameter or credential, as `place` gives it."""
 
@@ -159,6 +158,10 @@ class Operation:
     servers: tuple[Server, ...]
     path_item: PathItem = field(repr=False)
     curations: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        """Return method and path, by which messages name the operation."""
+        return f"{self.method} {self.path}"
 
     @cached_property
     def answer_types(self) -> tuple[str, ...]:

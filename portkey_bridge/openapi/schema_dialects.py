@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -137,10 +138,12 @@ def _form(schema: SchemaObject, keyword: str, say: Say) -> None:
     say(f"{keyword} is malformed; interpreted as far as possible")
 
 
+def _truth(value: Any) -> Any:
+    return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower(), MISSING)
+
+
 def _schema(value: Any) -> Any:
-    if isinstance(value, dict | bool):
-        return value
-    return {"true": True, "false": False}.get(str(value).lower(), MISSING)
+    return value if isinstance(value, dict) else _truth(value)
 
 
 def _schemas(value: Any) -> Any:
@@ -179,10 +182,6 @@ def _dependent_names(value: Any) -> Any:
     return {key: read for key, names in value.items() if (read := _names(names)) is not MISSING}
 
 
-def _list(value: Any) -> Any:
-    return value if isinstance(value, list) and value else MISSING
-
-
 def _examples(value: Any) -> Any:
     if isinstance(value, dict):
         return [item.get("value", item) if isinstance(item, dict) else item for item in value.values()]
@@ -190,45 +189,32 @@ def _examples(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, bool):
-        return MISSING
-    if isinstance(value, int | float):
-        return value
+    """Read a number that JSON can have, also as a text."""
     try:
-        return int(value) if re.fullmatch(r"[-+]?[0-9]{1,300}", value) else float(value)
+        is_digits = isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,300}", value)
+        number = value if isinstance(value, int | float) else int(value) if is_digits else float(value)
     except (TypeError, ValueError):
         return MISSING
-
-
-def _finite_number(value: Any) -> Any:
-    number = _number(value)
-    return number if number is MISSING or abs(number) <= 1.7976931348623157e308 else MISSING
+    return number if not isinstance(value, bool) and abs(number) <= sys.float_info.max else MISSING
 
 
 def _divisor(value: Any) -> Any:
-    number = _finite_number(value)
+    number = _number(value)
     return number if number is not MISSING and number > 0 else MISSING
 
 
 def _count(value: Any) -> Any:
-    number = _finite_number(value)
+    number = _number(value)
     return number if number is not MISSING and number >= 0 and number == int(number) else MISSING
-
-
-def _truth(value: Any) -> Any:
-    return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower(), MISSING)
 
 
 def _text(value: Any) -> Any:
     return str(value) if isinstance(value, str | int | float) else MISSING
 
 
-def _string(value: Any) -> Any:
-    return value if isinstance(value, str) else MISSING
-
-
-def _object(value: Any) -> Any:
-    return value if isinstance(value, dict) else MISSING
+def _only(kind: type) -> Callable[[Any], Any]:
+    """Return a form that leaves out every value but those of a type."""
+    return lambda value: value if isinstance(value, kind) else MISSING
 
 
 def _discriminator(value: Any) -> Any:
@@ -288,12 +274,12 @@ READ_AS: dict[str, Callable[[Any], Any]] = {
     "schema": _schema,
     "schemas": _schemas,
     "named schemas": _named_schemas,
-    "number": _finite_number,
+    "number": _number,
     "count": _count,
     "truth": _truth,
     "text": _text,
-    "string": _string,
-    "object": _object,
+    "string": _only(str),
+    "object": _only(dict),
     "names": _names,
 }
 
@@ -303,7 +289,7 @@ KEYWORD_FORMS: dict[str, Callable[[Any], Any]] = {
     "definitions": _named_schemas,
     "dependencies": lambda _: MISSING,
     "dependentRequired": _dependent_names,
-    "enum": _list,
+    "enum": lambda value: value if isinstance(value, list) and value else MISSING,
     "examples": _examples,
     "multipleOf": _divisor,
     "discriminator": _discriminator,
@@ -357,8 +343,8 @@ def _literal(value: Any) -> Any:
 #: How a value of another type is read, by the type that the schema has.
 VALUE_READERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "string": (str, _literal),
-    "integer": (int, _finite_number),
-    "number": (int | float, _finite_number),
+    "integer": (int, _number),
+    "number": (int | float, _number),
     "boolean": (bool, _truth),
 }
 

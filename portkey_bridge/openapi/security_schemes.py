@@ -24,19 +24,15 @@ SECURITY_TYPES = {
     "bearer": ("http", "bearer"),
 }
 
-
 #: Schemes of HTTP whose names everybody reads in any case (RFC 7235 section 2.1).
 REGISTERED = ("basic", "bearer", "digest")
-
 
 #: Schemes of HTTP that documents call after what they are for, such as `bearerAuth`.
 NAMED_AFTER_USE = re.compile(r"(basic|bearer|digest)[ _-]?(auth(entication|orization)?|token|jwt)", re.I)
 
-
 #: How documents of Amazon's API Gateway declare signed requests, as an API key: a field, its value in lower case, and
 #: the scheme of HTTP.
 SIGNED = ("x-amazon-apigateway-authtype", "awssigv4", "aws4-hmac-sha256")
-
 
 #: Where an API key may go (OpenAPI 3.2 section 4.27.1).
 CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})

@@ -47,7 +47,7 @@ def bind_anyway(
 def _bound(operation: Operation, arguments: Arguments, given: Mapping[str, Any]) -> Bound:
     undeclared = {name: value for name, value in given.items() if name not in arguments.bindings}
     plain = arguments.bind({name: value for name, value in given.items() if name not in undeclared})
-    in_query = {name for name in undeclared if name.startswith(QUERY) or not plain.of.has_properties}
+    in_query = {name for name in undeclared if name.startswith(QUERY) or not plain.arguments.has_properties}
     bound = arguments.bind({name: value for name, value in given.items() if name not in in_query})
     declared = {parameter.place for parameter in operation.parameters}
     further = tuple((_binding(name.removeprefix(QUERY)), undeclared[name]) for name in undeclared if name in in_query)

@@ -42,13 +42,11 @@ from portkey_bridge.request.uploads import PieceStream, bytes_in, in_memory
 #: Unescaped characters of a path template: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
-
 #: What every request says of this program (RFC 9110 section 10.1.5).
 USER_AGENT = ("user-agent", f"portkey-bridge/{__version__}".encode())
 
 #: Methods whose requests say that they have no body (RFC 9110 section 8.6), and the headers that say where one ends.
 HAS_BODY, LENGTHS = ("POST", "PUT", "PATCH"), (b"content-length", b"transfer-encoding")
-
 
 Given = tuple[str, Parameter, Any]
 """A parameter that is sent: its argument, itself, and its value."""
@@ -361,13 +359,13 @@ class _Writer:
                 yield credential.value
 
     def body(self) -> Body | None:
-        media_type = self.bound.of.media_type
+        media_type = self.bound.arguments.media_type
         if not self.bound.has_body or media_type is None:
             return None
         try:
             return encode_body(self.bound.body, media_type, self.sources)
         except Unwritable as error:
-            pointer = self.bound.of.place_in_body(error.path)
+            pointer = self.bound.arguments.place_in_body(error.path)
             raise ArgumentsError(self.name, [Violation(pointer, error.problem)]) from error
 
 

@@ -14,7 +14,6 @@ from portkey_bridge.response.answer import Answer
 #: model to go on: where more is, where and when to ask next, what would be allowed.
 REQUEST_ID, RATE_LIMIT, GOING_ON = "request id", "rate limit", "going on"
 
-
 USES = {
     REQUEST_ID: re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE),
     RATE_LIMIT: re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE),
@@ -27,16 +26,13 @@ USES = {
     ),
 }
 
-
 #: Headers that say how an answer came and not what it is.
 ON_THE_WAY = frozenset(
     ("connection", "keep-alive", "transfer-encoding", "date", "server", "via", "vary", "set-cookie", "alt-svc")
 )
 
-
 #: The status whose answer may say only by its limits when to ask again.
 TOO_MANY_REQUESTS = 429
-
 
 #: Statuses whose cause is the state of a resource that a request assumed; its present state has a tag.
 CONDITIONAL_STATUSES = (412, 428)

@@ -51,14 +51,14 @@ def tool_names(
     named = chosen or [None] * len(operations)
     return unique_names(
         [prefix + _plain_name(operation, name) for operation, name in zip(operations, named, strict=True)],
-        [f"{operation.method} {operation.path}" for operation in operations],
+        [*map(str, operations)],
     )
 
 
 def _plain_name(operation: Operation, chosen: str | None) -> str:
     """Return the name as chosen, else of the `operationId`; METHOD PATH where that leaves no character of a name."""
     name = slug(chosen or operation.operation_id or "")
-    return name if name.strip("_") else slug(f"{operation.method} {operation.path}")
+    return name if name.strip("_") else slug(str(operation))
 
 
 def unique_names(

@@ -267,4 +267,4 @@ def _texts(tool: Tool, reply: Words, read: SubjectReader) -> Iterator[Part]:
 
 def _names(tool: Tool) -> Iterable[str]:
     operation = tool.operation
-    return map(join_words, (tool.name, operation.operation_id or tool.name, f"{operation.method} {operation.path}"))
+    return map(join_words, (tool.name, operation.operation_id or tool.name, str(operation)))
