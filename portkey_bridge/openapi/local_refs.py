@@ -24,9 +24,7 @@ FoundObjects = list[tuple[str, DocumentNode]]
 """Objects with their kinds, in the order in which a walk met them."""
 
 #: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
-OF_SCHEMAS = frozenset(
-    ("type", "format", "properties", "additionalProperties", "items", "enum", "allOf", "anyOf", "oneOf")
-)
+OF_SCHEMAS = frozenset("type format properties additionalProperties items enum allOf anyOf oneOf".split())
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
 #: Prefixes of references in one version of the specification, and their equivalents in another.

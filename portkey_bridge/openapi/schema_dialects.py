@@ -43,14 +43,10 @@ LITERAL = re.compile(r"/(\^.*|.*\$|(?=.*[\[\\(*+?{|]).+(?=/[a-z]*i))/([a-z]*)", 
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
-OBSOLETE_KEYWORDS = frozenset(
-    {"$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"}
-)
+OBSOLETE_KEYWORDS = frozenset("$id id $schema $anchor $dynamicAnchor $recursiveAnchor $vocabulary $comment".split())
 
 #: Keywords kept next to a `$ref` of OpenAPI 3.0, which ignores them: annotations are harmless, `nullable` is intended.
-BESIDE_REFERENCE = frozenset(
-    ("$ref", "nullable", "x-nullable", "description", "title", "deprecated", "readOnly", "writeOnly")
-)
+BESIDE_REFERENCE = frozenset("$ref nullable x-nullable description title deprecated readOnly writeOnly".split())
 
 
 def modernize(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:

@@ -46,18 +46,7 @@ SAMPLES_OF_FORMATS = {
 }
 
 #: Further texts to try for a pattern.
-FURTHER_TEXTS = (
-    "sample",
-    "Sample",
-    "SAMPLE",
-    "a1",
-    "A1",
-    "1",
-    "1.0.0",
-    "+10000000000",
-    "#000000",
-    *SAMPLES_OF_FORMATS.values(),
-)
+FURTHER_TEXTS = (*"sample Sample SAMPLE a1 A1 1 1.0.0 +10000000000 #000000".split(), *SAMPLES_OF_FORMATS.values())
 
 #: How deep the optional properties of objects go by default, and how many values there may be before they end anyway.
 MAX_SAMPLE_LEVELS, MAX_SAMPLE_VALUES = 6, 500

@@ -81,18 +81,19 @@ class Validation:
         Exactly one branch of `oneOf` must match, but the branches of many documents overlap: at least one.
         """
         known = Draft202012Validator.VALIDATORS
+
+        def all_of(validator: Any, branches: Any, value: Any, schema: Any) -> Errors:
+            return self._of_request(known["allOf"](validator, branches, value, schema), schema)
+
+        def any_of(validator: Any, branches: Any, value: Any, schema: Any) -> Errors:
+            return self._of_request(known["anyOf"](validator, branches, value, schema), schema)
+
         changed = {
             "$ref": self._reference,
             "$dynamicRef": lambda *_: (),
-            "allOf": lambda validator, branches, value, schema: self._of_request(
-                known["allOf"](validator, branches, value, schema), schema
-            ),
-            **dict.fromkeys(
-                ("anyOf", "oneOf"),
-                lambda validator, branches, value, schema: self._of_request(
-                    known["anyOf"](validator, branches, value, schema), schema
-                ),
-            ),
+            "allOf": all_of,
+            "anyOf": any_of,
+            "oneOf": any_of,
             "enum": _enum,
             "const": lambda validator, constant, value, schema: _enum(validator, [constant], value, schema),
             "multipleOf": _multiple_of,
