@@ -41,7 +41,7 @@ class Answer:
     @property
     def media_type(self) -> str:
         """The declared type in lower case and without parameters, or an empty text."""
-        return "application/json" if self.stream else _content_type(self._value("content-type"))[0]
+        return self._declared[0]
 
     @cached_property
     def by_name(self) -> Mapping[str, str]:
@@ -51,7 +51,11 @@ class Answer:
     @property
     def charset(self) -> str | None:
         """The declared charset."""
-        return None if self.stream else _content_type(self._value("content-type"))[1]
+        return self._declared[1]
+
+    @property
+    def _declared(self) -> tuple[str, str | None]:
+        return ("application/json", None) if self.stream else _content_type(self.by_name.get("content-type", ""))
 
     @property
     def file_name(self) -> str | None:
@@ -69,9 +73,6 @@ class Answer:
         """The names of the headers of which parameters cannot be read, such as continuations beside a whole value."""
         named = ("content-type", "content-disposition")
         return [name for name in named if name in self.by_name and _parameters(name, self.by_name[name])[1]]
-
-    def _value(self, name: str) -> str:
-        return self.by_name.get(name, "")
 
     @property
     def received(self) -> tuple[int, int]:
