@@ -19,7 +19,7 @@ from portkey_bridge.openapi.keywords import Schema
 TEMPLATE_VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 Place = tuple[str, str]
-"""The location and the name of a parameter or credential, as `place` gives it."""
+"""The location and the name of a parameter or credential, as `place` returns it."""
 
 
 def place(location: str, name: str) -> Place:

@@ -117,7 +117,7 @@ class _Reader:
         return target
 
     def found(self, value: Any, kind: str, otherwise: str, where: str) -> dict[str, Any] | None:
-        """Return the object that a value is or refers to; where there is none, say what is done `otherwise`."""
+        """Return the object that a value is or refers to; where there is none, note what is done `otherwise`."""
         try:
             return self.follow(value, kind)
         except DocumentError as error:

@@ -52,7 +52,7 @@ BESIDE_REFERENCE = frozenset("$ref nullable x-nullable description title depreca
 def modernize(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
     """Turn one schema of a document of this version into JSON Schema 2020-12, in place.
 
-    Subschemas have their own turn. Reports keywords that are not valid in the document's own dialect.
+    Subschemas are not changed. Reports keywords that are not valid in the document's own dialect.
     """
     if schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
         return
@@ -152,7 +152,7 @@ def _schemas(value: Any) -> Any:
 
 
 def _named_schemas(value: Any) -> Any:
-    """Read an object of schemas. A member that is none accepts everything."""
+    """Read an object of schemas. A member that is not a schema accepts everything."""
     if not isinstance(value, dict):
         return MISSING
     if all(isinstance(member, dict | bool) for member in value.values()):
@@ -323,7 +323,7 @@ def _unique(values: list[Any]) -> list[Any]:
 
 
 def _values_of_items(schema: SchemaObject, say: Say) -> None:
-    """Read the `enum` of an array that is none of the array's as that of its items; no array would fit."""
+    """Read the `enum` of an array that contains no array as that of its items; otherwise no value would fit."""
     values, items = schema.pop("enum"), schema.setdefault("items", {})
     if isinstance(items, dict) and items.keys().isdisjoint(("enum", "$ref")):
         items["enum"] = values

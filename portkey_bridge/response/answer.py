@@ -21,7 +21,7 @@ VALIDATED, FRESH = "validated", "fresh"
 class Answer:
     """A complete response, or as much of it as arrived: `problem` explains why it broke off.
 
-    `stream` is whether the body was merged from the events of a stream, and `remark` what is to be said about it.
+    `stream` is whether the body was merged from the events of a stream, and `remark` a sentence about it.
     `url` is where the answer came from, which may contain a credential.
     `cached` is why the answer was used although it is a kept one: it is VALIDATED or FRESH.
     `redirected_to` is the origin of whoever answered, if it is not the one that the request was sent to.

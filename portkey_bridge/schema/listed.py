@@ -36,7 +36,7 @@ KNOWN_FORMATS = frozenset(
 )
 
 #: The formats that all clients know. Some refuse all tools of a server because of another one in one tool, and some
-#: know `email` only with a further library; others are told of in words.
+#: know `email` only with a further library; others are described in words.
 LISTED_FORMATS = frozenset(
     """
     date-time date time duration hostname ipv4 ipv6 uri uuid byte binary password int32 int64 float double

@@ -52,7 +52,7 @@ def merge(conjuncts: Iterable[Shape]) -> Shape:
 
 
 def _merge_group(shape: Shape, part: Shape) -> Shape | None:
-    """Merge keywords that mean something only beside each other into a shape, or give what cannot be merged."""
+    """Merge keywords that mean something only beside each other into a shape, or return what cannot be merged."""
     present = shape.keys() & GROUPS[next(iter(part))]
     if not present:
         shape.update(part)

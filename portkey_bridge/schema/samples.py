@@ -166,7 +166,7 @@ class Samples:
 
 
 def _given(shape: Shape) -> Iterator[Any]:
-    """Yield the values that the document gives. Null is left out: it says little."""
+    """Yield the values in the document itself. Null is left out: it says little."""
     lists = (shape.get("examples"), [shape.get("example"), shape.get("default")], shape.get("enum"))
     given = chain.from_iterable(values for values in lists if isinstance(values, list))
     return (value for value in given if value is not None)

@@ -37,7 +37,7 @@ CONJUNCTIONS = frozenset({"allOf", "then", "else"})
 #: How many unions inside one another are looked into for what a schema around them names: they can double each time.
 UNIONS_INSIDE = 2
 
-#: How many errors are told again where a second way leads to the same schema and value.
+#: How many errors are repeated if a second way leads to the same schema and value.
 TOLD_AGAIN = 8
 
 
