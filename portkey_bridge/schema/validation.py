@@ -29,7 +29,7 @@ CONJUNCTIONS = frozenset({"allOf", "then", "else"})
 #: How many unions inside one another are looked into for what a schema around them names: they can double each time.
 UNIONS_INSIDE = 2
 
-#: How many errors are told again where a second way leads to the same schema and value.
+#: How many errors are repeated if a second way leads to the same schema and value.
 TOLD_AGAIN = 8
 
 
@@ -73,18 +73,19 @@ class Validation:
         Exactly one branch of `oneOf` must match, but the branches of many documents overlap: at least one.
         """
         known = Draft202012Validator.VALIDATORS
+
+        def all_of(validator: Any, branches: Any, value: Any, schema: Any) -> Errors:
+            return self._of_request(known["allOf"](validator, branches, value, schema), schema)
+
+        def any_of(validator: Any, branches: Any, value: Any, schema: Any) -> Errors:
+            return self._of_request(known["anyOf"](validator, branches, value, schema), schema)
+
         changed = {
             "$ref": self._reference,
             "$dynamicRef": lambda *_: (),
-            "allOf": lambda validator, branches, value, schema: self._of_request(
-                known["allOf"](validator, branches, value, schema), schema
-            ),
-            **dict.fromkeys(
-                ("anyOf", "oneOf"),
-                lambda validator, branches, value, schema: self._of_request(
-                    known["anyOf"](validator, branches, value, schema), schema
-                ),
-            ),
+            "allOf": all_of,
+            "anyOf": any_of,
+            "oneOf": any_of,
             "enum": enum,
             "const": lambda validator, constant, value, schema: enum(validator, [constant], value, schema),
             "multipleOf": multiple_of,
