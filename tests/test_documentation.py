@@ -92,7 +92,7 @@ def environment(place: Path, **more: str) -> dict[str, str]:
 
 
 #: The tests of the demo run it as well.
-SLOW = "portkey-bridge demo"
+SLOW = "uvx portkey-bridge demo"
 
 
 @pytest.mark.parametrize(
