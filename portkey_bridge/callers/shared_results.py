@@ -107,7 +107,7 @@ class SharedResults(Results):
         parts = await beside(len(body), lambda: [*_parts(body)])
         digest = self._digest(owner, body)
         value = {"text": parts[0], "parts": len(parts), "digest": digest, "next": _written(following)}
-        with self._store.used():
+        with self._store.used(is_optional=True):
             async with asyncio.timeout(STORE_TIMEOUT):
                 for number, part in enumerate(parts[1:], 1):
                     await self._put(f"{digest}.{number}", {"text": part}, FURTHER_PARTS)

@@ -57,7 +57,7 @@ class StoreError(CallError):
 
 
 class _Pause:
-    """Lets one use of a store that hangs or is away find out whether it is back, while others fail at once."""
+    """Lets one optional use of a store that hangs or is away find out whether it is back; others fail at once."""
 
     def __init__(self) -> None:
         self._until, self._failure = 0.0, ""
@@ -194,12 +194,13 @@ class Store:
                 await self.client.ping()
 
     @contextmanager
-    def used(self) -> Iterator[None]:
+    def used(self, *, is_optional: bool = False) -> Iterator[None]:
         """Have what happens with the store inside observed, and turn each failure into a StoreError.
 
-        After one that took long, others fail at once for a while.
+        After one that took long, a use that `is_optional` fails at once for a while.
         """
-        self._pause.check()
+        if is_optional:
+            self._pause.check()
         began, failure, has_ended = time.perf_counter(), None, False
         try:
             with explained():
