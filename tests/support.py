@@ -142,7 +142,13 @@ def serving_with(folder: Path, *arguments: str, env: Mapping[str, str] = {}) -> 
     ) as process:
         try:
             assert process.stderr
-            lines = iter(process.stderr.readline, "")
-            yield next(line for line in lines if " at http" in line).rpartition(" at ")[2].strip(), process
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if " at http" in line:
+                    break
+            else:
+                pytest.fail(f"the server has ended: {''.join(said)}")
+            yield said[-1].rpartition(" at ")[2].strip(), process
         finally:
             process.terminate()

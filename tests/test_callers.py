@@ -351,7 +351,8 @@ async def test_a_person_logs_in_by_a_proxy(proxy: str, recorder: Recorder, tmp_p
         table = PROXIES[proxy].format(site=f"http://{address}", url=provider) + role
         options = ("--http", address, "--audit")
         with served(tmp_path, recorder, table, *options, env=BRIDGE_SECRET) as (url, process):
-            transport = StreamableHttpTransport(url, auth=Person(token_storage=MemoryStore()))
+            person = Person(token_storage=MemoryStore(), callback_port=free_port())
+            transport = StreamableHttpTransport(url, auth=person)
             async with Client(transport) as client:
                 shown = {tool.name for tool in await client.list_tools()}
                 result = await client.call_tool("read_thing", {})

@@ -196,6 +196,7 @@ class _Small(BaseHTTPRequestHandler):
 
 def test_waiting_is_told(tmp_path: Path) -> None:
     """A person who waits for more than a second is told what for."""
+    _Small.may.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), _Small) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/slow"

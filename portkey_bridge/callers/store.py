@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.errors import CallError, MissingExtra, SettingsError
 from portkey_bridge.text import origin_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Store:
             from redis.asyncio.retry import Retry
             from redis.backoff import ExponentialWithJitterBackoff
         except ImportError as error:
-            raise SettingsError("--store: install portkey-bridge[redis] to use a store.") from error
+            raise MissingExtra("--store", "redis", "redis") from error
         client: Redis = Redis.from_url(
             self.redis_url,
             decode_responses=True,

@@ -120,7 +120,7 @@ def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
         gc.enable()
     module, _, function = command.run.partition(":")
     with documents_ahead(apis if command is SERVE else ()):
-        run: Callable[[Invocation], int] = getattr(import_module(module), function)
+        run: Callable[[Invocation], int] = getattr(import_module(f"portkey_bridge.cli.{module}"), function)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by `__main__` for the imports
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(Invocation(apis, options, typed, warm_start))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ from jsonpointer import JsonPointerException, resolve_pointer
 
 from portkey_bridge.credentials.recipe import POINTER, SESSION_NAME, AnswerPlace, Csrf, Recipe, Rejection
 from portkey_bridge.credentials.redaction import WORD_LENGTH
-from portkey_bridge.credentials.renewal import Expiring
+from portkey_bridge.credentials.renewal import Expiring, jwt_claims
 from portkey_bridge.credentials.schemes import COOKIES, Credential
 from portkey_bridge.errors import TokenError
 from portkey_bridge.response.answer import Answer
@@ -207,9 +206,8 @@ def _cookies(headers: httpx.Headers) -> dict[str, str]:
 def _jwt_lifetime(token: str) -> float | None:
     """Return for how many seconds a JWT is valid (RFC 7519 section 4.1.4), None for one that does not say."""
     try:
-        payload = token.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]) - time.time()
-    except (IndexError, ValueError, TypeError, KeyError):
+        return float(jwt_claims(token)["exp"]) - time.time()
+    except (KeyError, TypeError, ValueError):
         return None
 
 

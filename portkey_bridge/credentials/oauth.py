@@ -17,7 +17,7 @@ from portkey_bridge.credentials.oauth_grants import (
 )
 from portkey_bridge.credentials.oauth_tokens import TokenSource
 from portkey_bridge.credentials.origins import Origins
-from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, UNAUTHORIZED, EnvironmentCredentials
+from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, UNAUTHORIZED, EnvironmentCredentials, Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.renewal import Expiring, Renewed
 from portkey_bridge.credentials.schemes import Credential, stands_in
@@ -101,7 +101,7 @@ class TokenSources:
 
 
 @dataclass(frozen=True)
-class OAuthCredentials:
+class OAuthCredentials(Provider):
     """The credentials of `environment`, and tokens from `sources` for the schemes whose variable is not set."""
 
     environment: EnvironmentCredentials

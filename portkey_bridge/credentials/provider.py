@@ -34,7 +34,7 @@ IN_FILE = (
 
 
 class Provider(Protocol):
-    """Provides the credentials of calls."""
+    """Provides the credentials of calls. A form whose credentials never change, or has no hints, inherits that."""
 
     @property
     def holds_secrets(self) -> bool:
@@ -52,13 +52,15 @@ class Provider(Protocol):
         self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
     ) -> bool:
         """Check whether an answer rejects what was sent and there is another credential now: a repeat may help."""
+        return False
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return what an answer of this status lets a person check about the credentials; one sentence each."""
+        return []
 
 
 @dataclass(frozen=True)
-class EnvironmentCredentials:
+class EnvironmentCredentials(Provider):
     """Credentials from environment variables: the same ones for every caller.
 
     `url_of` returns where an operation is sent, and `origins` decides whether a credential may go there. `authenticate`
@@ -111,12 +113,6 @@ class EnvironmentCredentials:
         refusals = self.origins.refusals(names, self.url_of(operation))
         secrets = {name: self.environment.secrets[name] for name in names if name not in refusals}
         return secrets, [*refusals.values()]
-
-    async def rejected(
-        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
-    ) -> bool:
-        """Return False: a variable does not change while the program runs."""
-        return False
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return which variables the request carried, which it did not, and what changes that."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import httpx
 
 from portkey_bridge.credentials.schemes import AWS, DIGEST, Credential
-from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.errors import CallError, MissingExtra, SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import AWS_SECRET, AwsTarget
@@ -64,10 +64,7 @@ def aws_account(settings: Settings) -> AwsAccount:
     try:
         import botocore.auth  # noqa: F401
     except ImportError as error:
-        raise SettingsError(
-            "signing for AWS needs botocore, which is not installed. Install portkey-bridge[aws], for example by "
-            "`uv tool install 'portkey-bridge[aws]'`."
-        ) from error
+        raise MissingExtra("signing for AWS", "botocore", "aws") from error
     key, token = (settings.environ.get(name, "").strip() for name in (AWS_KEY, AWS_TOKEN))
     if not key:
         raise SettingsError(f"signing for AWS needs {AWS_KEY}, which is not set. Set it beside {AWS_SECRET}.")

@@ -21,12 +21,12 @@ class Content:
 
 
 def bounded(source: str, data: bytes) -> bytes:
-    """Return the bytes of a document. Raises DocumentError if there are more than MAX_BYTES."""
+    """Return the bytes of a document. Raises DocumentError if there are more than MAX_DOCUMENT_BYTES."""
     if len(data) > MAX_DOCUMENT_BYTES:
         raise too_large(source)
     return data
 
 
 def too_large(source: str) -> DocumentError:
-    """Return the refusal of a document of more than MAX_BYTES."""
+    """Return the refusal of a document of more than MAX_DOCUMENT_BYTES."""
     return DocumentError(source, f"larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB", "Split the document.")

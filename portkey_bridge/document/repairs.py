@@ -47,7 +47,7 @@ class Repairs:
         return tuple(Repair(problem, tuple(at), self._counts[problem]) for problem, at in self._places.items())
 
     def sentences(self) -> tuple[str, ...]:
-        """Return a sentence for each problem, in the order of their discovery, and the number of those beyond TOLD."""
+        """Return a sentence for each problem, in the order of their discovery, and the number of further ones."""
         told = [f"{problem} ({self._where(problem)})." for problem in list(self._places)[:MAX_REPAIR_KINDS]]
         rest = len(self._places) - len(told)
         return (*told, f"{rest} further kinds of problems were repaired or left out.") if rest else tuple(told)

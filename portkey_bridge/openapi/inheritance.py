@@ -48,7 +48,7 @@ class _Inheritance:
         self.root = root
         self.schemas = schemas
         self.repairs = repairs
-        self.named = {f"#{place.pointer}": place.value for place in schemas if _is_named(place)}
+        self.named = {place.reference: place.value for place in schemas if _is_named(place)}
         self.children: dict[str, list[str]] = {}
         self.inheriting: set[int] = set()
         for pointer, schema in self.named.items():

@@ -174,7 +174,7 @@ class _Walk:
                 continue
             beside = {name: member for name, member in value.items() if name != "$ref"}
             followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
-            self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", f"#{place.pointer}")
+            self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", place.reference)
             self.changes.append((place.value, (), {field: followed}))
             self.followed = True
             for kind_below, tokens, child in children(kind, {field: target.value}):
@@ -201,7 +201,7 @@ class _Walk:
         alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
         if isinstance(alone, dict) and "content" not in value:
             self.repairs.add(
-                f"a {kind.replace('-', ' ')} is a schema; interpreted as one with that schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')} is a schema; interpreted as one with that schema", place.reference
             )
             enclosed = ENCLOSED[kind](dict(alone))
             if alone is value:
@@ -216,7 +216,7 @@ class _Walk:
             others = {name: value for name, value in content.items() if name not in OF_MEDIA_TYPES}
             place.value["content"] = others or {"application/json": content}
             instead = "left out" if others else "application/json is assumed"
-            self.repairs.add(f"{', '.join(misplaced)} in content is not a media type; {instead}", f"#{place.pointer}")
+            self.repairs.add(f"{', '.join(misplaced)} in content is not a media type; {instead}", place.reference)
 
     def reference(self, kind: str, place: DocumentNode) -> None:
         value = place.value
@@ -225,12 +225,12 @@ class _Walk:
             return
         if kind in ENCLOSED and _is_schema(self.end(target).value) and (kind != "parameter" or "in" in value):
             self.repairs.add(
-                f"a {kind.replace('-', ' ')}'s $ref names a schema; interpreted as its schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')}'s $ref names a schema; interpreted as its schema", place.reference
             )
-            self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": f"#{target.pointer}"})))
+            self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": target.reference})))
             kind = "schema"
         else:
-            self.changes.append((value, (), {"$ref": f"#{self.end(target).pointer}"}))
+            self.changes.append((value, (), {"$ref": self.end(target).reference}))
         self.meet(kind, target)
 
     def target(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode | None:
@@ -244,7 +244,7 @@ class _Walk:
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
                 problem = f"{summarize(error.source, 200)}: {error.problem}; any value is accepted"
-                self.repairs.add(problem, f"#{place.pointer}")
+                self.repairs.add(problem, place.reference)
             return None
 
     def resolved(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode:
@@ -253,7 +253,7 @@ class _Walk:
         if kind == "schema" and _is_document(found.value):
             raise DanglingReference(reference, "it names the whole document")
         if kind == "schema" and (within := self.schema_within(self.end(found))):
-            self.repairs.add("a schema's $ref names what has a schema; interpreted as that schema", f"#{place.pointer}")
+            self.repairs.add("a schema's $ref names what has a schema; interpreted as that schema", place.reference)
             return within
         if kind == "schema" and not isinstance(self.end(found).value, dict | bool):
             raise DanglingReference(reference, "it names something that is not a schema")
@@ -289,7 +289,7 @@ class _Walk:
                 found = self.resources.descend(start, fragment, reference)
                 is_schema = isinstance(found.value, dict | bool) and not _is_document(found.value)
                 if found.value is not place.value and is_schema:
-                    self.repairs.add("a $ref is relative to the schema around it", f"#{place.pointer}")
+                    self.repairs.add("a $ref is relative to the schema around it", place.reference)
                     return found
         return None
 
@@ -313,7 +313,7 @@ class _Walk:
             with suppress(DanglingReference):
                 target = self.resolved(kind, place, other)
                 self.repairs.add(
-                    "a $ref is malformed; interpreted as the only target that it can mean", f"#{place.pointer}"
+                    "a $ref is malformed; interpreted as the only target that it can mean", place.reference
                 )
                 return target
         return None
@@ -342,7 +342,7 @@ class _Walk:
             targets = [first]
         for target in targets:
             self.meet("schema", target)
-        references = [{"$ref": f"#{target.pointer}"} for target in targets]
+        references = [{"$ref": target.reference} for target in targets]
         outcome: dict[str, Any] = references[0] if len(references) == 1 else {"anyOf": references}
         if not references:
             outcome = {}
@@ -359,7 +359,7 @@ class _Walk:
             for key in uris:
                 with suppress(DanglingReference):
                     target = self.resources.resolve(key, place.base)
-                    self.changes.append((requirement, (key,), {f"#{target.pointer}": requirement[key]}))
+                    self.changes.append((requirement, (key,), {target.reference: requirement[key]}))
                     self.meet("security-scheme", target)
 
     def mapping(self, place: DocumentNode) -> None:
@@ -375,7 +375,7 @@ class _Walk:
             target = self.mapped(place, name) if isinstance(name, str) else None
             if target is not None:
                 self.meet("schema", target)
-                self.changes.append((owner, (), {value: f"#{self.end(target).pointer}"}))
+                self.changes.append((owner, (), {value: self.end(target).reference}))
 
     def mapped(self, place: DocumentNode, name: str) -> DocumentNode | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]

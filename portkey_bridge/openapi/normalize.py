@@ -138,7 +138,7 @@ def _nothing_more(uri: str) -> Document:
 
 
 def _say(repairs: Repairs, place: DocumentNode, problem: str) -> None:
-    repairs.add(problem, f"#{place.pointer}")
+    repairs.add(problem, place.reference)
 
 
 def _remove_invisible(found: FoundObjects, repairs: Repairs) -> None:

@@ -6,11 +6,10 @@ are relative to the file, and a text `$NAME` is the value of that variable.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from platformdirs import user_config_path
 
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import SettingsError, likely
 from portkey_bridge.settings.env_files import env_file_values, refuse_lured_document, refuse_untrusted
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
@@ -245,12 +244,10 @@ def _table(file: _File, keys: tuple[str, ...]) -> Mapping[str, Any]:
     return table
 
 
-def _refuse_unknown(file: _File, keys: tuple[str, ...], table: Iterable[str], known: Iterable[str]) -> None:
+def _refuse_unknown(file: _File, keys: tuple[str, ...], table: Iterable[str], known: Collection[str]) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-            raise SettingsError(f"{file.place(*keys, key)}: unknown key {key!r}; {hint}")
+            raise SettingsError(f"{file.place(*keys, key)}: unknown key {key!r}; {likely(key, known)}")
 
 
 def _texts(

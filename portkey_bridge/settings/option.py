@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from typing import Any, Literal, TypeVar
+
+from portkey_bridge.settings import readers
 
 T = TypeVar("T")
 
@@ -78,3 +82,15 @@ def option(
 ) -> T:
     """Declare the option of a field of Settings. What `.env` must not set is the default, so that no row forgets it."""
     return field(default=default, metadata={"option": (default, read, metavar, text, dotenv, repeatable, table, bare)})
+
+
+def switch(text: str, *, is_on: bool = False, dotenv: Dotenv = "refused", table: str = "api") -> bool:
+    """Declare an option without a value: the command line turns it on, or off if it is on by default."""
+    return option(is_on, readers.boolean, None, text, dotenv=dotenv, table=table)
+
+
+def integer(
+    default: int, least: int, text: str, *, most: float = inf, dotenv: Dotenv = "refused", table: str = "api"
+) -> int:
+    """Declare an option that is an integer from `least` to `most`."""
+    return option(default, partial(readers.number, least=least, most=most), "N", text, dotenv=dotenv, table=table)
