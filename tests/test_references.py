@@ -222,7 +222,8 @@ def test_files_that_a_set_of_documents_shares(tmp_path: Path, monkeypatch: pytes
             "../../private.json": '{"A": {"type": "string"}}',
         },
     )
-    root, repairs = normalize(document_of(read_source(str(path))))
+    document = document_of(read_source(str(path)))
+    root, repairs = normalize(document, files_beside(document))
     schemas = root["components"]["schemas"]
     assert [Shapes(root)(schemas[name]) for name in "ABC"] == [{"type": "string"}, {}, {"type": "string"}]
     assert any("more than 2 folders above" in repair for repair in repairs)
