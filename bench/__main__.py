@@ -16,7 +16,7 @@ from portkey_bridge import __version__
 #: The modules that measure, in the order of the file; each prints a section.
 MODULES = """
     tokens listings start calls serving peers stages load memory uploads questions signatures applications
-""".split()  # noqa: SIM905
+""".split()
 
 #: What the figures depend on.
 PACKAGES = ("fastmcp", "mcp", "httpx", "httpx-aiohttp", "jsonschema", "pydantic")

@@ -1,4 +1,4 @@
-"""Fetches a document from a URL, and keeps the last good copy for when it can't be had.
+"""Fetches a document from a URL, and keeps the last good copy for when it is unavailable.
 
 No credential is sent except for a login in the URL itself, and those that a person names for its origin. Neither is
 shown anywhere, and another origin that a redirect leads to gets none.
@@ -91,7 +91,7 @@ def share_copies(copies: Copies) -> None:
 
 
 class _Away(Exception):
-    """The document cannot be had now; the message says why."""
+    """The document is unavailable now; the message says why."""
 
 
 def fetch(

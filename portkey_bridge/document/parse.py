@@ -19,7 +19,7 @@ from portkey_bridge.errors import DocumentError
 
 MAX_PARSED_VALUES = 5_000_000
 
-#: Decisions of the parser that are told one by one.
+#: Decisions of the parser that are reported one by one.
 MAX_PARSER_NOTES = 20
 
 

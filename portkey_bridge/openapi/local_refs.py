@@ -24,9 +24,7 @@ FoundObjects = list[tuple[str, DocumentNode]]
 """Objects with their kinds, in the order in which a walk met them."""
 
 #: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
-OF_SCHEMAS = frozenset(
-    ("type", "format", "properties", "additionalProperties", "items", "enum", "allOf", "anyOf", "oneOf")
-)
+OF_SCHEMAS = frozenset("type format properties additionalProperties items enum allOf anyOf oneOf".split())
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
 #: Prefixes of references in one version of the specification, and their equivalents in another.
@@ -56,7 +54,7 @@ ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
 
-#: Fields of a Media Type Object, which are no media types where they are among these.
+#: Fields of a Media Type Object, which are not media types, even where they are among these.
 OF_MEDIA_TYPES = FIELDS["media-type"].keys() | {"example", "examples"}
 
 #: The map of components, by the kind of object that it has.
@@ -71,7 +69,7 @@ URI = re.compile(r"[#/]")
 
 
 def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
-    """Rewrite every reference in place, and give every reachable object of the specification, once, with its kind.
+    """Rewrite every reference in place, and return every reachable object of the specification, once, with its kind.
 
     A schema whose reference leads nowhere accepts everything. Other such references stay, and cost what uses them.
     """
@@ -247,7 +245,7 @@ class _Walk:
             return None
 
     def resolved(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode:
-        """Return the place that a reference names. Raises DanglingReference, also for a schema's that is none."""
+        """Return the place that a reference names. Raises DanglingReference, also for a schema's that names none."""
         found = self.resources.resolve(reference, place.base)
         if kind == "schema" and _is_document(found.value):
             raise DanglingReference(reference, "it names the whole document")

@@ -19,7 +19,7 @@ from portkey_bridge.openapi.keywords import Schema
 TEMPLATE_VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 Place = tuple[str, str]
-"""The location and the name of a parameter or credential, as `place` gives it."""
+"""The location and the name of a parameter or credential, as `place` returns it."""
 
 
 def place(location: str, name: str) -> Place:
@@ -45,19 +45,22 @@ class MediaType:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A Parameter Object. `content` is set where it decides how the value is written, and not a style."""
+    """A Parameter Object. `content` is set where it decides how the value is written, and not a style.
+
+    Without any more than a name, it is one of the query that takes any value.
+    """
 
     name: str
-    location: str
-    required: bool
-    schema: Schema
-    description: str
-    style: str
-    explode: bool
-    allow_reserved: bool
-    allow_empty_value: bool
-    content: MediaType | None
-    deprecated: bool
+    location: str = "query"
+    required: bool = False
+    schema: Schema = True
+    description: str = ""
+    style: str = "form"
+    explode: bool = True
+    allow_reserved: bool = False
+    allow_empty_value: bool = False
+    content: MediaType | None = None
+    deprecated: bool = False
 
     @property
     def place(self) -> Place:
@@ -69,9 +72,9 @@ class Parameter:
 class RequestBody:
     """A Request Body Object, its media types in the document's order."""
 
-    required: bool
-    description: str
     content: tuple[MediaType, ...]
+    required: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

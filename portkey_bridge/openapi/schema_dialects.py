@@ -43,20 +43,16 @@ LITERAL = re.compile(r"/(\^.*|.*\$|(?=.*[\[\\(*+?{|]).+(?=/[a-z]*i))/([a-z]*)", 
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
-OBSOLETE_KEYWORDS = frozenset(
-    {"$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"}
-)
+OBSOLETE_KEYWORDS = frozenset("$id id $schema $anchor $dynamicAnchor $recursiveAnchor $vocabulary $comment".split())
 
 #: Keywords kept next to a `$ref` of OpenAPI 3.0, which ignores them: annotations are harmless, `nullable` is intended.
-BESIDE_REFERENCE = frozenset(
-    ("$ref", "nullable", "x-nullable", "description", "title", "deprecated", "readOnly", "writeOnly")
-)
+BESIDE_REFERENCE = frozenset("$ref nullable x-nullable description title deprecated readOnly writeOnly".split())
 
 
 def modernize(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
     """Turn one schema of a document of this version into JSON Schema 2020-12, in place.
 
-    Subschemas have their own turn. Reports keywords that are not valid in the document's own dialect.
+    Subschemas are not changed. Reports keywords that are not valid in the document's own dialect.
     """
     if schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
         return
@@ -156,7 +152,7 @@ def _schemas(value: Any) -> Any:
 
 
 def _named_schemas(value: Any) -> Any:
-    """Read an object of schemas. A member that is none accepts everything."""
+    """Read an object of schemas. A member that is not a schema accepts everything."""
     if not isinstance(value, dict):
         return MISSING
     if all(isinstance(member, dict | bool) for member in value.values()):
@@ -327,7 +323,7 @@ def _unique(values: list[Any]) -> list[Any]:
 
 
 def _values_of_items(schema: SchemaObject, say: Say) -> None:
-    """Read the `enum` of an array that is none of the array's as that of its items; no array would fit."""
+    """Read the `enum` of an array that contains no array as that of its items; otherwise no value would fit."""
     values, items = schema.pop("enum"), schema.setdefault("items", {})
     if isinstance(items, dict) and items.keys().isdisjoint(("enum", "$ref")):
         items["enum"] = values

@@ -114,12 +114,7 @@ class _Reader:
         properties = shape.get("properties")
         if not properties or shape.get("type", "object") != "object":
             return None
-        alternatives = [
-            *shape.get("anyOf", ()),
-            *(branch for part in shape.get("allOf", ()) for branch in part.get("anyOf", ())),
-        ]
-        named = {name for branch in alternatives for name in self.shapes(branch).get("properties", ())}
-        return shape if named <= properties.keys() else None
+        return shape if self.shapes.writable_names(media_type.schema) <= properties.keys() else None
 
     def beside_null(self, shape: Shape) -> Shape:
         """Return the shape of the object that a body is where it is not null."""
@@ -133,15 +128,14 @@ class _Reader:
         schema = self.writable(parameter.schema)
         if parameter.allow_empty_value:
             schema = self.or_empty(schema)
-        described = _described(schema, parameter.description)
         return Binding(
             parameter.name,
             parameter.location,
             parameter.name,
-            described,
-            required and default is None,
-            parameter,
-            default,
+            _described(schema, parameter.description),
+            required=required and default is None,
+            parameter=parameter,
+            default=default,
         )
 
     def writable(self, schema: Schema) -> Schema:
@@ -182,14 +176,15 @@ class _Reader:
         if shape is None:
             schema = with_forms_of_files(self.writable(media_type.schema), media_type.name, self.shapes)
             schema = _described(schema, body.description)
-            yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
+            yield Binding("body", "body", None, self.as_file(schema, media_type), required=body.required)
             return
         required = frozenset(shape.get("required", ()) if body.required else ())
         is_form = any(family.match(media_type.name) for family in (media_types.FORM, media_types.MULTIPART))
         for name, schema in _named(shape).items():
             described = with_forms(self.writable(schema), file_forms(schema, media_type.name, self.shapes), self.shapes)
             default = self.shapes(schema).get("default") if is_form and name in required else None
-            yield Binding(name, "body", name, described, name in required and default is None, None, default)
+            is_needed = name in required and default is None
+            yield Binding(name, "body", name, described, required=is_needed, default=default)
 
     def as_file(self, schema: Schema, media_type: MediaType) -> Schema:
         """Return the schema of a whole body: that of a file where the media type says no more than bytes."""
@@ -232,7 +227,7 @@ def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
         described = {**described, "enum": list(kinds)}
     bindings = {name: _common([kind.bindings.get(name) for kind in kinds.values()]) for name in names}
     return Alternatives(
-        bindings={**bindings, choice: Binding(choice, "header", "Content-Type", described, False)},
+        bindings={**bindings, choice: Binding(choice, "header", "Content-Type", described, required=False)},
         media_type=preferred.media_type,
         body_required=preferred.body_required,
         further=preferred.further,

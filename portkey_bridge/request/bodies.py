@@ -124,7 +124,7 @@ def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) 
         yield from ((quote_plus(key), text) for key, text in pairs)
     elif (declared := one_type(encoding)) and (media_types.JSON.match(declared) or media_types.XML.match(declared)):
         schema = sources.shapes.of_property(media_type.schema, name)
-        body = encode_body(value, MediaType(declared, schema, {}), sources)
+        body = encode_body(value, MediaType(declared, schema), sources)
         yield quote_plus(name), quote_plus(body.read())
     else:
         items = value if isinstance(value, list) else [value]
@@ -216,7 +216,7 @@ def _part(
     else:
         default = OCTETS if base64_of(schema, sources.shapes) else held
         written = with_files(value, schema, sources, path)
-        text = encode_text(written, MediaType(declared or held or "text/plain", {}, {}), sources)
+        text = encode_text(written, MediaType(declared or held or "text/plain", {}), sources)
         yield Part(name, text.read(), declared or default, headers)
 
 
@@ -302,7 +302,7 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode any other type: a string says which file to send, and everything else is JSON."""
     binary = is_binary(media_type.schema, sources.shapes)
     if not isinstance(value, str):
-        return encode_json(value, MediaType(_concrete(media_type.name, DEFAULT_MEDIA_TYPE), {}, {}), sources)
+        return encode_json(value, MediaType(_concrete(media_type.name, DEFAULT_MEDIA_TYPE), {}), sources)
     if sends_decoded(media_type, sources.shapes):
         return Body(media_type.name, sources.upload(value) if names_file(value) else sources.decoded(value))
     if base64_of(media_type.schema, sources.shapes):
@@ -310,7 +310,7 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
         text = str(with_files(value, media_type.schema, sources))
         return Body(_concrete(media_type.name, own), text.encode())
     if media_types.ANY.match(media_type.name) and not binary and not names_file(value):
-        return encode_text(value, MediaType("text/plain", {}, {}), sources)
+        return encode_text(value, MediaType("text/plain", {}), sources)
     upload = sources.upload(value)
     return Body(_concrete(media_type.name, upload.media_type), upload)
 

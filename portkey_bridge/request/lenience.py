@@ -26,7 +26,7 @@ def with_undeclared_body(operation: Operation) -> Operation:
     """Return the operation with a body of any JSON, if its method takes a body and the document declares none."""
     if operation.request_body is not None or operation.method not in WITH_BODY:
         return operation
-    return replace(operation, request_body=RequestBody(False, "", (MediaType("application/json", {}),)))
+    return replace(operation, request_body=RequestBody((MediaType("application/json", {}),)))
 
 
 def bind_anyway(
@@ -57,5 +57,5 @@ def _bound(operation: Operation, arguments: Arguments, given: Mapping[str, Any])
 
 
 def _binding(name: str) -> Binding:
-    parameter = Parameter(name, "query", False, True, "", "form", True, False, False, None, False)
-    return Binding(name, "query", name, True, False, parameter)
+    parameter = Parameter(name)
+    return Binding(name, parameter.location, name, parameter.schema, required=False, parameter=parameter)

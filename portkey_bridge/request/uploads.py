@@ -54,7 +54,7 @@ class FileRefused(ValueError):
 
 @dataclass(frozen=True)
 class Upload:
-    """A file to send. `open` gives its bytes from the start; `path` is None where it came in a `data:` URI."""
+    """A file to send. `open` starts at its first byte; `path` is None where it came in a `data:` URI."""
 
     name: str
     media_type: str
@@ -130,7 +130,7 @@ class Files:
         return Upload(path.name, mimetypes.guess_type(path.name)[0] or OCTETS, status.st_size, path)
 
     def _resolved(self, given: Path) -> Path:
-        """Follow links and `..`, and give the path if it ends below an allowed folder."""
+        """Follow links and `..`, and return the path if it ends below an allowed folder."""
         folders = [folder.resolve() for folder in self.folders]
         listed = ", ".join(map(str, self.folders))
         for folder in folders:

@@ -22,12 +22,12 @@ BYTE_ORDER_MARKS = (
 #: Where XML and HTML say their charset themselves.
 CHARSET_INSIDE = re.compile(rb"<(?:\?xml[^>]*?encoding|meta[^>]*?charset)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
-#: Codecs that are no charsets of documents, and slow or surprising on long input.
+#: Codecs that are not charsets of documents, and are slow or surprising on long input.
 NO_CHARSETS = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"))
 
 
 def in_utf8(answer: Answer) -> tuple[bytes, tuple[str, ...]]:
-    """Return a JSON text in UTF-8 without a byte order mark, and what is to be said of its charset.
+    """Return a JSON text in UTF-8 without a byte order mark, and notes about its charset.
 
     Other encodings are older habits (RFC 8259 section 8.1).
     """
@@ -67,10 +67,10 @@ def is_not_text(answer: Answer) -> bool:
 
 
 def decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
-    """Return the body as text, and what is to be said of its charset.
+    """Return the body as text, and notes about its charset.
 
-    A byte order mark counts before what is declared (RFC 7303 section 3). What is UTF-8 is so by no accident, and is
-    read as such whatever a text says of itself.
+    A byte order mark counts before what is declared (RFC 7303 section 3). What is valid UTF-8 is hardly so by
+    accident, and is read as such whatever a text says of itself.
     """
     said = _marked(answer.body) or answer.charset
     inside = CHARSET_INSIDE.search(answer.body[:1024])

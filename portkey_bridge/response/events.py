@@ -21,7 +21,7 @@ OF_AN_ERROR = frozenset(("error", "type", "code", "status", "message", "provider
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: `name` is empty where the stream gave none. `value` is None where `data` is no JSON."""
+    """One event: `name` is empty where the stream had none. `value` is None where `data` is not JSON."""
 
     data: str
     name: str = ""

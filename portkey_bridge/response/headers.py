@@ -27,9 +27,7 @@ USES = {
 }
 
 #: Headers that say how an answer came and not what it is.
-ON_THE_WAY = frozenset(
-    ("connection", "keep-alive", "transfer-encoding", "date", "server", "via", "vary", "set-cookie", "alt-svc")
-)
+ON_THE_WAY = frozenset("connection keep-alive transfer-encoding date server via vary set-cookie alt-svc".split())
 
 #: The status whose answer may say only by its limits when to ask again.
 TOO_MANY_REQUESTS = 429

@@ -83,7 +83,7 @@ def excerpt(text: str, room: int, pointer: str = "", start: int = 0, stop: int |
 
 
 def _locate(value: Json, pointer: str) -> tuple[Json, str, tuple[int | None, int | None]]:
-    """Return what stands at a pointer, the pointer without its slice, and the slice."""
+    """Return what is at a pointer, the pointer without its slice, and the slice."""
     sliced = _SLICE.search(pointer)
     bounds = (_number(sliced[1]), _number(sliced[2])) if sliced else (None, None)
     parts = _parts(pointer[: sliced.start()] if sliced else pointer)

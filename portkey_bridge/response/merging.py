@@ -98,7 +98,7 @@ def _with_indexes(chunk: Any) -> Any:
 
 def _finished(choice: Any) -> Any:
     """Return a choice with its message in place of its delta."""
-    if "delta" not in choice.keys():  # noqa: SIM118  # a choice that is no object fails here
+    if "delta" not in choice.keys():  # noqa: SIM118  # a choice that is not an object fails here
         return choice
     message = {"role": "assistant", "content": None} | (choice["delta"] or {})
     if "tool_calls" in message:

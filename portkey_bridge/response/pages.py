@@ -20,18 +20,16 @@ PAGE_HINTS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"conti
 #: Names without separators, in lower case: objects that hold what is said about pages; members with the URL, the
 #: cursor or the number of the next page; members that say whether there is one; parameters that take a cursor.
 ENVELOPES = frozenset(
-    [
-        *("meta", "metadata", "responsemetadata", "pagination", "paging", "pageinfo", "listmeta", "page", "pages"),
-        *("cursor", "cursors", "link", "links"),
-    ]
+    """
+    meta metadata responsemetadata pagination paging pageinfo listmeta page pages cursor cursors link links
+    """.split()
 )
 NEXT = frozenset(
-    [
-        *("next", "nextlink", "odatanextlink", "nexturl", "nextpageurl", "nexthref", "nexturi", "nextpageuri"),
-        *("nextpage", "nextpagelink", "nextrecordsurl", "nextcursor", "nexttoken", "nextpagetoken", "nextpagecursor"),
-        *("nextmarker", "nextoffset", "nextpageoffset", "endcursor", "after", "aftercursor", "scrollid", "bookmark"),
-        *("continuationtoken", "continuation", "continue"),
-    ]
+    """
+    next nextlink odatanextlink nexturl nextpageurl nexthref nexturi nextpageuri nextpage nextpagelink
+    nextrecordsurl nextcursor nexttoken nextpagetoken nextpagecursor nextmarker nextoffset nextpageoffset endcursor
+    after aftercursor scrollid bookmark continuationtoken continuation continue
+    """.split()
 )
 MORE_MEMBERS = frozenset(("hasmore", "hasnextpage", "hasnext", "hasmoreitems", "more", "istruncated"))
 CURSORS = frozenset(

@@ -1,7 +1,7 @@
 """An answer becomes MCP content, within the size that clients take, and with nothing lost.
 
 JSON passes through as the API sent it: no number is rounded, no name moved. The table RENDERERS says what becomes of
-which media type; what is said beside the content goes into a short text of its own.
+which media type; notes about it go into a short text of their own.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ STRUCTURED_TEXT = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{<]")
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a body becomes: content, what is said about it, and an object where it is one."""
+    """What a body becomes: content, notes about it, and an object if it is one."""
 
     content: list[ContentBlock]
     notes: tuple[str, ...] = ()

@@ -46,7 +46,7 @@ class ForgottenResult(CallError):
 
 
 class Results:
-    """The results that were too large to be shown whole, for threads that keep some at once. `clock` gives seconds.
+    """The results that were too large to be shown whole, for threads that keep some at once. `clock` returns seconds.
 
     Each belongs to the caller who produced it, by default the local user. All share the bounds. `api` is the name of an
     API that is not the only one: the same text of another one has another id.

@@ -73,7 +73,7 @@ def _table(value: Json, pointer: str) -> str | None:
 
 
 def _counts(items: Sequence[Json]) -> Counter[str] | None:
-    """Return for each column how many items have a value, None if an item is no object."""
+    """Return for each column how many items have a value, None if an item is not an object."""
     counts: Counter[str] = Counter()
     for item in items:
         try:

@@ -13,11 +13,10 @@ from portkey_bridge.schema.prose import plain
 
 #: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
 LISTED = frozenset(
-    (
-        *("type", "description", "enum", "format", "default", "required", "pattern"),
-        *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
-        *("properties", "items", "anyOf", "additionalProperties"),
-    )
+    """
+    type description enum format default required pattern minimum maximum minLength maxLength minItems maxItems
+    minProperties maxProperties properties items anyOf additionalProperties
+    """.split()
 )
 
 #: Keywords of a listing that would refuse more without the other, which a listing has not.
@@ -37,12 +36,11 @@ KNOWN_FORMATS = frozenset(
 )
 
 #: The formats that all clients know. Some refuse all tools of a server because of another one in one tool, and some
-#: know `email` only with a further library; others are told of in words.
+#: know `email` only with a further library; others are described in words.
 LISTED_FORMATS = frozenset(
-    (
-        *("date-time", "date", "time", "duration", "hostname", "ipv4", "ipv6", "uri", "uuid", "byte", "binary"),
-        *("password", "int32", "int64", "float", "double"),
-    )
+    """
+    date-time date time duration hostname ipv4 ipv6 uri uuid byte binary password int32 int64 float double
+    """.split()
 )
 
 #: Every value, apart from arrays in arrays: clients want a type in each schema and items in each array, so no schema

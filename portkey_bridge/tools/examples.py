@@ -51,7 +51,7 @@ def _has_object(view: Schema) -> bool:
 def _examples(tool: Tool, view: Shape) -> Iterator[str]:
     """Yield the valid examples of a complicated tool, those of the media type first.
 
-    There are none where a person has changed the arguments.
+    A tool whose arguments a person has changed has none.
     """
     arguments = tool.arguments
     is_complicated = any(map(_has_object, view.get("properties", {}).values()))

@@ -1,4 +1,4 @@
-"""The names of tools: what each operation is called, and what is said of a name that no tool has."""
+"""The names of tools: what each operation is called, and which names are close to one that no tool has."""
 
 from __future__ import annotations
 
