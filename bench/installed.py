@@ -59,7 +59,7 @@ CONTEXTFORGE = Python("mcp-contextforge-gateway", "mcpgateway")
 
 
 def program_of(rival: Python | Node) -> Path | None:
-    """Return the program of what is installed; else None, and say so."""
+    """Return the program of what is installed; else print a line and return None."""
     if rival.program.exists():
         return rival.program
     print(f"not measured: {rival.package}, which `make rivals` installs", file=sys.stderr)
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def _is_installed(rival: Python | Node) -> bool:
-    """Install what is missing; say so if that fails."""
+    """Install what is missing; print why if that fails."""
     if rival.program.exists():
         return True
     FOLDER.mkdir(exist_ok=True)

@@ -29,7 +29,7 @@ NOT_FOR_DOCUMENTS = """
     *_BROKER_URL RESTIC_* BORG_* BW_*
 """.split()
 
-#: Names that are no other product's: those of headers that APIs invent, and this program's own.
+#: Names that are not another product's: those of headers that APIs invent, and this program's own.
 FOR_DOCUMENTS = re.compile(r"X_.*|API_KEY(_.*)?|BASIC_AUTH(_.*)?|OAUTH_.*|OPENID_TOKEN(_.*)?|AUTHORIZATION(_.*)?")
 
 #: What is a secret under any name, at the end of a word or as one.

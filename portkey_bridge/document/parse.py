@@ -140,7 +140,7 @@ def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
         raise DocumentError(source, f"does not parse: {_first_line(error)}", "Correct the document.") from error
     repairs.extend(f"{source}:{line}: {note}" for line, note in parsed.notes)
     if parsed.has_aliases:
-        _measure(source, parsed.value)
+        check_aliases(source, parsed.value)
     return parsed.value
 
 
@@ -161,8 +161,11 @@ def _refuse_deep(source: str, root: Any) -> None:
         raise _too_deep(source)
 
 
-def _measure(source: str, root: Any) -> None:
-    """Refuse a value that is too deep, a circle, or too large once each alias is written out. Visits each part once."""
+def check_aliases(source: str, root: Any) -> None:
+    """Check the value of a YAML text with aliases. Raises DocumentError.
+
+    It may be too deep, a circle, or too large once each alias is written out. Visits each part once.
+    """
     sizes: dict[int, tuple[int, int]] = {}  # of the parts that are done: values, levels
     path: set[int] = set()
     waiting = [(root, False)]

@@ -9,6 +9,7 @@ from email.message import Message
 from email.utils import collapse_rfc2231_value
 from functools import cached_property, lru_cache
 from http import HTTPStatus
+from itertools import chain
 from typing import cast
 
 import httpx
@@ -46,7 +47,12 @@ class Answer:
     @cached_property
     def by_name(self) -> Mapping[str, str]:
         """Each header with its values, the names in lower case. They are read several times, and decoding is slow."""
-        return dict(self.headers.items())
+        try:
+            texts = b"\n".join(chain.from_iterable(self.headers.raw)).decode("ascii").split("\n")
+        except UnicodeDecodeError:
+            return dict(self.headers.items())
+        by_name = dict(zip(map(str.lower, texts[::2]), texts[1::2], strict=False))
+        return by_name if 2 * len(by_name) == len(texts) else dict(self.headers.items())  # a name is repeated
 
     @property
     def charset(self) -> str | None:
