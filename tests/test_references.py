@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from portkey_bridge.errors import DanglingReference
 from portkey_bridge.openapi.normalize import Normalized, normalize
 from portkey_bridge.openapi.pointers import encode_token, follow, lookup
 from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.tools.catalog import build_tools
 from tests.support import body
 
@@ -167,7 +169,8 @@ def test_each_file_is_read_once(tmp_path: Path) -> None:
 REFUSED = [
     pytest.param("missing.yaml#/A", "missing.yaml: cannot be read", id="no such file"),
     pytest.param("https://example.com/a.yaml#/A", "example.com/a.yaml: is on another host", id="network"),
-    pytest.param("../../../../etc/passwd", "more than 2 folders above", id="far above"),
+    pytest.param("../" * 40 + "etc/passwd", "more than 2 folders above", id="far above"),
+    pytest.param("../../../../passwd", "not a .json, .yaml or .yml file", id="no document above"),
     pytest.param("file:///etc/hosts", "folders above the document", id="elsewhere by its full name"),
     pytest.param("notes.txt#/A", "not a .json, .yaml or .yml file", id="something else"),
     pytest.param(".secret/key.yaml#/A", "is hidden", id="hidden"),
@@ -200,6 +203,30 @@ def test_refused_file(tmp_path: Path, reference: str, problem: str) -> None:
     assert any(problem in repair for repair in repairs)
     assert sum("any value is accepted" in repair for repair in repairs) == 1, "said once, with both places"
     assert str(tmp_path) not in " ".join(repairs)
+
+
+def test_files_that_a_set_of_documents_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document refers to what its set keeps far above it, as Azure's do, but not to the home folder it is in."""
+    monkeypatch.setenv("USERPROFILE" if os.name == "nt" else "HOME", str(tmp_path))
+    folder = tmp_path / "set" / "storage" / "stable" / "2021"
+    path = write(
+        folder,
+        {
+            "api.json": with_schemas(
+                A={"$ref": "../../../common.json#/A"},
+                B={"$ref": "../../../../private.json#/A"},
+                C={"$ref": "../../private.json#/A"},
+            ),
+            "../../../common.json": '{"A": {"type": "string"}}',
+            "../../../../private.json": '{"A": {"type": "string"}}',
+            "../../private.json": '{"A": {"type": "string"}}',
+        },
+    )
+    document = document_of(read_source(str(path)))
+    root, repairs = normalize(document, files_beside(document))
+    schemas = root["components"]["schemas"]
+    assert [Shapes(root)(schemas[name]) for name in "ABC"] == [{"type": "string"}, {}, {"type": "string"}]
+    assert any("more than 2 folders above" in repair for repair in repairs)
 
 
 def test_dangling_path_item_costs_its_operations_and_a_parameter_itself(tmp_path: Path) -> None:

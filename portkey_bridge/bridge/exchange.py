@@ -117,11 +117,11 @@ class Exchange:
 
     async def _read(self, response: httpx.Response, reading: AnswerReading, until: float, redirected_to: str) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
-        reader = reader_of(declared_media_type(response.headers)) if response.is_success else None
-        if reader is None and isinstance(response.stream, httpx.ByteStream):  # all of it is there
+        if isinstance(response.stream, httpx.ByteStream):  # all of it is there
             answer = _answer(response, b"".join(response.stream), redirected_to)
-            if not (_is_maybe_stream(answer) and is_event_stream(answer.body)):
+            if not _is_stream(answer):
                 return answer
+        reader = reader_of(declared_media_type(response.headers)) if response.is_success else None
         body, stream = BytesIO(), Stream(reading.most_events)
         problem, is_open = "", False
         try:
@@ -186,6 +186,13 @@ def _answer(response: httpx.Response, body: bytes, redirected_to: str, problem: 
 def _is_maybe_stream(answer: Answer) -> bool:
     """Check whether a body may be a stream although it is not declared as one."""
     return 200 <= answer.status < 300 and answer.media_type in UNDECLARED_STREAMS
+
+
+def _is_stream(answer: Answer) -> bool:
+    """Check whether a whole answer is declared as a stream, or is one all the same."""
+    if _is_maybe_stream(answer):
+        return is_event_stream(answer.body)
+    return 200 <= answer.status < 300 and reader_of(answer.media_type) is not None
 
 
 def _redirected_to(request: httpx.Request, response: httpx.Response) -> str:

@@ -13,14 +13,14 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
 from portkey_bridge import __version__
-from portkey_bridge.cli.commands import COMMANDS, SERVE
+from portkey_bridge.cli.commands import COMMANDS, SERVE, Command
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.normalizing import documents_ahead
 from portkey_bridge.document import cache
@@ -110,8 +110,8 @@ def _close_output() -> None:
 
 
 def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
-    parser = build_parser()
     words = _spelled_out(typed)
+    parser = build_parser([command for command in COMMANDS if command.name in words])
     _refuse_unknown_options(parser, words)
     options = vars(parser.parse_args(words))
     name = options.pop("command", None) or SERVE.name
@@ -180,8 +180,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 _PARSER: Mapping[str, Any] = {"formatter_class": _Help, "argument_default": argparse.SUPPRESS, "allow_abbrev": False}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(complete: Collection[Command] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the command line. Only the commands in `complete` have their options, which take long."""
     parser = _Parser(prog="portkey-bridge", description=PROGRAM_DESCRIPTION, epilog=EPILOG, **_PARSER)
     version = f"portkey-bridge {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
@@ -192,10 +192,11 @@ def build_parser() -> argparse.ArgumentParser:
         subparser = commands.add_parser(
             command.name, help=command.help, description=description, epilog=command.epilog, **_PARSER
         )
-        for argument in command.arguments:
-            subparser.add_argument(argument.flag, **argument.details)
-        if command.serves:
-            _add_settings(subparser)
+        if command in complete:
+            for argument in command.arguments:
+                subparser.add_argument(argument.flag, **argument.details)
+            if command.serves:
+                _add_settings(subparser)
     return parser
 
 

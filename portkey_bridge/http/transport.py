@@ -1,7 +1,7 @@
 """Sends requests: one client, bounded in time, size and number, that repeats only what is safe to repeat.
 
 Three questions are answered by pure functions: may this be sent again (`may_repeat`), what follows a redirect
-(`redirected`), and what is said of an exchange that failed (`explain`). A credential never leaves its origin.
+(`redirected`), and what is said of an exchange that failed (`explain_failure`). A credential never leaves its origin.
 """
 
 from __future__ import annotations

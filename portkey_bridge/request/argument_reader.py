@@ -114,12 +114,7 @@ class _Reader:
         properties = shape.get("properties")
         if not properties or shape.get("type", "object") != "object":
             return None
-        alternatives = [
-            *shape.get("anyOf", ()),
-            *(branch for part in shape.get("allOf", ()) for branch in part.get("anyOf", ())),
-        ]
-        named = {name for branch in alternatives for name in self.shapes(branch).get("properties", ())}
-        return shape if named <= properties.keys() else None
+        return shape if self.shapes.writable_names(media_type.schema) <= properties.keys() else None
 
     def beside_null(self, shape: Shape) -> Shape:
         """Return the shape of the object that a body is where it is not null."""
