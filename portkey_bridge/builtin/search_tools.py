@@ -13,7 +13,7 @@ from portkey_bridge.builtin.builtin_tools import read_only_entry
 from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.tools.areas import Areas, fill, in_line
-from portkey_bridge.tools.catalog import TITLE, Tool
+from portkey_bridge.tools.catalog import MAX_TITLE, Tool
 from portkey_bridge.tools.names import SEARCH_TOOLS, closest
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class SearchTools:
         self._tools, self._stems, self._areas, self._apis = tools, Stems(), Areas(tools), apis
         further = {"type": "array", "items": {"type": "string"}, "description": "Further ones."}
         area = {"type": "string", "description": "Search only this area."}
-        title = shorten(title, TITLE)
+        title = shorten(title, MAX_TITLE)
         description = (
             f"Finds tools of the {title} for a task in plain words, by name, or by method and path. "
             f"Answers best first: tool · METHOD /path · title. Areas: {self._areas.summary(AREAS - len(title))}"
@@ -103,5 +103,5 @@ class SearchTools:
 def _hit(tool: Tool) -> str:
     """Return one line from which a model can choose the tool: the start of the description where it has no title."""
     place = str(tool.operation)
-    title = tool.title if tool.title != place else shorten(tool.description, TITLE)
+    title = tool.title if tool.title != place else shorten(tool.description, MAX_TITLE)
     return f"{tool.name} · {place} · {title}"
