@@ -26,6 +26,8 @@ from fastmcp.client.transports import StdioTransport
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from mcp_types import TextContent
 
+from portkey_bridge.cli import terminal
+
 if TYPE_CHECKING:
     from tests.replicas import RedisServer
 
@@ -34,7 +36,8 @@ ROOT = Path(__file__).parents[1]
 # Whoever runs the tests in the background has it ignored, and so would each child that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test depends on the speed of a machine.
+# No test depends on the speed of a machine, on which a person would be told what is waited for.
+terminal.EXPLAIN_AFTER = 600.0
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 for _phase in ("connect", "read", "write", "pool"):
