@@ -16,6 +16,7 @@ from importlib import import_module
 from multiprocessing import get_context
 
 from portkey_bridge.__main__ import entry_point
+from portkey_bridge.cli import terminal
 from tests.forked import NUMBER
 
 #: What the program imports late, and most tests need.
@@ -30,7 +31,7 @@ def serve(path: str) -> None:
     """Fork a keeper for each connection, which forks the child and reports how it ended."""
     for name in IMPORTED:
         import_module(f"portkey_bridge.{name}")
-    import_module("portkey_bridge.cli.terminal").EXPLAIN_AFTER = 600.0  # as in conftest
+    terminal.EXPLAIN_AFTER = 600.0  # as in conftest
     gc.freeze()  # what is shared with the children stays shared
     signal.signal(signal.SIGCHLD, lambda *_: reap())
     with socket.socket(socket.AF_UNIX) as server:
