@@ -36,10 +36,11 @@ ROOT = Path(__file__).parents[1]
 # Whoever runs the tests in the background has it ignored, and so would each child that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test depends on the speed of a machine, on which a person would be told what is waited for.
+# No test depends on the speed of a machine, on which a person would be told what is waited for. Without the slow tests, a
+# third of the examples has to do.
 terminal.EXPLAIN_AFTER = 600.0
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
+hypothesis.settings.register_profile("all", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
 for _phase in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)  # of clients that are given none; the program gives each its own
 
@@ -88,6 +89,11 @@ def _socket() -> str:
     assert process.stdout
     assert process.stdout.readline() == b"ready\n"
     return path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples Hypothesis tries where a test does not say it."""
+    hypothesis.settings.load_profile("quick" if config.option.markexpr == "not slow" else "all")
 
 
 @pytest.fixture(autouse=True)

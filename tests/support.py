@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -45,6 +45,11 @@ def operation(method: str = "post", path: str = "/x", **fields: Any) -> dict[str
 def api_of(root: dict[str, Any]) -> Api:
     """Read a document that was written as a value."""
     return read_api(normalize(Document("test", "file:///test", root)).root, "file:///test")
+
+
+def mostly_slow(rows: Iterable[str], every: int) -> list[Any]:
+    """Return the rows of a long table for `parametrize`: each `every`-th is tested always, the others where CI is."""
+    return [pytest.param(row, marks=pytest.mark.slow if number % every else ()) for number, row in enumerate(rows)]
 
 
 def nests_arrays(value: Any) -> bool:

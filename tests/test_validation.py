@@ -197,6 +197,11 @@ IDS = {"Id": {"type": "string", "readOnly": True}, "WithId": obj("id", id=ref("I
         {**ref("WithId"), "required": ["a", "id"]},
         {"allOf": [{"required": ["id"]}, obj("a", id=ref("Id"), a=TEXT)]},
         {"anyOf": [{"allOf": [{"required": ["id"]}, {"allOf": [obj("a", id=ref("Id"), a=TEXT)]}]}]},
+        {"required": ["id"], "oneOf": [obj("a", id=ref("Id"), a=TEXT)]},
+        {"allOf": [{"required": ["id"]}], "anyOf": [obj("a", id=ref("Id"), a=TEXT)]},
+        {**obj("a", id=ref("Id"), a=TEXT), "if": {"required": ["a"]}, "then": {"required": ["id"]}},
+        {**obj("a", id=ref("Id"), a=TEXT), "dependentSchemas": {"a": {"required": ["id"]}}},
+        {**obj("a", id=ref("Id"), a=TEXT), "dependentRequired": {"a": ["id"]}},
     ],
     ids=str,
 )
