@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 # Whoever runs the tests in the background has it ignored, and so would each child that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test depends on the speed of a machine, on which a person would be told what is waited for. Without the slow tests, a
+# No test depends on the speed of a machine, where a person would be told what is waited for. Without the slow tests, a
 # third of the examples has to do.
 terminal.EXPLAIN_AFTER = 600.0
 hypothesis.settings.register_profile("all", deadline=None)
