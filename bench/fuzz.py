@@ -67,7 +67,7 @@ KEYS = """
     $ref type properties items allOf anyOf oneOf not enum const default pattern in name schema content required style
     explode parameters requestBody responses get servers security $defs $id discriminator format additionalProperties
     nullable x
-""".split()  # noqa: SIM905
+""".split()
 
 Campaign = Callable[[Random], str]
 """Makes and tries one input, and returns what became of it."""

@@ -50,7 +50,7 @@ async def start(document: Path, env: Mapping[str, str]) -> Start:
 
 
 async def measure() -> dict[int, tuple[Start, Start]]:
-    """Start each document with an empty cache and with a full one, and give the medians."""
+    """Start each document with an empty cache and with a full one, and return the medians."""
     measured = {}
     with loopback() as url, TemporaryDirectory() as folder:
         document = Path(folder) / "document.json"

@@ -56,7 +56,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def measure() -> dict[str, int]:
-    """Call for each answer in a process of its own, and give the megabytes that it took at the peak."""
+    """Call for each answer in a process of its own, and return the megabytes that it took at the peak."""
     server = await asyncio.start_server(_answer, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     paths = {f"/{at}": {"get": {"operationId": f"get_{at}", "responses": {}}} for at in range(len(ANSWERS))}

@@ -44,7 +44,6 @@ ROOT = Path(__file__).parents[1]
 VERSION, MODERN = "2025-06-18", "2026-07-28"
 ACCEPT = "application/json, text/event-stream"
 
-
 #: What a request of the modern era says of its client.
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": MODERN,

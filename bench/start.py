@@ -34,7 +34,6 @@ UVX, COLD_UVX, CONSTANT = "portkey-bridge by uvx", "portkey-bridge by uvx, empty
 LIST_MODELS: tuple[str, dict[str, Any]] = ("listmodels", {})
 GET_THING: tuple[str, dict[str, Any]] = (TOOL, {"id": "a1"})
 
-
 #: Seconds for which a client that thinks does nothing behind its listing.
 THINKING = 3.0
 

@@ -10,10 +10,11 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from bench.figures import section
 from bench.stdio import module, session
 
 
@@ -45,20 +46,21 @@ def listing(options: Sequence[str] = ()) -> list[dict[str, Any]]:
     return tools
 
 
-def main() -> None:
-    """Print the size of the listing, what its fields take, and the ten largest tools."""
-    tools = listing(sys.argv[1:])
+def report(tools: Sequence[Mapping[str, Any]]) -> str:
+    """Write the size of a listing, what its fields take, and the ten largest tools."""
     whole = compact(tools)
-    print(f"{len(tools)} tools, {len(whole.encode()):,} bytes, {count(whole):,} tokens")
     fields: Counter[str] = Counter()
     for tool in tools:
         fields.update({field: count(compact({field: value})) for field, value in tool.items()})
-    for field, tokens in fields.most_common():
-        print(f"{tokens:>8,}  {field}")
-    print("the largest tools")
-    for tool in sorted(tools, key=lambda tool: -len(compact(tool)))[:10]:
-        print(f"{count(compact(tool)):>8,}  {tool['name']}")
+    largest = sorted(tools, key=lambda tool: -len(compact(tool)))[:10]
+    lines = [
+        f"{len(tools)} tools, {len(whole.encode()):,} bytes, {count(whole):,} tokens",
+        *(f"{tokens:>8,}  {field}" for field, tokens in fields.most_common()),
+        "the largest tools",
+        *(f"{count(compact(tool)):>8,}  {tool['name']}" for tool in largest),
+    ]
+    return section("Tokens", "\n".join(("```text", *lines, "```")))
 
 
 if __name__ == "__main__":
-    main()
+    print(report(listing(sys.argv[1:])))

@@ -37,7 +37,7 @@ class Upload(NamedTuple):
 
 @asynccontextmanager
 async def _counting() -> AsyncIterator[tuple[str, list[int]]]:
-    """Run an API that counts the bytes of bodies, and give its URL and the counts."""
+    """Run an API that counts the bytes of bodies, and yield its URL and the counts."""
     counts: list[int] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

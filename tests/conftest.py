@@ -117,7 +117,7 @@ def run_in(cwd: Path, *arguments: str, env: Mapping[str, str] = {}, stdin: str =
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

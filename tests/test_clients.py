@@ -228,9 +228,17 @@ def test_a_damaged_file_is_left_alone(name: str, home: Path, capsys: pytest.Capt
     assert main(["list"]) == 1
 
 
+#: Each level has the one below it ten times.
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+
 UNEDITABLE = [
     pytest.param("codex", 'mcp_servers = { other = { command = "x" } }\n', id="inline table"),
     pytest.param("goose", "a: &a\n  x: {cmd: y}\nextensions: *a\n", id="alias"),
+    pytest.param("goose", "a: &a [*a]\nextensions:\n  x: {cmd: y}\n", id="alias in itself"),
+    pytest.param("goose", "a: &a {b: &b {c: *a}}\n", id="alias in a circle"),
+    pytest.param("goose", "extensions: &a\n  x: *a\n", id="entry that is all entries"),
+    pytest.param("goose", "&a\nx: *a\n", id="file in itself"),
+    pytest.param("goose", BOMB, id="aliases that stand for billions of values"),
     pytest.param("cursor", '{"mcpServers": null}', id="null"),
     pytest.param("cursor", "[]", id="array"),
     pytest.param("goose", "- a\n", id="list"),
@@ -602,7 +610,7 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     """An application without a shell gets uvx by its full path; options are taken along, files by their full paths."""
     project, client = home / "project", BY_NAME[name]
     (project / "my.env").touch()
-    paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env"]
+    paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env", "--overlays", "a.yaml,b.yaml"]
     assert main(["add", name, *paths, "--base-url", "http://x/v1", "--path-item-tools"]) == 0
     entry = entries(client, parsed(client, file_of(name, home).read_text()))["api"]
     command, *arguments = command_line(client, entry)
@@ -610,6 +618,7 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     assert arguments == [
         "portkey-bridge",
         *("--spec", str(project / "api.yaml")),
+        *("--overlays", f"{project / 'a.yaml'},{project / 'b.yaml'}"),
         *("--base-url", "http://x/v1"),
         "--path-item-tools",
         *("--files", f"{project}{os.pathsep}{home}"),

@@ -92,7 +92,7 @@ def environment(place: Path, **more: str) -> dict[str, str]:
 
 
 #: Pages whose commands are always tested, and the command that the tests of the demo run as well.
-FIRST, DEMO = ("README.md", "commands.md"), "portkey-bridge demo"
+FIRST, DEMO = ("README.md", "commands.md"), "uvx portkey-bridge demo"
 
 
 @pytest.mark.parametrize(

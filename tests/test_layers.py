@@ -106,7 +106,6 @@ DISK = (
     "settings/",
     "document/",
     "request/uploads.py",
-    "request/signatures.py",
     "response/render.py",
     "clients/",
     "http/trust.py",

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any
 
 import httpx
 import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from redis.asyncio import Redis
 
 from portkey_bridge.callers.store import STORE_KEY
+from tests import oauth_app
 from tests.conftest import OF_ITS_OWN, Recorder
 from tests.replicas import KEY, RedisServer, Replica, free_port, large_api, root_of
-from tests.support import serving_with
+from tests.support import serving, serving_with
 
 HEADERS = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
 
@@ -177,3 +181,66 @@ async def test_workers_mix_up_no_callers(tmp_path: Path, redis: RedisServer) -> 
                 await asyncio.gather(*map(one, range(CALLERS)))
     wanted = {(f"/{name}?n={number}", key_of(number)): 2 for name in ("one", "two") for number in range(CALLERS)}
     assert dict(api.seen) == wanted
+
+
+#: How callers get their tokens of an API: the flow of its document, and options.
+OWN_TOKENS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "exchanged": ({"clientCredentials": {"tokenUrl": "/token"}}, ("--oauth-exchange", "--oauth-token-url", "{}/token")),
+    "logged in": (
+        {"authorizationCode": {"authorizationUrl": "/authorize", "tokenUrl": "/token"}},
+        ("--oauth-caller-login",),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", OWN_TOKENS)
+async def test_rejected_tokens_are_replaced_once_for_each_caller(recorder: Recorder, tmp_path: Path, how: str) -> None:
+    """After an API has rejected all tokens at once, each caller gets one new token by one request, and calls with it.
+
+    Each caller has two calls at that time. Each call carries the token of its caller, and no other.
+    """
+    count = 100
+    key, claims = RSAKey.generate_key(2048, {"kid": "1"}), {"iss": "https://issuer.example", "aud": "me"}
+    public = {"keys": [key.as_dict(private=False)]}
+    recorder.answers["/keys"] = (200, {"content-type": "application/json"}, json.dumps(public).encode())
+    flow, options = OWN_TOKENS[how]
+    inbound = ("--jwt", f"{recorder.url}/keys,https://issuer.example,me", "--concurrency", "64")
+    env = {"OAUTH_CLIENT_ID": oauth_app.CLIENT[0], "OAUTH_CLIENT_SECRET": oauth_app.CLIENT[1]}
+    with oauth_app.running(**flow) as application:
+        arguments = (*inbound, *(each.format(application.url) for each in options))
+        with serving(tmp_path, application.document, *arguments, env=env) as (url, _):
+            people = [{**claims, "sub": f"caller-{each}", "exp": int(time.time()) + 3600} for each in range(count)]
+            tokens = [jwt.encode({"alg": "RS256", "kid": "1"}, each, key) for each in people]
+            whose = tokens if how == "exchanged" else [f"account-{each}" for each in range(count)]
+            slots = asyncio.Semaphore(100)
+            async with httpx.AsyncClient(timeout=120) as http:
+
+                async def called(number: int) -> str:
+                    headers = {**HEADERS, "authorization": f"Bearer {tokens[number]}"}
+                    async with slots:
+                        return (await http.post(url, json=message("list_items", number=number), headers=headers)).text
+
+                if how == "logged in":
+                    for number, person in enumerate(whose):
+                        application.person = person
+                        address = re.findall(r"connect#([\w.-]+)", await called(number))[0]
+                        await logged_in(http, url, tokens[number], address)
+                await asyncio.gather(*map(called, range(count)))
+                application.accepted.clear()
+                before = len(application.forms)
+                application.numbered.clear()
+                answers = await asyncio.gather(*map(called, [*range(count)] * 2))
+    assert [each for each in answers if '"isError":false' not in each] == []
+    assert len(application.forms) - before == count
+    assert sorted(application.numbered) == sorted([*enumerate(whose)] * 2)
+
+
+async def logged_in(http: httpx.AsyncClient, url: str, token: str, ticket: str) -> None:
+    """Log in to the API as a caller, by the ticket of an address."""
+    headers = {"authorization": f"Bearer {token}"}
+    begun = await http.post(url.replace("/mcp", "/connect/begin"), json={"ticket": ticket}, headers=headers)
+    returned = await http.get(begun.json()["url"])
+    cookie = begun.headers["set-cookie"].partition(";")[0]
+    assert (await http.get(returned.headers["location"], headers={"cookie": cookie})).status_code == 200
+    http.cookies.clear()

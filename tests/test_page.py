@@ -37,7 +37,7 @@ MARKER = "marker-of-the-server-1"
 ALICE = "token-of-alice-1234"
 TOKENS = f"alice={hashlib.sha256(ALICE.encode()).hexdigest()}"
 EVIL = "</script><img src=x onerror=alert(1)><b>bold</b>"
-ENTER, TAB, DOWN, RIGHT, SPACE = "\ue007", "\ue004", "\ue015", "\ue014", " "
+ENTER, TAB, DOWN, RIGHT, SPACE, BACKSPACE = "\ue007", "\ue004", "\ue015", "\ue014", " ", "\ue003"
 
 PET: Json = {
     "type": "object",
@@ -270,6 +270,11 @@ class Visitor:
         waiting = WebDriverWait(self.browser, PATIENCE, ignored_exceptions=[WebDriverException])
         return waiting.until(lambda _: condition())
 
+    def field(self, name: str, at: int = 0) -> WebElement:
+        """Return a field of this name."""
+        label = self.browser.find_elements("xpath", f"//label[code='{name}']")[at]
+        return self.find(f"#{label.get_attribute('for')}")
+
     @property
     def complaints(self) -> list[Any]:
         """What the page has complained of since it was opened."""
@@ -415,6 +420,46 @@ def test_what_is_wrong_is_said_where_it_is(recorder: Recorder, tmp_path: Path, b
         ids = str(field.get_attribute("aria-describedby")).split()
         assert "required" in " ".join(visitor.find(f"#{each}").text for each in ids)
     assert recorder.requests == []
+
+
+@needs_a_browser
+def test_what_is_wrong_inside_is_said_inside(recorder: Recorder, tmp_path: Path, browser: Chrome) -> None:
+    """A field of a nested object, of an item, or of one kind of several is marked itself, and its groups are open."""
+    day = {"oneOf": [{"type": "integer"}, {"type": "boolean"}]}
+    visit = {"type": "object", "properties": {"day": day, "vet": {"type": "string", "minLength": 3}}}
+    root = api(recorder.url)
+    pet = root["components"]["schemas"]["Pet"]
+    pet = {**pet, "properties": {**pet["properties"], "visits": {"type": "array", "items": visit}}}
+    root["components"]["schemas"]["Pet"] = pet
+    with site(tmp_path, root) as url:
+        visitor = Visitor(browser, f"{url}#tool/createpet")
+        visitor.find("form.call textarea").send_keys("Mimi")
+        opened = next(each for each in browser.find_elements("css selector", "summary") if "mother" in each.text)
+        opened.click()
+        visitor.field("kind", 1).send_keys("cat")
+        opened.click()
+        add = browser.find_elements("xpath", "//button[.='Add to visits']")[-1]
+        add.click()
+        add.click()
+        visitor.find("[aria-label='day']").send_keys("x")
+        visitor.field("vet", 1).send_keys("x")
+        visitor.find("form.call > .actions button.send").click()
+        visitor.wait("form.call [role=alert]", "Correct what is marked")
+        marked = browser.find_elements("css selector", "[aria-invalid=true]")
+        assert [each.accessible_name.split()[0] for each in marked] == ["name", "day", "vet"]
+        assert all(each.is_displayed() for each in marked)
+        assert visitor.focused == marked[0]
+        for field, said in zip(marked, ("required", "integer", "3"), strict=True):
+            ids = str(field.get_attribute("aria-describedby")).split()
+            assert said in " ".join(visitor.find(f"#{each}").text for each in ids if "wrong" in each)
+        marked[0].send_keys("Ada")
+        marked[1].send_keys(BACKSPACE, "5")
+        marked[2].send_keys("yz")
+        visitor.press(ENTER)
+        visitor.wait("[role=status].done", "Answered")
+        assert browser.find_elements("css selector", "[aria-invalid=true]") == []
+    sent = {"name": "Mimi", "mother": {"name": "Ada", "kind": "cat"}, "visits": [{"day": 5}, {"vet": "xyz"}]}
+    assert json.loads(recorder.last.body) == sent
 
 
 @needs_a_browser

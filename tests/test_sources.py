@@ -119,7 +119,7 @@ def test_what_is_no_document_is_said(recorder: Recorder, answer: Answer, said: s
 
 def test_a_large_answer_is_given_up(recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is larger than a document may be is not read, packed or not."""
-    for module in ("content", "encoding", "fetch", "sources"):
+    for module in ("content", "fetch", "sources"):
         monkeypatch.setattr(f"portkey_bridge.document.{module}.MAX_DOCUMENT_BYTES", 1000)
     for content in (b" " * 2000, gzip.compress(b" " * 2000)):
         recorder.answer = (200, {}, content)

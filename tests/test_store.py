@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -329,3 +330,28 @@ async def test_nobody_waits_longer_than_a_window(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(time, "time", right)
     assert await rates.count("alice") == ("1 times per minute", 60)
     await store.aclose()
+
+
+@pytest.mark.slow
+async def test_few_calls_wait_for_a_store_that_hangs(recorder: Recorder, tmp_path: Path, redis: RedisServer) -> None:
+    """Large answers are complete and prompt. Now and then one call finds out whether results can be kept again."""
+    recorder.answers["/large"] = (200, JSON, LARGE)
+    with replicas(tmp_path, recorder.url, redis.url, 1) as (url,):
+        async with client(url, "alice") as alice:
+            await alice.call_tool("large", {})
+            redis.process.send_signal(signal.SIGSTOP)
+            seconds, shown = [], []
+            for _ in range(20):
+                began = time.monotonic()
+                shown.append(text_of(await alice.call_tool("large", {})))
+                seconds.append(time.monotonic() - began)
+            redis.process.send_signal(signal.SIGCONT)
+
+            async def is_kept() -> bool:
+                return "was not kept" not in text_of(await alice.call_tool("large", {}))
+
+            await until(is_kept)
+    assert all("did not answer within 5 seconds. So this answer was not kept" in each for each in shown)
+    assert all("item-0-" in each for each in shown)
+    waited = [each for each in seconds if each > 4]
+    assert 1 <= len(waited) < len(seconds)

@@ -51,9 +51,7 @@ _CLIENT = (
     _switch("--dry-run", "print the change as a diff instead of making it"),
 )
 
-
 _API = _argument("api", "name of the API in the settings file, if it has several", metavar="NAME", nargs="?")
-
 
 SERVE = Command(
     "serve",
@@ -70,7 +68,6 @@ SERVE = Command(
     ),
     examples=("", "--spec petstore.yaml", "--tools listmodels,createchatcompletion", "--http 127.0.0.1:8000"),
 )
-
 
 COMMANDS = (
     SERVE,

@@ -73,8 +73,7 @@ def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
         status = _run(typed, warm_start)
         sys.stdout.flush()
     except SetupError as error:
-        print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
-        return 2
+        return _failed(str(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
@@ -82,14 +81,17 @@ def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
         return 141
     except UnicodeEncodeError as error:
         _close_output()
-        problem = f"{error.object[error.start]!a} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8"
-        print(f"portkey-bridge: {problem}", file=sys.stderr)
-        return 2
+        character = ascii(error.object[error.start])
+        return _failed(f"{character} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8")
     except OSError as error:
         _close_output()
-        print(f"portkey-bridge: cannot write output: {error}", file=sys.stderr)
-        return 2
+        return _failed(f"cannot write output: {error}")
     return status
+
+
+def _failed(problem: str) -> int:
+    print(f"portkey-bridge: {printable(problem)}", file=sys.stderr)
+    return 2
 
 
 def _refuse_unusable_process() -> None:
@@ -175,11 +177,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 #: Arguments of every parser.
-_PARSER: Mapping[str, Any] = {
-    "formatter_class": _Help,
-    "argument_default": argparse.SUPPRESS,
-    "allow_abbrev": False,
-}
+_PARSER: Mapping[str, Any] = {"formatter_class": _Help, "argument_default": argparse.SUPPRESS, "allow_abbrev": False}
 
 
 def build_parser(complete: Collection[Command] = COMMANDS) -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import httpx
 from jsonpointer import JsonPointerException, resolve_pointer
 
-from portkey_bridge.credentials.recipe import POINTER, SESSION_NAME, AnswerPlace, Csrf, Recipe, Rejection
+from portkey_bridge.credentials.recipe import POINTER, SESSION_NAME, AnswerPlace, Recipe, Rejection
 from portkey_bridge.credentials.redaction import WORD_LENGTH
 from portkey_bridge.credentials.renewal import Expiring, jwt_claims
 from portkey_bridge.credentials.schemes import COOKIES, Credential
@@ -76,10 +76,10 @@ class LoginAnswers:
                 place = AnswerPlace(pointer=recipe.token) if isinstance(recipe.token, str) else recipe.token
                 self.token = self._required(place, answer)
         if recipe.csrf is not None:
-            self._csrf = self._at(_place_of(recipe.csrf), answer) or self._csrf
+            self._csrf = self._at(recipe.csrf, answer) or self._csrf
             comes_later = self._previous is not None or (recipe.after and answer is self._login)
             if self._csrf is None and not comes_later:
-                self._required(_place_of(recipe.csrf), answer)
+                self._required(recipe.csrf, answer)
 
     @property
     def carried(self) -> tuple[Credential, ...]:
@@ -163,10 +163,6 @@ def _credentials(recipe: Recipe, token: str, cookies: Mapping[str, str], csrf: s
     if recipe.csrf is not None and csrf is not None:
         is_cookie = bool(recipe.csrf.cookie)  # which the scripts of pages decode
         yield Credential(CSRF_NAME, "header", recipe.csrf.send, unquote(csrf) if is_cookie else csrf)
-
-
-def _place_of(csrf: Csrf) -> AnswerPlace:
-    return AnswerPlace(csrf.header, csrf.cookie, csrf.pointer)
 
 
 def _arguments_of_refresh(

@@ -15,7 +15,7 @@ from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.settings.options import key_in_file
+from portkey_bridge.settings.options import how_to_set
 
 #: The status that a credential is rejected with, and all statuses about credentials (RFC 9110 section 15.5.2, 15.5.4).
 UNAUTHORIZED = 401
@@ -130,16 +130,14 @@ class EnvironmentCredentials(Provider):
             yield f"Not set, and also taken: {', '.join(missing)}."
         yield from (f"{reason}." for reason in (*self.environment.reasons(names), *refusals))
         if self.authenticate == "none":
-            yield f"{self._authenticate('none')} keeps the document's credentials from being sent."
+            setting = how_to_set(self.origins.api, "authenticate", "none")
+            yield f"{setting} keeps the document's credentials from being sent."
         elif others:
             are = "is set" if len(others) == 1 else "are set"
-            everything = self._authenticate("all")
+            everything = how_to_set(self.origins.api, "authenticate", "all")
             yield f"{' and '.join(others)} {are}, but not declared for this operation; {everything} sends all."
         elif not names:
             yield SILENT_DOCUMENT + (IN_FILE.format(self.origins.api) if self.origins.api else IN_OPTIONS)
-
-    def _authenticate(self, which: str) -> str:
-        return key_in_file(self.origins.api, "authenticate", which) or f"--authenticate {which}"
 
     def missing(self, operation: Operation) -> CredentialsError:
         """Return the refusal of a call that needs another credential than those that may be sent."""

@@ -22,7 +22,6 @@ from portkey_bridge.settings.values import AWS_SECRET, AwsTarget
 #: Variables of AWS: what the secret belongs to, and the token of a session.
 AWS_KEY, AWS_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"
 
-
 #: The region where the document declares signed requests, and neither --aws-sigv4 nor the host says more.
 AWS_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 

@@ -27,9 +27,9 @@ NOT_FOR_DOCUMENTS = """
     STRIPE_* SENDGRID_* MAILGUN_* SMTP_* SENTRY_* DATADOG_* DD_* NEW_RELIC_*
     DATABASE_* DB_* POSTGRES* PG* MYSQL_* REDIS_* MONGO* RABBITMQ_* AMQP_* KAFKA_* ELASTIC* SNOWFLAKE_* DATABRICKS_*
     *_BROKER_URL RESTIC_* BORG_* BW_*
-""".split()  # noqa: SIM905
+""".split()
 
-#: Names that are no other product's: those of headers that APIs invent, and this program's own.
+#: Names that are not another product's: those of headers that APIs invent, and this program's own.
 FOR_DOCUMENTS = re.compile(r"X_.*|API_KEY(_.*)?|BASIC_AUTH(_.*)?|OAUTH_.*|OPENID_TOKEN(_.*)?|AUTHORIZATION(_.*)?")
 
 #: What is a secret under any name, at the end of a word or as one.
@@ -46,7 +46,7 @@ NOBODYS_WORDS = frozenset(
     API APP APPLICATION APIKEY ACCESS AUTH AUTHENTICATION ID IDENTITY USER CLIENT SESSION SUBSCRIPTION ADMIN PRIVATE
     PUBLIC DEVELOPER PARTNER ACCOUNT MERCHANT PROJECT ORGANIZATION TENANT COMPANY CSRF XSRF REFRESH SECURITY REQUEST
     OCP APIM KEY TOKEN JWT BEARER COOKIE HEADER HTTP REST MY
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 

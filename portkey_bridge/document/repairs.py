@@ -11,7 +11,7 @@ Say = Callable[[str], None]
 #: Places that a sentence names before it only counts them.
 MAX_NAMED_PLACES = 3
 
-#: Problems that are told apart.
+#: Problems that are reported separately.
 MAX_REPAIR_KINDS = 100
 
 
@@ -25,7 +25,7 @@ class Repair:
 
 
 class Repairs:
-    """Collects problems and where they are, and gives a sentence for each problem.
+    """Collects problems and where they are, and writes a sentence for each problem.
 
     `kept` is how many places of a problem are kept.
     """

@@ -14,7 +14,7 @@ from typing import Any
 from portkey_bridge import media_types
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference
-from portkey_bridge.openapi.coercion import mapping
+from portkey_bridge.openapi.coercion import mapping, sequence
 from portkey_bridge.openapi.object_cycles import break_object_cycles
 from portkey_bridge.openapi.pointers import decode_token, encode_token, is_reference
 from portkey_bridge.openapi.resources import DocumentNode, Resources
@@ -24,9 +24,7 @@ FoundObjects = list[tuple[str, DocumentNode]]
 """Objects with their kinds, in the order in which a walk met them."""
 
 #: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
-OF_SCHEMAS = frozenset(
-    ("type", "format", "properties", "additionalProperties", "items", "enum", "allOf", "anyOf", "oneOf")
-)
+OF_SCHEMAS = frozenset("type format properties additionalProperties items enum allOf anyOf oneOf".split())
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
 #: Prefixes of references in one version of the specification, and their equivalents in another.
@@ -56,7 +54,7 @@ ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
 
-#: Fields of a Media Type Object, which are no media types where they are among these.
+#: Fields of a Media Type Object, which are not media types, even where they are among these.
 OF_MEDIA_TYPES = FIELDS["media-type"].keys() | {"example", "examples"}
 
 #: The map of components, by the kind of object that it has.
@@ -71,7 +69,7 @@ URI = re.compile(r"[#/]")
 
 
 def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
-    """Rewrite every reference in place, and give every reachable object of the specification, once, with its kind.
+    """Rewrite every reference in place, and return every reachable object of the specification, once, with its kind.
 
     A schema whose reference leads nowhere accepts everything. Other such references stay, and cost what uses them.
     """
@@ -132,8 +130,7 @@ class _Walk:
     def __init__(self, resources: Resources, repairs: Repairs) -> None:
         self.resources = resources
         self.repairs = repairs
-        components = resources.main.value.get("components")
-        self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
+        self.schemes = mapping(mapping(resources.main.value.get("components")).get("securitySchemes"))
         self.found: FoundObjects = []
         self.seen: set[tuple[str, int]] = set()
         self.ends: dict[int, DocumentNode] = {}
@@ -154,7 +151,7 @@ class _Walk:
             self.put_right_content(place)
         if kind == "schema":
             self.dynamic_reference(place)
-            self.mapping(place)
+            self.discriminator(place)
         if kind in ("openapi", "operation"):
             self.security(place)
         self.follow_fields(kind, place)
@@ -211,7 +208,7 @@ class _Walk:
     def put_right_content(self, place: DocumentNode) -> None:
         """Take fields of a Media Type Object out of the media types; without any, they are those of JSON."""
         content = place.value.get("content")
-        misplaced = [name for name in content if name in OF_MEDIA_TYPES] if isinstance(content, dict) else []
+        misplaced = [name for name in mapping(content) if name in OF_MEDIA_TYPES]
         if misplaced:
             others = {name: value for name, value in content.items() if name not in OF_MEDIA_TYPES}
             place.value["content"] = others or {"application/json": content}
@@ -248,7 +245,7 @@ class _Walk:
             return None
 
     def resolved(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode:
-        """Return the place that a reference names. Raises DanglingReference, also for a schema's that is none."""
+        """Return the place that a reference names. Raises DanglingReference, also for a schema's that names none."""
         found = self.resources.resolve(reference, place.base)
         if kind == "schema" and _is_document(found.value):
             raise DanglingReference(reference, "it names the whole document")
@@ -352,23 +349,19 @@ class _Walk:
 
     def security(self, place: DocumentNode) -> None:
         """Rewrite URIs in security requirements as pointers; declared names take precedence (OpenAPI 3.2 4.30)."""
-        requirements = place.value.get("security")
-        for requirement in requirements if isinstance(requirements, list) else ():
-            keys = requirement if isinstance(requirement, dict) else ()
-            uris = [key for key in keys if URI.search(key) and key not in self.schemes]
+        for requirement in sequence(place.value.get("security")):
+            uris = [key for key in mapping(requirement) if URI.search(key) and key not in self.schemes]
             for key in uris:
                 with suppress(DanglingReference):
                     target = self.resources.resolve(key, place.base)
                     self.changes.append((requirement, (key,), {target.reference: requirement[key]}))
                     self.meet("security-scheme", target)
 
-    def mapping(self, place: DocumentNode) -> None:
+    def discriminator(self, place: DocumentNode) -> None:
         """Make what a discriminator maps to references; a mere name is a schema's (OpenAPI 3.2 section 4.25.2)."""
-        discriminator = place.value.get("discriminator")
-        if not isinstance(discriminator, dict):
-            return
-        mapping = discriminator.get("mapping")
-        named = [(mapping, value, name) for value, name in mapping.items()] if isinstance(mapping, dict) else []
+        discriminator = mapping(place.value.get("discriminator"))
+        targets = mapping(discriminator.get("mapping"))
+        named = [(targets, value, name) for value, name in targets.items()]
         if "defaultMapping" in discriminator:
             named.append((discriminator, "defaultMapping", discriminator["defaultMapping"]))
         for owner, value, name in named:

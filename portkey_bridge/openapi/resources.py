@@ -69,7 +69,7 @@ def _joined(base: str, reference: str) -> str:
 class Resources:
     """A document and the others that it refers to. `retrieve` is asked once for each of them.
 
-    `others` collects what OTHERS is to hold, `repairs` a sentence for each file that can't be had.
+    `others` collects what OTHERS is to hold, `repairs` a sentence for each file that cannot be read.
     """
 
     def __init__(self, document: Document, retrieve: Retrieve) -> None:

@@ -20,11 +20,7 @@ APPLICATORS = {
 }
 
 #: The fields of a Media Type Object, and of an Encoding Object, that hold encodings (OpenAPI 3.2).
-ENCODINGS = {
-    "encoding": (MAP, "encoding"),
-    "prefixEncoding": (LIST, "encoding"),
-    "itemEncoding": (ONE, "encoding"),
-}
+ENCODINGS = {"encoding": (MAP, "encoding"), "prefixEncoding": (LIST, "encoding"), "itemEncoding": (ONE, "encoding")}
 
 #: Which fields of which object hold what: kind -> field -> (shape, kind). OpenAPI 3.2 section 4, and where 2.0 has
 #: other fields, these too: a file of either may be referred to.

@@ -29,7 +29,7 @@ CONJUNCTIONS = frozenset({"allOf", "then", "else"})
 #: How many unions inside one another are looked into for what a schema around them names: they can double each time.
 UNIONS_INSIDE = 2
 
-#: How many errors are told again where a second way leads to the same schema and value.
+#: How many errors are repeated if a second way leads to the same schema and value.
 TOLD_AGAIN = 8
 
 
@@ -76,19 +76,13 @@ class Validation:
         changed = {
             "$ref": self._reference,
             "$dynamicRef": lambda *_: (),
-            "allOf": lambda validator, branches, value, schema: self._of_request(
-                known["allOf"](validator, branches, value, schema), schema
-            ),
-            **dict.fromkeys(
-                ("anyOf", "oneOf"),
-                lambda validator, branches, value, schema: self._of_request(
-                    known["anyOf"](validator, branches, value, schema), schema
-                ),
-            ),
+            **{keyword: self._composed(known[keyword]) for keyword in ("allOf", "anyOf", "if", "dependentSchemas")},
+            "oneOf": self._composed(known["anyOf"]),
             "enum": enum,
             "const": lambda validator, constant, value, schema: enum(validator, [constant], value, schema),
             "multipleOf": multiple_of,
             "required": self._required,
+            "dependentRequired": self._dependent_required,
             "properties": self._properties,
             **self._patterns.keywords,
             "unevaluatedItems": unless_it_fails(known["unevaluatedItems"]),
@@ -114,10 +108,23 @@ class Validation:
         results[key] = [ValidationError.create_from(error) for error in errors[:TOLD_AGAIN]]
         yield from errors
 
+    def _composed(self, keyword: Callable[[Any, Any, Any, Any], Errors]) -> Callable[[Any, Any, Any, Any], Errors]:
+        """Return a keyword that applies other schemas to the same value, which say different things of a property."""
+        return lambda validator, parts, value, schema: self._of_request(
+            keyword(validator, parts, value, schema), schema
+        )
+
     def _required(self, validator: Any, required: list[str], value: Any, schema: Any) -> Errors:
         missing = [name for name in required if name not in value] if isinstance(value, dict) else []
         errors = (ValidationError("is required but missing", validator="required", path=[name]) for name in missing)
         return self._of_request(errors, schema)
+
+    def _dependent_required(self, validator: Any, dependent: dict[str, list[str]], value: Any, schema: Any) -> Errors:
+        possible = {
+            name: [other for other in others if not self._shapes.cannot_have(schema, other)]
+            for name, others in dependent.items()
+        }
+        yield from Draft202012Validator.VALIDATORS["dependentRequired"](validator, possible, value, schema)
 
     def _properties(self, validator: Any, properties: dict[str, Schema], value: Any, schema: Any) -> Errors:
         """`properties`, with the place also where a property may have no value at all."""

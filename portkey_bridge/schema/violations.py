@@ -36,8 +36,10 @@ def explain_violation(
 
 
 def _describe(error: ValidationError) -> str:
-    describe = EXPLANATIONS.get(str(error.validator))
-    return describe(error) if describe else error.message[:300]
+    words = EXPLANATIONS.get(str(error.validator))
+    if words is None:
+        return error.message[:300]
+    return words.format(error.validator_value) if isinstance(words, str) else words(error)
 
 
 def _meant(error: ValidationError) -> list[ValidationError]:
@@ -93,11 +95,7 @@ def _tags(causes: list[ValidationError]) -> dict[str | int, ValidationError]:
 def _unlike_any(tags: list[ValidationError]) -> ValidationError:
     values = {comparable(value): value for tag in tags for value in _choices(tag)}
     return ValidationError(
-        "",
-        validator="enum",
-        validator_value=list(values.values()),
-        instance=tags[0].instance,
-        path=tags[0].path,
+        "", validator="enum", validator_value=list(values.values()), instance=tags[0].instance, path=tags[0].path
     )
 
 
@@ -164,9 +162,9 @@ def _contained(error: ValidationError) -> str:
     return _shown(_beside(error, "contains", True))
 
 
-#: The expected value, by the keyword that was violated.
-EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
-    "None": lambda error: "no value is accepted",
+#: What a keyword expects, by the keyword that was violated, as words around its value, or made of the error.
+EXPLANATIONS: dict[str, str | Callable[[ValidationError], str]] = {
+    "None": "no value is accepted",
     "type": _types,
     "enum": _one_of,
     "const": _one_of,
@@ -174,23 +172,23 @@ EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
     "oneOf": _alternatives,
     "not": lambda error: f"expected anything that does not match {_shown(error.validator_value)}",
     "dependentRequired": _dependent,
-    "minimum": lambda error: f"expected at least {error.validator_value}",
-    "maximum": lambda error: f"expected at most {error.validator_value}",
-    "exclusiveMinimum": lambda error: f"expected more than {error.validator_value}",
-    "exclusiveMaximum": lambda error: f"expected less than {error.validator_value}",
-    "multipleOf": lambda error: f"expected a multiple of {error.validator_value}",
-    "minLength": lambda error: f"expected at least {error.validator_value} characters",
-    "maxLength": lambda error: f"expected at most {error.validator_value} characters",
-    "minItems": lambda error: f"expected at least {error.validator_value} items",
-    "maxItems": lambda error: f"expected at most {error.validator_value} items",
+    "minimum": "expected at least {}",
+    "maximum": "expected at most {}",
+    "exclusiveMinimum": "expected more than {}",
+    "exclusiveMaximum": "expected less than {}",
+    "multipleOf": "expected a multiple of {}",
+    "minLength": "expected at least {} characters",
+    "maxLength": "expected at most {} characters",
+    "minItems": "expected at least {} items",
+    "maxItems": "expected at most {} items",
     "items": lambda error: f"expected at most {len(_beside(error, 'prefixItems', ()))} items",
-    "uniqueItems": lambda error: "expected unique items",
+    "uniqueItems": "expected unique items",
     "contains": lambda error: f"expected an item that matches {_shown(error.validator_value)}",
     "minContains": lambda error: f"expected at least {error.validator_value} items that match {_contained(error)}",
     "maxContains": lambda error: f"expected at most {error.validator_value} items that match {_contained(error)}",
-    "minProperties": lambda error: f"expected at least {error.validator_value} properties",
-    "maxProperties": lambda error: f"expected at most {error.validator_value} properties",
-    "pattern": lambda error: f"expected text that matches {error.validator_value}",
+    "minProperties": "expected at least {} properties",
+    "maxProperties": "expected at most {} properties",
+    "pattern": "expected text that matches {}",
 }
 
 #: Keywords whose explanation is not about the value as a whole.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from portkey_bridge.settings import readers
+from portkey_bridge.settings.values import Assigned
 
 T = TypeVar("T")
 
@@ -63,6 +66,15 @@ class Option:
         """What separates the items of a list in its text."""
         return os.pathsep if self.metavar == "DIR" else ","
 
+    def with_paths(self, text: str, change: Callable[[Path], Path]) -> str:
+        """Return the text of a value with each path in it changed. A URL and `-`, standard input, are not paths."""
+        if self.metavar is None or re.split("[|,]", self.metavar)[0] not in ("FILE", "DIR"):
+            return text
+        items = [each for each in text.split(self.separator) if each] if self.is_list else [text]
+        is_path = [each != "-" and "://" not in each for each in items]
+        pairs = zip(items, is_path, strict=True)
+        return self.separator.join(str(change(Path(each).expanduser())) if path else each for each, path in pairs)
+
     @property
     def help(self) -> str:
         """The text of `--help`, with the default filled in."""
@@ -94,3 +106,19 @@ def integer(
 ) -> int:
     """Declare an option that is an integer from `least` to `most`."""
     return option(default, partial(readers.number, least=least, most=most), "N", text, dotenv=dotenv, table=table)
+
+
+def name_list(text: str, metavar: str = "NAME,…") -> tuple[str, ...]:
+    """Declare an option that selects by names."""
+    return option((), readers.names, metavar, text, dotenv="harmless")
+
+
+def oauth_endpoint(text: str) -> str | None:
+    """Declare an option that is the URL of an authorization server, or of one of its endpoints."""
+    return option(None, readers.endpoint, "URL", text, dotenv="apart")
+
+
+def assignments(name: re.Pattern[str], text: str) -> tuple[Assigned, ...]:
+    """Declare an option that sends the values of variables under names that match."""
+    read = partial(readers.assigned_places, name=name)
+    return option((), read, "NAME=VARIABLE", text, dotenv="apart", repeatable=True)

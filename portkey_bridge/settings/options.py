@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from portkey_bridge.settings import readers
-from portkey_bridge.settings.option import Option, integer, option, switch
+from portkey_bridge.settings.option import Option, assignments, integer, name_list, oauth_endpoint, option, switch
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.settings.values import (
     ANSWER_CACHE,
@@ -82,29 +82,15 @@ class Settings:
     cache: bool = switch(
         "do not read or write the cache folder; each start takes longer", table="serve", dotenv="harmless", is_on=True
     )
-    tools: tuple[str, ...] = option(
-        (), readers.names, "NAME,…", "serve only these tools; * matches any characters", dotenv="harmless"
-    )
-    exclude: tuple[str, ...] = option(
-        (), readers.names, "NAME,…", "do not serve these tools; * matches any characters", dotenv="harmless"
-    )
-    tag: tuple[str, ...] = option(
-        (),
-        readers.names,
-        "TAG,…",
-        "serve only tools with one of these tags, ignoring case; * matches any characters",
-        dotenv="harmless",
+    tools: tuple[str, ...] = name_list("serve only these tools; * matches any characters")
+    exclude: tuple[str, ...] = name_list("do not serve these tools; * matches any characters")
+    tag: tuple[str, ...] = name_list(
+        "serve only tools with one of these tags, ignoring case; * matches any characters", metavar="TAG,…"
     )
     read_only: bool = switch("serve only tools that change nothing, such as every GET", dotenv="harmless")
     deprecated: bool = switch("leave out deprecated operations and arguments", dotenv="harmless", is_on=True)
     path_item_tools: bool = switch("add the informational servers_… and parameters_… tools", dotenv="harmless")
-    confirm: tuple[str, ...] = option(
-        (),
-        readers.names,
-        "NAME,…",
-        "ask the person before each call of these tools; * matches any characters",
-        dotenv="harmless",
-    )
+    confirm: tuple[str, ...] = name_list("ask the person before each call of these tools; * matches any characters")
     discover: bool = switch(
         "list three tools that search, show schemas and call, instead of all tools", table="serve", dotenv="harmless"
     )
@@ -175,12 +161,8 @@ class Settings:
         "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
         dotenv="harmless",
     )
-    drop: tuple[str, ...] = option(
-        (),
-        readers.names,
-        "PATTERN,…",
-        "leave these fields out of answers, such as **/_links; the result says what was dropped",
-        dotenv="harmless",
+    drop: tuple[str, ...] = name_list(
+        "leave these fields out of answers, such as **/_links; the result says what was dropped", metavar="PATTERN,…"
     )
     drop_empty: bool = switch(
         "leave fields out of answers that are null or empty; the result says how many", dotenv="harmless"
@@ -206,30 +188,11 @@ class Settings:
     validate_responses: bool = switch(
         "report in the result where a response differs from the document", dotenv="harmless"
     )
-    headers: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=HEADER_NAME),
-        "NAME=VARIABLE",
-        "send this header with every request to the API, with the value of the variable; repeatable",
-        dotenv="apart",
-        repeatable=True,
+    headers: tuple[Assigned, ...] = assignments(
+        HEADER_NAME, "send this header with every request to the API, with the value of the variable; repeatable"
     )
-    query: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=QUERY_NAME),
-        "NAME=VARIABLE",
-        "the same for a query parameter; repeatable",
-        dotenv="apart",
-        repeatable=True,
-    )
-    cookies: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=HTTP_TOKEN),
-        "NAME=VARIABLE",
-        "the same for a cookie; repeatable",
-        dotenv="apart",
-        repeatable=True,
-    )
+    query: tuple[Assigned, ...] = assignments(QUERY_NAME, "the same for a query parameter; repeatable")
+    cookies: tuple[Assigned, ...] = assignments(HTTP_TOKEN, "the same for a cookie; repeatable")
     scheme: Assigned | None = option(
         None,
         readers.scheme,
@@ -262,34 +225,18 @@ class Settings:
     login: str | None = option(
         None, readers.as_typed, "FILE", "recipe in TOML that says how to log in to the API for a session"
     )
-    oauth_issuer: str | None = option(
-        None,
-        readers.endpoint,
-        "URL",
+    oauth_issuer: str | None = oauth_endpoint(
         "OpenID provider or authorization server whose metadata names the endpoints below; trusted with client secrets "
-        "and passwords",
-        dotenv="apart",
+        "and passwords"
     )
-    oauth_token_url: str | None = option(
-        None,
-        readers.endpoint,
-        "URL",
-        "obtain OAuth 2 tokens here instead of at the document's token URL; trusted with client secrets and passwords",
-        dotenv="apart",
+    oauth_token_url: str | None = oauth_endpoint(
+        "obtain OAuth 2 tokens here instead of at the document's token URL; trusted with client secrets and passwords"
     )
-    oauth_authorization_url: str | None = option(
-        None,
-        readers.endpoint,
-        "URL",
-        "where login sends the browser, instead of the document's authorization URL",
-        dotenv="apart",
+    oauth_authorization_url: str | None = oauth_endpoint(
+        "where login sends the browser, instead of the document's authorization URL"
     )
-    oauth_device_url: str | None = option(
-        None,
-        readers.endpoint,
-        "URL",
-        "where login --device obtains its code, instead of the document's device authorization URL",
-        dotenv="apart",
+    oauth_device_url: str | None = oauth_endpoint(
+        "where login --device obtains its code, instead of the document's device authorization URL"
     )
     oauth_scopes: tuple[str, ...] = option(
         (), readers.scopes, "SCOPE,…", "scopes to request (default: those that the served tools need)", dotenv="apart"
@@ -455,3 +402,8 @@ def key_in_file(api: str, field: str, value: str | bool = "") -> str:
     items = value.split(option.separator) if option.is_list and isinstance(value, str) else value
     written = json.dumps(items, ensure_ascii=False)
     return f"{field}{f' = {written}' if value else ''} in [api.{api}] of the settings file"
+
+
+def how_to_set(api: str, field: str, value: str = "") -> str:
+    """Return what a person sets: the key of an option under the `api` of a settings file, else its flag; the value."""
+    return key_in_file(api, field, value) or f"--{field.replace('_', '-')} {value}".rstrip()
