@@ -100,7 +100,7 @@ def test_a_real_client_reads_the_entry(client: str, home: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     printed = re.sub(r"\x1b\[[0-9;]*m", "", listed.stdout + listed.stderr)
@@ -224,7 +224,7 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=200,
+                timeout=300,
                 check=False,
             )
             if command is commands[0] and conversation.member:
@@ -270,7 +270,7 @@ def test_a_real_client_calls_a_tool_by_url(client: str, tmp_path: Path, recorder
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=300,
                 check=False,
             )
     assert [request.target for request in recorder.requests] == ["/pets"], ran.stdout + ran.stderr

@@ -42,6 +42,7 @@ class Rates:
         self._rates = parse_many(rates)
         self._store = store
         self._key = store.key(f"rates of {purpose}")
+        self._here = MovingWindowRateLimiter(store.counts)
         self._shared = MovingWindowRateLimiter(store.shared_counts) if store.shared_counts else None
         self._shared_from = 0.0
 
@@ -62,7 +63,7 @@ class Rates:
                         return await _hit(self._shared, rate, who)
             except StoreError:
                 self._shared_from = time.monotonic() + STORE_PAUSE
-        return self._store.counts.hit(who, rate.amount, rate.get_expiry())
+        return await _hit(self._here, rate, who)
 
 
 def _words(rate: RateLimitItem) -> str:

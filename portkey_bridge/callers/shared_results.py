@@ -137,7 +137,7 @@ def _written(following: Following | None) -> dict[str, Any] | None:
     """Return what leads to the next page as a value of JSON. The URL has the query of undeclared arguments."""
     if following is None:
         return None
-    bound, known = following.bound, following.bound.of.bindings
+    bound, known = following.bound, following.bound.arguments.bindings
     arguments = {binding.argument: value for binding, value in bound.parameters if binding.argument in known}
     return {
         "tool": following.tool.name,

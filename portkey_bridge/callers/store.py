@@ -18,8 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from portkey_bridge.callers.moving_windows import MovingWindows
-from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.errors import CallError, MissingExtra, SettingsError
 from portkey_bridge.text import origin_of
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class Store:
             from redis.asyncio.retry import Retry
             from redis.backoff import ExponentialWithJitterBackoff
         except ImportError as error:
-            raise SettingsError("--store: install portkey-bridge[redis] to use a store.") from error
+            raise MissingExtra("--store", "redis", "redis") from error
         client: Redis = Redis.from_url(
             self.redis_url,
             decode_responses=True,
@@ -134,9 +133,11 @@ class Store:
         return LimitSizeWrapper(TTLClampWrapper(kept, 1, DEFAULT_TTL, DEFAULT_TTL), max_size=MOST_BYTES)
 
     @cached_property
-    def counts(self) -> MovingWindows:
+    def counts(self) -> Storage:
         """What this process counts for itself, for as long as it runs."""
-        return MovingWindows()
+        from limits.aio.storage import MemoryStorage
+
+        return MemoryStorage()
 
     @cached_property
     def shared_counts(self) -> Storage | None:

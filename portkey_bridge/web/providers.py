@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from functools import cache
@@ -14,7 +13,7 @@ from fastmcp.server.auth.providers.jwt import JWTVerifier
 from key_value.aio.protocols.key_value import AsyncKeyValue
 from pydantic import AnyHttpUrl, TypeAdapter, ValidationError
 
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import SettingsError, likely
 from portkey_bridge.settings.serving import AUTH, INSIDE, PROVIDER, PROVIDERS
 from portkey_bridge.web.access_tokens import accept_access_tokens
 
@@ -47,8 +46,7 @@ def provider_of(table: Mapping[str, Any], storage: AsyncKeyValue, name: str = TA
     kinds = _kinds(cls)
     for key in table:
         if key not in (PROVIDER, *kinds) or key == STORAGE:
-            near = difflib.get_close_matches(key, kinds, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(sorted({*kinds} - {STORAGE}))}."
+            hint = likely(key, sorted({*kinds} - {STORAGE}))
             raise SettingsError(f"[{name}]: {provider} does not take {key!r}; {hint}")
     missing = [key for key in (*_required(cls), *NEEDED.get(provider, ())) if key not in table]
     if missing:
@@ -75,8 +73,7 @@ def provider_of(table: Mapping[str, Any], storage: AsyncKeyValue, name: str = TA
 def _unknown(provider: str) -> str:
     if not provider:
         return f"name the provider, or set {AUTH}{PROVIDER.upper()}. There are {', '.join(PROVIDERS)}."
-    near = difflib.get_close_matches(provider, PROVIDERS, n=1)
-    return f"unknown provider {provider!r}; " + (f"did you mean {near[0]}?" if near else ", ".join(PROVIDERS))
+    return f"unknown provider {provider!r}; {likely(provider, PROVIDERS)}"
 
 
 def _class(provider: str) -> Any:
