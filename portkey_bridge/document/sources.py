@@ -89,7 +89,7 @@ def others_of(
 
     For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
     above it, or further above in a folder that is neither the home folder nor above it; links are followed before that
-    is judged. For a URL, these are URLs of the same host, and no files. URLs of the `allowed` hosts may be read by both.
+    is judged. For a URL, these are URLs of the same host, and no files. Both may read URLs of the `allowed` hosts.
     """
     folder = None if is_url(uri) else path_of(uri).parent
 

@@ -52,15 +52,16 @@ def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> l
     from openapi_core.datatypes import RequestParameters
 
     method = operation.method.lower()
+    responses = {status: _comparable(response, method) for status, response in operation.responses.items()}
     alone = {
         **root,
         "openapi": "3.1.0",  # whose schemas are those of the normalized document
         "servers": [{"url": PLACEHOLDER_SERVER}],
-        "paths": {**root.get("paths", {}), PLACEHOLDER_PATH: {method: {"responses": dict(operation.responses)}}},
+        "paths": {**root.get("paths", {}), PLACEHOLDER_PATH: {method: {"responses": responses}}},
     }
     request = _Request(method, RequestParameters())
-    declared = answer.headers.get("content-type", "").lower()
-    response = _Response(answer.status, declared, dict(answer.headers), answer.body)
+    media_type = answer.headers.get("content-type", "").lower()
+    response = _Response(answer.status, media_type, dict(answer.headers), answer.body)
     try:
         openapi = OpenAPI.from_dict(alone, config=Config(spec_validator_cls=None))  # type: ignore[arg-type]
         errors = list(openapi.iter_response_errors(request, response))
@@ -68,6 +69,19 @@ def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> l
         return [f"The answer could not be compared with the document ({type(error).__name__})."]
     said = [f"Not as the document declares: {line[:LONGEST_FINDING]}" for error in errors for line in _lines(error)]
     return list(dict.fromkeys(said))[:MOST_FINDINGS]
+
+
+def _comparable(response: Any, method: str) -> Any:
+    """Return a response with the media types as they are compared; without content for HEAD (RFC 9110, 9.3.2)."""
+    if not isinstance(response, dict) or not isinstance(content := response.get("content"), dict):
+        return response
+    compared = {} if method == "head" else {_bare(name): media_type for name, media_type in reversed(content.items())}
+    return {**response, "content": compared}
+
+
+def _bare(media_type: str) -> str:
+    """Return a media type without its parameters, which say nothing of the value (RFC 9110 section 8.3.1)."""
+    return media_type.partition(";")[0].strip().lower()
 
 
 def _lines(error: BaseException) -> Iterator[str]:

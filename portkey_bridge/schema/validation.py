@@ -118,7 +118,9 @@ class Validation:
 
     def _composed(self, keyword: Callable[[Any, Any, Any, Any], Errors]) -> Callable[[Any, Any, Any, Any], Errors]:
         """Return a keyword that applies other schemas to the same value, which say different things of a property."""
-        return lambda validator, parts, value, schema: self._of_request(keyword(validator, parts, value, schema), schema)
+        return lambda validator, parts, value, schema: self._of_request(
+            keyword(validator, parts, value, schema), schema
+        )
 
     def _required(self, validator: Any, required: list[str], value: Any, schema: Any) -> Errors:
         missing = [name for name in required if name not in value] if isinstance(value, dict) else []
