@@ -6,10 +6,12 @@ a path of its own, so that a base URL that the document does not know raises no 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from portkey_bridge import media_types
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.response.answer import Answer
 
@@ -63,7 +65,8 @@ def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> l
     media_type = answer.headers.get("content-type", "").lower()
     response = _Response(answer.status, media_type, dict(answer.headers), answer.body)
     try:
-        openapi = OpenAPI.from_dict(alone, config=Config(spec_validator_cls=None))  # type: ignore[arg-type]
+        config = Config(spec_validator_cls=None, extra_media_type_deserializers=_readers(media_type))
+        openapi = OpenAPI.from_dict(alone, config=config)  # type: ignore[arg-type]
         errors = list(openapi.iter_response_errors(request, response))
     except Exception as error:  # an adviser that stumbles over a document must not cost the answer
         return [f"The answer could not be compared with the document ({type(error).__name__})."]
@@ -75,8 +78,18 @@ def _comparable(response: Any, method: str) -> Any:
     """Return a response with the media types as they are compared; without content for HEAD (RFC 9110, 9.3.2)."""
     if not isinstance(response, dict) or not isinstance(content := response.get("content"), dict):
         return response
-    compared = {} if method == "head" else {_bare(name): media_type for name, media_type in reversed(content.items())}
-    return {**response, "content": compared}
+    if method == "head":
+        return {field: value for field, value in response.items() if field != "content"}
+    return {**response, "content": {_bare(name): media_type for name, media_type in reversed(content.items())}}
+
+
+def _readers(media_type: str) -> dict[str, Any]:
+    """Return what reads the media type, if it is one of JSON; openapi-core knows three of them."""
+    return {_bare(media_type): _read_json} if media_types.JSON.match(media_type) else {}
+
+
+def _read_json(content: bytes, **parameters: str) -> Any:
+    return json.loads(content)
 
 
 def _bare(media_type: str) -> str:
