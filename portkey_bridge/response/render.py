@@ -251,7 +251,7 @@ class Renderer:
                 [
                     text_block(
                         f"The answer is {size}, and could not be written to {self.files[0]}: "
-                        f"{error.strerror}. Correct OPEN_MCP_FILES."
+                        f"{error.strerror}. Correct {key_in_file(self.api, 'files') or 'OPEN_MCP_FILES'}."
                     )
                 ]
             )
