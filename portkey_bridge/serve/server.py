@@ -46,6 +46,7 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.live_catalogue import LiveCatalogue
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.tools.catalog import MANY_LISTED, Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description
@@ -272,7 +273,8 @@ def _sharing(bridge: Bridge, service: Service, store: Store | None) -> Bridge:
     if service.settings.api_rate:
         from portkey_bridge.callers.rates import limit_of
 
-        bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service)))
+        option = key_in_file(service.settings.name, "api_rate") or "OPEN_MCP_API_RATE"
+        bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service), option))
     if not store.is_shared:
         return bridge
     results = SharedResults(service.settings.kept_results, store, _name(service), service.tools)

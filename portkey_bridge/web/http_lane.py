@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -32,6 +33,7 @@ from portkey_bridge.response.tool_result import error_result
 from portkey_bridge.serve.direct_lane import DirectLane, MustAsk, PlainCall, progress
 from portkey_bridge.settings.values import HttpLimits
 from portkey_bridge.stdio.jsonrpc import Refusal, read_body
+from portkey_bridge.web.batches import answer_batch, members_of
 from portkey_bridge.web.inbound import Callers
 from portkey_bridge.web.outer_answers import CUT_OFF
 from portkey_bridge.web.web_page import FOR_CALLERS
@@ -108,7 +110,21 @@ class CallerGate:
             return  # nobody waits for an answer
         else:
             answer = self._limited if is_callers else self._passed_on
-            await answer(scope, headers, body, receive, send)
+            version = headers.one(b"mcp-protocol-version")
+            if scope["path"] == ENDPOINT and is_callers and (members := members_of(body, version)):
+                await self._batch(members, scope, headers, receive, send)
+            else:
+                await answer(scope, headers, body, receive, send)
+
+    async def _batch(
+        self, members: Sequence[str], scope: Scope, headers: _Headers, receive: Receive, send: Send
+    ) -> None:
+        gone = asyncio.Event()
+        watching = asyncio.create_task(_watch(receive, gone))
+        try:
+            await answer_batch(members, partial(self._limited, scope, headers), gone, send)
+        finally:
+            watching.cancel()
 
     async def _limited(self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send) -> None:
         """Answer a request of a caller, within the limits of callers."""
