@@ -13,6 +13,7 @@ import msgspec
 
 from portkey_bridge.bridge.calls import CallContext, Run
 from portkey_bridge.callers.bridges import BridgeOf
+from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer_files import file_of, uri_of
@@ -50,9 +51,6 @@ DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, 
 #: The description of expandSchema in each case.
 EXPANDING = {
     LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
-    PROGRAMS: "Shows a tool's arguments and answer as a Python signature. A comment with [expandSchema POINTER] marks "
-    "a stub: its type is exact, the pointer shows the rest. An optional argument with only a type may have more, at "
-    "/properties/NAME. Answers have types alone.",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
@@ -61,9 +59,6 @@ SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{
 
 Expand = Callable[[Tool, str], Shape]
 """Returns the view of a tool's input schema at a pointer. Raises PointerToNowhere."""
-
-Sign = Callable[[Tool, str], str]
-"""Returns the signature of a tool, or a type in it, at a pointer. Raises PointerToNowhere."""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,10 +119,23 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
-def _pointers(value: Any) -> Any:
-    """Return JSON pointers as models send them: an array, its JSON text, or the text of a single one."""
-    read = _read(value)
-    return [read] if isinstance(read, str) else read
+def text_list(arguments: Mapping[str, Any], name: str, kind: str = "JSON pointers") -> list[str] | None:
+    """Return an argument that is a list of texts, as models send it: an array, its JSON text, or a single one.
+
+    None where there is none. Raises CallError.
+    """
+    read = _read(arguments.get(name))
+    texts = [read] if isinstance(read, str) else read
+    if texts is None or (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
+        return texts
+    raise CallError(f"/{name}: expected an array of {kind}, not {json.dumps(texts)[:80]}")
+
+
+def named_tool(tools: Mapping[str, Tool], name: Any, argument: str = "toolName") -> Tool:
+    """Return the tool of this name. Raises CallError."""
+    if tool := tools.get(str(name)):
+        return tool
+    raise CallError(f"/{argument}: there is no tool {name!r}; {closest(str(name), tools)}")
 
 
 def selection(value: Any) -> Selection | None:
@@ -154,40 +162,18 @@ class ExpandSchema:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        name, pointers = arguments.get("toolName"), _pointers(arguments.get("jsonPointers"))
-        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
-            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
-        tool = self._tools.get(str(name))
-        if tool is None:
-            return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
-        return ToolResult(content=[text_block(self._written(tool, pointers))])
-
-    def _written(self, tool: Tool, pointers: Sequence[str]) -> str:
+        pointers = text_list(arguments, "jsonPointers")
+        if pointers is None:
+            raise CallError('/jsonPointers: expected an array of JSON pointers; [""] shows the whole')
+        tool = named_tool(self._tools, arguments.get("toolName"))
         expanded = [self._expanded(tool, pointer) for pointer in pointers]
-        return json.dumps(expanded, ensure_ascii=False, separators=(",", ":"))
+        return ToolResult(content=[text_block(json.dumps(expanded, ensure_ascii=False, separators=(",", ":")))])
 
     def _expanded(self, tool: Tool, pointer: str) -> dict[str, Any]:
         try:
             return {"jsonPointer": pointer, "schema": self._expand(tool, pointer)}
         except PointerToNowhere as error:
             return {"jsonPointer": pointer, "error": str(error)}
-
-
-class ExpandSignature(ExpandSchema):
-    """Shows `tools` as Python signatures, and their parts as types."""
-
-    def __init__(self, tools: Sequence[Tool], expand: Expand, sign: Sign, description: str) -> None:
-        super().__init__(tools, expand, description)
-        self._sign = sign
-
-    def _written(self, tool: Tool, pointers: Sequence[str]) -> str:
-        return "\n\n".join(self._signed(tool, pointer) for pointer in pointers)
-
-    def _signed(self, tool: Tool, pointer: str) -> str:
-        try:
-            return self._sign(tool, pointer)
-        except PointerToNowhere as error:
-            return f"# {pointer}: {error}"
 
 
 class ExpandResult:
@@ -215,12 +201,12 @@ class ExpandResult:
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer; or what is selected."""
-        result_id, pointers = arguments.get("resultId"), _pointers(arguments.get("jsonPointers"))
+        result_id, pointers = arguments.get("resultId"), text_list(arguments, "jsonPointers")
         following = arguments.get("next") in (True, "true", "True")
         select = context.select
         if not is_unset(arguments.get("select")):  # some models name every argument, the others without a value
             select = selection(arguments["select"])
-        pointers = None if pointers == [] and (following or select) else pointers
+        pointers = None if not pointers and (following or select) else pointers
         given = following + (select is not None) + (pointers is not None)
         if given != 1:
             said = "nothing" if not given else "more than one"
@@ -231,16 +217,15 @@ class ExpandResult:
             return await bridge_of(context.caller).next_page(str(result_id), context)
         if select is not None:
             return await self._selected(str(result_id), context, select)
-        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
-            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         try:
             owner = context.caller.subject
             renderer = self._keeper(str(result_id), owner)
             body = renderer.results.of(owner)[str(result_id)]
         except ForgottenResult as error:
             return error_result(str(error))
-        room = renderer.limit // max(len(pointers), 1) if context.take is None else len(body)
-        expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
+        asked = pointers or []
+        room = renderer.limit // max(len(asked), 1) if context.take is None else len(body)
+        expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in asked])
         return ToolResult(content=[text_block(f"[{','.join(expanded)}]")])
 
     async def _selected(self, result_id: str, context: CallContext, select: Selection) -> ToolResult:
