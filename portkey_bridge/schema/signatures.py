@@ -7,14 +7,14 @@ comments: most calls pass little of that, and a refusal explains the rest.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from portkey_bridge.openapi.keywords import Shape
+from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.schema.listed import LISTED_ANYTHING
 from portkey_bridge.schema.prose import shorten
+from portkey_bridge.schema.shapes import Shapes
 
 #: The types of Python by those of JSON Schema (2020-12, Validation section 6.1.1).
 PYTHON_TYPES = {
@@ -58,8 +58,8 @@ OPTIONAL, MAX_COLUMNS_OF_LINE = "# optional:", 90
 
 INDENT = "    "
 
-#: How deep an answer may be inside of another one to be found there, and what comes before it.
-DEPTHS, WHICH_PART = 3, re.compile(r'(?:("[^"\n]*"): )?(list\[)?$')
+#: What items of an answer are called.
+ITEM = " one item of"
 
 
 def python_type(view: Shape, pad: str = "", *, is_answer: bool = False) -> str:
@@ -156,52 +156,55 @@ def _members(view: Shape, names: list[str], pad: str, is_answer: bool, detail: D
 
 
 class Signature(NamedTuple):
-    """A tool as a Python signature: how it is called, what is said of its answer, and the type of that."""
+    """A tool as a Python signature: how it is called, what is said of its answer, and the type of that.
+
+    `parts` are those of the answer, in words, by the identity of their shapes.
+    """
 
     name: str
     call: str
     returns: str
     answer: str = ""
+    parts: Mapping[int, str] = {}
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, self[1:]))
+        return "\n".join(filter(None, (self.call, self.returns, self.answer)))
+
+
+def parts_of_answer(schema: Schema, shapes: Shapes) -> dict[int, str]:
+    """Return what the parts of an answer are in words, by the identity of their shapes."""
+    whole = shapes(schema)
+    places = {"": whole, **{f' "{name}" in': shapes(each) for name, each in whole.get("properties", {}).items()}}
+    parts: dict[int, str] = {}
+    for words, shape in places.items():
+        parts.setdefault(id(shape), words)
+        if isinstance(items := shape.get("items"), dict):
+            parts.setdefault(id(shapes(items)), f"{ITEM}{words}")
+    return parts
 
 
 def joined(signatures: Iterable[Signature]) -> str:
     """Return signatures, of which each refers to what those before it return instead of repeating it."""
-    shown: dict[str, str] = {}
+    shown: dict[int, str] = {}
     texts = []
     for signature in signatures:
         texts.append(str(_referring(signature, shown)))
-        if "\n" in signature.answer:  # others are as short as what refers to them
-            shown.setdefault(signature.answer, signature.name)
+        for shape, words in signature.parts.items():
+            shown.setdefault(shape, f"{words} what {signature.name} returns")
     return "\n\n".join(texts)
 
 
-def _referring(signature: Signature, shown: Mapping[str, str]) -> Signature:
-    """Return a signature whose answer refers to those that are `shown`, by the names of their tools."""
-    answer = signature.answer
-    for other, name in shown.items() if "\n" in answer else ():
-        for inside in _at_each_depth(answer):
-            before, found, _ = other.partition(inside)
-            if found:
-                return signature._replace(returns=f"{signature.returns}{_part(before)} what {name} returns", answer="")
-        for inside in _at_each_depth(other):
-            answer = answer.replace(inside, f'"what {name} returns"')
-    return signature._replace(answer=answer)
+def _referring(signature: Signature, shown: Mapping[int, str]) -> Signature:
+    """Return a signature whose answer, or the items of it, are called what is shown already: the words of each shape.
 
-
-def _at_each_depth(answer: str) -> Iterator[str]:
-    """Yield an answer as it is indented inside of others."""
-    return (answer.replace("\n", f"\n{depth * INDENT}") for depth in range(DEPTHS))
-
-
-def _part(before: str) -> str:
-    """Return in words which part of an answer comes after this text."""
-    name, is_item = WHICH_PART.search(before).groups()  # type: ignore[union-attr]  # it finds the end at least
-    if name or is_item or not before:
-        return f"{' one item of' if is_item else ''}{f' {name} in' if name else ''}"
-    return " an object in"
+    Answers of one line are as short as that.
+    """
+    known = {words: shown[shape] for shape, words in signature.parts.items() if shape in shown}
+    if "\n" in signature.answer and "" in known:
+        return signature._replace(returns=f"{signature.returns}{known['']}", answer="")
+    if "\n" in signature.answer and ITEM in known:
+        return signature._replace(answer=f'list["{known[ITEM].strip()}"]')
+    return signature
 
 
 def _written(value: Any) -> str:
