@@ -16,6 +16,7 @@ import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -54,77 +55,27 @@ SEEDS = Path(__file__).parents[1] / "tests" / "data" / "fuzz-seeds.json"
 #: Seconds that one input may take.
 PATIENCE = 10
 
-#: Values that have made trouble somewhere.
-JUNK: tuple[Any, ...] = (
-    *(
-        None,
-        True,
-        False,
-        0,
-        -1,
-        1.5,
-        10**30,
-        1e308,
-        "",
-        " ",
-        "\x00",
-        "\ud83d",
-        "\u202e\u200b",
-        "é" * 300,
-        "../..",
-        "%2e",
-    ),
-    *(
-        [],
-        {},
-        [[]],
-        [None],
-        {"": None},
-        {"$ref": "#"},
-        {"$ref": "#/"},
-        {"$ref": 5},
-        {"type": "object"},
-        {"allOf": [{}]},
-    ),
-    *(
-        "#/paths",
-        "http://[",
-        "{a}",
-        "a\r\nb: c",
-        "$ref",
-        "2025-01-01",
-        "NaN",
-        "null",
-        "-",
-        "[",
-        "{",
-        '"',
-        "\\",
-        "(" * 99,
-    ),
-)
+#: Values that have made trouble somewhere. Seeds choose by position, so new ones go to the end.
+SCALARS = (None, True, False, 0, -1, 1.5, 10**30, 1e308, "", " ", "\x00", "\ud83d", "\u202e\u200b", "é" * 300)
+EMPTY: tuple[Any, ...] = ([], {}, [[]], [None], {"": None})
+SCHEMAS: tuple[Any, ...] = ({"$ref": "#"}, {"$ref": "#/"}, {"$ref": 5}, {"type": "object"}, {"allOf": [{}]})
+TEXTS = ("#/paths", "http://[", "{a}", "a\r\nb: c", "$ref", "2025-01-01", "NaN", "null", "-", "[", "{", '"', "\\")
+JUNK: tuple[Any, ...] = (*SCALARS, "../..", "%2e", *EMPTY, *SCHEMAS, *TEXTS, "(" * 99)
 
-#: What a mutated document mentions again and again.
-KEYS = (
-    *("$ref", "type", "properties", "items", "allOf", "anyOf", "oneOf", "not", "enum", "const", "default", "pattern"),
-    *(
-        "in",
-        "name",
-        "schema",
-        "content",
-        "required",
-        "style",
-        "explode",
-        "parameters",
-        "requestBody",
-        "responses",
-        "get",
-    ),
-    *("servers", "security", "$defs", "$id", "discriminator", "format", "additionalProperties", "nullable", "x"),
-)
+#: What a mutated document mentions again and again, chosen by position, too.
+KEYS = """
+    $ref type properties items allOf anyOf oneOf not enum const default pattern in name schema content required style
+    explode parameters requestBody responses get servers security $defs $id discriminator format additionalProperties
+    nullable x
+""".split()
 
 Campaign = Callable[[Random], str]
 """Makes and tries one input, and returns what became of it."""
+
+
+def junk(random: Random) -> Any:
+    """Return one of JUNK as a value of its own: mutations change it, and later seeds choose from what JUNK was."""
+    return deepcopy(random.choice(JUNK))
 
 
 def mutated(value: Any, random: Random, changes: int) -> Any:
@@ -133,10 +84,10 @@ def mutated(value: Any, random: Random, changes: int) -> Any:
         places = list(_places(value))
         parent, key = random.choice(places) if places else (None, None)
         if parent is None:
-            return random.choice(JUNK)
+            return junk(random)
         act = random.randrange(6)
         if act == 0:
-            parent[key] = random.choice(JUNK)
+            parent[key] = junk(random)
         elif act == 1:
             del parent[key]
         elif act == 2 and isinstance(parent, dict):
@@ -201,7 +152,7 @@ def documents(random: Random) -> str:
         for tool, shapes in _tools_of(content):
             pointers = _pointers(tool.listed_schema(Views(shapes, portable=True), 300))
             Views(shapes, portable=False).expand(tool.schema, next(pointers, "") and "", 2000)
-            _try_arguments(tool, shapes, {"x": random.choice(JUNK)})
+            _try_arguments(tool, shapes, {"x": junk(random)})
     except SetupError:
         return "refused"
     return "served"
@@ -241,7 +192,7 @@ def _value(random: Random, depth: int) -> Any:
         return random.uniform(-1e9, 1e9)
     if kind == 4:
         return "".join(random.choices("ab \n/%{}[]:,;=&?#\\\"'é\U0001f600\x00\ud83d", k=random.randrange(20)))
-    return random.choice(JUNK)
+    return junk(random)
 
 
 def _try_arguments(tool: Tool, shapes: Shapes, made: dict[str, Any]) -> str:
@@ -365,12 +316,7 @@ def _expected(line: str) -> str | None:
     return json.dumps(request_id) if type(request_id) in (int, str) and "\\ud" not in line.lower() else None
 
 
-CAMPAIGNS: dict[str, Campaign] = {
-    "documents": documents,
-    "arguments": arguments,
-    "lines": lines,
-    "clients": clients,
-}
+CAMPAIGNS: dict[str, Campaign] = {"documents": documents, "arguments": arguments, "lines": lines, "clients": clients}
 
 
 class TooSlow(Exception):

@@ -202,12 +202,7 @@ def document(url: str) -> dict[str, Any]:
                 "responses": {"204": {"description": "Deleted"}},
             },
         }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Tracker", "version": "1"},
-        "servers": [{"url": url}],
-        "paths": paths,
-    }
+    return {"openapi": "3.1.0", "info": {"title": "Tracker", "version": "1"}, "servers": [{"url": url}], "paths": paths}
 
 
 def _parameter(name: str, kind: str, place: str) -> dict[str, Any]:
@@ -396,8 +391,26 @@ def _assigned(value: ast.expr) -> ast.Assign:
     return ast.Assign(targets=[ast.Name(id="_result", ctx=ast.Store())], value=value)
 
 
+async def listed_tokens(client: Client[Any]) -> int:
+    """Return the tokens of the tools that a server lists."""
+    tools = await client.list_tools()
+    return count(compact([tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in tools]))
+
+
+async def solved(client: Client[Any], task: Task, listed: int, solve: Solve) -> Cost:
+    """Solve a task in one of the ways, and return what it costs."""
+    cost, began = Cost(listed=listed), time.perf_counter()
+    cost.result = await solve(Model(client, cost), task)
+    cost.processed += cost.tokens  # the answer to the person
+    cost.seconds = time.perf_counter() - began
+    return cost
+
+
+Solve = Callable[[Model, Task], Awaitable[Any]]
+"""What a model does to solve a task."""
+
 #: The ways to solve a task: the settings of the server, and what the model does.
-WAYS: dict[str, tuple[Settings, Callable[[Model, Task], Awaitable[Any]]]] = {
+WAYS: dict[str, tuple[Settings, Solve]] = {
     "all tools": (Settings(), Model.plain),
     "--discover": (Settings(discover=True), Model.discovering),
     "--code": (Settings(code="only"), Model.coding),
@@ -407,19 +420,10 @@ WAYS: dict[str, tuple[Settings, Callable[[Model, Task], Awaitable[Any]]]] = {
 async def measured(task: Task, way: str) -> Cost:
     """Solve a task in one of the ways, with an API of its own, and return what it costs."""
     settings, solve = WAYS[way]
-    cost = Cost()
     with tracker() as url:
         api = read_api(normalize(Document("tracker", "file:///tracker", document(url))).root, "file:///tracker")
         async with Client(build_server([service_of(api, settings)])) as client:
-            tools = [
-                tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in await client.list_tools()
-            ]
-            cost.listed = count(compact(tools))
-            began = time.perf_counter()
-            cost.result = await solve(Model(client, cost), task)
-            cost.processed += cost.tokens  # the answer to the person
-            cost.seconds = time.perf_counter() - began
-    return cost
+            return await solved(client, task, await listed_tokens(client), solve)
 
 
 async def table() -> str:

@@ -16,14 +16,13 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from bench.figures import table
+from bench.figures import section, table
 from bench.stdio import module, session
 from bench.tokens import compact, count
 from portkey_bridge.bridge.calls import CallContext
 from portkey_bridge.builtin.search_tools import BY_NAME, BY_PLACE, AnswerForm, SearchTools
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.areas import operation_of
 from tests.node import MODULES
 from tests.public_documents import FOLDER
 
@@ -57,7 +56,7 @@ class Questions(NamedTuple):
     async def answers(self, form: AnswerForm = BY_PLACE) -> list[Answer]:
         """Return the first answer to each task, as a model would see it. A tool's name stands for its operation."""
         api, tools = load_tools(Settings(spec=str(self.document) if self.document else None))
-        known = {tool.name: operation_of(tool) for tool in tools}
+        known = {tool.name: str(tool.operation) for tool in tools}
         search = SearchTools(tools, api.title, form=form)
         answers = []
         for task, needed in self.pairs:
@@ -83,8 +82,8 @@ _DOCUMENTS = {
 
 
 def _read() -> Iterator[Questions]:
-    for section in _TASKS.read_text(encoding="utf-8").removeprefix("# ").split("\n# "):
-        api, *lines = section.strip().splitlines()
+    for part in _TASKS.read_text(encoding="utf-8").removeprefix("# ").split("\n# "):
+        api, *lines = part.strip().splitlines()
         pairs = (line.rsplit(" | ", 1) for line in lines)
         yield Questions(api, _DOCUMENTS[api], [(task, operations.split(", ")) for task, operations in pairs])
 
@@ -130,14 +129,16 @@ def main() -> None:
         rows.append(_row(questions.api, answers))
         everything += answers
         for_programs += asyncio.run(questions.answers(BY_NAME))
-    print("## Discovery\n")
     heads = ("API", "tasks", "needed operations", "named by the first answer", "complete answers", "characters", "most")
-    print(table(heads, [*rows, _row("all", everything), _row("all, with --code", for_programs)]))
     listed, way = asyncio.run(tokens())
     print(
-        f"\nThe three tools are listed in {listed:,} tokens. From a plain question to the schema of a chat completion"
+        section(
+            "Discovery",
+            table(heads, [*rows, _row("all", everything), _row("all, with --code", for_programs)]),
+            f"The three tools are listed in {listed:,} tokens. From a plain question to the schema of a chat "
+            f"completion it takes {way:,} tokens, what the model writes included.",
+        )
     )
-    print(f"it takes {way:,} tokens, what the model writes included.")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import suppress
+from random import Random
 from typing import Any
 
 import pytest
 
-from bench.fuzz import CAMPAIGNS, attempt, kept
+from bench.fuzz import CAMPAIGNS, JUNK, attempt, kept, mutated
 from portkey_bridge.document.parse import Document
 from portkey_bridge.errors import ArgumentsError
 from portkey_bridge.openapi.normalize import normalize
@@ -34,6 +35,14 @@ def test_some_inputs_are_explained_or_served(campaign: str) -> None:
     """The same goes for the first seeds of each campaign."""
     outcomes = {attempt(campaign, seed) for seed in range(20)}
     assert outcomes <= {"answered", "edited", "refused", "served", "written"}
+
+
+def test_inputs_do_not_depend_on_earlier_ones() -> None:
+    """Mutations of mutations leave the values that inputs are made of as they are, so that a seed is an input."""
+    before = json.dumps(JUNK)
+    for seed in range(500):
+        mutated({"a": {}}, Random(seed), 9)  # noqa: S311  # repeatable is what is wanted
+        assert json.dumps(JUNK) == before
 
 
 def body_of(schema: dict[str, Any]) -> dict[str, Any]:

@@ -125,7 +125,7 @@ async def test_a_required_field_of_a_form_with_a_default(recorder: Recorder) -> 
     )
     assert (await sent(recorder, json.loads(json.dumps(root)), {"b": "1"})).body == b"a=x&b=1"
     (tool,) = build_tools(api_of(root))
-    assert tool.arguments.each["required"] == ["b"]
+    assert tool.arguments.schema_of_each["required"] == ["b"]
 
 
 def test_a_property_that_is_writable_in_one_part_is_listed() -> None:
@@ -133,6 +133,23 @@ def test_a_property_that_is_writable_in_one_part_is_listed() -> None:
     first = obj(id={**TEXT, "readOnly": True}, other={**TEXT, "readOnly": True})
     (tool,) = build_tools(api_of(body("application/json", {"allOf": [first, obj("id", id=TEXT)]})))
     assert tool.arguments.shapes(tool.schema)["properties"].keys() == {"id"}
+
+
+#: Ways to name a property only where one part of a body applies.
+PARTIAL: dict[str, dict[str, Any]] = {
+    "a union in a union": {"anyOf": [{"oneOf": [obj(b=TEXT), obj(c=TEXT)]}, obj(d=TEXT)]},
+    "a union in a part": {"allOf": [{"anyOf": [{"allOf": [obj(b=TEXT)]}, {}]}]},
+    "a condition": {"if": obj("a"), "then": obj(b=TEXT)},
+    "a dependent schema": {"dependentSchemas": {"a": obj(b=TEXT)}},
+}
+
+
+@pytest.mark.parametrize("name", PARTIAL)
+async def test_a_property_that_only_one_part_names_can_be_sent(recorder: Recorder, name: str) -> None:
+    """However deep in a composition a property is named, no call is refused for it, and it arrives."""
+    given = {"a": "x", "b": "y"}
+    sent_body = (await sent(recorder, body("application/json", obj(a=TEXT) | PARTIAL[name]), given)).body
+    assert json.loads(sent_body) == given
 
 
 @pytest.mark.parametrize("schema", [{"type": "array", "items": BINARY}, {"additionalProperties": BINARY}])

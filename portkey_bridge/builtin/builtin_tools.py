@@ -54,7 +54,8 @@ EXPANDING = {
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
-#: The argument that reduces an answer.
+#: The schema of an argument that is a list of texts, and the argument that reduces an answer.
+TEXTS = {"type": "array", "items": {"type": "string"}}
 SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{id: id, name: name}"}
 
 Expand = Callable[[Tool, str], Shape]
@@ -119,16 +120,15 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
-def text_list(arguments: Mapping[str, Any], name: str, kind: str = "JSON pointers") -> list[str] | None:
-    """Return an argument that is a list of texts, as models send it: an array, its JSON text, or a single one.
-
-    None where there is none. Raises CallError.
-    """
-    read = _read(arguments.get(name))
+def text_list(
+    value: Any, argument: str = "jsonPointers", kind: str = "JSON pointers", unset: list[str] | None = None
+) -> list[str]:
+    """Return texts as models send them: an array, its JSON text, or the text of one. Raises CallError."""
+    read = _read(value, unset)
     texts = [read] if isinstance(read, str) else read
-    if texts is None or (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
-        return texts
-    raise CallError(f"/{name}: expected an array of {kind}, not {json.dumps(texts)[:80]}")
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise CallError(f"/{argument}: expected an array of {kind}, not {json.dumps(texts)[:80]}")
+    return texts
 
 
 def named_tool(tools: Mapping[str, Tool], name: Any, argument: str = "toolName") -> Tool:
@@ -152,19 +152,13 @@ class ExpandSchema:
 
     def __init__(self, tools: Sequence[Tool], expand: Expand, description: str) -> None:
         self._tools, self._expand = {tool.name: tool for tool in tools}, expand
-        pointers = {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": 'Such as ["/properties/messages/items"]; [""] is the whole, ["/response"] its answer.',
-        }
-        arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
+        words = 'Such as ["/properties/messages/items"]; [""] is the whole, ["/response"] its answer.'
+        arguments = {"toolName": {"type": "string"}, "jsonPointers": {**TEXTS, "description": words}}
         self.entry = read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        pointers = text_list(arguments, "jsonPointers")
-        if pointers is None:
-            raise CallError('/jsonPointers: expected an array of JSON pointers; [""] shows the whole')
+        pointers = text_list(arguments.get("jsonPointers"))
         tool = named_tool(self._tools, arguments.get("toolName"))
         expanded = [self._expanded(tool, pointer) for pointer in pointers]
         return ToolResult(content=[text_block(json.dumps(expanded, ensure_ascii=False, separators=(",", ":")))])
@@ -181,14 +175,9 @@ class ExpandResult:
 
     def __init__(self, renderers: Sequence[Renderer], bridges: Sequence[BridgeOf]) -> None:
         self._renderers, self._bridges = renderers, bridges
-        pointers = {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": 'For example ["/data/3", "/data#20:40"].',
-        }
         arguments = {
             "resultId": {"type": "string", "description": "From the large result."},
-            "jsonPointers": pointers,
+            "jsonPointers": {**TEXTS, "description": 'For example ["/data/3", "/data#20:40"].'},
             "select": SELECT,
             "next": {"type": "boolean", "description": "Fetch the next page from the API, and append it."},
         }
@@ -200,32 +189,28 @@ class ExpandResult:
         self.entry = read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, ["resultId"])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
-        """Return a view for each pointer, or the error of the pointer; or what is selected."""
-        result_id, pointers = arguments.get("resultId"), text_list(arguments, "jsonPointers")
+        """Return a view for each pointer, or the error of the pointer; or what is selected. Raises CallError."""
+        result_id, owner = str(arguments.get("resultId")), context.caller.subject
+        pointers = _read(arguments.get("jsonPointers"))
         following = arguments.get("next") in (True, "true", "True")
         select = context.select
         if not is_unset(arguments.get("select")):  # some models name every argument, the others without a value
             select = selection(arguments["select"])
-        pointers = None if not pointers and (following or select) else pointers
+        pointers = None if pointers == [] and (following or select) else pointers
         given = following + (select is not None) + (pointers is not None)
         if given != 1:
             said = "nothing" if not given else "more than one"
             return error_result(f"/jsonPointers, /select, /next: expected exactly one of them, not {said}")
         if following:
-            owner = context.caller.subject
-            bridge_of = self._bridges[self._renderers.index(self._keeper(str(result_id), owner))]
-            return await bridge_of(context.caller).next_page(str(result_id), context)
+            bridge_of = self._bridges[self._renderers.index(self._keeper(result_id, owner))]
+            return await bridge_of(context.caller).next_page(result_id, context)
         if select is not None:
-            return await self._selected(str(result_id), context, select)
-        try:
-            owner = context.caller.subject
-            renderer = self._keeper(str(result_id), owner)
-            body = renderer.results.of(owner)[str(result_id)]
-        except ForgottenResult as error:
-            return error_result(str(error))
-        asked = pointers or []
-        room = renderer.limit // max(len(asked), 1) if context.take is None else len(body)
-        expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in asked])
+            return await self._selected(result_id, context, select)
+        pointers = text_list(pointers)
+        renderer = self._keeper(result_id, owner)
+        body = renderer.results.of(owner)[result_id]
+        room = renderer.limit // max(len(pointers), 1) if context.take is None else len(body)
+        expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
         return ToolResult(content=[text_block(f"[{','.join(expanded)}]")])
 
     async def _selected(self, result_id: str, context: CallContext, select: Selection) -> ToolResult:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portkey_bridge.bridge.calls import CallContext
-from portkey_bridge.builtin.builtin_tools import named_tool, read_only_entry, text_list
+from portkey_bridge.builtin.builtin_tools import TEXTS, named_tool, read_only_entry, text_list
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.tool_result import ToolResult, text_block
 from portkey_bridge.schema.signatures import Signature, joined
@@ -31,12 +31,11 @@ class ExpandSignature:
 
     def __init__(self, tools: Sequence[Tool], sign: Sign, part: PythonPart) -> None:
         self._tools, self._sign, self._part = {tool.name: tool for tool in tools}, sign, part
-        texts = {"type": "array", "items": {"type": "string"}}
         arguments = {
             "toolName": {"type": "string"},
-            "toolNames": {**texts, "description": "Further ones."},
+            "toolNames": {**TEXTS, "description": "Further ones."},
             "jsonPointers": {
-                **texts,
+                **TEXTS,
                 "description": 'Parts of the first: ["/properties/NAME/items"], or ["/response"], its answer.',
             },
         }
@@ -45,8 +44,8 @@ class ExpandSignature:
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return the signatures of the tools, or for each pointer the type there or its error. Raises CallError."""
         first = named_tool(self._tools, arguments.get("toolName"))
-        names = text_list(arguments, "toolNames", "names") or []
-        pointers = text_list(arguments, "jsonPointers") or [""]
+        names = text_list(arguments.get("toolNames"), "toolNames", "names", unset=[])
+        pointers = text_list(arguments.get("jsonPointers"), unset=[]) or [""]
         further = [named_tool(self._tools, name, "toolNames") for name in names]
         parts = [self._part_at(first, pointer) for pointer in pointers if pointer.removeprefix("#")]
         whole = [*([first] if len(parts) < len(pointers) else []), *further]

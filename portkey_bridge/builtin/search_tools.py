@@ -13,7 +13,7 @@ from portkey_bridge.bridge.calls import CallContext
 from portkey_bridge.builtin.builtin_tools import read_only_entry
 from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.schema.prose import shorten
-from portkey_bridge.tools.areas import Areas, fill, in_line, operation_of
+from portkey_bridge.tools.areas import Areas, fill, in_line
 from portkey_bridge.tools.catalog import TITLE, Tool
 from portkey_bridge.tools.names import SEARCH_TOOLS, closest, slug
 
@@ -36,7 +36,7 @@ NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. 
 
 def _hit(tool: Tool) -> str:
     """Return one line from which a model can choose the tool: the start of the description where it has no title."""
-    place = operation_of(tool)
+    place = str(tool.operation)
     title = tool.title if tool.title != place else shorten(tool.description, TITLE)
     return f"{tool.name} · {place} · {title}"
 
@@ -44,7 +44,7 @@ def _hit(tool: Tool) -> str:
 def _short_hit(tool: Tool) -> str:
     """Return the line of a hit without a title that only repeats the name."""
     is_name = slug(tool.title).replace("_", "") == tool.name.replace("_", "")
-    return f"{tool.name} · {operation_of(tool)}" if is_name else _hit(tool)
+    return f"{tool.name} · {tool.operation}" if is_name else _hit(tool)
 
 
 class AnswerForm(NamedTuple):
@@ -62,7 +62,7 @@ class AnswerForm(NamedTuple):
 
 
 #: For clients that call tools one by one: the place of an operation says most about it.
-BY_PLACE = AnswerForm(1360, 700, 0.4, _hit, operation_of, "Less likely (query one for its tool)")
+BY_PLACE = AnswerForm(1360, 700, 0.4, _hit, lambda tool: str(tool.operation), "Less likely (query one for its tool)")
 
 #: For programs: names are short, so more fit into fewer characters, and each can be expanded without another search.
 BY_NAME = AnswerForm(900, 400, 0.3, _short_hit, attrgetter("name"), "Less likely")

@@ -13,14 +13,14 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
 from portkey_bridge import __version__
-from portkey_bridge.cli.commands import COMMANDS, SERVE
+from portkey_bridge.cli.commands import COMMANDS, SERVE, Command
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.normalizing import documents_ahead
 from portkey_bridge.document import cache
@@ -73,8 +73,7 @@ def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
         status = _run(typed, warm_start)
         sys.stdout.flush()
     except SetupError as error:
-        print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
-        return 2
+        return _failed(str(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
@@ -82,14 +81,17 @@ def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
         return 141
     except UnicodeEncodeError as error:
         _close_output()
-        problem = f"{error.object[error.start]!a} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8"
-        print(f"portkey-bridge: {problem}", file=sys.stderr)
-        return 2
+        character = ascii(error.object[error.start])
+        return _failed(f"{character} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8")
     except OSError as error:
         _close_output()
-        print(f"portkey-bridge: cannot write output: {error}", file=sys.stderr)
-        return 2
+        return _failed(f"cannot write output: {error}")
     return status
+
+
+def _failed(problem: str) -> int:
+    print(f"portkey-bridge: {printable(problem)}", file=sys.stderr)
+    return 2
 
 
 def _refuse_unusable_process() -> None:
@@ -108,8 +110,8 @@ def _close_output() -> None:
 
 
 def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
-    parser = build_parser()
     words = _spelled_out(typed)
+    parser = build_parser([command for command in COMMANDS if command.name in words])
     _refuse_unknown_options(parser, words)
     options = vars(parser.parse_args(words))
     name = options.pop("command", None) or SERVE.name
@@ -120,7 +122,7 @@ def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
         gc.enable()
     module, _, function = command.run.partition(":")
     with documents_ahead(apis if command is SERVE else ()):
-        run: Callable[[Invocation], int] = getattr(import_module(module), function)
+        run: Callable[[Invocation], int] = getattr(import_module(f"portkey_bridge.cli.{module}"), function)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by `__main__` for the imports
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(Invocation(apis, options, typed, warm_start))
@@ -175,15 +177,11 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 #: Arguments of every parser.
-_PARSER: Mapping[str, Any] = {
-    "formatter_class": _Help,
-    "argument_default": argparse.SUPPRESS,
-    "allow_abbrev": False,
-}
+_PARSER: Mapping[str, Any] = {"formatter_class": _Help, "argument_default": argparse.SUPPRESS, "allow_abbrev": False}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(complete: Collection[Command] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the command line. Only the commands in `complete` have their options, which take long."""
     parser = _Parser(prog="portkey-bridge", description=PROGRAM_DESCRIPTION, epilog=EPILOG, **_PARSER)
     version = f"portkey-bridge {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
@@ -194,10 +192,11 @@ def build_parser() -> argparse.ArgumentParser:
         subparser = commands.add_parser(
             command.name, help=command.help, description=description, epilog=command.epilog, **_PARSER
         )
-        for argument in command.arguments:
-            subparser.add_argument(argument.flag, **argument.details)
-        if command.serves:
-            _add_settings(subparser)
+        if command in complete:
+            for argument in command.arguments:
+                subparser.add_argument(argument.flag, **argument.details)
+            if command.serves:
+                _add_settings(subparser)
     return parser
 
 

@@ -18,15 +18,19 @@ from portkey_bridge.clients.spans import (
     KeyPath,
     String,
     Unreadable,
+    appended,
     edited,
     indented,
     line_end,
     line_indentation,
+    line_start,
     newline_of,
     unreadable,
     without_lines,
 )
 from portkey_bridge.document import yaml_values
+from portkey_bridge.document.parse import check_aliases
+from portkey_bridge.errors import DocumentError
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _STEP = 2
@@ -37,8 +41,12 @@ def read(text: str) -> Any:
     """Return the value; an empty text is an empty object. Raises Unreadable."""
     try:
         parsed = yaml_values.parse_yaml(text)
+        if parsed.has_aliases:
+            check_aliases("", parsed.value)
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error) from None
+    except DocumentError as error:
+        raise Unreadable(error.problem, 1, 1) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Unreadable(" ".join(str(error).split()), 1, 1) from None
     if parsed.has_more:
@@ -50,9 +58,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
     """Add or replace the entry of a name. Raises Unreadable."""
     root = _compose(text)
     if root is None:
-        block = _block({container: [entry] if listed else {name: entry}})
-        lead = text if not text or text.endswith("\n") else text + newline_of(text)
-        return lead + indented(block, "", newline_of(text)) + newline_of(text)
+        return appended(text, _block({container: [entry] if listed else {name: entry}}))
     content = [entry] if listed else {name: entry}
     pair = _pair(text, root, container)
     if pair is None:
@@ -67,7 +73,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
     start, end = present
     if parent.flow_style:
         return edited(text, Edit(start, end, _flow(content)[1:-1]))
-    block = indented(_block(entry if listed else content), " " * _column(text, start), newline_of(text))
+    block = indented(_block(entry if listed else content), " " * (start - line_start(text, start)), newline_of(text))
     return edited(text, Edit(start, end, block))
 
 
@@ -156,10 +162,6 @@ def _end(text: str, node: yaml.Node) -> int:
         return max(_end(text, child) for child in (last if isinstance(last, tuple) else (last,)))
     start, end = node.start_mark.index, node.end_mark.index
     return start + len(text[start:end].rstrip())
-
-
-def _column(text: str, at: int) -> int:
-    return at - text.rfind("\n", 0, at) - 1
 
 
 def _collection(text: str, node: yaml.Node) -> yaml.CollectionNode | None:

@@ -24,16 +24,12 @@ if TYPE_CHECKING:
 #: Suffixes of other files, and how many folders above the document they may be: `../common.yaml` is usual.
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
 
-
 FOLDERS_ABOVE = 2
-
 
 #: How a person names standard input.
 STDIN = "-"
 
-
 FILE_REMEDY = "Use --spec with the path or URL of a readable OpenAPI document."
-
 
 Read = Callable[[str], Content]
 """Brings the resource of a URI into memory. Raises DocumentError."""
@@ -88,8 +84,8 @@ def others_of(
     """Return what reads the other resources of the document at `uri`.
 
     For a file, these are JSON and YAML files by name, not hidden, in its folder, below it, and at most FOLDERS_ABOVE
-    above it; links are followed before that is judged. For a URL, these are URLs of the same host, and no files. URLs
-    of the `allowed` hosts may be read by both.
+    above it, or further above in a folder that is neither the home folder nor above it; links are followed before that
+    is judged. For a URL, these are URLs of the same host, and no files. Both may read URLs of the `allowed` hosts.
     """
     folder = None if is_url(uri) else path_of(uri).parent
 
@@ -124,10 +120,15 @@ def _url(other: str, uri: str, allowed: Collection[str], access: Access | None, 
 def _refuse_foreign(name: str, path: Path, folder: Path) -> None:
     parts = Path(os.path.relpath(path, folder)).parts
     remedy = f"Refer to {', '.join(sorted(SUFFIXES))} files near the document."
-    if parts.count("..") > FOLDERS_ABOVE:
+    if parts.count("..") > FOLDERS_ABOVE and not _is_shared(Path(os.path.commonpath([folder.resolve(), path]))):
         raise DocumentError(name, f"is more than {FOLDERS_ABOVE} folders above the document", remedy)
     if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") and part != ".." for part in parts):
         raise DocumentError(name, "is hidden or not a .json, .yaml or .yml file", remedy)
+
+
+def _is_shared(folder: Path) -> bool:
+    """Check for a folder that can contain a set of documents and little else: not home, nor near the root."""
+    return len(folder.parts) > FOLDERS_ABOVE and not Path.home().is_relative_to(folder)
 
 
 def _file(source: str, path: Path, remedy: str) -> Content:

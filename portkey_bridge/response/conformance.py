@@ -7,7 +7,7 @@ a path of its own, so that a base URL that the document does not know raises no 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from portkey_bridge.openapi.model import Operation
@@ -20,28 +20,6 @@ MOST_FINDINGS, LONGEST_FINDING = 10, 300
 
 #: Bytes of an answer from which on a comparison would take too much time and memory.
 MAX_COMPARED_BYTES = 2_000_000
-
-
-@dataclass
-class _Request:
-    """The request of openapi-core's protocol."""
-
-    method: str
-    parameters: Any
-    host_url: str = PLACEHOLDER_SERVER
-    path: str = PLACEHOLDER_PATH
-    body: None = None
-    content_type: str = ""
-
-
-@dataclass(frozen=True)
-class _Response:
-    """The response of openapi-core's protocol."""
-
-    status_code: int
-    content_type: str
-    headers: Mapping[str, str]
-    data: bytes
 
 
 def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> list[str]:
@@ -58,9 +36,21 @@ def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> l
         "servers": [{"url": PLACEHOLDER_SERVER}],
         "paths": {**root.get("paths", {}), PLACEHOLDER_PATH: {method: {"responses": dict(operation.responses)}}},
     }
-    request = _Request(method, RequestParameters())
-    declared = answer.headers.get("content-type", "").lower()
-    response = _Response(answer.status, declared, dict(answer.headers), answer.body)
+    # The attributes are those of openapi-core's protocols.
+    request: Any = SimpleNamespace(
+        method=method,
+        host_url=PLACEHOLDER_SERVER,
+        path=PLACEHOLDER_PATH,
+        parameters=RequestParameters(),
+        body=None,
+        content_type="",
+    )
+    response: Any = SimpleNamespace(
+        status_code=answer.status,
+        content_type=answer.headers.get("content-type", "").lower(),
+        headers=dict(answer.headers),
+        data=answer.body,
+    )
     try:
         openapi = OpenAPI.from_dict(alone, config=Config(spec_validator_cls=None))  # type: ignore[arg-type]
         errors = list(openapi.iter_response_errors(request, response))

@@ -105,8 +105,15 @@ class Shapes:
             self._names[id(schema)] = (schema, self._names_among(self._conjuncts(schema)))
         return self._names[id(schema)][1]
 
+    def writable_names(self, schema: Schema) -> frozenset[str]:
+        """Return those of `names` that a request may have."""
+        return frozenset(name for name in self.names(schema) if not self.cannot_have(schema, name))
+
     def _names_among(self, conjuncts: list[Shape]) -> frozenset[str]:
-        names: set[str] = set()
+        return frozenset(name for name, _ in self._declared(conjuncts))
+
+    def _declared(self, conjuncts: list[Shape]) -> Iterator[tuple[str, Schema]]:
+        """Yield the properties that schemas declare for a value that all hold for, also where one part applies."""
         seen: set[int] = set()
         waiting = list(conjuncts)
         while waiting:
@@ -114,11 +121,11 @@ class Shapes:
             if id(conjunct) in seen:
                 continue
             seen.add(id(conjunct))
-            names.update(conjunct.get("properties", ()))
+            yield from conjunct.get("properties", {}).items()
             parts = [part for union in UNIONS for part in conjunct.get(union, ())]
             parts += [conjunct[branch] for branch in ("then", "else") if branch in conjunct]
+            parts += conjunct.get("dependentSchemas", {}).values()
             waiting += [each for part in parts for each in self._conjuncts(part)]
-        return frozenset(names)
 
     def cannot_have(self, schema: Schema, name: str) -> bool:
         """Check whether no request has a property of this name, though `schema` may require it.
@@ -131,11 +138,13 @@ class Shapes:
         named = [conjunct["properties"][name] for conjunct in conjuncts if name in conjunct.get("properties", ())]
         if named:
             return any(map(self.is_hidden, named))
-        is_closed = any(
+        inside = [schema for other, schema in self._declared(conjuncts) if other == name]
+        if inside:
+            return all(map(self.is_hidden, inside))
+        return any(
             conjunct.get("additionalProperties") is False and "patternProperties" not in conjunct
             for conjunct in conjuncts
         )
-        return is_closed and name not in self._names_among(conjuncts)
 
     def _hides(self, conjuncts: list[Shape], name: str) -> bool:
         """Check whether a property is left out. One that any part of an `allOf` declares as writable is offered."""
@@ -207,7 +216,7 @@ class Shapes:
         return min(filter(None, values), key=len, default=[])
 
     def discriminator(self, schema: Schema) -> tuple[str, list[Schema]] | None:
-        """Return the property that tells which child of a discriminated parent is meant, and the children."""
+        """Return the property that selects a child of a discriminated parent, and the children."""
         family, union = next(self._unions_among(self._conjuncts(schema)), (None, ANYTHING))
         if family is None:
             return None

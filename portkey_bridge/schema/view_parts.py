@@ -19,7 +19,7 @@ VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", 
 VERBATIM = VERBATIM_WITH.keys()
 
 #: What a view without descriptions has.
-TYPE_KEYWORDS = frozenset(("type", "enum", "required", "properties", "items", "anyOf", "additionalProperties"))
+TYPE_KEYWORDS = frozenset("type enum required properties items anyOf additionalProperties".split())
 
 #: The only format that makes another type (OpenAPI 3.0).
 OF_BYTES = ("format", "binary")

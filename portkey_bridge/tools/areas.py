@@ -81,11 +81,6 @@ def fill(lines: Iterable[str], room: int) -> list[str]:
     return kept
 
 
-def operation_of(tool: Tool) -> str:
-    """Return the method and the path of a tool's operation."""
-    return f"{tool.operation.method} {tool.operation.path}"
-
-
 def in_line(line: str, names: Iterable[str], room: int) -> str:
     """Return a line of `room` characters that goes on with as many names as fit, and the number of the others."""
     listed = [*names]
