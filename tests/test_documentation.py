@@ -145,6 +145,13 @@ def test_a_session_is_what_happens(command: str, place: Path) -> None:
     assert re.fullmatch(output, done.stdout, re.DOTALL), done.stdout
 
 
+def test_the_tests_are_run_as_the_readme_says() -> None:
+    """`.ci/run` takes its command from the block under the heading "Tests"."""
+    shown = re.search(r"^#+ Tests\n\n```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    assert shown
+    assert shown[1] == "make test\n"
+
+
 def fragments(page: Path) -> set[str]:
     """Return the fragments that hosts of Markdown make of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
