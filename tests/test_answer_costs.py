@@ -62,6 +62,7 @@ def select_of(fields: tuple[str, ...], items: str) -> str:
     return f"{items}[].[{', '.join(fields)}]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "tool", "fields", "items"), TASKS, ids=[tool for _, tool, _, _ in TASKS])
 def test_a_task_costs_a_fraction_of_the_answer(task: str, tool: str, fields: tuple[str, ...], items: str) -> None:
     """What the task needs is there for each item, and takes less than half of the tokens."""

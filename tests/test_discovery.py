@@ -56,6 +56,7 @@ def test_there_are_a_hundred_questions() -> None:
     assert len({(each.api, question) for each in QUESTIONS for question, _ in each.pairs}) == 100
 
 
+@pytest.mark.slow
 def test_three_tools_are_listed_within_500_tokens() -> None:
     """The listing is three tools in 2,000 characters, and the areas of the document stand in it."""
     tools = listing(["--discover"])

@@ -139,6 +139,7 @@ def test_hosts_accept_the_manifest(bundle: Path) -> None:
     Draft202012Validator(MANIFEST).validate(manifest(bundle))
 
 
+@pytest.mark.slow
 def test_the_official_tool_accepts_the_bundle(dist: Path, bundle: Path) -> None:
     """The tool that makes bundles finds the manifest valid, and reads the file."""
     (file,) = dist.glob("*.mcpb")

@@ -42,10 +42,7 @@ TRIED = 12
 #: The part of the tools that may be left out, by a reason.
 LEFT_OUT = 0.4
 
-OWN = [
-    *sorted((ROOT / "tests/documents").glob("*.yaml")),
-    pytest.param(ROOT / "specs/portkey.yaml", marks=pytest.mark.slow),
-]
+OWN = [*sorted((ROOT / "tests/documents").glob("*.yaml")), ROOT / "specs/portkey.yaml"]
 
 #: Keywords that say something about values, besides those that hold schemas.
 OF_VALUES = frozenset(
@@ -159,6 +156,7 @@ def check(api: Api, tools: list[Tool]) -> None:
     assert left_out.total() <= max(1, LEFT_OUT * len(with_arguments)), left_out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", OWN, ids=lambda file: file.stem)
 def test_arguments_of_our_own_documents_are_accepted(file: Path) -> None:
     """For each tool of our own documents: what the full schema accepts, the listed view and the check accept, too."""

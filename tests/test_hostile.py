@@ -175,13 +175,8 @@ def test_a_very_large_file_is_refused_unread(tmp_path: Path) -> None:
     assert "larger than 100 MB" in done.stderr
 
 
-#: What is tested always; of the others, some are long, so that their report takes seconds.
-SHORT = "odd names"
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == SHORT else pytest.mark.slow) for name in SURVIVED]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SURVIVED)
 def test_a_hostile_document_costs_what_it_is_long(tmp_path: Path, name: str) -> None:
     """Its one operation is listed, in bounded time and memory, and the report has it too."""
     (tmp_path / "hostile.json").write_text(json.dumps(SURVIVED[name]()), encoding="utf-8")

@@ -271,6 +271,7 @@ def page(browser: Chrome, run: Run, document: str, tmp_path: Path) -> Page:
     return Page(browser, file)
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_typing_finds(page: Page) -> None:
     """Every word that is typed narrows the list: by name, path, words or argument; Escape shows everything again."""
@@ -290,6 +291,7 @@ def test_typing_finds(page: Page) -> None:
     assert page.tools == ["putpet", "search", "delete_untagged"]
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_the_keyboard_moves_and_opens(page: Page) -> None:
     """Arrows move from the search through the tools into an open tree and back; Enter opens the first that is found."""
@@ -313,6 +315,7 @@ def test_the_keyboard_moves_and_opens(page: Page) -> None:
     assert "search" in page.all(".tool[open] > summary")[0].text
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_a_recursive_schema_opens_as_far_as_one_likes(page: Page) -> None:
     """Each level of a tree is made when it is opened, so a schema that contains itself has no end and no cost."""
@@ -324,6 +327,7 @@ def test_a_recursive_schema_opens_as_far_as_one_likes(page: Page) -> None:
     assert len(page.browser.find_elements("css selector", "*")) > before
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_a_tree_tells_types_and_facts(page: Page) -> None:
     """A row has the name, the type in words, and what a value must be."""
@@ -334,6 +338,7 @@ def test_a_tree_tells_types_and_facts(page: Page) -> None:
     assert "X_PETS_KEY" in page.all(".tool[open]")[0].text
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_tags_narrow_the_list(page: Page) -> None:
     """A tag shows its tools alone, tags stand in the document's order, and a second click shows everything."""
@@ -346,6 +351,7 @@ def test_tags_narrow_the_list(page: Page) -> None:
     assert len(page.tools) == 3
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_nothing_of_a_document_becomes_markup(page: Page) -> None:
     """Hostile words are shown as they are written."""

@@ -279,6 +279,7 @@ def portkey() -> Service:
     return service_of(load_api(settings), settings)
 
 
+@pytest.mark.slow
 def test_a_signature_loses_no_stub(portkey: Service) -> None:
     """Each pointer of the view is in the signature, and leads to a type."""
     for tool in portkey.tools:
