@@ -136,7 +136,7 @@ def test_a_property_that_is_writable_in_one_part_is_listed() -> None:
 
 
 #: Ways to name a property only where one part of a body applies.
-PARTIAL = {
+PARTIAL: dict[str, dict[str, Any]] = {
     "a union in a union": {"anyOf": [{"oneOf": [obj(b=TEXT), obj(c=TEXT)]}, obj(d=TEXT)]},
     "a union in a part": {"allOf": [{"anyOf": [{"allOf": [obj(b=TEXT)]}, {}]}]},
     "a condition": {"if": obj("a"), "then": obj(b=TEXT)},

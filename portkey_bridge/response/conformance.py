@@ -65,8 +65,9 @@ def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> l
     media_type = answer.headers.get("content-type", "").lower()
     response = _Response(answer.status, media_type, dict(answer.headers), answer.body)
     try:
-        config = Config(spec_validator_cls=None, extra_media_type_deserializers=_readers(media_type))
-        openapi = OpenAPI.from_dict(alone, config=config)  # type: ignore[arg-type]
+        readers = _readers(media_type)
+        config = Config(spec_validator_cls=None, extra_media_type_deserializers=readers)  # type: ignore[arg-type]
+        openapi = OpenAPI.from_dict(alone, config=config)
         errors = list(openapi.iter_response_errors(request, response))
     except Exception as error:  # an adviser that stumbles over a document must not cost the answer
         return [f"The answer could not be compared with the document ({type(error).__name__})."]
