@@ -8,6 +8,8 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/portkey-bridge demo
 
+# The processes of a run keep what pytest makes of the tests, or each would make it again.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)
 

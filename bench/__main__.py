@@ -9,27 +9,14 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from portkey_bridge import __version__
 
-#: The modules that measure, in the order of the file, and the title of what a module prints without one.
-MODULES = {
-    "bench.tokens": "Tokens",
-    "bench.listings": "Listings",
-    "bench.start": "Start",
-    "bench.calls": "Calls",
-    "bench.serving": "Serving over HTTP",
-    "bench.peers": "Beside others",
-    "bench.stages": "Stages of a call",
-    "bench.load": "Growth",
-    "bench.memory": "Memory",
-    "bench.uploads": "Uploads",
-    "bench.questions": "Discovery",
-    "bench.signatures": "Signatures",
-    "bench.applications": "Programs",
-}
+#: The modules that measure, in the order of the file; each prints a section.
+MODULES = """
+    tokens listings start calls serving peers stages load memory uploads questions signatures applications
+""".split()
 
 #: What the figures depend on.
 PACKAGES = ("fastmcp", "mcp", "httpx", "httpx-aiohttp", "jsonschema", "pydantic")
@@ -52,14 +39,11 @@ def _circumstances() -> str:
 
 
 def _sections() -> Iterator[str]:
-    for module, title in MODULES.items():
-        if find_spec(module) is None:
-            continue
-        print(f"{module} …", file=sys.stderr, flush=True)
-        command = [sys.executable, "-m", module]
-        told = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)  # noqa: S603
-        text = told.stdout.strip()
-        yield text if text.startswith("## ") else f"## {title}\n\n```text\n{text}\n```"
+    for module in MODULES:
+        print(f"bench.{module} …", file=sys.stderr, flush=True)
+        command = [sys.executable, "-m", f"bench.{module}"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)  # noqa: S603
+        yield done.stdout.strip()
 
 
 if __name__ == "__main__":

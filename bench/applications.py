@@ -14,23 +14,23 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
-from bench.figures import table
-from bench.programs import Cost, Model, Task
-from bench.tokens import compact, count
-from tests.applications import found, free_port, run_powerdns, running
+from bench.figures import section, table
+from bench.programs import Cost, Model, Solve, Task, listed_tokens, solved
+from tests.applications import found, run_powerdns, running
+from tests.replicas import free_port
 
 #: The password or key of each application, which is made up.
 SECRET = "key-of-the-application"  # noqa: S105
@@ -38,15 +38,15 @@ SECRET = "key-of-the-application"  # noqa: S105
 #: How many times fewer tokens a task of several calls should take as a program.
 AIM = 5
 
-INTRODUCTION = """## Programs
-
-Tasks on real applications, solved by a scripted client: with all tools, with `--discover`, and with `--code`. Calls are
-those of the model. Tokens (o200k_base) of the listing and of what the model reads are in, what it writes is out, each
-counted once; processed are those of the whole conversation before each call and at the end. Listing and look-up is
-what a model reads before it knows what to call. Seconds are those of the calls alone."""
+INTRODUCTION = (
+    "Tasks on real applications, solved by a scripted client: with all tools, with `--discover`, and with `--code`. "
+    "Calls are those of the model. Tokens (o200k_base) of the listing and of what the model reads are in, what it "
+    "writes is out, each counted once; processed are those of the whole conversation before each call and at the end. "
+    "Listing and look-up is what a model reads before it knows what to call. Seconds are those of the calls alone."
+)
 
 #: The ways to solve a task: options, and what the model does.
-WAYS: dict[str, tuple[tuple[str, ...], Callable[[Model, Task], Awaitable[Any]]]] = {
+WAYS: dict[str, tuple[tuple[str, ...], Solve]] = {
     "all tools": ((), Model.plain),
     "--discover": (("--discover",), Model.discovering),
     "--code": (("--code",), Model.coding),
@@ -172,7 +172,7 @@ APPLICATIONS = (
         partial(run_powerdns, key=SECRET),
         fill_powerdns,
         lambda url: [
-            *("--spec", f"{url}/api/docs", "--header", "X-API-Key=APP_KEY", "--credentials", f"APP_KEY@{url}"),
+            *("--spec", f"{url}/api/docs", "--header", "X-API-Key=APP_KEY", "--credentials", f"APP_KEY@{url}")
         ],
         (
             Task(
@@ -369,19 +369,8 @@ async def measured(application: Application, way: str) -> list[Cost]:
         words = ["-m", "portkey_bridge", *application.options(url), *options]
         transport = StdioTransport(sys.executable, words, env=env, cwd=str(Path.cwd()), keep_alive=False)
         async with Client(transport) as client:
-            tools = [
-                each.model_dump(by_alias=True, exclude_none=True, mode="json") for each in await client.list_tools()
-            ]
-            listed = count(compact(tools))
-            return [await _solved(client, task, listed, solve) for task in application.tasks]
-
-
-async def _solved(client: Client[Any], task: Task, listed: int, solve: Callable[..., Any]) -> Cost:
-    cost, began = Cost(listed=listed), time.perf_counter()
-    cost.result = await solve(Model(client, cost), task)
-    cost.processed += cost.tokens
-    cost.seconds = time.perf_counter() - began
-    return cost
+            listed = await listed_tokens(client)
+            return [await solved(client, task, listed, solve) for task in application.tasks]
 
 
 class Solved(NamedTuple):
@@ -411,20 +400,20 @@ async def every_task(applications: Sequence[Application]) -> AsyncIterator[Solve
             yield Solved(task, costs)
 
 
-def rows(solved: Solved) -> Iterator[Sequence[str]]:
+def rows(task: Solved) -> Iterator[Sequence[str]]:
     """Yield a row for each way to solve a task."""
-    for way, cost in solved.costs.items():
-        times = f"{solved.costs['all tools'].tokens / cost.tokens:.1f}"
+    for way, cost in task.costs.items():
+        times = f"{task.costs['all tools'].tokens / cost.tokens:.1f}"
         numbers = (cost.calls, cost.listed + cost.read, cost.written, cost.tokens, cost.listed + cost.found)
         shown = [f"{each:,}" for each in numbers]
-        yield [solved.task.question, way, *shown, times, f"{cost.processed:,}", f"{cost.seconds:.1f}"]
+        yield [task.task.question, way, *shown, times, f"{cost.processed:,}", f"{cost.seconds:.1f}"]
 
 
-async def section() -> str:
+async def report() -> str:
     """Return the section about programs: a table of all tasks in all ways, and what it shows."""
-    solved = [each async for each in every_task(APPLICATIONS)]
-    several = [each for each in solved if each.costs["all tools"].calls > 1]
-    single = [each for each in solved if each.costs["all tools"].calls == 1]
+    every = [each async for each in every_task(APPLICATIONS)]
+    several = [each for each in every if each.costs["all tools"].calls > 1]
+    single = [each for each in every if each.costs["all tools"].calls == 1]
     heads = ["task", "way", "calls", "in", "out", "tokens", "listing and look-up", "times fewer", "processed", "s"]
     below = [each for each in several if each.saved < AIM]
     fixed = sum(each.costs["--code"].listed + each.costs["--code"].found for each in below)
@@ -439,8 +428,8 @@ async def section() -> str:
         f"Single calls take {min(each.saved for each in single):.1f} to {max(each.saved for each in single):.1f} times "
         "fewer.",
     ]
-    return "\n\n".join([INTRODUCTION, table(heads, (row for each in solved for row in rows(each))), " ".join(said)])
+    return section("Programs", INTRODUCTION, table(heads, chain.from_iterable(map(rows, every))), " ".join(said))
 
 
 if __name__ == "__main__":
-    print(asyncio.run(section()))
+    print(asyncio.run(report()))

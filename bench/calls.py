@@ -18,7 +18,7 @@ import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
 from bench.documents import TOOL, things
-from bench.figures import ratios, spread, table
+from bench.figures import ratios, section, spread, table
 from bench.loopback import LARGE, loopback
 from bench.stdio import module, session
 from portkey_bridge.http.transport import Transport
@@ -145,22 +145,20 @@ def report(measured: Measured, crossed: tuple[float, float]) -> str:
     beside = spread(ratios(ours, _parts(measured, 0))), spread(ratios(_parts(measured, 1), our_rate))
     theirs = spread(ratios(other, ours)), spread(ratios(our_rate, other_rate))
     heads = ("", "ms a call, one after the other", f"calls a second, {AT_ONCE} at once")
-    return "\n\n".join(
-        (
-            "## Calls",
-            f"A GET over stdio whose answer is a small JSON object, in {TURNS} turns of {CALLS} and {CALLS_AT_ONCE} "
-            "calls: the median of the turns, with the lowest and the highest.",
-            table(heads, rows),
-            f"A call takes {beside[0]} times as long as the bare FastMCP tool and the bare request together, and with "
-            f"{AT_ONCE} at once {beside[1]} times. `from_openapi` takes {theirs[0]} times as long as portkey-bridge, "
-            f"and with {AT_ONCE} at once {theirs[1]} times.",
-            f"Of {median(ours):.2f} ms the protocol takes {median(measured[DIRECT][0]):.2f} and the exchange "
-            f"{median(measured[TRANSPORT][0]):.2f}, each with its client; what is left checks, writes and shows. With "
-            f"{AT_ONCE} at once these two alone would leave {_both(measured):,.0f} calls a second.",
-            f"An answer of {len(LARGE) / 1e6:.1f} MB that is wanted whole crosses in {crossed[0]:.2f} times its bytes, "
-            f"in {crossed[1]:.2f} s a call.",
-            WHY,
-        )
+    return section(
+        "Calls",
+        f"A GET over stdio whose answer is a small JSON object, in {TURNS} turns of {CALLS} and {CALLS_AT_ONCE} "
+        "calls: the median of the turns, with the lowest and the highest.",
+        table(heads, rows),
+        f"A call takes {beside[0]} times as long as the bare FastMCP tool and the bare request together, and with "
+        f"{AT_ONCE} at once {beside[1]} times. `from_openapi` takes {theirs[0]} times as long as portkey-bridge, "
+        f"and with {AT_ONCE} at once {theirs[1]} times.",
+        f"Of {median(ours):.2f} ms the protocol takes {median(measured[DIRECT][0]):.2f} and the exchange "
+        f"{median(measured[TRANSPORT][0]):.2f}, each with its client; what is left checks, writes and shows. With "
+        f"{AT_ONCE} at once these two alone would leave {_both(measured):,.0f} calls a second.",
+        f"An answer of {len(LARGE) / 1e6:.1f} MB that is wanted whole crosses in {crossed[0]:.2f} times its bytes, "
+        f"in {crossed[1]:.2f} s a call.",
+        WHY,
     )
 
 

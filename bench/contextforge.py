@@ -1,6 +1,6 @@
 """mcp-contextforge-gateway as something to measure beside: started with a secret of its own, and one tool registered.
 
-It knows no OpenAPI documents, so its tool is described by hand.
+It knows no OpenAPI documents, so its tool is described here.
 """
 
 from __future__ import annotations

@@ -90,6 +90,6 @@ def _schemas(kind: int) -> Json:
                         "owner": {"oneOf": [{"type": "string"}, {"$ref": f"#/components/schemas/Base{kind}"}]},
                     },
                 },
-            ],
+            ]
         },
     }

@@ -16,6 +16,11 @@ def ratios(values: Sequence[float], others: Sequence[float]) -> list[float]:
     return [value / other for value, other in zip(values, others, strict=True)]
 
 
+def section(title: str, *paragraphs: str) -> str:
+    """Write a section of the report."""
+    return "\n\n".join((f"## {title}", *paragraphs))
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table whose first column is words, and whose others are figures."""
     rule = ["---", *["---:"] * (len(heads) - 1)]

@@ -55,81 +55,26 @@ SEEDS = Path(__file__).parents[1] / "tests" / "data" / "fuzz-seeds.json"
 #: Seconds that one input may take.
 PATIENCE = 10
 
-#: Values that have made trouble somewhere.
-JUNK: tuple[Any, ...] = (
-    *(
-        None,
-        True,
-        False,
-        0,
-        -1,
-        1.5,
-        10**30,
-        1e308,
-        "",
-        " ",
-        "\x00",
-        "\ud83d",
-        "\u202e\u200b",
-        "é" * 300,
-        "../..",
-        "%2e",
-    ),
-    *(
-        [],
-        {},
-        [[]],
-        [None],
-        {"": None},
-        {"$ref": "#"},
-        {"$ref": "#/"},
-        {"$ref": 5},
-        {"type": "object"},
-        {"allOf": [{}]},
-    ),
-    *(
-        "#/paths",
-        "http://[",
-        "{a}",
-        "a\r\nb: c",
-        "$ref",
-        "2025-01-01",
-        "NaN",
-        "null",
-        "-",
-        "[",
-        "{",
-        '"',
-        "\\",
-        "(" * 99,
-    ),
-)
+#: Values that have made trouble somewhere. Seeds choose by position, so new ones go to the end.
+SCALARS = (None, True, False, 0, -1, 1.5, 10**30, 1e308, "", " ", "\x00", "\ud83d", "\u202e\u200b", "é" * 300)
+EMPTY: tuple[Any, ...] = ([], {}, [[]], [None], {"": None})
+SCHEMAS: tuple[Any, ...] = ({"$ref": "#"}, {"$ref": "#/"}, {"$ref": 5}, {"type": "object"}, {"allOf": [{}]})
+TEXTS = ("#/paths", "http://[", "{a}", "a\r\nb: c", "$ref", "2025-01-01", "NaN", "null", "-", "[", "{", '"', "\\")
+JUNK: tuple[Any, ...] = (*SCALARS, "../..", "%2e", *EMPTY, *SCHEMAS, *TEXTS, "(" * 99)
 
-#: What a mutated document mentions again and again.
-KEYS = (
-    *("$ref", "type", "properties", "items", "allOf", "anyOf", "oneOf", "not", "enum", "const", "default", "pattern"),
-    *(
-        "in",
-        "name",
-        "schema",
-        "content",
-        "required",
-        "style",
-        "explode",
-        "parameters",
-        "requestBody",
-        "responses",
-        "get",
-    ),
-    *("servers", "security", "$defs", "$id", "discriminator", "format", "additionalProperties", "nullable", "x"),
-)
+#: What a mutated document mentions again and again, chosen by position, too.
+KEYS = """
+    $ref type properties items allOf anyOf oneOf not enum const default pattern in name schema content required style
+    explode parameters requestBody responses get servers security $defs $id discriminator format additionalProperties
+    nullable x
+""".split()
 
 Campaign = Callable[[Random], str]
 """Makes and tries one input, and returns what became of it."""
 
 
 def junk(random: Random) -> Any:
-    """Return one of JUNK as a value of its own: a mutation that changed JUNK would change the inputs of later seeds."""
+    """Return one of JUNK as a value of its own: mutations change it, and later seeds choose from what JUNK was."""
     return deepcopy(random.choice(JUNK))
 
 
@@ -371,12 +316,7 @@ def _expected(line: str) -> str | None:
     return json.dumps(request_id) if type(request_id) in (int, str) and "\\ud" not in line.lower() else None
 
 
-CAMPAIGNS: dict[str, Campaign] = {
-    "documents": documents,
-    "arguments": arguments,
-    "lines": lines,
-    "clients": clients,
-}
+CAMPAIGNS: dict[str, Campaign] = {"documents": documents, "arguments": arguments, "lines": lines, "clients": clients}
 
 
 class TooSlow(Exception):

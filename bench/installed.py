@@ -16,50 +16,37 @@ from typing import NamedTuple
 FOLDER = Path(__file__).parents[1] / ".bench"
 
 
-class Python(NamedTuple):
-    """A package from PyPI, and its program."""
+class Rival(NamedTuple):
+    """A package from PyPI, or from npm, and the name of its program."""
 
     package: str
     name: str
+    is_of_npm: bool = False
 
     @property
     def program(self) -> Path:
         """Where its program is."""
-        return FOLDER / self.package / "bin" / self.name
-
-    def install(self) -> None:
-        """Install it. Raises CalledProcessError."""
-        folder = FOLDER / self.package
-        venv.create(folder, with_pip=True)
-        pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        subprocess.run([*pip, self.package], check=True)  # noqa: S603  # a fixed command
-
-
-class Node(NamedTuple):
-    """A package from npm, and its program."""
-
-    package: str
-    name: str
-
-    @property
-    def program(self) -> Path:
-        """Where its program is."""
-        return FOLDER / "node_modules" / ".bin" / self.name
+        return FOLDER / ("node_modules/.bin" if self.is_of_npm else f"{self.package}/bin") / self.name
 
     def install(self) -> None:
         """Install it. Raises CalledProcessError, and OSError without npm."""
-        options = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-        command = [shutil.which("npm") or "npm", "install", "--prefix", str(FOLDER), *options, self.package]
-        subprocess.run(command, check=True)  # noqa: S603  # a fixed command
+        if self.is_of_npm:
+            options = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+            command = [shutil.which("npm") or "npm", "install", "--prefix", str(FOLDER), *options]
+        else:
+            venv.create(FOLDER / self.package, with_pip=True)
+            python = str(self.program.with_name("python"))
+            command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*command, self.package], check=True)  # noqa: S603  # a fixed command
 
 
-MCPIFY = Python("mcpify-openapi", "mcpify")
-IVOTOBY = Node("@ivotoby/openapi-mcp-server", "openapi-mcp-server")
-CONTEXTFORGE = Python("mcp-contextforge-gateway", "mcpgateway")
+MCPIFY = Rival("mcpify-openapi", "mcpify")
+IVOTOBY = Rival("@ivotoby/openapi-mcp-server", "openapi-mcp-server", is_of_npm=True)
+CONTEXTFORGE = Rival("mcp-contextforge-gateway", "mcpgateway")
 
 
-def program_of(rival: Python | Node) -> Path | None:
-    """Return the program of what is installed; else None, and say so."""
+def program_of(rival: Rival) -> Path | None:
+    """Return the program of what is installed; else print a line and return None."""
     if rival.program.exists():
         return rival.program
     print(f"not measured: {rival.package}, which `make rivals` installs", file=sys.stderr)
@@ -68,14 +55,12 @@ def program_of(rival: Python | Node) -> Path | None:
 
 def main() -> int:
     """Install what is missing. Return 1 if something cannot be."""
-    missing = 0
-    for rival in (MCPIFY, IVOTOBY, CONTEXTFORGE):
-        missing += not _is_installed(rival)
-    return min(missing, 1)
+    are_installed = [_is_installed(rival) for rival in (MCPIFY, IVOTOBY, CONTEXTFORGE)]
+    return int(not all(are_installed))
 
 
-def _is_installed(rival: Python | Node) -> bool:
-    """Install what is missing; say so if that fails."""
+def _is_installed(rival: Rival) -> bool:
+    """Install what is missing; print why if that fails."""
     if rival.program.exists():
         return True
     FOLDER.mkdir(exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.figures import table
+from bench.figures import section, table
 from bench.tokens import compact, count, listing
 from tests.public_documents import FOLDER
 
@@ -46,13 +46,15 @@ def row(document: str) -> tuple[str, ...]:
 
 def main() -> None:
     """Print the table."""
-    print("## Listings\n")
     heads = ("document", "tools", "tokens", "tokens a tool", "for null", "for patterns")
-    print(table(heads, [row(document) for document in DOCUMENTS if (FOLDER / document).is_file()]))
     print(
-        "\nA schema that takes null needs a branch for it, because model APIs take no list of types. Required arguments"
+        section(
+            "Listings",
+            table(heads, [row(document) for document in DOCUMENTS if (FOLDER / document).is_file()]),
+            "A schema that takes null needs a branch for it, because model APIs take no list of types. Required "
+            "arguments keep their patterns.",
+        )
     )
-    print("keep their patterns.")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from time import perf_counter
 
 from bench.calls import one_by_one
 from bench.documents import EACH, TOOL, things
-from bench.figures import table
+from bench.figures import section, table
 from bench.loopback import loopback
+from bench.processes import megabytes
 from bench.stdio import module, session
 
 #: Operations of a document, and how often it is started. The smallest shows what every start costs.
@@ -42,20 +43,14 @@ async def start(document: Path, env: Mapping[str, str]) -> Start:
     began = perf_counter()
     async with session(module("portkey_bridge", "--spec", str(document)), env) as server:
         listing = await server.request("tools/list")
-        seconds, megabytes = perf_counter() - began, most_megabytes(server.process.pid)
+        seconds, most = perf_counter() - began, megabytes(server.process.pid)
         await one_by_one(lambda: server.call(TOOL, {"id": "a1"}), 50)
         call = await one_by_one(lambda: server.call(TOOL, {"id": "a1"}), CALLS)
-    return Start(seconds, megabytes, len(listing), call)
-
-
-def most_megabytes(pid: int) -> float:
-    """Return the most memory that a process has held so far, as Linux counts it; elsewhere nothing is known."""
-    status = Path(f"/proc/{pid}/status")
-    return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1000 if status.exists() else 0.0
+    return Start(seconds, most, len(listing), call)
 
 
 async def measure() -> dict[int, tuple[Start, Start]]:
-    """Start each document with an empty cache and with a full one, and give the medians."""
+    """Start each document with an empty cache and with a full one, and return the medians."""
     measured = {}
     with loopback() as url, TemporaryDirectory() as folder:
         document = Path(folder) / "document.json"
@@ -104,15 +99,13 @@ def report(measured: Mapping[int, tuple[Start, Start]]) -> str:
     )
     before, last = sizes[-2:]
     growth = (measured[last][0].seconds - least.seconds) / (measured[before][0].seconds - least.seconds)
-    return "\n\n".join(
-        (
-            "## Growth",
-            f"From the spawn to the whole listing over stdio, with an empty cache and again with what the first start "
-            f"kept. A document of {EACH} operations takes {least.seconds:.2f} s and {least.megabytes:.0f} MB; that is "
-            "taken off before the rest is divided by the operations.",
-            table(heads, rows),
-            f"From {before:,} to {last:,} operations the work of the first start grows {growth:.1f} times.",
-        )
+    return section(
+        "Growth",
+        f"From the spawn to the whole listing over stdio, with an empty cache and again with what the first start "
+        f"kept. A document of {EACH} operations takes {least.seconds:.2f} s and {least.megabytes:.0f} MB; that is "
+        "taken off before the rest is divided by the operations.",
+        table(heads, rows),
+        f"From {before:,} to {last:,} operations the work of the first start grows {growth:.1f} times.",
     )
 
 

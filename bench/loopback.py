@@ -35,7 +35,7 @@ class _Answers(asyncio.Protocol):
 
 @contextmanager
 def loopback() -> Iterator[str]:
-    """Run the server in a child process, and give its URL."""
+    """Run the server in a child process, and yield its URL."""
     command = [sys.executable, "-m", "bench.loopback"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # this module
         try:

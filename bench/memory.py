@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.figures import table
+from bench.figures import section, table
+from bench.processes import megabytes
 from bench.stdio import module, session
 
 #: Bytes of an answer that is viewed, and of one that is refused.
@@ -54,13 +55,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-def _most(pid: int) -> int:
-    """Return the most megabytes that a process has held so far."""
-    return int(Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0]) // 1000
-
-
 async def measure() -> dict[str, int]:
-    """Call for each answer in a process of its own, and give the megabytes that it took at the peak."""
+    """Call for each answer in a process of its own, and return the megabytes that it took at the peak."""
     server = await asyncio.start_server(_answer, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     paths = {f"/{at}": {"get": {"operationId": f"get_{at}", "responses": {}}} for at in range(len(ANSWERS))}
@@ -72,9 +68,9 @@ async def measure() -> dict[str, int]:
         for at, name in enumerate(ANSWERS):
             async with session(module("portkey_bridge", "--spec", str(file))) as ours:
                 await ours.call("expandResult", {"resultId": "", "jsonPointers": [""]})
-                before = _most(ours.process.pid)
+                before = megabytes(ours.process.pid)
                 await ours.call(f"get_{at}", {})
-                measured[name] = _most(ours.process.pid) - before
+                measured[name] = round(megabytes(ours.process.pid) - before)
     server.close()
     return measured
 
@@ -85,13 +81,11 @@ def report(measured: dict[str, int]) -> str:
         (f"{name}, {ANSWERS[name][-1] // 1_000_000:,} MB", f"{took:,}", f"{took * 1_000_000 / ANSWERS[name][-1]:.1f}")
         for name, took in measured.items()
     ]
-    return "\n\n".join(
-        (
-            "## Memory",
-            "The most memory that a call takes whose answer is large, above what the server takes without: the first "
-            "ones are kept and shown as views, the last two are refused as soon as they are larger than what is kept.",
-            table(("", "MB", "times its size"), rows),
-        )
+    return section(
+        "Memory",
+        "The most memory that a call takes whose answer is large, above what the server takes without: the first "
+        "ones are kept and shown as views, the last two are refused as soon as they are larger than what is kept.",
+        table(("", "MB", "times its size"), rows),
     )
 
 

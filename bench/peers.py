@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -19,9 +18,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from bench.calls import AT_ONCE, at_once, one_by_one
-from bench.figures import spread, table
+from bench.figures import section, spread, table
 from bench.installed import IVOTOBY, MCPIFY, program_of
 from bench.loopback import loopback
+from bench.processes import cpu_seconds
 from bench.stdio import Session, module, session
 from bench.tokens import compact, count
 from portkey_bridge.document.sources import portkey_document
@@ -86,12 +86,6 @@ def document_in(folder: Path) -> Path:
     return document
 
 
-def cpu_seconds(process: int) -> float:
-    """Return the seconds of CPU that a process has taken, all its threads together (Linux)."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def turn(peer: Peer) -> tuple[Turn, str]:
     """Start a server, list its tools, call it, and return what that took and the listing."""
     began = perf_counter()
@@ -138,15 +132,13 @@ def report(measured: Mapping[str, tuple[list[Turn], int]]) -> str:
     )
     ours = measured["portkey-bridge"][0]
     ratio = median(turn.chat_cpu for turn in ours) / median(turn.get_cpu for turn in ours)
-    return "\n\n".join(
-        (
-            "## Beside others",
-            f"Servers of the Portkey API over stdio, in {TURNS} turns of {CALLS} calls of each kind and "
-            f"{CALLS_AT_ONCE} GETs, {AT_ONCE} at once: medians with the lowest and highest. CPU is that of the "
-            "server's process.",
-            table(heads, (_row(name, *each) for name, each in measured.items())),
-            f"A chat completion takes {ratio:.2f} times the CPU of a GET here.",
-        )
+    return section(
+        "Beside others",
+        f"Servers of the Portkey API over stdio, in {TURNS} turns of {CALLS} calls of each kind and "
+        f"{CALLS_AT_ONCE} GETs, {AT_ONCE} at once: medians with the lowest and highest. CPU is that of the "
+        "server's process.",
+        table(heads, (_row(name, *each) for name, each in measured.items())),
+        f"A chat completion takes {ratio:.2f} times the CPU of a GET here.",
     )
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from statistics import median
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -26,11 +28,13 @@ from mcp_types import TextContent
 
 from bench.tokens import compact, count
 from portkey_bridge.bridge.service import service_of
+from portkey_bridge.builtin.sandbox import prepared, run_program
 from portkey_bridge.document.parse import Document
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.serve.server import build_server
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import ProgramLimits
 
 #: The resources of the API, with the fields of each beside its id.
 FIELDS: dict[str, dict[str, str]] = {
@@ -197,12 +201,7 @@ def document(url: str) -> dict[str, Any]:
                 "responses": {"204": {"description": "Deleted"}},
             },
         }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Tracker", "version": "1"},
-        "servers": [{"url": url}],
-        "paths": paths,
-    }
+    return {"openapi": "3.1.0", "info": {"title": "Tracker", "version": "1"}, "servers": [{"url": url}], "paths": paths}
 
 
 def _parameter(name: str, kind: str, place: str) -> dict[str, Any]:
@@ -386,8 +385,26 @@ def _assigned(value: ast.expr) -> ast.Assign:
     return ast.Assign(targets=[ast.Name(id="_result", ctx=ast.Store())], value=value)
 
 
+async def listed_tokens(client: Client[Any]) -> int:
+    """Return the tokens of the tools that a server lists."""
+    tools = await client.list_tools()
+    return count(compact([tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in tools]))
+
+
+async def solved(client: Client[Any], task: Task, listed: int, solve: Solve) -> Cost:
+    """Solve a task in one of the ways, and return what it costs."""
+    cost, began = Cost(listed=listed), time.perf_counter()
+    cost.result = await solve(Model(client, cost), task)
+    cost.processed += cost.tokens  # the answer to the person
+    cost.seconds = time.perf_counter() - began
+    return cost
+
+
+Solve = Callable[[Model, Task], Awaitable[Any]]
+"""What a model does to solve a task."""
+
 #: The ways to solve a task: the settings of the server, and what the model does.
-WAYS: dict[str, tuple[Settings, Callable[[Model, Task], Awaitable[Any]]]] = {
+WAYS: dict[str, tuple[Settings, Solve]] = {
     "all tools": (Settings(), Model.plain),
     "--discover": (Settings(discover=True), Model.discovering),
     "--code": (Settings(code="only"), Model.coding),
@@ -397,19 +414,10 @@ WAYS: dict[str, tuple[Settings, Callable[[Model, Task], Awaitable[Any]]]] = {
 async def measured(task: Task, way: str) -> Cost:
     """Solve a task in one of the ways, with an API of its own, and return what it costs."""
     settings, solve = WAYS[way]
-    cost = Cost()
     with tracker() as url:
         api = read_api(normalize(Document("tracker", "file:///tracker", document(url))).root, "file:///tracker")
         async with Client(build_server([service_of(api, settings)])) as client:
-            tools = [
-                tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in await client.list_tools()
-            ]
-            cost.listed = count(compact(tools))
-            began = time.perf_counter()
-            cost.result = await solve(Model(client, cost), task)
-            cost.processed += cost.tokens  # the answer to the person
-            cost.seconds = time.perf_counter() - began
-    return cost
+            return await solved(client, task, await listed_tokens(client), solve)
 
 
 async def table() -> str:
@@ -425,5 +433,22 @@ async def table() -> str:
     return "\n".join(lines)
 
 
+async def start(times: int = 40) -> str:
+    """Return how long programs take from their start to their first call, and how much CPU time each takes."""
+    called = [0.0]
+
+    async def call(written: str) -> None:
+        called[0] = time.perf_counter()
+
+    seconds, before = list[float](), os.times()
+    for _ in range(times):
+        began = time.perf_counter()
+        await run_program(prepared('await call("tool")'), ProgramLimits(), call, lambda *_: None)
+        seconds.append(called[0] - began)
+    used = (sum(os.times()[:4]) - sum(before[:4])) / times
+    return f"Start of a program to its first call: {1000 * median(seconds):.1f} ms, {1000 * used:.1f} ms of CPU."
+
+
 if __name__ == "__main__":
     print(asyncio.run(table()))
+    print(asyncio.run(start()))

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from bench.figures import table
+from bench.figures import section, table
 from bench.stdio import module, session
 from bench.tokens import compact, count
 from portkey_bridge.bridge.calls import CallContext
@@ -80,8 +80,8 @@ _DOCUMENTS = {
 
 
 def _read() -> Iterator[Questions]:
-    for section in _TASKS.read_text(encoding="utf-8").removeprefix("# ").split("\n# "):
-        api, *lines = section.strip().splitlines()
+    for part in _TASKS.read_text(encoding="utf-8").removeprefix("# ").split("\n# "):
+        api, *lines = part.strip().splitlines()
         pairs = (line.rsplit(" | ", 1) for line in lines)
         yield Questions(api, _DOCUMENTS[api], [(task, operations.split(", ")) for task, operations in pairs])
 
@@ -126,14 +126,16 @@ def main() -> None:
         answers = asyncio.run(questions.answers())
         rows.append(_row(questions.api, answers))
         everything += answers
-    print("## Discovery\n")
     heads = ("API", "tasks", "needed operations", "named by the first answer", "complete answers", "characters", "most")
-    print(table(heads, [*rows, _row("all", everything)]))
     listed, way = asyncio.run(tokens())
     print(
-        f"\nThe three tools are listed in {listed:,} tokens. From a plain question to the schema of a chat completion"
+        section(
+            "Discovery",
+            table(heads, [*rows, _row("all", everything)]),
+            f"The three tools are listed in {listed:,} tokens. From a plain question to the schema of a chat "
+            f"completion it takes {way:,} tokens, what the model writes included.",
+        )
     )
-    print(f"it takes {way:,} tokens, what the model writes included.")
 
 
 if __name__ == "__main__":

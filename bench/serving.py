@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -26,10 +25,12 @@ from urllib.parse import urlsplit
 
 from bench import contextforge
 from bench.documents import TOOL, things
-from bench.figures import table
+from bench.figures import section, table
 from bench.installed import CONTEXTFORGE, IVOTOBY, program_of
 from bench.loopback import loopback
+from bench.processes import cpu_seconds
 from bench.stdio import BARE
+from tests.replicas import free_port
 
 #: Clients at the same time, and seconds for which they call.
 CLIENTS, SECONDS = (1, 32, 256), 5.0
@@ -42,7 +43,6 @@ ROOT = Path(__file__).parents[1]
 #: The version of the era of handshakes, and that of the era in which each request says itself what its client is.
 VERSION, MODERN = "2025-06-18", "2026-07-28"
 ACCEPT = "application/json, text/event-stream"
-
 
 #: What a request of the modern era says of its client.
 ENVELOPE = {
@@ -75,13 +75,6 @@ class Figures:
     p50: float
     p99: float
     megabytes: float
-
-
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def subjects(api: str, folder: Path, redis: str | None) -> Iterator[Subject]:
@@ -225,10 +218,10 @@ def measured(subject: Subject, seconds: float) -> Iterator[Figures]:
 
 
 def _figures(subject: Subject, header: str, pid: int, count: int, seconds: float) -> Figures:
-    before = sum(map(_cpu, _family(pid)))
+    before = sum(map(cpu_seconds, _family(pid)))
     took, lasted = asyncio.run(load(subject, header, count, seconds))
     family = _family(pid)
-    cpu = (sum(map(_cpu, family)) - before) / len(took)
+    cpu = (sum(map(cpu_seconds, family)) - before) / len(took)
     p99 = quantiles([*took, took[-1]], n=100)[98]
     return Figures(count, len(took) / lasted, cpu * 1000, median(took) * 1000, p99 * 1000, sum(map(_memory, family)))
 
@@ -248,12 +241,6 @@ def _family(pid: int) -> list[int]:
     """Return a process and its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(each for child in children for each in _family(int(child)))]
-
-
-def _cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> float:
@@ -283,14 +270,12 @@ def report(rows: Sequence[tuple[str, Figures]]) -> str:
         (name, str(f.clients), f"{f.rate:,.0f}", f"{f.cpu:.2f}", f"{f.p50:.1f}", f"{f.p99:.1f}", f"{f.megabytes:,.0f}")
         for name, f in rows
     ]
-    return "\n\n".join(
-        (
-            "## Serving over HTTP",
-            "A GET whose answer is a small JSON object, called over HTTP by clients that wait for each answer. CPU and "
-            "memory are those of the server with its workers. Clients and API run on the same cores. "
-            "Where a row is missing, not all clients were answered in time.",
-            table(heads, lines),
-        )
+    return section(
+        "Serving over HTTP",
+        "A GET whose answer is a small JSON object, called over HTTP by clients that wait for each answer. CPU and "
+        "memory are those of the server with its workers. Clients and API run on the same cores. "
+        "Where a row is missing, not all clients were answered in time.",
+        table(heads, lines),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from statistics import median
 
-from bench.figures import table
+from bench.figures import section, table
 from bench.listings import DOCUMENTS
 from bench.tokens import compact, count
 from portkey_bridge.bridge.load import load_api
@@ -48,13 +48,15 @@ def row(document: str) -> Sequence[str]:
 
 def main() -> None:
     """Print the table."""
-    print("## Signatures\n")
-    print(
-        "Tokens of a tool as `expandSchema` shows it, the median of all tools and the largest: as JSON Schema, as with"
-    )
-    print("`--discover`, and as a Python signature, as with `--code`, which has the types of the answer, too.\n")
     documents = ["", *(name for name in DOCUMENTS if (FOLDER / name).is_file())]
-    print(table(HEADS, map(row, documents)))
+    print(
+        section(
+            "Signatures",
+            "Tokens of a tool as `expandSchema` shows it, the median of all tools and the largest: as JSON Schema, as "
+            "with `--discover`, and as a Python signature, as with `--code`, which has the types of the answer, too.",
+            table(HEADS, map(row, documents)),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import msgspec
 import pydantic_core
 
 from bench.documents import TOOL, things
-from bench.figures import table
+from bench.figures import section, table
 from bench.loopback import loopback
 from bench.peers import CHAT
 from portkey_bridge.bridge.calls import CallContext
@@ -101,7 +101,7 @@ def report(measured: Mapping[str, Mapping[str, float]]) -> str:
     """Write the figures; what no stage accounts for reads, redacts and shows the answer, and joins the stages."""
     kinds = list(measured)
     heads = ("", *(f"{kind}, µs" for kind in kinds))
-    return "\n\n".join(("## Stages of a call", ABOUT, table(heads, _rows([measured[kind] for kind in kinds]))))
+    return section("Stages of a call", ABOUT, table(heads, _rows([measured[kind] for kind in kinds])))
 
 
 #: What the table shows.

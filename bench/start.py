@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 from bench.calls import one_by_one
 from bench.documents import TOOL
-from bench.figures import ratios, spread, table
+from bench.figures import ratios, section, spread, table
 from bench.loopback import loopback
 from bench.peers import KEY, document_in, peers
+from bench.processes import megabytes
 from bench.stdio import module, session
 
 #: How often each server is started; they take turns.
@@ -32,7 +33,6 @@ UVX, COLD_UVX, CONSTANT = "portkey-bridge by uvx", "portkey-bridge by uvx, empty
 #: A call of the Portkey API, and of the server with the constant.
 LIST_MODELS: tuple[str, dict[str, Any]] = ("listmodels", {})
 GET_THING: tuple[str, dict[str, Any]] = (TOOL, {"id": "a1"})
-
 
 #: Seconds for which a client that thinks does nothing behind its listing.
 THINKING = 3.0
@@ -77,17 +77,11 @@ async def after_thinking(env: Mapping[str, str]) -> Thinking:
     async with session(module("portkey_bridge"), env) as server:
         await server.request("tools/list")
         await asyncio.sleep(THINKING)
-        idle = _resident(server.process.pid)
+        idle = megabytes(server.process.pid, "VmRSS")
         first, second = [await one_by_one(lambda: server.call(*LIST_MODELS), 1) for _ in range(2)]
-        called = _resident(server.process.pid)
+        called = megabytes(server.process.pid, "VmRSS")
         await asyncio.sleep(THINKING)
-        return Thinking(first, second, idle, called, _resident(server.process.pid))
-
-
-def _resident(process: int) -> float:
-    """Return the MB of memory that a process has (Linux)."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1000
+        return Thinking(first, second, idle, called, megabytes(server.process.pid, "VmRSS"))
 
 
 def _by_uvx(folder: Path) -> list[str]:
@@ -149,19 +143,17 @@ def report(measured: Mapping[str, list[Start]], thinking: Sequence[Thinking]) ->
     first, second, *memory = zip(*thinking, strict=True)
     more = _more(measured)
     idle, called, imported = (f"{median(each):.0f}" for each in memory)
-    return "\n\n".join(
-        (
-            "## Start",
-            "Seconds from the spawn over stdio, medians with the lowest and highest, and the ratio to a bare FastMCP "
-            "server with one constant tool, started in the same turn. All but that one list the Portkey API.",
-            table(heads, ((name, *_cells(starts, measured[CONSTANT])) for name, starts in measured.items())),
-            f"With an empty cache the document is read and all its schemas are viewed; the listing comes "
-            f"{abs(more):.2f} s {'later' if more > 0 else 'earlier'} than that of the bare server, which reads no "
-            "document.",
-            f"No answer of these waits for FastMCP. {THINKING:.0f} s behind the listing the first call takes "
-            f"{spread(first, 0)} ms, and the second {spread(second, 1)}. The server has {idle} MB until then, "
-            f"{called} MB after these calls, and {imported} MB once FastMCP is imported behind them.",
-        )
+    return section(
+        "Start",
+        "Seconds from the spawn over stdio, medians with the lowest and highest, and the ratio to a bare FastMCP "
+        "server with one constant tool, started in the same turn. All but that one list the Portkey API.",
+        table(heads, ((name, *_cells(starts, measured[CONSTANT])) for name, starts in measured.items())),
+        f"With an empty cache the document is read and all its schemas are viewed; the listing comes "
+        f"{abs(more):.2f} s {'later' if more > 0 else 'earlier'} than that of the bare server, which reads no "
+        "document.",
+        f"No answer of these waits for FastMCP. {THINKING:.0f} s behind the listing the first call takes "
+        f"{spread(first, 0)} ms, and the second {spread(second, 1)}. The server has {idle} MB until then, "
+        f"{called} MB after these calls, and {imported} MB once FastMCP is imported behind them.",
     )
 
 

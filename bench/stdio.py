@@ -35,7 +35,7 @@ class Session:
         self._write({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     async def request(self, method: str, **params: Any) -> bytes:
-        """Send a request, and give the line that answers it."""
+        """Send a request, and return the line that answers it."""
         self._number += 1
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[self._number] = answer
@@ -43,7 +43,7 @@ class Session:
         return await answer
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> bytes:
-        """Call a tool, and give the line that answers it."""
+        """Call a tool, and return the line that answers it."""
         return await self.request("tools/call", name=tool, arguments=arguments)
 
     async def aclose(self) -> None:
@@ -75,7 +75,7 @@ def _identity(line: bytes) -> int:
 
 @asynccontextmanager
 async def session(command: Sequence[str], env: Mapping[str, str] = {}) -> AsyncIterator[Session]:
-    """Start a server, and give an initialized session with it. Its stderr is thrown away."""
+    """Start a server, and yield an initialized session with it. Its stderr is thrown away."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env={**BARE, **env},

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from bench.figures import table
-from bench.load import most_megabytes
+from bench.figures import section, table
+from bench.processes import megabytes
 from bench.stdio import module, session
 
 MEGABYTES = 200
@@ -37,7 +37,7 @@ class Upload(NamedTuple):
 
 @asynccontextmanager
 async def _counting() -> AsyncIterator[tuple[str, list[int]]]:
-    """Run an API that counts the bytes of bodies, and give its URL and the counts."""
+    """Run an API that counts the bytes of bodies, and yield its URL and the counts."""
     counts: list[int] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,9 +69,9 @@ async def measure() -> dict[str, Upload]:
                 async with session(command, env) as server:
                     argument = "file" if media_type.startswith("multipart") else "body"
                     await server.call("upload", {argument: "data:,small"})
-                    before = most_megabytes(server.process.pid)
+                    before = megabytes(server.process.pid)
                     await server.call("upload", {argument: "file.bin"})
-                    measured[media_type] = Upload(before, most_megabytes(server.process.pid), counts[-1])
+                    measured[media_type] = Upload(before, megabytes(server.process.pid), counts[-1])
     return measured
 
 
@@ -95,13 +95,11 @@ def report(measured: dict[str, Upload]) -> str:
         )
         for media_type, upload in measured.items()
     ]
-    return "\n\n".join(
-        (
-            "## Uploads",
-            f"A file of {MEGABYTES} MB, sent by a call over stdio. The memory is that of the server's process at most, "
-            "after a small upload and after the large one.",
-            table(heads, rows),
-        )
+    return section(
+        "Uploads",
+        f"A file of {MEGABYTES} MB, sent by a call over stdio. The memory is that of the server's process at most, "
+        "after a small upload and after the large one.",
+        table(heads, rows),
     )
 
 

@@ -3,6 +3,7 @@
 BridgeError
 ├── SetupError            said on stderr by the command line, exit status 2
 │   ├── SettingsError     an option or a variable
+│   │   └── MissingExtra  an option needs a package that is not installed
 │   ├── ClientFileError   the configuration file of an MCP client
 │   └── DocumentError     the OpenAPI document
 │       └── DanglingReference  a `$ref` that leads nowhere: costs the operations that use it
@@ -34,6 +35,16 @@ class SetupError(BridgeError):
 
 class SettingsError(SetupError):
     """An option or an environment variable has a value that cannot be used."""
+
+
+class MissingExtra(SettingsError):
+    """Something that was asked for needs a package that is not installed, and that an extra of this program brings."""
+
+    def __init__(self, purpose: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed. Install portkey-bridge[{extra}], for example by "
+            f"`uv tool install 'portkey-bridge[{extra}]'`."
+        )
 
 
 class ClientFileError(SetupError):

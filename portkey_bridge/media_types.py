@@ -39,6 +39,11 @@ OF_TEXT = (TEXT, JSON, JSON_LINES, JSON_SEQUENCE, XML, FORM)
 ANY = _family(r"(?:\*|application)?/?\*")
 
 
+def bare(name: str) -> str:
+    """Return a media type in lower case and without parameters."""
+    return name.partition(";")[0].strip().lower()
+
+
 def is_text(name: str) -> bool:
     """Check whether the bodies of a media type are text."""
     return any(family.match(name) for family in OF_TEXT)

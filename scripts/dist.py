@@ -38,7 +38,7 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 def main(folder: Path) -> None:
-    """Write everything into the folder, and say what was written."""
+    """Write everything into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder.resolve())]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import time
@@ -16,12 +15,13 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
+from tests.replicas import free_port
 
 #: Where `make applications` puts what comes from PyPI, one environment for each application.
 FOLDER = ROOT / ".ci" / "applications"
 
 #: Seconds that a server has to answer.
-PATIENCE = 60
+PATIENCE = 180
 
 
 def found(name: str, environment: str = "") -> str:
@@ -30,14 +30,6 @@ def found(name: str, environment: str = "") -> str:
     if path is None:
         pytest.skip(f"{name} is not installed; make applications does that")
     return path
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -52,7 +44,7 @@ def running(command: list[str], url: str, folder: Path, env: Mapping[str, str] =
         finally:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -62,7 +54,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            httpx.get(url, timeout=2)
+            httpx.get(url, timeout=20)
         except httpx.HTTPError:
             time.sleep(0.1)
         else:

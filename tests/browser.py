@@ -53,8 +53,8 @@ def visit(url: str, person: str = PERSON, client: httpx.Client | None = None) ->
 
 def new_browser() -> httpx.Client:
     """Return a browser without cookies."""
-    patient = httpx.HTTPTransport(retries=5)  # of connections: a client may listen only once the browser is open
-    return httpx.Client(follow_redirects=True, timeout=20, transport=patient)
+    patient = httpx.HTTPTransport(retries=7)  # of connections: a client may listen only once the browser is open
+    return httpx.Client(follow_redirects=True, timeout=60, transport=patient)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.client import CallToolResult
 from fastmcp.client.transports import StdioTransport
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from mcp_types import TextContent
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ ROOT = Path(__file__).parents[1]
 # Whoever runs the tests in the background has it ignored, and so would each child that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test depends on the speed of a machine.
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
+# No test depends on the speed of a machine. Without the slow tests, a third of the examples has to do.
+hypothesis.settings.register_profile("all", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)  # of clients that are given none; the program gives each its own
 
 _CACHE = TemporaryDirectory(prefix="portkey-bridge-cache-")
 atexit.register(_CACHE.cleanup)
@@ -84,6 +87,19 @@ def _socket() -> str:
     return path
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples Hypothesis tries where a test does not say it."""
+    hypothesis.settings.load_profile("quick" if config.option.markexpr == "not slow" else "all")
+
+
+@pytest.fixture(autouse=True)
+def no_copies() -> Iterator[None]:
+    """Forget the documents of a test's servers, because a later test may get one of their ports."""
+    yield
+    for copy in Path(_CACHE.name).glob("*/document-*"):
+        copy.unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio, as FastMCP does."""
@@ -101,7 +117,7 @@ def run_in(cwd: Path, *arguments: str, env: Mapping[str, str] = {}, stdin: str =
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

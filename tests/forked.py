@@ -20,13 +20,22 @@ def run(path: str, *arguments: str) -> int:
     variables = (f"{name}={value}" for name, value in os.environ.items())
     words = [os.getcwd(), str(len(arguments)), *arguments, *variables]  # noqa: PTH109  # pathlib is slow to import
     content = b"\0".join(map(os.fsencode, words))
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until there is somebody to pass them on to
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(path)
         socket.send_fds(server, [b"%*d" % (NUMBER, len(content))], [0, 1, 2])
         server.sendall(content)
         child = int(server.recv(NUMBER))
+
+        def pass_on(number: int, _: object) -> None:
+            try:  # noqa: SIM105  # contextlib is slow to import
+                os.kill(child, number)
+            except ProcessLookupError:  # it has just ended
+                pass
+
         for each in SIGNALS:
-            signal.signal(each, lambda number, _: os.kill(child, number))
+            signal.signal(each, pass_on)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return int(server.recv(NUMBER))
 
 

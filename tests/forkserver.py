@@ -18,18 +18,20 @@ from multiprocessing import get_context
 from portkey_bridge.__main__ import entry_point
 from tests.forked import NUMBER
 
-#: What the program imports late, and most tests need.
-IMPORTED = (
-    *("cli.call", "cli.check", "cli.clients", "cli.docs", "cli.doctor", "cli.listing", "cli.main", "cli.serve"),
-    *("openapi.normalize", "document.parse", "document.yaml_values", "document.fetch", "schema.validation"),
-    "serve.fastmcp_seam",
+#: What the program imports late, and many tests need: its own modules, and what libraries import late.
+OWN = (
+    *("cli.call", "cli.check", "cli.clients", "cli.config", "cli.docs", "cli.doctor", "cli.listing", "cli.main"),
+    *("cli.mock", "cli.serve", "document.fetch", "document.parse", "document.yaml_values", "openapi.normalize"),
+    *("schema.validation", "mock.app", "builtin.programs", "callers.sealed", "serve.fastmcp_seam"),
+    *("web.http_server", "web.providers"),
 )
+OTHERS = ("anyio._backends._asyncio", "httpcore", "jsonschema_rs", "pydantic_monty")
 
 
 def serve(path: str) -> None:
     """Fork a keeper for each connection, which forks the child and reports how it ended."""
-    for name in IMPORTED:
-        import_module(f"portkey_bridge.{name}")
+    for name in (*(f"portkey_bridge.{name}" for name in OWN), *OTHERS):
+        import_module(name)
     gc.freeze()  # what is shared with the children stays shared
     signal.signal(signal.SIGCHLD, lambda *_: reap())
     with socket.socket(socket.AF_UNIX) as server:

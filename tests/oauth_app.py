@@ -34,7 +34,8 @@ class Application:
     `lifetime` is what it says of new tokens, in seconds, and `grants` the scopes that it grants, None for all.
     `subjects` are the tokens that were exchanged, or the people who have logged in, by what was issued for them.
     `person` is who is in front of the browser, None for one who does not agree, `asked` is what a browser came with,
-    `codes` are those that were issued, and `people` are those whose refresh tokens they became.
+    `codes` are those that were issued, and `people` are those whose refresh tokens they became. `numbered` are the
+    numbers of calls, with the subjects of their tokens.
     """
 
     url: str = ""
@@ -53,6 +54,7 @@ class Application:
     asked: list[dict[str, str]] = field(default_factory=list)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     people: dict[str, str] = field(default_factory=dict)
+    numbered: list[tuple[int, str]] = field(default_factory=list)
 
     def issue(self, scope: str) -> dict[str, Any]:
         """Return the answer to a token request that is granted."""
@@ -96,7 +98,8 @@ def _application(state: Application, flows: OAuthFlows) -> FastAPI:
         return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(answer)}", 302)
 
     @app.get("/items", operation_id="list_items")
-    async def list_items(token: Annotated[str, Security(authorized, scopes=["read"])]) -> list[str]:
+    async def list_items(token: Annotated[str, Security(authorized, scopes=["read"])], number: int = 0) -> list[str]:
+        state.numbered.append((number, state.subjects.get(f"Bearer {token}", "")))
         return ["one"]
 
     @app.post("/items", operation_id="add_item")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,9 +34,7 @@ BRIDGE_SECRET = {"BRIDGE_SECRET": "bridge-S3CRET"}
 def running_openid_provider(jwk: str = "{}") -> Iterator[str]:
     """Run the provider until the end of the block, and return its URL; `jwk` is the public key of a client."""
     command = node_command("oidc-provider/lib/index.js", minimum=(20, 0))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = [str(MODULES / "oidc-provider/lib/index.js"), str(port), jwk]
     script = str(ROOT / "tests" / "openid_provider.mjs")
     process = subprocess.Popen(

@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,11 +37,17 @@ KEY = "a-key-of-at-least-thirty-two-characters"
 TOKENS = ",".join(f"{name}={sha256(name.encode()).hexdigest()}" for name in ("alice", "bob"))
 
 
+#: No system chooses one of these for a socket by itself (RFC 6335 section 6; Linux begins at 32768): what was free when
+#: a test asked for it is free when its server listens.
+_PORTS = range(20_000, 32_000)
+
+
 def free_port() -> int:
-    """Return a port of loopback that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+    """Return a port of loopback that nobody uses, and that stays free until it is used."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class RedisServer:
@@ -161,7 +168,7 @@ class Replica:
         """Start it, and wait until it listens."""
         with self.out.open("ab") as out, self.log.open("wb") as log:
             self.process = subprocess.Popen(self._command, cwd=self._folder, env=self._env, stdout=out, stderr=log)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while b" at http" not in self.log.read_bytes():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline
@@ -170,7 +177,7 @@ class Replica:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Stop it, and wait until it is gone."""
         self.process.send_signal(how)
-        self.process.wait(60)
+        self.process.wait(180)
 
 
 @dataclass
@@ -210,9 +217,21 @@ def running_nginx(folder: Path, configuration: str) -> Iterator[None]:
     command = [nginx, "-p", str(folder), "-c", "nginx.conf", "-e", "nginx.log", "-g", "daemon off;"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         try:
+            for port in re.findall(r"listen 127\.0\.0\.1:(\d+)", configuration):
+                _await_listener(int(port), process)
             yield
         finally:
             process.terminate()
+
+
+def _await_listener(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process listens on a port of loopback."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{process.args!r} does not listen on {port}")
 
 
 def _configured(port: int, ports: list[int]) -> str:
@@ -223,7 +242,7 @@ def _configured(port: int, ports: list[int]) -> str:
     return text.replace("listen 8080;", f"listen 127.0.0.1:{port};")
 
 
-async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     """Wait until something is so. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not await is_so():

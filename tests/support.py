@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastmcp import Client
 from fastmcp.client.transports import FastMCPTransport
 from werkzeug.formparser import parse_form_data
@@ -44,6 +45,11 @@ def operation(method: str = "post", path: str = "/x", **fields: Any) -> dict[str
 def api_of(root: dict[str, Any]) -> Api:
     """Read a document that was written as a value."""
     return read_api(normalize(Document("test", "file:///test", root)).root, "file:///test")
+
+
+def mostly_slow(rows: Iterable[str], every: int) -> list[Any]:
+    """Return the rows of a long table for `parametrize`: each `every`-th is tested always, the others where CI is."""
+    return [pytest.param(row, marks=pytest.mark.slow if number % every else ()) for number, row in enumerate(rows)]
 
 
 def nests_arrays(value: Any) -> bool:
@@ -136,7 +142,13 @@ def serving_with(folder: Path, *arguments: str, env: Mapping[str, str] = {}) -> 
     ) as process:
         try:
             assert process.stderr
-            lines = iter(process.stderr.readline, "")
-            yield next(line for line in lines if " at http" in line).rpartition(" at ")[2].strip(), process
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if " at http" in line:
+                    break
+            else:
+                pytest.fail(f"the server has ended: {''.join(said)}")
+            yield said[-1].rpartition(" at ")[2].strip(), process
         finally:
             process.terminate()

@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.applications import found, free_port, run_powerdns, running
+from tests.applications import found, run_powerdns, running
 from tests.conftest import Connect, text_of
+from tests.replicas import free_port
 from tests.support import document
 
 pytestmark = pytest.mark.slow
@@ -81,7 +82,7 @@ def etcdctl(url: str, *arguments: str, user: str = "") -> str:
     credentials = ["--user", user] if user else []
     command = [found("etcdctl"), "--endpoints", url, *credentials, *arguments]
     env = {"ETCDCTL_API": "3", "PATH": os.environ["PATH"]}
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 #: A recipe that logs in by itself.
@@ -166,7 +167,7 @@ def kinto(tmp_path: Path) -> Iterator[str]:
         "--host",
         "127.0.0.1",
     ]
-    subprocess.run(init, cwd=folder, check=True, capture_output=True, timeout=60)
+    subprocess.run(init, cwd=folder, check=True, capture_output=True, timeout=180)
     file = folder / "kinto.ini"
     left_out = ("kinto.plugins.admin", "kinto.bucket_create_principals")
     lines = [line for line in file.read_text().splitlines() if not line.strip().startswith(left_out)]

@@ -534,7 +534,8 @@ async def test_file_in_oneof_multipart(recorder: Recorder) -> None:
     root = json.dumps(body(MULTIPART, {"oneOf": branches}))
     (tool,) = build_tools(api_of(json.loads(root)))
     described = [
-        branch["properties"]["photo"]["description"] for branch in tool.arguments.each["properties"]["body"]["anyOf"]
+        branch["properties"]["photo"]["description"]
+        for branch in tool.arguments.schema_of_each["properties"]["body"]["anyOf"]
     ]
     assert all(words.startswith("A file: a data: URI") for words in described)
     assert len(described) == 2

@@ -30,6 +30,11 @@ from tests.conftest import BARE, Run
 KEY = "sk-0123456789-not-to-be-seen"
 FOREIGN = "ghp_of-another-server"
 NAMES = [client.name for client in CLIENTS]
+#: One client of each shape that a file has is tested always; the others, whose files differ in names alone, are slow.
+SHAPES = {(client.format, client.listed, client.key("env")): client.name for client in reversed(CLIENTS)}
+each_client = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SHAPES.values() else pytest.mark.slow) for name in NAMES]
+)
 BY_NAME = {client.name: client for client in CLIENTS}
 
 ENTRY = {"command": "uvx", "args": ["portkey-bridge", "--tools", "a,b"], "env": {"API_KEY": 'é "quoted" \\ \n'}}
@@ -208,7 +213,7 @@ def test_add_change_and_remove_touch_nothing_else(name: str, text: str | None, h
     assert path.read_bytes().decode() == removed
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_client
 def test_a_damaged_file_is_left_alone(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that does not parse is named with line and column, and not written."""
     text, line, column = DAMAGED[BY_NAME[name].format]
@@ -581,7 +586,7 @@ REFERENCES = {
 FORWARDED = {"codex": "env_vars", "goose": "env_keys"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_client
 def test_a_value_may_refer_to_the_environment(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--env KEY` writes the client's own reference, or says that the client has none."""
     client, path = BY_NAME[name], file_of(name, home)
@@ -600,12 +605,12 @@ def test_a_value_may_refer_to_the_environment(name: str, home: Path, capsys: pyt
     assert "warning" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_client
 def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     """An application without a shell gets uvx by its full path; options are taken along, files by their full paths."""
     project, client = home / "project", BY_NAME[name]
     (project / "my.env").touch()
-    paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env"]
+    paths = ["--spec", "api.yaml", "--files", f".{os.pathsep}..", "--env-file", "my.env", "--overlays", "a.yaml,b.yaml"]
     assert main(["add", name, *paths, "--base-url", "http://x/v1", "--path-item-tools"]) == 0
     entry = entries(client, parsed(client, file_of(name, home).read_text()))["api"]
     command, *arguments = command_line(client, entry)
@@ -613,6 +618,7 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     assert arguments == [
         "portkey-bridge",
         *("--spec", str(project / "api.yaml")),
+        *("--overlays", f"{project / 'a.yaml'},{project / 'b.yaml'}"),
         *("--base-url", "http://x/v1"),
         "--path-item-tools",
         *("--files", f"{project}{os.pathsep}{home}"),
@@ -620,7 +626,7 @@ def test_the_entry_starts_this_program(name: str, home: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_client
 def test_the_entry_brings_the_extras_of_its_options(name: str, home: Path) -> None:
     """uvx installs what the options need, and the entry still counts as this program's."""
     assert main(["add", name, "--spec", "api.yaml", "--code", "--aws-sigv4", "eu-west-1/x"]) == 0

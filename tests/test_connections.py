@@ -66,8 +66,15 @@ def once(answer: bytes) -> Answer:
 
 @pytest.fixture
 async def connections() -> AsyncIterator[Connections]:
-    """Return connections that are patient for a second."""
-    made = Connections(Timeouts(1, 1, 5), 4, httpx.create_ssl_context)
+    """Return patient connections."""
+    async with connecting(Timeouts(60, 60, 60)) as made:
+        yield made
+
+
+@asynccontextmanager
+async def connecting(timeouts: Timeouts) -> AsyncIterator[Connections]:
+    """Return connections until the end of the block."""
+    made = Connections(timeouts, 4, httpx.create_ssl_context)
     yield made
     await made.aclose()
 
@@ -112,7 +119,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_used(connections: C
     async with serving(*[close] * 3) as url:
         for _ in range(3):
             assert await sent(connections, httpx.Request("POST", url, content=b"x")) == (200, b"ok")
-            await asyncio.wait_for(closed.wait(), 5)
+            await asyncio.wait_for(closed.wait(), 60)
             closed.clear()
 
 
@@ -254,7 +261,7 @@ async def test_another_address_is_tried_while_the_first_one_is_silent(
             assert await sent(connections, httpx.Request("GET", f"http://two.test:{port}/")) == (200, b"ok")
 
 
-async def test_a_server_that_takes_nothing_is_given_up(connections: Connections) -> None:
+async def test_a_server_that_takes_nothing_is_given_up() -> None:
     """Sending is as patient as reading, and no more than a little is kept for who does not read."""
 
     over = asyncio.Event()
@@ -267,7 +274,7 @@ async def test_a_server_that_takes_nothing_is_given_up(connections: Connections)
         while True:
             yield bytes(100_000)
 
-    async with serving(idle) as url:
+    async with serving(idle) as url, connecting(Timeouts(60, 1, 60)) as connections:
         with pytest.raises(httpx.WriteTimeout):
             await sent(connections, httpx.Request("POST", url, content=endless()))
         over.set()
@@ -289,7 +296,7 @@ async def test_what_arrives_faster_than_it_is_read_waits_at_the_other_side(conne
 
     async with serving(flood) as url:
         response = await connections.handle_async_request(httpx.Request("GET", url))
-        assert await asyncio.wait_for(stuck, 5) < 20_000_000
+        assert await asyncio.wait_for(stuck, 60) < 20_000_000
         await response.aclose()
 
 

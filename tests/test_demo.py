@@ -187,6 +187,7 @@ def test_keeps_to_the_tools_that_are_named(
     assert headings(shown) == ["The tools", "A read-only call", "A refused call"]
 
 
+@pytest.mark.slow
 def test_says_what_did_not_go_as_shown(
     tmp_path: Path, written: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

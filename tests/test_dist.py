@@ -133,6 +133,7 @@ def test_the_registry_accepts_the_entry(dist: Path) -> None:
     assert told["$schema"].endswith("/2025-12-11/server.schema.json")
 
 
+@pytest.mark.slow
 def test_hosts_accept_the_manifest(bundle: Path) -> None:
     """manifest.json is valid under the schema of the version that it names."""
     Draft202012Validator(MANIFEST).validate(manifest(bundle))
@@ -179,6 +180,7 @@ def test_the_wheel_is_all_that_is_needed(wheel: Path, run: Run, tmp_path: Path) 
     assert run("docs", env=env).stdout == (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_every_import_is_a_dependency() -> None:
     """What the package imports from elsewhere is what it, or an extra of it, asks to be installed, and nothing more."""
     sources = (ROOT / "portkey_bridge").rglob("*.py")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Recorder, Run
+from tests.replicas import free_port
 
 VALUE = "s3cr3t-value"
 
@@ -62,9 +62,7 @@ def findings(printed: str) -> dict[str, tuple[str, str]]:
 @pytest.fixture
 def closed_port() -> str:
     """Return the URL of a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def test_all_is_well(run: Run, document: Path, recorder: Recorder) -> None:

@@ -91,14 +91,14 @@ def environment(place: Path, **more: str) -> dict[str, str]:
     return {**BARE, "HOME": str(place), "PATH": f"{place / 'bin'}:/usr/bin:/bin", **more}
 
 
-#: The tests of the demo run it as well.
-SLOW = "portkey-bridge demo"
+#: Pages whose commands are always tested, and the command that the tests of the demo run as well.
+FIRST, DEMO = ("README.md", "commands.md"), "uvx portkey-bridge demo"
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param(line, id=f"{page} {line}", marks=pytest.mark.slow if line == SLOW else [])
+        pytest.param(line, id=f"{page} {line}", marks=() if page in FIRST and line != DEMO else pytest.mark.slow)
         for line, page in LINES.items()
         if line
     ],

@@ -322,7 +322,7 @@ async def test_required_with_default(recorder: Recorder, parameter: dict[str, An
     recorder.requests.clear()
     assert (await sent(recorder, root, {"v": "3"})).target.startswith("/x/3")
     (tool,) = build_tools(api_of(root))
-    assert tool.arguments.each["required"] == []
+    assert tool.arguments.schema_of_each["required"] == []
 
 
 @pytest.mark.parametrize(
@@ -407,6 +407,6 @@ def test_enum_twice() -> None:
     values = ["a", "a", 1, 1.0, True, None, None, {"b": 1, "c": 2}, {"c": 2, "b": 1}]
     parameter = {"name": "q", "in": "query", "schema": {"enum": values}}
     (tool,) = build_tools(api_of(operation("get", parameters=[parameter])))
-    assert [json.dumps(value) for value in tool.arguments.each["properties"]["q"]["enum"]] == [
+    assert [json.dumps(value) for value in tool.arguments.schema_of_each["properties"]["q"]["enum"]] == [
         *('"a"', "1", "true", "null", '{"b": 1, "c": 2}')
     ]

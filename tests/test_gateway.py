@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from mcp_types import TextContent
 
 from tests.conftest import BARE, Connect, Recorder
 from tests.node import node_command
+from tests.replicas import free_port
 
 GATEWAY = "@portkey-ai/gateway/build/start-server.js"
 
@@ -66,7 +66,7 @@ REFUSALS = [
 def gateway() -> Iterator[str]:
     """Return the base URL of a running gateway."""
     command = node_command(GATEWAY, minimum=(20, 0))
-    port = _free_port()
+    port = free_port()
     with subprocess.Popen([*command, "--headless", f"--port={port}"], env=BARE, stdin=subprocess.DEVNULL) as process:
         try:
             _await_answer(f"http://127.0.0.1:{port}/")
@@ -75,15 +75,9 @@ def gateway() -> Iterator[str]:
             process.terminate()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def _await_answer(url: str) -> None:
     """Connect again, with growing pauses, until something listens there."""
-    with httpx.Client(transport=httpx.HTTPTransport(retries=7)) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=7), timeout=60) as client:
         client.get(url).raise_for_status()
 
 

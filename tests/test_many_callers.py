@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,17 +14,20 @@ from typing import Any
 
 import httpx
 import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from redis.asyncio import Redis
 
 from portkey_bridge.callers.store import STORE_KEY
+from tests import oauth_app
 from tests.conftest import OF_ITS_OWN, Recorder
 from tests.replicas import KEY, RedisServer, Replica, free_port, large_api, root_of
-from tests.support import serving_with
+from tests.support import serving, serving_with
 
 HEADERS = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
 
-#: How each credential begins.
-MARK = "caller-key-"
+#: How each credential begins, and how many there are.
+MARK, CALLERS = "caller-key-", 1000
 
 
 def key_of(number: int) -> str:
@@ -48,10 +52,8 @@ async def reads_back(http: httpx.AsyncClient, one: str, two: str, number: int) -
     assert not any(MARK in text for text in (answer, own.text, other.text))
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.slow)])
-async def test_no_credential_is_kept_or_mixed_up(
-    recorder: Recorder, tmp_path: Path, redis: RedisServer, count: int
-) -> None:
+@pytest.mark.slow
+async def test_no_credential_is_kept_or_mixed_up(recorder: Recorder, tmp_path: Path, redis: RedisServer) -> None:
     """Each request to the API has the credential of its caller. Store, metrics, logs, audit and traces have none."""
     with large_api() as api:
         root = root_of(api.url)
@@ -73,23 +75,23 @@ async def test_no_credential_is_kept_or_mixed_up(
                     async with slots:
                         await reads_back(http, urls[number % 2], urls[1 - number % 2], number)
 
-                await asyncio.gather(*map(one, range(count)))
+                await asyncio.gather(*map(one, range(CALLERS)))
                 shown = [(await http.get(url.replace("/mcp", "/metrics"))).text for url in urls]
             for server in servers:
                 server.stop()
         finally:
             for server in servers:
                 server.process.send_signal(signal.SIGKILL)
-    assert sorted(api.seen) == sorted((f"/large?n={number}", key_of(number)) for number in range(count))
+    assert sorted(api.seen) == sorted((f"/large?n={number}", key_of(number)) for number in range(CALLERS))
     raw = Redis.from_url(redis.url)
     entries: list[Any] = list(await raw.keys())
     dumped = [await raw.dump(key) for key in entries]
     kept = [await raw.get(key) for key in entries if await raw.type(key) == b"string"]
     await raw.aclose()
-    assert len(entries) >= count
+    assert len(entries) >= CALLERS
     audit = [json.loads(line) for server in servers for line in server.out.read_text().splitlines()]
-    assert len(audit) == count
-    assert len({line["caller"] for line in audit}) == count
+    assert len(audit) == CALLERS
+    assert len({line["caller"] for line in audit}) == CALLERS
     traces = [request.body for request in recorder.requests]
     assert traces
     assert all("portkey_bridge_calls_total" in text for text in shown)
@@ -132,8 +134,7 @@ async def _head(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [20, 1000])
-async def test_workers_mix_up_no_callers(tmp_path: Path, redis: RedisServer, count: int) -> None:
+async def test_workers_mix_up_no_callers(tmp_path: Path, redis: RedisServer) -> None:
     """Two processes behind one port call two APIs for many callers, with streams, repeated requests and kept results.
 
     Each request carries its caller's credential, also the repeated one; each answer and each event is of the request of
@@ -177,6 +178,69 @@ async def test_workers_mix_up_no_callers(tmp_path: Path, redis: RedisServer, cou
 
             alone = {**HEADERS, "connection": "close"}  # each request has a connection of its own, to either process
             async with httpx.AsyncClient(headers=alone, timeout=120) as http:
-                await asyncio.gather(*map(one, range(count)))
-    wanted = {(f"/{name}?n={number}", key_of(number)): 2 for name in ("one", "two") for number in range(count)}
+                await asyncio.gather(*map(one, range(CALLERS)))
+    wanted = {(f"/{name}?n={number}", key_of(number)): 2 for name in ("one", "two") for number in range(CALLERS)}
     assert dict(api.seen) == wanted
+
+
+#: How callers get their tokens of an API: the flow of its document, and options.
+OWN_TOKENS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "exchanged": ({"clientCredentials": {"tokenUrl": "/token"}}, ("--oauth-exchange", "--oauth-token-url", "{}/token")),
+    "logged in": (
+        {"authorizationCode": {"authorizationUrl": "/authorize", "tokenUrl": "/token"}},
+        ("--oauth-caller-login",),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", OWN_TOKENS)
+async def test_rejected_tokens_are_replaced_once_for_each_caller(recorder: Recorder, tmp_path: Path, how: str) -> None:
+    """After an API has rejected all tokens at once, each caller gets one new token by one request, and calls with it.
+
+    Each caller has two calls at that time. Each call carries the token of its caller, and no other.
+    """
+    count = 100
+    key, claims = RSAKey.generate_key(2048, {"kid": "1"}), {"iss": "https://issuer.example", "aud": "me"}
+    public = {"keys": [key.as_dict(private=False)]}
+    recorder.answers["/keys"] = (200, {"content-type": "application/json"}, json.dumps(public).encode())
+    flow, options = OWN_TOKENS[how]
+    inbound = ("--jwt", f"{recorder.url}/keys,https://issuer.example,me", "--concurrency", "64")
+    env = {"OAUTH_CLIENT_ID": oauth_app.CLIENT[0], "OAUTH_CLIENT_SECRET": oauth_app.CLIENT[1]}
+    with oauth_app.running(**flow) as application:
+        arguments = (*inbound, *(each.format(application.url) for each in options))
+        with serving(tmp_path, application.document, *arguments, env=env) as (url, _):
+            people = [{**claims, "sub": f"caller-{each}", "exp": int(time.time()) + 3600} for each in range(count)]
+            tokens = [jwt.encode({"alg": "RS256", "kid": "1"}, each, key) for each in people]
+            whose = tokens if how == "exchanged" else [f"account-{each}" for each in range(count)]
+            slots = asyncio.Semaphore(100)
+            async with httpx.AsyncClient(timeout=120) as http:
+
+                async def called(number: int) -> str:
+                    headers = {**HEADERS, "authorization": f"Bearer {tokens[number]}"}
+                    async with slots:
+                        return (await http.post(url, json=message("list_items", number=number), headers=headers)).text
+
+                if how == "logged in":
+                    for number, person in enumerate(whose):
+                        application.person = person
+                        address = re.findall(r"connect#([\w.-]+)", await called(number))[0]
+                        await logged_in(http, url, tokens[number], address)
+                await asyncio.gather(*map(called, range(count)))
+                application.accepted.clear()
+                before = len(application.forms)
+                application.numbered.clear()
+                answers = await asyncio.gather(*map(called, [*range(count)] * 2))
+    assert [each for each in answers if '"isError":false' not in each] == []
+    assert len(application.forms) - before == count
+    assert sorted(application.numbered) == sorted([*enumerate(whose)] * 2)
+
+
+async def logged_in(http: httpx.AsyncClient, url: str, token: str, ticket: str) -> None:
+    """Log in to the API as a caller, by the ticket of an address."""
+    headers = {"authorization": f"Bearer {token}"}
+    begun = await http.post(url.replace("/mcp", "/connect/begin"), json={"ticket": ticket}, headers=headers)
+    returned = await http.get(begun.json()["url"])
+    cookie = begun.headers["set-cookie"].partition(";")[0]
+    assert (await http.get(returned.headers["location"], headers={"cookie": cookie})).status_code == 200
+    http.cookies.clear()

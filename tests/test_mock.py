@@ -190,7 +190,7 @@ def test_says_where_it_listens_and_ends_quietly(tmp_path: Path) -> None:
     assert match, line
     assert httpx.get(f"{match[1]}/models", headers=KEY).status_code == 200
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert (said, process.returncode) == ("", 130)
 
 

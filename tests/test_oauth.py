@@ -16,7 +16,6 @@ from joserfc.jwk import ECKey, RSAKey
 
 from portkey_bridge.bridge.configured_bridge import build_bridge
 from portkey_bridge.credentials import logins
-from portkey_bridge.credentials.authorization import login_of
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.renewal import Expiring
@@ -388,7 +387,7 @@ async def test_a_login_is_not_used_for_other_callers(machine: Application) -> No
     (tool,) = build_tools(api)
     bridge = build_bridge(api, Settings(), [tool])
     (source,) = bridge.provider.sources.every([tool.operation])  # type: ignore[attr-defined]
-    logins.save_login(login_of(source), Login(Expiring(f"mine-{MARKER}-1234")))
+    logins.save_login(source.login_name, Login(Expiring(f"mine-{MARKER}-1234")))
     (mine,) = await bridge.provider.credentials(tool.operation, (), LOCAL)
     assert mine.value == f"Bearer mine-{MARKER}-1234"
     with pytest.raises(CredentialsError):
@@ -407,7 +406,7 @@ async def test_a_dotenv_does_not_lead_a_kept_login_elsewhere(recorder: Recorder,
     bridge = build_bridge(api, lured, [tool])
     (source,) = bridge.provider.sources.every([tool.operation])  # type: ignore[attr-defined]
     expired = Expiring(f"mine-{MARKER}-1234", 1, 1, None, f"refresh-{MARKER}-1234")
-    logins.save_login(login_of(source), Login(expired))
+    logins.save_login(source.login_name, Login(expired))
     with pytest.raises(TokenError, match="OPEN_MCP_OAUTH_TOKEN_URL"):
         await bridge.provider.credentials(tool.operation, (), LOCAL)
     await bridge.transport.aclose()

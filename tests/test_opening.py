@@ -98,6 +98,9 @@ REQUESTS: list[Json] = [
     {"jsonrpc": "2.0", "id": "a-2", "method": "tools/list", "params": {}},
     request(3, "ping"),
     {"jsonrpc": "2.0", "id": 4, "method": "tools/list", "params": {"_meta": {"progressToken": 7}}},
+    request(5, "prompts/list"),
+    request(6, "resources/list"),
+    request(7, "resources/templates/list"),
 ]
 
 
@@ -144,7 +147,8 @@ async def test_a_handshake_and_what_follows_is_answered_as_by_the_server(version
 async def test_requests_with_envelopes_are_answered_as_by_the_server(first: str, settings: Json) -> None:
     """Without a handshake, each line is the server's, byte for byte."""
     meta = {**ENVELOPE, "progressToken": "t"}
-    methods = (first, "tools/list", "server/discover")
+    lists = ("prompts/list", "resources/list", "resources/templates/list")
+    methods = (first, "tools/list", "server/discover", *lists)
     messages = [request(n, method, _meta=meta) for n, method in enumerate(methods)]
     theirs = await by_the_server(lambda: live(**settings), [*messages])
     assert sorted(by_the_opening(live(**settings), messages)) == sorted(theirs)
@@ -186,7 +190,9 @@ ODD: list[tuple[Json | str, bool | None]] = [
     (request(1, "tools/list", _meta={"progressToken": True}), False),
     (request(1, "tools/list", _meta={"fastmcp": {}}), False),
     (request(1, "tools/list", cursor="x"), False),
-    (request(1, "prompts/list"), False),
+    (request(1, "prompts/list", cursor="x"), False),
+    (request(1, "prompts/get", name="x"), False),
+    (request(1, "logging/setLevel", level="info"), False),
     (initialize("2025-06-18"), False),
     ({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": None}, False),
     ({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": []}, False),

@@ -90,6 +90,7 @@ def test_the_installed_program_says_its_version(program: Path, tmp_path: Path) -
     assert _run(str(program), "--version", cwd=tmp_path) == f"portkey-bridge {__version__}\n"
 
 
+@pytest.mark.slow
 async def test_the_installed_program_serves_the_portkey_api(program: Path, tmp_path: Path) -> None:
     """It needs no file but its own: 231 operations and the two tools that expand, over stdio."""
     transport = StdioTransport(str(program), [], env=ELSEWHERE, cwd=str(tmp_path))

@@ -230,11 +230,11 @@ async def test_a_person_confirms_inside_of_a_program(recorder: Recorder, mode: s
 
     async def decide(message: str, response_type: Any, params: Any, context: Any) -> Any:
         asked.append(message)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(3.2 * is_confirmed)
         return ElicitResult(action="accept" if is_confirmed else "decline", content={"confirmed": is_confirmed})
 
     code = 'print("before")\nawait call("deletepet", {"petId": 1})\n"gone"'
-    settings = Settings(code="only", confirm=("delete*",), program_limits=ProgramLimits(seconds=1))
+    settings = Settings(code="only", confirm=("delete*",), program_limits=ProgramLimits(seconds=3))
     service = service_of(api_of(pets(recorder.url)), settings)
     async with Client(build_server([service]), elicitation_handler=decide, mode=mode) as client:
         result = await client.call_tool("runProgram", {"code": code}, raise_on_error=False)
@@ -589,14 +589,15 @@ def workers() -> list[Path]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 async def test_a_program_waits_for_a_limited_time(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program whose client does not come back ends, and its worker with it."""
-    monkeypatch.setattr("portkey_bridge.builtin.programs.ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr("portkey_bridge.builtin.programs.ANSWER_TIMEOUT", 1)
     code = 'await call("deletepet", {"petId": 1})'
     service = service_of(api_of(pets(recorder.url)), CONFIRMED)
     async with Client(build_server([service]), **two_round_trips()) as client:
         asked = await leg(client, code)
         assert workers()
-        while workers():
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while workers():
+                await asyncio.sleep(0.05)
         assert "No program waits" in (await leg(client, code, asked.request_state)).content[0].text
     assert recorder.requests == []
 

@@ -33,7 +33,7 @@ STUBS = 150
 SEEDS, TRIED = 2, 150
 
 #: Operations of a document from which on its tests are slow.
-MANY = 60
+MANY = 20
 
 each_document = pytest.mark.parametrize(
     "name",

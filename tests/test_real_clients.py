@@ -23,8 +23,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser import new_browser, visit
 from tests.conftest import ROOT, Recorder
-from tests.openid import running_openid_provider, serving_logins
+from tests.openid import items_document, running_openid_provider, serving_logins
 from tests.pseudo_terminal import on_a_terminal
 from tests.scripted_model import scripted_model
 from tests.support import document, serving
@@ -99,7 +100,7 @@ def test_a_real_client_reads_the_entry(client: str, home: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     printed = re.sub(r"\x1b\[[0-9;]*m", "", listed.stdout + listed.stderr)
@@ -223,7 +224,7 @@ def test_a_real_client_lists_and_calls_the_tools(client: str, tmp_path: Path, re
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=200,
+                timeout=300,
                 check=False,
             )
             if command is commands[0] and conversation.member:
@@ -269,11 +270,45 @@ def test_a_real_client_calls_a_tool_by_url(client: str, tmp_path: Path, recorder
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=300,
                 check=False,
             )
     assert [request.target for request in recorder.requests] == ["/pets"], ran.stdout + ran.stderr
     assert any("Rex-1234" in result for result in model.results), ran.stdout + ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the clients' programs are found as on POSIX")
+@pytest.mark.parametrize("client", BY_URL)
+def test_a_real_client_calls_with_the_account_of_its_person(client: str, tmp_path: Path) -> None:
+    """The first call is answered with an address; after its person has logged in there, the client calls the API."""
+    alice = "token-of-alice-1234"
+    options = ("--tokens", f"alice={hashlib.sha256(alice.encode()).hexdigest()}", "--oauth-caller-login")
+    env = environment(tmp_path) | {"PETS_TOKEN": alice}
+    conversation = CONVERSATIONS[client]
+    account = {"OAUTH_CLIENT_ID": "team", "OAUTH_CLIENT_SECRET": "team-S3CRET-1"}
+    with (
+        running_openid_provider() as provider,
+        serving(tmp_path, items_document(provider), *options, env=account) as (url, _),
+        new_browser() as browser,
+    ):
+
+        def called() -> str:
+            with scripted_model("items") as model:
+                own = env | {name: value.format(url=model.url) for name, value in conversation.env.items()}
+                asked = _command(conversation.command.replace("listpets", "items"), model.url)
+                said = on_a_terminal(command=asked, env=own, cwd=tmp_path)
+            assert model.results, said
+            return model.results[0]
+
+        added = shlex.split(BY_URL[client].format(url=url, token=alice))
+        on_a_terminal(command=[str(PROGRAMS / added[0]), *added[1:]], env=env, cwd=tmp_path)
+        address = re.search(r"http\S+/connect#(\S+) in a browser", called())
+        assert address is not None
+        headers = {"authorization": f"Bearer {alice}"}
+        begun = browser.post(url.replace("/mcp", "/connect/begin"), json={"ticket": address[1]}, headers=headers)
+        assert "alice is logged in to Items" in visit(begun.json()["url"], "ada", browser)
+        assert "ada" in called()
 
 
 #: How a person tells a client of a server by its URL alone, and logs in there, in a browser that the client opens.

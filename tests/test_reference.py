@@ -355,6 +355,7 @@ def test_nothing_of_a_document_becomes_markup(page: Page) -> None:
     assert "</script>" in page.browser.title
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_the_page_makes_no_request(page: Page) -> None:
     """Once opened, the page has loaded nothing and complained of nothing."""

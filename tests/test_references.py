@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from portkey_bridge.document.parse import Document, document_of, others_of_document
-from portkey_bridge.document.sources import read_source
+from portkey_bridge.document.parse import Document, Retrieve, document_of, resource_of
+from portkey_bridge.document.sources import others_of, read_source
 from portkey_bridge.errors import DanglingReference
 from portkey_bridge.openapi.normalize import Normalized, normalize
 from portkey_bridge.openapi.pointers import encode_token, follow, lookup
@@ -41,6 +41,12 @@ def with_schemas(**schemas: Any) -> dict[str, Any]:
 def in_memory(root: dict[str, Any]) -> Normalized:
     """Normalize a document that has no files beside it."""
     return normalize(Document("api.yaml", "file:///folder/api.yaml", root))
+
+
+def files_beside(document: Document) -> Retrieve:
+    """Return what reads the other files that a document refers to."""
+    read_other = others_of(document.uri)
+    return lambda uri: resource_of(read_other(uri))
 
 
 def accepts(root: dict[str, Any], name: str, value: Any) -> bool:
@@ -132,7 +138,7 @@ FILES: dict[str, Any] = {
 def test_several_files(tmp_path: Path) -> None:
     """Path items, parameters, responses and schemas lie in other files, which refer to each other and back."""
     document = document_of(read_source(str(write(tmp_path, FILES))))
-    root, repairs = normalize(document)
+    root, repairs = normalize(document, files_beside(document))
     api = read_api(root, document.uri)
     tools = build_tools(api)
 
@@ -149,7 +155,7 @@ def test_several_files(tmp_path: Path) -> None:
 def test_each_file_is_read_once(tmp_path: Path) -> None:
     """However often a file is referred to, and in however many spellings, it is retrieved once."""
     document = document_of(read_source(str(write(tmp_path, FILES))))
-    retrieve, asked = others_of_document(document), []
+    retrieve, asked = files_beside(document), []
 
     def recording(uri: str) -> Document:
         asked.append(uri.rpartition("/")[2])
@@ -190,7 +196,8 @@ def test_refused_file(tmp_path: Path, reference: str, problem: str) -> None:
         },
     )
     (folder / "link.yaml").symlink_to(folder / "notes.txt")
-    root, repairs = normalize(document_of(read_source(str(path))))
+    document = document_of(read_source(str(path)))
+    root, repairs = normalize(document, files_beside(document))
 
     assert root["components"]["schemas"]["A"] == {}
     assert any(problem in repair for repair in repairs)
@@ -215,7 +222,8 @@ def test_files_that_a_set_of_documents_shares(tmp_path: Path, monkeypatch: pytes
             "../../private.json": '{"A": {"type": "string"}}',
         },
     )
-    root, repairs = normalize(document_of(read_source(str(path))))
+    document = document_of(read_source(str(path)))
+    root, repairs = normalize(document, files_beside(document))
     schemas = root["components"]["schemas"]
     assert [Shapes(root)(schemas[name]) for name in "ABC"] == [{"type": "string"}, {}, {"type": "string"}]
     assert any("more than 2 folders above" in repair for repair in repairs)
@@ -234,7 +242,7 @@ def test_dangling_path_item_costs_its_operations_and_a_parameter_itself(tmp_path
         },
     }
     read = document_of(read_source(str(write(tmp_path, {"api.json": document}))))
-    api = read_api(normalize(read).root, read.uri)
+    api = read_api(normalize(read, files_beside(read)).root, read.uri)
 
     assert [(operation.method, operation.path) for operation in api.operations] == [("GET", "/b"), ("PUT", "/b")]
     assert [(skipped.method, skipped.path) for skipped in api.skipped] == [("every method of", "/a")]
@@ -331,7 +339,8 @@ def test_self_is_the_base_of_references(tmp_path: Path, reference: str, own: str
         tmp_path,
         {"spec/schemas/other.yaml": other, "spec/schemas/more.yaml": {"A": {"type": "integer"}}, "spec/api.yaml": main},
     )
-    root, repairs = normalize(document_of(read_source(str(tmp_path / "spec" / "api.yaml"))))
+    document = document_of(read_source(str(tmp_path / "spec" / "api.yaml")))
+    root, repairs = normalize(document, files_beside(document))
     (tool,) = build_tools(read_api(root, "file:///test"))
     assert repairs == ()
     assert list(tool.arguments.violations({"q": 1})) == []
@@ -343,7 +352,8 @@ def test_a_uri_that_is_no_file_is_reported_as_it_is(tmp_path: Path) -> None:
     main = with_schemas(A={"$ref": "https://example.com/api/other.yaml#/A"}) | {"$self": "https://example.com/api/main"}
     main["paths"] = {"/x": {"get": {"parameters": [{"name": "q", "in": "query", "schema": SCHEMA_A}]}}}
     write(tmp_path, {"api.yaml": {**main, "openapi": "3.2.0"}})
-    _, repairs = normalize(document_of(read_source(str(tmp_path / "api.yaml"))))
+    document = document_of(read_source(str(tmp_path / "api.yaml")))
+    _, repairs = normalize(document, files_beside(document))
     assert all("https://example.com/api/other.yaml" in repair for repair in repairs)
     assert repairs
 

@@ -262,7 +262,7 @@ async def test_an_endless_stream_is_what_came_so_far(connect: Connect, tmp_path:
 
     async with (
         watching(media_type, pieces) as url,
-        connect("--spec", spec, "--base-url", url, "--timeouts", "1,9,1") as client,
+        connect("--spec", spec, "--base-url", url, "--timeouts", "9,9,3") as client,
     ):
         result: CallToolResult = await client.call_tool("x", {}, raise_on_error=False, progress_handler=note)
     assert result.is_error == has_end

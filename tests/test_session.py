@@ -396,7 +396,7 @@ def test_doctor_reads_the_recipe(run: Run, shop: Shop, tmp_path: Path) -> None:
         (f"{BEARER}\nexpire = 3", "unknown field `expire`"),
         (f'{BEARER}\norigin = "https://shop.example"', "but login is sent to http://127.0.0.1"),
         (BEARER.replace("$APP_USER", "$NOT_SET"), "NOT_SET is not set"),
-        (REFRESHED.replace("POST /refresh", "reffresh"), "'reffresh', which is no operation; did you mean refresh?"),
+        (REFRESHED.replace("POST /refresh", "reffresh"), "which is not an operation; did you mean refresh?"),
     ],
 )
 async def test_a_wrong_recipe_is_refused_at_the_start(shop: Shop, tmp_path: Path, recipe: str, problem: str) -> None:

@@ -14,6 +14,7 @@ from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
 from portkey_bridge.settings.reading import read_settings
 from portkey_bridge.settings.switches import CACHE_VARIABLE, NO_CACHE, may_use_cache
+from portkey_bridge.settings.topics import TOPICS
 from tests.conftest import ROOT, Run
 
 PORTKEY_CREDENTIALS = (
@@ -289,11 +290,16 @@ def test_every_option_is_in_the_help(run: Run) -> None:
 
 
 @EACH_OPTION
-def test_every_option_is_in_the_readme(option: Option) -> None:
-    """The README names each option's variable and its flag."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert option.variable in readme
-    assert option.flag in readme
+def test_every_option_is_in_the_documentation(option: Option) -> None:
+    """The page of the settings names each option's variable and its flag."""
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert option.variable in page
+    assert option.flag in page
+
+
+def test_every_option_has_one_topic() -> None:
+    """The topics have the options in the order in which they are declared."""
+    assert " ".join(TOPICS.values()).split() == [option.field for option in OPTIONS]
 
 
 def test_the_example_file_has_exactly_the_variables() -> None:

@@ -218,6 +218,7 @@ def test_a_signature_loses_no_stub(portkey: Service) -> None:
             assert portkey.signature(tool, pointer).startswith(f"# {pointer}")
 
 
+@pytest.mark.slow
 def test_a_signature_costs_less_than_the_schema(portkey: Service) -> None:
     """The same views of all arguments have at least a tenth fewer tokens as Python types than as JSON."""
     views = [{**portkey.expand(tool, ""), "description": ""} for tool in portkey.tools]

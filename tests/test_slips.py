@@ -125,7 +125,7 @@ async def test_a_required_field_of_a_form_with_a_default(recorder: Recorder) -> 
     )
     assert (await sent(recorder, json.loads(json.dumps(root)), {"b": "1"})).body == b"a=x&b=1"
     (tool,) = build_tools(api_of(root))
-    assert tool.arguments.each["required"] == ["b"]
+    assert tool.arguments.schema_of_each["required"] == ["b"]
 
 
 def test_a_property_that_is_writable_in_one_part_is_listed() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ from fastmcp import Client
 from redis.asyncio import Redis
 
 from portkey_bridge.bridge.service import service_of
+from portkey_bridge.callers.rates import Rates
 from portkey_bridge.callers.store import MOST_BYTES, STORE_KEY, StoreError, explained, open_store
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder, run_in, text_of
-from tests.replicas import KEY, RedisServer, client, replicas, root_of
+from tests.replicas import KEY, RedisServer, client, replicas, root_of, until
 from tests.support import api_of, document, serving, serving_with
 
 MARKER = "secret-of-a-caller-1234"
@@ -238,6 +241,20 @@ async def test_a_count_outlives_a_change_of_the_document(recorder: Recorder) -> 
     assert len(recorder.requests) == 1
 
 
+async def connections_to(store: Any) -> int:
+    """Return how many connections there are to a store, with the one that asks."""
+    return len(await store.client.client_list())
+
+
+async def until_alone(store: Any) -> None:
+    """Wait until the one that asks is the only connection to a store, which notices later that others are closed."""
+
+    async def is_alone() -> bool:
+        return await connections_to(store) == 1
+
+    await until(is_alone)
+
+
 async def test_a_server_that_stops_closes_its_connections_to_the_store(redis: RedisServer) -> None:
     """The store is left with no connection of a server that has stopped."""
     used, other = open_store(redis.url, KEY), open_store(redis.url, KEY)
@@ -247,8 +264,8 @@ async def test_a_server_that_stops_closes_its_connections_to_the_store(redis: Re
     await other.ready()
     async with Client(server):
         await used.ready()
-        assert len(await other.client.client_list()) == 2
-    assert len(await other.client.client_list()) == 1
+        assert await connections_to(other) == 2
+    await until_alone(other)
     await other.aclose()
 
 
@@ -266,8 +283,8 @@ async def test_a_change_of_the_document_leaves_no_connection(recorder: Recorder,
         for _ in range(5):
             await client.call_tool("thing", {})
             await server.live.swap(make(services))
-        assert len(await other.client.client_list()) == 2
-    assert len(await other.client.client_list()) == 1
+        assert await connections_to(other) == 2
+    await until_alone(other)
     await other.aclose()
 
 
@@ -301,3 +318,40 @@ async def test_another_server_takes_the_answer_to_a_question(
         answer = await call(other, inputResponses=decision, requestState=asked["requestState"])
     assert answer["isError"] is False
     assert len(recorder.requests) == 1
+
+
+async def test_nobody_waits_longer_than_a_window(monkeypatch: pytest.MonkeyPatch, redis: RedisServer) -> None:
+    """A server whose clock is hours behind that of another one tells nobody to wait for hours."""
+    store = open_store(redis.url, KEY)
+    rates = Rates("1/minute", store, "callers")
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 7200)
+    assert await rates.count("alice") is None
+    monkeypatch.setattr(time, "time", right)
+    assert await rates.count("alice") == ("1 times per minute", 60)
+    await store.aclose()
+
+
+@pytest.mark.slow
+async def test_few_calls_wait_for_a_store_that_hangs(recorder: Recorder, tmp_path: Path, redis: RedisServer) -> None:
+    """Large answers are complete and prompt. Now and then one call finds out whether results can be kept again."""
+    recorder.answers["/large"] = (200, JSON, LARGE)
+    with replicas(tmp_path, recorder.url, redis.url, 1) as (url,):
+        async with client(url, "alice") as alice:
+            await alice.call_tool("large", {})
+            redis.process.send_signal(signal.SIGSTOP)
+            seconds, shown = [], []
+            for _ in range(20):
+                began = time.monotonic()
+                shown.append(text_of(await alice.call_tool("large", {})))
+                seconds.append(time.monotonic() - began)
+            redis.process.send_signal(signal.SIGCONT)
+
+            async def is_kept() -> bool:
+                return "was not kept" not in text_of(await alice.call_tool("large", {}))
+
+            await until(is_kept)
+    assert all("did not answer within 5 seconds. So this answer was not kept" in each for each in shown)
+    assert all("item-0-" in each for each in shown)
+    waited = [each for each in seconds if each > 4]
+    assert 1 <= len(waited) < len(seconds)

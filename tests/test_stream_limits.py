@@ -85,7 +85,7 @@ async def test_a_stream_is_cut_after_so_many_events(head: bytes, event: bytes, r
     """The first events are the result, which says that it was cut, and the connection is closed."""
     async with streaming(head=head, event=event) as server:
         result = await called(server.url, {"streamLimit": {"events": 3}}, root(responses))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await server.closed.wait()
     assert not result.is_error
     assert json.loads(result.content[0].text) == [{"n": 1}, {"n": 2}, {"n": 3}]
@@ -95,11 +95,11 @@ async def test_a_stream_is_cut_after_so_many_events(head: bytes, event: bytes, r
 async def test_a_stream_is_cut_after_so_many_seconds() -> None:
     """What came in time is the result; a stream without an event is an empty list."""
     async with streaming(pause=0.05) as server:
-        result = await called(server.url, {"streamLimit": {"seconds": 0.5, "events": 1000}})
+        result = await called(server.url, {"streamLimit": {"seconds": 2, "events": 1000}})
     assert not result.is_error
-    assert 1 <= len(json.loads(result.content[0].text)) < 20
+    assert 1 <= len(json.loads(result.content[0].text)) < 80
     async with streaming(event=b": %d\n", pause=0.05) as server:
-        result = await called(server.url, {"streamLimit": '{"seconds": 0.3}'})
+        result = await called(server.url, {"streamLimit": '{"seconds": 2}'})
     assert json.loads(result.content[0].text) == []
     assert "cut after 0 events" in text_of(result)
 

@@ -100,7 +100,7 @@ async def test_what_is_trusted_is_loaded_before_it_is_needed(tmp_path: Path, mon
     (tmp_path / "api.json").write_text(json.dumps(api("https://127.0.0.1:9")))
     server = build_server(load_services([Settings(spec=str(tmp_path / "api.json"))]))
     async with Client(server):
-        assert await asyncio.to_thread(loaded.wait, 10)
+        assert await asyncio.to_thread(loaded.wait, 60)
     assert threading.main_thread() not in threads
 
 

@@ -204,7 +204,7 @@ async def make(slept: list[float]) -> AsyncIterator[Callable[..., Transport]]:
         slept.append(seconds)
 
     def make(**settings: Any) -> Transport:
-        defaults = {"timeouts": Timeouts(1, 1, 5), "retries": 2, "concurrency": 2, "limit": 1000, "sleep": sleep}
+        defaults = {"timeouts": Timeouts(60, 60, 60), "retries": 2, "concurrency": 2, "limit": 1000, "sleep": sleep}
         made.append(Transport(**{**defaults, **settings}))
         return made[-1]
 
@@ -226,7 +226,7 @@ async def test_a_refused_request_is_sent_again(
     httpx_mock.add_response(status_code=429, headers={"retry-after": "7"})
     httpx_mock.add_response(status_code=503)
     httpx_mock.add_response(text="done")
-    assert await body(make(timeouts=Timeouts(1, 1, 60))) == b"done"
+    assert await body(make()) == b"done"
     assert len(slept) == 2
     assert slept[0] >= 7
 
@@ -258,7 +258,7 @@ async def test_pauses_grow_and_end(
     """A pause is drawn from up to half a second, twice as much each time, and never more than eight seconds."""
     monkeypatch.setattr("random.uniform", lambda least, most: least + most)
     httpx_mock.add_response(status_code=503, is_reusable=True)
-    await body(make(retries=6, timeouts=Timeouts(1, 1, 60)))
+    await body(make(retries=6))
     assert slept == [0.5, 1, 2, 4, 8, 8]
 
 

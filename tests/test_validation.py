@@ -423,8 +423,10 @@ def test_many_violations_are_counted() -> None:
 
 @pytest.mark.slow
 def test_many_objects_are_compared_by_their_values() -> None:
-    """Comparing 20,000 objects with each other would take longer than this check may."""
+    """Comparing 20,000 objects with each other would take much longer than this check does."""
+    began = thread_time()
     objects = [{"name": "x" * 20, "number": number, "more": {"list": [number]}} for number in range(20_000)]
-    with within(10):
+    with within(600):
         assert violations({"uniqueItems": True}, objects) == []
         assert violations({"uniqueItems": True}, [*objects, objects[7]])
+    assert thread_time() - began < 10

@@ -29,7 +29,7 @@ from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.node import missing
 from tests.portability import portability_problems, subschemas
 from tests.schemas import LOOSENED, SCHEMAS, VALUES, document, judge, obj, ref, sample
-from tests.support import nests_arrays
+from tests.support import mostly_slow, nests_arrays
 
 BUDGETS = (0, 80, 250, 1000, math.inf)
 
@@ -97,7 +97,7 @@ def completed(view: Any, schema: Any, shown: Views, depth: int) -> Any:
 
 
 @pytest.mark.parametrize("portable", [True, False], ids=["listed", "expanded"])
-@pytest.mark.parametrize("name", [name for name in SCHEMAS if name not in ENDLESS])
+@pytest.mark.parametrize("name", mostly_slow((name for name in SCHEMAS if name not in ENDLESS), 4))
 def test_a_view_is_never_wrong(name: str, portable: bool) -> None:
     """What is valid under the schema is valid under its view, at every budget."""
     values = fitting(name)
@@ -107,7 +107,7 @@ def test_a_view_is_never_wrong(name: str, portable: bool) -> None:
         assert [value for value in values if not check.is_valid(value)] == [], view
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEMAS if name not in ENDLESS | LOOSENED])
+@pytest.mark.parametrize("name", mostly_slow((name for name in SCHEMAS if name not in ENDLESS | LOOSENED), 4))
 def test_a_whole_view_tells_the_whole_truth(name: str) -> None:
     """With the budget `full`, an expansion accepts just what the schema accepts."""
     view = views(portable=False).view(SCHEMAS[name], math.inf)
@@ -116,7 +116,7 @@ def test_a_whole_view_tells_the_whole_truth(name: str) -> None:
         assert accepted == fitting(name), view
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEMAS if name not in ENDLESS])
+@pytest.mark.parametrize("name", mostly_slow((name for name in SCHEMAS if name not in ENDLESS), 4))
 def test_stubs_expanded_one_in_the_other_are_never_wrong(name: str) -> None:
     """Whoever expands every stub, and the stubs in those, meets a schema that accepts what the whole one accepts."""
     shown = views(portable=False)
@@ -163,7 +163,7 @@ def test_every_stub_of_the_portkey_api_expands(portkey: list[Tool]) -> None:
     assert found > 50
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", mostly_slow(SCHEMAS, 4))
 def test_listed_views_are_portable(name: str) -> None:
     """A listing has nothing that a known client refuses."""
     for view in distinct_views(name, portable=True):
@@ -259,7 +259,7 @@ def test_a_format_that_some_client_refuses_is_a_part_of_the_description(name: st
 
 
 @pytest.mark.parametrize("portable", [True, False], ids=["listed", "expanded"])
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", mostly_slow(SCHEMAS, 4))
 def test_every_stub_expands(name: str, portable: bool) -> None:
     """Every pointer that a view shows can be expanded, and so can those of the expansion, which continue it."""
     schema, expanded = SCHEMAS[name], views(portable=False)
@@ -357,7 +357,7 @@ def test_the_same_schema_gives_the_same_bytes(portable: bool) -> None:
 
 
 @pytest.mark.parametrize("portable", [True, False], ids=["listed", "expanded"])
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", mostly_slow(SCHEMAS, 4))
 def test_a_view_keeps_near_its_budget(name: str, portable: bool) -> None:
     """A view takes what its first level takes, and beyond that no more than its budget, give or take the brackets."""
     first = size(views(portable).view(SCHEMAS[name], 0))
@@ -398,7 +398,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("portable", [True, False], ids=["listed", "expanded"])
-@pytest.mark.parametrize("budget", [500, 4000, 40_000])
+@pytest.mark.parametrize("budget", [500, *(pytest.param(large, marks=pytest.mark.slow) for large in (4000, 40_000))])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_schema_costs_what_it_is_long(name: str, budget: float, portable: bool) -> None:
     """A few schemas that unfold to billions are viewed as quickly as others, in their first level and the budget."""

@@ -381,7 +381,7 @@ class SlowApi:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of a connection until its other side closes it."""
         self.open += 1
-        with suppress(asyncio.IncompleteReadError):
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while await reader.readuntil(b"\r\n\r\n"):
                 self.asked.set()
                 if self.is_slow:
@@ -391,9 +391,13 @@ class SlowApi:
         self.open -= 1
         writer.close()
 
-    async def has_one_connection(self) -> bool:
-        """Check whether one connection is open."""
-        return self.open == 1
+    def has_connections(self, count: int) -> Callable[[], Any]:
+        """Return a condition: so many connections are open."""
+
+        async def is_so() -> bool:
+            return self.open == count
+
+        return is_so
 
 
 @asynccontextmanager
@@ -419,10 +423,10 @@ async def test_a_running_call_ends_on_the_connection_that_it_began_with_which_is
                 await until(lists(client, "a_call", f"a_further{number}"))
                 api.is_slow = False
                 await client.call_tool("a_call", {})
-            assert api.open == 2
+            await until(api.has_connections(2))
             api.may_answer.set()
             assert text_of(await running) == '{"ok": true}'
-            await until(api.has_one_connection)
+            await until(api.has_connections(1))
 
 
 async def test_a_change_is_served_as_soon_as_it_is_accepted(

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,12 @@ ENV = {STORE_KEY: KEY, **OF_ITS_OWN}
 
 def workers_of(process: Any) -> list[int]:
     """Return the ids of the processes that answer requests."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    found = []
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
 
 
 def test_workers_need_a_store(run: Run, tmp_path: Path) -> None:
@@ -62,7 +67,7 @@ async def test_workers_answer_drain_and_are_replaced(recorder: Recorder, tmp_pat
             now = workers_of(process)
             return len(now) == 2 and first[0] not in now
 
-        await until(is_replaced, 60)
+        await until(is_replaced, 180)  # one that dies while it is asked for a sign of life is missed after a minute
         assert await call() == 200
 
 
@@ -84,7 +89,7 @@ async def test_workers_are_drained(tmp_path: Path, redis: RedisServer) -> None:
 
             async def is_closed() -> bool:
                 try:
-                    async with httpx.AsyncClient(timeout=20) as http:
+                    async with httpx.AsyncClient(timeout=60) as http:
                         await http.get(url.replace("/mcp", "/healthz"))
                 except httpx.TransportError as error:  # others end connections that were accepted before
                     return isinstance(error, httpx.ConnectError)
@@ -94,4 +99,4 @@ async def test_workers_are_drained(tmp_path: Path, redis: RedisServer) -> None:
             api.may_answer.set()
             answers = await asyncio.gather(*running)
             assert [answer["result"]["isError"] for answer in answers] == [False] * 12
-            assert process.wait(40) == 0
+            assert process.wait(60) == 0

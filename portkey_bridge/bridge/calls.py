@@ -323,11 +323,10 @@ class Bridge:
         record: CallRecord,
     ) -> Answer:
         """Exchange request and response, and log the outcome of every exchange and note it in the record."""
-        began, outcome = time.perf_counter(), "failed unexpectedly"
+        began, outcome, answer = time.perf_counter(), "failed unexpectedly", None
         try:
             exchange = self._traced if is_traced() else self._exchange.answer
             answer = await exchange(operation, request, signer, reading)
-            outcome = outcome_of(answer)
             if self.cache is not None and operation.method == "GET":
                 record.cached.append(answer.cached or MISSED)
             return answer
@@ -341,7 +340,8 @@ class Bridge:
             seconds = time.perf_counter() - began
             record.upstream += seconds
             if self.log is not None:
-                self.log(f"{operation.method} {operation.path} {outcome} {seconds * 1000:.0f} ms")
+                said = outcome_of(answer) if answer else outcome
+                self.log(f"{operation.method} {operation.path} {said} {seconds * 1000:.0f} ms")
 
     async def _traced(
         self, operation: Operation, request: httpx.Request, signer: httpx.Auth | None, reading: AnswerReading

@@ -55,11 +55,7 @@ UNVERIFIED = "the TLS certificate of {} is not verified: anybody on the way can 
 
 
 def build_bridge(
-    api: Api,
-    settings: Settings,
-    tools: Sequence[Tool],
-    shapes: Shapes | None = None,
-    results: Results | None = None,
+    api: Api, settings: Settings, tools: Sequence[Tool], shapes: Shapes | None = None, results: Results | None = None
 ) -> Bridge:
     """Return the bridge that calls `tools` with the settings' credentials, and keeps large results.
 
@@ -215,7 +211,6 @@ def _unusable(api: Api, settings: Settings, environment: Environment, names: Col
     for scheme in own_schemes(settings):
         if scheme.variable not in environment.secrets:
             yield f"{scheme.variable} is not set, which {scheme.key} is sent from"
-    nowhere = [op for op in api.operations if settings.base_url is None and server_url(op.servers, api.uri) is None]
-    if nowhere:
+    if nowhere := [each for each in api.operations if destination(api, settings, each) is None]:
         how = key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
         yield f"{len(nowhere)} of {len(api.operations)} operations have no server to send to; set {how}"

@@ -93,9 +93,11 @@ class Exchange:
     ) -> Answer:
         until = reading.until()
         try:
-            if signer is not None and signer.requires_request_body:
+            if signer is None:
+                return await self._answered(request, None, reading, until)
+            if signer.requires_request_body:
                 await request.aread()
-            flow = (signer or httpx.Auth()).auth_flow(request)
+            flow = signer.auth_flow(request)
             return await self._answered(next(flow), flow, reading, until)
         except EXCHANGE_FAILURES as error:
             is_over = isinstance(error, TimeoutError) and asyncio.get_running_loop().time() >= until
@@ -103,24 +105,28 @@ class Exchange:
             doubt = f" {DOUBT}" * may_have_happened(request, error)
             raise TransportError(f"{operation.method} {operation.path} got no answer: {problem}.{doubt}") from error
 
-    async def _answered(self, request: httpx.Request, flow: AuthFlow, reading: AnswerReading, until: float) -> Answer:
+    async def _answered(
+        self, request: httpx.Request, flow: AuthFlow | None, reading: AnswerReading, until: float
+    ) -> Answer:
         """Send a request, and those that its authentication makes of the answers; read the last answer."""
         async with self.transport.exchange(request, until) as response:
-            following = _following(flow, response)
-            if following is None:
+            following = _following(flow, response) if flow else None
+            if flow is None or following is None:
                 return await self._read(response, reading, until, _redirected_to(request, response))
         return await self._answered(following, flow, reading, until)
 
     async def _read(self, response: httpx.Response, reading: AnswerReading, until: float, redirected_to: str) -> Answer:
         """Read the body, event by event if it is a stream. If it breaks off, keep what arrived before."""
-        body, stream = BytesIO(), Stream(reading.most_events)
+        if isinstance(response.stream, httpx.ByteStream):  # all of it is there
+            answer = _answer(response, b"".join(response.stream), redirected_to)
+            if not _is_stream(answer):
+                return answer
         reader = reader_of(declared_media_type(response.headers)) if response.is_success else None
+        body, stream = BytesIO(), Stream(reading.most_events)
         problem, is_open = "", False
         try:
             if reader is not None:
                 await self._read_events(response, reader, body, stream, reading.report, until)
-            elif isinstance(response.stream, httpx.ByteStream):  # all of it is there
-                body.writelines(response.stream)
             else:
                 async for chunk in watched(_chunks(response), reading.report, self.redact):
                     body.write(chunk)
@@ -130,15 +136,7 @@ class Exchange:
             is_open = isinstance(error, ENDS_STREAM)
             if isinstance(error, TooLarge):
                 body = BytesIO()  # nobody can use a part of that size
-        answer = Answer(
-            response.status_code,
-            response.reason_phrase,
-            response.headers,
-            body.getvalue(),
-            problem,
-            url=response.url,
-            redirected_to=redirected_to,
-        )
+        answer = _answer(response, body.getvalue(), redirected_to, problem)
         if reader is None:
             await self._read_undeclared(answer, stream, reading.report, is_open)
         if not (stream.count or stream.is_cut or (reader and is_event_stream(answer.body))):
@@ -153,13 +151,7 @@ class Exchange:
         )
 
     async def _read_events(
-        self,
-        response: httpx.Response,
-        reader: EventReader,
-        body: BytesIO,
-        stream: Stream,
-        report: Report,
-        until: float,
+        self, response: httpx.Response, reader: EventReader, body: BytesIO, stream: Stream, report: Report, until: float
     ) -> None:
         """Read the events into `stream`, and the body into `body` as long as there is no event."""
         time_is_up = asyncio.timeout_at(None if until == math.inf else until)
@@ -171,12 +163,36 @@ class Exchange:
 
     async def _read_undeclared(self, answer: Answer, stream: Stream, report: Report, is_open: bool) -> None:
         """Read the events of a body that is a stream although it is not declared as one, or as a watch that is open."""
-        if not 200 <= answer.status < 300 or answer.media_type not in UNDECLARED_STREAMS:
+        if not _is_maybe_stream(answer):
             return
         if is_event_stream(answer.body):
             await stream.read(server_sent_events(_once(answer.body)), report, self.redact)
         elif is_open and is_cut_watch(answer.body):
             await stream.read(json_lines(_once(answer.body)), no_report, self.redact)
+
+
+def _answer(response: httpx.Response, body: bytes, redirected_to: str, problem: str = "") -> Answer:
+    return Answer(
+        response.status_code,
+        response.reason_phrase,
+        response.headers,
+        body,
+        problem,
+        url=response.url,
+        redirected_to=redirected_to,
+    )
+
+
+def _is_maybe_stream(answer: Answer) -> bool:
+    """Check whether a body may be a stream although it is not declared as one."""
+    return 200 <= answer.status < 300 and answer.media_type in UNDECLARED_STREAMS
+
+
+def _is_stream(answer: Answer) -> bool:
+    """Check whether a whole answer is declared as a stream, or is one all the same."""
+    if _is_maybe_stream(answer):
+        return is_event_stream(answer.body)
+    return 200 <= answer.status < 300 and reader_of(answer.media_type) is not None
 
 
 def _redirected_to(request: httpx.Request, response: httpx.Response) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 
 import httpx
 
@@ -14,7 +13,8 @@ from portkey_bridge.response.charset import redacted_text
 
 def redacted(answer: Answer, redact: Redactor) -> Answer:
     """Return the answer without secrets; most have none, so the parts are looked at one by one only if needed."""
-    head = "\n".join((answer.phrase, answer.problem, *chain(*answer.by_name.items()))).encode("utf-8", "surrogatepass")
+    said = answer.by_name
+    head = "\n".join((answer.phrase, answer.problem, *said, *said.values())).encode("utf-8", "surrogatepass")
     if redact.body(head) is not head:
         headers = [(redact(name), redact(value)) for name, value in answer.headers.multi_items()]
         answer = replace(

@@ -94,7 +94,7 @@ class _Finder:
         found = UNDECLARED.fullmatch(name)
         if found is None:
             near = likely(slug(name), self.declared)
-            raise SettingsError(f"the login recipe names {name!r}, which is no operation; {near}")
+            raise SettingsError(f"the login recipe names {name!r}, which is not an operation; {near}")
         method, origin, path = found.groups()
         url = origin or next(filter(None, map(self.url_of, (self.api.servers, *self._servers()))), None)
         operation = _undeclared(method, path, arguments, self.recipe.media_type)

@@ -32,15 +32,7 @@ from portkey_bridge.tools.difference import MAX_SHOWN_CHANGE, Change, Version, d
 
 #: Changes that only concern what is sent: a model reads nothing new, or what it reads is a new text as well.
 HARMLESS = frozenset(
-    {
-        "removed",
-        "argument removed",
-        "property removed",
-        "newly required",
-        "no longer required",
-        "narrowed",
-        "widened",
-    }
+    ("removed", "argument removed", "property removed", "newly required", "no longer required", "narrowed", "widened")
 )
 
 #: Keywords below which everything is data, the names in it as well, and those whose members are names.

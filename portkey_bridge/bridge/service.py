@@ -16,7 +16,7 @@ from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.request.lenience import with_undeclared_body
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.signatures import BINARY, comment, python_type
@@ -155,4 +155,4 @@ def configured(api: Api, settings: Settings) -> Api:
     """Return the API with the security that the settings ask for, and where they are lenient, undeclared bodies."""
     if settings.lenient:
         api = replace(api, operations=tuple(map(with_undeclared_body, api.operations)))
-    return configure(api, settings, lambda servers: settings.base_url or server_url(servers, api.uri))
+    return configure(api, settings, url_of_servers(api, settings))

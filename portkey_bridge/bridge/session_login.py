@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,8 +15,8 @@ from portkey_bridge.credentials.recipe import SESSION_NAME, Recipe
 from portkey_bridge.credentials.schemes import Credential
 from portkey_bridge.credentials.session import LoginCredentials, SessionCredentials
 from portkey_bridge.errors import SettingsError, TokenError
-from portkey_bridge.openapi.model import Api, Server
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.openapi.model import Api
+from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import is_url, origin_of, printable
@@ -28,10 +28,7 @@ MAX_LOGIN_ANSWER = 300
 
 def with_session(bridge: Bridge, api: Api, settings: Settings, recipe: Recipe, secrets: Collection[str]) -> Bridge:
     """Return the bridge with the session of a recipe, whose variables are `secrets`. Raises SettingsError."""
-
-    def url_of(servers: Sequence[Server]) -> str | None:
-        return settings.base_url or server_url(servers, api.uri)
-
+    url_of = url_of_servers(api, settings)
     steps = steps_of(api, recipe, settings, bridge.sources.shapes, url_of)
     if is_url(api.uri) and not recipe.origin and not settings.base_url:
         raise SettingsError(

@@ -16,7 +16,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 
 from portkey_bridge import __version__
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import MissingExtra
 from portkey_bridge.openapi.model import Operation
 
 #: Variables that name where spans are sent to (OpenTelemetry, "OpenTelemetry Protocol Exporter").
@@ -40,7 +40,7 @@ def set_up_tracing(environ: Mapping[str, str]) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise SettingsError(f"{endpoint}: install portkey-bridge[otel] to send traces, or unset it.") from error
+        raise MissingExtra(endpoint, "opentelemetry-sdk", "otel") from error
     attributes = {"service.name": environ.get("OTEL_SERVICE_NAME") or LIBRARY_NAME, "service.version": __version__}
     provider = TracerProvider(resource=Resource.create(attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -13,6 +13,7 @@ import msgspec
 
 from portkey_bridge.bridge.calls import CallContext, Run
 from portkey_bridge.callers.bridges import BridgeOf
+from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response.answer_files import file_of, uri_of
@@ -56,7 +57,8 @@ EXPANDING = {
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
-#: The argument that reduces an answer.
+#: The schema of an argument that is a list of texts, and the argument that reduces an answer.
+POINTERS = {"type": "array", "items": {"type": "string"}}
 SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{id: id, name: name}"}
 
 Expand = Callable[[Tool, str], Shape]
@@ -124,10 +126,13 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
-def _pointers(value: Any) -> Any:
-    """Return JSON pointers as models send them: an array, its JSON text, or the text of a single one."""
+def _pointers(value: Any) -> list[str]:
+    """Return JSON pointers as models send them: an array, its JSON text, or the text of one. Raises CallError."""
     read = _read(value)
-    return [read] if isinstance(read, str) else read
+    pointers = [read] if isinstance(read, str) else read
+    if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
+        raise CallError(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
+    return pointers
 
 
 def selection(value: Any) -> Selection | None:
@@ -144,19 +149,13 @@ class ExpandSchema:
 
     def __init__(self, tools: Sequence[Tool], expand: Expand, description: str) -> None:
         self._tools, self._expand = {tool.name: tool for tool in tools}, expand
-        pointers = {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": 'Such as ["/properties/messages/items"]; [""] is the whole, ["/response"] its answer.',
-        }
-        arguments = {"toolName": {"type": "string"}, "jsonPointers": pointers}
+        words = 'Such as ["/properties/messages/items"]; [""] is the whole, ["/response"] its answer.'
+        arguments = {"toolName": {"type": "string"}, "jsonPointers": {**POINTERS, "description": words}}
         self.entry = read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
         name, pointers = arguments.get("toolName"), _pointers(arguments.get("jsonPointers"))
-        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
-            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
         tool = self._tools.get(str(name))
         if tool is None:
             return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
@@ -195,14 +194,9 @@ class ExpandResult:
 
     def __init__(self, renderers: Sequence[Renderer], bridges: Sequence[BridgeOf]) -> None:
         self._renderers, self._bridges = renderers, bridges
-        pointers = {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": 'For example ["/data/3", "/data#20:40"].',
-        }
         arguments = {
             "resultId": {"type": "string", "description": "From the large result."},
-            "jsonPointers": pointers,
+            "jsonPointers": {**POINTERS, "description": 'For example ["/data/3", "/data#20:40"].'},
             "select": SELECT,
             "next": {"type": "boolean", "description": "Fetch the next page from the API, and append it."},
         }
@@ -214,8 +208,9 @@ class ExpandResult:
         self.entry = read_only_entry(EXPAND_RESULT, "Expand result", description, arguments, ["resultId"])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
-        """Return a view for each pointer, or the error of the pointer; or what is selected."""
-        result_id, pointers = arguments.get("resultId"), _pointers(arguments.get("jsonPointers"))
+        """Return a view for each pointer, or the error of the pointer; or what is selected. Raises CallError."""
+        result_id, owner = str(arguments.get("resultId")), context.caller.subject
+        pointers = _read(arguments.get("jsonPointers"))
         following = arguments.get("next") in (True, "true", "True")
         select = context.select
         if not is_unset(arguments.get("select")):  # some models name every argument, the others without a value
@@ -226,19 +221,13 @@ class ExpandResult:
             said = "nothing" if not given else "more than one"
             return error_result(f"/jsonPointers, /select, /next: expected exactly one of them, not {said}")
         if following:
-            owner = context.caller.subject
-            bridge_of = self._bridges[self._renderers.index(self._keeper(str(result_id), owner))]
-            return await bridge_of(context.caller).next_page(str(result_id), context)
+            bridge_of = self._bridges[self._renderers.index(self._keeper(result_id, owner))]
+            return await bridge_of(context.caller).next_page(result_id, context)
         if select is not None:
-            return await self._selected(str(result_id), context, select)
-        if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
-            return error_result(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
-        try:
-            owner = context.caller.subject
-            renderer = self._keeper(str(result_id), owner)
-            body = renderer.results.of(owner)[str(result_id)]
-        except ForgottenResult as error:
-            return error_result(str(error))
+            return await self._selected(result_id, context, select)
+        pointers = _pointers(pointers)
+        renderer = self._keeper(result_id, owner)
+        body = renderer.results.of(owner)[result_id]
         room = renderer.limit // max(len(pointers), 1) if context.take is None else len(body)
         expanded = await beside(len(body), lambda: [_expanded(body, pointer, room) for pointer in pointers])
         return ToolResult(content=[text_block(f"[{','.join(expanded)}]")])

@@ -197,7 +197,7 @@ class Program:
     def _change(self, name: str) -> str:
         """Return the method and path template of a tool that may change something, else an empty text."""
         tool = self.tools.get(name)
-        return f"{tool.operation.method} {tool.operation.path}" if tool and not tool.effect[0] else ""
+        return f"{tool.operation.method} {tool.operation.path}" if tool and not tool.effect.read_only else ""
 
     def _note(self, change: str, status: int | None, said: Sequence[str]) -> None:
         """Note what became of a call: done, not done, or nobody knows (RFC 9110 section 15.6)."""

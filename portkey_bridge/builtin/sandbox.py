@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import MissingExtra
 from portkey_bridge.settings.values import ProgramLimits
 
 if TYPE_CHECKING:
@@ -120,10 +120,7 @@ def check_sandbox() -> None:
     try:
         import pydantic_monty  # noqa: F401
     except ImportError as error:
-        raise SettingsError(
-            "--code needs pydantic-monty, which is not installed. Install portkey-bridge[code], for example by "
-            "`uv tool install 'portkey-bridge[code]'`."
-        ) from error
+        raise MissingExtra("--code", "pydantic-monty", "code") from error
 
 
 class Prepared(NamedTuple):

@@ -12,7 +12,7 @@ from portkey_bridge.bridge.calls import CallContext
 from portkey_bridge.builtin.builtin_tools import read_only_entry
 from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.schema.prose import shorten
-from portkey_bridge.tools.areas import Areas, fill, in_line, operation_of
+from portkey_bridge.tools.areas import Areas, fill, in_line
 from portkey_bridge.tools.catalog import TITLE, Tool
 from portkey_bridge.tools.names import SEARCH_TOOLS, closest
 
@@ -102,6 +102,6 @@ class SearchTools:
 
 def _hit(tool: Tool) -> str:
     """Return one line from which a model can choose the tool: the start of the description where it has no title."""
-    place = operation_of(tool)
+    place = str(tool.operation)
     title = tool.title if tool.title != place else shorten(tool.description, TITLE)
     return f"{tool.name} · {place} · {title}"

@@ -19,7 +19,7 @@ from portkey_bridge.credentials.oauth import OAuthCredentials
 from portkey_bridge.credentials.pass_through import PassedThrough, takes_header
 from portkey_bridge.credentials.provider import Provider
 from portkey_bridge.credentials.redaction import Redactor
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.servers import url_of_servers
 
 #: Who sends the request that is being answered. Over stdio it is the local user.
 CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)
@@ -61,7 +61,7 @@ def passed_through(service: Service, header: str) -> PassedThrough:
     api, settings = service.api, service.settings
     taking = chain(api.schemes, *(chain(*operation.security) for operation in api.operations))
     is_declared = any(takes_header(scheme, header) for scheme in taking)
-    home = home_of(api, lambda servers: settings.base_url or server_url(servers, api.uri))
+    home = home_of(api, url_of_servers(api, settings))
     url_of = partial(destination, api, settings)
     return PassedThrough(header, url_of, origins_of(api, settings), None if is_declared else home)
 

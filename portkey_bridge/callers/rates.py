@@ -78,7 +78,8 @@ async def _hit(limiter: MovingWindowRateLimiter, rate: RateLimitItem, who: str) 
     if await limiter.hit(rate, who):
         return None
     window = await limiter.get_window_stats(rate, who)
-    return max(math.ceil(window.reset_time - time.time()), 1)
+    seconds = math.ceil(window.reset_time - time.time())
+    return min(max(seconds, 1), rate.get_expiry())  # clocks of servers differ, and jump
 
 
 def limit_of(rates: str | None, store: Store, api: str, option: str) -> Callable[[], Awaitable[None]] | None:

@@ -54,7 +54,9 @@ def _may_use(role: Role, tool: Tool, prefix: str) -> bool:
     names = _names(tool, prefix)
     is_chosen = not role.tools or _matches(names, role.tools)
     is_tagged = not role.tag or _matches([tag.lower() for tag in tool.operation.tags], role.tag)
-    return is_chosen and is_tagged and not _matches(names, role.exclude) and (tool.effect[0] or not role.read_only)
+    return (
+        is_chosen and is_tagged and not _matches(names, role.exclude) and (tool.effect.read_only or not role.read_only)
+    )
 
 
 def _names(tool: Tool, prefix: str) -> set[str]:

@@ -5,6 +5,7 @@ A call works on results of its own in memory, as it does without a store, so tha
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import zlib
@@ -18,7 +19,7 @@ import httpx
 
 from portkey_bridge.bridge.calls import CallContext, Run
 from portkey_bridge.bridge.next_pages import Following
-from portkey_bridge.callers.store import Store, StoreError
+from portkey_bridge.callers.store import STORE_TIMEOUT, Store, StoreError
 from portkey_bridge.request.argument_reader import read_arguments
 from portkey_bridge.request.arguments import Bound
 from portkey_bridge.response.results import Entries, Results, beside
@@ -106,10 +107,11 @@ class SharedResults(Results):
         parts = await beside(len(body), lambda: [*_parts(body)])
         digest = self._digest(owner, body)
         value = {"text": parts[0], "parts": len(parts), "digest": digest, "next": _written(following)}
-        with self._store.used():
-            for number, part in enumerate(parts[1:], 1):
-                await self._put(f"{digest}.{number}", {"text": part}, FURTHER_PARTS)
-            await self._put(self._digest(owner, result_id.encode()), value, RESULTS)
+        with self._store.used(is_optional=True):
+            async with asyncio.timeout(STORE_TIMEOUT):
+                for number, part in enumerate(parts[1:], 1):
+                    await self._put(f"{digest}.{number}", {"text": part}, FURTHER_PARTS)
+                await self._put(self._digest(owner, result_id.encode()), value, RESULTS)
 
     async def _put(self, name: str, value: Mapping[str, Any], collection: str) -> None:
         await self._store.values.put(name, value, collection=collection, ttl=max(self._bounds.seconds, 1))
@@ -135,7 +137,7 @@ def _written(following: Following | None) -> dict[str, Any] | None:
     """Return what leads to the next page as a value of JSON. The URL has the query of undeclared arguments."""
     if following is None:
         return None
-    bound, known = following.bound, following.bound.of.bindings
+    bound, known = following.bound, following.bound.arguments.bindings
     arguments = {binding.argument: value for binding, value in bound.parameters if binding.argument in known}
     return {
         "tool": following.tool.name,

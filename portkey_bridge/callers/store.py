@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.errors import CallError, MissingExtra, SettingsError
 from portkey_bridge.text import origin_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ STORE_TIMEOUT, DEFAULT_TTL = 5.0, 90 * 86_400.0
 #: Seconds for which one call may keep others waiting.
 LONGEST_LOCK = 30.0
 
+#: Seconds after which a failed use of the store has kept its call waiting, and for which nobody asks the store then.
+WAITED, STORE_PAUSE = 1.0, 2.0
+
 #: How often an operation is tried again, which bridges the two seconds that a store takes to restart.
 RETRIES = 6
 
@@ -52,6 +55,28 @@ class StoreError(CallError):
     """The store did not do what it was asked for."""
 
 
+class _Pause:
+    """Lets one optional use of a store that hangs or is away find out whether it is back; others fail at once."""
+
+    def __init__(self) -> None:
+        self._until, self._failure = 0.0, ""
+
+    def check(self) -> None:
+        """Raise the StoreError of the last use that has kept its call waiting, if the next is not due yet."""
+        now = time.monotonic()
+        if now < self._until:
+            raise StoreError(self._failure)
+        if self._failure:
+            self._until = now + STORE_TIMEOUT
+
+    def note(self, seconds: float, failure: StoreError | None) -> None:
+        """Note how a use of the store has ended."""
+        if failure is None:
+            self._until, self._failure = 0.0, ""
+        elif seconds >= WAITED:
+            self._until, self._failure = time.monotonic() + STORE_PAUSE, str(failure)
+
+
 @dataclass(frozen=True, eq=False)
 class Store:
     """Where state is kept: at `url`, or in the memory of this process, which then has a `secret` of its own.
@@ -62,6 +87,7 @@ class Store:
     url: str | None = field(default=None, repr=False)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     observe: Callable[[float, bool], None] | None = None
+    _pause: _Pause = field(default_factory=_Pause, init=False, repr=False)
 
     @property
     def is_shared(self) -> bool:
@@ -86,7 +112,7 @@ class Store:
             from redis.asyncio.retry import Retry
             from redis.backoff import ExponentialWithJitterBackoff
         except ImportError as error:
-            raise SettingsError("--store: install portkey-bridge[redis] to use a store.") from error
+            raise MissingExtra("--store", "redis", "redis") from error
         client: Redis = Redis.from_url(
             self.redis_url,
             decode_responses=True,
@@ -169,16 +195,27 @@ class Store:
                 await self.client.ping()
 
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """Have what happens with the store inside observed, and turn each failure into a StoreError."""
-        began, has_failed = time.perf_counter(), True
+    def used(self, *, is_optional: bool = False) -> Iterator[None]:
+        """Have what happens with the store inside observed, and turn each failure into a StoreError.
+
+        After one that took long, a use that `is_optional` fails at once for a while.
+        """
+        if is_optional:
+            self._pause.check()
+        began, failure, has_ended = time.perf_counter(), None, False
         try:
             with explained():
                 yield
-            has_failed = False
+            has_ended = True
+        except StoreError as error:
+            failure = error
+            raise
         finally:
+            seconds = time.perf_counter() - began
+            if has_ended or failure:
+                self._pause.note(seconds, failure)
             if self.observe is not None:
-                self.observe(time.perf_counter() - began, has_failed)
+                self.observe(seconds, not has_ended)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -20,20 +20,20 @@ from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.listing import about_tokens, listed_tool, variables_of
 from portkey_bridge.cli.spec_validator import advise
 from portkey_bridge.cli.terminal import print_json, print_styled, waiting
-from portkey_bridge.document.encoding import text_of
+from portkey_bridge.document.content import text_of
 from portkey_bridge.document.parse import Document, document_of, resource_of
 from portkey_bridge.document.positions import TextLines
-from portkey_bridge.document.repairs import Repair, Repairs
+from portkey_bridge.document.repairs import Repairs
 from portkey_bridge.document.sources import Read, is_shipped, others_of, portkey_document, read_overlay, read_source
 from portkey_bridge.errors import DocumentError, SetupError
-from portkey_bridge.openapi.model import Api, Skipped
+from portkey_bridge.openapi.model import Api
 from portkey_bridge.openapi.normalize import normalize
 from portkey_bridge.openapi.overlay import overlaid, tighten
 from portkey_bridge.openapi.pointers import decode_token, encode_token
 from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.openapi.resources import OTHERS
 from portkey_bridge.openapi.spec_tables import METHODS
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.settings.options import Settings
@@ -180,9 +180,15 @@ def examine_document(settings: Settings) -> DocumentReport:
         listing=Size("all", sum(size.bytes for size in sizes), sum(size.tokens for size in sizes)),
         largest=tuple(sorted(sizes, key=lambda size: -size.bytes)[:LARGEST_TOOLS]),
         findings=(
-            *(_of_skipped(operation, where) for operation in api.skipped),
+            *(
+                DocumentFinding("skipped", each.reason, (where.operation(each.method, each.path),))
+                for each in api.skipped
+            ),
             *(where.noted(sentence) for sentence in sentences if sentence in notes),
-            *(_of_repair(repair, where) for repair in repairs.found()),
+            *(
+                DocumentFinding("repaired", each.problem, tuple(map(where.of_repair, each.places)), each.count)
+                for each in repairs.found()
+            ),
             *_of_all_tools(tools, api, settings, where),
             *(DocumentFinding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
         ),
@@ -191,8 +197,11 @@ def examine_document(settings: Settings) -> DocumentReport:
 
 
 def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _Where) -> Iterator[DocumentFinding]:
-    yield from _of_tools("undescribed", UNDESCRIBED, [tool for tool in tools if not _is_described(tool)], where)
-    yield from _of_tools("nowhere", NOWHERE, [tool for tool in tools if _has_no_server(tool, api, settings)], where)
+    silent = [tool for tool in tools if not tool.operation.summary and not tool.operation.description]
+    url_of = url_of_servers(api, settings)
+    homeless = [tool for tool in tools if url_of(tool.operation.servers) is None]
+    yield from _of_tools("undescribed", UNDESCRIBED, silent, where)
+    yield from _of_tools("nowhere", NOWHERE, homeless, where)
     if len(tools) > MANY and not is_shipped(api.uri):
         yield DocumentFinding("many", f"{len(tools)} tools: {MANY_TOOLS}")
 
@@ -206,22 +215,6 @@ def _sizes(tools: Sequence[Tool], api: Api, settings: Settings) -> list[Size]:
 def _size(name: str, value: dict[str, Any]) -> Size:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Size(name, len(text.encode()), about_tokens(value))
-
-
-def _is_described(tool: Tool) -> bool:
-    return bool(tool.operation.summary or tool.operation.description)
-
-
-def _has_no_server(tool: Tool, api: Api, settings: Settings) -> bool:
-    return settings.base_url is None and server_url(tool.operation.servers, api.uri) is None
-
-
-def _of_skipped(operation: Skipped, where: _Where) -> DocumentFinding:
-    return DocumentFinding("skipped", operation.reason, (where.operation(operation.method, operation.path),))
-
-
-def _of_repair(repair: Repair, where: _Where) -> DocumentFinding:
-    return DocumentFinding("repaired", repair.problem, tuple(map(where.of_repair, repair.places)), repair.count)
 
 
 def _of_tools(kind: str, problem: str, tools: Sequence[Tool], where: _Where) -> Iterator[DocumentFinding]:

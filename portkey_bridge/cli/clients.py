@@ -6,9 +6,8 @@ Results go to stdout, messages to stderr. No command prints the value of a varia
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -43,16 +42,15 @@ from portkey_bridge.clients.registry import CLIENTS, KnownClient
 from portkey_bridge.credentials.recipe import recipe_variables
 from portkey_bridge.credentials.signing import signs_for_aws
 from portkey_bridge.errors import ClientFileError, SettingsError, SetupError
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.settings.file import config_path, read_config
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.values import VARIABLE
 from portkey_bridge.text import origin_of, printable, with_shown_urls
 from portkey_bridge.tools.names import EXPAND_RESULT, EXPAND_SCHEMA
 
 #: Tools that are listed besides those of the document.
 BUILTIN = (EXPAND_SCHEMA, EXPAND_RESULT)
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -164,23 +162,19 @@ def _referred(apis: Sequence[Settings], given: Mapping[str, str | None], client:
 def _served(apis: Sequence[Settings], client: KnownClient) -> Served:
     """Return what an entry with these settings serves. Whatever cannot be read now is a warning."""
     extras = {extra for each in apis for option, extra in EXTRAS.items() if getattr(each, option)}
-    if client.most_tools is None and len(apis) == 1 and apis[0].spec is None:
-        return Served(DEFAULT_ENTRY, extras=_in_order(extras))
-    source = apis[0].spec or "" if len(apis) == 1 else str(config_path(apis[0]))
-    try:
-        services = load_services(apis)
-    except SetupError as error:
-        _say(f"warning: {error} The entry is written anyway.")
-        return Served(short_name("", source) if source else DEFAULT_ENTRY, extras=_in_order(extras))
-    if any(_signs_for_aws(service) for service in services):
-        extras.add(EXTRAS["aws_sigv4"])
-    title = services[0].api.title if len(apis) == 1 else ""
-    count = sum(len(service.tools) for service in services) + len(BUILTIN)
-    return Served(short_name(title, source) if source else DEFAULT_ENTRY, count, apis[0].searches, _in_order(extras))
-
-
-def _in_order(extras: Collection[str]) -> tuple[str, ...]:
-    return tuple(extra for extra in EXTRAS.values() if extra in extras)
+    source = (apis[0].spec or "") if len(apis) == 1 else str(config_path(apis[0]))
+    title, count = "", 0
+    if source or client.most_tools is not None:
+        try:
+            services = load_services(apis)
+        except SetupError as error:
+            _say(f"warning: {error} The entry is written anyway.")
+        else:
+            extras |= {EXTRAS["aws_sigv4"]} if any(map(_signs_for_aws, services)) else set()
+            title = services[0].api.title if len(apis) == 1 else ""
+            count = sum(len(service.tools) for service in services) + len(BUILTIN)
+    name = short_name(title, source) if source else DEFAULT_ENTRY
+    return Served(name, count, apis[0].searches, tuple(extra for extra in EXTRAS.values() if extra in extras))
 
 
 def _signs_for_aws(service: Service) -> bool:
@@ -237,7 +231,7 @@ def _variables(given: Sequence[str]) -> dict[str, str | None]:
     variables: dict[str, str | None] = {}
     for word in given:
         key, equals, value = word.partition("=")
-        if not _VARIABLE.fullmatch(key):
+        if not VARIABLE.fullmatch(key):
             raise SettingsError(
                 "--env takes KEY=VALUE, or KEY to refer to the environment; KEY is the name of a variable."
             )
@@ -255,7 +249,7 @@ def _bound(settings: Settings) -> str:
         _say(f"The credentials are not bound to an origin, because the document cannot be read: {error}")
         return ",".join(sorted(settings.credentials))
     for tool in tools:
-        origin = origin_of(settings.base_url or server_url(tool.operation.servers, api.uri))
+        origin = origin_of(url_of_servers(api, settings)(tool.operation.servers))
         for name in unbound.intersection(tool.variables) if origin else ():
             origins.setdefault(name, set()).add(str(origin))
     bound = [f"{name}@{origin}" for name, found in origins.items() for origin in found]

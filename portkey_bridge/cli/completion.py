@@ -7,15 +7,12 @@ from typing import Any
 
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.main import build_parser
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import MissingExtra
 
 try:
     import shtab
 except ImportError as error:
-    raise SettingsError(
-        "completion needs shtab, which is not installed. Install portkey-bridge[completion], for example by "
-        "`uv tool install 'portkey-bridge[completion]'`."
-    ) from error
+    raise MissingExtra("completion", "shtab", "completion") from error
 
 #: Completions of an argument by its metavar. Tools are listed when the key is pressed.
 OFFERS: dict[str, Any] = {

@@ -218,7 +218,7 @@ async def _stub(demo: _Demo) -> None:
 
 
 async def _calls(demo: _Demo) -> None:
-    reading = [tool for tool in demo.tools if tool.effect[0]]
+    reading = [tool for tool in demo.tools if tool.effect.read_only]
     reading.sort(key=lambda tool: sum(binding.required for binding in tool.arguments.bindings.values()))
     for heading, tools in ("A read-only call", reading), ("A call with a body", filter(_has_json_body, demo.tools)):
         for tool, arguments in islice(demo.with_arguments(tools), 1):

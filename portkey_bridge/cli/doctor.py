@@ -38,7 +38,7 @@ from portkey_bridge.document import cache
 from portkey_bridge.errors import SetupError
 from portkey_bridge.http.trust import Trust
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.request.servers import server_url
+from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings.env_files import refuse_lured_credentials
 from portkey_bridge.settings.options import Settings, key_in_file
@@ -112,9 +112,7 @@ def check_document(settings: Settings, api: Api, tools: Sequence[Tool]) -> Itera
         yield Finding(PROBLEM, served, "Use --spec with a document that has operations under `paths`.")
     elif api.skipped:
         yield Finding(
-            WARNING,
-            f"{served}, {len(api.skipped)} operations left out",
-            "Correct the document at the places above.",
+            WARNING, f"{served}, {len(api.skipped)} operations left out", "Correct the document at the places above."
         )
     else:
         yield Finding(OK, served)
@@ -142,9 +140,7 @@ def check_credentials(settings: Settings, api: Api, tools: Sequence[Tool]) -> It
 def _login_step(settings: Settings, api: Api) -> Finding:
     """Report the operation that logs in. Raises SettingsError for a recipe that cannot be used."""
     recipe, _ = read_recipe(settings)
-    steps = steps_of(
-        api, recipe, settings, Shapes(api.root), lambda servers: settings.base_url or server_url(servers, api.uri)
-    )
+    steps = steps_of(api, recipe, settings, Shapes(api.root), url_of_servers(api, settings))
     undeclared = ", which the document does not declare" * bool(steps.undeclared)
     return Finding(OK, f"calls log in with {recipe.operation}{undeclared}, as {settings.login} says")
 
@@ -196,23 +192,16 @@ def check_logins(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterato
 
 def check_servers(settings: Settings, api: Api, tools: Sequence[Tool]) -> Iterator[Finding]:
     """Request the root of each server, without credentials, and report the status."""
-    urls = Counter(settings.base_url or server_url(tool.operation.servers, api.uri) for tool in tools)
-    nowhere = urls.pop(None, 0)
-    if nowhere:
-        yield Finding(
-            PROBLEM if not urls else WARNING,
-            f"{nowhere} of {len(tools)} tools have no server to send to",
-            f"Set {_base_url(settings)} to the URL of the API.",
-        )
+    urls = Counter(destination(api, settings, tool.operation) for tool in tools)
+    base_url = key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
+    if nowhere := urls.pop(None, 0):
+        problem = f"{nowhere} of {len(tools)} tools have no server to send to"
+        yield Finding(WARNING if urls else PROBLEM, problem, f"Set {base_url} to the URL of the API.")
     trust, in_servers = trust_of(settings, urls), secret_server_variables(settings)
     hide = Redactor(in_servers, certain=in_servers)
     yield from (Finding(WARNING, UNVERIFIED.format(host), "Use --ca-bundle instead.") for host in settings.insecure)
-    remedy = f"Check the address, the service and the network; {_base_url(settings)} sets another address."
+    remedy = f"Check the address, the service and the network; {base_url} sets another address."
     yield from (_ask(httpx.URL(url), trust, hide, remedy) for url, _ in urls.most_common(SERVERS) if url is not None)
-
-
-def _base_url(settings: Settings) -> str:
-    return key_in_file(settings.name, "base_url") or "OPEN_MCP_BASE_URL"
 
 
 def _ask(url: httpx.URL, trust: Trust, hide: Callable[[str], str], remedy: str) -> Finding:
@@ -233,65 +222,50 @@ def _ask(url: httpx.URL, trust: Trust, hide: Callable[[str], str], remedy: str) 
 
 def check_launcher(settings: Settings) -> Iterator[Finding]:
     """Check whether clients find the command that starts this program."""
-    found = shutil.which("uvx", path=settings.environ.get("PATH", ""))
-    if found:
+    if found := shutil.which("uvx", path=settings.environ.get("PATH", "")):
         yield Finding(OK, f"clients can start {found}")
     else:
-        yield Finding(
-            WARNING,
-            "uvx is not on the PATH, and clients start `uvx portkey-bridge`",
-            "Install uv: https://docs.astral.sh/uv/",
-        )
+        problem = "uvx is not on the PATH, and clients start `uvx portkey-bridge`"
+        yield Finding(WARNING, problem, "Install uv: https://docs.astral.sh/uv/")
 
 
 def check_clients(settings: Settings) -> Iterator[Finding]:
     """Report the clients that this server is set up in, and entries that cannot work or expose a key."""
     # In the home folder, a client's project file is also its user file.
     looked_at = list({each.path: each for each in reversed(list(set_up_in(this_system())))}.values())[::-1]
-    yield from (
-        Finding(WARNING, each.problem, "Until then the client may ignore the file as well.")
-        for each in looked_at
-        if each.problem
-    )
+    problems = (each.problem for each in looked_at if each.problem)
+    yield from (Finding(WARNING, each, "Until then the client may ignore the file as well.") for each in problems)
     path = settings.environ.get("PATH", "")
     findings = [_entry(each, name, path) for each in looked_at for name in each.entries]
-    yield from findings or [
-        Finding(
-            WARNING,
-            "this server is not set up in any supported client",
-            "Run portkey-bridge add CLIENT; portkey-bridge list shows the clients.",
-        )
-    ]
+    remedy = "Run portkey-bridge add CLIENT; portkey-bridge list shows the clients."
+    yield from findings or [Finding(WARNING, "this server is not set up in any supported client", remedy)]
 
 
 def _entry(found: FoundEntry, name: str, path: str) -> Finding:
     """Check one entry in a client's file."""
     client, entry = found.client, found.entries[name]
-    handed = ", ".join(variables_in(client, entry)) or "no variable"
-    told = f"{client.title} starts it as {name} with {handed}"
+    variables = ", ".join(variables_in(client, entry)) or "no variable"
+    summary = f"{client.title} starts it as {name} with {variables}"
     command = next(iter(command_line(client, entry)), "")
-    again = f"portkey-bridge add {client.name} --name {name}, with its options and variables"
+    rewrite = f"Write the entry again: portkey-bridge add {client.name} --name {name}, with its options and variables."
     if not shutil.which(command, path=path):
-        return Finding(WARNING, f"{told}, but there is no command {command}", f"Write the entry again: {again}.")
+        return Finding(WARNING, f"{summary}, but there is no command {command}", rewrite)
     if client.desktop and not Path(command).is_absolute():
         return Finding(
             WARNING,
-            f"{told}, but {command} has no absolute path, so the client may not find it",
-            f"Write the entry again: {again}.",
+            f"{summary}, but {command} has no absolute path, so the client may not find it",
+            rewrite,
         )
     if literals_in(client, entry) and is_readable_by_others(found.path):
-        return Finding(WARNING, f"{told}, in a file that others can read", f"Run chmod 600 {found.path}")
-    return Finding(OK, told)
+        return Finding(WARNING, f"{summary}, in a file that others can read", f"Run chmod 600 {found.path}")
+    return Finding(OK, summary)
 
 
 def check_cache(settings: Settings) -> Iterator[Finding]:
     """Report the contents of the cache, and whether it can be written."""
     if not settings.cache:
-        yield Finding(
-            WARNING,
-            "the cache is off, so each start takes longer",
-            "To turn it on, remove --no-cache and unset OPEN_MCP_CACHE.",
-        )
+        remedy = "To turn it on, remove --no-cache and unset OPEN_MCP_CACHE."
+        yield Finding(WARNING, "the cache is off, so each start takes longer", remedy)
         return
     folder, probe = cache.cache_folder(), cache.name_of("probe", ())
     cache.write(probe, b"kept")

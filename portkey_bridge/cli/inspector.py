@@ -86,8 +86,7 @@ def _npx() -> str:
         raise SettingsError(
             f"{needed} and there is no {'node' if node is None else 'npx'} on the PATH. Install Node.js."
         )
-    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
-    version = tuple(int(number) for number in re.findall(r"\d+", told)[:2])
-    if version < OLDEST_NODE:
-        raise SettingsError(f"{needed}, and {node} is {told or 'of an unknown version'}. Install a newer Node.js.")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_NODE:
+        raise SettingsError(f"{needed}, and {node} is {version or 'of an unknown version'}. Install a newer Node.js.")
     return npx

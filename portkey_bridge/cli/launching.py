@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
@@ -18,7 +18,6 @@ from portkey_bridge.clients.places import System
 from portkey_bridge.clients.registry import PROGRAM, KnownClient
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.options import OPTIONS
-from portkey_bridge.text import is_url
 
 #: Seconds that a first start may take: the launcher downloads what it does not have yet.
 FIRST_START = 120
@@ -28,7 +27,6 @@ MODERN = "2026-07-28"
 
 #: Versions of the protocol that clients ask for. What the server answers to each is cached.
 VERSIONS = ("2025-11-25", "2025-06-18", MODERN)
-
 
 #: The extra that an option needs, by its field.
 EXTRAS = {"code": "code", "aws_sigv4": "aws", "store": "redis"}
@@ -55,28 +53,19 @@ def launcher(client: KnownClient, system: System, extras: Sequence[str]) -> tupl
 
 def arguments_of(options: Mapping[str, Any], system: System) -> list[str]:
     """Return the options as typed, with absolute paths: a client starts the server in another folder."""
+
+    def absolute(path: Path) -> Path:
+        return (system.project / path).resolve()
+
     arguments = []
     for option in OPTIONS:
         if option.field in options and option.metavar is None:
             arguments.append(option.flag)
         elif option.field in options:
-            value, absolute = options[option.field], ABSOLUTE.get(option.field)
-            arguments += [option.flag, absolute(value, system.project) if absolute else value]
+            arguments += [option.flag, option.with_paths(options[option.field], absolute)]
     if options.get("env_file"):
-        arguments += ["--env-file", _absolute(options["env_file"], system.project)]
+        arguments += ["--env-file", str(absolute(Path(options["env_file"]).expanduser()))]
     return arguments
-
-
-def _absolute(value: str, folder: Path) -> str:
-    return str((folder / Path(value).expanduser()).resolve())
-
-
-#: How to make the paths in an option absolute, by its field.
-ABSOLUTE: Mapping[str, Callable[[str, Path], str]] = {
-    **dict.fromkeys(("config", "client_cert", "client_key", "ca_bundle", "login"), _absolute),
-    "spec": lambda value, folder: value if is_url(value) else _absolute(value, folder),
-    "files": lambda value, folder: os.pathsep.join(_absolute(each, folder) for each in value.split(os.pathsep) if each),
-}
 
 
 def start_once(command: Sequence[str], variables: Mapping[str, str]) -> str | None:

@@ -32,8 +32,6 @@ from portkey_bridge.tools.catalog import Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description
 from portkey_bridge.tools.reference import UNTAGGED
 
-#: The state of a variable that counts as unset although it has a value.
-
 #: Longest summary in a table, in characters.
 SUMMARY = 80
 

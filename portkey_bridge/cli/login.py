@@ -23,7 +23,6 @@ from portkey_bridge.credentials.authorization import (
     authorization_request,
     await_device,
     log_out,
-    login_of,
     login_server,
     parameters_of,
     redeem,
@@ -58,7 +57,7 @@ def login(invocation: Invocation) -> int:
     except TokenError as error:
         print(str(error).removeprefix("Nothing was sent: "), file=sys.stderr)
         return 1
-    place = logins.save_login(login_of(source), found)
+    place = logins.save_login(source.login_name, found)
     print(f"Logged in{f' as {printable(found.who)}' * bool(found.who)}, {until(found)}. The login is kept in {place}.")
     return 0
 

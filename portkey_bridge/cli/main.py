@@ -13,20 +13,22 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
 from portkey_bridge import __version__
-from portkey_bridge.cli.commands import COMMANDS, SERVE
+from portkey_bridge.cli.commands import COMMANDS, SERVE, Command
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.normalizing import documents_ahead
 from portkey_bridge.document import cache
 from portkey_bridge.errors import SettingsError, SetupError
 from portkey_bridge.settings.file import read_config
+from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS
+from portkey_bridge.settings.topics import TOPICS
 from portkey_bridge.stdio.warm_start import WarmStart
 from portkey_bridge.text import printable
 
@@ -71,8 +73,7 @@ def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
         status = _run(typed, warm_start)
         sys.stdout.flush()
     except SetupError as error:
-        print(f"portkey-bridge: {printable(str(error))}", file=sys.stderr)
-        return 2
+        return _failed(str(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # as in `portkey-bridge tools | head`
@@ -80,14 +81,17 @@ def main(typed: Sequence[str], warm_start: WarmStart | None = None) -> int:
         return 141
     except UnicodeEncodeError as error:
         _close_output()
-        problem = f"{error.object[error.start]!a} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8"
-        print(f"portkey-bridge: {problem}", file=sys.stderr)
-        return 2
+        character = ascii(error.object[error.start])
+        return _failed(f"{character} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8")
     except OSError as error:
         _close_output()
-        print(f"portkey-bridge: cannot write output: {error}", file=sys.stderr)
-        return 2
+        return _failed(f"cannot write output: {error}")
     return status
+
+
+def _failed(problem: str) -> int:
+    print(f"portkey-bridge: {printable(problem)}", file=sys.stderr)
+    return 2
 
 
 def _refuse_unusable_process() -> None:
@@ -106,8 +110,8 @@ def _close_output() -> None:
 
 
 def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
-    parser = build_parser()
     words = _spelled_out(typed)
+    parser = build_parser([command for command in COMMANDS if command.name in words])
     _refuse_unknown_options(parser, words)
     options = vars(parser.parse_args(words))
     name = options.pop("command", None) or SERVE.name
@@ -118,7 +122,7 @@ def _run(typed: Sequence[str], warm_start: WarmStart | None) -> int:
         gc.enable()
     module, _, function = command.run.partition(":")
     with documents_ahead(apis if command is SERVE else ()):
-        run: Callable[[Invocation], int] = getattr(import_module(module), function)
+        run: Callable[[Invocation], int] = getattr(import_module(f"portkey_bridge.cli.{module}"), function)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by `__main__` for the imports
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(Invocation(apis, options, typed, warm_start))
@@ -168,20 +172,16 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Shows a command's own options in its usage, without the settings, which have a section of their own."""
 
     def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
-        own = [action for action in actions if action.container.title != SETTINGS]
+        own = [action for action in actions if not str(action.container.title).startswith(SETTINGS)]
         super().add_usage(usage, own, groups, prefix)
 
 
 #: Arguments of every parser.
-_PARSER: Mapping[str, Any] = {
-    "formatter_class": _Help,
-    "argument_default": argparse.SUPPRESS,
-    "allow_abbrev": False,
-}
+_PARSER: Mapping[str, Any] = {"formatter_class": _Help, "argument_default": argparse.SUPPRESS, "allow_abbrev": False}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(complete: Collection[Command] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the command line. Only the commands in `complete` have their options, which take long."""
     parser = _Parser(prog="portkey-bridge", description=PROGRAM_DESCRIPTION, epilog=EPILOG, **_PARSER)
     version = f"portkey-bridge {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
@@ -192,21 +192,29 @@ def build_parser() -> argparse.ArgumentParser:
         subparser = commands.add_parser(
             command.name, help=command.help, description=description, epilog=command.epilog, **_PARSER
         )
-        for argument in command.arguments:
-            subparser.add_argument(argument.flag, **argument.details)
-        if command.serves:
-            _add_settings(subparser)
+        if command in complete:
+            for argument in command.arguments:
+                subparser.add_argument(argument.flag, **argument.details)
+            if command.serves:
+                _add_settings(subparser)
     return parser
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(SETTINGS, "Every option except --env-file overrides an environment variable.")
-    for option in OPTIONS:
-        text = f"{option.help} ({option.variable}{'=0' if option.default is True else ''})"
-        if option.metavar is None:
-            value = "0" if option.default else "1"
-            group.add_argument(option.flag, dest=option.field, action="store_const", const=value, help=text)
-        else:
-            action = _Joined if option.repeatable else "store"
-            group.add_argument(option.flag, dest=option.field, metavar=option.metavar, action=action, help=text)
+    parser.add_argument_group(SETTINGS, "Every option except --env-file overrides an environment variable.")
+    by_field = {option.field: option for option in OPTIONS}
+    for topic, named in TOPICS.items():
+        group = parser.add_argument_group(f"{SETTINGS}: {topic}")
+        for field in named.split():
+            _add_option(group, by_field[field])
     group.add_argument("--env-file", metavar="FILE", help="read variables from FILE instead of .env, and trust it")
+
+
+def _add_option(group: Any, option: Option) -> None:
+    text = f"{option.help} ({option.variable}{'=0' if option.default is True else ''})"
+    if option.metavar is None:
+        value = "0" if option.default else "1"
+        group.add_argument(option.flag, dest=option.field, action="store_const", const=value, help=text)
+    else:
+        action = _Joined if option.repeatable else "store"
+        group.add_argument(option.flag, dest=option.field, metavar=option.metavar, action=action, help=text)

@@ -1,4 +1,4 @@
-"""The command that serves tools over stdin and stdout."""
+"""The command `serve`: over stdin and stdout, or over HTTP."""
 
 from __future__ import annotations
 

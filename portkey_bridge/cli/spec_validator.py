@@ -41,25 +41,19 @@ def advise(document: Document, others: Mapping[str, Any]) -> tuple[list[Advice],
 
     `others` are the contents of the resources that it refers to, by URI: the validator reads nothing itself.
     """
-    given = marshal.dumps((document.uri, document.root, dict(others)))
-    command = [sys.executable, "-m", __name__]
+    content, command = marshal.dumps((document.uri, document.root, dict(others))), [sys.executable, "-m", __name__]
+    env = {**os.environ, **import_path(os.environ)}
     try:
-        done = subprocess.run(  # noqa: S603
-            command,
-            input=given,
-            capture_output=True,
-            timeout=VALIDATOR_TIMEOUT,
-            check=False,
-            env={**os.environ, **import_path(os.environ)},
+        done = subprocess.run(  # noqa: S603  # this module
+            command, input=content, capture_output=True, timeout=VALIDATOR_TIMEOUT, check=False, env=env
         )
     except subprocess.TimeoutExpired as expired:
         return _read(expired.stdout or b""), f"The validator was stopped after {VALIDATOR_TIMEOUT} seconds."
-    said = _read(done.stdout)
+    found = _read(done.stdout)
     if done.returncode:
-        return said, f"The validator failed ({_reason(done.stderr) or f'exit code {done.returncode}'})."
-    return said[:MAX_ERRORS], f"The validator found more than these {MAX_ERRORS} errors." if len(
-        said
-    ) > MAX_ERRORS else ""
+        return found, f"The validator failed ({_reason(done.stderr) or f'exit code {done.returncode}'})."
+    has_more = len(found) > MAX_ERRORS
+    return found[:MAX_ERRORS], f"The validator found more than these {MAX_ERRORS} errors." * has_more
 
 
 def _read(lines: bytes) -> list[Advice]:
@@ -76,9 +70,8 @@ def main() -> None:
     """Run the validator in the child process."""
     _bound_memory()
     uri, root, others = marshal.load(sys.stdin.buffer)  # noqa: S302  # only the parent writes there
-    for line in islice(
-        _distinct(json.dumps(_told(error, root)) for error in _errors(uri, root, others)), MAX_ERRORS + 1
-    ):
+    lines = _distinct(json.dumps(_located(error, root)) for error in _errors(uri, root, others))
+    for line in islice(lines, MAX_ERRORS + 1):
         print(line, flush=True)
 
 
@@ -110,7 +103,7 @@ def _errors(uri: str, root: Any, others: Mapping[str, Any]) -> Iterator[Any]:
     yield from validator(root, base_uri=uri).iter_errors()
 
 
-def _told(error: Any, root: Any) -> tuple[list[str], str]:
+def _located(error: Any, root: Any) -> tuple[list[str], str]:
     """Return the tokens of the pointer to an error, and its message; no tokens if they do not lead to a value."""
     while error.context:  # of a union's branches, the error in the best match
         error = max(error.context, key=lambda below: len(below.absolute_path))

@@ -19,7 +19,6 @@ from portkey_bridge.text import escaped, printable
 #: Narrowest width in characters of a wrapped cell, and the gap between two columns.
 READABLE, GAP = 18, 3
 
-
 #: Seconds before a message explains what takes so long.
 EXPLAIN_AFTER = 1.0
 

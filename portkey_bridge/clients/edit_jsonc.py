@@ -16,6 +16,7 @@ from portkey_bridge.clients.spans import (
     Edit,
     KeyPath,
     String,
+    appended,
     edited,
     indentation,
     indented,
@@ -67,11 +68,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
     del listed  # no client has a list of servers in JSON
     root = _parse(text)
     if root is None:
-        newline = newline_of(text)
-        lead = text if not text or text.endswith("\n") else text + newline
-        return (
-            lead + indented(json.dumps({container: {name: entry}}, indent=2, ensure_ascii=False), "", newline) + newline
-        )
+        return appended(text, json.dumps({container: {name: entry}}, indent=2, ensure_ascii=False))
     found = _item(text, root, container)
     if found is None:
         return edited(text, *_added(text, root, root, container, {name: entry}))

@@ -18,10 +18,12 @@ from portkey_bridge.clients.spans import (
     KeyPath,
     String,
     Unreadable,
+    appended,
     edited,
     indented,
     line_end,
     line_indentation,
+    line_start,
     newline_of,
     unreadable,
     without_lines,
@@ -56,9 +58,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
     """Add or replace the entry of a name. Raises Unreadable."""
     root = _compose(text)
     if root is None:
-        block = _block({container: [entry] if listed else {name: entry}})
-        lead = text if not text or text.endswith("\n") else text + newline_of(text)
-        return lead + indented(block, "", newline_of(text)) + newline_of(text)
+        return appended(text, _block({container: [entry] if listed else {name: entry}}))
     content = [entry] if listed else {name: entry}
     pair = _pair(text, root, container)
     if pair is None:
@@ -73,7 +73,7 @@ def put(text: str, container: str, name: str, entry: Mapping[str, Any], listed: 
     start, end = present
     if parent.flow_style:
         return edited(text, Edit(start, end, _flow(content)[1:-1]))
-    block = indented(_block(entry if listed else content), " " * _column(text, start), newline_of(text))
+    block = indented(_block(entry if listed else content), " " * (start - line_start(text, start)), newline_of(text))
     return edited(text, Edit(start, end, block))
 
 
@@ -162,10 +162,6 @@ def _end(text: str, node: yaml.Node) -> int:
         return max(_end(text, child) for child in (last if isinstance(last, tuple) else (last,)))
     start, end = node.start_mark.index, node.end_mark.index
     return start + len(text[start:end].rstrip())
-
-
-def _column(text: str, at: int) -> int:
-    return at - text.rfind("\n", 0, at) - 1
 
 
 def _collection(text: str, node: yaml.Node) -> yaml.CollectionNode | None:

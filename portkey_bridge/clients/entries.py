@@ -33,10 +33,7 @@ def entry_for(
     start = (
         {client.key("command"): [command, *arguments]}
         if client.joined
-        else {
-            client.key("command"): command,
-            client.key("args"): list(arguments),
-        }
+        else {client.key("command"): command, client.key("args"): list(arguments)}
     )
     entry: dict[str, Any] = {**extra, **start}
     if env:

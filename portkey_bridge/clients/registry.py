@@ -6,7 +6,7 @@ The table CLIENTS is the only place where a client is declared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from portkey_bridge.clients import edit_jsonc, edit_toml, edit_yaml
@@ -14,7 +14,7 @@ from portkey_bridge.clients.spans import Format
 
 PROGRAM = "portkey-bridge"
 
-LINUX, MACOS, WINDOWS = "linux", "darwin", "win32"
+SYSTEMS = LINUX, MACOS, WINDOWS = "linux", "darwin", "win32"
 
 #: Folders of CLIENTS by name: the variable that overrides the folder, and its default in the home folder.
 FOLDERS: Mapping[str, tuple[str | None, str]] = {
@@ -45,7 +45,7 @@ JSON_FILE, TOML_FILE, YAML_FILE = cast(Format, edit_jsonc), cast(Format, edit_to
 
 
 def _everywhere(folder: str, *paths: str) -> Mapping[str, ClientFiles]:
-    return {system: [(folder, path) for path in paths] for system in (LINUX, MACOS, WINDOWS)}
+    return {system: [(folder, path) for path in paths] for system in SYSTEMS}
 
 
 def _settings(path: str) -> Mapping[str, ClientFiles]:
@@ -98,8 +98,11 @@ class KnownClient:
         return any(folder == "project" for files in self.files.values() for folder, _ in files)
 
 
-#: Tools that VS Code sends with one request to a model, and those that Windsurf has at any time.
-VSCODE_TOOLS, WINDSURF_TOOLS = 128, 100
+def _with_project(client: KnownClient, *paths: str) -> tuple[KnownClient, KnownClient]:
+    """Return a client, and its file in the working directory, which a project shares with its team."""
+    name, title = f"{client.name}-project", f"{client.title}, this folder"
+    return client, replace(client, name=name, title=title, files=_everywhere("project", *paths), desktop=False)
+
 
 #: How most editors refer to a variable, and how shells do.
 EDITOR_REFERENCE: Mapping[str, Any] = {"reference": "${env:NAME}", "expands": BRACES}
@@ -126,56 +129,32 @@ CLIENTS = (
         ),
         desktop=True,
     ),
-    KnownClient(
-        "claude-code",
-        "Claude Code",
-        _everywhere("claude", ".claude.json"),
-        **SHELL_REFERENCE,
+    *_with_project(
+        KnownClient("claude-code", "Claude Code", _everywhere("claude", ".claude.json"), **SHELL_REFERENCE), ".mcp.json"
     ),
-    KnownClient(
-        "claude-code-project",
-        "Claude Code, this folder",
-        _everywhere("project", ".mcp.json"),
-        **SHELL_REFERENCE,
+    *_with_project(
+        KnownClient("cursor", "Cursor", _everywhere("home", ".cursor/mcp.json"), **EDITOR_REFERENCE, desktop=True),
+        ".cursor/mcp.json",
     ),
-    KnownClient(
-        "cursor",
-        "Cursor",
-        _everywhere("home", ".cursor/mcp.json"),
-        **EDITOR_REFERENCE,
-        desktop=True,
-    ),
-    KnownClient(
-        "cursor-project",
-        "Cursor, this folder",
-        _everywhere("project", ".cursor/mcp.json"),
-        **EDITOR_REFERENCE,
-    ),
-    KnownClient(
-        "vscode",
-        "VS Code",
-        _settings("Code/User/mcp.json"),
-        "servers",
-        **EDITOR_REFERENCE,
-        most_tools=VSCODE_TOOLS,
-        desktop=True,
-        extra={"type": "stdio"},
-    ),
-    KnownClient(
-        "vscode-project",
-        "VS Code, this folder",
-        _everywhere("project", ".vscode/mcp.json"),
-        "servers",
-        **EDITOR_REFERENCE,
-        most_tools=VSCODE_TOOLS,
-        extra={"type": "stdio"},
+    *_with_project(
+        KnownClient(
+            "vscode",
+            "VS Code",
+            _settings("Code/User/mcp.json"),
+            "servers",
+            **EDITOR_REFERENCE,
+            most_tools=128,  # with one request to a model
+            desktop=True,
+            extra={"type": "stdio"},
+        ),
+        ".vscode/mcp.json",
     ),
     KnownClient(
         "windsurf",
         "Windsurf",
         _everywhere("home", ".codeium/windsurf/mcp_config.json"),
         **EDITOR_REFERENCE,
-        most_tools=WINDSURF_TOOLS,
+        most_tools=100,  # at any time
         desktop=True,
     ),
     KnownClient(
@@ -185,9 +164,7 @@ CLIENTS = (
         _after(
             ("home", ".cline/data/settings/cline_mcp_settings.json"),
             _settings("Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json"),
-            LINUX,
-            MACOS,
-            WINDOWS,
+            *SYSTEMS,
         ),
         # The editor's extension expands ${env:NAME}, the command line does not; both read this file. The command line
         # gives up after three seconds if the entry has no timeout.
@@ -213,36 +190,35 @@ CLIENTS = (
         expands=DOLLARS,
         extra={"type": "local", "tools": ["*"]},
     ),
-    KnownClient(
-        "opencode", "opencode", _everywhere("xdg", "opencode/opencode.json", "opencode/opencode.jsonc"), **OPENCODE
+    *_with_project(
+        KnownClient(
+            "opencode", "opencode", _everywhere("xdg", "opencode/opencode.json", "opencode/opencode.jsonc"), **OPENCODE
+        ),
+        "opencode.json",
+        "opencode.jsonc",
     ),
-    KnownClient(
-        "opencode-project",
-        "opencode, this folder",
-        _everywhere("project", "opencode.json", "opencode.jsonc"),
-        **OPENCODE,
+    *_with_project(  # since version 7 a relative of opencode
+        KnownClient("kilo", "Kilo Code", _everywhere("xdg", "kilo/kilo.json", "kilo/kilo.jsonc"), **OPENCODE),
+        "kilo.json",
+        "kilo.jsonc",
     ),
-    # Since version 7 a relative of opencode.
-    KnownClient("kilo", "Kilo Code", _everywhere("xdg", "kilo/kilo.json", "kilo/kilo.jsonc"), **OPENCODE),
-    KnownClient(
-        "kilo-project", "Kilo Code, this folder", _everywhere("project", "kilo.json", "kilo.jsonc"), **OPENCODE
+    *_with_project(
+        KnownClient(
+            "roo-code",
+            "Roo Code",
+            _settings("Code/User/globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json"),
+            desktop=True,
+            **EDITOR_REFERENCE,
+        ),
+        ".roo/mcp.json",
     ),
-    KnownClient(
-        "roo-code",
-        "Roo Code",
-        _settings("Code/User/globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json"),
-        desktop=True,
-        **EDITOR_REFERENCE,
+    *_with_project(
+        KnownClient("kiro", "Kiro", _everywhere("home", ".kiro/settings/mcp.json"), desktop=True, **SHELL_REFERENCE),
+        ".kiro/settings/mcp.json",
     ),
-    KnownClient(
-        "roo-code-project", "Roo Code, this folder", _everywhere("project", ".roo/mcp.json"), **EDITOR_REFERENCE
+    *_with_project(
+        KnownClient("junie", "Junie", _everywhere("home", ".junie/mcp/mcp.json"), desktop=True), ".junie/mcp/mcp.json"
     ),
-    KnownClient("kiro", "Kiro", _everywhere("home", ".kiro/settings/mcp.json"), desktop=True, **SHELL_REFERENCE),
-    KnownClient(
-        "kiro-project", "Kiro, this folder", _everywhere("project", ".kiro/settings/mcp.json"), **SHELL_REFERENCE
-    ),
-    KnownClient("junie", "Junie", _everywhere("home", ".junie/mcp/mcp.json"), desktop=True),
-    KnownClient("junie-project", "Junie, this folder", _everywhere("project", ".junie/mcp/mcp.json")),
     KnownClient("antigravity", "Antigravity", _everywhere("home", ".gemini/config/mcp_config.json"), desktop=True),
     KnownClient("lm-studio", "LM Studio", _everywhere("home", ".lmstudio/mcp.json"), desktop=True),
     KnownClient(
@@ -252,13 +228,7 @@ CLIENTS = (
         desktop=True,
     ),
     KnownClient("droid", "Factory droid", _everywhere("home", ".factory/mcp.json"), extra={"type": "stdio"}),
-    KnownClient(
-        "amp",
-        "Amp",
-        _everywhere("xdg", "amp/settings.json"),
-        "amp.mcpServers",
-        **SHELL_REFERENCE,
-    ),
+    KnownClient("amp", "Amp", _everywhere("xdg", "amp/settings.json"), "amp.mcpServers", **SHELL_REFERENCE),
     KnownClient("auggie", "Auggie", _everywhere("home", ".augment/settings.json")),
     KnownClient("openhands", "OpenHands CLI", _everywhere("home", ".openhands/mcp.json")),
     KnownClient(
@@ -310,14 +280,7 @@ CLIENTS = (
         },
         keys={"command": "cmd", "env": "envs"},
     ),
-    KnownClient(
-        "hermes",
-        "Hermes",
-        _everywhere("hermes", "config.yaml"),
-        "mcp_servers",
-        YAML_FILE,
-        **SHELL_REFERENCE,
-    ),
+    KnownClient("hermes", "Hermes", _everywhere("hermes", "config.yaml"), "mcp_servers", YAML_FILE, **SHELL_REFERENCE),
     KnownClient(
         "continue",
         "Continue",

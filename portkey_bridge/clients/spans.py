@@ -116,6 +116,13 @@ def without_lines(text: str, start: int, end: int) -> Edit:
     return Edit(begin, tail.end())
 
 
+def appended(text: str, block: str) -> str:
+    """Return the text with the lines of a block after its last line."""
+    newline = newline_of(text)
+    lead = text if not text or text.endswith("\n") else text + newline
+    return lead + indented(block, "", newline) + newline
+
+
 def indented(block: str, indent: str, newline: str) -> str:
     """Indent every line of a block but the first, and use the given line ending."""
     return block.replace("\n", newline + indent)

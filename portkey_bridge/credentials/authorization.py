@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +10,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from portkey_bridge.credentials import logins
-from portkey_bridge.credentials.logins import Login, login_name
+from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.oauth_client import AuthorizationServer, Refused
 from portkey_bridge.credentials.oauth_tokens import TokenSource
+from portkey_bridge.credentials.renewal import jwt_claims
 from portkey_bridge.errors import TokenError
 
 CODE, DEVICE = "authorizationCode", "deviceAuthorization"
@@ -123,33 +122,18 @@ async def await_device(source: TokenSource, server: AuthorizationServer, device:
 
 def _login(source: TokenSource, server: AuthorizationServer, answer: Mapping[str, Any], nonce: str = "") -> Login:
     token = source.accept(answer, frozenset(source.scopes))
-    claims = _claims(answer.get("id_token"))
+    claims = jwt_claims(str(answer.get("id_token")))  # the token endpoint itself vouches for them (Core 3.1.3.7)
     if nonce and claims and claims.get("nonce") != nonce:  # OpenID Connect Core section 3.1.3.7
         raise TokenError("The answer belongs to another login: its ID token has another nonce. Log in again.")
     return Login(token, server.client.id, next((str(claims[name]) for name in NAMES if claims.get(name)), ""))
 
 
-def _claims(id_token: Any) -> Mapping[str, Any]:
-    """Return the claims of an ID token. It came from the token endpoint itself, which vouches for it (Core 3.1.3.7)."""
-    try:
-        payload = str(id_token).split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
-
-
-def login_of(source: TokenSource) -> str:
-    """Return the name that the login of a source is kept under. Raises TokenError if it has no endpoint."""
-    return login_name(source.base_url, source.endpoints(CODE))
-
-
 async def log_out(source: TokenSource) -> bool:
     """Forget a login, and revoke its tokens where the server can; return whether there was one. Raises OSError."""
-    login = logins.load_login(login_of(source))
+    login = logins.load_login(source.login_name)
     if login is None:
         return False
-    logins.forget_login(login_of(source))
+    logins.forget_login(source.login_name)
     server = await source.server(CODE, login.client_id)
     await server.revoke(login.token.refresh or login.token.value)
     return True

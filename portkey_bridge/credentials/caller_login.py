@@ -6,7 +6,6 @@ import time
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
-from portkey_bridge.credentials.authorization import login_of
 from portkey_bridge.credentials.logins import Login
 from portkey_bridge.credentials.oauth_client import Refused
 from portkey_bridge.errors import LoginRequired, TokenError
@@ -45,7 +44,7 @@ def caller_login_name(source: TokenSource) -> str:
 
     Raises TokenError if no endpoint is known.
     """
-    return f"{source.scheme.key} {login_of(source)}"
+    return f"{source.scheme.key} {source.login_name}"
 
 
 class CallerLogin:

@@ -11,7 +11,6 @@ from pathlib import Path
 from portkey_bridge.credentials.schemes import DIGEST
 from portkey_bridge.credentials.variables import collect_secrets, is_unexpanded, usual_variable, variable
 from portkey_bridge.credentials.withheld import needs_naming, why_withheld, with_names
-from portkey_bridge.document.sources import STDIN
 from portkey_bridge.openapi.model import Api, SecurityScheme
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
@@ -112,5 +111,4 @@ def _words(option: Option, text: str) -> Sequence[str]:
         return () if option.read(text, option.variable) == option.default else (option.flag,)
     if is_url(text) or option.field == "store":
         return option.flag, shown_url(text)
-    is_path = option.field in ("spec", "config") and text != STDIN
-    return option.flag, str(Path(text).absolute()) if is_path else text
+    return option.flag, option.with_paths(text, Path.absolute)

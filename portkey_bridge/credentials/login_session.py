@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,9 +14,9 @@ from urllib.parse import unquote
 import httpx
 from jsonpointer import JsonPointerException, resolve_pointer
 
-from portkey_bridge.credentials.recipe import POINTER, SESSION_NAME, AnswerPlace, Csrf, Recipe, Rejection
+from portkey_bridge.credentials.recipe import POINTER, SESSION_NAME, AnswerPlace, Recipe, Rejection
 from portkey_bridge.credentials.redaction import WORD_LENGTH
-from portkey_bridge.credentials.renewal import Expiring
+from portkey_bridge.credentials.renewal import Expiring, jwt_claims
 from portkey_bridge.credentials.schemes import COOKIES, Credential
 from portkey_bridge.errors import TokenError
 from portkey_bridge.response.answer import Answer
@@ -77,10 +76,10 @@ class LoginAnswers:
                 place = AnswerPlace(pointer=recipe.token) if isinstance(recipe.token, str) else recipe.token
                 self.token = self._required(place, answer)
         if recipe.csrf is not None:
-            self._csrf = self._at(_place_of(recipe.csrf), answer) or self._csrf
+            self._csrf = self._at(recipe.csrf, answer) or self._csrf
             comes_later = self._previous is not None or (recipe.after and answer is self._login)
             if self._csrf is None and not comes_later:
-                self._required(_place_of(recipe.csrf), answer)
+                self._required(recipe.csrf, answer)
 
     @property
     def carried(self) -> tuple[Credential, ...]:
@@ -166,10 +165,6 @@ def _credentials(recipe: Recipe, token: str, cookies: Mapping[str, str], csrf: s
         yield Credential(CSRF_NAME, "header", recipe.csrf.send, unquote(csrf) if is_cookie else csrf)
 
 
-def _place_of(csrf: Csrf) -> AnswerPlace:
-    return AnswerPlace(csrf.header, csrf.cookie, csrf.pointer)
-
-
 def _arguments_of_refresh(
     recipe: Recipe, answer: Answer, previous: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
@@ -207,9 +202,8 @@ def _cookies(headers: httpx.Headers) -> dict[str, str]:
 def _jwt_lifetime(token: str) -> float | None:
     """Return for how many seconds a JWT is valid (RFC 7519 section 4.1.4), None for one that does not say."""
     try:
-        payload = token.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]) - time.time()
-    except (IndexError, ValueError, TypeError, KeyError):
+        return float(jwt_claims(token)["exp"]) - time.time()
+    except (KeyError, TypeError, ValueError):
         return None
 
 

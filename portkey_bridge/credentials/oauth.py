@@ -9,15 +9,10 @@ from itertools import chain
 
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.credentials.caller_login import CallerLogin, CallerLogins
-from portkey_bridge.credentials.oauth_grants import (
-    is_for_people,
-    missing_scopes,
-    takes_token,
-    variables_of_grants,
-)
+from portkey_bridge.credentials.oauth_grants import is_for_people, missing_scopes, takes_token, variables_of_grants
 from portkey_bridge.credentials.oauth_tokens import TokenSource
 from portkey_bridge.credentials.origins import Origins
-from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, UNAUTHORIZED, EnvironmentCredentials
+from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, UNAUTHORIZED, EnvironmentCredentials, Provider
 from portkey_bridge.credentials.redaction import Redactor
 from portkey_bridge.credentials.renewal import Expiring, Renewed
 from portkey_bridge.credentials.schemes import Credential, stands_in
@@ -28,7 +23,7 @@ from portkey_bridge.http.policy import origin
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.settings.options import Settings, key_in_file
+from portkey_bridge.settings.options import Settings, how_to_set
 
 #: What callers can do about an account that does not permit what they want.
 LOG_IN_AGAIN = "To log in again, or with another account, log out on the page /connect of this server first."
@@ -101,7 +96,7 @@ class TokenSources:
 
 
 @dataclass(frozen=True)
-class OAuthCredentials:
+class OAuthCredentials(Provider):
     """The credentials of `environment`, and tokens from `sources` for the schemes whose variable is not set."""
 
     environment: EnvironmentCredentials
@@ -132,11 +127,11 @@ class OAuthCredentials:
         except CredentialsError as error:
             raise self._with_grants(operation, caller, error) from None
 
-    def obtainable(self, operation: Operation, caller: Caller = LOCAL) -> frozenset[str]:
-        """Return the variables of the tokens that a call of an operation would obtain."""
+    def obtainable(self, operation: Operation) -> frozenset[str]:
+        """Return the variables of the tokens that a call of the local user would obtain for an operation."""
         if self._is_satisfied(operation):
             return frozenset()
-        is_callers, sources = self.sources.settings.of_callers, self.sources.of(operation, caller)
+        is_callers, sources = self.sources.settings.of_callers, self.sources.of(operation)
         names = {variable(source.scheme) or "" for source, _ in sources if is_callers or source.is_configured}
         return frozenset(names - self._secrets.keys())
 
@@ -221,7 +216,7 @@ class OAuthCredentials:
         missing = min(lacking, key=len)
         has = sorted(frozenset[str]().union(*(scopes or () for scopes in granted.values())))
         asked = self.sources.settings.oauth_scopes
-        option = key_in_file(self.sources.settings.name, "oauth_scopes") or "--oauth-scopes"
+        option = how_to_set(self.sources.settings.name, "oauth_scopes")
         remedy = (
             f"Add {' '.join(missing)} to {option}."
             if asked and not set(missing) <= set(asked)

@@ -19,7 +19,7 @@ from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.failures import EXCHANGE_FAILURES, TooLarge, explain_failure
 from portkey_bridge.http.transport import Transport
-from portkey_bridge.settings.options import key_in_file
+from portkey_bridge.settings.options import how_to_set
 from portkey_bridge.text import printable, shown_url
 
 #: Longest answer of an authorization server that is read, in bytes, and longest part of its own words that is shown.
@@ -106,25 +106,22 @@ class AuthorizationServer:
 
     async def token(self, grant: Mapping[str, str | None]) -> dict[str, Any]:
         """Return the answer to a token request with these parameters. Raises TokenError."""
-        endpoint = self.endpoints["token"]
-        endpoint.require_trust(self.base_url)
-        return await self._ask(endpoint.url, grant, "access_token")
+        return await self._ask("token", grant, "access_token")
 
     async def device_code(self, wanted: Mapping[str, str | None]) -> dict[str, Any]:
         """Return the answer to a device authorization request (RFC 8628 section 3.2). Raises TokenError."""
-        endpoint = self.endpoints["device"]
-        endpoint.require_trust(self.base_url)
-        return await self._ask(endpoint.url, wanted, "device_code")
+        return await self._ask("device", wanted, "device_code")
 
     async def revoke(self, token: str) -> None:
         """Revoke a token (RFC 7009), where the server can. Raises TokenError."""
         if "revocation" in self.endpoints.of_kind:
-            endpoint = self.endpoints["revocation"]
-            endpoint.require_trust(self.base_url)
-            await self._ask(endpoint.url, {"token": token}, None)
+            await self._ask("revocation", {"token": token}, None)
 
-    async def _ask(self, url: str, parameters: Mapping[str, str | None], wanted: str | None) -> dict[str, Any]:
+    async def _ask(self, kind: str, parameters: Mapping[str, str | None], wanted: str | None) -> dict[str, Any]:
         """Post the parameters, with each way to authenticate the client until one is accepted."""
+        endpoint = self.endpoints[kind]
+        endpoint.require_trust(self.base_url)
+        url = endpoint.url
         *others, last = self.client.methods(self.endpoints.client_auth)
         for method in others:
             status, answer = await self._post(url, parameters, method)
@@ -155,23 +152,16 @@ class AuthorizationServer:
         client = self.client
         if not client.id:
             return url, headers, body
+        login: tuple[Any, ...] = client.id, client.secret, method
         if method == "private_key_jwt":
-            key = client.key
-            algorithm = key.get("alg") or ALGORITHMS[key.get("crv") or key.key_type]
-            header = {"kid": key.kid} if key.kid else {}
             from authlib.oauth2.rfc7523 import PrivateKeyJWT
 
-            signing = PrivateKeyJWT(url, headers=header, alg=algorithm)
-            return ClientAuth(client.id, key, signing).prepare("POST", url, headers, body)
-        if method == "client_secret_basic":  # both are encoded as in a form
-            return ClientAuth(quote_plus(client.id), quote_plus(client.secret), method).prepare(
-                "POST", url, headers, body
-            )
-        return ClientAuth(client.id, client.secret, method).prepare("POST", url, headers, body)
-
-
-def _oauth_option(transport: Transport, field: str) -> str:
-    return key_in_file(transport.api, field) or f"--{field.replace('_', '-')}"
+            key = client.key
+            algorithm = key.get("alg") or ALGORITHMS[key.get("crv") or key.key_type]
+            login = client.id, key, PrivateKeyJWT(url, headers={"kid": key.kid} if key.kid else {}, alg=algorithm)
+        elif method == "client_secret_basic":  # both are encoded as in a form
+            login = quote_plus(client.id), quote_plus(client.secret), method
+        return ClientAuth(*login).prepare("POST", url, headers, body)
 
 
 class Refused(TokenError):
@@ -183,7 +173,7 @@ class Refused(TokenError):
         words = printable(transport.redact(words))[:MAX_PROVIDER_WORDS] or "without a token" * (status < 400)
         problem = f"answered {status}{f' {words}' * bool(words)}"
         remedy = REMEDIES_BY_ERROR.get(self.code, "Check {oauth_token_url} and the OAUTH_ variables.")
-        options = {field: _oauth_option(transport, field) for field in ("oauth_scopes", "oauth_token_url")}
+        options = {field: how_to_set(transport.api, field) for field in ("oauth_scopes", "oauth_token_url")}
         super().__init__(
             f"Nothing was sent: no token was obtained, because {shown_url(url)} {problem}. {remedy.format(**options)}"
         )
@@ -202,7 +192,7 @@ async def discover(transport: Transport, endpoints: Endpoints, base_url: str) ->
             return with_metadata(endpoints, answer)
     raise TokenError(
         f"Nothing was sent: {shown_url(metadata.url)} has no metadata of an OpenID provider or authorization server. "
-        f"Correct {_oauth_option(transport, 'oauth_issuer')}, or set {_oauth_option(transport, 'oauth_token_url')}."
+        f"Correct {how_to_set(transport.api, 'oauth_issuer')}, or set {how_to_set(transport.api, 'oauth_token_url')}."
     )
 
 

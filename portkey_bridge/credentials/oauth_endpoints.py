@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from portkey_bridge.errors import TokenError
 from portkey_bridge.http.policy import origin
 from portkey_bridge.openapi.model import SecurityScheme
-from portkey_bridge.settings.options import Settings, key_in_file
+from portkey_bridge.settings.options import Settings, how_to_set
 from portkey_bridge.text import is_sendable, origin_of, shown_url
 
 #: Kinds of endpoints: the field of a provider's metadata (RFC 8414 section 2, RFC 8628 section 4), and the option.
@@ -79,7 +79,7 @@ class Endpoints:
         if kind in self.of_kind:
             return self.of_kind[kind]
         options = (ENDPOINT_KINDS[kind][1], "oauth_issuer")
-        names = [key_in_file(self.api, each) or f"--{each.replace('_', '-')}" for each in options]
+        names = [how_to_set(self.api, each) for each in options]
         raise TokenError(f"Nothing was sent: no {kind} endpoint is known. Set {', or '.join(names)}.")
 
 

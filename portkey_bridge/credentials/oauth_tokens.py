@@ -64,16 +64,17 @@ class TokenSource:
         """Return the endpoints that are known without asking; where flows differ, those of `flow`."""
         return known_endpoints(self.scheme, flow, self.base_url, self.settings)
 
+    @property
+    def login_name(self) -> str:
+        """The name that a login is kept under. Raises TokenError if no endpoint is known."""
+        return login_name(self.base_url, self.endpoints("authorizationCode"))
+
     def login(self) -> Login | None:
         """Return the login of the local user for the origin of the API, if there is one."""
-        endpoints = self.endpoints("authorizationCode")
-        if (
-            not self.is_local
-            or not is_for_people(self.scheme, self.settings)
-            or not endpoints.of_kind.keys() & {"token", "metadata"}
-        ):
+        is_known = not self.endpoints("authorizationCode").of_kind.keys().isdisjoint(("token", "metadata"))
+        if not (is_known and self.is_local and is_for_people(self.scheme, self.settings)):
             return None
-        login = logins.load_login(login_name(self.base_url, endpoints))
+        login = logins.load_login(self.login_name)
         return login if login is not None and self.client.id in ("", login.client_id) else None
 
     @property
@@ -182,9 +183,8 @@ class TokenSource:
                 return other.token
             problem = "the login has expired and cannot be renewed. Run `portkey-bridge login` again"
             raise TokenError(f"Nothing was sent: {problem}. ({error})") from error
-        name = login_name(self.base_url, self.endpoints("authorizationCode"))
         with suppress(SettingsError):  # the token is good; where it cannot be kept, a later start needs another login
-            await asyncio.to_thread(logins.save_login, name, replace(login, token=token))
+            await asyncio.to_thread(logins.save_login, self.login_name, replace(login, token=token))
         return token
 
     async def _loaded(self) -> Login | None:

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from platformdirs import user_state_path
 
 from portkey_bridge.document.files import replace_file
@@ -34,30 +34,22 @@ class Memory:
 
     def of(self, variable: str) -> frozenset[str]:
         """Return the origins of a credential; none if it was never used."""
-        origins = _of(_of(self._read(), self._key), variable)
-        return frozenset(origins if isinstance(origins, list) else ())
+        return frozenset(self._read().get(self._key, {}).get(variable, ()))
 
     def remember(self, variables: Iterable[str], origins: Iterable[str]) -> None:
         """Remember the origins of credentials that are used for the first time. A read-only folder keeps none."""
         kept = self._read()
-        mine = _of(kept, self._key)
-        new = {variable: sorted(origins) for variable in variables if variable not in mine}
-        if not new:
-            return
-        content = json.dumps({**kept, self._key: {**mine, **new}}, indent=1)
-        with suppress(OSError):
-            replace_file(self.path(), content.encode())
+        of_document = kept.get(self._key, {})
+        new = {variable: sorted(origins) for variable in variables if variable not in of_document}
+        if new:
+            content = json.dumps({**kept, self._key: {**of_document, **new}}, indent=1)
+            with suppress(OSError):
+                replace_file(self.path(), content.encode())
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            kept = json.loads(self.path().read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return kept if isinstance(kept, dict) else {}
-
-
-def _of(value: Any, key: str) -> Any:
-    return value.get(key, {}) if isinstance(value, dict) else {}
+    def _read(self) -> dict[str, dict[str, list[str]]]:
+        with suppress(OSError, ValueError, msgspec.MsgspecError):
+            return msgspec.json.decode(self.path().read_bytes(), type=dict[str, dict[str, list[str]]])
+        return {}
 
 
 @dataclass(frozen=True)

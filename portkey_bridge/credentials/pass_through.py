@@ -8,12 +8,11 @@ from itertools import chain
 
 from portkey_bridge.credentials.caller import Caller
 from portkey_bridge.credentials.origins import Origins
-from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES
+from portkey_bridge.credentials.provider import CREDENTIAL_STATUSES, Provider
 from portkey_bridge.credentials.schemes import Credential, needs_credential
 from portkey_bridge.credentials.variables import variable
 from portkey_bridge.errors import CallError
 from portkey_bridge.openapi.model import Operation, Place, SecurityScheme
-from portkey_bridge.response.answer import Answer
 from portkey_bridge.text import origin_of
 
 #: The header of most credentials (RFC 9110 section 11.6.2), which begin with the name of their scheme.
@@ -21,7 +20,7 @@ AUTHORIZATION = "authorization"
 
 
 @dataclass(frozen=True)
-class PassedThrough:
+class PassedThrough(Provider):
     """One header of the caller's own request as it is, and nothing else: the server has no credentials.
 
     It goes to the schemes that take it: an API key in a header of that name, and if it is `Authorization`, what begins
@@ -68,12 +67,6 @@ class PassedThrough:
         self.origins.used([self.name])
         written = next((scheme.name for scheme in self._taking(operation)), self.header)
         return (Credential(self.name, "header", written, value),)
-
-    async def rejected(
-        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
-    ) -> bool:
-        """Return False: only the caller has another credential."""
-        return False
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return whether the rejected request carried the caller's header."""

@@ -15,7 +15,7 @@ from portkey_bridge.credentials.variables import variable, variables
 from portkey_bridge.errors import CredentialsError
 from portkey_bridge.openapi.model import Operation, Place
 from portkey_bridge.response.answer import Answer
-from portkey_bridge.settings.options import key_in_file
+from portkey_bridge.settings.options import how_to_set
 
 #: The status that a credential is rejected with, and all statuses about credentials (RFC 9110 section 15.5.2, 15.5.4).
 UNAUTHORIZED = 401
@@ -34,7 +34,7 @@ IN_FILE = (
 
 
 class Provider(Protocol):
-    """Provides the credentials of calls."""
+    """Provides the credentials of calls. A form whose credentials never change, or has no hints, inherits that."""
 
     @property
     def holds_secrets(self) -> bool:
@@ -52,13 +52,15 @@ class Provider(Protocol):
         self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
     ) -> bool:
         """Check whether an answer rejects what was sent and there is another credential now: a repeat may help."""
+        return False
 
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return what an answer of this status lets a person check about the credentials; one sentence each."""
+        return []
 
 
 @dataclass(frozen=True)
-class EnvironmentCredentials:
+class EnvironmentCredentials(Provider):
     """Credentials from environment variables: the same ones for every caller.
 
     `url_of` returns where an operation is sent, and `origins` decides whether a credential may go there. `authenticate`
@@ -112,12 +114,6 @@ class EnvironmentCredentials:
         secrets = {name: self.environment.secrets[name] for name in names if name not in refusals}
         return secrets, [*refusals.values()]
 
-    async def rejected(
-        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
-    ) -> bool:
-        """Return False: a variable does not change while the program runs."""
-        return False
-
     def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
         """Return which variables the request carried, which it did not, and what changes that."""
         return [*self._hints(operation)] if status in CREDENTIAL_STATUSES else []
@@ -134,16 +130,14 @@ class EnvironmentCredentials:
             yield f"Not set, and also taken: {', '.join(missing)}."
         yield from (f"{reason}." for reason in (*self.environment.reasons(names), *refusals))
         if self.authenticate == "none":
-            yield f"{self._authenticate('none')} keeps the document's credentials from being sent."
+            setting = how_to_set(self.origins.api, "authenticate", "none")
+            yield f"{setting} keeps the document's credentials from being sent."
         elif others:
             are = "is set" if len(others) == 1 else "are set"
-            everything = self._authenticate("all")
+            everything = how_to_set(self.origins.api, "authenticate", "all")
             yield f"{' and '.join(others)} {are}, but not declared for this operation; {everything} sends all."
         elif not names:
             yield SILENT_DOCUMENT + (IN_FILE.format(self.origins.api) if self.origins.api else IN_OPTIONS)
-
-    def _authenticate(self, which: str) -> str:
-        return key_in_file(self.origins.api, "authenticate", which) or f"--authenticate {which}"
 
     def missing(self, operation: Operation) -> CredentialsError:
         """Return the refusal of a call that needs another credential than those that may be sent."""

@@ -19,7 +19,7 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.file import VARIABLE_REFERENCE
 from portkey_bridge.settings.options import Settings
 
-#: Names of arguments that say who logs in, and are no secrets.
+#: Names of arguments that say who logs in, and are not secret.
 IDENTIFIERS = re.compile(r"(?i).*(user|name|mail|login|account|tenant|client_?id|grant_?type|scope).*")
 
 #: A place in the last answer, among the arguments of an operation that renews a session.
@@ -46,13 +46,10 @@ class Send(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: str = "{token}"
 
 
-class Csrf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Csrf(AnswerPlace, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the token against cross-site requests is in the answer, and the header that repeats it."""
 
     send: str
-    header: str = ""
-    cookie: str = ""
-    pointer: str | None = None
 
 
 class Rejection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -101,7 +101,7 @@ class Redactor:
     def settled(self, text: str) -> int:
         """Return the length of the beginning of a text in which no secret continues behind its end.
 
-        What is behind may be the beginning of a secret, and is no part of one that began before.
+        What follows may be the beginning of a secret, but is not a part of one that began before.
         """
         begun = [at for form in self._masks if (at := _beginning(text, form)) >= 0]
         length = min(begun, default=len(text))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from portkey_bridge.errors import CallError
 
@@ -43,6 +45,16 @@ class Expiring:
     def is_due(self) -> bool:
         """Whether it should be renewed before it is used again."""
         return self.renew_at is not None and time.time() >= self.renew_at
+
+
+def jwt_claims(token: str) -> Mapping[str, Any]:
+    """Return the claims that a JWT has (RFC 7519 section 3.1), unverified; {} for any other text."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 class Renewable(Protocol):

@@ -15,7 +15,6 @@ from portkey_bridge.openapi.model import Place, SecurityScheme, place
 #: Characters that end a cookie or that servers interpret differently (RFC 6265 section 4.1.1). Quotes are sent as is.
 NOT_IN_COOKIE = re.compile(r"[\s;]|[^\x00-\x7f]")
 
-
 #: Schemes whose credential is not sent itself (`credentials/signing`).
 DIGEST, AWS = "digest", "aws4-hmac-sha256"
 SIGNING = (DIGEST, AWS)

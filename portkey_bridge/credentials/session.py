@@ -18,7 +18,7 @@ from portkey_bridge.response.answer import Answer
 
 
 @dataclass(frozen=True)
-class SessionCredentials:
+class SessionCredentials(Provider):
     """The credentials of another provider, and those of a session with the origin of the API.
 
     `belongs` checks whether an operation is sent to that origin, and `is_login` whether it is one that logs in, for
@@ -90,8 +90,11 @@ class SessionCredentials:
 
 
 @dataclass
-class LoginCredentials:
-    """The credentials of the steps of a login: those of another provider, and what the steps before it `carried`."""
+class LoginCredentials(Provider):
+    """The credentials of the steps of a login: those of another provider, and what the steps before it `carried`.
+
+    A failure is the end of a login, and is shown as it is.
+    """
 
     others: Provider
     carried: tuple[Credential, ...] = field(default=(), repr=False)
@@ -102,16 +105,6 @@ class LoginCredentials:
     ) -> tuple[Credential, ...]:
         """Return the credentials of a step; a document may ask for the session even where it is obtained."""
         return await with_others(self.others, self.carried, operation, filled, caller, is_needed=False)
-
-    async def rejected(
-        self, operation: Operation, answer: Answer, sent: Collection[Credential], caller: Caller
-    ) -> bool:
-        """Return False: a failure is the end of a login."""
-        return False
-
-    def hints(self, operation: Operation, status: int, caller: Caller) -> list[str]:
-        """Return nothing: what a step answers is shown as it is."""
-        return []
 
 
 async def with_others(

@@ -14,14 +14,13 @@ from typing import NamedTuple
 import httpx
 
 from portkey_bridge.credentials.schemes import AWS, DIGEST, Credential
-from portkey_bridge.errors import CallError, SettingsError
+from portkey_bridge.errors import CallError, MissingExtra, SettingsError
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import AWS_SECRET, AwsTarget
 
 #: Variables of AWS: what the secret belongs to, and the token of a session.
 AWS_KEY, AWS_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"
-
 
 #: The region where the document declares signed requests, and neither --aws-sigv4 nor the host says more.
 AWS_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -64,10 +63,7 @@ def aws_account(settings: Settings) -> AwsAccount:
     try:
         import botocore.auth  # noqa: F401
     except ImportError as error:
-        raise SettingsError(
-            "signing for AWS needs botocore, which is not installed. Install portkey-bridge[aws], for example by "
-            "`uv tool install 'portkey-bridge[aws]'`."
-        ) from error
+        raise MissingExtra("signing for AWS", "botocore", "aws") from error
     key, token = (settings.environ.get(name, "").strip() for name in (AWS_KEY, AWS_TOKEN))
     if not key:
         raise SettingsError(f"signing for AWS needs {AWS_KEY}, which is not set. Set it beside {AWS_SECRET}.")

@@ -28,10 +28,8 @@ VARIABLES_BY_SCHEME = {
 #: Names of arguments and variables that are those of a secret, whatever else they say.
 SECRET_NAMES = re.compile(r"(?i).*(pass|pwd|secret|token|key|credential|otp).*")
 
-
 #: A reference to a variable, in the syntax of a client that should have replaced it with the variable's value.
 UNEXPANDED_REFERENCE = re.compile(r"\$\{\{?\s*(?:env:|secrets\.|input:)?[A-Za-z_]\w*\s*\}|\{env:[A-Za-z_]\w*\}")
-
 
 #: Types of security schemes whose credential is a token that can be obtained.
 TOKEN_TYPES = ("oauth2", "openIdConnect")

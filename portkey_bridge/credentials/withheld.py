@@ -12,38 +12,24 @@ from portkey_bridge.text import is_url
 #: Variables that configure a machine, or are known as other products'. A document gets them only when they are named in
 #: OPEN_MCP_CREDENTIALS: it could have been written to ask for them. Secrets of products that are missing here are
 #: recognized by their words.
-NOT_FOR_DOCUMENTS = (
-    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "LANG", "LC_*", "TERM", "TMPDIR", "TEMP", "TMP", "EDITOR"),
-    *("HOSTNAME", "DISPLAY", "MAIL", "XDG_*", "LD_*", "DYLD_*", "PYTHON*", "VIRTUAL_ENV", "NODE_*", "JAVA_*"),
-    *("*_PROXY", "SSL_CERT_*", "SSH_*", "SSHPASS", "GPG_*", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "SYSTEMROOT"),
-    *("WINDIR", "USERPROFILE", "OPEN_MCP_*", "FASTMCP_*", "MCP_*", "PIP_*", "UV_*", "NPM_*", "TWINE_*", "CARGO_*"),
-    *("PYPI_*", "POETRY_*", "YARN_*", "BUNDLE_*", "GEM_*", "MAVEN_*", "GRADLE_*", "NUGET_*", "HOMEBREW_*", "CONDA_*"),
-    *("AWS_*", "AZURE_*", "ARM_*", "GOOGLE_*", "GCP_*", "GCLOUD_*", "CLOUDSDK_*", "DIGITALOCEAN_*", "HEROKU_*"),
-    *("CLOUDFLARE_*", "CF_*", "VAULT_*", "KUBECONFIG", "KUBE*", "DOCKER_*", "TF_*", "PULUMI_*", "VERCEL_*"),
-    *("NETLIFY_*", "FLY_*", "RAILWAY_*", "LINODE_*", "HCLOUD_*", "SCW_*", "OCI_*", "OS_*", "ALIBABA_*", "ALICLOUD_*"),
-    *("GITHUB_*", "GH_*", "GITLAB_*", "BITBUCKET_*", "GITEA_*", "JIRA_*", "ATLASSIAN_*", "CONFLUENCE_*", "SLACK_*"),
-    *("DISCORD_*", "TELEGRAM_*", "TWILIO_*", "CI_*", "ACTIONS_*", "RUNNER_*", "CIRCLE*", "BUILDKITE_*", "JENKINS_*"),
-    *("DRONE_*", "TRAVIS_*", "SYSTEM_ACCESSTOKEN", "OPENAI_*", "ANTHROPIC_*", "CLAUDE_*", "GEMINI_*", "MISTRAL_*"),
-    *("COHERE_*", "GROQ_*", "OPENROUTER_*", "HF_*", "HUGGING*", "XAI_*", "REPLICATE_*", "LANGCHAIN_*", "LANGSMITH_*"),
-    *("STRIPE_*", "SENDGRID_*", "MAILGUN_*", "SMTP_*", "DATABASE_*", "DB_*", "POSTGRES*", "PG*", "MYSQL_*", "REDIS_*"),
-    *("MONGO*", "RABBITMQ_*", "AMQP_*", "KAFKA_*", "ELASTIC*", "SNOWFLAKE_*", "DATABRICKS_*", "SENTRY_*", "DATADOG_*"),
-    *(
-        "DD_*",
-        "NEW_RELIC_*",
-        "SNYK_*",
-        "SONAR_*",
-        "CODECOV_*",
-        "SUPABASE_*",
-        "FIREBASE_*",
-        "NETRC",
-        "RESTIC_*",
-        "BORG_*",
-        "BW_*",
-        "*_BROKER_URL",
-    ),
-)
+NOT_FOR_DOCUMENTS = """
+    PATH HOME USER LOGNAME SHELL PWD LANG LC_* TERM TMPDIR TEMP TMP EDITOR HOSTNAME DISPLAY MAIL XDG_* LD_* DYLD_*
+    *_PROXY SSL_CERT_* SSH_* SSHPASS GPG_* APPDATA LOCALAPPDATA PROGRAMDATA SYSTEMROOT WINDIR USERPROFILE NETRC
+    PYTHON* VIRTUAL_ENV NODE_* JAVA_* OPEN_MCP_* FASTMCP_* MCP_* PIP_* UV_* NPM_* TWINE_* CARGO_* PYPI_* POETRY_* YARN_*
+    BUNDLE_* GEM_* MAVEN_* GRADLE_* NUGET_* HOMEBREW_* CONDA_*
+    AWS_* AZURE_* ARM_* GOOGLE_* GCP_* GCLOUD_* CLOUDSDK_* DIGITALOCEAN_* HEROKU_* CLOUDFLARE_* CF_* VERCEL_* NETLIFY_*
+    FLY_* RAILWAY_* LINODE_* HCLOUD_* SCW_* OCI_* OS_* ALIBABA_* ALICLOUD_* VAULT_* KUBECONFIG KUBE* DOCKER_* TF_*
+    PULUMI_* SUPABASE_* FIREBASE_*
+    GITHUB_* GH_* GITLAB_* BITBUCKET_* GITEA_* JIRA_* ATLASSIAN_* CONFLUENCE_* SLACK_* DISCORD_* TELEGRAM_* TWILIO_*
+    CI_* ACTIONS_* RUNNER_* CIRCLE* BUILDKITE_* JENKINS_* DRONE_* TRAVIS_* SYSTEM_ACCESSTOKEN SNYK_* SONAR_* CODECOV_*
+    OPENAI_* ANTHROPIC_* CLAUDE_* GEMINI_* MISTRAL_* COHERE_* GROQ_* OPENROUTER_* HF_* HUGGING* XAI_* REPLICATE_*
+    LANGCHAIN_* LANGSMITH_*
+    STRIPE_* SENDGRID_* MAILGUN_* SMTP_* SENTRY_* DATADOG_* DD_* NEW_RELIC_*
+    DATABASE_* DB_* POSTGRES* PG* MYSQL_* REDIS_* MONGO* RABBITMQ_* AMQP_* KAFKA_* ELASTIC* SNOWFLAKE_* DATABRICKS_*
+    *_BROKER_URL RESTIC_* BORG_* BW_*
+""".split()
 
-#: Names that are no other product's: those of headers that APIs invent, and this program's own.
+#: Names that are not another product's: those of headers that APIs invent, and this program's own.
 FOR_DOCUMENTS = re.compile(r"X_.*|API_KEY(_.*)?|BASIC_AUTH(_.*)?|OAUTH_.*|OPENID_TOKEN(_.*)?|AUTHORIZATION(_.*)?")
 
 #: What is a secret under any name, at the end of a word or as one.
@@ -56,36 +42,11 @@ SECRET = re.compile(
 #: Words of a key or token, and those that say nothing about whose it is.
 KEY_WORDS = re.compile(r"[A-Z0-9]*(KEYS?|TOKENS?|JWT|PAT|COOKIE|BEARER)(64|[0-9]?)")
 NOBODYS_WORDS = frozenset(
-    (
-        *(
-            "API",
-            "APP",
-            "APPLICATION",
-            "APIKEY",
-            "ACCESS",
-            "AUTH",
-            "AUTHENTICATION",
-            "ID",
-            "IDENTITY",
-            "USER",
-            "CLIENT",
-        ),
-        *("SESSION", "SUBSCRIPTION", "ADMIN", "PRIVATE", "PUBLIC", "DEVELOPER", "PARTNER", "ACCOUNT", "MERCHANT"),
-        *(
-            "PROJECT",
-            "ORGANIZATION",
-            "TENANT",
-            "COMPANY",
-            "CSRF",
-            "XSRF",
-            "REFRESH",
-            "SECURITY",
-            "REQUEST",
-            "OCP",
-            "APIM",
-        ),
-        *("KEY", "TOKEN", "JWT", "BEARER", "COOKIE", "HEADER", "HTTP", "REST", "MY"),
-    )
+    """
+    API APP APPLICATION APIKEY ACCESS AUTH AUTHENTICATION ID IDENTITY USER CLIENT SESSION SUBSCRIPTION ADMIN PRIVATE
+    PUBLIC DEVELOPER PARTNER ACCOUNT MERCHANT PROJECT ORGANIZATION TENANT COMPANY CSRF XSRF REFRESH SECURITY REQUEST
+    OCP APIM KEY TOKEN JWT BEARER COOKIE HEADER HTTP REST MY
+    """.split()
 )
 
 

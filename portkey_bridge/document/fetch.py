@@ -1,4 +1,4 @@
-"""Fetches a document from a URL, and keeps the last good copy for when it can't be had.
+"""Fetches a document from a URL, and keeps the last good copy for when it is unavailable.
 
 No credential is sent except for a login in the URL itself, and those that a person names for its origin. Neither is
 shown anywhere, and another origin that a redirect leads to gets none.
@@ -52,12 +52,7 @@ BEHIND_LOGIN = (
 )
 
 #: Remedies by status; `{host}` is the host of the document.
-REMEDIES_BY_STATUS = {
-    401: BEHIND_LOGIN,
-    403: BEHIND_LOGIN,
-    404: "Correct the URL.",
-    410: "Correct the URL.",
-}
+REMEDIES_BY_STATUS = {401: BEHIND_LOGIN, 403: BEHIND_LOGIN, 404: "Correct the URL.", 410: "Correct the URL."}
 
 
 class _Copy(NamedTuple):
@@ -96,15 +91,11 @@ def share_copies(copies: Copies) -> None:
 
 
 class _Away(Exception):
-    """The document cannot be had now; the message says why."""
+    """The document is unavailable now; the message says why."""
 
 
 def fetch(
-    url: str,
-    refuse: Callable[[str], None] = lambda _: None,
-    access: Access | None = None,
-    *,
-    from_copy: bool = False,
+    url: str, refuse: Callable[[str], None] = lambda _: None, access: Access | None = None, *, from_copy: bool = False
 ) -> Content:
     """Fetch the document at `url`, or return the last good copy with a note. Raises DocumentError.
 

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from portkey_bridge.document.content import Content
-from portkey_bridge.document.encoding import text_of
+from portkey_bridge.document.content import Content, text_of
 from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
 from portkey_bridge.document.positions import repeated_keys
-from portkey_bridge.document.sources import others_of
 from portkey_bridge.errors import DocumentError
 
 MAX_PARSED_VALUES = 5_000_000
 
-
-#: Decisions of the parser that are told one by one.
+#: Decisions of the parser that are reported one by one.
 MAX_PARSER_NOTES = 20
 
 
@@ -64,12 +61,6 @@ def resource_of(content: Content) -> Document:
         problem, remedy = "is a web page or XML, not JSON or YAML", "Use the address of the document itself."
         raise DocumentError(content.source, problem, remedy)
     return parse_document(content.source, content.uri, text)
-
-
-def others_of_document(document: Document, allowed: Collection[str] = ()) -> Retrieve:
-    """Return what reads and parses the other resources that a document refers to, as `sources.others_of` says."""
-    read_other = others_of(document.uri, allowed)
-    return lambda uri: resource_of(read_other(uri))
 
 
 def parse_document(source: str, uri: str, text: str) -> Document:
@@ -131,10 +122,10 @@ def _without_lone_surrogates(text: str) -> str:
 def _parse_yaml(source: str, text: str, repairs: list[str]) -> Any:
     import yaml
 
-    from portkey_bridge.document import yaml_values as yaml_json
+    from portkey_bridge.document import yaml_values
 
     try:
-        parsed = yaml_json.parse_yaml(text)
+        parsed = yaml_values.parse_yaml(text)
         if parsed.has_more:
             repairs.append(f"{source}: it contains further documents, which are ignored.")
     except yaml.MarkedYAMLError as error:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from json import JSONDecodeError, JSONDecoder
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 _SCAN = JSONDecoder(strict=False).raw_decode
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")[ \t\r\n]*(:?)|[{}\[\]]', re.DOTALL)
@@ -37,7 +37,7 @@ class TextLines:
     """The lines of one text of JSON or YAML. A text that is neither has none."""
 
     def __init__(self, text: str) -> None:
-        self._root: _Value | None = _of_json(text) or _of_yaml(text)
+        self._root: _Json | _Yaml | None = _of_json(text) or _of_yaml(text)
         self._members: dict[int, dict[str, _Member]] = {}
 
     def line(self, tokens: Sequence[str]) -> int | None:
@@ -46,7 +46,7 @@ class TextLines:
         None where the text cannot be read, or not even the first token leads anywhere.
         """
         found: int | None = None
-        value: _Value | None = self._root
+        value: _Json | _Yaml | None = self._root
         for token in tokens:
             member = self._below(value).get(token) if value is not None else None
             if member is None:
@@ -54,29 +54,20 @@ class TextLines:
             found, value = member.line, member.value
         return found
 
-    def _below(self, value: _Value) -> dict[str, _Member]:
+    def _below(self, value: _Json | _Yaml) -> dict[str, _Member]:
         if value.key not in self._members:
             self._members[value.key] = {member.name: member for member in value.members()}
         return self._members[value.key]
 
 
-class _Value(Protocol):
-    """A value in a text; `key` distinguishes it from others."""
-
-    @property
-    def key(self) -> int: ...
-
-    def members(self) -> Iterator[_Member]: ...
-
-
 class _Member(NamedTuple):
     name: str
     line: int
-    value: _Value
+    value: _Json | _Yaml
 
 
 class _Json(NamedTuple):
-    """A value of JSON; `key` is where it starts."""
+    """A value of JSON; `key` is where it starts, and distinguishes it from others."""
 
     text: str
     key: int

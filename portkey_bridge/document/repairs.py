@@ -11,7 +11,7 @@ Say = Callable[[str], None]
 #: Places that a sentence names before it only counts them.
 MAX_NAMED_PLACES = 3
 
-#: Problems that are told apart.
+#: Problems that are reported separately.
 MAX_REPAIR_KINDS = 100
 
 
@@ -25,7 +25,7 @@ class Repair:
 
 
 class Repairs:
-    """Collects problems and where they are, and gives a sentence for each problem.
+    """Collects problems and where they are, and writes a sentence for each problem.
 
     `kept` is how many places of a problem are kept.
     """
@@ -47,7 +47,7 @@ class Repairs:
         return tuple(Repair(problem, tuple(at), self._counts[problem]) for problem, at in self._places.items())
 
     def sentences(self) -> tuple[str, ...]:
-        """Return a sentence for each problem, in the order of their discovery, and the number of those beyond TOLD."""
+        """Return a sentence for each problem, in the order of their discovery, and the number of further ones."""
         told = [f"{problem} ({self._where(problem)})." for problem in list(self._places)[:MAX_REPAIR_KINDS]]
         rest = len(self._places) - len(told)
         return (*told, f"{rest} further kinds of problems were repaired or left out.") if rest else tuple(told)

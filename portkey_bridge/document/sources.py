@@ -24,16 +24,12 @@ if TYPE_CHECKING:
 #: Suffixes of other files, and how many folders above the document they may be: `../common.yaml` is usual.
 SUFFIXES = frozenset({".json", ".yaml", ".yml"})
 
-
 FOLDERS_ABOVE = 2
-
 
 #: How a person names standard input.
 STDIN = "-"
 
-
 FILE_REMEDY = "Use --spec with the path or URL of a readable OpenAPI document."
-
 
 Read = Callable[[str], Content]
 """Brings the resource of a URI into memory. Raises DocumentError."""

@@ -48,7 +48,6 @@ _USUAL = (None, "!", f"{_TAG}map", f"{_TAG}seq")
 #: The key that merges other objects into its own (yaml.org/type/merge).
 _MERGE = object()
 
-
 #: Line breaks of YAML 1.1, which the parser still knows. Since 1.2 they are characters like others (section 5.4).
 _OLD_BREAKS = str.maketrans("\x85\u2028\u2029", "   ")
 

@@ -10,6 +10,7 @@ request, refuses an answer with more bytes than announced, and has no time limit
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -50,10 +51,14 @@ class Connections(httpx.AsyncBaseTransport):
         self._idle: list[_Connection] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, and give the answer, its body still to be read. Closing it frees the connection."""
-        connection = self._last_used(_origin(request.url)) or await self._connect(_origin(request.url))
+        """Send the request, and give the answer, its body still to be read. Closing it frees the connection.
+
+        The extension `deadline` is the time of the loop by which it has to begin. Raises TimeoutError, httpx.HTTPError.
+        """
+        origin, deadline = _origin(request.url), request.extensions.get("deadline", math.inf)
+        connection = self._last_used(origin) or await self._connect(origin, deadline)
         try:
-            head = await connection.exchange(request)
+            head = await connection.exchange(request, deadline)
         except BaseException:
             connection.close()
             raise
@@ -79,7 +84,11 @@ class Connections(httpx.AsyncBaseTransport):
                 connection.close()
         return None
 
-    async def _connect(self, origin: Origin) -> _Connection:
+    async def _connect(self, origin: Origin, deadline: float) -> _Connection:
+        async with by_deadline(deadline):
+            return await self._connected(origin)
+
+    async def _connected(self, origin: Origin) -> _Connection:
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
         if port > HIGHEST_PORT:
@@ -169,6 +178,7 @@ class _Connection(asyncio.Protocol):
         self._full = False
         self._waiting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None  # looks whether a wait takes too long
+        self._deadline = math.inf
         self._waits_until, self._too_long = 0.0, httpx.TimeoutException
         self._idle_since = 0.0
 
@@ -213,9 +223,9 @@ class _Connection(asyncio.Protocol):
             return False
         return not self._has_arrived()  # the loop may not have seen it yet
 
-    async def exchange(self, request: httpx.Request) -> AnswerHead:
-        """Send the request, and give the head of its answer. Raises httpx.TransportError."""
-        self._answer = AnswerReader(request.method)
+    async def exchange(self, request: httpx.Request, deadline: float) -> AnswerHead:
+        """Send the request, and give the head of its answer. Raises httpx.TransportError, TimeoutError."""
+        self._answer, self._deadline = AnswerReader(request.method), deadline
         try:
             await self._send(request)
         except (httpx.WriteError, httpx.WriteTimeout):  # the answer may have come before the request was complete
@@ -223,6 +233,7 @@ class _Connection(asyncio.Protocol):
                 raise
         while (head := self._answer.head(self._arrived)) is None:
             await self._wait_for_more()
+        self._deadline = math.inf  # whoever reads the body has a limit of its own
         return head
 
     async def _send(self, request: httpx.Request) -> None:
@@ -231,9 +242,10 @@ class _Connection(asyncio.Protocol):
         if isinstance(request.stream, httpx.ByteStream):  # all of it is there
             written += b"".join([writer.body(part) for part in request.stream])
         else:
-            async for part in cast(httpx.AsyncByteStream, request.stream):
-                await self._write(written + writer.body(part))
-                written = b""
+            async with by_deadline(self._deadline):  # parts may be slow to come
+                async for part in cast(httpx.AsyncByteStream, request.stream):
+                    await self._write(written + writer.body(part))
+                    written = b""
         await self._write(written + writer.end())
 
     async def next_piece(self) -> bytes:
@@ -287,8 +299,10 @@ class _Connection(asyncio.Protocol):
     async def _wait(self, too_long: type[httpx.TimeoutException]) -> None:
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()
-        self._waits_until, self._too_long = loop.time() + self._patience, too_long
-        if self._timer is None:  # one for many waits: to start and cancel one for each takes longer than they wait
+        self._waits_until, self._too_long = min(loop.time() + self._patience, self._deadline), too_long
+        if self._timer is None or self._waits_until < self._timer.when():  # one for many waits is enough, and faster
+            if self._timer:
+                self._timer.cancel()
             self._timer = loop.call_at(self._waits_until, self._look)
         try:
             await waiting
@@ -302,6 +316,8 @@ class _Connection(asyncio.Protocol):
             return
         if loop.time() < self._waits_until:
             self._timer = loop.call_at(self._waits_until, self._look)
+        elif self._waits_until == self._deadline:
+            self._waiting.set_exception(TimeoutError())
         else:
             self._waiting.set_exception(self._too_long("nothing happens in time"))
 
@@ -341,6 +357,11 @@ class _Body(httpx.AsyncByteStream):
         connection, self._connection = self._connection, None
         if connection:
             self._free(connection)
+
+
+def by_deadline(deadline: float) -> asyncio.Timeout:
+    """Return a context that ends with TimeoutError at a time of the running loop."""
+    return asyncio.timeout_at(None if deadline == math.inf else deadline)
 
 
 def _now() -> float:

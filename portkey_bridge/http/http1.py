@@ -27,6 +27,7 @@ _VALUES = re.compile(rb"(?:(?:[^\0\s](?:[^\0\r\n\v\f]*[^\0\s])?)?\n)*")
 
 _STATUS_LINE = re.compile(rb"HTTP/([0-9]\.[0-9]) ([0-9]{3})(?: ([^\0\r\n\v\f]*))?\r?\n")
 _FIELD = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n\v\f]*)\r?\n")
+_FIELDS = re.compile(rb"(?:[-!#$%&'*+.^_`|~0-9A-Za-z]++:[^\0\r\n\v\f]*+\r?\n)*+\r?\n")
 
 #: A line that continues the value before it (RFC 9112 section 5.2).
 _FOLDED = re.compile(rb"[ \t]+([^\0\r\n\v\f]*)\r?\n")
@@ -247,6 +248,8 @@ class AnswerReader:
 
 def _fields(block: bytes, at: int) -> list[Field]:
     """Return the headers in lines that an empty one ends."""
+    if _FIELDS.fullmatch(block, at):  # as nearly always: none is folded
+        return [(name, value.rstrip(b" \t")) for name, value in _FIELD.findall(block, at)]
     fields: list[Field] = []
     while found := _FIELD.match(block, at):
         name, value = found.groups()

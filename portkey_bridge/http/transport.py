@@ -1,7 +1,7 @@
 """Sends requests: one client, bounded in time, size and number, that repeats only what is safe to repeat.
 
 Three questions are answered by pure functions: may this be sent again (`may_repeat`), what follows a redirect
-(`redirected`), and what is said of an exchange that failed (`explain`). A credential never leaves its origin.
+(`redirected`), and what is said of an exchange that failed (`explain_failure`). A credential never leaves its origin.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import anyio
 import httpx
 
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.http.connections import Connections
+from portkey_bridge.http.connections import Connections, by_deadline
 from portkey_bridge.http.decoding import Decoder, decoder_of
 from portkey_bridge.http.failures import MOST_REDIRECTS, TooLarge
 from portkey_bridge.http.policy import may_repeat, redirected, retry_after
@@ -104,19 +104,19 @@ class Transport:
         if "accept-encoding" not in request.headers:
             request.headers["accept-encoding"] = "gzip, deflate"
         if self._slots.locked():
-            async with asyncio.timeout_at(min(deadline, until)):
+            async with by_deadline(min(deadline, until)):
                 await self._slots.acquire()
         else:
             await self._slots.acquire()  # does not wait
         self._running += 1
         try:
-            async with asyncio.timeout_at(min(deadline, until)):
-                response = await self._send(request, deadline)
+            response = await self._send(request, min(deadline, until))
             response.stream = _bounded(response, self.limit, deadline)
             try:
                 yield response
             finally:
-                await response.aclose()
+                if not isinstance(response.stream, httpx.ByteStream):  # which holds nothing
+                    await response.aclose()
         finally:
             self._slots.release()
             self._running -= 1
@@ -136,7 +136,7 @@ class Transport:
     async def _send_persistently(self, request: httpx.Request, deadline: float) -> httpx.Response:
         """Send the request, and again as long as that may help: `retries` times, and not beyond the deadline."""
         for attempt in range(self._retries + 1):
-            outcome = await self._attempt(request)
+            outcome = await self._attempt(request, deadline)
             if attempt == self._retries or not may_repeat(request, outcome):
                 break
             pause = max(retry_after(outcome) or 0, random.uniform(0, min(LONGEST_BACKOFF, BACKOFF * 2**attempt)))  # noqa: S311  # spreads load, hides nothing
@@ -150,12 +150,17 @@ class Transport:
             raise outcome
         return outcome
 
-    async def _attempt(self, request: httpx.Request) -> httpx.Response | httpx.RequestError:
+    async def _attempt(self, request: httpx.Request, deadline: float) -> httpx.Response | httpx.RequestError:
         if request.url.userinfo:
             next(httpx.BasicAuth(request.url.username, request.url.password).auth_flow(request))
-        request.extensions["timeout"] = self._timeout
+        request.extensions |= {"timeout": self._timeout, "deadline": deadline}
+        way = self._way(request.url)
         try:
-            response = await self._way(request.url).handle_async_request(request)
+            if isinstance(way, Connections):  # which keeps the deadline without a timer for each request
+                response = await way.handle_async_request(request)
+            else:
+                async with by_deadline(deadline):
+                    response = await way.handle_async_request(request)
         except httpx.RequestError as error:
             error.request = request
             return error

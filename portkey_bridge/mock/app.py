@@ -51,18 +51,15 @@ from portkey_bridge.openapi.pointers import follow, object_at, pointer_to
 from portkey_bridge.schema.patterns import Patterns
 from portkey_bridge.schema.samples import Samples
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.validation import explain_violation
+from portkey_bridge.schema.violations import explain_violation
 
 #: The only interface that a mock listens on.
 MOCK_HOST = "127.0.0.1"
 
-
 ACCEPTS_JSON = re.compile(r"application/json\b|[^;]*\+json\b|\*/\*|application/\*", re.IGNORECASE)
-
 
 #: Statuses whose answers have no body (RFC 9110 section 15.3.5, 15.3.6, 15.4.5).
 BODILESS = frozenset({204, 205, 304})
-
 
 #: The smallest files of their kinds: a picture of one pixel, a sound of no length.
 SMALLEST_FILES = {
@@ -71,7 +68,6 @@ SMALLEST_FILES = {
     "image/webp": "UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==",
     "audio/wav": "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=",
 }
-
 
 #: Media type of answers whose type the document does not declare.
 CONCRETE = {
@@ -85,7 +81,7 @@ CONCRETE = {
 
 @contextmanager
 def mock_running(api: Api) -> Iterator[str]:
-    """Serve a mock in a thread of this process, and give its URL."""
+    """Serve a mock in a thread of this process, and yield its URL."""
     with mock_listening(0) as (listener, url):
         server = server_of(mock_app(api))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -16,6 +16,11 @@ def mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def sequence(value: Any) -> list[Any]:
+    """Return a list, or an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def as_list(value: Any) -> list[Any]:
     """Return a list; a single value is a list of it, null an empty one."""
     return value if isinstance(value, list) else [] if value is None else [value]

@@ -161,7 +161,7 @@ class _Search:
 
     def say(self, problem: str, schema: SchemaObject) -> None:
         place = self.composed.get(id(schema))
-        self.repairs.add(problem, f"#{place.pointer if place else ''}")
+        self.repairs.add(problem, place.reference if place else "#")
 
 
 def _put(holder: SchemaObject, schema: SchemaObject) -> None:

@@ -26,7 +26,7 @@ FAMILIES, PARENT, CHILDREN = "x-families", "x-parent", "x-children"
 MAX_CHILDREN = 500
 
 #: Maps whose members are schemas with names.
-MAPS_OF_SCHEMAS = frozenset({"schemas", "definitions", "$defs"})
+DEFINITION_MAPS = frozenset({"schemas", "definitions", "$defs"})
 
 #: Extensions with which a child says its own value of the discriminator.
 VALUE_EXTENSIONS = ("x-ms-discriminator-value", "x-discriminator-value")
@@ -48,7 +48,7 @@ class _Inheritance:
         self.root = root
         self.schemas = schemas
         self.repairs = repairs
-        self.named = {f"#{place.pointer}": place.value for place in schemas if _is_named(place)}
+        self.named = {place.reference: place.value for place in schemas if _is_named(place)}
         self.children: dict[str, list[str]] = {}
         self.inheriting: set[int] = set()
         for pointer, schema in self.named.items():
@@ -184,7 +184,7 @@ class _Inheritance:
 
 def _is_named(place: DocumentNode) -> bool:
     """Check whether a schema has a name: a definition, or a file of its own."""
-    return len(place.path) >= 2 and (place.path[-2] in MAPS_OF_SCHEMAS or len(place.path) == len(place.base.path) == 2)
+    return len(place.path) >= 2 and (place.path[-2] in DEFINITION_MAPS or len(place.path) == len(place.base.path) == 2)
 
 
 def _parts(schema: SchemaObject) -> Iterator[SchemaObject]:

@@ -14,7 +14,7 @@ from typing import Any
 from portkey_bridge import media_types
 from portkey_bridge.document.repairs import Repairs, summarize
 from portkey_bridge.errors import DanglingReference
-from portkey_bridge.openapi.coercion import mapping
+from portkey_bridge.openapi.coercion import mapping, sequence
 from portkey_bridge.openapi.object_cycles import break_object_cycles
 from portkey_bridge.openapi.pointers import decode_token, encode_token, is_reference
 from portkey_bridge.openapi.resources import DocumentNode, Resources
@@ -24,9 +24,7 @@ FoundObjects = list[tuple[str, DocumentNode]]
 """Objects with their kinds, in the order in which a walk met them."""
 
 #: Fields that tell a schema, and those that tell a Parameter, Request Body or Media Type Object.
-OF_SCHEMAS = frozenset(
-    ("type", "format", "properties", "additionalProperties", "items", "enum", "allOf", "anyOf", "oneOf")
-)
+OF_SCHEMAS = frozenset("type format properties additionalProperties items enum allOf anyOf oneOf".split())
 OF_OTHERS = frozenset(("in", "content", "schema", "itemSchema"))
 
 #: Prefixes of references in one version of the specification, and their equivalents in another.
@@ -56,7 +54,7 @@ ENCLOSED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "request-body": lambda schema: {"content": {"application/json": {"schema": schema}}},
 }
 
-#: Fields of a Media Type Object, which are no media types where they are among these.
+#: Fields of a Media Type Object, which are not media types, even where they are among these.
 OF_MEDIA_TYPES = FIELDS["media-type"].keys() | {"example", "examples"}
 
 #: The map of components, by the kind of object that it has.
@@ -71,7 +69,7 @@ URI = re.compile(r"[#/]")
 
 
 def localize(resources: Resources, repairs: Repairs) -> FoundObjects:
-    """Rewrite every reference in place, and give every reachable object of the specification, once, with its kind.
+    """Rewrite every reference in place, and return every reachable object of the specification, once, with its kind.
 
     A schema whose reference leads nowhere accepts everything. Other such references stay, and cost what uses them.
     """
@@ -132,8 +130,7 @@ class _Walk:
     def __init__(self, resources: Resources, repairs: Repairs) -> None:
         self.resources = resources
         self.repairs = repairs
-        components = resources.main.value.get("components")
-        self.schemes = components.get("securitySchemes") or {} if isinstance(components, dict) else {}
+        self.schemes = mapping(mapping(resources.main.value.get("components")).get("securitySchemes"))
         self.found: FoundObjects = []
         self.seen: set[tuple[str, int]] = set()
         self.ends: dict[int, DocumentNode] = {}
@@ -154,7 +151,7 @@ class _Walk:
             self.put_right_content(place)
         if kind == "schema":
             self.dynamic_reference(place)
-            self.mapping(place)
+            self.discriminator(place)
         if kind in ("openapi", "operation"):
             self.security(place)
         self.follow_fields(kind, place)
@@ -174,7 +171,7 @@ class _Walk:
                 continue
             beside = {name: member for name, member in value.items() if name != "$ref"}
             followed = {**target.value, **beside} if beside and isinstance(target.value, dict) else target.value
-            self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", f"#{place.pointer}")
+            self.repairs.add(f"{field} is a $ref, which is not allowed there; it is followed", place.reference)
             self.changes.append((place.value, (), {field: followed}))
             self.followed = True
             for kind_below, tokens, child in children(kind, {field: target.value}):
@@ -201,7 +198,7 @@ class _Walk:
         alone = value if _is_schema(value) else value.get("schema") if kind == "request-body" else None
         if isinstance(alone, dict) and "content" not in value:
             self.repairs.add(
-                f"a {kind.replace('-', ' ')} is a schema; interpreted as one with that schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')} is a schema; interpreted as one with that schema", place.reference
             )
             enclosed = ENCLOSED[kind](dict(alone))
             if alone is value:
@@ -211,12 +208,12 @@ class _Walk:
     def put_right_content(self, place: DocumentNode) -> None:
         """Take fields of a Media Type Object out of the media types; without any, they are those of JSON."""
         content = place.value.get("content")
-        misplaced = [name for name in content if name in OF_MEDIA_TYPES] if isinstance(content, dict) else []
+        misplaced = [name for name in mapping(content) if name in OF_MEDIA_TYPES]
         if misplaced:
             others = {name: value for name, value in content.items() if name not in OF_MEDIA_TYPES}
             place.value["content"] = others or {"application/json": content}
             instead = "left out" if others else "application/json is assumed"
-            self.repairs.add(f"{', '.join(misplaced)} in content is not a media type; {instead}", f"#{place.pointer}")
+            self.repairs.add(f"{', '.join(misplaced)} in content is not a media type; {instead}", place.reference)
 
     def reference(self, kind: str, place: DocumentNode) -> None:
         value = place.value
@@ -225,12 +222,12 @@ class _Walk:
             return
         if kind in ENCLOSED and _is_schema(self.end(target).value) and (kind != "parameter" or "in" in value):
             self.repairs.add(
-                f"a {kind.replace('-', ' ')}'s $ref names a schema; interpreted as its schema", f"#{place.pointer}"
+                f"a {kind.replace('-', ' ')}'s $ref names a schema; interpreted as its schema", place.reference
             )
-            self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": f"#{target.pointer}"})))
+            self.changes.append((value, ("$ref",), ENCLOSED[kind]({"$ref": target.reference})))
             kind = "schema"
         else:
-            self.changes.append((value, (), {"$ref": f"#{self.end(target).pointer}"}))
+            self.changes.append((value, (), {"$ref": self.end(target).reference}))
         self.meet(kind, target)
 
     def target(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode | None:
@@ -244,16 +241,16 @@ class _Walk:
                 # Under `not`, to accept everything is to say that nothing fits.
                 self.changes.append((place.value, ("$ref",), {"not": {}} if place.path[-1:] == ("not",) else {}))
                 problem = f"{summarize(error.source, 200)}: {error.problem}; any value is accepted"
-                self.repairs.add(problem, f"#{place.pointer}")
+                self.repairs.add(problem, place.reference)
             return None
 
     def resolved(self, kind: str, place: DocumentNode, reference: str) -> DocumentNode:
-        """Return the place that a reference names. Raises DanglingReference, also for a schema's that is none."""
+        """Return the place that a reference names. Raises DanglingReference, also for a schema's that names none."""
         found = self.resources.resolve(reference, place.base)
         if kind == "schema" and _is_document(found.value):
             raise DanglingReference(reference, "it names the whole document")
         if kind == "schema" and (within := self.schema_within(self.end(found))):
-            self.repairs.add("a schema's $ref names what has a schema; interpreted as that schema", f"#{place.pointer}")
+            self.repairs.add("a schema's $ref names what has a schema; interpreted as that schema", place.reference)
             return within
         if kind == "schema" and not isinstance(self.end(found).value, dict | bool):
             raise DanglingReference(reference, "it names something that is not a schema")
@@ -289,7 +286,7 @@ class _Walk:
                 found = self.resources.descend(start, fragment, reference)
                 is_schema = isinstance(found.value, dict | bool) and not _is_document(found.value)
                 if found.value is not place.value and is_schema:
-                    self.repairs.add("a $ref is relative to the schema around it", f"#{place.pointer}")
+                    self.repairs.add("a $ref is relative to the schema around it", place.reference)
                     return found
         return None
 
@@ -313,7 +310,7 @@ class _Walk:
             with suppress(DanglingReference):
                 target = self.resolved(kind, place, other)
                 self.repairs.add(
-                    "a $ref is malformed; interpreted as the only target that it can mean", f"#{place.pointer}"
+                    "a $ref is malformed; interpreted as the only target that it can mean", place.reference
                 )
                 return target
         return None
@@ -342,7 +339,7 @@ class _Walk:
             targets = [first]
         for target in targets:
             self.meet("schema", target)
-        references = [{"$ref": f"#{target.pointer}"} for target in targets]
+        references = [{"$ref": target.reference} for target in targets]
         outcome: dict[str, Any] = references[0] if len(references) == 1 else {"anyOf": references}
         if not references:
             outcome = {}
@@ -352,30 +349,26 @@ class _Walk:
 
     def security(self, place: DocumentNode) -> None:
         """Rewrite URIs in security requirements as pointers; declared names take precedence (OpenAPI 3.2 4.30)."""
-        requirements = place.value.get("security")
-        for requirement in requirements if isinstance(requirements, list) else ():
-            keys = requirement if isinstance(requirement, dict) else ()
-            uris = [key for key in keys if URI.search(key) and key not in self.schemes]
+        for requirement in sequence(place.value.get("security")):
+            uris = [key for key in mapping(requirement) if URI.search(key) and key not in self.schemes]
             for key in uris:
                 with suppress(DanglingReference):
                     target = self.resources.resolve(key, place.base)
-                    self.changes.append((requirement, (key,), {f"#{target.pointer}": requirement[key]}))
+                    self.changes.append((requirement, (key,), {target.reference: requirement[key]}))
                     self.meet("security-scheme", target)
 
-    def mapping(self, place: DocumentNode) -> None:
+    def discriminator(self, place: DocumentNode) -> None:
         """Make what a discriminator maps to references; a mere name is a schema's (OpenAPI 3.2 section 4.25.2)."""
-        discriminator = place.value.get("discriminator")
-        if not isinstance(discriminator, dict):
-            return
-        mapping = discriminator.get("mapping")
-        named = [(mapping, value, name) for value, name in mapping.items()] if isinstance(mapping, dict) else []
+        discriminator = mapping(place.value.get("discriminator"))
+        targets = mapping(discriminator.get("mapping"))
+        named = [(targets, value, name) for value, name in targets.items()]
         if "defaultMapping" in discriminator:
             named.append((discriminator, "defaultMapping", discriminator["defaultMapping"]))
         for owner, value, name in named:
             target = self.mapped(place, name) if isinstance(name, str) else None
             if target is not None:
                 self.meet("schema", target)
-                self.changes.append((owner, (), {value: f"#{self.end(target).pointer}"}))
+                self.changes.append((owner, (), {value: self.end(target).reference}))
 
     def mapped(self, place: DocumentNode, name: str) -> DocumentNode | None:
         components = [] if "/" in name or "#" in name else [f"#/components/schemas/{name}"]

@@ -18,9 +18,8 @@ from portkey_bridge.openapi.keywords import Schema
 #: A variable of a path template (OpenAPI 3.2 section 4.8.2), or of a server's URL (section 4.5).
 TEMPLATE_VARIABLE = re.compile(r"\{([^{}]*)\}")
 
-
 Place = tuple[str, str]
-"""The location and the name of a parameter or credential, as `place` gives it."""
+"""The location and the name of a parameter or credential, as `place` returns it."""
 
 
 def place(location: str, name: str) -> Place:
@@ -46,19 +45,22 @@ class MediaType:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A Parameter Object. `content` is set where it decides how the value is written, and not a style."""
+    """A Parameter Object. `content` is set where it decides how the value is written, and not a style.
+
+    Without any more than a name, it is one of the query that takes any value.
+    """
 
     name: str
-    location: str
-    required: bool
-    schema: Schema
-    description: str
-    style: str
-    explode: bool
-    allow_reserved: bool
-    allow_empty_value: bool
-    content: MediaType | None
-    deprecated: bool
+    location: str = "query"
+    required: bool = False
+    schema: Schema = True
+    description: str = ""
+    style: str = "form"
+    explode: bool = True
+    allow_reserved: bool = False
+    allow_empty_value: bool = False
+    content: MediaType | None = None
+    deprecated: bool = False
 
     @property
     def place(self) -> Place:
@@ -70,9 +72,9 @@ class Parameter:
 class RequestBody:
     """A Request Body Object, its media types in the document's order."""
 
-    required: bool
-    description: str
     content: tuple[MediaType, ...]
+    required: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,10 @@ class Operation:
     servers: tuple[Server, ...]
     path_item: PathItem = field(repr=False)
     curations: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        """Return method and path, by which messages name the operation."""
+        return f"{self.method} {self.path}"
 
     @cached_property
     def answer_types(self) -> tuple[str, ...]:

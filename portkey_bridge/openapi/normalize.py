@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from portkey_bridge.document.parse import Document, Retrieve, others_of_document
+from portkey_bridge.document.parse import Document, Retrieve
 from portkey_bridge.document.repairs import Repairs, Say, summarize
 from portkey_bridge.errors import DanglingReference, DocumentError
-from portkey_bridge.openapi.coercion import as_list
+from portkey_bridge.openapi.coercion import as_list, mapping, sequence
 from portkey_bridge.openapi.composition_cycles import break_cycles
 from portkey_bridge.openapi.inheritance import join_families
 from portkey_bridge.openapi.local_refs import FoundObjects, localize
@@ -24,7 +24,14 @@ from portkey_bridge.openapi.pointers import encode_token, follow
 from portkey_bridge.openapi.resources import OTHERS, DocumentNode, Resources
 from portkey_bridge.openapi.schema_dialects import KEYWORD_FORMS, OBSOLETE_KEYWORDS, modernize
 from portkey_bridge.openapi.spec_tables import METHODS
-from portkey_bridge.openapi.swagger2 import from_swagger, is_body, overridden, parameter_schema, request_body
+from portkey_bridge.openapi.swagger2 import (
+    from_swagger,
+    is_body,
+    overridden,
+    parameter_schema,
+    request_body,
+    split_bodies,
+)
 from portkey_bridge.text import without_invisible
 
 #: Fields that a root may not have beside a schema that is validated in it: JSON Schema would take them for its own.
@@ -44,7 +51,6 @@ LOCATIONS = {
     **{"form": "formData", "headers": "header", "cookies": "cookie"},
 }
 
-
 #: Fields with text for people, which models read, too.
 TEXT_FIELDS = frozenset(("title", "summary", "description"))
 
@@ -56,18 +62,23 @@ class Normalized(NamedTuple):
     repairs: tuple[str, ...]
 
 
-def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Repairs | None = None) -> Normalized:
+def nothing_else(uri: str) -> Document:
+    """Refuse to retrieve anything: what a document refers to is in it."""
+    raise DocumentError(uri, "is not in the document", "Add it there.")
+
+
+def normalize(document: Document, retrieve: Retrieve = nothing_else, repairs: Repairs | None = None) -> Normalized:
     """Bring a document into the one form that everything downstream reads.
 
-    `retrieve` brings what the document refers to; without it, files beside the document are read. Who hands in
-    `repairs` finds the repairs there, with their places. The values of the document are changed in place.
+    `retrieve` brings the other resources that the document refers to. Who hands in `repairs` finds the repairs there,
+    with their places. The values of the document are changed in place.
     Raises DocumentError for anything but an OpenAPI document, and for a hostile one.
     """
     repairs = Repairs() if repairs is None else repairs
     version = _version(document, repairs)
     root = {key: value for key, value in document.root.items() if key not in NOT_ON_ROOT | {OTHERS}}
     root["paths"] = dict(_with_slashes(root.get("paths") or {}, repairs))
-    resources = Resources(Document(document.source, document.uri, root), retrieve or others_of_document(document))
+    resources = Resources(Document(document.source, document.uri, root), retrieve)
     found = localize(resources, repairs)
     _remove_invisible(found, repairs)
     for kind, place in found:
@@ -77,7 +88,7 @@ def normalize(document: Document, retrieve: Retrieve | None = None, repairs: Rep
         root[OTHERS] = resources.others
     if version < (3,):
         root = from_swagger(root, _scheme(document.uri), repairs)
-        found = localize(Resources(Document(document.source, document.uri, root), _nothing_more), repairs)
+        found = localize(Resources(Document(document.source, document.uri, root), nothing_else), repairs)
     for kind, place in found:
         if kind in WITH_PARAMETERS:
             _inline_bodies(place.value, root)
@@ -133,12 +144,8 @@ def _scheme(uri: str) -> str:
     return scheme if scheme in ("http", "https") else "https"
 
 
-def _nothing_more(uri: str) -> Document:
-    raise DocumentError(uri, "everything is in memory already", "Report this.")
-
-
 def _say(repairs: Repairs, place: DocumentNode, problem: str) -> None:
-    repairs.add(problem, f"#{place.pointer}")
+    repairs.add(problem, place.reference)
 
 
 def _remove_invisible(found: FoundObjects, repairs: Repairs) -> None:
@@ -146,10 +153,9 @@ def _remove_invisible(found: FoundObjects, repairs: Repairs) -> None:
     for kind, place in found:
         texts = [place.value]
         if kind == "openapi":
-            tags = place.value.get("tags")
-            texts += [place.value.get("info"), *(tags if isinstance(tags, list) else [])]
+            texts += [place.value.get("info"), *sequence(place.value.get("tags"))]
         for each in texts:
-            for field in TEXT_FIELDS & each.keys() if isinstance(each, dict) else ():
+            for field in TEXT_FIELDS & mapping(each).keys():
                 if isinstance(each[field], str) and (visible := without_invisible(each[field])) != each[field]:
                     each[field] = visible
                     _say(repairs, place, f"a {field} contains characters that nobody sees, which are left out")
@@ -170,8 +176,7 @@ def _repair_location(parameter: dict[str, Any], say: Say) -> None:
 
 def _inline_bodies(owner: dict[str, Any], root: dict[str, Any]) -> None:
     """Replace references to parameters that are a body, and to the schemas of these, by what they lead to."""
-    listed = owner.get("parameters")
-    listed = listed if isinstance(listed, list) else []
+    listed = sequence(owner.get("parameters"))
     for at, value in enumerate(listed):
         with suppress(DanglingReference):
             target = follow(root, value)
@@ -188,33 +193,26 @@ def _repair_path_item(item: dict[str, Any], version: tuple[int, ...], say: Say) 
         if field.lower() not in item:
             say(f"the method {field} is written in capitals")
             item[field.lower()] = item.pop(field)
-    listed = item.get("parameters")
-    bodies = [value for value in listed if is_body(value)] if isinstance(listed, list) else []
-    if isinstance(listed, list) and bodies:
-        item["parameters"] = [value for value in listed if not is_body(value)]
+    others, bodies = split_bodies(sequence(item.get("parameters")))
+    if bodies:
+        item["parameters"] = others
         for operation in (item[method] for method in METHODS if isinstance(item.get(method), dict)):
-            own = operation.get("parameters")
-            own = own if isinstance(own, list) else []
-            rest = [value for value in own if not is_body(value)]
-            operation["parameters"] = rest + overridden(bodies, [value for value in own if is_body(value)])
+            others, own = split_bodies(sequence(operation.get("parameters")))
+            operation["parameters"] = others + overridden(bodies, own)
 
 
 def _repair_operation(operation: dict[str, Any], version: tuple[int, ...], say: Say) -> None:
     """Read parameters that are the body, as in Swagger 2.0, as the body that they are."""
-    listed = operation.get("parameters")
-    bodies = [value for value in listed if is_body(value)] if isinstance(listed, list) else []
-    if not isinstance(listed, list) or not bodies:
+    others, bodies = split_bodies(sequence(operation.get("parameters")))
+    if not bodies:
         return
+    operation["parameters"] = others
     if isinstance(operation.get("requestBody"), dict):
         names = ", ".join(summarize(value.get("name")) for value in bodies)
         say(f"a parameter is a body, as in Swagger 2.0, beside requestBody; {names} is left out")
-        operation["parameters"] = [value for value in listed if not is_body(value)]
         return
     say("a parameter is the body, as in Swagger 2.0; interpreted as requestBody")
-    consumes = operation.get("consumes")
-    body = request_body(bodies, consumes if isinstance(consumes, list) else [], say)
-    operation["parameters"] = [value for value in listed if not is_body(value)]
-    operation["requestBody"] = body
+    body = operation["requestBody"] = request_body(bodies, sequence(operation.get("consumes")), say)
     if bodies[0]["in"] == "formData":
         schema = next(iter(body["content"].values()))["schema"]
         for made in (schema, *schema["properties"].values()):

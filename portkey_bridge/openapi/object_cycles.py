@@ -1,6 +1,6 @@
-"""Objects that contain themselves: what follows a `$ref` in a place that has none may lead back to where it stands.
+"""Objects that contain themselves: a `$ref` that is followed where none is allowed may lead back to its own place.
 
-Nobody downstream expects that, and none of it can be written as JSON.
+Nothing downstream expects that, and it cannot be written as JSON.
 """
 
 from __future__ import annotations

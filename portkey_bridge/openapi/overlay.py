@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from portkey_bridge.document.content import Content
-from portkey_bridge.document.encoding import text_of
+from portkey_bridge.document.content import Content, text_of
 from portkey_bridge.document.parse import Document, resource_of
 from portkey_bridge.document.positions import TextLines
 from portkey_bridge.errors import DocumentError
+from portkey_bridge.openapi.coercion import mapping
 
 #: The feature sets that can be applied (Overlay Specification 1.1, Versions).
 VERSION = re.compile(r"1\.[01](\.\d+)?")
@@ -32,14 +32,20 @@ class SelectedNode(NamedTuple):
 
 
 class _Action(NamedTuple):
-    """An Action Object with what an error says about it."""
+    """An Action Object, its number, from 1, and the overlay that has it."""
 
+    overlay: Content
     number: int
     fields: Mapping[str, Any]
-    fail: Callable[[int, str], DocumentError]
+
+    @property
+    def place(self) -> str:
+        """The file, the line and the number of the action."""
+        line = TextLines(text_of(self.overlay)).line(("actions", str(self.number - 1)))
+        return f"{self.overlay.source}, {f'line {line}, ' if line else ''}action {self.number}"
 
     def error(self, problem: str) -> DocumentError:
-        return self.fail(self.number, problem)
+        return DocumentError(self.place, problem, "Correct the overlay.")
 
 
 def overlaid(document: Document, overlays: Sequence[Content]) -> Document:
@@ -58,21 +64,13 @@ def apply_overlay(root: dict[str, Any], overlay: Content) -> tuple[str, ...]:
 
     Raises DocumentError, which names the file, the action and its line.
     """
-    document = resource_of(overlay)
-
-    def place(number: int) -> str:
-        line = TextLines(text_of(overlay)).line(("actions", str(number - 1)))
-        return f"{overlay.source}, {f'line {line}, ' if line else ''}action {number}"
-
-    def fail(number: int, problem: str) -> DocumentError:
-        return DocumentError(place(number), problem, "Correct the overlay.")
-
     warnings = []
-    for number, fields in enumerate(_actions(document), 1):
-        if not isinstance(fields, dict) or not isinstance(fields.get("target"), str):
-            raise fail(number, "an action is an object with a target")
-        if not _apply(root, _Action(number, fields, fail)):
-            warnings.append(f"{place(number)}: {fields['target']} matches nothing.")
+    for number, fields in enumerate(_actions(resource_of(overlay)), 1):
+        action = _Action(overlay, number, fields)
+        if not isinstance(mapping(fields).get("target"), str):
+            raise action.error("an action is an object with a target")
+        if not _apply(root, action):
+            warnings.append(f"{action.place}: {fields['target']} matches nothing.")
     return tuple(warnings)
 
 
@@ -195,8 +193,7 @@ def tightened(curation: Any) -> Any:
     """Return what a document may say about its tools: exclude, name, ask for confirmation, and mark as not harmless."""
     if not isinstance(curation, dict):
         return curation if isinstance(curation, bool) else None
-    annotations = curation.get("annotations")
-    marks = annotations if isinstance(annotations, dict) else {}
+    marks = mapping(curation.get("annotations"))
     kept = {name: value for name, value in CAREFUL.items() if marks.get(name) is value}
     name = {"name": curation["name"]} if isinstance(curation.get("name"), str) else {}
     confirm = {"confirm": True} if curation.get("confirm") is True else {}

@@ -117,7 +117,7 @@ class _Reader:
         return target
 
     def found(self, value: Any, kind: str, otherwise: str, where: str) -> dict[str, Any] | None:
-        """Return the object that a value is or refers to; where there is none, say what is done `otherwise`."""
+        """Return the object that a value is or refers to; where there is none, note what is done `otherwise`."""
         try:
             return self.follow(value, kind)
         except DocumentError as error:
@@ -299,12 +299,12 @@ class _Reader:
             return None
         body = self.found(value, "the request body", "any JSON is accepted", where)
         if body is None:
-            return RequestBody(False, "", (MediaType("application/json", {}, {}),))
+            return RequestBody((MediaType("application/json", {}),))
         content = tuple(self.media_types(body, where))
         if not content:
             self.repairs.add("the request body has no content, and is left out", where)
             return None
-        return RequestBody(is_true(body.get("required")), as_text(body.get("description")).strip(), content)
+        return RequestBody(content, is_true(body.get("required")), as_text(body.get("description")).strip())
 
     def media_types(self, owner: dict[str, Any], where: str) -> Iterator[MediaType]:
         for name, value in mapping(owner.get("content")).items():

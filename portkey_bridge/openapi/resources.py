@@ -41,9 +41,9 @@ class DocumentNode(NamedTuple):
     base: Base
 
     @property
-    def pointer(self) -> str:
-        """The path as a pointer in a URI fragment."""
-        return "".join(f"/{encode_token(token)}" for token in self.path)
+    def reference(self) -> str:
+        """The local reference to the value: `#` and its pointer (RFC 6901 section 6)."""
+        return "#" + "".join(f"/{encode_token(token)}" for token in self.path)
 
     def below(self, tokens: tuple[str, ...], value: Any) -> DocumentNode:
         """Return the place of `value` below `tokens`."""
@@ -69,7 +69,7 @@ def _joined(base: str, reference: str) -> str:
 class Resources:
     """A document and the others that it refers to. `retrieve` is asked once for each of them.
 
-    `others` collects what OTHERS is to hold, `repairs` a sentence for each file that can't be had.
+    `others` collects what OTHERS is to hold, `repairs` a sentence for each file that cannot be read.
     """
 
     def __init__(self, document: Document, retrieve: Retrieve) -> None:
@@ -99,15 +99,11 @@ class Resources:
         if not fragment:
             return start
         if fragment.startswith("/"):
-            return self._descend(start, fragment, reference, detours)
+            return self.descend(start, fragment, reference, detours)
         named = self._named.get(f"{start.base.uri}#{unquote(fragment)}")
         if named is None:
             raise DanglingReference(reference, "no $anchor has this name")
         return named
-
-    def descend(self, start: DocumentNode, fragment: str, reference: str) -> DocumentNode:
-        """Return the place that a pointer names, relative to `start`. Raises DanglingReference for `reference`."""
-        return self._descend(start, fragment, reference, 0)
 
     def dynamic(self, reference: str) -> list[DocumentNode]:
         """Return the places that a `$dynamicRef` can lead to, in the order of the document.
@@ -177,8 +173,11 @@ class Resources:
             return uri
         return unquote(posixpath.relpath(other.path, posixpath.dirname(home.path)))
 
-    def _descend(self, start: DocumentNode, fragment: str, reference: str, detours: int) -> DocumentNode:
-        """Follow a pointer (RFC 6901); where it goes on behind a `$ref`, as many documents write it, go along."""
+    def descend(self, start: DocumentNode, fragment: str, reference: str, detours: int = 0) -> DocumentNode:
+        """Return the place that a pointer (RFC 6901) names, relative to `start`. Raises DanglingReference.
+
+        Where the pointer goes on behind a `$ref`, as many documents write it, go along.
+        """
         place = start
         for raw in fragment.split("/")[1:]:
             token = _token(place.value, raw)

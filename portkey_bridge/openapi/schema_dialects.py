@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,20 +43,16 @@ LITERAL = re.compile(r"/(\^.*|.*\$|(?=.*[\[\\(*+?{|]).+(?=/[a-z]*i))/([a-z]*)", 
 MISSING: Any = object()
 
 #: Names of resources, which are no longer needed once each reference is a pointer, and keywords of older drafts.
-OBSOLETE_KEYWORDS = frozenset(
-    {"$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"}
-)
+OBSOLETE_KEYWORDS = frozenset("$id id $schema $anchor $dynamicAnchor $recursiveAnchor $vocabulary $comment".split())
 
 #: Keywords kept next to a `$ref` of OpenAPI 3.0, which ignores them: annotations are harmless, `nullable` is intended.
-BESIDE_REFERENCE = frozenset(
-    ("$ref", "nullable", "x-nullable", "description", "title", "deprecated", "readOnly", "writeOnly")
-)
+BESIDE_REFERENCE = frozenset("$ref nullable x-nullable description title deprecated readOnly writeOnly".split())
 
 
 def modernize(schema: SchemaObject, version: tuple[int, ...], say: Say) -> None:
     """Turn one schema of a document of this version into JSON Schema 2020-12, in place.
 
-    Subschemas have their own turn. Reports keywords that are not valid in the document's own dialect.
+    Subschemas are not changed. Reports keywords that are not valid in the document's own dialect.
     """
     if schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
         return
@@ -137,10 +134,12 @@ def _form(schema: SchemaObject, keyword: str, say: Say) -> None:
     say(f"{keyword} is malformed; interpreted as far as possible")
 
 
+def _truth(value: Any) -> Any:
+    return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower(), MISSING)
+
+
 def _schema(value: Any) -> Any:
-    if isinstance(value, dict | bool):
-        return value
-    return {"true": True, "false": False}.get(str(value).lower(), MISSING)
+    return value if isinstance(value, dict) else _truth(value)
 
 
 def _schemas(value: Any) -> Any:
@@ -153,7 +152,7 @@ def _schemas(value: Any) -> Any:
 
 
 def _named_schemas(value: Any) -> Any:
-    """Read an object of schemas. A member that is none accepts everything."""
+    """Read an object of schemas. A member that is not a schema accepts everything."""
     if not isinstance(value, dict):
         return MISSING
     if all(isinstance(member, dict | bool) for member in value.values()):
@@ -179,10 +178,6 @@ def _dependent_names(value: Any) -> Any:
     return {key: read for key, names in value.items() if (read := _names(names)) is not MISSING}
 
 
-def _list(value: Any) -> Any:
-    return value if isinstance(value, list) and value else MISSING
-
-
 def _examples(value: Any) -> Any:
     if isinstance(value, dict):
         return [item.get("value", item) if isinstance(item, dict) else item for item in value.values()]
@@ -190,45 +185,32 @@ def _examples(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, bool):
-        return MISSING
-    if isinstance(value, int | float):
-        return value
+    """Read a number that JSON can have, also as a text."""
     try:
-        return int(value) if re.fullmatch(r"[-+]?[0-9]{1,300}", value) else float(value)
+        is_digits = isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,300}", value)
+        number = value if isinstance(value, int | float) else int(value) if is_digits else float(value)
     except (TypeError, ValueError):
         return MISSING
-
-
-def _finite_number(value: Any) -> Any:
-    number = _number(value)
-    return number if number is MISSING or abs(number) <= 1.7976931348623157e308 else MISSING
+    return number if not isinstance(value, bool) and abs(number) <= sys.float_info.max else MISSING
 
 
 def _divisor(value: Any) -> Any:
-    number = _finite_number(value)
+    number = _number(value)
     return number if number is not MISSING and number > 0 else MISSING
 
 
 def _count(value: Any) -> Any:
-    number = _finite_number(value)
+    number = _number(value)
     return number if number is not MISSING and number >= 0 and number == int(number) else MISSING
-
-
-def _truth(value: Any) -> Any:
-    return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower(), MISSING)
 
 
 def _text(value: Any) -> Any:
     return str(value) if isinstance(value, str | int | float) else MISSING
 
 
-def _string(value: Any) -> Any:
-    return value if isinstance(value, str) else MISSING
-
-
-def _object(value: Any) -> Any:
-    return value if isinstance(value, dict) else MISSING
+def _only(kind: type) -> Callable[[Any], Any]:
+    """Return a form that leaves out every value but those of a type."""
+    return lambda value: value if isinstance(value, kind) else MISSING
 
 
 def _discriminator(value: Any) -> Any:
@@ -288,12 +270,12 @@ READ_AS: dict[str, Callable[[Any], Any]] = {
     "schema": _schema,
     "schemas": _schemas,
     "named schemas": _named_schemas,
-    "number": _finite_number,
+    "number": _number,
     "count": _count,
     "truth": _truth,
     "text": _text,
-    "string": _string,
-    "object": _object,
+    "string": _only(str),
+    "object": _only(dict),
     "names": _names,
 }
 
@@ -303,7 +285,7 @@ KEYWORD_FORMS: dict[str, Callable[[Any], Any]] = {
     "definitions": _named_schemas,
     "dependencies": lambda _: MISSING,
     "dependentRequired": _dependent_names,
-    "enum": _list,
+    "enum": lambda value: value if isinstance(value, list) and value else MISSING,
     "examples": _examples,
     "multipleOf": _divisor,
     "discriminator": _discriminator,
@@ -341,7 +323,7 @@ def _unique(values: list[Any]) -> list[Any]:
 
 
 def _values_of_items(schema: SchemaObject, say: Say) -> None:
-    """Read the `enum` of an array that is none of the array's as that of its items; no array would fit."""
+    """Read the `enum` of an array that contains no array as that of its items; otherwise no value would fit."""
     values, items = schema.pop("enum"), schema.setdefault("items", {})
     if isinstance(items, dict) and items.keys().isdisjoint(("enum", "$ref")):
         items["enum"] = values
@@ -357,8 +339,8 @@ def _literal(value: Any) -> Any:
 #: How a value of another type is read, by the type that the schema has.
 VALUE_READERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "string": (str, _literal),
-    "integer": (int, _finite_number),
-    "number": (int | float, _finite_number),
+    "integer": (int, _number),
+    "number": (int | float, _number),
     "boolean": (bool, _truth),
 }
 

@@ -24,19 +24,15 @@ SECURITY_TYPES = {
     "bearer": ("http", "bearer"),
 }
 
-
 #: Schemes of HTTP whose names everybody reads in any case (RFC 7235 section 2.1).
 REGISTERED = ("basic", "bearer", "digest")
-
 
 #: Schemes of HTTP that documents call after what they are for, such as `bearerAuth`.
 NAMED_AFTER_USE = re.compile(r"(basic|bearer|digest)[ _-]?(auth(entication|orization)?|token|jwt)", re.I)
 
-
 #: How documents of Amazon's API Gateway declare signed requests, as an API key: a field, its value in lower case, and
 #: the scheme of HTTP.
 SIGNED = ("x-amazon-apigateway-authtype", "awssigv4", "aws4-hmac-sha256")
-
 
 #: Where an API key may go (OpenAPI 3.2 section 4.27.1).
 CREDENTIAL_LOCATIONS = frozenset({"query", "header", "cookie"})
@@ -47,6 +43,7 @@ class SecurityReader:
 
     def __init__(self, root: dict[str, Any], repairs: Repairs) -> None:
         self.root = root
+        self.schemes = mapping(mapping(root.get("components")).get("securitySchemes"))
         self.repairs = repairs
 
     def security(self, requirements: Any, where: str) -> tuple[tuple[SecurityScheme, ...], ...]:
@@ -62,15 +59,15 @@ class SecurityReader:
 
     def _scheme(self, key: str, where: str) -> SecurityScheme | None:
         """Return the scheme of a name, or of a URI (OpenAPI 3.2 section 4.30), which is a local pointer by now."""
-        schemes = mapping(mapping(self.root.get("components")).get("securitySchemes"))
-        scheme = object_at(self.root, {"$ref": key} if key.startswith("#") and key not in schemes else schemes.get(key))
-        if not scheme:
-            self.repairs.add(
-                f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where
-            )
-            return None
+        is_uri = key.startswith("#") and key not in self.schemes
+        if scheme := object_at(self.root, {"$ref": key} if is_uri else self.schemes.get(key)):
+            return self._read(key, scheme)
+        self.repairs.add(f"no declaration for the security scheme {summarize(key)}; calls are sent without it", where)
+        return None
+
+    def _read(self, key: str, scheme: Mapping[str, Any]) -> SecurityScheme | None:
+        """Return a Security Scheme Object as what says how its credential is sent; None if it does not say so."""
         kind, written = SECURITY_TYPES.get(as_text(scheme.get("type")).lower(), ("", ""))
-        location, name = "header", "Authorization"
         if as_text(scheme.get(SIGNED[0])).lower() == SIGNED[1]:
             kind, written = "http", SIGNED[2]
         spelling = as_text(scheme.get("scheme")).strip() if kind == "http" and not written else ""
@@ -78,8 +75,8 @@ class SecurityReader:
             self.repairs.add(f"scheme {summarize(spelling)} read as {named[1].lower()}", _place_of(key))
             spelling = named[1]
         written = written or spelling.lower()
-        if kind == "apiKey":
-            location, name = as_text(scheme.get("in")).lower(), as_text(scheme.get("name"))
+        of_key = as_text(scheme.get("in")).lower(), as_text(scheme.get("name"))
+        location, name = of_key if kind == "apiKey" else ("header", "Authorization")
         if not kind or not name or location not in CREDENTIAL_LOCATIONS or (kind == "http" and not written):
             problem = f"the security scheme {summarize(key)} does not say how its credential is sent"
             self.repairs.add(f"{problem}; calls are sent without it", _place_of(key))
@@ -97,8 +94,7 @@ class SecurityReader:
 
     def declared(self) -> tuple[SecurityScheme, ...]:
         """Return all schemes that the document declares."""
-        declared = mapping(mapping(self.root.get("components")).get("securitySchemes"))
-        return tuple(scheme for key in declared if (scheme := self._scheme(key, "")))
+        return tuple(scheme for key in self.schemes if (scheme := self._scheme(key, "")))
 
 
 def _place_of(key: str) -> str:

@@ -19,6 +19,9 @@ APPLICATORS = {
     **dict.fromkeys(with_value("named schemas"), MAP),
 }
 
+#: The fields of a Media Type Object, and of an Encoding Object, that hold encodings (OpenAPI 3.2).
+ENCODINGS = {"encoding": (MAP, "encoding"), "prefixEncoding": (LIST, "encoding"), "itemEncoding": (ONE, "encoding")}
+
 #: Which fields of which object hold what: kind -> field -> (shape, kind). OpenAPI 3.2 section 4, and where 2.0 has
 #: other fields, these too: a file of either may be referred to.
 FIELDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -52,19 +55,8 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
     "parameter": {"schema": (ONE, "schema"), "items": (ONE, "schema"), "content": (MAP, "media-type")},
     "request-body": {"content": (MAP, "media-type")},
     "response": {"content": (MAP, "media-type"), "headers": (MAP, "parameter"), "schema": (ONE, "schema")},
-    "media-type": {
-        "schema": (ONE, "schema"),
-        "itemSchema": (ONE, "schema"),
-        "encoding": (MAP, "encoding"),
-        "prefixEncoding": (LIST, "encoding"),
-        "itemEncoding": (ONE, "encoding"),
-    },
-    "encoding": {
-        "headers": (MAP, "parameter"),
-        "encoding": (MAP, "encoding"),
-        "prefixEncoding": (LIST, "encoding"),
-        "itemEncoding": (ONE, "encoding"),
-    },
+    "media-type": {"schema": (ONE, "schema"), "itemSchema": (ONE, "schema"), **ENCODINGS},
+    "encoding": {"headers": (MAP, "parameter"), **ENCODINGS},
     "schema": {
         **{keyword: (shape, "schema") for keyword, shape in APPLICATORS.items()},
         "definitions": (MAP, "schema"),  # drafts before 2019-09; references lead there

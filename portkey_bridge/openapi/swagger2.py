@@ -7,11 +7,13 @@ is not found under `components` afterwards is kept under OLD.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from portkey_bridge import media_types
 from portkey_bridge.document.repairs import Repairs, Say, summarize
 from portkey_bridge.errors import DanglingReference
+from portkey_bridge.openapi.coercion import as_list, mapping
 from portkey_bridge.openapi.pointers import follow
 from portkey_bridge.openapi.spec_tables import METHODS, children
 
@@ -58,13 +60,13 @@ def from_swagger(root: Object, scheme: str, repairs: Repairs) -> Object:
         **kept,
         **extensions,
         "servers": list(upgrade.servers(_texts(root.get("schemes")))),
-        "paths": {path: upgrade.path_item(path, item) for path, item in _object(root.get("paths")).items()},
+        "paths": {path: upgrade.path_item(path, item) for path, item in mapping(root.get("paths")).items()},
         "components": {
-            "schemas": _object(root.get("definitions")),
+            "schemas": mapping(root.get("definitions")),
             "parameters": dict(upgrade.parameters()),
-            "responses": {name: upgrade.response(value, ()) for name, value in _object(root.get("responses")).items()},
+            "responses": {name: upgrade.response(value, ()) for name, value in mapping(root.get("responses")).items()},
             "securitySchemes": {
-                name: security_scheme(value) for name, value in _object(root.get("securityDefinitions")).items()
+                name: security_scheme(value) for name, value in mapping(root.get("securityDefinitions")).items()
             },
         },
         OLD: {key: root[key] for key in ("paths", "parameters", "responses") if key in root},
@@ -134,7 +136,7 @@ class _Upgrade:
             yield {"url": f"{scheme}://{host}{base.rstrip('/')}"}
 
     def parameters(self) -> Iterator[tuple[str, Any]]:
-        for name, value in _object(self.root.get("parameters")).items():
+        for name, value in mapping(self.root.get("parameters")).items():
             if isinstance(value, dict) and value.get("in") not in ("body", "formData"):
                 yield name, self.parameter(value)
 
@@ -148,10 +150,9 @@ class _Upgrade:
             item = {**target, **{key: value for key, value in item.items() if key != "$ref"}}
         if not isinstance(item, dict):
             return item
-        shared = self.followed(item.get("parameters"))
         upgraded = {key: value for key, value in item.items() if key not in METHODS}
-        upgraded["parameters"] = [self.parameter(value) for value in shared if not is_body(value)]
-        bodies = [value for value in shared if is_body(value)]
+        others, bodies = split_bodies(self.followed(item.get("parameters")))
+        upgraded["parameters"] = [self.parameter(value) for value in others]
         for method in item.keys() & frozenset(METHODS):
             upgraded[method] = self.operation(item[method], bodies, f"{method.upper()} {path}")
         return {key: upgraded[key] for key in (*item, "parameters") if key in upgraded}
@@ -159,16 +160,16 @@ class _Upgrade:
     def operation(self, operation: Any, inherited: list[Object], where: str) -> Any:
         if not isinstance(operation, dict):
             return operation
-        own = self.followed(operation.get("parameters"))
+        others, own = split_bodies(self.followed(operation.get("parameters")))
         upgraded = {key: value for key, value in operation.items() if key not in MOVED_FIELDS}
-        upgraded["parameters"] = [self.parameter(value) for value in own if not is_body(value)]
-        bodies = overridden(inherited, [value for value in own if is_body(value)])
+        upgraded["parameters"] = [self.parameter(value) for value in others]
+        bodies = overridden(inherited, own)
         consumes = self.media_types(operation, "consumes")
         if bodies:
             upgraded["requestBody"] = request_body(bodies, consumes, lambda problem: self.repairs.add(problem, where))
         produces = tuple(self.media_types(operation, "produces"))
         upgraded["responses"] = {
-            status: self.response(value, produces) for status, value in _object(operation.get("responses")).items()
+            status: self.response(value, produces) for status, value in mapping(operation.get("responses")).items()
         }
         if _texts(operation.get("schemes")):
             upgraded["servers"] = list(self.servers(_texts(operation["schemes"])))
@@ -180,8 +181,7 @@ class _Upgrade:
 
     def followed(self, parameters: Any) -> list[Any]:
         """Return parameters without references; one that leads nowhere stays, and costs the operation."""
-        listed = parameters if isinstance(parameters, list) else [parameters] if isinstance(parameters, dict) else []
-        return [value if (target := _target(self.root, value)) is None else target for value in listed]
+        return [value if (target := _target(self.root, value)) is None else target for value in as_list(parameters)]
 
     def parameter(self, value: Any) -> Any:
         """Upgrade a parameter that is not a body; the same object for the same one."""
@@ -202,6 +202,15 @@ class _Upgrade:
 def is_body(parameter: Any) -> bool:
     """Check whether a Parameter Object is the body, or a part of it."""
     return isinstance(parameter, dict) and parameter.get("in") in ("body", "formData")
+
+
+def split_bodies(parameters: Iterable[Any]) -> tuple[list[Any], list[Object]]:
+    """Return the parameters that are not the body or a part of it, and those that are."""
+    others: list[Any] = []
+    bodies: list[Object] = []
+    for parameter in parameters:
+        (bodies if is_body(parameter) else others).append(parameter)
+    return others, bodies
 
 
 def overridden(inherited: list[Object], own: list[Object]) -> list[Object]:
@@ -236,7 +245,7 @@ def _with_names(parameters: list[Object], say: Say) -> Iterator[Object]:
 
 def _form_body(parameters: list[Object], consumes: list[str]) -> Object:
     """Return the body of form parameters. A file needs `multipart/form-data` (2.0, Parameter Object, `type`)."""
-    declared = [name for name in consumes if name.partition(";")[0].strip().lower() in FORM_MEDIA_TYPES]
+    declared = [name for name in consumes if media_types.bare(name) in FORM_MEDIA_TYPES]
     if any(_is_file(_own_schema(value)) for value in parameters):
         declared = [name for name in declared if not name.lower().startswith(FORM_MEDIA_TYPES[0])] or [
             FORM_MEDIA_TYPES[1]
@@ -262,12 +271,12 @@ def _property(parameter: Object) -> Any:
 
 def _own_schema(parameter: Object) -> Object:
     """Return the schema of a form parameter: beside its name, or, against the rules of 2.0, in `schema`."""
-    return _object(parameter.get("schema")) or parameter_schema(parameter)
+    return mapping(parameter.get("schema")) or parameter_schema(parameter)
 
 
 def _is_file(schema: Object) -> bool:
     """Check whether a form parameter is a file, or a list of files."""
-    of_items = _object(schema.get("items"))
+    of_items = mapping(schema.get("items"))
     return any(each.get("type") == "file" or each.get("format") == "binary" for each in (schema, of_items))
 
 
@@ -308,9 +317,9 @@ def parameter_schema(parameter: Object) -> Object:
 def _response(value: Object, produces: tuple[str, ...]) -> Object:
     upgraded = {key: member for key, member in value.items() if key not in ("schema", "examples", "headers")}
     if "headers" in value:
-        upgraded["headers"] = {name: _header(header) for name, header in _object(value["headers"]).items()}
+        upgraded["headers"] = {name: _header(header) for name, header in mapping(value["headers"]).items()}
     if "schema" in value:
-        examples = _object(value.get("examples"))
+        examples = mapping(value.get("examples"))
         upgraded["content"] = {
             name: {"schema": value["schema"], **({"example": examples[name]} if name in examples else {})}
             for name in produces
@@ -339,10 +348,5 @@ def security_scheme(value: Any) -> Any:
     return {**kept, "flows": {FLOWS.get(flow, flow): parts}}
 
 
-def _object(value: Any) -> Object:
-    return value if isinstance(value, dict) else {}
-
-
 def _texts(value: Any) -> list[str]:
-    listed = value if isinstance(value, list) else [value]
-    return [item for item in listed if isinstance(item, str) and item]
+    return [item for item in as_list(value) if isinstance(item, str) and item]

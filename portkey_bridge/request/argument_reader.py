@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from portkey_bridge import media_types
 from portkey_bridge.credentials.schemes import places_of_secrets, stands_in
+from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.keywords import KEYWORDS_OF_TYPE, Schema, Shape
 from portkey_bridge.openapi.model import MediaType, Operation, Parameter, RequestBody
 from portkey_bridge.request.any_child import any_of, with_children
 from portkey_bridge.request.arguments import Arguments, Binding
-from portkey_bridge.request.binary_values import body_forms, file_forms, with_forms_of_files
+from portkey_bridge.request.binary_values import body_forms, file_forms, with_forms, with_forms_of_files
 from portkey_bridge.request.bodies import sends_file
 from portkey_bridge.request.body_rules import rules_together
 from portkey_bridge.request.media_type_choice import Alternatives
@@ -22,7 +23,6 @@ from portkey_bridge.schema.shapes import Shapes
 
 #: Argument names that every client accepts. Some refuse all tools of a server because of one that begins with `_`.
 ARGUMENT_NAME = re.compile(r"(?!_)[a-zA-Z0-9_.-]{1,64}")
-
 
 #: Which media type is sent where the document offers several: the first of these that matches, else any other.
 PREFERRED = (
@@ -33,22 +33,17 @@ PREFERRED = (
     re.compile(r"text/", re.IGNORECASE),
 )
 
-
 #: Media types whose objects have named properties, which become arguments of their own.
 OF_PROPERTIES = (media_types.JSON, media_types.XML, media_types.FORM, media_types.MULTIPART)
-
 
 #: Keywords about an object other than a choice between branches.
 BESIDE_CHOICE = frozenset(KEYWORDS_OF_TYPE["object"]) | {"allOf", "enum", "not", "if"}
 
-
 #: The argument that names a media type where several say different things, and how many are offered.
 CHOICE, CHOICES = "contentType", 8
 
-
 #: Who keeps a name that two things claim, and in which order arguments are listed.
 PRECEDENCE = ("path", "query", "querystring", "header", "cookie", "body")
-
 
 LISTED_ORDER = ("path", "query", "querystring", "body", "header", "cookie")
 
@@ -84,7 +79,7 @@ class _Reader:
     def differs(self, media_type: MediaType, other: MediaType) -> bool:
         """Check whether a media type can send what the other cannot: a property, a file, or something else entirely."""
         if not _is_of_properties(media_type) and not _is_of_properties(other):
-            return _bare(media_type) != _bare(other)
+            return media_types.bare(media_type.name) != media_types.bare(other.name)
         shape, known = self.shapes(media_type.schema), self.shapes(other.schema)
         properties, known_properties = shape.get("properties"), known.get("properties", {})
         if shape != known and (properties is None or properties.keys() - known_properties.keys()):
@@ -133,15 +128,14 @@ class _Reader:
         schema = self.writable(parameter.schema)
         if parameter.allow_empty_value:
             schema = self.or_empty(schema)
-        described = _described(schema, parameter.description)
         return Binding(
             parameter.name,
             parameter.location,
             parameter.name,
-            described,
-            required and default is None,
-            parameter,
-            default,
+            _described(schema, parameter.description),
+            required=required and default is None,
+            parameter=parameter,
+            default=default,
         )
 
     def writable(self, schema: Schema) -> Schema:
@@ -173,7 +167,7 @@ class _Reader:
         """Return the binding under another name; its description says how the API calls it, where the name does not."""
         if ARGUMENT_NAME.fullmatch(binding.argument):
             return replace(binding, argument=name)
-        schema = binding.schema if isinstance(binding.schema, dict) else {}
+        schema = mapping(binding.schema)
         own = self.shapes(schema).get("description", "")
         called = f"{binding.name} in the API. {own}".strip()
         return replace(binding, argument=name, schema=_described(schema, called))
@@ -182,14 +176,15 @@ class _Reader:
         if shape is None:
             schema = with_forms_of_files(self.writable(media_type.schema), media_type.name, self.shapes)
             schema = _described(schema, body.description)
-            yield Binding("body", "body", None, self.as_file(schema, media_type), body.required)
+            yield Binding("body", "body", None, self.as_file(schema, media_type), required=body.required)
             return
         required = frozenset(shape.get("required", ()) if body.required else ())
         is_form = any(family.match(media_type.name) for family in (media_types.FORM, media_types.MULTIPART))
         for name, schema in _named(shape).items():
-            described = self.file_argument(self.writable(schema), file_forms(schema, media_type.name, self.shapes))
+            described = with_forms(self.writable(schema), file_forms(schema, media_type.name, self.shapes), self.shapes)
             default = self.shapes(schema).get("default") if is_form and name in required else None
-            yield Binding(name, "body", name, described, name in required and default is None, None, default)
+            is_needed = name in required and default is None
+            yield Binding(name, "body", name, described, required=is_needed, default=default)
 
     def as_file(self, schema: Schema, media_type: MediaType) -> Schema:
         """Return the schema of a whole body: that of a file where the media type says no more than bytes."""
@@ -199,12 +194,7 @@ class _Reader:
         if forms is None or "anyOf" in shape or shape.get("type", "string") != "string":
             return schema
         implied = {"type": "string"} | ({"format": "binary"} if is_file else {})
-        return self.file_argument({**implied, **(schema if isinstance(schema, dict) else {})}, forms)
-
-    def file_argument(self, schema: Schema, forms: str | None) -> Schema:
-        """Return the schema with the forms that a file takes, if it is one."""
-        own = self.shapes(schema).get("description", "")
-        return _described(schema, f"{own} {forms}".strip()) if forms else schema
+        return with_forms({**implied, **mapping(schema)}, forms, self.shapes)
 
 
 def _says_something(media_type: MediaType) -> bool:
@@ -218,10 +208,6 @@ def _says_something(media_type: MediaType) -> bool:
 
 def _is_of_properties(media_type: MediaType) -> bool:
     return any(pattern.match(media_type.name) for pattern in OF_PROPERTIES)
-
-
-def _bare(media_type: MediaType) -> str:
-    return media_type.name.partition(";")[0].strip().lower()
 
 
 def _rank(media_type: MediaType) -> int:
@@ -241,7 +227,7 @@ def _alternatives(kinds: dict[str, Arguments]) -> Alternatives:
         described = {**described, "enum": list(kinds)}
     bindings = {name: _common([kind.bindings.get(name) for kind in kinds.values()]) for name in names}
     return Alternatives(
-        bindings={**bindings, choice: Binding(choice, "header", "Content-Type", described, False)},
+        bindings={**bindings, choice: Binding(choice, "header", "Content-Type", described, required=False)},
         media_type=preferred.media_type,
         body_required=preferred.body_required,
         further=preferred.further,

@@ -48,13 +48,13 @@ class Binding:
 class Bound:
     """Arguments in their places. `has_body` tells an absent body from one that is null.
 
-    `of` are the arguments by which it was bound: they know the body's media type, and the way back into them.
+    `arguments` are those by which it was bound: they know the body's media type, and the way back into them.
     """
 
     parameters: tuple[tuple[Binding, Any], ...]
     has_body: bool
     body: Any
-    of: Arguments = field(repr=False)
+    arguments: Arguments = field(repr=False)
 
     @property
     def places(self) -> frozenset[Place]:
@@ -80,8 +80,8 @@ class Arguments:
     together: Shape = field(default_factory=dict, repr=False)
 
     @property
-    def each(self) -> Shape:
-        """The input schema without what it says of several arguments together: what a listing can show."""
+    def schema_of_each(self) -> Shape:
+        """The schema of each argument for itself, without what holds for several together: what a listing can show."""
         return {
             "type": "object",
             "properties": {name: binding.schema for name, binding in self.bindings.items()},
@@ -98,10 +98,10 @@ class Arguments:
     def schema(self) -> Shape:
         """The full input schema (JSON Schema 2020-12), with references into the document."""
         if not self.together:
-            return {**self.each, **self.patterns}
+            return {**self.schema_of_each, **self.patterns}
         of_body = [name for name, binding in self.bindings.items() if binding.location == "body"]
         there = True if self.body_required else {"anyOf": [{"required": [name]} for name in of_body]}
-        return {**self.each, **self.patterns, "if": there, "then": self.together}
+        return {**self.schema_of_each, **self.patterns, "if": there, "then": self.together}
 
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
         """Put the arguments into their places. An explicit null is a value; a missing argument is absent, unless it is

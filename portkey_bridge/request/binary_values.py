@@ -88,20 +88,27 @@ def file_forms(schema: Schema, media_type: str, shapes: Shapes) -> str | None:
 def with_forms_of_files(schema: Schema, media_type: str, shapes: Shapes) -> Schema:
     """Return the schema of a body that is one argument, with words for properties that are files, also in a union."""
     shape = shapes(schema)
-    changed: Shape = {}
-    for name, value in shape.get("properties", {}).items():
-        if forms := file_forms(value, media_type, shapes):
-            words = f"{shapes(value).get('description', '')} {forms}".strip()
-            changed.setdefault("properties", dict(shape["properties"]))[name] = {**value, "description": words}
-    for keyword in ("additionalProperties", "items"):
-        if isinstance(value := shape.get(keyword), dict) and (forms := file_forms(value, media_type, shapes)):
-            changed[keyword] = {**value, "description": f"{shapes(value).get('description', '')} {forms}".strip()}
-    for keyword in ("anyOf", "allOf"):
-        branches = shape.get(keyword, [])
-        described = [with_forms_of_files(branch, media_type, shapes) for branch in branches]
-        if any(one is not other for one, other in zip(branches, described, strict=True)):
-            changed[keyword] = described
-    return {**shape, **changed} if changed else schema
+    described: Shape = {}
+    for keyword, value in shape.items():
+        match keyword:
+            case "properties":
+                described[keyword] = {name: _of_file(each, media_type, shapes) for name, each in value.items()}
+            case "additionalProperties" | "items":
+                described[keyword] = _of_file(value, media_type, shapes)
+            case "anyOf" | "allOf":
+                described[keyword] = [with_forms_of_files(branch, media_type, shapes) for branch in value]
+    return {**shape, **described} if any(shape[keyword] != described[keyword] for keyword in described) else schema
+
+
+def _of_file(schema: Schema, media_type: str, shapes: Shapes) -> Schema:
+    return with_forms(schema, file_forms(schema, media_type, shapes), shapes)
+
+
+def with_forms(schema: Schema, forms: str | None, shapes: Shapes) -> Schema:
+    """Return a schema whose description ends with the words for the forms of a file, if it is that of one."""
+    if not forms or not isinstance(schema, dict):
+        return schema
+    return {**schema, "description": f"{shapes(schema).get('description', '')} {forms}".strip()}
 
 
 def with_files(value: Any, schema: Schema, sources: Sources, path: ValuePath = ()) -> Any:

@@ -16,22 +16,15 @@ from urllib.parse import quote_plus
 
 from portkey_bridge import media_types
 from portkey_bridge.errors import Unwritable
+from portkey_bridge.openapi.coercion import mapping
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import MediaType
 from portkey_bridge.openapi.pointers import object_at
 from portkey_bridge.openapi.reader import media_type_of
-from portkey_bridge.request.binary_values import (
-    Sources,
-    base64_of,
-    is_binary,
-    names_file,
-    text_type_of,
-    with_files,
-)
+from portkey_bridge.request.binary_values import Sources, base64_of, is_binary, names_file, text_type_of, with_files
 from portkey_bridge.request.multipart import Part, pieces
-from portkey_bridge.request.signatures import media_type_of_bytes
 from portkey_bridge.request.styles import PAIR_STYLES, Escape, Pair, escape_of, form, json_text, literal
-from portkey_bridge.request.uploads import OCTETS, Upload
+from portkey_bridge.request.uploads import OCTETS, Upload, media_type_of_bytes
 from portkey_bridge.schema.readings import ValuePath
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.settings.values import HTTP_TOKEN
@@ -81,7 +74,7 @@ def _within(body: Body, media_range: str) -> Body:
 
 def _is_within(media_type: str, media_range: str) -> bool:
     """Check whether a media type is within a range. Any JSON is taken for one of JSON."""
-    name, within = (text.partition(";")[0].strip().lower() for text in (media_type, media_range))
+    name, within = map(media_types.bare, (media_type, media_range))
     are_json = media_types.JSON.match(media_type) and media_types.JSON.match(media_range)
     return within == "*" or bool(are_json) or fnmatch(name, within)
 
@@ -131,7 +124,7 @@ def _form_pairs(name: str, value: Any, media_type: MediaType, sources: Sources) 
         yield from ((quote_plus(key), text) for key, text in pairs)
     elif (declared := one_type(encoding)) and (media_types.JSON.match(declared) or media_types.XML.match(declared)):
         schema = sources.shapes.of_property(media_type.schema, name)
-        body = encode_body(value, MediaType(declared, schema, {}), sources)
+        body = encode_body(value, MediaType(declared, schema), sources)
         yield quote_plus(name), quote_plus(body.read())
     else:
         items = value if isinstance(value, list) else [value]
@@ -149,8 +142,7 @@ def _styled(name: str, value: Any, encoding: Mapping[str, Any], escape: Escape) 
 
 def encoding_of(media_type: MediaType, name: str) -> Mapping[str, Any]:
     """Return the Encoding Object of a property; empty if there is none."""
-    encoding = media_type.encoding.get(name)
-    return encoding if isinstance(encoding, dict) else {}
+    return mapping(media_type.encoding.get(name))
 
 
 def encode_multipart(value: Any, media_type: MediaType, sources: Sources) -> Body:
@@ -224,7 +216,7 @@ def _part(
     else:
         default = OCTETS if base64_of(schema, sources.shapes) else held
         written = with_files(value, schema, sources, path)
-        text = encode_text(written, MediaType(declared or held or "text/plain", {}, {}), sources)
+        text = encode_text(written, MediaType(declared or held or "text/plain", {}), sources)
         yield Part(name, text.read(), declared or default, headers)
 
 
@@ -265,8 +257,7 @@ def _type_of_file(upload: Upload, encoding: Mapping[str, Any]) -> str:
 
 def _fixed_headers(encoding: Mapping[str, Any], shapes: Shapes) -> Iterator[Pair]:
     """Yield the headers that an `encoding` declares with one possible value; `Content-Type` is ignored there."""
-    listed = encoding.get("headers")
-    for name, declared in listed.items() if isinstance(listed, dict) else ():
+    for name, declared in mapping(encoding.get("headers")).items():
         shape = shapes(object_at(shapes.root, declared).get("schema", {}))
         values = [*map(literal, shape.get("enum", [shape["default"]] if "default" in shape else []))]
         if (
@@ -311,7 +302,7 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
     """Encode any other type: a string says which file to send, and everything else is JSON."""
     binary = is_binary(media_type.schema, sources.shapes)
     if not isinstance(value, str):
-        return encode_json(value, MediaType(_concrete(media_type.name, DEFAULT_MEDIA_TYPE), {}, {}), sources)
+        return encode_json(value, MediaType(_concrete(media_type.name, DEFAULT_MEDIA_TYPE), {}), sources)
     if sends_decoded(media_type, sources.shapes):
         return Body(media_type.name, sources.upload(value) if names_file(value) else sources.decoded(value))
     if base64_of(media_type.schema, sources.shapes):
@@ -319,7 +310,7 @@ def encode_any(value: Any, media_type: MediaType, sources: Sources) -> Body:
         text = str(with_files(value, media_type.schema, sources))
         return Body(_concrete(media_type.name, own), text.encode())
     if media_types.ANY.match(media_type.name) and not binary and not names_file(value):
-        return encode_text(value, MediaType("text/plain", {}, {}), sources)
+        return encode_text(value, MediaType("text/plain", {}), sources)
     upload = sources.upload(value)
     return Body(_concrete(media_type.name, upload.media_type), upload)
 
@@ -329,9 +320,8 @@ def sends_decoded(media_type: MediaType, shapes: Shapes) -> bool:
 
     OpenAPI 3.0 has base64 in bodies of all types, but servers that take octets mean the octets.
     """
-    is_of_octets = media_type.name.partition(";")[0].strip().lower() == OCTETS
     return (
-        is_of_octets
+        media_types.bare(media_type.name) == OCTETS
         and "contentEncoding" not in shapes(media_type.schema)
         and base64_of(media_type.schema, shapes) is not None
     )

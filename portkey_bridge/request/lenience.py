@@ -26,7 +26,7 @@ def with_undeclared_body(operation: Operation) -> Operation:
     """Return the operation with a body of any JSON, if its method takes a body and the document declares none."""
     if operation.request_body is not None or operation.method not in WITH_BODY:
         return operation
-    return replace(operation, request_body=RequestBody(False, "", (MediaType("application/json", {}),)))
+    return replace(operation, request_body=RequestBody((MediaType("application/json", {}),)))
 
 
 def bind_anyway(
@@ -47,7 +47,7 @@ def bind_anyway(
 def _bound(operation: Operation, arguments: Arguments, given: Mapping[str, Any]) -> Bound:
     undeclared = {name: value for name, value in given.items() if name not in arguments.bindings}
     plain = arguments.bind({name: value for name, value in given.items() if name not in undeclared})
-    in_query = {name for name in undeclared if name.startswith(QUERY) or not plain.of.has_properties}
+    in_query = {name for name in undeclared if name.startswith(QUERY) or not plain.arguments.has_properties}
     bound = arguments.bind({name: value for name, value in given.items() if name not in in_query})
     declared = {parameter.place for parameter in operation.parameters}
     further = tuple((_binding(name.removeprefix(QUERY)), undeclared[name]) for name in undeclared if name in in_query)
@@ -57,5 +57,5 @@ def _bound(operation: Operation, arguments: Arguments, given: Mapping[str, Any])
 
 
 def _binding(name: str) -> Binding:
-    parameter = Parameter(name, "query", False, True, "", "form", True, False, False, None, False)
-    return Binding(name, "query", name, True, False, parameter)
+    parameter = Parameter(name)
+    return Binding(name, parameter.location, name, parameter.schema, required=False, parameter=parameter)

@@ -15,8 +15,7 @@ from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.request.arguments import Arguments, Bound
 from portkey_bridge.request.binary_values import file_forms
-from portkey_bridge.request.signatures import media_type_of_file
-from portkey_bridge.request.uploads import FORMS, MEDIA_TYPE, OCTETS
+from portkey_bridge.request.uploads import FORMS, MEDIA_TYPE, OCTETS, media_type_of_file
 from portkey_bridge.schema.readings import is_unset
 
 
@@ -32,9 +31,11 @@ class Alternatives(Arguments):
     kinds: Mapping[str, Arguments]
 
     @property
-    def each(self) -> Shape:
-        """The input schema without what it says of several arguments together: what a listing can show."""
-        return {keyword: value for keyword, value in super().each.items() if keyword != "additionalProperties"}
+    def schema_of_each(self) -> Shape:
+        """The schema of each argument for itself, without what holds for several together: what a listing can show."""
+        return {
+            keyword: value for keyword, value in super().schema_of_each.items() if keyword != "additionalProperties"
+        }
 
     @property
     def choices(self) -> Mapping[str, Shape]:
@@ -51,7 +52,7 @@ class Alternatives(Arguments):
         for name, schema in zip(reversed(names[1:]), reversed(others), strict=True):
             if schema != whole:
                 whole = {"if": _is_chosen(self.choice, name), "then": schema, "else": whole}
-        return {**self.each, **whole}
+        return {**self.schema_of_each, **whole}
 
     def _of_kind(self, kind: Arguments) -> Shape:
         own: Shape = kind.schema
@@ -60,15 +61,14 @@ class Alternatives(Arguments):
     def bind(self, arguments: Mapping[str, Any]) -> Bound:
         """Put the arguments into the places that the chosen media type has for them."""
         chosen, rest = self._chosen(arguments)
-        return chosen.bind(rest)
+        return (chosen or next(iter(self.kinds.values()))).bind(rest)
 
     def violations(self, arguments: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield everything that is wrong with the arguments for the chosen media type."""
-        name = arguments.get(self.choice, self._default(arguments))
-        if self._kind(name) is None:
+        chosen, rest = self._chosen(arguments)
+        if chosen is None:
             yield Violation(pointer_to([self.choice]), f"expected one of {', '.join(self.kinds)}")
             return
-        chosen, rest = self._chosen(arguments)
         elsewhere = {pointer_to([argument]): argument for argument in self.bindings.keys() - chosen.bindings.keys()}
         for violation in chosen.violations(rest):
             argument = elsewhere.get(violation.pointer)
@@ -76,18 +76,16 @@ class Alternatives(Arguments):
 
     def bound_if_valid(self, arguments: Mapping[str, Any]) -> Bound | None:
         """Return arguments that are surely valid for the chosen media type in their places."""
-        if self._kind(arguments.get(self.choice, self._default(arguments))) is None:
-            return None
         chosen, rest = self._chosen(arguments)
-        return chosen.bound_if_valid(rest)
+        return chosen.bound_if_valid(rest) if chosen is not None else None
 
     def _goes_with(self, argument: str) -> str:
         kinds = [json.dumps(name) for name, kind in self.kinds.items() if argument in kind.bindings]
         return f"can be sent only with {self.choice} {' or '.join(kinds)}"
 
-    def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments, dict[str, Any]]:
-        name = arguments.get(self.choice, self._default(arguments))
-        chosen = self._kind(name) or next(iter(self.kinds.values()))
+    def _chosen(self, arguments: Mapping[str, Any]) -> tuple[Arguments | None, dict[str, Any]]:
+        """Return the arguments of the media type that is named, if it is one, and what is given for them."""
+        chosen = self._kind(arguments.get(self.choice, self._default(arguments)))
         return chosen, {key: value for key, value in arguments.items() if key != self.choice}
 
     def _default(self, arguments: Mapping[str, Any]) -> str:
@@ -114,7 +112,7 @@ class Alternatives(Arguments):
         if len(of_bytes) < 2 or given is None:
             return None
         wanted = (media_type_of_file(given), OCTETS)
-        return next((name for media_type in wanted for name in of_bytes if _is_type(name, media_type)), None)
+        return next((name for media_type in wanted for name in of_bytes if media_types.bare(name) == media_type), None)
 
     def _kind(self, name: Any) -> Arguments | None:
         """Return the arguments of a media type, which may be within a range of files; None for anything else."""
@@ -162,10 +160,6 @@ def _is_file_within(name: str, declared: str) -> bool:
     return (
         is_concrete and media_types.FILE_RANGES.match(declared) is not None and fnmatch(name.lower(), declared.lower())
     )
-
-
-def _is_type(name: str, media_type: str | None) -> bool:
-    return name.partition(";")[0].strip().lower() == media_type
 
 
 def _is_chosen(choice: str, name: str) -> Shape:

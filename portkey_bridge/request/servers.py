@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
+from portkey_bridge.credentials.configuration import UrlOf
 from portkey_bridge.errors import NoServerError
-from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Server
+from portkey_bridge.openapi.model import TEMPLATE_VARIABLE, Api, Server
 from portkey_bridge.openapi.servers import server_variable
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import is_sendable
 
 
@@ -35,6 +37,11 @@ def server_url(servers: Sequence[Server], document_uri: str) -> str | None:
     None where no server is declared, or only relative ones of a document that came from no URL.
     """
     return next((url for server in servers if (url := _url(server, document_uri))), None)
+
+
+def url_of_servers(api: Api, settings: Settings) -> UrlOf:
+    """Return the function to the URL that requests to servers go to: that of the settings, else of the document."""
+    return lambda servers: settings.base_url or server_url(servers, api.uri)
 
 
 def _url(server: Server, document_uri: str) -> str | None:

@@ -232,7 +232,7 @@ def _paths(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         yield (), literal(value)
 
 
-#: The styles that give pairs, for queries, cookies and form bodies. How a name is escaped is the place's own matter.
+#: The styles that yield pairs, for queries, cookies and form bodies. Each place escapes names in its own way.
 PAIR_STYLES: dict[str, Callable[[str, Any, bool, Escape], Iterator[Pair]]] = {
     "form": form,
     **{style: _delimited(delimiter) for style, delimiter in DELIMITERS.items()},

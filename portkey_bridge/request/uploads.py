@@ -1,7 +1,8 @@
 """Files that go into a request: a string says what they are, and only allowed folders are ever read.
 
 A `data:` URI (RFC 2397) always works. A `file:` URI (RFC 8089) or a path works below a folder that the person who runs
-the server allowed; links and `..` are followed first and judged by where they end.
+the server allowed; links and `..` are followed first and judged by where they end. The media type of a file is as it is
+named, or that of bytes that begin as files of one type only do.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from urllib.request import url2pathname
 import anyio
 import httpx
 
+from portkey_bridge import media_types
+from portkey_bridge.file_types import file_type
 from portkey_bridge.settings.options import key_in_file
 
 #: Bytes of the largest file that is sent, and the words for it in schemas.
@@ -41,6 +44,9 @@ CHARSET = re.compile(r"charset=[\w.:-]+", re.ASCII | re.IGNORECASE)
 
 OCTETS = "application/octet-stream"
 
+#: Bytes of a file that may reveal its media type.
+SIGNATURE_BYTES = 16
+
 
 class FileRefused(ValueError):
     """A string names no file that may be sent; the message says why and what would work."""
@@ -48,7 +54,7 @@ class FileRefused(ValueError):
 
 @dataclass(frozen=True)
 class Upload:
-    """A file to send. `open` gives its bytes from the start; `path` is None where it came in a `data:` URI."""
+    """A file to send. `open` starts at its first byte; `path` is None where it came in a `data:` URI."""
 
     name: str
     media_type: str
@@ -124,7 +130,7 @@ class Files:
         return Upload(path.name, mimetypes.guess_type(path.name)[0] or OCTETS, status.st_size, path)
 
     def _resolved(self, given: Path) -> Path:
-        """Follow links and `..`, and give the path if it ends below an allowed folder."""
+        """Follow links and `..`, and return the path if it ends below an allowed folder."""
         folders = [folder.resolve() for folder in self.folders]
         listed = ", ".join(map(str, self.folders))
         for folder in folders:
@@ -178,3 +184,34 @@ def from_base64(text: bytes) -> bytes:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error as error:
         raise FileRefused(f"the base64 does not decode: {error}") from error
+
+
+def media_type_of_bytes(content: bytes | Upload) -> str | None:
+    """Return the media type that the first bytes reveal, also those of base64; None where they reveal none."""
+    begin = _begin(content)
+    return file_type(begin) or file_type(_decoded(begin))
+
+
+def media_type_of_file(named: str) -> str | None:
+    """Return the media type of a file that is named: that of its `data:` URI, of its bytes there, or of its ending."""
+    if named[:5].lower() != "data:":
+        return mimetypes.guess_type(named)[0]
+    header, _, data = named[5:].partition(",")
+    said = media_types.bare(header)
+    return said or media_type_of_bytes(data[: 2 * SIGNATURE_BYTES].encode(errors="replace"))
+
+
+def _begin(content: bytes | Upload) -> bytes:
+    if isinstance(content, bytes):
+        return content[: 2 * SIGNATURE_BYTES]
+    with content.open() as file:
+        return file.read(2 * SIGNATURE_BYTES)
+
+
+def _decoded(begin: bytes) -> bytes:
+    try:
+        return base64.b64decode(
+            begin[: len(begin) // 4 * 4], altchars=b"-_" if b"-" in begin or b"_" in begin else None
+        )
+    except binascii.Error:
+        return b""

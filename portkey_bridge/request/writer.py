@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import chain, product
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -42,13 +42,11 @@ from portkey_bridge.request.uploads import PieceStream, bytes_in, in_memory
 #: Unescaped characters of a path template: `pchar` of RFC 3986 section 3.3, escapes, and its own variables.
 TEMPLATE_SAFE = "-._~!$&'()*+,;=:@%{}"
 
-
 #: What every request says of this program (RFC 9110 section 10.1.5).
 USER_AGENT = ("user-agent", f"portkey-bridge/{__version__}".encode())
 
 #: Methods whose requests say that they have no body (RFC 9110 section 8.6), and the headers that say where one ends.
 HAS_BODY, LENGTHS = ("POST", "PUT", "PATCH"), (b"content-length", b"transfer-encoding")
-
 
 Given = tuple[str, Parameter, Any]
 """A parameter that is sent: its argument, itself, and its value."""
@@ -74,22 +72,30 @@ class Written:
         return request
 
     def _to_httpx(self) -> httpx.Request:
-        url, headers = _parsed(self.url), [(name.encode(), value) for name, value in self.headers]
+        url = _parsed(self.url)
         pieces = [in_memory(piece) for piece in self.body.pieces] if self.body else []
-        if self.body:
-            headers.append((b"content-type", self.body.content_type.encode()))
-            headers.append((b"content-length", str(sum(map(bytes_in, pieces))).encode()))
+        of_body = (self.body.content_type, sum(map(bytes_in, pieces))) if self.body else None
+        headers = _all_headers(self.method, url.netloc, self.headers, of_body)
         there = [piece for piece in pieces if isinstance(piece, bytes)]
         if len(there) < len(pieces):
             return httpx.Request(self.method, url, headers=headers, content=PieceStream(pieces))
-        # With `stream`, httpx makes the headers once, and leaves it to us to name the host and an empty body.
-        named = {name.lower() for name, _ in headers}
-        empty = [(b"Content-Length", b"0")] if self.method in HAS_BODY and named.isdisjoint(LENGTHS) else []
-        host = [(b"Host", url.netloc)] if b"host" not in named else []
-        stream = httpx.ByteStream(b"".join(there))
-        request = httpx.Request(self.method, url, headers=[*host, *empty, *headers], stream=stream)
+        request = httpx.Request(self.method, url, headers=headers, stream=httpx.ByteStream(b"".join(there)))
         request.read()  # as httpx does with what is there
         return request
+
+
+@lru_cache(maxsize=256)  # the calls of an operation have the same ones, or differ in the length alone
+def _all_headers(
+    method: str, host: bytes, headers: tuple[tuple[str, bytes], ...], of_body: tuple[str, int] | None
+) -> httpx.Headers:
+    """Return the headers of a request with its host, and with the type and length of its body."""
+    fields = [(name.encode(), value) for name, value in headers]
+    if of_body:
+        content_type, length = of_body
+        fields += [(b"content-type", content_type.encode()), (b"content-length", str(length).encode())]
+    named = {name.lower() for name, _ in fields}
+    empty = [(b"Content-Length", b"0")] if method in HAS_BODY and named.isdisjoint(LENGTHS) else []
+    return httpx.Headers([*([(b"Host", host)] if b"host" not in named else []), *empty, *fields])
 
 
 @lru_cache(maxsize=256)  # parsing is slow, and many operations have only one URL
@@ -143,7 +149,9 @@ class _Writer:
         self.credentials = credentials
         self.sources = sources
         self.base, _, self.base_query = base_url.partition("#")[0].partition("?")
-        self.parameters = [*self.given()]
+        self.parameters: dict[str, list[Given]] = {}
+        for given in self.given():
+            self.parameters.setdefault(given[1].location, []).append(given)
         self.refuse_clashes()
 
     def written(self) -> Written:
@@ -173,12 +181,12 @@ class _Writer:
                     value = lists_as_text(value, binding.parameter.schema)
                 yield binding.argument, binding.parameter, value
 
-    def values(self, location: str) -> Iterator[Given]:
-        return (given for given in self.parameters if given[1].location == location)
+    def values(self, location: str) -> Sequence[Given]:
+        return self.parameters.get(location, ())
 
     def refuse_clashes(self) -> None:
         """A credential keeps its place: an argument for the same header, query or cookie name is refused."""
-        for credential, (argument, parameter, _) in product(self.credentials, self.parameters):
+        for credential, (argument, parameter, _) in product(self.credentials, chain(*self.parameters.values())):
             if any(stands_in(parameter.place, each) for each in credential.places):
                 self.refuse(argument, f"is sent from the variable {credential.variable}; leave it out")
 
@@ -351,13 +359,13 @@ class _Writer:
                 yield credential.value
 
     def body(self) -> Body | None:
-        media_type = self.bound.of.media_type
+        media_type = self.bound.arguments.media_type
         if not self.bound.has_body or media_type is None:
             return None
         try:
             return encode_body(self.bound.body, media_type, self.sources)
         except Unwritable as error:
-            pointer = self.bound.of.place_in_body(error.path)
+            pointer = self.bound.arguments.place_in_body(error.path)
             raise ArgumentsError(self.name, [Violation(pointer, error.problem)]) from error
 
 

@@ -9,6 +9,7 @@ from email.message import Message
 from email.utils import collapse_rfc2231_value
 from functools import cached_property, lru_cache
 from http import HTTPStatus
+from itertools import chain
 from typing import cast
 
 import httpx
@@ -21,7 +22,7 @@ VALIDATED, FRESH = "validated", "fresh"
 class Answer:
     """A complete response, or as much of it as arrived: `problem` explains why it broke off.
 
-    `stream` is whether the body was merged from the events of a stream, and `remark` what is to be said about it.
+    `stream` is whether the body was merged from the events of a stream, and `remark` a sentence about it.
     `url` is where the answer came from, which may contain a credential.
     `cached` is why the answer was used although it is a kept one: it is VALIDATED or FRESH.
     `redirected_to` is the origin of whoever answered, if it is not the one that the request was sent to.
@@ -41,17 +42,26 @@ class Answer:
     @property
     def media_type(self) -> str:
         """The declared type in lower case and without parameters, or an empty text."""
-        return "application/json" if self.stream else _content_type(self._value("content-type"))[0]
+        return self._declared[0]
 
     @cached_property
     def by_name(self) -> Mapping[str, str]:
         """Each header with its values, the names in lower case. They are read several times, and decoding is slow."""
-        return dict(self.headers.items())
+        try:
+            texts = b"\n".join(chain.from_iterable(self.headers.raw)).decode("ascii").split("\n")
+        except UnicodeDecodeError:
+            return dict(self.headers.items())
+        by_name = dict(zip(map(str.lower, texts[::2]), texts[1::2], strict=False))
+        return by_name if 2 * len(by_name) == len(texts) else dict(self.headers.items())  # a name is repeated
 
     @property
     def charset(self) -> str | None:
         """The declared charset."""
-        return None if self.stream else _content_type(self._value("content-type"))[1]
+        return self._declared[1]
+
+    @property
+    def _declared(self) -> tuple[str, str | None]:
+        return ("application/json", None) if self.stream else _content_type(self.by_name.get("content-type", ""))
 
     @property
     def file_name(self) -> str | None:
@@ -69,9 +79,6 @@ class Answer:
         """The names of the headers of which parameters cannot be read, such as continuations beside a whole value."""
         named = ("content-type", "content-disposition")
         return [name for name in named if name in self.by_name and _parameters(name, self.by_name[name])[1]]
-
-    def _value(self, name: str) -> str:
-        return self.by_name.get(name, "")
 
     @property
     def received(self) -> tuple[int, int]:

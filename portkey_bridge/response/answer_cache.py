@@ -77,11 +77,12 @@ class AnswerCache:
             finally:
                 if self._entries:
                     self._invalidate(_address(request.url))
-        if request.method != "GET" or not OF_ITS_OWN.isdisjoint(name.lower() for name, _ in request.headers.raw):
-            return await fetch(request)
-        if not self._entries:  # most APIs have no validators, and their calls pay for no key
+        if not self._entries:  # most APIs have no validators, and their calls pay for nothing more
             answer = await fetch(request)
-            return self._kept(_key(request, owner), request, answer) if _conditions(answer) else answer
+            is_kept = _conditions(answer) and _takes_kept(request)
+            return self._kept(_key(request, owner), request, answer) if is_kept else answer
+        if not _takes_kept(request):
+            return await fetch(request)
         key = _key(request, owner)
         entry = self._entries.get(key)
         if entry is None:
@@ -126,6 +127,11 @@ class AnswerCache:
     def _invalidate(self, address: str) -> None:
         for key in [key for key, entry in self._entries.items() if entry.address == address]:
             self._forget(key)
+
+
+def _takes_kept(request: httpx.Request) -> bool:
+    """Check for a GET that does not say itself what it wants of a cache."""
+    return request.method == "GET" and OF_ITS_OWN.isdisjoint(name.lower() for name, _ in request.headers.raw)
 
 
 def _key(request: httpx.Request, owner: str | None) -> bytes:

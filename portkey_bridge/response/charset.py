@@ -19,17 +19,15 @@ BYTE_ORDER_MARKS = (
     *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
 )
 
-
 #: Where XML and HTML say their charset themselves.
 CHARSET_INSIDE = re.compile(rb"<(?:\?xml[^>]*?encoding|meta[^>]*?charset)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
-
-#: Codecs that are no charsets of documents, and slow or surprising on long input.
+#: Codecs that are not charsets of documents, and are slow or surprising on long input.
 NO_CHARSETS = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"))
 
 
 def in_utf8(answer: Answer) -> tuple[bytes, tuple[str, ...]]:
-    """Return a JSON text in UTF-8 without a byte order mark, and what is to be said of its charset.
+    """Return a JSON text in UTF-8 without a byte order mark, and notes about its charset.
 
     Other encodings are older habits (RFC 8259 section 8.1).
     """
@@ -55,8 +53,7 @@ def reads_as_text(answer: Answer) -> bool:
 
     The last character may be cut if the response broke off.
     """
-    marked = next((charset for mark, charset in BYTE_ORDER_MARKS if answer.body.startswith(mark)), None)
-    for charset in filter(None, (marked, answer.charset, "utf-8")):
+    for charset in filter(None, (_marked(answer.body), answer.charset, "utf-8")):
         with suppress(LookupError, ValueError):
             whole = codecs.getincrementaldecoder(_known(charset))().decode(answer.body, not answer.problem)
             if not CONTROL_BYTES.search(whole.encode("utf-8", "replace")):
@@ -70,18 +67,19 @@ def is_not_text(answer: Answer) -> bool:
 
 
 def decoded(answer: Answer) -> tuple[str, tuple[str, ...]]:
-    """Return the body as text, and what is to be said of its charset.
+    """Return the body as text, and notes about its charset.
 
-    A byte order mark counts before what is declared (RFC 7303 section 3). What is UTF-8 is so by no accident, and is
-    read as such whatever a text says of itself.
+    A byte order mark counts before what is declared (RFC 7303 section 3). What is valid UTF-8 is hardly so by
+    accident, and is read as such whatever a text says of itself.
     """
-    marked = next((charset for mark, charset in BYTE_ORDER_MARKS if answer.body.startswith(mark)), None)
-    said = marked or answer.charset
+    said = _marked(answer.body) or answer.charset
     inside = CHARSET_INSIDE.search(answer.body[:1024])
     for charset in filter(None, (said, "utf-8", inside and inside[1].decode())):
         with suppress(LookupError, ValueError):
             whole = answer.body.decode(_known(charset)).removeprefix("\ufeff")
-            return whole, (_misnamed(said, charset),) if said and charset != said else ()
+            if said is None or charset == said:
+                return whole, ()
+            return whole, (f"The body is not in the charset {said[:40]!r}, but in {charset}.",)
     readable = answer.body.decode("utf-8", "replace")
     if not said and not answer.problem and readable.replace("\ufffd", "").isascii():
         return answer.body.decode("windows-1252", "replace"), ("The body is not valid UTF-8; decoded as windows-1252.",)
@@ -100,13 +98,14 @@ def redacted_text(answer: Answer, redact: Callable[[str], str]) -> Answer:
     return replace(answer, headers=headers, body=redacted.encode("utf-8", "replace"))
 
 
+def _marked(body: bytes) -> str | None:
+    """Return the charset that a byte order mark says."""
+    return next((charset for mark, charset in BYTE_ORDER_MARKS if body.startswith(mark)), None)
+
+
 def _known(charset: str) -> str:
     """Return the name of a charset's codec. Raises LookupError."""
     name = codecs.lookup(charset).name
     if name in NO_CHARSETS:
         raise LookupError(charset)
     return name
-
-
-def _misnamed(charset: str, found: str) -> str:
-    return f"The body is not in the charset {charset[:40]!r}, but in {found}."

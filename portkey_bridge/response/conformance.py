@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from portkey_bridge import media_types
@@ -22,28 +22,6 @@ MOST_FINDINGS, LONGEST_FINDING = 10, 300
 
 #: Bytes of an answer from which on a comparison would take too much time and memory.
 MAX_COMPARED_BYTES = 2_000_000
-
-
-@dataclass
-class _Request:
-    """The request of openapi-core's protocol."""
-
-    method: str
-    parameters: Any
-    host_url: str = PLACEHOLDER_SERVER
-    path: str = PLACEHOLDER_PATH
-    body: None = None
-    content_type: str = ""
-
-
-@dataclass(frozen=True)
-class _Response:
-    """The response of openapi-core's protocol."""
-
-    status_code: int
-    content_type: str
-    headers: Mapping[str, str]
-    data: bytes
 
 
 def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> list[str]:
@@ -61,9 +39,22 @@ def findings(operation: Operation, answer: Answer, root: Mapping[str, Any]) -> l
         "servers": [{"url": PLACEHOLDER_SERVER}],
         "paths": {**root.get("paths", {}), PLACEHOLDER_PATH: {method: {"responses": responses}}},
     }
-    request = _Request(method, RequestParameters())
     media_type = answer.headers.get("content-type", "").lower()
-    response = _Response(answer.status, media_type, dict(answer.headers), answer.body)
+    # The attributes are those of openapi-core's protocols.
+    request: Any = SimpleNamespace(
+        method=method,
+        host_url=PLACEHOLDER_SERVER,
+        path=PLACEHOLDER_PATH,
+        parameters=RequestParameters(),
+        body=None,
+        content_type="",
+    )
+    response: Any = SimpleNamespace(
+        status_code=answer.status,
+        content_type=media_type,
+        headers=dict(answer.headers),
+        data=answer.body,
+    )
     try:
         readers = _readers(media_type)
         config = Config(spec_validator_cls=None, extra_media_type_deserializers=readers)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import msgspec
 from httpx_sse import EventSource
 
 from portkey_bridge import media_types
-from portkey_bridge.response.merging import CHUNKS, decoder_of
+from portkey_bridge.response.merging import CHUNKS, json_decoder
 
 #: The members of an event that is nothing but an error.
 OF_AN_ERROR = frozenset(("error", "type", "code", "status", "message", "provider", "request_id"))
@@ -21,7 +21,7 @@ OF_AN_ERROR = frozenset(("error", "type", "code", "status", "message", "provider
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: `name` is empty where the stream gave none. `value` is None where `data` is no JSON."""
+    """One event: `name` is empty where the stream had none. `value` is None where `data` is not JSON."""
 
     data: str
     name: str = ""
@@ -49,7 +49,7 @@ class Event:
 def event(data: str, name: str = "", event_id: str = "") -> Event:
     """Read one event."""
     try:
-        return Event(data, name, event_id, decoder_of.decode(data))
+        return Event(data, name, event_id, json_decoder.decode(data))
     except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
         return Event(data, name, event_id)
 
@@ -106,7 +106,6 @@ async def json_sequence(body: AsyncIterator[bytes]) -> AsyncIterator[Event]:
 
 
 _RECORD_SEPARATOR = "\x1e"
-
 
 _BLANK = f"\ufeff{_RECORD_SEPARATOR} \t\r"
 

@@ -14,7 +14,6 @@ from portkey_bridge.response.answer import Answer
 #: model to go on: where more is, where and when to ask next, what would be allowed.
 REQUEST_ID, RATE_LIMIT, GOING_ON = "request id", "rate limit", "going on"
 
-
 USES = {
     REQUEST_ID: re.compile(r"(.*-)?(request|trace|correlation)-?id|cf-ray", re.IGNORECASE),
     RATE_LIMIT: re.compile(r"(.*-)?rate-?limit(-.*)?|retry-after", re.IGNORECASE),
@@ -27,16 +26,11 @@ USES = {
     ),
 }
 
-
 #: Headers that say how an answer came and not what it is.
-ON_THE_WAY = frozenset(
-    ("connection", "keep-alive", "transfer-encoding", "date", "server", "via", "vary", "set-cookie", "alt-svc")
-)
-
+ON_THE_WAY = frozenset("connection keep-alive transfer-encoding date server via vary set-cookie alt-svc".split())
 
 #: The status whose answer may say only by its limits when to ask again.
 TOO_MANY_REQUESTS = 429
-
 
 #: Statuses whose cause is the state of a resource that a request assumed; its present state has a tag.
 CONDITIONAL_STATUSES = (412, 428)
@@ -67,11 +61,11 @@ def shown_headers(operation: Operation, answer: Answer) -> Iterator[str]:
     } - {"content-type", "content-length", "transfer-encoding"}
     if answer.status in CONDITIONAL_STATUSES:
         declared.add("etag")
+    is_head, says_when = operation.method == "HEAD", answer.status == TOO_MANY_REQUESTS
     for name, value in answer.by_name.items():
-        is_asked_for = name in declared or (operation.method == "HEAD" and name not in ON_THE_WAY)
         uses = _uses(name)
-        tells_when = answer.status == TOO_MANY_REQUESTS and RATE_LIMIT in uses
-        if GOING_ON in uses or tells_when or (is_asked_for and not uses):
+        is_asked_for = not uses and (name in declared or (is_head and name not in ON_THE_WAY))
+        if is_asked_for or GOING_ON in uses or (says_when and RATE_LIMIT in uses):
             yield f"{name.title()}: {value[:2000]}"
 
 
@@ -82,7 +76,8 @@ def _uses(name: str) -> frozenset[str]:
 
 def meta_of(answer: Answer) -> dict[str, Any]:
     """Return what a result says of its response besides: status, request id and rate limits."""
-    request_id = next((value for name, value in answer.by_name.items() if REQUEST_ID in _uses(name)), None)
-    limits = {name: value for name, value in answer.by_name.items() if RATE_LIMIT in _uses(name)}
+    used = [(name, uses) for name in answer.by_name if (uses := _uses(name))]
+    request_id = next((answer.by_name[name] for name, uses in used if REQUEST_ID in uses), None)
+    limits = {name: answer.by_name[name] for name, uses in used if RATE_LIMIT in uses}
     known = {"status": answer.status, "requestId": request_id, "rateLimit": limits}
     return {name: value for name, value in known.items() if value}

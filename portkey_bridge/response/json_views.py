@@ -21,22 +21,17 @@ from portkey_bridge.openapi.pointers import PointerToNowhere, pointer_to
 #: Below this many characters it is not worth showing a part of a value beside its stub.
 MIN_VALUE_PART = 200
 
-
 #: Levels that one view shows below its pointer.
 MAX_VALUE_LEVELS = 30
-
 
 #: Bytes of an array or object whose members are values at the same time, how often a place to cut is looked for, and
 #: the bytes of a member from which on its value takes less memory than its text.
 BATCH, TRIES, LARGE = 1 << 20, 32, 64
 
-
 #: Names among which the one is looked for that a pointer to nowhere meant.
 MOST_NAMES = 1000
 
-
 _SLICE = re.compile(r"#(-?\d{0,18}):(-?\d{0,18})$")
-
 
 Json = msgspec.Raw
 """A JSON value as the text that the API sent."""
@@ -88,7 +83,7 @@ def excerpt(text: str, room: int, pointer: str = "", start: int = 0, stop: int |
 
 
 def _locate(value: Json, pointer: str) -> tuple[Json, str, tuple[int | None, int | None]]:
-    """Return what stands at a pointer, the pointer without its slice, and the slice."""
+    """Return what is at a pointer, the pointer without its slice, and the slice."""
     sliced = _SLICE.search(pointer)
     bounds = (_number(sliced[1]), _number(sliced[2])) if sliced else (None, None)
     parts = _parts(pointer[: sliced.start()] if sliced else pointer)
@@ -241,7 +236,8 @@ def _text(value: Json) -> str:
     return bytes(value).decode("utf-8", "replace")
 
 
-def _json(text: str) -> str:
+def json_string(text: str) -> str:
+    """Return a text as a JSON string."""
     return msgspec.json.encode(text).decode()
 
 
@@ -259,7 +255,7 @@ def _view(
 
 
 def _view_string(text: str, pointer: str, room: int, _: int, start: int, stop: int) -> str:
-    return _json(excerpt(text, room, pointer, start, stop))
+    return json_string(excerpt(text, room, pointer, start, stop))
 
 
 def _view_array(items: _Array, pointer: str, room: int, depth: int, start: int, stop: int) -> str:
@@ -293,7 +289,7 @@ def _view_object(members: _Object, pointer: str, room: int, depth: int, start: i
         room -= len(name) + len(least) + 4
     for name, better in _better(values, pointers, shown, room, depth):
         shown[name] = better
-    written = [f"{_json(name)}:{text}" for name, text in shown.items()]
+    written = [f"{json_string(name)}:{text}" for name, text in shown.items()]
     if start + len(shown) < stop:
         rest = _rest(pointer, start + len(shown), stop, len(members), "members")
         written.append(f'"…":{rest}')
@@ -328,11 +324,11 @@ def _least(value: Json, pointer: str) -> str:
 
 def _stub(value: Json, pointer: str) -> str:
     name = {b"{": "object", b"[": "array", b'"': "string"}.get(bytes(memoryview(value)[:1]), "number")
-    return _json(f"[expandResult {pointer} · {name} of {size_of(value):,} bytes]")
+    return json_string(f"[expandResult {pointer} · {name} of {size_of(value):,} bytes]")
 
 
 def _rest(pointer: str, at: int, stop: int, count: int, what: str) -> str:
-    return _json(f"[expandResult {pointer}#{at}:{stop} · {stop - at:,} more of {count:,} {what}]")
+    return json_string(f"[expandResult {pointer}#{at}:{stop} · {stop - at:,} more of {count:,} {what}]")
 
 
 _VIEWS: Mapping[type, Callable[[Any, str, int, int, int, int], str]] = {

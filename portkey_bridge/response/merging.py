@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from portkey_bridge.openapi.coercion import sequence
+
 #: Kinds of OpenAI-style chunks that grow into one object, and what the object is called then.
 CHUNKS = {"chat.completion.chunk": "chat.completion", "text_completion": "text_completion"}
 
-
-decoder_of = msgspec.json.Decoder(float_hook=Decimal)
+#: Reads JSON without rounding a number.
+json_decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class Objects:
@@ -31,19 +33,11 @@ class Objects:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the objects."""
         self._lines.seek(0)
-        return map(decoder_of.decode, self._lines)
+        return map(json_decoder.decode, self._lines)
 
-
-def list_in(value: Any) -> list[Any]:
-    """Return a list, an empty one for anything else."""
-    return value if isinstance(value, list) else []
-
-
-# --- OpenAI-style streams ---------------------------------------------------------------------------------------------
 
 #: What grows by pieces: the texts in these members, and in those members only.
 _GROWING = frozenset(("delta", "text"))
-
 
 #: Texts inside growing members that are sent as a whole, often again and again.
 _WHOLE_TEXTS = frozenset(("id", "type", "role", "name", "format"))
@@ -104,7 +98,7 @@ def _with_indexes(chunk: Any) -> Any:
 
 def _finished(choice: Any) -> Any:
     """Return a choice with its message in place of its delta."""
-    if "delta" not in choice.keys():  # noqa: SIM118  # a choice that is no object fails here
+    if "delta" not in choice.keys():  # noqa: SIM118  # a choice that is not an object fails here
         return choice
     message = {"role": "assistant", "content": None} | (choice["delta"] or {})
     if "tool_calls" in message:
@@ -159,7 +153,7 @@ _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed"
 def _lacks_finish(chunks: Objects) -> bool:
     """Check whether a choice has no reason why it ended."""
     begun, finished = set(), set()
-    for choice in (choice for chunk in chunks for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)):
+    for choice in (choice for chunk in chunks for choice in sequence(chunk.get("choices")) if isinstance(choice, dict)):
         begun.add(str(choice.get("index")))
         if choice.get("finish_reason"):
             finished.add(str(choice.get("index")))

@@ -20,18 +20,16 @@ PAGE_HINTS = (b"next", b"cursor", b"more", b"page", b"offset", b"total", b"conti
 #: Names without separators, in lower case: objects that hold what is said about pages; members with the URL, the
 #: cursor or the number of the next page; members that say whether there is one; parameters that take a cursor.
 ENVELOPES = frozenset(
-    [
-        *("meta", "metadata", "responsemetadata", "pagination", "paging", "pageinfo", "listmeta", "page", "pages"),
-        *("cursor", "cursors", "link", "links"),
-    ]
+    """
+    meta metadata responsemetadata pagination paging pageinfo listmeta page pages cursor cursors link links
+    """.split()
 )
 NEXT = frozenset(
-    [
-        *("next", "nextlink", "odatanextlink", "nexturl", "nextpageurl", "nexthref", "nexturi", "nextpageuri"),
-        *("nextpage", "nextpagelink", "nextrecordsurl", "nextcursor", "nexttoken", "nextpagetoken", "nextpagecursor"),
-        *("nextmarker", "nextoffset", "nextpageoffset", "endcursor", "after", "aftercursor", "scrollid", "bookmark"),
-        *("continuationtoken", "continuation", "continue"),
-    ]
+    """
+    next nextlink odatanextlink nexturl nextpageurl nexthref nexturi nextpageuri nextpage nextpagelink
+    nextrecordsurl nextcursor nexttoken nextpagetoken nextpagecursor nextmarker nextoffset nextpageoffset endcursor
+    after aftercursor scrollid bookmark continuationtoken continuation continue
+    """.split()
 )
 MORE_MEMBERS = frozenset(("hasmore", "hasnextpage", "hasnext", "hasmoreitems", "more", "istruncated"))
 CURSORS = frozenset(
@@ -80,7 +78,6 @@ OF_RESPONSE = re.compile(r"\$response\.(?:header\.(?P<header>[^{}]+)|body#(?P<po
 LINK = re.compile(r"<([^>]*)>([^<]*)")
 IS_NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next\b)", re.IGNORECASE)
 
-
 Linked = Mapping[str, Any]
 """The query parameters of a Link Object that leads to the next page, and their values or runtime expressions."""
 
@@ -105,7 +102,7 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     for name in PAGE_NUMBER_HEADERS:
         if name in answer.by_name:
             return _of_header(here, answer.by_name[name], plain)
-    cursor = next((name for plain, name in plain.items() if plain in CURSORS), None)
+    cursor = _parameter(plain, CURSORS)
     given = next((value for name in CURSOR_HEADERS if (value := answer.by_name.get(name))), None)
     if cursor is not None and given:
         return here.copy_set_param(cursor, given)
@@ -114,6 +111,11 @@ def next_page(answer: Answer, parameters: Collection[str], links: Sequence[Linke
     }
     body = _decoded(answer) if counts or _has_hints(answer.body) else None
     return None if body is None else _of_body(here, body, counts, plain)
+
+
+def _parameter(parameters: Mapping[str, str], names: Collection[str]) -> str | None:
+    """Return the first parameter, of those by their plain names, that has one of these."""
+    return next((name for plain, name in parameters.items() if plain in names), None)
 
 
 def _is_number(value: Any) -> bool:
@@ -161,7 +163,7 @@ def _evaluated(value: Any, answer: Answer, body: Any) -> Any:
 
 
 def _of_header(here: httpx.URL, value: str, parameters: Mapping[str, str]) -> httpx.URL | None:
-    name = next((name for plain, name in parameters.items() if plain in PAGES), None)
+    name = _parameter(parameters, PAGES)
     if _is_number(value):
         return here.copy_set_param(name, value) if name else None
     return _joined(here, value) if re.match(r"https?://|[/?]", value) else None
@@ -186,7 +188,7 @@ def _of_body(here: httpx.URL, body: Any, counts: Mapping[str, int], parameters: 
     said = {**counts, **(dict(_members(body, ITEM_LEVELS)) if isinstance(body, dict) else {})}
     if any(said.get(name) is False for name in MORE_MEMBERS):
         return None
-    cursor = next((name for plain, name in parameters.items() if plain in CURSORS), None)
+    cursor = _parameter(parameters, CURSORS)
     for name, value in said.items():
         if name in NEXT and (url := _named(here, name, value, cursor, parameters)):
             return url
@@ -211,7 +213,7 @@ def _named(
     if cursor is not None:
         return here.copy_set_param(cursor, str(value))
     numbers = OFFSETS if "offset" in name else PAGES if name in ("next", "nextpage") else ()
-    numbered = next((each for plain, each in parameters.items() if plain in numbers), None)
+    numbered = _parameter(parameters, numbers)
     return here.copy_set_param(numbered, str(value)) if numbered and _is_number(value) else None
 
 

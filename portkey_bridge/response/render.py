@@ -1,7 +1,7 @@
 """An answer becomes MCP content, within the size that clients take, and with nothing lost.
 
 JSON passes through as the API sent it: no number is rounded, no name moved. The table RENDERERS says what becomes of
-which media type; what is said beside the content goes into a short text of its own.
+which media type; notes about it go into a short text of their own.
 """
 
 from __future__ import annotations
@@ -52,10 +52,8 @@ if TYPE_CHECKING:
 #: stays below the 1,048,576 characters at which clients cut.
 MEDIA_FACTOR = 25
 
-
 #: Bytes of a file name that every common file system takes, and of its suffix.
 MAX_FILE_NAME, MAX_SUFFIX = 255, 32
-
 
 #: What begins as a structured text does, whatever is declared.
 STRUCTURED_TEXT = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{<]")
@@ -63,7 +61,7 @@ STRUCTURED_TEXT = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{<]")
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a body becomes: content, what is said about it, and an object where it is one."""
+    """What a body becomes: content, notes about it, and an object if it is one."""
 
     content: list[ContentBlock]
     notes: tuple[str, ...] = ()
@@ -261,16 +259,9 @@ class Renderer:
     def _linked(self, answer: Answer, media_type: str, size: str) -> Rendered:
         name = _named(answer)
         result_id = self.results.keep(kept_text(AnswerFile(name, media_type, answer.body)))
-        link = ResourceLink(
-            uri=uri_of(result_id, name),
-            name=name,
-            mime_type=media_type,
-            size=len(answer.body),
-        )
-        minutes = f"{self.results.seconds / 60:g} minutes"
-        return Rendered(
-            [link], (f"The answer is {size}, a resource that can be read for {minutes} after its last use.",)
-        )
+        link = ResourceLink(uri=uri_of(result_id, name), name=name, mime_type=media_type, size=len(answer.body))
+        readable = f"can be read for {self.results.seconds / 60:g} minutes after its last use"
+        return Rendered([link], (f"The answer is {size}, a resource that {readable}.",))
 
     def _view(self, body: bytes, view: Callable[[bytes, str, int], str]) -> str:
         result_id = self.results.keep(body)
@@ -337,9 +328,7 @@ def _named(answer: Answer) -> str:
 
 def _status_line(operation: Operation, answer: Answer) -> str:
     """Report what happened, by method and path template: the URL itself may hold a secret."""
-    line = (
-        f"{operation.method} {operation.path} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
-    )
+    line = f"{operation} answered {answer.status} {reason(answer.status, answer.phrase)}".rstrip()
     redirect = 300 <= answer.status < 400 and "location" in answer.headers
     return f"{line}, a redirect that was not followed" if redirect else line
 

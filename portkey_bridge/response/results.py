@@ -20,7 +20,6 @@ from portkey_bridge.settings.values import Bounds
 #: Bytes of a text from which on a view of it takes longer than other calls should wait.
 LONG = 1 << 20
 
-
 T = TypeVar("T")
 
 Entries = OrderedDict[tuple[str | None, str], tuple[float, bytes, Any]]
@@ -47,7 +46,7 @@ class ForgottenResult(CallError):
 
 
 class Results:
-    """The results that were too large to be shown whole, for threads that keep some at once. `clock` gives seconds.
+    """The results that were too large to be shown whole, for threads that keep some at once. `clock` returns seconds.
 
     Each belongs to the caller who produced it, by default the local user. All share the bounds. `api` is the name of an
     API that is not the only one: the same text of another one has another id.
@@ -102,10 +101,7 @@ class Results:
     def following(self, result_id: str) -> Any:
         """Return what leads to the page after a result, None where nothing does. Raises ForgottenResult."""
         with self._lock:
-            self._forget()
-            if (self._owner, result_id) not in self._kept:
-                raise ForgottenResult(result_id)
-            return self._kept[self._owner, result_id][2]
+            return self._entry(result_id)[1]
 
     def replace(self, result_id: str, body: bytes, following: Any) -> None:
         """Keep a text under an id that exists."""
@@ -121,12 +117,15 @@ class Results:
     def __getitem__(self, result_id: str) -> bytes:
         """Return a result that was kept. Raises ForgottenResult."""
         with self._lock:
-            self._forget()
-            if (self._owner, result_id) not in self._kept:
-                raise ForgottenResult(result_id)
-            _, body, following = self._kept[self._owner, result_id]
+            body, following = self._entry(result_id)
             self._touch(result_id, body, following)
         return body
+
+    def _entry(self, result_id: str) -> tuple[bytes, Any]:
+        self._forget()
+        if (self._owner, result_id) not in self._kept:
+            raise ForgottenResult(result_id)
+        return self._kept[self._owner, result_id][1:]
 
     def _touch(self, result_id: str, body: bytes, following: Any) -> None:
         self._kept[self._owner, result_id] = self._clock(), body, following

@@ -14,24 +14,22 @@ from typing import Any, Protocol
 
 import msgspec
 
+from portkey_bridge.openapi.coercion import sequence
 from portkey_bridge.response.events import Event
 from portkey_bridge.response.json_views import is_json
-from portkey_bridge.response.merging import CHUNKS, STREAM_MERGERS, Merger, Objects, is_of_response, list_in
+from portkey_bridge.response.merging import CHUNKS, STREAM_MERGERS, Merger, Objects, is_of_response
 
 #: What OpenAI-style streams send behind their last event.
 END = "[DONE]"
 
-
 #: Characters of an event that a progress notification repeats.
 REPORTED = 500
-
 
 #: Events that are each reported, and the seconds between two reports from then on: a report costs more than an event.
 EVENTS_REPORTED_EACH, REPORT_INTERVAL = 1000, 0.1
 
 #: Seconds after which other calls get their turn, however many events have arrived at once.
 MAX_TURN = 0.01
-
 
 Report = Callable[[int, str | None], Awaitable[None]]
 """Takes the number of events so far and what the last one brought."""
@@ -171,7 +169,7 @@ def is_cut_watch(body: bytes) -> bool:
 def added_text(event: Event) -> str:
     """Return the text that an event adds to the answer; the event itself where it is none of a known kind."""
     if event.kind in CHUNKS:
-        return "".join(_text_of_choice(choice) for choice in list_in(event.fields.get("choices")))
+        return "".join(_text_of_choice(choice) for choice in sequence(event.fields.get("choices")))
     if is_of_response(event.kind):
         delta = event.fields.get("delta") if event.kind.endswith("_text.delta") else ""
         return delta if isinstance(delta, str) else ""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from portkey_bridge.openapi.pointers import pointer_to
-from portkey_bridge.response.json_views import Json, expand_value, few_members, first_items, size_of
+from portkey_bridge.response.json_views import Json, expand_value, few_members, first_items, json_string, size_of
 
 #: An array is large from so many items on, and if it has this part of the room at least.
 ITEMS, SHARE = 5, 20
@@ -51,7 +51,7 @@ def _of_object(members: Mapping[str, Json], pointer: str, room: int, levels: int
     if not tables or rest > room:
         return None
     texts = (tables.get(name) or bytes(value).decode() for name, value in members.items())
-    return f"{{{','.join(f'{_json(name)}:{text}' for name, text in zip(members, texts, strict=True))}}}"
+    return f"{{{','.join(f'{json_string(name)}:{text}' for name, text in zip(members, texts, strict=True))}}}"
 
 
 def _table(value: Json, pointer: str) -> str | None:
@@ -69,11 +69,11 @@ def _table(value: Json, pointer: str) -> str | None:
     among = f" of the first {MAX_COUNTED:,} items" if number > MAX_COUNTED else " of items"
     columns = f"columns, with the number{among} if not all have a value: {_columns(counts, len(items))}"
     stub = f"[expandResult {pointer}#1:{number} · {number - 1:,} more of {number:,} items · {columns}]"
-    return f"[{row},{_json(stub)}]"
+    return f"[{row},{json_string(stub)}]"
 
 
 def _counts(items: Sequence[Json]) -> Counter[str] | None:
-    """Return for each column how many items have a value, None if an item is no object."""
+    """Return for each column how many items have a value, None if an item is not an object."""
     counts: Counter[str] = Counter()
     for item in items:
         try:
@@ -92,7 +92,3 @@ def _columns(counts: Counter[str], number: int) -> str:
     return ", ".join(
         [*names[:MAX_COLUMNS], *([f"{len(names) - MAX_COLUMNS:,} more"] if len(names) > MAX_COLUMNS else [])]
     )
-
-
-def _json(text: str) -> str:
-    return msgspec.json.encode(text).decode()

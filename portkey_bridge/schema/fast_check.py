@@ -19,11 +19,10 @@ from portkey_bridge.schema.shapes import Shapes
 #: Keywords whose value is kept, and those that hold a schema, schemas by their names, and a list of schemas. None of
 #: them makes a value invalid because a schema below accepts it, as `not`, `if` and `contains` may.
 KEYWORDS_OF_VALUE = frozenset(
-    {
-        *("type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-        *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems"),
-        *("minProperties", "maxProperties", "dependentRequired"),
-    }
+    """
+    type enum const minimum maximum exclusiveMinimum exclusiveMaximum minLength maxLength minItems maxItems
+    uniqueItems minProperties maxProperties dependentRequired
+    """.split()
 )
 KEYWORDS_OF_SCHEMA = frozenset({"items", "additionalProperties", "propertyNames"})
 NAMED_SCHEMAS = frozenset({"properties", "dependentSchemas"})

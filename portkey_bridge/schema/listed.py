@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
+from functools import cache
 from typing import Any
 
 from portkey_bridge.openapi.keywords import Shape
-from portkey_bridge.schema.portable_patterns import is_portable
 from portkey_bridge.schema.prose import plain
 
 #: Keywords of a listing besides structure. Clients refuse or ignore the rest of JSON Schema there.
 LISTED = frozenset(
-    (
-        *("type", "description", "enum", "format", "default", "required", "pattern"),
-        *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
-        *("properties", "items", "anyOf", "additionalProperties"),
-    )
+    """
+    type description enum format default required pattern minimum maximum minLength maxLength minItems maxItems
+    minProperties maxProperties properties items anyOf additionalProperties
+    """.split()
 )
 
 #: Keywords of a listing that would refuse more without the other, which a listing has not.
@@ -35,18 +36,25 @@ KNOWN_FORMATS = frozenset(
 )
 
 #: The formats that all clients know. Some refuse all tools of a server because of another one in one tool, and some
-#: know `email` only with a further library; others are told of in words.
+#: know `email` only with a further library; others are described in words.
 LISTED_FORMATS = frozenset(
-    (
-        *("date-time", "date", "time", "duration", "hostname", "ipv4", "ipv6", "uri", "uuid", "byte", "binary"),
-        *("password", "int32", "int64", "float", "double"),
-    )
+    """
+    date-time date time duration hostname ipv4 ipv6 uri uuid byte binary password int32 int64 float double
+    """.split()
 )
 
 #: Every value, apart from arrays in arrays: clients want a type in each schema and items in each array, so no schema
 #: that all of them take accepts everything.
 _NO_ARRAY = [{"type": kind} for kind in ("string", "number", "boolean", "object", "null")]
 LISTED_ANYTHING: Shape = {"anyOf": [*_NO_ARRAY, {"type": "array", "items": {"anyOf": _NO_ARRAY}}]}
+
+# The syntax that ECMAScript (with the flag `u`), Rust and Python have in common, and in which they agree.
+_CODE = r"[tnrfv]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}"
+_IN_CLASS = rf"(?:(?!&&|~~)[^\\\]\[-]|\\(?:[\\^$.*+?()\[\]{{}}|/-]|{_CODE}))"
+_CLASS = rf"\[\^?-?(?:{_IN_CLASS}(?:-{_IN_CLASS})?|\\[dDwWsS](?!-[^\]]))+-?\]"
+_ATOM = rf"(?:[^\\^$.*+?()\[\]{{}}|]|\.|{_CLASS}|\\(?:[dDwWsS\\^$.*+?()\[\]{{}}|/]|{_CODE}))"
+_QUANTIFIER = r"(?:(?:[*+?]|\{\d+(?:,\d*)?\})\??)?"
+_PORTABLE = re.compile(rf"(?:{_ATOM}{_QUANTIFIER}|\((?:\?:)?|\){_QUANTIFIER}|[|^$]|\\[bB])*+")
 
 
 def complete(view: Shape) -> None:
@@ -70,24 +78,22 @@ def listed(shape: Shape) -> Shape:
     for keyword, looser in LISTED_AS.items():
         if keyword in shape:
             kept.setdefault(looser, shape[keyword])
-    if isinstance(kept.get("additionalProperties"), bool):
-        del kept["additionalProperties"]
-    if isinstance(kept.get("items"), bool):
-        del kept["items"]
+    for keyword in ("additionalProperties", "items"):
+        if isinstance(kept.get(keyword), bool):
+            del kept[keyword]
     if "description" in kept:
         kept["description"] = plain(kept["description"])
     values = kept.get("enum", [])
     if not all(isinstance(value, str) for value in values):
         del kept["enum"]
-        choice = "One of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in values) + "."
-        kept["description"] = f"{kept.get('description', '')} {choice}".strip()
+        _say(kept, f"One of {', '.join(json.dumps(value, ensure_ascii=False) for value in values)}.")
     if "pattern" in kept and not is_portable(kept["pattern"]):
         del kept["pattern"]
     _name_unlisted(kept)
     if kept.get("format", "date") not in LISTED_FORMATS:
         form = kept.pop("format")
         if "pattern" not in kept or form in KNOWN_FORMATS:
-            kept["description"] = f"{kept.get('description', '')} Format: {form}.".strip()
+            _say(kept, f"Format: {form}.")
     return kept
 
 
@@ -98,8 +104,12 @@ def _name_unlisted(kept: dict[str, Any]) -> None:
     if names:
         kept["properties"] = {name: child for name, child in properties.items() if not name.startswith("_")}
         kept.pop("additionalProperties", None)  # which would say something about them, too
-        said = f"Also {', '.join(names)}: see expandSchema."
-        kept["description"] = f"{kept.get('description', '')} {said}".strip()
+        _say(kept, f"Also {', '.join(names)}: see expandSchema.")
+
+
+def _say(kept: Shape, sentence: str) -> None:
+    """Add a sentence to a description."""
+    kept["description"] = f"{kept.get('description', '')} {sentence}".strip()
 
 
 def _require_listed(view: Shape) -> None:
@@ -128,3 +138,22 @@ def _join_choices(view: Shape) -> None:
 def is_stub(view: Shape) -> bool:
     """Check whether a view stands for a schema that has to be expanded."""
     return str(view.get("description", "")).endswith("]") and "[expandSchema /" in view["description"]
+
+
+@cache
+def is_portable(pattern: str) -> bool:
+    """Check whether the engines of all clients accept a pattern, and read it alike.
+
+    Look-around and references back, for example, make Rust's refuse the pattern, and its client the whole server.
+    """
+    if not _PORTABLE.fullmatch(pattern):
+        return False
+    import pydantic_core  # slow to import, and loaded anyway where a listing is made
+
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            re.compile(pattern)
+        pydantic_core.SchemaValidator({"type": "str", "pattern": pattern})  # compiled by Rust's engine
+    except (re.error, OverflowError, RecursionError, pydantic_core.SchemaError):
+        return False
+    return True

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from portkey_bridge.openapi.coercion import as_list
 from portkey_bridge.openapi.keywords import KEYWORDS, KEYWORDS_OF_TYPE, Schema, Shape, bounds, with_value
 
 #: No value fits.
 NO_VALUE: Shape = {"not": {}}
+
+#: The types that a value has, the narrowest first, by its type in Python.
+TYPES: dict[type, tuple[str, ...]] = {
+    type(None): ("null",),
+    bool: ("boolean",),
+    int: ("integer", "number"),
+    float: ("number",),
+    str: ("string",),
+    list: ("array",),
+    dict: ("object",),
+}
 
 #: How many values a type has, where they can be counted.
 COUNTS = {"null": 1, "boolean": 2}
@@ -41,7 +52,7 @@ def merge(conjuncts: Iterable[Shape]) -> Shape:
 
 
 def _merge_group(shape: Shape, part: Shape) -> Shape | None:
-    """Merge keywords that mean something only beside each other into a shape, or give what cannot be merged."""
+    """Merge keywords that mean something only beside each other into a shape, or return what cannot be merged."""
     present = shape.keys() & GROUPS[next(iter(part))]
     if not present:
         shape.update(part)
@@ -85,7 +96,7 @@ def _all_of_each(first: dict[str, Schema], second: dict[str, Schema]) -> dict[st
 
 
 def _common_types(first: Any, second: Any) -> Any:
-    one, other = _as_list(first), _as_list(second)
+    one, other = as_list(first), as_list(second)
     common = [kind for kind in one if kind in other or (kind == "integer" and "number" in other)]
     common += [kind for kind in other if kind == "integer" and "number" in one and kind not in common]
     return common or first  # types that exclude each other: no value fits, and the validator says so
@@ -125,10 +136,6 @@ KEYWORD_MERGERS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _as_list(types: Any) -> list[Any]:
-    return types if isinstance(types, list) else [types]
-
-
 def split_types(shape: Shape) -> Shape:
     """Turn a list of types, given or implied by `enum`, into one type or into `anyOf` with a branch a type.
 
@@ -136,7 +143,7 @@ def split_types(shape: Shape) -> Shape:
     """
     if next(iter(shape), None) == "type" and isinstance(shape["type"], str):
         return shape
-    types = _as_list(shape["type"]) if "type" in shape else _types_of_values(shape.get("enum", []))
+    types = as_list(shape["type"]) if "type" in shape else _types_of_values(shape.get("enum", []))
     if not types:
         return shape
     rest = {keyword: value for keyword, value in shape.items() if keyword != "type"}
@@ -168,13 +175,4 @@ def _types_of_values(values: list[Any]) -> list[str]:
 
 def _types_of_value(value: Any) -> tuple[str, ...]:
     """Return the JSON Schema types that a value has, the narrowest first."""
-    if value is None:
-        return ("null",)
-    if isinstance(value, bool):
-        return ("boolean",)
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        return ("integer", "number")
-    for python, kind in ((float, "number"), (str, "string"), (list, "array"), (dict, "object")):
-        if isinstance(value, python):
-            return (kind,)
-    raise TypeError(f"not a JSON value: {json.dumps(value, default=repr)}")
+    return TYPES[int if isinstance(value, float) and value.is_integer() else type(value)]

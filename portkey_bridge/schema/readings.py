@@ -197,7 +197,9 @@ class Reader:
     def _of_place(self, value: Any, errors: list[ValidationError], path: ValuePath) -> list[Any]:
         """Return the different readings of one value; of several errors the first that leaves only one decides."""
         found = [
-            _distinct(READ_BY_KEYWORD[error.validator](self, value, error, path)) for error in errors if _is_read(error)
+            _distinct(READ_BY_KEYWORD[error.validator](self, value, error, path))
+            for error in errors
+            if error.validator in READ_BY_KEYWORD
         ]
         return min(filter(None, found), key=len, default=[])
 
@@ -245,10 +247,6 @@ READ_BY_KEYWORD: dict[Any, Callable[[Reader, Any, ValidationError, ValuePath], I
     "anyOf": Reader._of_union,
     "oneOf": Reader._of_union,
 }
-
-
-def _is_read(error: ValidationError) -> bool:
-    return error.validator in READ_BY_KEYWORD
 
 
 def _path(error: ValidationError) -> ValuePath:

@@ -46,18 +46,7 @@ SAMPLES_OF_FORMATS = {
 }
 
 #: Further texts to try for a pattern.
-FURTHER_TEXTS = (
-    "sample",
-    "Sample",
-    "SAMPLE",
-    "a1",
-    "A1",
-    "1",
-    "1.0.0",
-    "+10000000000",
-    "#000000",
-    *SAMPLES_OF_FORMATS.values(),
-)
+FURTHER_TEXTS = (*"sample Sample SAMPLE a1 A1 1 1.0.0 +10000000000 #000000".split(), *SAMPLES_OF_FORMATS.values())
 
 #: How deep the optional properties of objects go by default, and how many values there may be before they end anyway.
 MAX_SAMPLE_LEVELS, MAX_SAMPLE_VALUES = 6, 500
@@ -177,7 +166,7 @@ class Samples:
 
 
 def _given(shape: Shape) -> Iterator[Any]:
-    """Yield the values that the document gives. Null is left out: it says little."""
+    """Yield the values in the document itself. Null is left out: it says little."""
     lists = (shape.get("examples"), [shape.get("example"), shape.get("default")], shape.get("enum"))
     given = chain.from_iterable(values for values in lists if isinstance(values, list))
     return (value for value in given if value is not None)

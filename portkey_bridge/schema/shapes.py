@@ -216,7 +216,7 @@ class Shapes:
         return min(filter(None, values), key=len, default=[])
 
     def discriminator(self, schema: Schema) -> tuple[str, list[Schema]] | None:
-        """Return the property that tells which child of a discriminated parent is meant, and the children."""
+        """Return the property that selects a child of a discriminated parent, and the children."""
         family, union = next(self._unions_among(self._conjuncts(schema)), (None, ANYTHING))
         if family is None:
             return None

@@ -1,4 +1,4 @@
-"""The view of a schema as a Python type, in the way of a TypedDict, which models write better programs from.
+"""The view of a schema as a Python type, much like a TypedDict, from which models write better programs.
 
 What a view leaves out stays a stub with its pointer. What is required comes first, then `# optional:`.
 """
@@ -34,7 +34,7 @@ SAID = ("format", "pattern", "minimum", "maximum", "minLength", "maxLength", "mi
 #: Bounds of numbers from here on are those of their representation.
 MAX_SAID_NUMBER = 2**31 - 1
 
-#: What stands before the properties that may be missing, and the columns of a line with several.
+#: What precedes the properties that may be missing, and the columns of a line with several.
 OPTIONAL, MAX_COLUMNS_OF_LINE = "# optional:", 90
 
 INDENT = "    "

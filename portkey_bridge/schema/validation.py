@@ -6,13 +6,8 @@ engine here reads, or that takes for ever, and a schema that leads back to itsel
 
 from __future__ import annotations
 
-import json
-import math
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from fractions import Fraction
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -22,14 +17,11 @@ from referencing import Registry
 
 from portkey_bridge.errors import DanglingReference, Violation
 from portkey_bridge.openapi.keywords import Schema
-from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.schema.deadline import remaining
+from portkey_bridge.schema.exact_values import enum, multiple_of, unique_items
 from portkey_bridge.schema.patterns import Errors, Patterns, unless_it_fails
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.visible_values import visible_values
-
-#: Characters of a given value that a violation repeats, and values that it says are possible.
-MAX_SHOWN_VALUE, MAX_SHOWN_CHOICES = 80, 30
+from portkey_bridge.schema.violations import errors_by_branch, explain_violation
 
 #: Keywords whose schemas speak of the same value, and hold together.
 CONJUNCTIONS = frozenset({"allOf", "then", "else"})
@@ -37,7 +29,7 @@ CONJUNCTIONS = frozenset({"allOf", "then", "else"})
 #: How many unions inside one another are looked into for what a schema around them names: they can double each time.
 UNIONS_INSIDE = 2
 
-#: How many errors are told again where a second way leads to the same schema and value.
+#: How many errors are repeated if a second way leads to the same schema and value.
 TOLD_AGAIN = 8
 
 
@@ -86,15 +78,15 @@ class Validation:
             "$dynamicRef": lambda *_: (),
             **{keyword: self._composed(known[keyword]) for keyword in ("allOf", "anyOf", "if", "dependentSchemas")},
             "oneOf": self._composed(known["anyOf"]),
-            "enum": _enum,
-            "const": lambda validator, constant, value, schema: _enum(validator, [constant], value, schema),
-            "multipleOf": _multiple_of,
+            "enum": enum,
+            "const": lambda validator, constant, value, schema: enum(validator, [constant], value, schema),
+            "multipleOf": multiple_of,
             "required": self._required,
             "dependentRequired": self._dependent_required,
             "properties": self._properties,
             **self._patterns.keywords,
             "unevaluatedItems": unless_it_fails(known["unevaluatedItems"]),
-            "uniqueItems": _unique_items,
+            "uniqueItems": unique_items,
         }
         return {name: _in_time(keyword) for name, keyword in {**known, **changed}.items()}
 
@@ -166,7 +158,7 @@ class Validation:
         """
         path = error.relative_path
         if error.context and not path and unions:
-            around, branches = self._shapes(schema).get("properties", {}).keys(), _branches(error)
+            around, branches = self._shapes(schema).get("properties", {}).keys(), errors_by_branch(error)
             return any(all(self._is_waived(cause, schema, around, unions - 1) for cause in each) for each in branches)
         if error.validator == "required" and len(path) == 1:
             return self._shapes.cannot_have(schema, str(path[0]))
@@ -190,223 +182,8 @@ def _in_time(keyword: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Any, Any
     return check
 
 
-def _enum(validator: Any, values: list[Any], value: Any, schema: Any) -> Errors:
-    """`enum`, whose message does not repeat all values for each error: there may be thousands of both."""
-    given = _comparable(value)
-    if not any(_comparable(each) == given for each in values):
-        yield ValidationError("is none of the values")
-
-
-def _unique_items(validator: Any, unique: bool, value: Any, schema: Any) -> Errors:
-    """`uniqueItems` in linear time."""
-    if unique and isinstance(value, list) and len(set(map(_comparable, value))) < len(value):
-        yield ValidationError("has equal items")
-
-
-def _comparable(value: Any) -> Any:
-    """Return what is equal and hashable for equal JSON values: 1 and 1.0 are equal, 1 and true are not.
-
-    Raises OutOfTime.
-    """
-    remaining()
-    if isinstance(value, dict):
-        return dict, frozenset((name, _comparable(each)) for name, each in value.items())
-    if isinstance(value, list):
-        return list, tuple(map(_comparable, value))
-    return isinstance(value, bool), value
-
-
-def _multiple_of(validator: Any, divisor: float, value: Any, schema: Any) -> Errors:
-    """`multipleOf` by the digits that are written: 0.07 is a multiple of 0.01, whatever the quotient of the floats."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and abs(value) < math.inf and _exactly(value) % _exactly(divisor):
-        yield ValidationError("is not a multiple")
-
-
-def _exactly(number: float) -> Fraction:
-    return Fraction(number if isinstance(number, int) else repr(number))
-
-
 def _is_of_additional(error: ValidationError) -> bool:
     """Check whether an error is about a property that `additionalProperties` of this schema or its parts speaks of."""
     names = (part for part in error.relative_schema_path if isinstance(part, str) and part not in CONJUNCTIONS)
     inside = next(names, None)
     return inside == "additionalProperties" and len(error.relative_path) > 0
-
-
-def explain_violation(
-    error: ValidationError, place: Callable[[list[str | int]], str], path: Sequence[str | int] = ()
-) -> Iterator[Violation]:
-    """Yield the violations that an error means: where `place` puts its path, what would be right, and what was given.
-
-    `path` leads to the value that the error's own path starts from.
-    """
-    path = [*path, *error.relative_path]
-    meant = _meant(error) if error.validator in ("anyOf", "oneOf") else []
-    for cause in meant:
-        yield from explain_violation(cause, place, path)
-    if not meant:
-        given = "" if error.validator in COMPLETE else f", not {_shown(error.instance)}"
-        yield Violation(place(path), f"{_describe(error)}{given}")
-
-
-def _describe(error: ValidationError) -> str:
-    describe = EXPLANATIONS.get(str(error.validator))
-    return describe(error) if describe else error.message[:300]
-
-
-def _meant(error: ValidationError) -> list[ValidationError]:
-    """Return the errors in the branch that the value was intended for; none if no branch is clearly closest.
-
-    Out of question are the branches that fail for the type of the whole value, and those that the *tag* excludes, the
-    property whose values tell the branches apart. Of the others the one with the fewest errors is the nearest; of
-    several, what is wrong with all of them.
-    """
-    possible = [causes for causes in _branches(error) if not any(map(_excludes, causes))]
-    tag = _tag(possible)
-    accepting = [causes for causes in possible if tag not in _tags(causes)]
-    if tag is not None and not accepting:
-        return [_unlike_any([_tags(causes)[tag] for causes in possible])]
-    nearest = sorted(accepting, key=len)[:2]
-    if len(nearest) == 2 and (len(nearest[0]) == len(nearest[1]) or all(map(_is_shallow, nearest[0]))):
-        return [cause for cause in nearest[0] if all(_is_among(cause, causes) for causes in accepting)]
-    return nearest[0] if nearest else []
-
-
-def _branches(error: ValidationError) -> list[list[ValidationError]]:
-    """Return what is wrong with each branch of a union."""
-    branches: dict[Any, list[ValidationError]] = {}
-    for cause in error.context or ():
-        branches.setdefault(cause.schema_path[0], []).append(cause)
-    return list(branches.values())
-
-
-def _is_among(cause: ValidationError, causes: list[ValidationError]) -> bool:
-    return any((cause.path, _describe(cause)) == (other.path, _describe(other)) for other in causes)
-
-
-def _tag(branches: list[list[ValidationError]]) -> str | int | None:
-    """Return the property that most branches refuse for its one value, or that all refuse for its values."""
-    refusals = [_tags(causes) for causes in branches]
-    counts = Counter(name for tags in refusals for name in tags)
-    telling = [
-        name
-        for name, count in counts.items()
-        if count == len(branches) or all(len(_choices(tags[name])) == 1 for tags in refusals if name in tags)
-    ]
-    return max(telling, key=lambda name: counts[name], default=None)
-
-
-def _tags(causes: list[ValidationError]) -> dict[str | int, ValidationError]:
-    return {
-        cause.relative_path[0]: cause
-        for cause in causes
-        if cause.validator in ("enum", "const") and len(cause.relative_path) == 1
-    }
-
-
-def _unlike_any(tags: list[ValidationError]) -> ValidationError:
-    values = {_comparable(value): value for tag in tags for value in _choices(tag)}
-    return ValidationError(
-        "",
-        validator="enum",
-        validator_value=list(values.values()),
-        instance=tags[0].instance,
-        path=tags[0].path,
-    )
-
-
-def _excludes(cause: ValidationError) -> bool:
-    return cause.validator in ("type", "enum", "const") and not cause.relative_path
-
-
-def _choices(error: ValidationError) -> list[Any]:
-    value: Any = error.validator_value
-    return list(value) if error.validator == "enum" else [value]
-
-
-def _shown(value: Any) -> str:
-    """Return a value as JSON, cut to its beginning. A large one is not written first."""
-    value = value[: MAX_SHOWN_VALUE + 1] if isinstance(value, str) else value
-    pieces = islice(json.JSONEncoder(ensure_ascii=False).iterencode(value), MAX_SHOWN_VALUE)
-    text = "".join(pieces)
-    return text if len(text) <= MAX_SHOWN_VALUE else f"{text[:MAX_SHOWN_VALUE]}…"
-
-
-def _types(error: ValidationError) -> str:
-    types: Any = error.validator_value
-    return f"expected {' or '.join(types) if isinstance(types, list) else types}"
-
-
-def _alternatives(error: ValidationError) -> str:
-    problems = dict.fromkeys(_in_one_branch(causes[0]) for causes in _branches(error))
-    return "; or ".join(list(problems)[:6]) or "matches none of the alternatives"
-
-
-def _in_one_branch(cause: ValidationError) -> str:
-    """Report what is wrong with a branch, with its place below the union."""
-    if _is_shallow(cause) and cause.validator == "required":
-        return f"needs {cause.relative_path[-1]}"
-    # A union inside is not told: unions of unions would be told over and over.
-    problem = "matches none of the alternatives" if cause.validator in ("anyOf", "oneOf") else _describe(cause)
-    return f"{pointer_to(cause.relative_path)} {problem}".lstrip()
-
-
-def _is_shallow(cause: ValidationError) -> bool:
-    return len(cause.relative_path) == (1 if cause.validator == "required" else 0)
-
-
-def _one_of(error: ValidationError) -> str:
-    choices = _choices(error)
-    values = dict.fromkeys(map(_shown, visible_values(choices[:MAX_SHOWN_CHOICES])))
-    return "expected one of " + ", ".join(values) + (" …" if len(choices) > MAX_SHOWN_CHOICES else "")
-
-
-def _dependent(error: ValidationError) -> str:
-    given: Any = error.instance
-    needs: Any = error.validator_value
-    lacking = {name: [other for other in needs[name] if other not in given] for name in needs if name in given}
-    return "; ".join(f"{name} needs {', '.join(others)} beside it" for name, others in lacking.items() if others)
-
-
-def _beside(error: ValidationError, keyword: str, default: Any) -> Any:
-    """Return the value of another keyword of the schema that the error is about."""
-    schema: Any = error.schema
-    return schema.get(keyword, default)
-
-
-def _contained(error: ValidationError) -> str:
-    return _shown(_beside(error, "contains", True))
-
-
-#: The expected value, by the keyword that was violated.
-EXPLANATIONS: dict[str, Callable[[ValidationError], str]] = {
-    "None": lambda error: "no value is accepted",
-    "type": _types,
-    "enum": _one_of,
-    "const": _one_of,
-    "anyOf": _alternatives,
-    "oneOf": _alternatives,
-    "not": lambda error: f"expected anything that does not match {_shown(error.validator_value)}",
-    "dependentRequired": _dependent,
-    "minimum": lambda error: f"expected at least {error.validator_value}",
-    "maximum": lambda error: f"expected at most {error.validator_value}",
-    "exclusiveMinimum": lambda error: f"expected more than {error.validator_value}",
-    "exclusiveMaximum": lambda error: f"expected less than {error.validator_value}",
-    "multipleOf": lambda error: f"expected a multiple of {error.validator_value}",
-    "minLength": lambda error: f"expected at least {error.validator_value} characters",
-    "maxLength": lambda error: f"expected at most {error.validator_value} characters",
-    "minItems": lambda error: f"expected at least {error.validator_value} items",
-    "maxItems": lambda error: f"expected at most {error.validator_value} items",
-    "items": lambda error: f"expected at most {len(_beside(error, 'prefixItems', ()))} items",
-    "uniqueItems": lambda error: "expected unique items",
-    "contains": lambda error: f"expected an item that matches {_shown(error.validator_value)}",
-    "minContains": lambda error: f"expected at least {error.validator_value} items that match {_contained(error)}",
-    "maxContains": lambda error: f"expected at most {error.validator_value} items that match {_contained(error)}",
-    "minProperties": lambda error: f"expected at least {error.validator_value} properties",
-    "maxProperties": lambda error: f"expected at most {error.validator_value} properties",
-    "pattern": lambda error: f"expected text that matches {error.validator_value}",
-}
-
-#: Keywords whose explanation is not about the value as a whole.
-COMPLETE = frozenset({"required", "additionalProperties", "unevaluatedProperties", "dependentRequired"})

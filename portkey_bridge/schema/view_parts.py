@@ -19,9 +19,7 @@ VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", 
 VERBATIM = VERBATIM_WITH.keys()
 
 #: What a view without descriptions has.
-TYPE_KEYWORDS = frozenset(
-    ("type", "format", "enum", "required", "properties", "items", "anyOf", "additionalProperties")
-)
+TYPE_KEYWORDS = frozenset("type format enum required properties items anyOf additionalProperties".split())
 
 
 class Shown(NamedTuple):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from jsonpointer import unescape
 
@@ -54,6 +55,15 @@ MAX_VIEW = 1_000_000
 
 #: Levels that are shown at once.
 MAX_SCHEMA_LEVELS = 40
+
+
+class _Level(NamedTuple):
+    """The subschemas of a node, what is shown of each so far, the node's pointer, and the shapes around them."""
+
+    parts: list[ViewChild]
+    shown: list[Shown]
+    pointer: str
+    trail: frozenset[int]
 
 
 class _TooDeep(Exception):
@@ -137,57 +147,52 @@ class Views:
         whole = self._whole(node, room)
         if whole is not None:
             return whole.view
-        inside = trail | {id(node.shape)}
         parts = list(self._children(node))
         shown = [self._smallest(child, pointer) for child in parts]
+        level = _Level(parts, shown, pointer, trail | {id(node.shape)})
         kept = -math.inf if trail else room * KEPT_FOR_REQUIRED
         room -= node.leaf.size + sum(part.size + child.overhead for part, child in zip(shown, parts, strict=True))
         for better in (self._wholes, self._stubs, self._partials):
             if better == self._partials:
                 room = max(room, kept)
-            for index, rendered in better(parts, shown, room, pointer, inside):
+            for index, rendered in better(level, room):
                 growth = rendered.size - shown[index].size
                 if growth <= room:
                     room -= growth
                     shown[index] = rendered
         return self._complete(node, parts, [part.view for part in shown])
 
-    def _wholes(
-        self, parts: list[ViewChild], shown: list[Shown], room: float, pointer: str, trail: frozenset[int]
-    ) -> Iterator[tuple[int, Shown]]:
+    def _wholes(self, level: _Level, room: float) -> Iterator[tuple[int, Shown]]:
         """Yield the subschemas that fit as a whole: the required ones first, then the small ones."""
         wholes = [
             (not child.required, whole.size, index, whole.view)
-            for index, child in enumerate(parts)
-            if (whole := self._whole(child.node, room + shown[index].size)) is not None
+            for index, child in enumerate(level.parts)
+            if (whole := self._whole(child.node, room + level.shown[index].size)) is not None
         ]
         for _, size, index, view in sorted(wholes, key=lambda candidate: candidate[:3]):
             yield index, Shown(view, size)
 
-    def _stubs(
-        self, parts: list[ViewChild], shown: list[Shown], room: float, pointer: str, trail: frozenset[int]
-    ) -> Iterator[tuple[int, Shown]]:
+    def _stubs(self, level: _Level, room: float) -> Iterator[tuple[int, Shown]]:
         """Yield the stubs of the subschemas of which only the type is shown so far. They are longer than that."""
         if room <= 0 or not self._described:
             return
-        for index, child in enumerate(parts):
-            if "description" not in shown[index].view and self._whole(child.node, shown[index].size) is None:
-                yield index, sized(self._stub(child, pointer))
+        for index, (child, shown) in enumerate(zip(level.parts, level.shown, strict=True)):
+            if "description" not in shown.view and self._whole(child.node, shown.size) is None:
+                yield index, sized(self._stub(child, level.pointer))
 
-    def _partials(
-        self, parts: list[ViewChild], shown: list[Shown], room: float, pointer: str, trail: frozenset[int]
-    ) -> Iterator[tuple[int, Shown]]:
+    def _partials(self, level: _Level, room: float) -> Iterator[tuple[int, Shown]]:
         """Yield subschemas that are too large to be whole, as far as they fit: the required ones, then the others.
 
         The ancestors of a child are not opened inside it again, so recursion ends in a stub.
         """
-        for index, child in sorted(enumerate(parts), key=lambda entry: not entry[1].required):
-            spare = room + shown[index].size
+        for index, child in sorted(enumerate(level.parts), key=lambda entry: not entry[1].required):
+            shown = level.shown[index]
+            spare = room + shown.size
             enough = MIN_SCHEMA_PART if child.required else PLENTY
-            is_new = id(child.node.shape) not in trail and len(trail) < MAX_SCHEMA_LEVELS
-            if spare > enough and is_new and (is_stub(shown[index].view) or self._is_bare(child, shown[index])):
-                rendered = sized(self._render(child.node, child.below(pointer), spare, trail))
-                growth = rendered.size - shown[index].size
+            is_new = id(child.node.shape) not in level.trail and len(level.trail) < MAX_SCHEMA_LEVELS
+            if spare > enough and is_new and (is_stub(shown.view) or self._is_bare(child, shown)):
+                rendered = sized(self._render(child.node, child.below(level.pointer), spare, level.trail))
+                growth = rendered.size - shown.size
                 room -= growth if growth <= room else 0
                 yield index, rendered
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import pydantic_core
@@ -33,6 +34,9 @@ HANDSHAKE_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 CAPABILITIES: Mapping[str, Any] = {"logging": {}, "tools": {"listChanged": True}}
 MODERN_CAPABILITIES = {**CAPABILITIES, "extensions": {"io.modelcontextprotocol/ui": {}}}
 
+#: Requests that clients send although nothing of the kind is announced, and what is empty in their answers.
+NONE_OF = {"prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates"}
+
 #: For how long, and for whom, modern results may be kept.
 FRESHNESS: Mapping[str, Any] = {"ttlMs": 0, "cacheScope": "private"}
 
@@ -50,7 +54,7 @@ class Opened(NamedTuple):
 
 
 class Opening:
-    """Answers `initialize`, `server/discover`, `tools/list` and `ping`."""
+    """Answers `initialize`, `server/discover`, `tools/list`, `ping`, and requests for what there is nothing of."""
 
     def __init__(self, live: LiveCatalogue) -> None:
         self._live = live
@@ -61,6 +65,8 @@ class Opening:
             ("tools/list", False): self._list,
             ("tools/list", True): self._list_modern,
             ("server/discover", True): self._discover,
+            **{(method, False): partial(dict, {member: []}) for method, member in NONE_OF.items()},
+            **{(method, True): partial(self._modern, {member: []}) for method, member in NONE_OF.items()},
         }
 
     def answer(self, line: str, is_modern: bool | None) -> Opened | None:
@@ -112,13 +118,12 @@ class Opening:
         return {"tools": tools}
 
     def _list_modern(self) -> dict[str, Any]:
-        return {
-            "cacheScope": FRESHNESS["cacheScope"],
-            "resultType": "complete",
-            "tools": [_entry(each) for each in self._live.current().listing.values()],
-            "ttlMs": FRESHNESS["ttlMs"],
-            "_meta": {SERVER_INFO_META: self._live.info},
-        }
+        return self._modern({"tools": [_entry(each) for each in self._live.current().listing.values()]})
+
+    def _modern(self, listed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a modern result that lists something, with its members in the order of the SDK."""
+        result = {**listed, **FRESHNESS, "resultType": "complete"}
+        return {**dict(sorted(result.items())), "_meta": {SERVER_INFO_META: self._live.info}}
 
 
 def _is_configured(environ: Mapping[str, str]) -> bool:

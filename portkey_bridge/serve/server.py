@@ -48,12 +48,7 @@ from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.live_catalogue import LiveCatalogue
 from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.settings.serving import Role
-from portkey_bridge.tools.catalog import (
-    MANY,
-    Tool,
-    expansion_budget,
-    schema_budget,
-)
+from portkey_bridge.tools.catalog import MANY, Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description
 from portkey_bridge.tools.streaming import free_name
 

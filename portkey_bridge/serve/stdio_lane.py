@@ -78,6 +78,7 @@ class StdioLane:
             await asyncio.wait(self._unanswered, timeout=LOOK)
         for task in self._unanswered:
             task.cancel()
+        await asyncio.gather(*self._unanswered, return_exceptions=True)
 
     def _note_probe(self, line: str) -> None:
         """Note whether the client has only asked for versions. A handshake may follow if the answer came too late."""
@@ -164,22 +165,26 @@ class StdioLane:
         return is_answered
 
     def _start(self, call: PlainCall) -> None:
-        task = self._tasks.create_task(self._run(call))
+        task = asyncio.get_running_loop().create_task(self._run(call))  # a group would wake up for each that ends
         self._running[_correlated(call.id)] = task
         self._unanswered.add(task)
-        task.add_done_callback(self._unanswered.discard)
 
     async def _run(self, call: PlainCall) -> None:
         """Run and answer a call. One that the client cancels while it runs is not answered."""
         report = no_report if call.progress_token is None else partial(self._report, call)
         key, task = _correlated(call.id), asyncio.current_task()
         try:
-            answer = await self._lane.answer(call, CallContext(report=report))
+            try:
+                answer = await self._lane.answer(call, CallContext(report=report))
+            finally:
+                if self._running.get(key) is task:
+                    del self._running[key]
+            await self._write_answer(f"{answer.decode()}\n")
+            self.called()
+        except Exception as error:
+            self._tasks.create_task(_failed(error))  # which ends the session
         finally:
-            if self._running.get(key) is task:
-                del self._running[key]
-        await self._write_answer(f"{answer.decode()}\n")
-        self.called()
+            self._unanswered.discard(task)
 
     async def _write_answer(self, line: str) -> None:
         """Write an answer with those of the calls that end in the same turn of the loop: each writing wakes the client.
@@ -210,6 +215,11 @@ class StdioLane:
         task = self._running.get(_correlated(request_id))
         if task is not None:
             task.cancel()
+            self._unanswered.discard(task)  # it may not even have begun
+
+
+async def _failed(error: Exception) -> None:
+    raise error
 
 
 def _correlated(request_id: int | str) -> int | str:

@@ -99,6 +99,6 @@ def refuse_lured_document(settings: Settings) -> None:
 
 
 def beside_variables(settings: Settings) -> list[str]:
-    """Return what else of the person is sent than variables: a `.env` of the working directory must not lead it."""
+    """Return what is sent of a person besides variables: a `.env` of the working directory must not redirect it."""
     every = {"the login of --login": settings.login, "the client certificate": settings.client_cert}
     return [name for name, value in every.items() if value is not None]

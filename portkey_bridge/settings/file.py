@@ -6,11 +6,10 @@ are relative to the file, and a text `$NAME` is the value of that variable.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from platformdirs import user_config_path
 
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import SettingsError, likely
 from portkey_bridge.settings.env_files import env_file_values, refuse_lured_document, refuse_untrusted
 from portkey_bridge.settings.option import Option
 from portkey_bridge.settings.options import OPTIONS, Settings
@@ -46,7 +45,7 @@ OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "text": {"type": ["string", "number", "array"], "items": {"type": "number"}},
 }
 
-#: Keys of an API that are no options of the command line, and what they hold.
+#: Keys of an API that are not options of the command line, and what they hold.
 KEYS = {
     "prefix": "begins the names of the API's tools (default: the API's name and _)",
     "env": "the API's variables, which no other API gets",
@@ -245,12 +244,10 @@ def _table(file: _File, keys: tuple[str, ...]) -> Mapping[str, Any]:
     return table
 
 
-def _refuse_unknown(file: _File, keys: tuple[str, ...], table: Iterable[str], known: Iterable[str]) -> None:
+def _refuse_unknown(file: _File, keys: tuple[str, ...], table: Iterable[str], known: Collection[str]) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-            raise SettingsError(f"{file.place(*keys, key)}: unknown key {key!r}; {hint}")
+            raise SettingsError(f"{file.place(*keys, key)}: unknown key {key!r}; {likely(key, known)}")
 
 
 def _texts(
@@ -261,8 +258,8 @@ def _texts(
         if key in options:
             place = (*keys, key)
             values = value if isinstance(value, list) else [value]
-            texts = [_path(file, options[key], _resolved(file, place, each)) for each in values]
-            yield key, (options[key].separator.join(texts), file.place(*place))
+            text = options[key].separator.join(_resolved(file, place, each) for each in values)
+            yield key, (options[key].with_paths(text, lambda path: file.path.parent / path), file.place(*place))
 
 
 def _variables(file: _File, keys: tuple[str, ...]) -> dict[str, str]:
@@ -287,17 +284,6 @@ def _resolved(file: _File, keys: tuple[str, ...], value: Any) -> str:
         raise SettingsError(f"{file.place(*keys)}: {keys[-1]} refers to {value}, which is not set.")
     reference = VARIABLE_REFERENCE.fullmatch(str(value))
     return file.environ[reference[1]] if reference else str(value)
-
-
-def _path(file: _File, option: Option, text: str) -> str:
-    """Return the text of an option, a path as one that is relative to the file."""
-    return str(file.path.parent / Path(text).expanduser()) if _is_path(option, text) else text
-
-
-def _is_path(option: Option, text: str) -> bool:
-    """Check whether the text of an option is a path, and no URL or standard input."""
-    takes_paths = option.metavar is not None and re.split("[|,]", option.metavar)[0] in ("FILE", "DIR")
-    return takes_paths and "://" not in text and text != "-"
 
 
 def _refuse_options_of_one_api(flags: Mapping[str, str], file: _File) -> None:
@@ -373,7 +359,7 @@ def _written(option: Option, texts: Mapping[str, str]) -> Iterator[str]:
     yield ""
     yield f"# {option.help}"
     if option.field in texts:
-        yield f"{option.field} = {_toml(option, texts[option.field], Path.cwd())}"
+        yield f"{option.field} = {_toml(option, option.with_paths(texts[option.field], Path.absolute))}"
     else:
         yield f"# {option.field} = {_example(option)}"
 
@@ -386,12 +372,11 @@ def _example(option: Option) -> str:
     return _toml(option, str(option.default) if has_default else example)
 
 
-def _toml(option: Option, text: str, folder: Path = Path()) -> str:
-    """Write the text of an option as TOML, a path as one that begins with the folder."""
+def _toml(option: Option, text: str) -> str:
+    """Write the text of an option as TOML."""
     if option.metavar is None:
         return json.dumps(option.read(text, option.variable))
     if isinstance(option.default, int):
         return text
-    items = [item.strip() for item in text.split(option.separator)] if option.is_list else [text]
-    items = [str(folder / Path(item).expanduser()) if _is_path(option, item) else item for item in items if item]
-    return json.dumps(items if option.is_list else items[0], ensure_ascii=False)
+    items = [item for each in text.split(option.separator) if (item := each.strip())] if option.is_list else text
+    return json.dumps(items, ensure_ascii=False)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+from portkey_bridge.settings import readers
+from portkey_bridge.settings.values import Assigned
 
 T = TypeVar("T")
 
@@ -59,6 +66,15 @@ class Option:
         """What separates the items of a list in its text."""
         return os.pathsep if self.metavar == "DIR" else ","
 
+    def with_paths(self, text: str, change: Callable[[Path], Path]) -> str:
+        """Return the text of a value with each path in it changed. A URL and `-`, standard input, are not paths."""
+        if self.metavar is None or re.split("[|,]", self.metavar)[0] not in ("FILE", "DIR"):
+            return text
+        items = [each for each in text.split(self.separator) if each] if self.is_list else [text]
+        is_path = [each != "-" and "://" not in each for each in items]
+        pairs = zip(items, is_path, strict=True)
+        return self.separator.join(str(change(Path(each).expanduser())) if path else each for each, path in pairs)
+
     @property
     def help(self) -> str:
         """The text of `--help`, with the default filled in."""
@@ -78,3 +94,31 @@ def option(
 ) -> T:
     """Declare the option of a field of Settings. What `.env` must not set is the default, so that no row forgets it."""
     return field(default=default, metadata={"option": (default, read, metavar, text, dotenv, repeatable, table, bare)})
+
+
+def switch(text: str, *, is_on: bool = False, dotenv: Dotenv = "refused", table: str = "api") -> bool:
+    """Declare an option without a value: the command line turns it on, or off if it is on by default."""
+    return option(is_on, readers.boolean, None, text, dotenv=dotenv, table=table)
+
+
+def integer(
+    default: int, least: int, text: str, *, most: float = inf, dotenv: Dotenv = "refused", table: str = "api"
+) -> int:
+    """Declare an option that is an integer from `least` to `most`."""
+    return option(default, partial(readers.number, least=least, most=most), "N", text, dotenv=dotenv, table=table)
+
+
+def name_list(text: str, metavar: str = "NAME,…") -> tuple[str, ...]:
+    """Declare an option that selects by names."""
+    return option((), readers.names, metavar, text, dotenv="harmless")
+
+
+def oauth_endpoint(text: str) -> str | None:
+    """Declare an option that is the URL of an authorization server, or of one of its endpoints."""
+    return option(None, readers.endpoint, "URL", text, dotenv="apart")
+
+
+def assignments(name: re.Pattern[str], text: str) -> tuple[Assigned, ...]:
+    """Declare an option that sends the values of variables under names that match."""
+    read = partial(readers.assigned_places, name=name)
+    return option((), read, "NAME=VARIABLE", text, dotenv="apart", repeatable=True)

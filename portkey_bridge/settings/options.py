@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from portkey_bridge.settings import readers
-from portkey_bridge.settings.option import Option, option
+from portkey_bridge.settings.option import Option, assignments, integer, name_list, oauth_endpoint, option, switch
 from portkey_bridge.settings.serving import Role
 from portkey_bridge.settings.values import (
     ANSWER_CACHE,
@@ -22,6 +22,7 @@ from portkey_bridge.settings.values import (
     AWS_SECRET,
     HEADER_NAME,
     HTTP_TOKEN,
+    MOST_PAGES,
     QUERY_NAME,
     Assigned,
     AwsTarget,
@@ -59,11 +60,7 @@ class Settings:
         dotenv="apart",
     )
     overlays: tuple[Path, ...] = option(
-        (),
-        readers.files,
-        "FILE,…",
-        "OpenAPI Overlay documents to apply to the document, in this order",
-        dotenv="apart",
+        (), readers.files, "FILE,…", "OpenAPI Overlay documents to apply to the document, in this order", dotenv="apart"
     )
     allow_refs: tuple[str, ...] = option(
         (),
@@ -79,46 +76,23 @@ class Settings:
         "send all requests to this URL instead of the document's servers, for example a self-hosted gateway",
         dotenv="apart",
     )
-    tools: tuple[str, ...] = option(
-        (), readers.names, "NAME,…", "serve only these tools; * matches any characters", dotenv="harmless"
+    pin: bool = switch(
+        "serve a changed document only after a person has accepted what models would read", dotenv="harmless"
     )
-    exclude: tuple[str, ...] = option(
-        (), readers.names, "NAME,…", "do not serve these tools; * matches any characters", dotenv="harmless"
+    cache: bool = switch(
+        "do not read or write the cache folder; each start takes longer", table="serve", dotenv="harmless", is_on=True
     )
-    tag: tuple[str, ...] = option(
-        (),
-        readers.names,
-        "TAG,…",
-        "serve only tools with one of these tags, ignoring case; * matches any characters",
-        dotenv="harmless",
+    tools: tuple[str, ...] = name_list("serve only these tools; * matches any characters")
+    exclude: tuple[str, ...] = name_list("do not serve these tools; * matches any characters")
+    tag: tuple[str, ...] = name_list(
+        "serve only tools with one of these tags, ignoring case; * matches any characters", metavar="TAG,…"
     )
-    confirm: tuple[str, ...] = option(
-        (),
-        readers.names,
-        "NAME,…",
-        "ask the person before each call of these tools; * matches any characters",
-        dotenv="harmless",
-    )
-    read_only: bool = option(
-        False, readers.switch, None, "serve only tools that change nothing, such as every GET", dotenv="harmless"
-    )
-    pin: bool = option(
-        False,
-        readers.switch,
-        None,
-        "serve a changed document only after a person has accepted what models would read",
-        dotenv="harmless",
-    )
-    deprecated: bool = option(
-        True, readers.switch, None, "leave out deprecated operations and arguments", dotenv="harmless"
-    )
-    discover: bool = option(
-        False,
-        readers.switch,
-        None,
-        "list three tools that search, show schemas and call, instead of all tools",
-        table="serve",
-        dotenv="harmless",
+    read_only: bool = switch("serve only tools that change nothing, such as every GET", dotenv="harmless")
+    deprecated: bool = switch("leave out deprecated operations and arguments", dotenv="harmless", is_on=True)
+    path_item_tools: bool = switch("add the informational servers_… and parameters_… tools", dotenv="harmless")
+    confirm: tuple[str, ...] = name_list("ask the person before each call of these tools; * matches any characters")
+    discover: bool = switch(
+        "list three tools that search, show schemas and call, instead of all tools", table="serve", dotenv="harmless"
     )
     code: str = option(
         "",
@@ -130,16 +104,13 @@ class Settings:
         dotenv="harmless",
         bare="only",
     )
-    program_limits: ProgramLimits = option(  # noqa: RUF009  # declares a field
+    program_limits: ProgramLimits = option(
         ProgramLimits(),
         readers.program_limits,
         "S,MB,N,N,K",
         "limits of a program: seconds, megabytes of memory, calls, concurrent calls, thousands of printed characters "
         "(default {default})",
         table="serve",
-    )
-    path_item_tools: bool = option(
-        False, readers.switch, None, "add the informational servers_… and parameters_… tools", dotenv="harmless"
     )
     schema_budget: float | None = option(
         None,
@@ -155,108 +126,81 @@ class Settings:
         "DIR",
         f"let calls send files from DIR, and write large answers to it; {os.pathsep!r} separates several",
     )
-    credentials: frozenset[str] = option(
-        frozenset(),
-        readers.credential_names,
-        "NAME,…",
-        "variables that the document may use as credentials although they look like another product's; for a "
-        "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
-        dotenv="apart",
+    lenient: bool = switch(
+        "send arguments that the document does not allow, and report them in the result", dotenv="apart"
     )
-    login: str | None = option(
+    timeouts: Timeouts = option(
+        Timeouts(),
+        readers.timeouts,
+        "S,S,S",
+        "seconds for connecting, for each read and for the whole call (default {default})",
+        dotenv="harmless",
+    )
+    retries: int = integer(2, 0, "how often a call is retried if that is safe (default {default})", dotenv="harmless")
+    concurrency: int = integer(16, 1, "concurrent calls (default {default}); further ones wait", dotenv="harmless")
+    api_rate: str | None = option(
         None,
-        readers.as_typed,
-        "FILE",
-        "recipe in TOML that says how to log in to the API for a session",
+        readers.rates,
+        "N/UNIT,…",
+        "requests to the API in a second, minute, hour or day, of all callers together, such as 10/second",
     )
-    oauth_issuer: str | None = option(
-        None,
-        readers.endpoint,
-        "URL",
-        "OpenID provider or authorization server whose metadata names the endpoints below; trusted with client secrets "
-        "and passwords",
-        dotenv="apart",
+    result_limit: int = integer(
+        RESULT_LIMIT,
+        1000,
+        "longest result in characters; larger ones are shown as a view with more on request (default {default})",
+        dotenv="harmless",
     )
-    oauth_token_url: str | None = option(
-        None,
-        readers.endpoint,
-        "URL",
-        "obtain OAuth 2 tokens here instead of at the document's token URL; trusted with client secrets and passwords",
-        dotenv="apart",
+    kept_results: Bounds = option(
+        Bounds(),
+        readers.result_bounds,
+        "N,MB,MIN",
+        "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
+        dotenv="harmless",
     )
-    oauth_authorization_url: str | None = option(
-        None,
-        readers.endpoint,
-        "URL",
-        "where login sends the browser, instead of the document's authorization URL",
-        dotenv="apart",
+    select: bool = switch(
+        "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
+        dotenv="harmless",
     )
-    oauth_device_url: str | None = option(
-        None,
-        readers.endpoint,
-        "URL",
-        "where login --device obtains its code, instead of the document's device authorization URL",
-        dotenv="apart",
+    drop: tuple[str, ...] = name_list(
+        "leave these fields out of answers, such as **/_links; the result says what was dropped", metavar="PATTERN,…"
     )
-    oauth_scopes: tuple[str, ...] = option(
-        (),
-        readers.scopes,
-        "SCOPE,…",
-        "scopes to request (default: those that the served tools need)",
-        dotenv="apart",
+    drop_empty: bool = switch(
+        "leave fields out of answers that are null or empty; the result says how many", dotenv="harmless"
     )
-    oauth_audience: str | None = option(
-        None,
-        readers.as_typed,
-        "TEXT",
-        "audience to request tokens for, where the authorization server asks for one",
-        dotenv="apart",
+    pages: int = integer(
+        1,
+        1,
+        "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
+        most=MOST_PAGES,
+        dotenv="harmless",
     )
-    oauth_exchange: bool = option(
-        False,
-        readers.switch,
-        None,
-        "over HTTP: exchange each caller's own token for one of the API (RFC 8693), instead of obtaining one for all",
+    answer_cache: str = option(
+        "validate",
+        partial(readers.one_of, among=ANSWER_CACHE),
+        "|".join(ANSWER_CACHE),
+        "keep answers to GET in memory and ask the API whether they have changed (validate), use those that it calls "
+        "fresh without asking (fresh), or keep none (off)",
+        dotenv="harmless",
     )
-    oauth_caller_login: bool = option(
-        False,
-        readers.switch,
-        None,
-        "over HTTP: have each caller log in to the API with an account of their own, instead of obtaining a token for "
-        "all",
+    resources: bool = switch(
+        "keep files from answers for a while as MCP resources that clients can read, also over HTTP", dotenv="harmless"
     )
-    headers: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=HEADER_NAME),
-        "NAME=VARIABLE",
-        "send this header with every request to the API, with the value of the variable; repeatable",
-        dotenv="apart",
-        repeatable=True,
+    validate_responses: bool = switch(
+        "report in the result where a response differs from the document", dotenv="harmless"
     )
-    query: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=QUERY_NAME),
-        "NAME=VARIABLE",
-        "the same for a query parameter; repeatable",
-        dotenv="apart",
-        repeatable=True,
+    headers: tuple[Assigned, ...] = assignments(
+        HEADER_NAME, "send this header with every request to the API, with the value of the variable; repeatable"
     )
-    cookies: tuple[Assigned, ...] = option(
-        (),
-        partial(readers.assigned_places, name=HTTP_TOKEN),
-        "NAME=VARIABLE",
-        "the same for a cookie; repeatable",
-        dotenv="apart",
-        repeatable=True,
-    )
-    scheme: Assigned | None = option(  # noqa: RUF009  # declares a field
+    query: tuple[Assigned, ...] = assignments(QUERY_NAME, "the same for a query parameter; repeatable")
+    cookies: tuple[Assigned, ...] = assignments(HTTP_TOKEN, "the same for a cookie; repeatable")
+    scheme: Assigned | None = option(
         None,
         readers.scheme,
         "SCHEME=VARIABLE",
         "authenticate every request with basic=VARIABLE, digest=VARIABLE (user:password) or bearer=VARIABLE (a token)",
         dotenv="apart",
     )
-    aws_sigv4: AwsTarget | None = option(  # noqa: RUF009  # declares a field
+    aws_sigv4: AwsTarget | None = option(
         None,
         readers.aws,
         "REGION/SERVICE",
@@ -270,16 +214,55 @@ class Settings:
         "which operations carry credentials: those that the document says, all, or none because the API needs none",
         dotenv="apart",
     )
-    client_cert: Path | None = option(  # noqa: RUF009  # declares a field
+    credentials: frozenset[str] = option(
+        frozenset(),
+        readers.credential_names,
+        "NAME,…",
+        "variables that the document may use as credentials although they look like another product's; for a "
+        "document from a URL, the only ones; NAME@ORIGIN is sent to this origin only",
+        dotenv="apart",
+    )
+    login: str | None = option(
+        None, readers.as_typed, "FILE", "recipe in TOML that says how to log in to the API for a session"
+    )
+    oauth_issuer: str | None = oauth_endpoint(
+        "OpenID provider or authorization server whose metadata names the endpoints below; trusted with client secrets "
+        "and passwords"
+    )
+    oauth_token_url: str | None = oauth_endpoint(
+        "obtain OAuth 2 tokens here instead of at the document's token URL; trusted with client secrets and passwords"
+    )
+    oauth_authorization_url: str | None = oauth_endpoint(
+        "where login sends the browser, instead of the document's authorization URL"
+    )
+    oauth_device_url: str | None = oauth_endpoint(
+        "where login --device obtains its code, instead of the document's device authorization URL"
+    )
+    oauth_scopes: tuple[str, ...] = option(
+        (), readers.scopes, "SCOPE,…", "scopes to request (default: those that the served tools need)", dotenv="apart"
+    )
+    oauth_audience: str | None = option(
+        None,
+        readers.as_typed,
+        "TEXT",
+        "audience to request tokens for, where the authorization server asks for one",
+        dotenv="apart",
+    )
+    oauth_exchange: bool = switch(
+        "over HTTP: exchange each caller's own token for one of the API (RFC 8693), instead of obtaining one for all"
+    )
+    oauth_caller_login: bool = switch(
+        "over HTTP: have each caller log in to the API with an account of their own, instead of obtaining a token for "
+        "all"
+    )
+    client_cert: Path | None = option(
         None, readers.file, "FILE", "present this certificate (PEM) to the API, which may contain its key, too"
     )
-    client_key: Path | None = option(  # noqa: RUF009  # declares a field
-        None, readers.file, "FILE", "private key (PEM) of --client-cert"
-    )
+    client_key: Path | None = option(None, readers.file, "FILE", "private key (PEM) of --client-cert")
     client_key_passphrase: str | None = option(
         None, readers.variable_name, "VARIABLE", "variable that contains the passphrase of the private key"
     )
-    ca_bundle: Path | None = option(  # noqa: RUF009  # declares a field
+    ca_bundle: Path | None = option(
         None, readers.file, "FILE", "also trust the certificate authorities in this file (PEM)", dotenv="apart"
     )
     insecure: tuple[str, ...] = option(
@@ -288,107 +271,6 @@ class Settings:
         "HOST,…",
         "do not verify the TLS certificates of these hosts: anybody on the way can read and change what is sent",
         dotenv="apart",
-    )
-    lenient: bool = option(
-        False,
-        readers.switch,
-        None,
-        "send arguments that the document does not allow, and report them in the result",
-        dotenv="apart",
-    )
-    result_limit: int = option(
-        RESULT_LIMIT,
-        partial(readers.number, least=1000),
-        "N",
-        "longest result in characters; larger ones are shown as a view with more on request (default {default})",
-        dotenv="harmless",
-    )
-    kept_results: Bounds = option(  # noqa: RUF009  # declares a field
-        Bounds(),
-        readers.result_bounds,
-        "N,MB,MIN",
-        "large results to keep: number, total megabytes (also the limit for one response), minutes (default {default})",
-        dotenv="harmless",
-    )
-    timeouts: Timeouts = option(  # noqa: RUF009  # declares a field
-        Timeouts(),
-        readers.timeouts,
-        "S,S,S",
-        "seconds for connecting, for each read and for the whole call (default {default})",
-        dotenv="harmless",
-    )
-    retries: int = option(
-        2,
-        partial(readers.number, least=0),
-        "N",
-        "how often a call is retried if that is safe (default {default})",
-        dotenv="harmless",
-    )
-    concurrency: int = option(
-        16,
-        partial(readers.number, least=1),
-        "N",
-        "concurrent calls (default {default}); further ones wait",
-        dotenv="harmless",
-    )
-    validate_responses: bool = option(
-        False,
-        readers.switch,
-        None,
-        "report in the result where a response differs from the document",
-        dotenv="harmless",
-    )
-    select: bool = option(
-        False,
-        readers.switch,
-        None,
-        "add an argument select to every tool: a JMESPath expression for the part of the answer to return",
-        dotenv="harmless",
-    )
-    drop: tuple[str, ...] = option(
-        (),
-        readers.names,
-        "PATTERN,…",
-        "leave these fields out of answers, such as **/_links; the result says what was dropped",
-        dotenv="harmless",
-    )
-    drop_empty: bool = option(
-        False,
-        readers.switch,
-        None,
-        "leave fields out of answers that are null or empty; the result says how many",
-        dotenv="harmless",
-    )
-    resources: bool = option(
-        False,
-        readers.switch,
-        None,
-        "keep files from answers for a while as MCP resources that clients can read, also over HTTP",
-        dotenv="harmless",
-    )
-    answer_cache: str = option(
-        "validate",
-        partial(readers.one_of, among=ANSWER_CACHE),
-        "|".join(ANSWER_CACHE),
-        "keep answers to GET in memory and ask the API whether they have changed (validate), use those that it calls "
-        "fresh without asking (fresh), or keep none (off)",
-        dotenv="harmless",
-    )
-    pages: int = option(
-        1,
-        partial(readers.pages, least=1),
-        "N",
-        "collect up to N pages of an answer in one call (default {default}); further ones are read on request",
-        dotenv="harmless",
-    )
-    verbose: bool = option(False, readers.switch, None, "log each call to stderr", table="serve", dotenv="harmless")
-    cache: bool = option(
-        True,
-        readers.switch,
-        None,
-        "do not read or write the cache folder; each start takes longer",
-        table="serve",
-        dotenv="harmless",
     )
     allowed_hosts: tuple[str, ...] = option(
         (),
@@ -411,7 +293,7 @@ class Settings:
         "over HTTP: callers, each with the SHA-256 digest (hexadecimal) of the bearer token that is required of them",
         table="serve",
     )
-    jwt: Jwt | None = option(  # noqa: RUF009  # declares a field
+    jwt: Jwt | None = option(
         None,
         readers.jwt,
         "JWKS,ISSUER,AUDIENCE",
@@ -425,7 +307,7 @@ class Settings:
         "over HTTP: send this header of a caller's request to the API as the credential, and no other",
         table="serve",
     )
-    http_limits: HttpLimits = option(  # noqa: RUF009  # declares a field
+    http_limits: HttpLimits = option(
         HttpLimits(),
         readers.http_limits,
         "N,N,MB",
@@ -439,18 +321,8 @@ class Settings:
         "over HTTP: requests of one caller in a second, minute, hour or day, such as 60/minute,1000/hour",
         table="serve",
     )
-    api_rate: str | None = option(
-        None,
-        readers.rates,
-        "N/UNIT,…",
-        "requests to the API in a second, minute, hour or day, of all callers together, such as 10/second",
-    )
-    workers: int = option(
-        1,
-        partial(readers.number, least=1),
-        "N",
-        "over HTTP: processes that answer requests; more than one need --store (default {default})",
-        table="serve",
+    workers: int = integer(
+        1, 1, "over HTTP: processes that answer requests; more than one need --store (default {default})", table="serve"
     )
     store: str | None = option(
         None,
@@ -466,13 +338,6 @@ class Settings:
         "over HTTP: show /metrics there to everybody, instead of to callers with a token",
         table="serve",
     )
-    audit: bool = option(
-        False,
-        readers.switch,
-        None,
-        "write one JSON line per call, to stdout over HTTP and to stderr over stdio",
-        table="serve",
-    )
     config: str | None = option(
         None,
         readers.as_typed,
@@ -480,6 +345,8 @@ class Settings:
         "settings file with one or several APIs (default: portkey-bridge.toml in the user's configuration folder)",
         table="",
     )
+    verbose: bool = switch("log each call to stderr", table="serve", dotenv="harmless")
+    audit: bool = switch("write one JSON line per call, to stdout over HTTP and to stderr over stdio", table="serve")
     name: str = ""
     prefix: str = ""
     assigned: Mapping[str, str] = field(default_factory=dict)
@@ -535,3 +402,8 @@ def key_in_file(api: str, field: str, value: str | bool = "") -> str:
     items = value.split(option.separator) if option.is_list and isinstance(value, str) else value
     written = json.dumps(items, ensure_ascii=False)
     return f"{field}{f' = {written}' if value else ''} in [api.{api}] of the settings file"
+
+
+def how_to_set(api: str, field: str, value: str = "") -> str:
+    """Return what a person sets: the key of an option under the `api` of a settings file, else its flag; the value."""
+    return key_in_file(api, field, value) or f"--{field.replace('_', '-')} {value}".rstrip()

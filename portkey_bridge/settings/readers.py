@@ -11,7 +11,6 @@ from portkey_bridge.errors import SettingsError
 from portkey_bridge.settings.switches import OFF, ON
 from portkey_bridge.settings.values import (
     HTTP_SCHEMES,
-    MOST_PAGES,
     VARIABLE,
     Assigned,
     AwsTarget,
@@ -137,7 +136,7 @@ def file(text: str, variable: str) -> Path:
     return path
 
 
-def switch(text: str, variable: str) -> bool:
+def boolean(text: str, variable: str) -> bool:
     """Parse `1`, `0` or one of their other words."""
     if text.lower() not in ON | OFF:
         raise SettingsError(f"{variable}: expected 1 or 0, got {text!r}.")
@@ -153,19 +152,13 @@ def budget(value: str, variable: str) -> float:
     return int(value)
 
 
-def number(value: str, variable: str, least: int) -> int:
-    """Parse an integer of at least `least`."""
+def number(value: str, variable: str, least: int, most: float) -> int:
+    """Parse an integer from `least` to `most`."""
     if not value.isascii() or not value.isdecimal() or int(value) < least:
         raise SettingsError(f"{variable}: expected an integer of at least {least}, got {value!r}.")
+    if int(value) > most:
+        raise SettingsError(f"{variable}: expected at most {most}, got {value!r}.")
     return int(value)
-
-
-def pages(value: str, variable: str, least: int) -> int:
-    """Parse a number of pages."""
-    count = number(value, variable, least)
-    if count > MOST_PAGES:
-        raise SettingsError(f"{variable}: expected at most {MOST_PAGES}, got {value!r}.")
-    return count
 
 
 def code(text: str, variable: str) -> str:

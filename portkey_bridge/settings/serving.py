@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import SettingsError, likely
 
 #: What begins the variables of `[serve.auth]`; `__` leads into a table inside of it.
 AUTH, INSIDE = "OPEN_MCP_AUTH_", "__"
@@ -23,6 +22,7 @@ PROVIDERS: Mapping[str, str] = {
     "oauth-proxy": "oauth_proxy:OAuthProxy",
     "oidc-proxy": "oidc_proxy:OIDCProxy",
     "auth0": "providers.auth0:Auth0Provider",
+    "auth0-mcp": "providers.auth0:Auth0MCPProvider",
     "authkit": "providers.workos:AuthKitProvider",
     "aws-cognito": "providers.aws:AWSCognitoProvider",
     "azure": "providers.azure:AzureProvider",
@@ -123,9 +123,7 @@ def role_of(name: str, table: Mapping[str, Any], place: str) -> Role:
 def _value(key: str, value: Any, place: str) -> Any:
     kinds = {each.name: str(each.type) for each in fields(Role)}
     if key not in ROLE_SCHEMAS:
-        near = difflib.get_close_matches(key, ROLE_SCHEMAS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(ROLE_SCHEMAS)}."
-        raise SettingsError(f"{place}: unknown key {key!r}; {hint}")
+        raise SettingsError(f"{place}: unknown key {key!r}; {likely(key, ROLE_SCHEMAS)}")
     if key == "read_only":
         if not isinstance(value, bool):
             raise SettingsError(f"{place}: read_only must be true or false.")

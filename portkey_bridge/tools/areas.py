@@ -81,15 +81,10 @@ def fill(lines: Iterable[str], room: int) -> list[str]:
     return kept
 
 
-def operation_of(tool: Tool) -> str:
-    """Return the method and the path of a tool's operation."""
-    return f"{tool.operation.method} {tool.operation.path}"
-
-
 def in_line(line: str, tools: Sequence[Tool], room: int) -> str:
     """Return a line of `room` characters that goes on with as many operations as fit, and the number of the others."""
     room -= len(f", {len(tools)} more")
-    for number, operation in enumerate(map(operation_of, tools)):
+    for number, operation in enumerate(str(tool.operation) for tool in tools):
         if len(line) + len(operation) + 2 > room:
             return f"{line}, {len(tools) - number} more"
         line += f"{', ' if number else ': '}{operation}"

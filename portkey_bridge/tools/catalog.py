@@ -21,10 +21,9 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
-from portkey_bridge.tools.curation import CuratedArguments, Curation, curated, curation_of, with_variables
+from portkey_bridge.tools.curation import CuratedArguments, Curation, Effect, curated, curation_of, with_variables
 from portkey_bridge.tools.names import closest, slug, tool_names
-from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA as STREAM_SCHEMA
-from portkey_bridge.tools.streaming import stream_argument
+from portkey_bridge.tools.streaming import STREAM_LIMIT_SCHEMA, stream_argument
 
 if TYPE_CHECKING:
     from portkey_bridge.response.selection import Selection
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 #: The settings of someone who changes nothing.
 UNCHANGED = Settings()
-
 
 #: Characters of a title that a listing shows.
 TITLE = 60
@@ -50,14 +48,13 @@ FOUND = 2_500
 #: all of them.
 MANY = 128
 
-#: Effects of a call by method: read only, destructive, idempotent (RFC 9110 section 9.2). Others may do anything.
+#: Effects of a call by method (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
-    **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"), (True, False, True)),
-    "POST": (False, False, False),
-    "PUT": (False, True, True),
-    "PATCH": (False, True, False),
-    "DELETE": (False, True, True),
+    **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"), Effect(True, False, True)),
+    "POST": Effect(False, False, False),
+    **dict.fromkeys(("PUT", "DELETE"), Effect(False, True, True)),
 }
+ANY_EFFECT = Effect(False, True, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +82,9 @@ class Tool:
         return curated(whole, {**hidden, **said}, self.name)
 
     @property
-    def effect(self) -> tuple[bool, bool, bool]:
-        """Whether a call is read only, destructive, idempotent."""
-        return self.curation.effect(EFFECTS.get(self.operation.method, (False, True, False)))
+    def effect(self) -> Effect:
+        """What a call does to the state of the API."""
+        return self.curation.effect(EFFECTS.get(self.operation.method, ANY_EFFECT))
 
     @property
     def is_confirmed(self) -> bool:
@@ -116,12 +113,13 @@ class Tool:
         return stream_argument(self.operation, self.shapes.root, self.arguments.bindings)
 
     def _with_stream_limit(self, schema: Shape) -> Shape:
-        limit = self.stream_argument
-        return {**schema, "properties": {**schema.get("properties", {}), limit: STREAM_SCHEMA}} if limit else schema
+        if self.stream_argument is None:
+            return schema
+        return {**schema, "properties": {**schema.get("properties", {}), self.stream_argument: STREAM_LIMIT_SCHEMA}}
 
     def listed_schema(self, views: Views, budget: float) -> Shape:
         """Return the view of the input schema that clients list."""
-        view = self._with_stream_limit(self.with_choices(views.expand(self.arguments.each, "", budget)))
+        view = self._with_stream_limit(self.with_choices(views.expand(self.arguments.schema_of_each, "", budget)))
         listed = {"type": "object", "properties": view.get("properties", {})}
         return {**listed, "required": view["required"]} if view.get("required") else listed
 
@@ -225,7 +223,7 @@ def _curations(api: Api, settings: Settings) -> list[Curation]:
     for name, operation in zip(usual, api.operations, strict=True):
         own, place = filed.get(name, (None, ""))
         own = {"include": True, **own} if isinstance(own, dict) else own
-        where, general = place or f"x-mcp of {operation.method} {operation.path}", len(operation.path_item.curations)
+        where, general = place or f"x-mcp of {operation}", len(operation.path_item.curations)
         said.append(curation_of((*operation.curations, own), where, general))
     names = [_known_as(*each, settings.prefix) for each in zip(usual, said, strict=True)]
     confirmed = _matching("--confirm", settings.confirm, set().union(*names), needed=_is_whole)
@@ -272,7 +270,7 @@ def select_tools(tools: Sequence[Tool], settings: Settings) -> list[Tool]:
         and excluded.isdisjoint(names)
         and (not settings.tag or tool.has_tag(tags))
         and (settings.deprecated or not tool.operation.deprecated)
-        and (tool.effect[0] or not settings.read_only)
+        and (tool.effect.read_only or not settings.read_only)
     ]
 
 
@@ -305,7 +303,7 @@ def _title(operation: Operation) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.operation_id or "")
     spaced = re.sub(r"[^\w]+|_+", " ", words).strip().capitalize()
     candidates = [text for text in (plain(operation.summary), spaced) if text]
-    fallback = operation.operation_id or f"{operation.method} {operation.path}"
+    fallback = operation.operation_id or str(operation)
     return shorten(min(candidates, key=len, default=fallback), TITLE)
 
 
@@ -314,7 +312,7 @@ def _words(operation: Operation) -> str:
     summary, description = operation.summary, operation.description
     if summary and description and not description.lower().startswith(summary.lower()):
         description = f"{sentence(summary)} {description}"
-    words = description or summary or f"{operation.method} {operation.path}"
+    words = description or summary or str(operation)
     return f"Deprecated. {words}" if operation.deprecated else words
 
 

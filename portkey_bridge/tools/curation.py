@@ -9,15 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from portkey_bridge.errors import SettingsError, Violation
 from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.request.arguments import Arguments, Bound
 from portkey_bridge.settings.file import VARIABLE_REFERENCE
 
-#: The annotations that describe the effect of a call, in the order of `Tool.effect`.
-EFFECT = ("readOnlyHint", "destructiveHint", "idempotentHint")
+
+class Effect(NamedTuple):
+    """What a call does: whether it is read only, may destroy something, and may be repeated without effect."""
+
+    read_only: bool
+    destructive: bool
+    idempotent: bool
+
+
+#: The annotations that describe the effect of a call, in the order of its fields.
+EFFECT_HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint")
 
 #: What each member of `x-mcp` holds.
 X_MCP_MEMBERS: Mapping[str, type] = {
@@ -57,12 +66,9 @@ class Curation:
     select: str | None = None
     general: frozenset[str] = frozenset()
 
-    def effect(self, usual: tuple[bool, bool, bool]) -> tuple[bool, bool, bool]:
-        """Return whether a call is read only, destructive, idempotent."""
-        read_only, destructive, idempotent = (
-            self.annotations.get(hint, default) for hint, default in zip(EFFECT, usual, strict=True)
-        )
-        return read_only, destructive, idempotent
+    def effect(self, usual: Effect) -> Effect:
+        """Return the effect of a call, which is the usual one of its method as far as nothing else is said."""
+        return Effect(*map(self.annotations.get, EFFECT_HINTS, usual))
 
 
 def curation_of(levels: Iterable[Any], where: str, general: int = 0) -> Curation:
@@ -86,7 +92,7 @@ def _with(curation: Curation, members: Mapping[str, Any], where: str) -> Curatio
     given = dict(members)
     for name in ("arguments", "annotations"):
         given[name] = {**getattr(curation, name), **given.get(name, {})}
-    _refuse_wrong(given["annotations"], dict.fromkeys(EFFECT, bool), f"{where}: annotations")
+    _refuse_wrong(given["annotations"], dict.fromkeys(EFFECT_HINTS, bool), f"{where}: annotations")
     for name, argument in given["arguments"].items():
         _refuse_wrong(argument, OF_ARGUMENT, f"{where}: argument {name!r}")
     return replace(curation, **given)
@@ -118,9 +124,9 @@ class CuratedArguments(Arguments):
     hidden: frozenset[str]
 
     @property
-    def each(self) -> Shape:
-        """The input schema without what it says of several arguments together: what a listing can show."""
-        return self._offered(self.original.each)
+    def schema_of_each(self) -> Shape:
+        """The schema of each argument for itself, without what holds for several together: what a listing can show."""
+        return self._offered(self.original.schema_of_each)
 
     @cached_property
     def schema(self) -> Shape:

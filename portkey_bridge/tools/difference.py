@@ -54,15 +54,13 @@ def difference(old: Version, new: Version) -> list[Change]:
     before, after = _by_operation(old.tools), _by_operation(new.tools)
     changes = list(_schemes(before.values(), after.values()))
     changes += [
-        Change("removed", tool.name, "", f"{tool.operation.method} {tool.operation.path}", True)
-        for key, tool in before.items()
-        if key not in after
+        Change("removed", tool.name, "", str(tool.operation), True) for key, tool in before.items() if key not in after
     ]
     for key, tool in after.items():
         if key in before:
             changes += _Comparison(tool.name, old.shapes, new.shapes).tools(before[key], tool)
         else:
-            changes.append(Change("added", tool.name, "", f"{tool.operation.method} {tool.operation.path}", False))
+            changes.append(Change("added", tool.name, "", str(tool.operation), False))
     return changes
 
 
@@ -133,7 +131,7 @@ class _Comparison:
 
     def arguments(self, old: Tool, new: Tool) -> Iterator[Change]:
         """Yield the changes of the arguments."""
-        yield from self._objects(old.arguments.each, new.arguments.each, "", "argument")
+        yield from self._objects(old.arguments.schema_of_each, new.arguments.schema_of_each, "", "argument")
 
     def schemas(self, old: Any, new: Any, pointer: str) -> Iterator[Change]:
         """Yield where the new schema takes fewer or more values than the old one."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from portkey_bridge.openapi.coercion import sequence
 from portkey_bridge.openapi.keywords import Schema, Shape
 from portkey_bridge.request.arguments import Binding
 from portkey_bridge.schema.deadline import OutOfTime, within
@@ -50,7 +51,7 @@ def _has_object(view: Schema) -> bool:
 def _examples(tool: Tool, view: Shape) -> Iterator[str]:
     """Yield the valid examples of a complicated tool, those of the media type first.
 
-    There are none where a person has changed the arguments.
+    A tool whose arguments a person has changed has none.
     """
     arguments = tool.arguments
     is_complicated = any(map(_has_object, view.get("properties", {}).values()))
@@ -59,7 +60,7 @@ def _examples(tool: Tool, view: Shape) -> Iterator[str]:
     needed = {name: each for name, each in arguments.bindings.items() if each.required and each.parameter}
     given = {name: _value(tool, binding) for name, binding in needed.items()}
     schema = tool.shapes(arguments.media_type.schema)
-    for body in (*arguments.media_type.examples, *_list(schema.get("examples"))):
+    for body in (*arguments.media_type.examples, *sequence(schema.get("examples"))):
         whole = given | arguments.of_body(body)
         if whole and len(text := compact_json(whole)) <= MAX_EXAMPLE and _is_valid(tool, whole):
             yield text
@@ -68,8 +69,9 @@ def _examples(tool: Tool, view: Shape) -> Iterator[str]:
 def _value(tool: Tool, binding: Binding) -> Any:
     """Return a value for a required parameter: an example, the default, the first of an enumeration, else its name."""
     shape = tool.shapes(binding.schema)
-    given = (*_list(shape.get("examples")), *_list([shape["default"]] if "default" in shape else []))
-    return next(iter((*given, *_list(shape.get("enum")))), f"<{binding.argument}>")
+    default = [shape["default"]] if "default" in shape else []
+    given = (*sequence(shape.get("examples")), *default, *sequence(shape.get("enum")))
+    return next(iter(given), f"<{binding.argument}>")
 
 
 def _is_valid(tool: Tool, arguments: dict[str, Any]) -> bool:
@@ -78,7 +80,3 @@ def _is_valid(tool: Tool, arguments: dict[str, Any]) -> bool:
             return not any(True for _ in tool.arguments.violations(arguments))
     except OutOfTime:
         return False
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""The names of tools: what each operation is called, and what is said of a name that no tool has."""
+"""The names of tools: what each operation is called, and which names are close to one that no tool has."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def tool_names(
     named = chosen or [None] * len(operations)
     return unique_names(
         [prefix + _plain_name(operation, name) for operation, name in zip(operations, named, strict=True)],
-        [f"{operation.method} {operation.path}" for operation in operations],
+        [*map(str, operations)],
     )
 
 
 def _plain_name(operation: Operation, chosen: str | None) -> str:
     """Return the name as chosen, else of the `operationId`; METHOD PATH where that leaves no character of a name."""
     name = slug(chosen or operation.operation_id or "")
-    return name if name.strip("_") else slug(f"{operation.method} {operation.path}")
+    return name if name.strip("_") else slug(str(operation))
 
 
 def unique_names(

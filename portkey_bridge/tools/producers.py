@@ -19,10 +19,10 @@ from portkey_bridge.tools.vocabulary import Stems, join_words, split
 LINKED, COLLECTION, SEARCHED, SUBJECT, FIELD, CREATED = 1.0, 0.95, 0.95, 0.85, 0.7, 0.6
 
 #: Words of a variable's name that do not say what it identifies.
-_GENERIC = frozenset("id ids key name slug number num no pk uuid guid hash code ref or of by identifier".split())  # noqa: SIM905
+_GENERIC = frozenset("id ids key name slug number num no pk uuid guid hash code ref or of by identifier".split())
 
 #: Names of paths and parameters by which a thing is found.
-_SEARCHES = frozenset("search lookup find query q term keyword keywords".split())  # noqa: SIM905
+_SEARCHES = frozenset("search lookup find query q term keyword keywords".split())
 
 #: Methods that answer with what exists.
 _READS = ("GET", "QUERY")

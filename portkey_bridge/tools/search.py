@@ -38,15 +38,8 @@ from portkey_bridge.tools.vocabulary import (
 _SENTENCE_END = re.compile(r"[.!?]\s|\n\n")
 
 #: The weight of a word in each part of what describes a tool, in descending order.
-(
-    WEIGHT_OF_NAME,
-    WEIGHT_OF_COMPOUND,
-    WEIGHT_OF_PATH,
-    WEIGHT_OF_TAG,
-    WEIGHT_OF_DESCRIPTION,
-    WEIGHT_OF_FIELD,
-    WEIGHT_OF_DETAIL,
-) = 1.0, 0.9, 0.8, 0.7, 0.4, 0.3, 0.15
+WEIGHT_OF_NAME, WEIGHT_OF_COMPOUND, WEIGHT_OF_PATH, WEIGHT_OF_TAG = 1.0, 0.9, 0.8, 0.7
+WEIGHT_OF_DESCRIPTION, WEIGHT_OF_FIELD, WEIGHT_OF_DETAIL = 0.4, 0.3, 0.15
 
 #: Factor of the score of a tool whose subject the question does not mention.
 UNASKED = 0.3
@@ -267,4 +260,4 @@ def _texts(tool: Tool, reply: Words, read: SubjectReader) -> Iterator[Part]:
 
 def _names(tool: Tool) -> Iterable[str]:
     operation = tool.operation
-    return map(join_words, (tool.name, operation.operation_id or tool.name, f"{operation.method} {operation.path}"))
+    return map(join_words, (tool.name, operation.operation_id or tool.name, str(operation)))

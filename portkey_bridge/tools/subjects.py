@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from portkey_bridge.errors import DanglingReference
+from portkey_bridge.openapi.coercion import mapping, sequence
 from portkey_bridge.openapi.keywords import Schema
 from portkey_bridge.openapi.model import Operation
 from portkey_bridge.openapi.pointers import follow
@@ -41,7 +42,7 @@ class SubjectReader:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._levels: dict[int, _Level] = {}
-        tags = (tag for tag in _list(root.get("tags")) if isinstance(tag, dict))
+        tags = (tag for tag in sequence(root.get("tags")) if isinstance(tag, dict))
         self.tags = {str(tag.get("name")): text for tag in tags if isinstance(text := tag.get("description"), str)}
 
     def schemas(self, schemas: Iterable[Schema]) -> Words:
@@ -88,8 +89,7 @@ class SubjectReader:
 
     def _map(self, response: Mapping[str, Any], field: str) -> Iterator[Mapping[str, Any]]:
         """Yield the objects of a map in a response, without references."""
-        values = response.get(field)
-        resolved = map(self._resolved, values.values() if isinstance(values, dict) else ())
+        resolved = map(self._resolved, mapping(response.get(field)).values())
         return (value for value in resolved if isinstance(value, dict))
 
     def _resolved(self, value: Any) -> Any:
@@ -101,16 +101,11 @@ class SubjectReader:
 
 def _read(schema: Schema) -> _Level:
     """Return what a schema without a reference says itself."""
-    schema = schema if isinstance(schema, dict) else {}
-    properties = schema.get("properties")
-    properties = properties if isinstance(properties, dict) else {}
-    texts = (schema.get("description"), *_list(schema.get("enum")))
+    said = mapping(schema)
+    properties = mapping(said.get("properties"))
+    texts = (said.get("description"), *sequence(said.get("enum")))
     details = frozenset(word for text in texts if isinstance(text, str) for word in split(text))
     names = frozenset(word for name in properties for word in (*split(name), join_words(name)))
-    same = [inner for keyword in _SAME for inner in _list(schema.get(keyword))]
-    same += [schema[keyword] for keyword in _PARTS if isinstance(schema.get(keyword), dict)]
+    same = [inner for keyword in _SAME for inner in sequence(said.get(keyword))]
+    same += [said[keyword] for keyword in _PARTS if isinstance(said.get(keyword), dict)]
     return _Level(Words(names, details), same, list(properties.values()))
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

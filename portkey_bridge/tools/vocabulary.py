@@ -162,7 +162,7 @@ ALIKE_WORDS = frozenset[str]().union(*_ALIKE)
 SILENT_WORDS = frozenset(
     """a all am an and any are as at be been by can could did do does for from give had has have how i if in into is it
     its just let like me my need of on or our out please should so some tell that the their them there these this those
-    to up us using want was we were what when where which who will with would you your""".split()  # noqa: SIM905
+    to up us using want was we were what when where which who will with would you your""".split()
 )
 
 #: Forms that no stem leads to their verb from.

@@ -1,7 +1,12 @@
-"""JSON Web Tokens as access tokens: an ID token says who somebody is, and does not open this server (RFC 8725 3.12)."""
+"""JSON Web Tokens as access tokens: an ID token says who somebody is, and does not open this server (RFC 8725 3.12).
+
+Neither does a token without an end (RFC 9068 section 2.2).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastmcp.server.auth import AccessToken
@@ -18,16 +23,22 @@ ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
 IS_ID_TOKEN = {"ID": True, "Bearer": False}
 
 
-class AccessTokens(JWTVerifier):
-    """Verifies JSON Web Tokens, and refuses ID tokens, which may have the same issuer and audience."""
+Verify = Callable[[str], Awaitable[AccessToken | None]]
 
-    async def load_access_token(self, token: str) -> AccessToken | None:
-        """Return whom a token stands for, or None."""
-        try:
-            found = await super().load_access_token(token)
-        except RecursionError:  # of a header that is nested too deep, which anybody can send
-            return None
-        return None if found is None or _is_id_token(decode_jwt_header(token), found.claims) else found
+
+def accept_access_tokens(verifier: JWTVerifier) -> None:
+    """Have a verifier accept access tokens alone: ID tokens may have the same issuer and audience."""
+    verifier.verify_token = partial(_verified, verifier.verify_token)  # type: ignore[method-assign]
+
+
+async def _verified(verify: Verify, token: str) -> AccessToken | None:
+    try:
+        found = await verify(token)
+    except RecursionError:  # of a header that is nested too deep, which anybody can send
+        return None
+    if found is None or found.expires_at is None or _is_id_token(decode_jwt_header(token), found.claims):
+        return None
+    return found
 
 
 def _is_id_token(header: dict[str, Any], claims: dict[str, Any]) -> bool:

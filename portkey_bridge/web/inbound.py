@@ -8,17 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fastmcp.server.auth import AccessToken, AuthProvider, MultiAuth, TokenVerifier
+from fastmcp.server.auth.providers.jwt import JWTVerifier
 from key_value.aio.protocols.key_value import AsyncKeyValue
 
 from portkey_bridge.callers.roles import roles_of
 from portkey_bridge.credentials.caller import LOCAL, Caller
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.serving import Role
-from portkey_bridge.web.access_tokens import AccessTokens
+from portkey_bridge.web.access_tokens import accept_access_tokens
 from portkey_bridge.web.providers import provider_of
 
 #: The issuer that callers with a static token have; no URL, so no other issuer can have it.
 STATIC = "token"
+
+#: FastMCP's claim with the issuer of the identity assertion that a token was issued for.
+VOUCHED_BY = "assertion_iss"
 
 
 class StaticToken(AccessToken):
@@ -56,7 +60,8 @@ def authentication(settings: Settings, storage: AsyncKeyValue) -> AuthProvider |
         verifiers["static"] = StaticTokens(dict(settings.tokens), server.required_scopes if server else ())
     if settings.jwt:
         keys, issuer, audience = settings.jwt
-        verifiers["jwt"] = AccessTokens(jwks_uri=keys, issuer=issuer, audience=audience)
+        verifiers["jwt"] = verifier = JWTVerifier(jwks_uri=keys, issuer=issuer, audience=audience)
+        accept_access_tokens(verifier)
     if server is None and len(verifiers) < 2:
         return next(iter(verifiers.values()), None)
     return MultiAuth(server=server, verifiers=verifiers) if verifiers else server
@@ -90,7 +95,10 @@ class Callers:
 def _subject(token: AccessToken) -> str:
     """Return whom a token stands for: a subject of its issuer, or a client of it that acts for itself.
 
-    The two are told apart, since a client may be called like somebody else's subject (RFC 9068 section 5).
+    The two are told apart, since a client may be called like somebody else's subject (RFC 9068 section 5). So are
+    equal subjects whom different organizations vouch for, in tokens that this server has issued to both.
     """
     issuer, subject = token.claims.get("iss", ""), token.claims.get("sub")
+    if VOUCHED_BY in token.claims:
+        issuer = f"{issuer} {token.claims[VOUCHED_BY]}"
     return f"{issuer} {subject}" if subject else f"client {issuer} {token.client_id}"

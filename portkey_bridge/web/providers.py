@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from functools import cache
@@ -10,21 +9,19 @@ from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
 from fastmcp.server.auth import AuthProvider, IdentityAssertion
+from fastmcp.server.auth.providers.jwt import JWTVerifier
 from key_value.aio.protocols.key_value import AsyncKeyValue
 from pydantic import AnyHttpUrl, TypeAdapter, ValidationError
 
-from portkey_bridge.errors import SettingsError
+from portkey_bridge.errors import SettingsError, likely
 from portkey_bridge.settings.serving import AUTH, INSIDE, PROVIDER, PROVIDERS
-from portkey_bridge.web.access_tokens import AccessTokens
+from portkey_bridge.web.access_tokens import accept_access_tokens
 
 #: What a provider needs although its class can do without: else it accepts tokens that were issued for others.
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "jwt": ("issuer", "audience"),
     "keycloak": ("audience",),
 }
-
-#: Classes that stand in for those of FastMCP.
-OWN_PROVIDERS: Mapping[str, Any] = {"jwt": AccessTokens}
 
 #: Parameters that no text can describe, and the one that this server fills in.
 OBJECTS = frozenset({"http_client", "client_registration_options", "revocation_options"})
@@ -49,8 +46,7 @@ def provider_of(table: Mapping[str, Any], storage: AsyncKeyValue, name: str = TA
     kinds = _kinds(cls)
     for key in table:
         if key not in (PROVIDER, *kinds) or key == STORAGE:
-            near = difflib.get_close_matches(key, kinds, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(sorted({*kinds} - {STORAGE}))}."
+            hint = likely(key, sorted({*kinds} - {STORAGE}))
             raise SettingsError(f"[{name}]: {provider} does not take {key!r}; {hint}")
     missing = [key for key in (*_required(cls), *NEEDED.get(provider, ())) if key not in table]
     if missing:
@@ -68,19 +64,19 @@ def provider_of(table: Mapping[str, Any], storage: AsyncKeyValue, name: str = TA
         words = _problems(error) if isinstance(error, ValidationError) else str(error) or type(error).__name__
         reason = _without_secrets(words, table)
         raise SettingsError(f"[{name}]: {provider} cannot be used: {reason}") from error
+    for verifier in (made, getattr(made, VERIFIER, None)):
+        if isinstance(verifier, JWTVerifier):
+            accept_access_tokens(verifier)
     return made
 
 
 def _unknown(provider: str) -> str:
     if not provider:
         return f"name the provider, or set {AUTH}{PROVIDER.upper()}. There are {', '.join(PROVIDERS)}."
-    near = difflib.get_close_matches(provider, PROVIDERS, n=1)
-    return f"unknown provider {provider!r}; " + (f"did you mean {near[0]}?" if near else ", ".join(PROVIDERS))
+    return f"unknown provider {provider!r}; {likely(provider, PROVIDERS)}"
 
 
 def _class(provider: str) -> Any:
-    if provider in OWN_PROVIDERS:
-        return OWN_PROVIDERS[provider]
     module, _, name = PROVIDERS[provider].partition(":")
     return getattr(import_module(f"fastmcp.server.auth.{module}"), name)
 

@@ -25,12 +25,6 @@ function copying(read) {
   return button;
 }
 
-/** Put a violation into words: the place of a value, with items counted from 1 as in the form, and what is wrong. */
-function worded([pointer, problem]) {
-  const named = (part) => (/^\d+$/.test(part) ? Number(part) + 1 : part.replaceAll("~1", "/").replaceAll("~0", "~"));
-  return [pointer.split("/").slice(1).map(named).join(" › "), problem].filter(Boolean).join(": ");
-}
-
 function requestPanel(tool) {
   const text = element("pre", { tabIndex: 0, ariaLabel: "The exact request" });
   let written = {}, form = "http", asked = 0;
@@ -207,13 +201,11 @@ function toolForm(tool, { arguments: entries, nodes }) {
     element("div", { className: "actions" }, send, element("span", { className: "quiet" }, WARNINGS[tool.effect])), alert);
   let running = null, waiting = 0;
   const values = () => (aside.hidden ? top.read() : jsonOf(json.value, json));
+  /** Mark what is wrong where it is, and go to the first of it; return what is wrong elsewhere. */
   const markAll = (violations) => {
-    for (const row of top.rows) {
-      const start = `${row.name.replaceAll("~", "~0").replaceAll("/", "~1")}/`;
-      const found = violations.filter(([pointer]) => `${pointer}/`.startsWith(`/${start}`));
-      row.mark(found.map(([pointer, problem]) => worded([pointer.slice(start.length), problem])).join("\n"));
-    }
-    top.rows.find(({ element: row }) => row.querySelector(".wrong:not([hidden])"))?.focus();
+    const rest = top.mark(violations), first = top.element.querySelector("[aria-invalid=true]");
+    (first?.matches("fieldset") ? first.querySelector("input, textarea, select, button, summary") : first)?.focus();
+    return rest;
   };
   /** Write the request of what is filled in; undefined if that is not JSON. */
   const write = async () => {
@@ -230,10 +222,9 @@ function toolForm(tool, { arguments: entries, nodes }) {
   const run = async () => {
     const written = await write();
     if (!written) return;
-    markAll(written.violations ?? []);
+    const unmarked = markAll(written.violations ?? []);
     if (written.violations?.length) {
-      const isMarked = form.querySelector(".wrong:not(:empty)");
-      alert.textContent = isMarked ? "Nothing was sent. Correct what is marked." : written.refused;
+      alert.textContent = unmarked.length ? written.refused : "Nothing was sent. Correct what is marked.";
       return;
     }
     const began = performance.now();

@@ -1,5 +1,6 @@
 /* Fields of a form, made from the nodes of schemas. Each control has an element and `read`, which returns the JSON text of
-   its value, or undefined if there is none: so numbers reach the API as they are typed. */
+   its value, or undefined if there is none: so numbers reach the API as they are typed. A group also has `mark`, which takes
+   what is wrong as pairs of a JSON pointer and words, and returns the pairs that are about none of its fields. */
 
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
@@ -8,6 +9,11 @@ const FEW = 6;
 
 let fieldNumber = 0;
 
+/** Put a violation into words: the place of a value, with items counted from 1 as in the form, and what is wrong. */
+function worded([pointer, problem]) {
+  const named = (part) => (/^\d+$/.test(part) ? Number(part) + 1 : part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return [pointer.split("/").slice(1).map(named).join(" › "), problem].filter(Boolean).join(": ");
+}
 
 function input(name, properties, read) {
   const made = element(name, { autocomplete: "off", spellcheck: false, ...properties });
@@ -68,6 +74,19 @@ function once(node, make) {
   return made;
 }
 
+/** Mark each row with what is wrong in it; `rowOf` returns the row of a part of a pointer. Return what is in no row. */
+function markRows(wrong, rows, rowOf) {
+  const inside = new Map(rows.map((row) => [row, []])), rest = [];
+  for (const [pointer, problem] of wrong) {
+    const [, part, ...further] = pointer.split("/");
+    const row = part === undefined ? undefined : rowOf(part.replaceAll("~1", "/").replaceAll("~0", "~"));
+    if (row) inside.get(row).push([further.map((each) => `/${each}`).join(""), problem]);
+    else rest.push([pointer, problem]);
+  }
+  for (const [row, own] of inside) row.mark(own);
+  return rest;
+}
+
 function list(node, nodes, label, required) {
   const items = [];
   const rows = element("div", { className: "items" });
@@ -93,7 +112,11 @@ function list(node, nodes, label, required) {
     const values = items.map(({ row }) => row.read()).filter((value) => value !== undefined);
     return values.length || required ? `[${values.join(",")}]` : undefined;
   };
-  return { element: element("div", {}, rows, add), read, isGroup: true };
+  const mark = (wrong) => {
+    const sent = items.map(({ row }) => row).filter((row) => row.read() !== undefined);
+    return markRows(wrong, items.map(({ row }) => row), (part) => sent[part]);
+  };
+  return { element: element("div", {}, rows, add), read, mark, isGroup: true };
 }
 
 /** Make the fields of an object: the required ones and a few others at once, the rest when they are wanted. */
@@ -117,7 +140,8 @@ function fields(entries, nodes, { required, isInner = true }) {
     const members = values.map(([name, value]) => `${JSON.stringify(name)}:${value}`);
     return members.length || required ? `{${members.join(",")}}` : undefined;
   };
-  return { element: whole, read, rows, isGroup: true };
+  const mark = (wrong) => markRows(wrong, rows, (part) => rows.find(({ name }) => name === part));
+  return { element: whole, read, mark, isGroup: true };
 }
 
 function object(node, nodes, label, required) {
@@ -128,7 +152,7 @@ function object(node, nodes, label, required) {
     made = fields(node.form.fields, nodes, { required: false });
     opened.append(made.element);
   });
-  return { element: details, read: () => made?.read(), isGroup: true };
+  return { element: details, read: () => made?.read(), mark: (wrong) => made?.mark(wrong) ?? wrong, isGroup: true };
 }
 
 /** Name one of several kinds of value: an object by the property that tells it from the others. */
@@ -154,7 +178,8 @@ function either(node, nodes, label, required) {
   };
   select.addEventListener("change", put);
   put();
-  return { element: whole, read: () => made.read(), isGroup: true };
+  const mark = (wrong) => made.mark?.(wrong) ?? wrong;
+  return { element: whole, read: () => made.read(), mark, single: () => (made.isGroup ? made.single?.() : made.element), isGroup: true };
 }
 
 function anyJson(node, nodes) {
@@ -185,13 +210,14 @@ function field(name, at, required, nodes) {
   const help = told ? [element("span", { className: "told", id: `${id}-told` }, told)] : [];
   const wrong = element("span", { className: "wrong", id: `${id}-wrong`, hidden: true });
   const described = [...(told ? [`${id}-told`] : []), `${id}-wrong`].join(" ");
-  made.element.setAttribute("aria-describedby", described);
-  const mark = (text) => {
-    wrong.textContent = text;
-    wrong.hidden = !text;
-    const target = made.isGroup ? whole : made.element;
-    if (text) target.setAttribute("aria-invalid", "true");
-    else target.removeAttribute("aria-invalid");
+  const mark = (all) => {
+    const own = made.isGroup ? made.mark(all) : all, target = made.isGroup ? made.single?.() ?? whole : made.element;
+    wrong.textContent = own.map(worded).join("\n");
+    wrong.hidden = !own.length;
+    if (!own.length) return target.removeAttribute("aria-invalid");
+    target.setAttribute("aria-invalid", "true");
+    target.setAttribute("aria-describedby", described);
+    for (let at = whole.closest("details"); at; at = at.parentElement.closest("details")) at.open = true;
   };
   if (!made.isGroup) {
     made.element.id = id;
@@ -200,7 +226,6 @@ function field(name, at, required, nodes) {
   const label = made.isGroup ? element("legend", {}, ...title) : element("label", { htmlFor: id }, ...title);
   const whole = element(made.isGroup ? "fieldset" : "div", { className: "field" },
     label, ...help, made.element, ...(made.help ? [made.help] : []), wrong);
-  const focus = () => (made.isGroup ? whole.querySelector("input, textarea, select, button, summary") : made.element)?.focus();
-  return { element: whole, control: made.element, read: made.read, mark, focus };
+  (made.isGroup ? whole : made.element).setAttribute("aria-describedby", described);
+  return { element: whole, control: made.element, read: made.read, mark };
 }
-
