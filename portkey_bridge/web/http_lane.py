@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -105,6 +106,8 @@ class CallerGate:
             await _refusal(413, str(error))(scope, receive, send)
         except TimeoutError:
             await _refusal(408, "The body of the request did not arrive in time.")(scope, receive, send)
+        except ClientDisconnect:
+            return  # nobody waits for an answer
         else:
             answer = self._limited if is_callers else self._passed_on
             version = headers.one(b"mcp-protocol-version")
@@ -321,11 +324,16 @@ class _Exchange:
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
-    """Read the body of a request. Raises ValueError if it has more than `limit` bytes, TimeoutError."""
+    """Read the body of a request. Raises ValueError if it has more than `limit` bytes, TimeoutError, ClientDisconnect.
+
+    What arrived before a connection was closed, such as for its malformed rest, is no request.
+    """
     body = bytearray()
     async with asyncio.timeout(BODY_TIME):
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
             body += message.get("body", b"")
             if len(body) > limit:
                 raise ValueError(f"The body of a request may have {limit:,} bytes (OPEN_MCP_HTTP_LIMITS).")
