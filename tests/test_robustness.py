@@ -16,9 +16,13 @@ import httpx
 import pytest
 from fastmcp.client.client import CallToolResult
 
+from portkey_bridge.credentials import logins
+from portkey_bridge.credentials.logins import Login
+from portkey_bridge.credentials.renewal import Expiring
+from portkey_bridge.errors import SettingsError
 from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.render import write_file
-from tests.conftest import BARE, Connect, Run, program, text_of
+from tests.conftest import BARE, Connect, Recorder, Run, program, text_of
 from tests.support import document
 
 resource = pytest.importorskip("resource", reason="limits and pipes of POSIX")
@@ -163,6 +167,43 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [*tmp_path.iterdir()] == []
+
+
+#: Starts a command for which files may have so few bytes.
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+from portkey_bridge.__main__ import entry_point
+entry_point()
+"""
+
+
+def test_a_full_disk_costs_a_download_alone(recorder: Recorder, tmp_path: Path) -> None:
+    """The answer that cannot be written is said in one line that names the folder and what to do."""
+    recorder.answer = 200, {"content-type": "application/octet-stream"}, b"\x89" * 3_000_000
+    spec, files = tmp_path / "api.json", tmp_path / "files"
+    spec.write_text(json.dumps(document({"/f": {"get": {"operationId": "f", "responses": {"200": {}}}}})))
+    files.mkdir()
+    words = ["call", "f", "--spec", str(spec), "--files", str(files), "--base-url", recorder.url]
+    command = [sys.executable, "-c", LIMITED, *words]
+    done = subprocess.run(command, env=BARE, capture_output=True, text=True, timeout=120, check=False)
+    assert "could not be written" in done.stdout
+    assert "Make room there, or correct OPEN_MCP_FILES." in done.stdout
+    assert "Traceback" not in done.stderr
+    assert [*files.iterdir()] == []
+
+
+def test_a_full_disk_does_not_pretend_to_keep_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login that cannot be written is said, with its file, and leaves no other file."""
+    monkeypatch.setattr(logins, "user_data_path", lambda _: tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
+    try:
+        with pytest.raises(SettingsError, match=r"the login cannot be kept \(File too large\)\. Make room there"):
+            logins.save_login("things", Login(Expiring("x" * 100)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
 
 
 @pytest.mark.parametrize("name", ["%F0%9F%98%80" * 99 + ".txt", "a." + "%C3%A9" * 99, "a" * 999, "%E2%82%AC" * 99])

@@ -65,3 +65,12 @@ def test_what_was_meant_as_a_url_is_shown_like_one(run: Run) -> None:
             done = run("tools", option, url)
             assert done.returncode == 2
             assert HIDDEN not in done.stderr
+
+
+def test_a_dry_run_shows_the_server_of_a_document_without_the_values_of_its_query(tmp_path: Path, run: Run) -> None:
+    """A key in a server URL is as secret as one in the base URL; the login of the URL is not in the request either."""
+    root = document({"/x": {"get": {"operationId": "op", "responses": {}}}}, servers=[{"url": URL}])
+    (tmp_path / "api.json").write_text(json.dumps(root))
+    done = run("call", "op", "--dry-run", "--spec", "api.json")
+    assert "GET /v1/x?key=[servers] HTTP/1.1" in done.stdout
+    assert HIDDEN not in done.stdout + done.stderr

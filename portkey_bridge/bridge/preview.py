@@ -33,8 +33,8 @@ from portkey_bridge.request.writer import write_request
 from portkey_bridge.tools.catalog import Tool
 from portkey_bridge.tools.streaming import without_limit
 
-#: Stands for a value in the query of the base URL.
-IN_BASE_URL = "[OPEN_MCP_BASE_URL]"
+#: Stand for a value in the query of the base URL, and of a server of the document.
+IN_BASE_URL, IN_SERVERS = "[OPEN_MCP_BASE_URL]", "[servers]"
 
 
 class Preview(NamedTuple):
@@ -111,16 +111,17 @@ def shown(bridge: Bridge, tool: Tool, bound: Bound, sent: Sequence[Credential], 
         curl = curl.replace(encoded, f"""'"$(printf %s "${name}" | base64 | tr -d '\\n')"'""")
     login = httpx.URL(url).userinfo.decode()
     curl = curl.replace(f"//{login}@", "//…@")
-    http, curl = (bridge.redact(text.replace(quote(IN_BASE_URL), IN_BASE_URL)) for text in (http, curl))
+    for readable in (IN_BASE_URL, IN_SERVERS):
+        http, curl = http.replace(quote(readable), readable), curl.replace(quote(readable), readable)
+    http, curl = bridge.redact(http), bridge.redact(curl)
     return Preview(http, curl, "\n".join(dict.fromkeys(filter(None, map(_added, sent)))))
 
 
 def _with_stand_ins(url: str, bridge: Bridge) -> str:
-    """Return the URL that a person set without the values in its query, each of which may be a secret."""
-    if bridge.base_url is None:
-        return url
+    """Return the URL without the values in its query, each of which may be a secret."""
+    stand_in = IN_SERVERS if bridge.base_url is None else IN_BASE_URL
     names = httpx.URL(url).params
-    return str(httpx.URL(url).copy_merge_params(dict.fromkeys(names, IN_BASE_URL))) if names else url
+    return str(httpx.URL(url).copy_merge_params(dict.fromkeys(names, stand_in))) if names else url
 
 
 def _added(credential: Credential) -> str:

@@ -116,7 +116,9 @@ def rewrite(file: ClientFile, new: str) -> Path | None:
             replace_file(backup, file.content or b"", like=target)
         replace_file(target, (mark + new).encode(), like=target)
     except OSError as error:
-        raise ClientFileError(f"{file.path}: cannot be written ({error.strerror}). It was not changed.") from None
+        problem = f"cannot be written ({error.strerror}). It was not changed"
+        remedy = "Make room there and let this user write it, and run this again."
+        raise ClientFileError(f"{file.path}: {problem}. {remedy}") from None
     return backup if needed else None
 
 

@@ -17,6 +17,7 @@ from portkey_bridge.credentials.oauth_endpoints import Endpoints
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.document.cache import is_own
 from portkey_bridge.document.files import replace_file
+from portkey_bridge.errors import SettingsError
 from portkey_bridge.http.policy import origin
 
 SERVICE = "portkey-bridge"
@@ -47,7 +48,7 @@ def load_login(name: str) -> Login | None:
 
 
 def save_login(name: str, login: Login) -> str:
-    """Keep a login under this name, and return where, for a person. Raises OSError."""
+    """Keep a login under this name, and return where, for a person. Raises SettingsError."""
     text = msgspec.json.encode(login).decode()
     with suppress(*_keyring_errors()):
         import keyring
@@ -56,7 +57,11 @@ def save_login(name: str, login: Login) -> str:
         if keyring.get_password(SERVICE, name) == text:
             _file(name).unlink(missing_ok=True)
             return f"the keyring ({keyring.get_keyring().name})"
-    replace_file(_file(name), text.encode())
+    try:
+        replace_file(_file(name), text.encode())
+    except OSError as error:
+        remedy = "Make room there and let this user write there, and log in again."
+        raise SettingsError(f"{_file(name)}: the login cannot be kept ({error.strerror}). {remedy}") from error
     return str(_file(name))
 
 

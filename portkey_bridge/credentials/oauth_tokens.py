@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from portkey_bridge.credentials.oauth_grants import grant_of, is_for_people
 from portkey_bridge.credentials.origins import Origins
 from portkey_bridge.credentials.renewal import Expiring
 from portkey_bridge.credentials.variables import OAUTH_SECRETS, PRIVATE_KEY
-from portkey_bridge.errors import TokenError
+from portkey_bridge.errors import SettingsError, TokenError
 from portkey_bridge.http.transport import Transport
 from portkey_bridge.openapi.model import SecurityScheme
 from portkey_bridge.settings.env_files import distrusted
@@ -182,7 +183,8 @@ class TokenSource:
                 return other.token
             problem = "the login has expired and cannot be renewed. Run `portkey-bridge login` again"
             raise TokenError(f"Nothing was sent: {problem}. ({error})") from error
-        await asyncio.to_thread(logins.save_login, self.login_name, replace(login, token=token))
+        with suppress(SettingsError):  # the token is good; where it cannot be kept, a later start needs another login
+            await asyncio.to_thread(logins.save_login, self.login_name, replace(login, token=token))
         return token
 
     async def _loaded(self) -> Login | None:
