@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from portkey_bridge.cli.demo import server_process
+from portkey_bridge.cli.demo_session import server_process
 from portkey_bridge.cli.invocation import Invocation
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.cli.main import main

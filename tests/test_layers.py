@@ -42,9 +42,9 @@ NEVER = {
     "clients": {*LAYERS} - {"errors", "text", "media_types", "settings", "document", "clients"},
 }
 LIBRARIES = {
-    "fastmcp": ("serve/", "web/", "cli/demo.py"),
-    "mcp": ("stdio/", "serve/", "web/", "cli/demo.py"),
-    "mcp_types": ("stdio/", "serve/", "web/", "cli/demo.py"),
+    "fastmcp": ("serve/", "web/", "cli/demo"),
+    "mcp": ("stdio/", "serve/", "web/", "cli/demo"),
+    "mcp_types": ("stdio/", "serve/", "web/", "cli/demo"),
     "openapi_core": ("mock/", "response/conformance.py"),
 }
 FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if file.parent != PACKAGE or file.stem in LAYERS]

@@ -14,7 +14,7 @@ from portkey_bridge.builtin.builtin_tools import read_only_entry
 from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.tools.areas import Areas, fill, in_line
-from portkey_bridge.tools.catalog import TITLE, Tool
+from portkey_bridge.tools.catalog import MAX_TITLE, Tool
 from portkey_bridge.tools.names import SEARCH_TOOLS, closest, slug
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. 
 def _hit(tool: Tool) -> str:
     """Return one line from which a model can choose the tool: the start of the description where it has no title."""
     place = str(tool.operation)
-    title = tool.title if tool.title != place else shorten(tool.description, TITLE)
+    title = tool.title if tool.title != place else shorten(tool.description, MAX_TITLE)
     return f"{tool.name} · {place} · {title}"
 
 
@@ -83,7 +83,7 @@ class SearchTools:
         self._form = form
         further = {"type": "array", "items": {"type": "string"}, "description": "Further ones."}
         area = {"type": "string", "description": "Search only this area."}
-        title = shorten(title, TITLE)
+        title = shorten(title, MAX_TITLE)
         description = (
             f"Finds tools of the {title} for a task in plain words, by name, or by method and path. "
             f"Answers best first: tool · METHOD /path · title. Areas: {self._areas.summary(AREAS - len(title))}"

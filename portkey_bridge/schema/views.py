@@ -35,7 +35,7 @@ from portkey_bridge.schema.view_parts import (
 )
 
 #: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
-EXPANSION, EXPANSION_FACTOR = 4000, 8
+EXPANSION_BUDGET, EXPANSION_FACTOR = 4000, 8
 
 #: Characters of a description that a stub keeps.
 STUB_DESCRIPTION = 60

@@ -45,8 +45,9 @@ from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.live_catalogue import LiveCatalogue
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.settings.serving import Role
-from portkey_bridge.tools.catalog import MANY, Tool, expansion_budget, schema_budget
+from portkey_bridge.tools.catalog import MANY_LISTED, Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description
 from portkey_bridge.tools.streaming import free_name
 
@@ -269,7 +270,8 @@ def _sharing(bridge: Bridge, service: Service, store: Store | None) -> Bridge:
     if service.settings.api_rate:
         from portkey_bridge.callers.rates import limit_of
 
-        bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service)))
+        option = key_in_file(service.settings.name, "api_rate") or "OPEN_MCP_API_RATE"
+        bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service), option))
     if not store.is_shared:
         return bridge
     results = SharedResults(service.settings.kept_results, store, _name(service), service.tools)
@@ -369,8 +371,8 @@ def _questionable_number(services: Sequence[Service]) -> Iterable[str]:
     """Warn about a listing that some clients do not take, and that fills a model's context."""
     count = sum(len(service.tools) for service in services)
     is_expected = services[0].settings.searches or all(is_shipped(service.api.uri) for service in services)
-    if count > MANY and not is_expected:
+    if count > MANY_LISTED and not is_expected:
         yield (
-            f"listing {count} tools costs tokens in every conversation, and some clients take at most {MANY}; "
+            f"listing {count} tools costs tokens in every conversation, and some clients take at most {MANY_LISTED}; "
             "--discover lists three, --tag and --tools select some"
         )
