@@ -15,14 +15,11 @@ from functools import partial
 from limits import RateLimitItem, parse_many
 from limits.aio.strategies import MovingWindowRateLimiter
 
-from portkey_bridge.callers.store import Store, StoreError
+from portkey_bridge.callers.store import STORE_PAUSE, Store, StoreError
 from portkey_bridge.errors import CallError
 
 #: Seconds that counting may wait for the store.
 COUNT_TIMEOUT = 0.5
-
-#: Seconds for which a store that did not answer is not asked.
-STORE_PAUSE = 5.0
 
 
 class RateExceeded(CallError):
