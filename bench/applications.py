@@ -9,6 +9,7 @@ that all find the same data.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -29,7 +30,8 @@ from fastmcp.client.transports import StdioTransport
 
 from bench.figures import section, table
 from bench.programs import Cost, Model, Solve, Task, listed_tokens, solved
-from tests.applications import found, run_powerdns, running
+from tests.applications import found, run_etcd, run_powerdns, running
+from tests.public_documents import FOLDER, public
 from tests.replicas import free_port
 
 #: The password or key of each application, which is made up.
@@ -159,12 +161,54 @@ def jupyter_options(url: str) -> list[str]:
     return ["--spec", str(spec), "--base-url", url, "--header", "Authorization=APP_HEADER", "--lenient"]
 
 
+def etcd(folder: Path) -> AbstractContextManager[str]:
+    """Run etcd without authentication. Skips it where its document is not among the public ones."""
+    public("etcd.json")
+    return run_etcd(folder)
+
+
+def fill_etcd(url: str) -> None:
+    """Create ten keys below old/, and two roles."""
+    for number in range(10):
+        pair = {"key": f"old/k{number}".encode(), "value": f"value {number}".encode()}
+        sent = {name: base64.b64encode(text).decode() for name, text in pair.items()}
+        httpx.post(f"{url}/v3/kv/put", json=sent, timeout=60).raise_for_status()
+    for name in ("reader", "writer"):
+        httpx.post(f"{url}/v3/auth/role/add", json={"name": name}, timeout=60).raise_for_status()
+
+
 PLACE = 'place = {"tenant": "default_tenant", "database": "default_database"}\n'
 ZONES = 'server = {"server_id": "localhost"}\nzones = await call("listzones", server)\n'
 RECORDS = """
 async def records(name):
     found = await call("get_records", {"bucket_id": "shop", "collection_id": name})
     return found["data"]
+"""
+
+#: etcd's keys and values are bytes, in base64.
+MOVED = """
+import base64
+def text(value):
+    return base64.b64decode(value).decode()
+def data(words):
+    return base64.b64encode(words.encode()).decode()
+found = await call("kv_range", {"key": data("old/"), "range_end": data("old0")})
+for pair in found["kvs"]:
+    await call("kv_put", {"key": data(text(pair["key"]).replace("old/", "new/")), "value": pair["value"]})
+    await call("kv_deleterange", {"key": pair["key"]})
+new = await call("kv_range", {"key": data("new/"), "range_end": data("new0"), "keys_only": True})
+[text(pair["key"]) for pair in new["kvs"]]
+"""
+
+USERS = """
+names = [f"user{number}" for number in range(1, 7)]
+for name in names:
+    await call("auth_useradd", {"name": name, "password": "made-up"})
+    await call("auth_usergrantrole", {"user": name, "role": "reader"})
+roles = {}
+for name in (await call("auth_userlist", {"body": {}}))["users"]:
+    roles[name] = (await call("auth_userget", {"name": name}))["roles"]
+[name for name in sorted(roles) if "reader" in roles[name]]
 """
 
 APPLICATIONS = (
@@ -348,6 +392,25 @@ for each in old:
 copied
 """,
                 searches=("list collections", "get records of a collection", "create a collection", "add records"),
+            ),
+        ),
+    ),
+    Application(
+        etcd,
+        fill_etcd,
+        lambda url: ["--spec", str(FOLDER / "etcd.json"), "--base-url", url, "--authenticate", "none"],
+        (
+            Task(
+                "Move all keys below old/ to new/, and list them there",
+                ("kv_range", "kv_put", "kv_deleterange"),
+                MOVED,
+                searches=("get keys in a range", "put a key", "delete keys"),
+            ),
+            Task(
+                "Create user1 to user6 with the role reader, and list who has it",
+                ("auth_useradd", "auth_usergrantrole", "auth_userlist", "auth_userget"),
+                USERS,
+                searches=("add a user", "grant a role to a user", "list users", "get roles of a user"),
             ),
         ),
     ),

@@ -13,6 +13,7 @@ import ast
 import asyncio
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -335,7 +336,10 @@ class Model:
 
     async def discovering(self, task: Task) -> Any:
         """Solve a task with --discover."""
-        await self._look_up(task)
+        await self._search(task)
+        for name in task.tools:
+            await self.call("expandSchema", {"toolName": name, "jsonPointers": [""]})
+        self._cost.found = self._cost.read
         return await _run(
             task.program,
             lambda name, arguments=None: self._value("callTool", {"toolName": name, "arguments": arguments or {}}),
@@ -343,17 +347,19 @@ class Model:
 
     async def coding(self, task: Task) -> Any:
         """Solve a task with --code."""
-        await self._look_up(task)
+        await self._search(task)
+        first, *further = task.tools
+        await self.call("expandSchema", {"toolName": first, **({"toolNames": further} if further else {})})
+        self._cost.found = self._cost.read
         return _json(await self.call("runProgram", {"code": task.program.strip()}))
 
-    async def _look_up(self, task: Task) -> None:
+    async def _search(self, task: Task) -> None:
+        """Search until each tool is named: by what the task is about, then by its name."""
         first, *further = task.searches or (task.question,)
         found = await self.call("searchTools", {"query": first, **({"queries": further} if further else {})})
         for name in task.tools:
-            if f"{name} · " not in found:
+            if name not in re.findall(r"\w+", found):
                 found += await self.call("searchTools", {"query": name})
-            await self.call("expandSchema", {"toolName": name, "jsonPointers": [""]})
-        self._cost.found = self._cost.read
 
     async def _value(self, name: str, arguments: Any) -> Any:
         return _json(await self.call(name, arguments))

@@ -20,7 +20,7 @@ from bench.figures import section, table
 from bench.stdio import module, session
 from bench.tokens import compact, count
 from portkey_bridge.bridge.calls import CallContext
-from portkey_bridge.builtin.search_tools import SearchTools
+from portkey_bridge.builtin.search_tools import BY_NAME, BY_PLACE, AnswerForm, SearchTools
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.settings.options import Settings
 from tests.node import MODULES
@@ -53,17 +53,19 @@ class Questions(NamedTuple):
     document: Path | None
     pairs: Sequence[tuple[str, Sequence[str]]]
 
-    async def answers(self) -> list[Answer]:
-        """Return the first answer to each task, as a model would see it."""
+    async def answers(self, form: AnswerForm = BY_PLACE) -> list[Answer]:
+        """Return the first answer to each task, as a model would see it. A tool's name stands for its operation."""
         api, tools = load_tools(Settings(spec=str(self.document) if self.document else None))
-        known = {f"{tool.operation.method} {tool.operation.path}" for tool in tools}
-        search = SearchTools(tools, api.title)
+        known = {tool.name: str(tool.operation) for tool in tools}
+        search = SearchTools(tools, api.title, form=form)
         answers = []
         for task, needed in self.pairs:
-            assert known.issuperset(needed), f"{self.api} has no {set(needed) - known}"  # noqa: S101
+            assert {*known.values()}.issuperset(needed), f"{self.api} has no {set(needed) - {*known.values()}}"  # noqa: S101
             (block,) = (await search.run({"query": task}, CallContext())).content
             text: str = block.text  # type: ignore[union-attr]  # it is text
-            answers.append(Answer(needed, [name.rstrip(",") for name in _OPERATION.findall(text)], len(text)))
+            places = [name.rstrip(",") for name in _OPERATION.findall(text)]
+            named = [known[word] for word in re.findall(r"\w+", text) if word in known] if form is BY_NAME else []
+            answers.append(Answer(needed, [*places, *named], len(text)))
         return answers
 
 
@@ -117,7 +119,7 @@ def _row(api: str, answers: Sequence[Answer]) -> tuple[str, ...]:
 
 def main() -> None:
     """Print how much of what the tasks need the first answers name, and what they cost."""
-    rows, everything = [], list[Answer]()
+    rows, everything, for_programs = [], list[Answer](), list[Answer]()
     for questions in QUESTIONS:
         if questions.document and not questions.document.is_file():
             missing = f"{questions.api}: not measured, because {questions.document.name} is not there"
@@ -126,12 +128,13 @@ def main() -> None:
         answers = asyncio.run(questions.answers())
         rows.append(_row(questions.api, answers))
         everything += answers
+        for_programs += asyncio.run(questions.answers(BY_NAME))
     heads = ("API", "tasks", "needed operations", "named by the first answer", "complete answers", "characters", "most")
     listed, way = asyncio.run(tokens())
     print(
         section(
             "Discovery",
-            table(heads, [*rows, _row("all", everything)]),
+            table(heads, [*rows, _row("all", everything), _row("all, with --code", for_programs)]),
             f"The three tools are listed in {listed:,} tokens. From a plain question to the schema of a chat "
             f"completion it takes {way:,} tokens, what the model writes included.",
         )

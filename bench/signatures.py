@@ -35,7 +35,7 @@ def sizes(api: Service, tool: Tool) -> Iterator[int]:
     yield count(compact(arguments))
     yield count(python_type(arguments))
     yield count(compact(arguments) + answer)
-    yield count(api.signature(tool, ""))
+    yield count(str(api.signature(tool)))
 
 
 def row(document: str) -> Sequence[str]:

@@ -84,3 +84,11 @@ def run_powerdns(folder: Path, key: str) -> AbstractContextManager[str]:
     }
     (folder / "pdns.conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     return running([server, f"--config-dir={folder}"], f"http://127.0.0.1:{port}", folder)
+
+
+def run_etcd(folder: Path) -> AbstractContextManager[str]:
+    """Run etcd without authentication. Skips the test without the server."""
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    command = [found("etcd"), "--data-dir", str(folder / "data"), "--listen-client-urls", client]
+    command += ["--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+    return running([*command, "--initial-cluster", f"default={peer}"], client, folder)

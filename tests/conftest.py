@@ -26,6 +26,8 @@ from fastmcp.client.transports import StdioTransport
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from mcp_types import TextContent
 
+from portkey_bridge.cli import terminal
+
 if TYPE_CHECKING:
     from tests.replicas import RedisServer
 
@@ -34,7 +36,9 @@ ROOT = Path(__file__).parents[1]
 # Whoever runs the tests in the background has it ignored, and so would each child that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test depends on the speed of a machine. Without the slow tests, a third of the examples has to do.
+# No test depends on the speed of a machine, where a person would be told what is waited for. Without the slow tests, a
+# third of the examples has to do.
+terminal.EXPLAIN_AFTER = 600.0
 hypothesis.settings.register_profile("all", deadline=None)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
 for _phase in ("connect", "read", "write", "pool"):

@@ -16,6 +16,7 @@ from importlib import import_module
 from multiprocessing import get_context
 
 from portkey_bridge.__main__ import entry_point
+from portkey_bridge.cli import terminal
 from tests.forked import NUMBER
 
 #: What the program imports late, and many tests need: its own modules, and what libraries import late.
@@ -32,6 +33,7 @@ def serve(path: str) -> None:
     """Fork a keeper for each connection, which forks the child and reports how it ended."""
     for name in (*(f"portkey_bridge.{name}" for name in OWN), *OTHERS):
         import_module(name)
+    terminal.EXPLAIN_AFTER = 600.0  # as in conftest
     gc.freeze()  # what is shared with the children stays shared
     signal.signal(signal.SIGCHLD, lambda *_: reap())
     with socket.socket(socket.AF_UNIX) as server:

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.applications import found, run_powerdns, running
+from tests.applications import found, run_etcd, run_powerdns, running
 from tests.conftest import Connect, text_of
 from tests.replicas import free_port
 from tests.support import document
@@ -67,13 +67,10 @@ def etcd_document() -> dict[str, Any]:
 @pytest.fixture
 def etcd(tmp_path: Path) -> Iterator[str]:
     """Run etcd without authentication."""
-    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     data = tmp_path / "etcd"
     data.mkdir()
     (tmp_path / "etcd.json").write_text(json.dumps(etcd_document()))
-    command = [found("etcd"), "--data-dir", str(data / "data"), "--listen-client-urls", client]
-    command += ["--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
-    with running([*command, "--initial-cluster", f"default={peer}"], client, data) as url:
+    with run_etcd(data) as url:
         yield url
 
 

@@ -280,6 +280,20 @@ async def test_a_server_that_takes_nothing_is_given_up() -> None:
         over.set()
 
 
+async def test_an_answer_has_to_begin_before_the_deadline(connections: Connections) -> None:
+    """A deadline ends a wait that may be longer, also on a connection that has waited before."""
+
+    async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await once(OK)(reader, writer)
+        await reader.read()
+
+    async with serving(answer_one) as url:
+        assert await sent(connections, httpx.Request("GET", url)) == (200, b"ok")
+        request = httpx.Request("GET", url, extensions={"deadline": asyncio.get_running_loop().time() + 0.05})
+        with pytest.raises(TimeoutError):
+            await connections.handle_async_request(request)
+
+
 async def test_what_arrives_faster_than_it_is_read_waits_at_the_other_side(connections: Connections) -> None:
     """A long answer that nobody reads on takes no more memory than a little, and what two sockets hold."""
     stuck: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -13,6 +13,7 @@ import pytest
 from bench.questions import QUESTIONS, Questions, recall
 from bench.tokens import compact, count, listing
 from portkey_bridge.bridge.service import service_of
+from portkey_bridge.builtin.search_tools import BY_NAME, BY_PLACE, AnswerForm
 from portkey_bridge.cli.loading import load_tools
 from portkey_bridge.errors import SettingsError
 from portkey_bridge.serve.server import build_server
@@ -38,14 +39,15 @@ NAMED = {
 }
 
 
+@pytest.mark.parametrize(("form", "most"), [(BY_PLACE, 1800), (BY_NAME, 1340)], ids=["--discover", "--code"])
 @pytest.mark.parametrize("questions", QUESTIONS, ids=lambda questions: questions.api)
-async def test_the_first_answer_names_what_a_task_needs(questions: Questions) -> None:
-    """Most operations that a task needs are in the first answer, which has at most 1,800 characters."""
+async def test_the_first_answer_names_what_a_task_needs(questions: Questions, form: AnswerForm, most: int) -> None:
+    """Most operations that a task needs are in the first answer, which is short."""
     if questions.document and not questions.document.is_file():
         missing(f"{questions.document.name} is not there; PUBLIC_DOCUMENTS or npm install --prefix .ci brings it")
-    answers = await questions.answers()
+    answers = await questions.answers(form)
     assert recall(answers) >= NAMED[questions.api]
-    assert max(answer.characters for answer in answers) <= 1800
+    assert max(answer.characters for answer in answers) <= most
 
 
 def test_there_are_a_hundred_questions() -> None:
@@ -180,6 +182,17 @@ async def test_what_fits_less_well_is_named_in_one_line(connect: Connect) -> Non
     assert rest.endswith(" more")
     assert len(operations) > 20
     assert f" · {operations[-1]} · " in again.splitlines()[0]
+
+
+async def test_programs_find_names() -> None:
+    """With --code the line of less likely tools has their names, and no title repeats a name."""
+    paths = {f"/cats/{n}": {"get": {"operationId": f"showCat{n}"}} for n in range(30)}
+    titled = {"get": {"operationId": "listCats", "summary": "Find cats"}}
+    async with served(document({**paths, "/cats": titled}), Settings(code="only")) as client:
+        found = text_of(await client.call_tool("searchTools", {"query": "cats"}))
+    *hits, line = found.splitlines()
+    assert hits[:2] == ["listcats · GET /cats · Find cats", "showcat0 · GET /cats/0"]
+    assert re.fullmatch(r"Less likely: (showcat\d+, )+showcat\d+", line)
 
 
 async def test_several_queries_are_answered_together() -> None:

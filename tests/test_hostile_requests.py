@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from itertools import repeat
@@ -67,6 +68,30 @@ async def test_a_head_without_an_end_is_not_kept(recorder: Recorder, tmp_path: P
             assert (await http.post(url, json=CALL)).status_code == 200
             counts = await asyncio.gather(*sending)
     assert max(counts) < 20_000_000  # what the buffers of the system take before anybody reads them
+
+
+#: How a message in chunks ends that is no whole request, although all of the message has arrived.
+UNFINISHED = {"malformed": b"xx0\r\n\r\n", "closed": b"\r\n"}
+
+
+@pytest.mark.parametrize("end", UNFINISHED)
+async def test_half_a_request_calls_nothing(recorder: Recorder, tmp_path: Path, end: str) -> None:
+    """A call whose request goes on malformed, or not at all before its connection is closed, is not carried out."""
+    body = json.dumps(CALL).encode()
+    head = f"POST /mcp HTTP/1.1\r\nhost: {{}}\r\naccept: {HEADERS['accept']}\r\ncontent-type: application/json\r\n"
+    with serving(tmp_path, root_of(recorder.url)) as (url, _):
+        address = httpx.URL(url)
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(head.format(address.netloc.decode()).encode() + b"transfer-encoding: chunked\r\n\r\n")
+        writer.write(b"%x\r\n%s" % (len(body), body) + UNFINISHED[end])
+        writer.write_eof()
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        writer.close()
+        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as http:
+            assert (await http.post(url, json=CALL)).status_code == 200
+    assert b"HTTP/1.1 200" not in answer
+    assert len(recorder.requests) == 1
 
 
 #: Requests that two programs could read as two different ones (RFC 9112 sections 3.2, 5.1, 6.3 and 7.1).

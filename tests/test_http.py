@@ -23,7 +23,7 @@ from joserfc.jwk import RSAKey
 
 from portkey_bridge.callers.admission import Admission, Overloaded
 from portkey_bridge.errors import SettingsError
-from portkey_bridge.web.http_server import address_of
+from portkey_bridge.web.http_server import Address, address_of, listening
 from tests.conftest import Recorder, Run, text_of
 from tests.replicas import free_port
 from tests.support import document, serving
@@ -381,15 +381,18 @@ async def test_a_call_ends_with_its_client(
             await slow.left.wait()
 
 
+@pytest.mark.parametrize("ending", ["SIGTERM", "SIGINT", "SIGHUP"])
 async def test_running_calls_are_answered_before_the_server_ends(
-    upstream: tuple[Upstream, str], tmp_path: Path, http: httpx.AsyncClient
+    upstream: tuple[Upstream, str], tmp_path: Path, http: httpx.AsyncClient, ending: str
 ) -> None:
-    """After SIGTERM no new connection is accepted, and a call that runs is answered."""
+    """After a signal no new connection is accepted, and a call that runs is answered."""
+    if signal.getsignal(signal.Signals[ending]) is signal.SIG_IGN:
+        pytest.skip("the tests ignore this signal, and so do the programs that they start")
     slow, url = upstream
     with serving(tmp_path, api(url)) as (endpoint, process):
         asking = asyncio.create_task(http.post(endpoint, json=call("slow")))
         await slow.arrived.acquire()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.Signals[ending])
         await until_closed(endpoint)
         slow.answer.set()
         assert (await asking).json()["result"]["isError"] is False
@@ -470,6 +473,27 @@ ADDRESSES = [
 def test_addresses_are_read(text: str, address: tuple[str, int]) -> None:
     """Host and port may each be left out."""
     assert tuple(address_of(text)) == address
+
+
+def test_a_port_that_is_taken_is_named(run: Run, tmp_path: Path) -> None:
+    """The server does not start where another program listens, and says so in one sentence."""
+    (tmp_path / "api.json").write_text(json.dumps(api("http://127.0.0.1:9")))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("serve", "--http", place, "--spec", "api.json")
+    said = f"portkey-bridge: --http: cannot listen on {place}: Address already in use. Use another address or port.\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="the system has no IPv6, or not both at once")
+def test_any_address_is_one_of_both_protocols() -> None:
+    """A server that listens on all addresses is reached by IPv4 and IPv6."""
+    with listening(Address("::", 0)) as listener:
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, listener.getsockname()[1])) as reached:
+                accepted, peer = listener.accept()
+                accepted.close()
+                assert peer[1] == reached.getsockname()[1]
 
 
 @pytest.mark.parametrize("text", ["::1", "a:b", "a:70000", "http://x", "[::1"])

@@ -17,6 +17,7 @@ from portkey_bridge.response.answer import Answer
 from portkey_bridge.response.pages import join_pages, next_page
 from portkey_bridge.serve.server import build_server, catalogue_of
 from portkey_bridge.settings.options import Settings
+from portkey_bridge.settings.readers import result_bounds
 from tests.conftest import Recorder, Run, text_of
 from tests.support import api_of, document, served
 
@@ -305,6 +306,20 @@ async def test_a_page_that_fails_leaves_the_others(recorder: Recorder) -> None:
     assert answer["data"] == [*range(4)]
     assert "Page 3 was not appended: the API answered 404 Not Found." in said
     assert "There is a next page" in said
+
+
+ONE_MEGABYTE = result_bounds("5,1,5", "OPEN_MCP_KEPT_RESULTS")
+
+
+@pytest.mark.parametrize(("name", "option"), [("", "--kept-results"), ("things", "kept_results in [api.things]")])
+async def test_a_limit_that_ends_the_collecting_is_named(recorder: Recorder, name: str, option: str) -> None:
+    """What would exceed a limit is left out, and the option is named as the person set it: by its key in a file."""
+    numbered(recorder, 2)
+    for target in [target for target in recorder.answers if "cursor=1" in target]:
+        recorder.answers[target] = 200, JSON, json.dumps({"data": ["x" * 999_970]}).encode()
+    said, _, answer = await collected(recorder, api("cursor"), pages=9, name=name, kept_results=ONE_MEGABYTE)
+    assert answer["data"] == [0, 1]
+    assert f"({option}" in said
 
 
 async def test_endless_pages_are_bounded(recorder: Recorder) -> None:

@@ -245,6 +245,12 @@ async def test_a_person_confirms_inside_of_a_program(recorder: Recorder, mode: s
     assert is_confirmed or "did not confirm" in text_of(result)
 
 
+@pytest.mark.parametrize("code", ["\ufeff6 * 7", "```python\n6 * 7\n```", "  6 * 7", "return 6 * 7", "6 * 7\r\n"])
+async def test_programs_as_models_send_them(code: str, recorder: Recorder) -> None:
+    """A byte order mark, a fence, an indentation, a return and other ends of lines change nothing."""
+    assert await result_of(recorder, code) == "42"
+
+
 async def test_progress_grows_with_each_call(recorder: Recorder) -> None:
     """A client that asks for progress hears of each call."""
     heard: list[tuple[float, str | None]] = []
@@ -292,6 +298,8 @@ UNSUPPORTED = [
     ("class A(dict): pass", "without bases"),
     ("async for x in y: pass", "for loop"),
     ("import requests", "json"),
+    ("from tools import listpets", "need no import"),
+    ('await call("zzz")', "searchTools finds tools"),
     ("from json import *", "names that are used"),
     ('call("listpets")["x"]', "await before call"),
     ('await call("listpets", limit=1)', "as one dict"),
@@ -359,6 +367,7 @@ NO_DATA = [
     ('await call("getpet", {"petId": call("listpets")})', "A call was not awaited"),
     ('await call("createpet", {"name": len})', "is not data"),
     ('call("listpets")', "A call was not awaited"),
+    ("async def main():\n    return 1\nmain()", "your own async functions"),
     ("[len]", "is not data"),
 ]
 

@@ -99,12 +99,15 @@ def test_what_is_no_request_is_answered_with_an_error(ask: Ask) -> None:
     assert last == {"jsonrpc": "2.0", "id": 99, "result": {}}
 
 
+OF_HTTP = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+
+
 def test_over_http_what_is_no_request_is_answered_alike(tmp_path: Path) -> None:
     """The body of a request is refused with the same error as a line, and text is repaired alike."""
     root = document({"/x": {"get": {"operationId": "x", "responses": {"200": {"description": "OK"}}}}})
-    headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    headers = {**OF_HTTP, "mcp-protocol-version": "2025-06-18"}
     with serving(tmp_path, root) as (url, _), httpx.Client(headers=headers, timeout=60) as client:
-        for name, (line, code, request_id) in REFUSED.items():
+        for name, (line, code, request_id) in {**REFUSED, "a cut off batch": CUT_OFF_BATCH}.items():
             answer = client.post(url, content=line)
             found = answer.json()
             assert (answer.status_code, found["error"]["code"], found["id"]) == (400, code, request_id), name
@@ -119,7 +122,7 @@ def sorted_by_kind(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(answers, key=lambda answer: "result" in answer)
 
 
-#: Is refused as a batch over HTTP, which has none.
+#: No array, so not a batch either.
 CUT_OFF_BATCH = ('[{"jsonrpc":"2.0","id":7,"method":"ping"}', -32700, None)
 
 #: Lines that nobody expects an answer to.
@@ -180,6 +183,27 @@ def test_a_batch_is_answered_where_the_version_has_batches(ask: Ask) -> None:
     assert sorted(str(answer["id"]) for answer in answers) == ["1", "2", "3", "4", "None", "None"]
     codes = sorted(answer["error"]["code"] for answer in answers if "error" in answer)
     assert codes == [-32601, -32600, -32600]
+
+
+@pytest.mark.parametrize("version", [{}, {"mcp-protocol-version": "2025-03-26"}], ids=["none", "2025-03-26"])
+def test_over_http_a_batch_is_answered_where_the_version_has_batches(tmp_path: Path, version: dict[str, str]) -> None:
+    """A request that names no version is of 2025-03-26 (Model Context Protocol 2025-06-18, Protocol Version Header)."""
+    root = document({"/x": {"get": {"operationId": "x", "responses": {"200": {"description": "OK"}}}}})
+    messages: list[Any] = [
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+        json.loads(call(2, "x")),
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 3, "method": "no/such/method"},
+        {"jsonrpc": "2.0", "id": 4, "method": "initialize", "params": {}},
+        5,
+    ]
+    with serving(tmp_path, root) as (url, _), httpx.Client(headers=OF_HTTP | version, timeout=60) as client:
+        answers = client.post(url, json=messages).json()
+        assert [answer["id"] for answer in answers] == [1, 2, 3, 4, None]
+        assert [answer.get("error", {}).get("code") for answer in answers] == [None, None, -32601, -32600, -32600]
+        assert answers[1]["result"]["content"]
+        nothing = client.post(url, json=messages[2:3])
+        assert (nothing.status_code, nothing.content) == (202, b"")
 
 
 def test_batches_without_requests(ask: Ask) -> None:

@@ -60,6 +60,7 @@ def environment(home: Path) -> dict[str, str]:
         "CI": "1",
         "GEMINI_CLI_TRUST_WORKSPACE": "true",
         "DISABLE_AUTOUPDATER": "1",
+        "MCP_TIMEOUT": "300000",  # of Claude Code for the start of a server
         **{name: value for name, value in os.environ.items() if name.startswith("COV")},
     }
 
@@ -131,6 +132,7 @@ CONVERSATIONS = {
             "ANTHROPIC_API_KEY": "k",
             "ENABLE_TOOL_SEARCH": "false",
             "MCP_CONNECTION_NONBLOCKING": "false",
+            "MCP_CONNECT_TIMEOUT_MS": "300000",  # then it asks the model without the tools
         },
     ),
     "gemini-cli": Conversation(
@@ -160,7 +162,7 @@ CONVERSATIONS = {
     ),
     "codex": Conversation(
         "codex exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox -c model=scripted "
-        "-c mcp_servers.pets.required=true -c model_provider=local "
+        "-c mcp_servers.pets.required=true -c mcp_servers.pets.startup_timeout_sec=300 -c model_provider=local "
         """-c 'model_providers.local={{name="local",base_url="{url}/v1",wire_api="responses"}}' Go""",
     ),
     "copilot-cli": Conversation(
@@ -178,6 +180,7 @@ CONVERSATIONS = {
         settings={
             ".config/opencode/opencode.json": {
                 "permission": "allow",
+                "experimental": {"mcp_timeout": 300_000},
                 "provider": {
                     "local": {
                         "npm": "@ai-sdk/openai-compatible",

@@ -511,6 +511,35 @@ def test_findings_name_what_is_not_as_declared(status: int, media_type: str, bod
     assert (expected or "") in "".join(found)
 
 
+ARRAYS = {"schema": {"type": "array"}}
+
+
+@pytest.mark.parametrize("declared", ["Application/JSON; charset=UTF-8", "application/json;odata=verbose"])
+def test_the_parameters_of_a_media_type_are_not_compared(declared: str) -> None:
+    """A media type is the same in any case and with other parameters (RFC 9110 section 8.3.1)."""
+    content = {declared: ARRAYS}
+    root = {**ROOT, "paths": {"/x": {"get": {"responses": {"200": {"description": "", "content": content}}}}}}
+    operation = read_api(root, "").operations[0]
+    assert findings(operation, answer(b"[]", "application/json; charset=utf-8"), root) == []
+    assert findings(operation, answer(b"{}", "application/json"), root)
+
+
+@pytest.mark.parametrize("name", ["application/scim+json", "text/json", "application/vnd.api+json;v=1"])
+def test_every_media_type_of_json_is_compared_as_json(name: str) -> None:
+    """The suffix `+json` says that a value is JSON (RFC 6839 section 3.1)."""
+    root = {**ROOT, "paths": {"/x": {"get": {"responses": {"200": {"description": "", "content": {name: ARRAYS}}}}}}}
+    operation = read_api(root, "").operations[0]
+    assert findings(operation, answer(b"[]", name), root) == []
+    assert "is not of type 'array'" in "".join(findings(operation, answer(b'{"a": 1}', name), root))
+
+
+def test_the_answer_to_head_needs_no_content() -> None:
+    """What a response to HEAD would contain is declared, but never sent (RFC 9110 section 9.3.2)."""
+    content = {"application/json": ARRAYS}
+    root = {**ROOT, "paths": {"/x": {"head": {"responses": {"200": {"description": "", "content": content}}}}}}
+    assert findings(read_api(root, "").operations[0], answer(b"", "application/json"), root) == []
+
+
 def test_findings_are_few_and_short() -> None:
     """Ten findings are reported at most, each of 300 characters at most behind what it begins with."""
     schema = {"items": {"type": "integer"}}

@@ -17,7 +17,7 @@ from jsonpointer import resolve_pointer
 from portkey_bridge.openapi.pointers import PointerToNowhere
 from portkey_bridge.response import json_views as module
 from portkey_bridge.response.json_views import excerpt, expand
-from portkey_bridge.response.results import LONG, ForgottenResult, Results
+from portkey_bridge.response.results import LONG_TEXT, ForgottenResult, Results
 from portkey_bridge.response.tables import tabulated
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.settings.values import Bounds
@@ -38,7 +38,7 @@ def stubs(text: str) -> list[tuple[str, int | None, int | None]]:
 
 async def test_other_calls_are_answered_while_a_long_answer_is_rendered(recorder: Recorder) -> None:
     """The view of a long answer, and each further one of it, is made while another call begins and ends."""
-    long = json.dumps({"data": ["x" * 1000] * (LONG // 1000)}).encode()
+    long = json.dumps({"data": ["x" * 1000] * (LONG_TEXT // 1000)}).encode()
     recorder.answers["/long"] = 200, {"content-type": "application/json"}, long
     root = document({f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in ("long", "short")})
     rendering, others_answered = Event(), Event()

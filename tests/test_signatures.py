@@ -51,7 +51,7 @@ def test_properties_share_lines() -> None:
     text = {"type": "string"}
     inner = {"type": "object", "properties": {"x": {**text, "description": "Said."}}, "required": ["x"]}
     names = {f"property{number}": text for number in range(6)}
-    view = {"properties": {**names, "last": inner, "z": {**text, "maxLength": 1}, "y": text}}
+    view = {"properties": {**names, "last": inner, "z": {**text, "default": "q"}, "y": text}}
     lines = [
         "{",
         "    " + ", ".join(f'"property{number}": str' for number in range(5)) + ",",
@@ -59,7 +59,7 @@ def test_properties_share_lines() -> None:
         '    "last": {',
         '        "x": str,  # Said.',
         "    },",
-        '    "z": str,  # maxLength 1',
+        '    "z": str,  # default "q"',
         '    "y": str,',
         "}",
     ]
@@ -100,6 +100,76 @@ async def test_a_tool_is_shown_as_a_signature() -> None:
     assert whole == f'# POST /pets: Create a pet\nawait call("createpet", {{\n{members})\n# returns\n{{\n{types}'
     assert part == '# /properties/tag: default "cat"\nLiteral["cat", "dog"]'
     assert error.startswith("# /nowhere: ")
+
+
+async def test_what_is_optional_has_short_comments() -> None:
+    """A long comment ends in an ellipsis and is whole at its pointer; patterns are left out, and stubs stay."""
+    words = "First of all. " + "And so on. " * 12
+    properties = {
+        "must": {"type": "string", "description": words, "pattern": "a+"},
+        "may": {"type": "string", "description": words, "pattern": "a+", "format": "date"},
+    }
+    body = {"schema": {"type": "object", "required": ["must"], "properties": properties}}
+    post = {"operationId": "post", "requestBody": {"required": True, "content": {"application/json": body}}}
+    async with served(document({"/a": {"post": post}}), Settings(code="only")) as client:
+        asked = {"toolName": "post", "jsonPointers": ["", "/properties/may"]}
+        whole, part = text_of(await client.call_tool("expandSchema", asked)).split("\n\n")
+    lines = whole.splitlines()
+    assert lines[2] == f'    "must": str,  # pattern "a+"; {words.strip()}'
+    assert re.fullmatch(r'    "may": str,  # format "date"; First of all\. (And so on\. )+And so on…', lines[4])
+    assert len(lines[4]) < 150
+    assert words.strip() in part.partition("\n")[0]
+
+
+async def test_what_an_answer_may_have_is_opened() -> None:
+    """Documents rarely say what an answer always has, so its types are shown as far as they fit, level by level."""
+    text = {"type": "string", "description": "Said."}
+    inner = {"type": "object", "properties": {f"a_long_name_of_a_field_{number}": text for number in range(50)}}
+    item = {"type": "object", "properties": {"id": text, "inner": inner}}
+    page = {"type": "object", "properties": {"data": {"type": "array", "items": item}}}
+    responses = {"200": {"description": "OK", "content": {"application/json": {"schema": page}}}}
+    root = document({"/pets": {"get": {"operationId": "listPets", "responses": responses}}})
+    async with served(root, Settings(code="only")) as client:
+        asked = {"toolName": "listpets", "jsonPointers": ["", "/response"]}
+        whole, answer = text_of(await client.call_tool("expandSchema", asked)).split("\n\n")
+    assert '"data": list[{"id": str, "inner": dict}]' in whole
+    assert '"id": str,  # Said.\n        "inner": dict,  # [expandSchema /response/properties/data/items/' in answer
+
+
+async def test_several_tools_share_what_they_return() -> None:
+    """`toolNames` shows further tools, which refer to what the ones before them return."""
+    item = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}, "tag": {"type": "string"}}}
+    ref = {"$ref": "#/components/schemas/Item"}
+    page = {"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": ref}}}
+    operations = {"all": {"type": "array", "items": ref}, "one": ref, "same": ref, "paged": page}
+    paths = {
+        f"/{name}": {
+            "get": {
+                "operationId": name,
+                "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}},
+            }
+        }
+        for name, schema in operations.items()
+    }
+    root = document(paths, components={"schemas": {"Item": item}})
+    async with served(root, Settings(code="only")) as client:
+
+        async def shown(*names: str) -> list[str]:
+            asked = {"toolName": names[0], "toolNames": [*names[1:], names[0]]}
+            parts = text_of(await client.call_tool("expandSchema", asked)).split("\n\n")
+            assert [part.partition('call("')[2].partition('"')[0] for part in parts] == [*names]
+            return [part.partition(")\n")[2] for part in parts]
+
+        fields = '{\n    "id": str,\n    # optional:\n    "tag": str,\n}'
+        assert await shown("all", "one") == [f"# returns\nlist[{fields}]", "# returns one item of what all returns"]
+        assert await shown("one", "same", "all") == [
+            f"# returns\n{fields}",
+            "# returns what one returns",
+            '# returns\nlist["what one returns"]',
+        ]
+        assert (await shown("paged", "one"))[1] == '# returns one item of "data" in what paged returns'
+        wrong = await client.call_tool("expandSchema", {"toolName": "one", "toolNames": ["sam"]}, raise_on_error=False)
+    assert text_of(wrong).startswith("/toolNames: there is no tool 'sam'; the closest is same")
 
 
 ANSWERS = [
@@ -214,9 +284,9 @@ def test_a_signature_loses_no_stub(portkey: Service) -> None:
     """Each pointer of the view is in the signature, and leads to a type."""
     for tool in portkey.tools:
         pointers = set(re.findall(r"\[expandSchema (\S+?)\]", compact(portkey.expand(tool, ""))))
-        assert pointers <= set(re.findall(r"\[expandSchema (\S+?)\]", portkey.signature(tool, "")))
+        assert pointers <= set(re.findall(r"\[expandSchema (\S+?)\]", str(portkey.signature(tool))))
         for pointer in pointers:
-            assert portkey.signature(tool, pointer).startswith(f"# {pointer}")
+            assert portkey.python_part(tool, pointer).startswith(f"# {pointer}")
 
 
 @pytest.mark.slow

@@ -129,12 +129,17 @@ def test_a_large_answer_is_given_up(recorder: Recorder, tmp_path: Path, monkeypa
                 document_of(read_source(source))
 
 
+def warnings(stderr: str) -> list[str]:
+    """Return the lines on stderr but those about a fetch that takes long, which depend on how busy the machine is."""
+    return [line for line in stderr.splitlines() if not line.startswith("portkey-bridge: fetching ")]
+
+
 def test_nobody_there(run: Run) -> None:
     """A host that does not answer is said in one line, and is no traceback."""
     ended = run("tools", "--spec", "http://127.0.0.1:9/openapi.json")
     assert ended.returncode == 2
-    assert ended.stderr.count("\n") == 1
-    assert "127.0.0.1 refused the connection" in ended.stderr
+    (line,) = warnings(ended.stderr)
+    assert "127.0.0.1 refused the connection" in line
 
 
 @pytest.mark.parametrize("host", ["a..test", "xn--a", f"{'a' * 64}.test"])
@@ -230,7 +235,7 @@ def test_references_are_relative_to_the_url(recorder: Recorder, capsys: pytest.C
     api = require_api(Settings(spec=f"{recorder.url}/latest"))
     assert [[parameter.name for parameter in each.parameters] for each in api.operations] == [["limit"], ["limit"]]
     assert sorted(request.target for request in recorder.requests) == sorted(["/latest", *SPLIT])
-    assert capsys.readouterr().err == ""
+    assert warnings(capsys.readouterr().err) == []
 
 
 def _other_host(recorder: Recorder) -> str:
@@ -266,7 +271,7 @@ def test_a_url_reaches_its_own_host_alone(
     assert [request.target for request in recorder.requests if request.target == "/common.json"] == []
     if "localhost" in said:
         api = require_api(Settings(spec=f"{recorder.url}/openapi.json", allow_refs=("localhost",)))
-        assert capsys.readouterr().err == ""
+        assert warnings(capsys.readouterr().err) == []
         assert "integer" in json.dumps(api.root)
 
 

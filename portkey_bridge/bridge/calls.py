@@ -189,7 +189,7 @@ class Bridge:
         further = page_after(tool, bound, first)
         answer = first
         if further is not None and self.pages > 1 and is_json(first.body):
-            limits = Limits(self.pages, self.transport.limit, self.transport.timeouts.whole)
+            limits = Limits(self.pages, self.transport.limit, self.transport.timeouts.whole, self.transport.api)
             answer, further = await collected(first, further, partial(self._page, record=record), limits, report)
         record.status, record.size = answer.received
         select = select or tool.select

@@ -19,6 +19,7 @@ from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.pages import Linked, join_pages, next_page
 from portkey_bridge.response.results import beside
 from portkey_bridge.response.streams import Report
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.tools.catalog import Tool
 
 #: What is said where an answer has a next page.
@@ -27,7 +28,7 @@ NEXT_PAGE = "There is a next page: expandResult with resultId {} and next: true 
 #: What is said of the pages that were collected, and why no more were.
 COLLECTED = "These are {} pages as one answer."
 UNREADABLE = "Page {} was not appended: {}"
-TIME_LIMIT_NOTE = "The time limit of the call ended the reading after page {} (--timeouts)."
+TIME_LIMIT_NOTE = "The time limit of the call ended the reading after page {} ({})."
 TOO_MANY = "/next: {} pages were read, the most for one result. Narrow the call with its own arguments."
 
 #: The responses whose links are read.
@@ -45,11 +46,19 @@ class Following(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How far pages are collected: their number, the bytes of all, and the seconds from the first on."""
+    """How far pages are collected: their number, the bytes of all, and the seconds from the first on.
+
+    `api` is the name of the API in a settings file, if there is one.
+    """
 
     pages: int
     bytes: int
     seconds: float
+    api: str = ""
+
+    def option(self, field: str) -> str:
+        """Return how a person names an option."""
+        return key_in_file(self.api, field) or f"--{field.replace('_', '-')}"
 
 
 FetchPage = Callable[[Following], Awaitable[Answer]]
@@ -106,12 +115,12 @@ async def collected(
     until, count, problem = time.monotonic() + limits.seconds, 1, ""
     while following is not None and count < limits.pages:
         if time.monotonic() > until:
-            problem = TIME_LIMIT_NOTE.format(count)
+            problem = TIME_LIMIT_NOTE.format(count, limits.option("timeouts"))
             break
         await report(count, f"page {count + 1}")
         try:
             page = await fetch(following)
-            whole, items = await _appended(answer, page, limits.bytes)
+            whole, items = await _appended(answer, page, limits)
         except CallError as error:
             problem = UNREADABLE.format(count + 1, error)
             break
@@ -122,15 +131,15 @@ async def collected(
     return replace(answer, remark=" ".join(filter(None, (answer.remark, said, problem)))), following
 
 
-async def _appended(answer: Answer, page: Answer, most: int) -> tuple[bytes, int]:
+async def _appended(answer: Answer, page: Answer, limits: Limits) -> tuple[bytes, int]:
     """Return both bodies as one, and the number of items that the page has. Raises CallError."""
     if page.failed or not is_json(page.body):
         raise CallError(page.problem or f"the API answered {page.status} {reason(page.status, page.phrase)}.")
     both = await beside(len(answer.body), lambda: join_pages(answer.body, page.body))
     if both is None:
         raise CallError("it has no items that could be appended.")
-    if len(both[0]) > most:
-        raise CallError(f"with it the answer would exceed {most:,} bytes (--kept-results).")
+    if len(both[0]) > limits.bytes:
+        raise CallError(f"with it the answer would exceed {limits.bytes:,} bytes ({limits.option('kept_results')}).")
     return both[0], both[3]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
+from typing import Any
 
 import anyio
 
@@ -19,7 +20,7 @@ from portkey_bridge.request.lenience import with_undeclared_body
 from portkey_bridge.request.servers import url_of_servers
 from portkey_bridge.response.results import Results
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.signatures import BINARY, comment, python_type
+from portkey_bridge.schema.signatures import BINARY, Signature, comment, parts_of_answer, python_type
 from portkey_bridge.schema.views import Views
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools, expansion_budget, found_budget, select_tools
@@ -82,7 +83,11 @@ class Service:
 
     @cached_property
     def _types(self) -> Views:
-        return Views(self.shapes, portable=False, described=False)
+        return Views(self.shapes, portable=False, described=False, of_answers=True)
+
+    @cached_property
+    def _answers(self) -> Views:
+        return Views(self.shapes, portable=False, of_answers=True)
 
     def expand(self, tool: Tool, pointer: str) -> Shape:
         """Return the view of a tool's input schema at a pointer, or of its answer. Raises PointerToNowhere.
@@ -94,47 +99,53 @@ class Service:
         inside = pointer.removeprefix("#")
         if inside == RESPONSE or inside.startswith(f"{RESPONSE}/"):
             budget = found_budget(self.settings.schema_budget)
-            return self._expand_response(tool, inside.removeprefix(RESPONSE), budget, self._views[1])
+            return self._expand_response(tool, inside.removeprefix(RESPONSE), budget)
         if self.settings.searches and not pointer:
             view = tool.with_choices(listed.expand(tool.schema, pointer, found_budget(self.settings.schema_budget)))
             return with_example(tool, view)
         view = full.expand(tool.schema, pointer, expansion_budget(self.settings.schema_budget))
         return view if inside else with_example(tool, view)
 
-    def signature(self, tool: Tool, pointer: str) -> str:
-        """Return a tool as a Python signature, or the type at a pointer. Raises PointerToNowhere."""
-        inside = pointer.removeprefix("#")
-        view = self.expand(tool, pointer)
-        if inside:
-            said = comment(view)
-            shown = python_type(view, is_answer=inside.startswith(RESPONSE))
-            return f"# {inside}{f': {said}' if said else ''}\n{shown}"
+    def signature(self, tool: Tool) -> Signature:
+        """Return a tool as a Python signature."""
+        view = self.expand(tool, "")
         place = f"{tool.operation.method} {tool.operation.path}"
         said = view.get("description") or tool.description
         heading = f"# {place}{f': {said}' if said != place else ''}"
         arguments = f", {python_type(view)}" if view.get("properties") else ""
-        return f'{heading}\nawait call("{tool.name}"{arguments})\n{self._returned(tool)}'
+        return Signature(tool.name, f'{heading}\nawait call("{tool.name}"{arguments})', *self._returned(tool))
 
-    def _returned(self, tool: Tool) -> str:
-        try:
-            answer = self._expand_response(tool, "", MAX_ANSWER_SIGNATURE, self._types)
-        except PointerToNowhere:
+    def python_part(self, tool: Tool, pointer: str) -> str:
+        """Return the Python type at a pointer into a tool's arguments or answer. Raises PointerToNowhere."""
+        inside = pointer.removeprefix("#")
+        view = self.expand(tool, pointer)
+        said = comment(view)
+        shown = python_type(view, is_answer=inside.startswith(RESPONSE))
+        return f"# {inside}{f': {said}' if said else ''}\n{shown}"
+
+    def _returned(self, tool: Tool) -> tuple[str, str, Mapping[int, str]]:
+        """Return what is said of a tool's answer, its type, and its parts."""
+        schema = self._answer_schema(tool)
+        if schema is None:
             successes = {status for status in tool.operation.responses if status.startswith("2")}
             is_empty = bool(successes) and successes <= WITHOUT_BODY
-            return "# returns None" if is_empty else "# returns what the document does not declare"
+            return "# returns None" if is_empty else "# returns what the document does not declare", "", {}
+        answer = self._types.expand(schema, "", MAX_ANSWER_SIGNATURE, RESPONSE)
         if (answer.get("type"), answer.get("format")) == BINARY:
-            return "# returns bytes, as a handle"
-        said = comment(answer)
-        return f"# returns{f': {said}' if said else ''}\n{python_type(answer, is_answer=True)}"
+            return "# returns bytes, as a handle", "", {}
+        said, parts = comment(answer), parts_of_answer(schema, self.shapes)
+        return f"# returns{f': {said}' if said else ''}", python_type(answer, is_answer=True), parts
 
-    def _expand_response(self, tool: Tool, pointer: str, budget: float, views: Views) -> Shape:
-        schema = next(
-            (each for each in SubjectReader(self.api.root).answers(tool.operation) if isinstance(each, dict)), None
-        )
+    def _answer_schema(self, tool: Tool) -> dict[str, Any] | None:
+        answers = SubjectReader(self.api.root).answers(tool.operation)
+        return next((each for each in answers if isinstance(each, dict)), None)
+
+    def _expand_response(self, tool: Tool, pointer: str, budget: float) -> Shape:
+        schema = self._answer_schema(tool)
         if schema is None:
             raise PointerToNowhere(RESPONSE, "", ["no schema: the document declares none for the answer"])
         try:
-            return views.expand(schema, pointer, budget, RESPONSE)
+            return self._answers.expand(schema, pointer, budget, RESPONSE)
         except PointerToNowhere as error:
             raise PointerToNowhere(RESPONSE + error.pointer, RESPONSE + error.prefix, error.available) from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -45,6 +46,7 @@ def set_up_tracing(environ: Mapping[str, str]) -> None:
     provider = TracerProvider(resource=Resource.create(attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    is_traced.cache_clear()
 
 
 def send_remaining() -> None:
@@ -53,8 +55,9 @@ def send_remaining() -> None:
         flush(FLUSH * 1000)
 
 
+@cache
 def is_traced() -> bool:
-    """Check whether OpenTelemetry is set up."""
+    """Check whether OpenTelemetry is set up. The first answer stays, since each looks at the environment."""
     return not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
 
 

@@ -51,21 +51,15 @@ DISCOVERY = "Find a tool with searchTools, see its arguments with expandSchema, 
 #: The description of expandSchema in each case.
 EXPANDING = {
     LISTING: f"Shows parts of a tool's input schema that its listing leaves out. {LISTING}",
-    PROGRAMS: "Shows a tool's arguments and answer as a Python signature. A comment with [expandSchema POINTER] marks "
-    "a stub: its type is exact, the pointer shows the rest. An optional argument with only a type may have more, at "
-    "/properties/NAME. Answers have types alone.",
     DISCOVERY: f"Shows a tool's input schema as a small view, and its parts by their pointers. {_STUBS}",
 }
 
 #: The schema of an argument that is a list of texts, and the argument that reduces an answer.
-POINTERS = {"type": "array", "items": {"type": "string"}}
+TEXTS = {"type": "array", "items": {"type": "string"}}
 SELECT = {"type": "string", "description": "JMESPath of what to return: data[].{id: id, name: name}"}
 
 Expand = Callable[[Tool, str], Shape]
 """Returns the view of a tool's input schema at a pointer. Raises PointerToNowhere."""
-
-Sign = Callable[[Tool, str], str]
-"""Returns the signature of a tool, or a type in it, at a pointer. Raises PointerToNowhere."""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,13 +120,22 @@ def _read(value: Any, unset: Any = None) -> Any:
         return value
 
 
-def _pointers(value: Any) -> list[str]:
-    """Return JSON pointers as models send them: an array, its JSON text, or the text of one. Raises CallError."""
-    read = _read(value)
-    pointers = [read] if isinstance(read, str) else read
-    if not isinstance(pointers, list) or not all(isinstance(pointer, str) for pointer in pointers):
-        raise CallError(f"/jsonPointers: expected an array of JSON pointers, not {json.dumps(pointers)[:80]}")
-    return pointers
+def text_list(
+    value: Any, argument: str = "jsonPointers", kind: str = "JSON pointers", unset: list[str] | None = None
+) -> list[str]:
+    """Return texts as models send them: an array, its JSON text, or the text of one. Raises CallError."""
+    read = _read(value, unset)
+    texts = [read] if isinstance(read, str) else read
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise CallError(f"/{argument}: expected an array of {kind}, not {json.dumps(texts)[:80]}")
+    return texts
+
+
+def named_tool(tools: Mapping[str, Tool], name: Any, argument: str = "toolName") -> Tool:
+    """Return the tool of this name. Raises CallError."""
+    if tool := tools.get(str(name)):
+        return tool
+    raise CallError(f"/{argument}: there is no tool {name!r}; {closest(str(name), tools)}")
 
 
 def selection(value: Any) -> Selection | None:
@@ -150,43 +153,21 @@ class ExpandSchema:
     def __init__(self, tools: Sequence[Tool], expand: Expand, description: str) -> None:
         self._tools, self._expand = {tool.name: tool for tool in tools}, expand
         words = 'Such as ["/properties/messages/items"]; [""] is the whole, ["/response"] its answer.'
-        arguments = {"toolName": {"type": "string"}, "jsonPointers": {**POINTERS, "description": words}}
+        arguments = {"toolName": {"type": "string"}, "jsonPointers": {**TEXTS, "description": words}}
         self.entry = read_only_entry(EXPAND_SCHEMA, "Expand schema", description, arguments, [*arguments])
 
     async def run(self, arguments: dict[str, Any], context: CallContext) -> ToolResult:
         """Return a view for each pointer, or the error of the pointer."""
-        name, pointers = arguments.get("toolName"), _pointers(arguments.get("jsonPointers"))
-        tool = self._tools.get(str(name))
-        if tool is None:
-            return error_result(f"/toolName: there is no tool {name!r}; {closest(str(name), self._tools)}")
-        return ToolResult(content=[text_block(self._written(tool, pointers))])
-
-    def _written(self, tool: Tool, pointers: Sequence[str]) -> str:
+        pointers = text_list(arguments.get("jsonPointers"))
+        tool = named_tool(self._tools, arguments.get("toolName"))
         expanded = [self._expanded(tool, pointer) for pointer in pointers]
-        return json.dumps(expanded, ensure_ascii=False, separators=(",", ":"))
+        return ToolResult(content=[text_block(json.dumps(expanded, ensure_ascii=False, separators=(",", ":")))])
 
     def _expanded(self, tool: Tool, pointer: str) -> dict[str, Any]:
         try:
             return {"jsonPointer": pointer, "schema": self._expand(tool, pointer)}
         except PointerToNowhere as error:
             return {"jsonPointer": pointer, "error": str(error)}
-
-
-class ExpandSignature(ExpandSchema):
-    """Shows `tools` as Python signatures, and their parts as types."""
-
-    def __init__(self, tools: Sequence[Tool], expand: Expand, sign: Sign, description: str) -> None:
-        super().__init__(tools, expand, description)
-        self._sign = sign
-
-    def _written(self, tool: Tool, pointers: Sequence[str]) -> str:
-        return "\n\n".join(self._signed(tool, pointer) for pointer in pointers)
-
-    def _signed(self, tool: Tool, pointer: str) -> str:
-        try:
-            return self._sign(tool, pointer)
-        except PointerToNowhere as error:
-            return f"# {pointer}: {error}"
 
 
 class ExpandResult:
@@ -196,7 +177,7 @@ class ExpandResult:
         self._renderers, self._bridges = renderers, bridges
         arguments = {
             "resultId": {"type": "string", "description": "From the large result."},
-            "jsonPointers": {**POINTERS, "description": 'For example ["/data/3", "/data#20:40"].'},
+            "jsonPointers": {**TEXTS, "description": 'For example ["/data/3", "/data#20:40"].'},
             "select": SELECT,
             "next": {"type": "boolean", "description": "Fetch the next page from the API, and append it."},
         }
@@ -225,7 +206,7 @@ class ExpandResult:
             return await bridge_of(context.caller).next_page(result_id, context)
         if select is not None:
             return await self._selected(result_id, context, select)
-        pointers = _pointers(pointers)
+        pointers = text_list(pointers)
         renderer = self._keeper(result_id, owner)
         body = renderer.results.of(owner)[result_id]
         room = renderer.limit // max(len(pointers), 1) if context.take is None else len(body)

@@ -30,7 +30,7 @@ from portkey_bridge.response.tool_result import (
 )
 from portkey_bridge.settings.values import ProgramLimits
 from portkey_bridge.tools.catalog import Tool
-from portkey_bridge.tools.names import closest
+from portkey_bridge.tools.names import SEARCH_TOOLS, closest
 
 #: Characters that are looked at of a name that no tool has.
 MAX_SHOWN_NAME = 200
@@ -160,15 +160,17 @@ class Program:
             raise RuntimeError('The first argument is the name of a tool: await call("tool", {"argument": value}).')
         run = self.runs.get(name)
         if run is None:
-            raise RuntimeError(
-                f"There is no tool {name[:MAX_SHOWN_NAME]!r}; {closest(name[:MAX_SHOWN_NAME], self.runs)}"
-            )
+            raise RuntimeError(self._unknown(name[:MAX_SHOWN_NAME]))
         if not isinstance(arguments, dict | None):
             raise RuntimeError(f"{name}: expected the arguments as a dict, not {json.dumps(arguments)[:80]}.")
         async with self._slots:
             value = await self._sent(name, run, arguments or {})
         await self._report(0, name)
         return value
+
+    def _unknown(self, name: str) -> str:
+        finding = " searchTools finds tools by what they do." if SEARCH_TOOLS in self.runs else ""
+        return f"There is no tool {name!r}; {closest(name, self.runs)}.{finding}"
 
     async def _sent(self, name: str, run: Run, arguments: dict[str, Any]) -> Any:
         """Run a tool, and note what it has changed, or may have if the program ends meanwhile."""
@@ -251,7 +253,7 @@ class Program:
         if printed := "".join(self.printed):
             blocks.append(self.renderer.excerpt(self.redact(printed)))
             if UNAWAITED in printed:
-                self.remarks["A call was not awaited. Write await before call(…)."] = None
+                self.remarks["A call was not awaited. Write await before call(…) and your own async functions."] = None
         if not blocks:
             done = _listed(self.done)
             blocks.append(text_block(f"{NO_RESULT}{f' Done: {done}.' if done else ''}"))

@@ -51,13 +51,13 @@ ALTERNATIVES = (
     (
         r"No module named",
         "There are asyncio, json, re, math, datetime, time, collections, itertools, functools, random, decimal, "
-        "base64, hashlib and a few more.",
+        'base64, hashlib and a few more. Tools need no import: await call("tool", {"argument": value}).',
     ),
     (
         r"Permission denied|not supported in this environment|os\.environ|module 'os'",
         "A program has no files and no environment: it can only call tools.",
     ),
-    (r"'coroutine' object|coroutine", "Write await before call(…)."),
+    (r"'coroutine' object|coroutine", "Write await before call(…) and your own async functions."),
     (r"call\(\) (got|takes|missing)", 'Pass the arguments as one dict: await call("tool", {"name": value}).'),
     (r"does not (yet )?support|not supported", "Use simpler Python: functions, loops, comprehensions and dicts."),
 )

@@ -35,9 +35,9 @@ MAX_PROGRAM = 100_000
 
 RUN_PROGRAM_DESCRIPTION = (
     'Runs a Python program. In it, await call("tool", {"argument": value}) returns a tool\'s answer as a plain value '
-    "(dict, list, text, None; bytes as a handle to pass on) and raises if it fails. The last "
-    "expression is the result; print adds to it. asyncio.gather makes calls at the same time. Loop, filter and join "
-    "here, and return only what is needed. No files, no network; no yield, del or classes with bases."
+    "(dict, list, text, None; bytes as a handle to pass on) and raises if it fails. The last expression is the result; "
+    "print adds to it. asyncio.gather makes calls at the same time. Loop, filter and join here; return only what is "
+    "needed. No files, network, yield, del or classes with bases."
 )
 
 

@@ -54,7 +54,7 @@ def _doors(send, dumps, encode, date, Decimal):
         if isinstance(value, date):
             return value.isoformat()
         if kind in ("coroutine", "external_future"):
-            raise RuntimeError("A call was not awaited. Write await before call(…).")
+            raise RuntimeError("A call was not awaited. Write await before call(…) and your own async functions.")
         try:
             items = list(value)
         except TypeError:
@@ -136,7 +136,7 @@ def prepared(code: str) -> Prepared:
     A program that is indented as a whole loses its indentation, and one in a fence loses that. The whole statement is
     kept, with its parentheses, which an expression does not know of.
     """
-    code = FENCE.sub(r"\n\1", code)
+    code = FENCE.sub(r"\n\1", code.removeprefix("\ufeff"))
     try:
         code, body = _parsed(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -3,35 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portkey_bridge.bridge.calls import CallContext
 from portkey_bridge.builtin.builtin_tools import read_only_entry
 from portkey_bridge.response.tool_result import ToolResult, error_result, text_block
 from portkey_bridge.schema.prose import shorten
 from portkey_bridge.tools.areas import Areas, fill, in_line
-from portkey_bridge.tools.catalog import TITLE, Tool
-from portkey_bridge.tools.names import SEARCH_TOOLS, closest
+from portkey_bridge.tools.catalog import MAX_TITLE, Tool
+from portkey_bridge.tools.names import SEARCH_TOOLS, closest, slug
 
 if TYPE_CHECKING:
     from portkey_bridge.tools.search import Index
 
-#: Most queries in one search, and the characters of its answer: for one query, and for each further one.
-QUERIES, ROOM, FURTHER = 8, 1360, 700
+#: Most queries in one search.
+QUERIES = 8
 
-#: The share of these for hits with titles, and the characters that an outline has on top where none fits well.
-TITLED, OUTLINE = 0.4, 440
+#: Characters that an outline has on top where no tool fits well.
+OUTLINE = 440
 
 #: Characters of the API's title and the names of its areas: all of a listing has 2,000.
 AREAS = 517
 
-#: What comes before the operations that fit less well, and the heading of an outline, after none and after others.
-ALSO = "Less likely (query one for its tool)"
+#: The heading of an outline, after no hit and after others.
 NO_HIT = "No tool matches. Try other words, or pass an area as tag:"
 NO_GOOD_HIT = "No tool fits this well. Try other words, or pass an area as tag. The closest areas:"
+
+
+def _hit(tool: Tool) -> str:
+    """Return one line from which a model can choose the tool: the start of the description where it has no title."""
+    place = str(tool.operation)
+    title = tool.title if tool.title != place else shorten(tool.description, MAX_TITLE)
+    return f"{tool.name} · {place} · {title}"
+
+
+def _short_hit(tool: Tool) -> str:
+    """Return the line of a hit without a title that only repeats the name."""
+    is_name = slug(tool.title).replace("_", "") == tool.name.replace("_", "")
+    return f"{tool.name} · {tool.operation}" if is_name else _hit(tool)
+
+
+class AnswerForm(NamedTuple):
+    """How hits are shown: the characters for one query and for each further one, and the share for hits with titles.
+
+    Less likely tools are `named` in one line, after what is said of them.
+    """
+
+    room: int
+    further: int
+    titled: float
+    hit: Callable[[Tool], str]
+    named: Callable[[Tool], str]
+    less_likely: str
+
+
+#: For clients that call tools one by one: the place of an operation says most about it.
+BY_PLACE = AnswerForm(1360, 700, 0.4, _hit, lambda tool: str(tool.operation), "Less likely (query one for its tool)")
+
+#: For programs: names are short, so more fit into fewer characters, and each can be expanded without another search.
+BY_NAME = AnswerForm(900, 400, 0.3, _short_hit, attrgetter("name"), "Less likely")
 
 
 class SearchTools:
@@ -40,13 +74,16 @@ class SearchTools:
     `apis` are the names of each API's tools by the APIs' names, if there are several.
     """
 
-    def __init__(self, tools: Sequence[Tool], title: str, apis: Mapping[str, Collection[str]] = {}) -> None:
+    def __init__(
+        self, tools: Sequence[Tool], title: str, apis: Mapping[str, Collection[str]] = {}, form: AnswerForm = BY_PLACE
+    ) -> None:
         from portkey_bridge.tools.vocabulary import Stems
 
         self._tools, self._stems, self._areas, self._apis = tools, Stems(), Areas(tools), apis
+        self._form = form
         further = {"type": "array", "items": {"type": "string"}, "description": "Further ones."}
         area = {"type": "string", "description": "Search only this area."}
-        title = shorten(title, TITLE)
+        title = shorten(title, MAX_TITLE)
         description = (
             f"Finds tools of the {title} for a task in plain words, by name, or by method and path. "
             f"Answers best first: tool · METHOD /path · title. Areas: {self._areas.summary(AREAS - len(title))}"
@@ -87,21 +124,14 @@ class SearchTools:
         of_area = (tool for tool in dict.fromkeys(ranked) if not tag or self._areas.has(tool, tag))
         fitting = [tool for tool in of_area if api is None or tool.name in self._apis[api]]
         fits = bool(fitting) and all(each.fits for each in found)
-        room = ROOM + FURTHER * (len(found) - 1)
-        lines = fill(map(_hit, fitting), int(TITLED * room))
+        room = self._form.room + self._form.further * (len(found) - 1)
+        lines = fill(map(self._form.hit, fitting), int(self._form.titled * room))
         shown, others = fitting[: len(lines)], fitting[len(lines) :]
         room -= sum(len(line) + 1 for line in lines)
         if not fits:
             heading = NO_GOOD_HIT if shown else NO_HIT
-            outline = fill(self._areas.outline(fitting, shown), room + OUTLINE - len(heading))
+            outline = fill(self._areas.outline(fitting, shown, self._form.named), room + OUTLINE - len(heading))
             return [*lines, heading, *outline]
         if others:
-            lines.append(in_line(ALSO, others, room))
+            lines.append(in_line(self._form.less_likely, map(self._form.named, others), room))
         return lines
-
-
-def _hit(tool: Tool) -> str:
-    """Return one line from which a model can choose the tool: the start of the description where it has no title."""
-    place = str(tool.operation)
-    title = tool.title if tool.title != place else shorten(tool.description, TITLE)
-    return f"{tool.name} · {place} · {title}"

@@ -82,12 +82,15 @@ async def _hit(limiter: MovingWindowRateLimiter, rate: RateLimitItem, who: str) 
     return min(max(seconds, 1), rate.get_expiry())  # clocks of servers differ, and jump
 
 
-def limit_of(rates: str | None, store: Store, api: str) -> Callable[[], Awaitable[None]] | None:
-    """Return what counts a request to an API, and raises RateExceeded if it is one too many; None without rates."""
-    return partial(_limit, Rates(rates, store, f"api {api}"), api) if rates else None
+def limit_of(rates: str | None, store: Store, api: str, option: str) -> Callable[[], Awaitable[None]] | None:
+    """Return what counts a request to an API, and raises RateExceeded if it is one too many; None without rates.
+
+    `option` is how a person names the option that has the rates.
+    """
+    return partial(_limit, Rates(rates, store, f"api {api}"), api, option) if rates else None
 
 
-async def _limit(rates: Rates, api: str) -> None:
+async def _limit(rates: Rates, api: str, option: str) -> None:
     exceeded = await rates.count(None)
     if exceeded is not None:
-        raise RateExceeded(f"{api} takes requests at most", *exceeded, "OPEN_MCP_API_RATE")
+        raise RateExceeded(f"{api} takes requests at most", *exceeded, option)

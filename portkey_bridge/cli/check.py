@@ -38,7 +38,7 @@ from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.text import printable, shown_url
-from portkey_bridge.tools.catalog import MANY, Tool, build_tools, schema_budget
+from portkey_bridge.tools.catalog import MANY_LISTED, Tool, build_tools, schema_budget
 
 #: Most places kept for a repair, most places shown for a finding, and number of largest tools in the report.
 MAX_KEPT_PLACES, MAX_SHOWN_PLACES, LARGEST_TOOLS = 100, 10, 10
@@ -202,7 +202,7 @@ def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _W
     homeless = [tool for tool in tools if url_of(tool.operation.servers) is None]
     yield from _of_tools("undescribed", UNDESCRIBED, silent, where)
     yield from _of_tools("nowhere", NOWHERE, homeless, where)
-    if len(tools) > MANY and not is_shipped(api.uri):
+    if len(tools) > MANY_LISTED and not is_shipped(api.uri):
         yield DocumentFinding("many", f"{len(tools)} tools: {MANY_TOOLS}")
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from portkey_bridge.document.content import Content, text_of
-from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
+from portkey_bridge.document.limits import MAX_DEPTH, finite
 from portkey_bridge.document.positions import repeated_keys
+from portkey_bridge.document.repairs import said_twice
 from portkey_bridge.errors import DocumentError
 
 MAX_PARSED_VALUES = 5_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,6 +57,11 @@ class Repairs:
         named = self._places[problem][:MAX_NAMED_PLACES]
         more = self._counts[problem] - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def said_twice(key: str) -> str:
+    """Return the sentence about a key that an object has more than once."""
+    return f"the key {json.dumps(key)[:60]} appears twice in one object; the last one is used."
 
 
 def summarize(value: object, length: int = 60) -> str:

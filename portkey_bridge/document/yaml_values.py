@@ -17,8 +17,8 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
-from portkey_bridge.document.limits import MAX_DEPTH, finite, said_twice
-from portkey_bridge.document.repairs import summarize
+from portkey_bridge.document.limits import MAX_DEPTH, finite
+from portkey_bridge.document.repairs import said_twice, summarize
 
 #: The parser: the C library if it is installed.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from portkey_bridge.response.merging import CHUNKS
-from portkey_bridge.response.streams import END
+from portkey_bridge.response.streams import END_MARK
 
 
 def as_events(value: Any) -> list[bytes] | None:
@@ -20,7 +20,7 @@ def as_events(value: Any) -> list[bytes] | None:
     if split is None:
         return None
     events = [json.dumps(event, ensure_ascii=False) for event in split(value)]
-    return [f"data: {event}\n\n".encode() for event in (*events, END)]
+    return [f"data: {event}\n\n".encode() for event in (*events, END_MARK)]
 
 
 def _completion(value: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

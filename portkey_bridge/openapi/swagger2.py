@@ -2,7 +2,7 @@
 
 The specification of 2.0 decides what is meant, "Upgrading from OpenAPI 2.0 to 3.0" of the OpenAPI Initiative where it
 goes. Schemas stay the objects that they are. They may be referred to wherever they stand in the old document, so what
-is not found under `components` afterwards is kept under OLD.
+is not found under `components` afterwards is kept under OLD_PARTS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from portkey_bridge.openapi.pointers import follow
 from portkey_bridge.openapi.spec_tables import METHODS, children
 
 #: Where the old `paths`, `parameters` and `responses` are kept.
-OLD = "x-swagger"
+OLD_PARTS = "x-swagger"
 
 #: How an array is written (2.0, Parameter Object, `collectionFormat`): the style and `explode` of 3.x.
 COLLECTION_FORMATS: dict[Any, tuple[str, bool]] = {
@@ -52,7 +52,7 @@ def from_swagger(root: Object, scheme: str, repairs: Repairs) -> Object:
     `repairs` are told what can't be kept.
     """
     kept = {key: value for key, value in root.items() if key in ("info", "tags", "security", "externalDocs")}
-    extensions = {key: value for key, value in root.items() if key.startswith("x-") and key != OLD}
+    extensions = {key: value for key, value in root.items() if key.startswith("x-") and key != OLD_PARTS}
     _upgrade_schemas(root)
     upgrade = _Upgrade(root, scheme, repairs)
     return {
@@ -69,7 +69,7 @@ def from_swagger(root: Object, scheme: str, repairs: Repairs) -> Object:
                 name: security_scheme(value) for name, value in mapping(root.get("securityDefinitions")).items()
             },
         },
-        OLD: {key: root[key] for key in ("paths", "parameters", "responses") if key in root},
+        OLD_PARTS: {key: root[key] for key in ("paths", "parameters", "responses") if key in root},
     }
 
 
@@ -87,7 +87,7 @@ def _moved(reference: str) -> str:
     if reference.startswith("#/definitions/"):
         return reference.replace("#/definitions/", "#/components/schemas/", 1)
     if reference.startswith(("#/paths/", "#/parameters/", "#/responses/")):
-        return f"#/{OLD}{reference[1:]}"
+        return f"#/{OLD_PARTS}{reference[1:]}"
     return reference
 
 

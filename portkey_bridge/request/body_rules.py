@@ -19,7 +19,7 @@ TOGETHER = (
 )
 
 #: Schemas that the rules of one body may have.
-MOST = 1_000
+MAX_RULES = 1_000
 
 
 def rules_together(shape: Shape, body_required: bool, bindings: Sequence[Binding], shapes: Shapes) -> Shape:
@@ -50,7 +50,7 @@ class _RulesOfNames:
         self.names = names
         self.beside = beside
         self.shapes = shapes
-        self.left = MOST
+        self.left = MAX_RULES
 
     def of_schema(self, schema: Schema, *, exactly: bool) -> Schema:
         """Return a schema of the arguments that accepts what a schema of the body accepts, or more if not `exactly`.

@@ -245,7 +245,8 @@ class Renderer:
         try:
             path = write_file(self.files[0], answer)
         except OSError as error:
-            problem = f"could not be written to {self.files[0]}: {error.strerror}. Correct OPEN_MCP_FILES."
+            correct = key_in_file(self.api, "files") or "OPEN_MCP_FILES"
+            problem = f"could not be written to {self.files[0]}: {error.strerror}. Correct {correct}."
             return Rendered([text_block(f"The answer is {size}, and {problem}")])
         link = ResourceLink(uri=path.as_uri(), name=path.name, mime_type=media_type, size=len(answer.body))
         return Rendered([link], (f"The answer is {size}. It was written to {path}.",))

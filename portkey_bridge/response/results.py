@@ -18,7 +18,7 @@ from portkey_bridge.errors import CallError
 from portkey_bridge.settings.values import Bounds
 
 #: Bytes of a text from which on a view of it takes longer than other calls should wait.
-LONG = 1 << 20
+LONG_TEXT = 1 << 20
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ async def beside(size: int, work: Callable[[], T]) -> T:
 
     What is short takes less time than a thread.
     """
-    return work() if size < LONG else await anyio.to_thread.run_sync(work)
+    return work() if size < LONG_TEXT else await anyio.to_thread.run_sync(work)
 
 
 class ForgottenResult(CallError):

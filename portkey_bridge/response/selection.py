@@ -21,7 +21,7 @@ from portkey_bridge.response.exact_json import decode_exactly, encode_exactly
 MAX_EXPRESSION, MAX_REPEATED = 2000, 60
 
 #: What all values together may weigh that an expression makes: a constant, and a factor for the bytes of the answer.
-WEIGHT, FACTOR = 1 << 24, 8
+MIN_WEIGHT, WEIGHT_PER_BYTE = 1 << 24, 8
 
 #: Levels and members of the shape of an answer.
 SHAPE_LEVELS, SHAPE_MEMBERS = 4, 60
@@ -103,7 +103,7 @@ class Selection:
         Raises SelectError if the expression does not fit the answer.
         """
         try:
-            value = _Bounded(WEIGHT + FACTOR * len(body)).visit(self._parsed, decode_exactly(body))
+            value = _Bounded(MIN_WEIGHT + WEIGHT_PER_BYTE * len(body)).visit(self._parsed, decode_exactly(body))
             return None if _is_nothing(value) else encode_exactly(value)
         except (JMESPathError, RecursionError, ArithmeticError, TypeError, ValueError) as error:
             raise SelectError(f"/select: {' '.join(str(error).split())[:300]}") from error

@@ -20,10 +20,10 @@ from portkey_bridge.response.json_views import is_json
 from portkey_bridge.response.merging import CHUNKS, STREAM_MERGERS, Merger, Objects, is_of_response
 
 #: What OpenAI-style streams send behind their last event.
-END = "[DONE]"
+END_MARK = "[DONE]"
 
 #: Characters of an event that a progress notification repeats.
-REPORTED = 500
+MAX_REPORTED = 500
 
 #: Events that are each reported, and the seconds between two reports from then on: a report costs more than an event.
 EVENTS_REPORTED_EACH, REPORT_INTERVAL = 1000, 0.1
@@ -80,7 +80,7 @@ class Stream:
             if time.monotonic() - turn > MAX_TURN:
                 await asyncio.sleep(0)
                 turn = time.monotonic()
-            if event.data.strip() == END:
+            if event.data.strip() == END_MARK:
                 self.ended = True
                 continue
             self.add(event)
@@ -88,12 +88,12 @@ class Stream:
             added += added_text(event)
             if self.count <= EVENTS_REPORTED_EACH or time.monotonic() - reported >= REPORT_INTERVAL:
                 settled = redact.settled(added)
-                await report(self.count, redact(added[:settled])[:REPORTED] or None)
+                await report(self.count, redact(added[:settled])[:MAX_REPORTED] or None)
                 added, reported = added[settled:], time.monotonic()
             if self.is_cut:
                 break
         if added:
-            await report(self.count, redact(added)[:REPORTED])
+            await report(self.count, redact(added)[:MAX_REPORTED])
 
     def add(self, event: Event) -> None:
         """Put an event behind the others."""
@@ -157,7 +157,7 @@ async def watched(chunks: AsyncIterator[bytes], report: Report, redact: Callable
         if chunk.endswith(b"\n") and is_json(chunk):
             count += 1
             if 1 < count <= EVENTS_REPORTED_EACH:
-                await report(count, redact(chunk.decode())[:REPORTED])
+                await report(count, redact(chunk.decode())[:MAX_REPORTED])
 
 
 def is_cut_watch(body: bytes) -> bool:

@@ -12,7 +12,7 @@ from portkey_bridge.openapi.pointers import pointer_to
 from portkey_bridge.response.json_views import Json, expand_value, few_members, first_items, json_string, size_of
 
 #: An array is large from so many items on, and if it has this part of the room at least.
-ITEMS, SHARE = 5, 20
+MIN_ITEMS, MIN_SHARE = 5, 20
 
 #: Characters of a row that are shown at most, columns that are named, and the levels at which arrays are looked for.
 MAX_ROW, MAX_COLUMNS, ARRAY_LEVELS = 2000, 60, 4
@@ -35,7 +35,7 @@ def tabulated(body: bytes, room: int) -> str | None:
 
 def _written(value: Json, pointer: str, room: int, levels: int) -> str | None:
     """Return a value with tables, or None if it has none."""
-    if not levels or size_of(value) * SHARE < room:
+    if not levels or size_of(value) * MIN_SHARE < room:
         return None
     members = few_members(value, MAX_SEARCHED_MEMBERS)
     return _table(value, pointer) if members is None else _of_object(members, pointer, room, levels)
@@ -59,7 +59,7 @@ def _table(value: Json, pointer: str) -> str | None:
     if not ARRAY_OF_OBJECTS.match(memoryview(value)[:PEEK]):
         return None  # seen without reading all of it
     found = first_items(value, MAX_COUNTED)
-    if found is None or found[1] < ITEMS:
+    if found is None or found[1] < MIN_ITEMS:
         return None
     items, number = found
     counts = _counts(items)

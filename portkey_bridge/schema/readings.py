@@ -33,7 +33,7 @@ BOOLEANS = {"true": True, "True": True, "false": False, "False": False}
 NOTHING = frozenset({"null", "None", "undefined"})
 
 #: How often a value is read again: each time, what was read may contain more that is refused.
-ROUNDS = 8
+MAX_ROUNDS = 8
 
 #: The reading of a value that is left out.
 LEFT_OUT = object()
@@ -164,7 +164,7 @@ class Reader:
         """Return the value as read for a schema, which is at a path, and whether it is valid."""
         left_out: dict[ValuePath, Any] = {}
         needed: set[ValuePath] = set()
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             errors = self._validation.errors(value, schema)
             missed = [path for error in errors if error.validator == "required" and (path := _path(error)) in left_out]
             readings = {path: left_out[path] for path in missed} or self._readings(value, errors, at, needed)

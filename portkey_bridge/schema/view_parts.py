@@ -19,7 +19,10 @@ VERBATIM_WITH = {"not": (), "if": ("then", "else"), "contains": ("minContains", 
 VERBATIM = VERBATIM_WITH.keys()
 
 #: What a view without descriptions has.
-TYPE_KEYWORDS = frozenset("type format enum required properties items anyOf additionalProperties".split())
+TYPE_KEYWORDS = frozenset("type enum required properties items anyOf additionalProperties".split())
+
+#: The only format that makes another type (OpenAPI 3.0).
+OF_BYTES = ("format", "binary")
 
 
 class Shown(NamedTuple):
@@ -60,7 +63,9 @@ class ViewNode:
         if self._portable:
             return self.listed
         exact = _exact(with_visible_values(self.shape))
-        return exact if self._described else {key: exact[key] for key in exact if key in TYPE_KEYWORDS}
+        if self._described:
+            return exact
+        return {key: value for key, value in exact.items() if key in TYPE_KEYWORDS or (key, value) == OF_BYTES}
 
     @cached_property
     def leaf(self) -> Shown:

@@ -35,7 +35,7 @@ from portkey_bridge.schema.view_parts import (
 )
 
 #: Characters of an expansion, and by what factor it may be larger than a listing whose budget was set: somebody asked.
-EXPANSION, EXPANSION_FACTOR = 4000, 8
+EXPANSION_BUDGET, EXPANSION_FACTOR = 4000, 8
 
 #: Characters of a description that a stub keeps.
 STUB_DESCRIPTION = 60
@@ -74,10 +74,12 @@ class Views:
     """Views of one document's schemas, for the tool listing (`portable`) or for `expandSchema`.
 
     Those that are not `described` have types alone, and no stubs: what is left out is an object without properties.
+    In those of answers, what is optional is opened as what is required: documents rarely say what is always there.
     """
 
-    def __init__(self, shapes: Shapes, *, portable: bool, described: bool = True) -> None:
+    def __init__(self, shapes: Shapes, *, portable: bool, described: bool = True, of_answers: bool = False) -> None:
         self._portable, self._described = portable, described
+        self._enough_for_optional = MIN_SCHEMA_PART if of_answers else PLENTY
         self._shapes = shapes
         self._nodes: dict[int, ViewNode] = {}
         self._skeletons: dict[tuple[int, int], Shown] = {}
@@ -188,7 +190,7 @@ class Views:
         for index, child in sorted(enumerate(level.parts), key=lambda entry: not entry[1].required):
             shown = level.shown[index]
             spare = room + shown.size
-            enough = MIN_SCHEMA_PART if child.required else PLENTY
+            enough = MIN_SCHEMA_PART if child.required else self._enough_for_optional
             is_new = id(child.node.shape) not in level.trail and len(level.trail) < MAX_SCHEMA_LEVELS
             if spare > enough and is_new and (is_stub(shown.view) or self._is_bare(child, shown)):
                 rendered = sized(self._render(child.node, child.below(level.pointer), spare, level.trail))

@@ -23,14 +23,14 @@ from portkey_bridge.builtin.builtin_tools import (
     CallTool,
     ExpandResult,
     ExpandSchema,
-    ExpandSignature,
     Information,
     Listed,
     hints,
     selection,
 )
+from portkey_bridge.builtin.expand_signature import ExpandSignature
 from portkey_bridge.builtin.running_programs import RunningPrograms
-from portkey_bridge.builtin.search_tools import SearchTools
+from portkey_bridge.builtin.search_tools import BY_NAME, BY_PLACE, SearchTools
 from portkey_bridge.callers.bridges import BridgeOf, bridges_of, passed_through
 from portkey_bridge.callers.observed import Observe
 from portkey_bridge.callers.roles import check_roles, limited
@@ -39,15 +39,15 @@ from portkey_bridge.callers.store import Store
 from portkey_bridge.callers.stored_logins import logins_of
 from portkey_bridge.document.sources import is_shipped
 from portkey_bridge.errors import CallError
-from portkey_bridge.openapi.keywords import Shape
 from portkey_bridge.response.structured import structured_for_clients
 from portkey_bridge.response.tool_result import ToolResult, error_result
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.views import Views
 from portkey_bridge.serve.catalogue import Catalogue
 from portkey_bridge.serve.live_catalogue import LiveCatalogue
+from portkey_bridge.settings.options import key_in_file
 from portkey_bridge.settings.serving import Role
-from portkey_bridge.tools.catalog import MANY, Tool, expansion_budget, schema_budget
+from portkey_bridge.tools.catalog import MANY_LISTED, Tool, expansion_budget, schema_budget
 from portkey_bridge.tools.examples import listed_description
 from portkey_bridge.tools.streaming import free_name
 
@@ -226,27 +226,25 @@ def _listing(
 
 def _search_tools(services: Sequence[Service]) -> SearchTools:
     of_apis = {service.settings.name: {tool.name for tool in service.tools} for service in services}
-    return SearchTools(_tools(services), title_of(services), of_apis if len(services) > 1 else {})
+    form = BY_NAME if services[0].settings.code == "only" else BY_PLACE
+    return SearchTools(_tools(services), title_of(services), of_apis if len(services) > 1 else {}, form)
 
 
 def _tools(services: Sequence[Service]) -> list[Tool]:
     return [tool for service in services for tool in service.tools]
 
 
-def _expand_schema(services: Sequence[Service], legend: str) -> ExpandSchema:
+def _expand_schema(services: Sequence[Service], legend: str) -> BuiltinTool:
     """Return expandSchema, which shows signatures where programs are written."""
     tools = _tools(services)
     owners = {tool.name: service for service in services for tool in service.tools}
-
-    def expand(tool: Tool, pointer: str) -> Shape:
-        return owners[tool.name].expand(tool, pointer)
-
-    def sign(tool: Tool, pointer: str) -> str:
-        return owners[tool.name].signature(tool, pointer)
-
     if legend == PROGRAMS:
-        return ExpandSignature(tools, expand, sign, EXPANDING[legend])
-    return ExpandSchema(tools, expand, EXPANDING[legend])
+        return ExpandSignature(
+            tools,
+            lambda tool: owners[tool.name].signature(tool),
+            lambda tool, pointer: owners[tool.name].python_part(tool, pointer),
+        )
+    return ExpandSchema(tools, lambda tool, pointer: owners[tool.name].expand(tool, pointer), EXPANDING[legend])
 
 
 def _callers(
@@ -272,7 +270,8 @@ def _sharing(bridge: Bridge, service: Service, store: Store | None) -> Bridge:
     if service.settings.api_rate:
         from portkey_bridge.callers.rates import limit_of
 
-        bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service)))
+        option = key_in_file(service.settings.name, "api_rate") or "OPEN_MCP_API_RATE"
+        bridge = replace(bridge, limit=limit_of(service.settings.api_rate, store, _name(service), option))
     if not store.is_shared:
         return bridge
     results = SharedResults(service.settings.kept_results, store, _name(service), service.tools)
@@ -372,8 +371,8 @@ def _questionable_number(services: Sequence[Service]) -> Iterable[str]:
     """Warn about a listing that some clients do not take, and that fills a model's context."""
     count = sum(len(service.tools) for service in services)
     is_expected = services[0].settings.searches or all(is_shipped(service.api.uri) for service in services)
-    if count > MANY and not is_expected:
+    if count > MANY_LISTED and not is_expected:
         yield (
-            f"listing {count} tools costs tokens in every conversation, and some clients take at most {MANY}; "
+            f"listing {count} tools costs tokens in every conversation, and some clients take at most {MANY_LISTED}; "
             "--discover lists three, --tag and --tools select some"
         )

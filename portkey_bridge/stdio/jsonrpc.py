@@ -23,8 +23,15 @@ JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)
 #: What follows the name of a member that is an id: a string or an integer.
 ID_VALUE = re.compile(r'\s*:\s*("(?:[^"\\]|\\.)*"|-?\d{1,100}(?![\d.eE]))', re.DOTALL)
 
+#: The only version of the Model Context Protocol that has batches.
+BATCHES = "2025-03-26"
+
 #: Numbers that JSON does not have (RFC 8259 section 6), but the SDK's parser and Python's.
 CONSTANTS = ("NaN", "Infinity")
+
+
+#: What the message of an error begins with.
+TITLES = {PARSE_ERROR: "Parse error", INVALID_PARAMS: "Invalid params", INVALID_REQUEST: "Invalid request"}
 
 
 class Refusal(NamedTuple):
@@ -48,24 +55,28 @@ def read_message(text: str) -> JSONRPCMessage | Refusal:
 def read_body(body: bytes) -> bytes | Refusal:
     """Return the message in the body of an HTTP request, in a form that the SDK reads as it would the same line."""
     text = body.decode("utf-8", "replace").strip().removeprefix("\ufeff")
-    if text.startswith("["):
-        return refuse(INVALID_REQUEST, "over HTTP, a body is one message", None)
+    if text.startswith("[") and isinstance(refusal := read_batch(text), Refusal):  # web/batches answers others
+        return refusal
     message = read_message(text)
     return message if isinstance(message, Refusal) else without_lone_surrogates(text).encode()
 
 
-def read_batch(text: str) -> list[str] | Refusal:
-    """Return the messages of a batch (JSON-RPC 2.0 section 6), each as its own text."""
+def read_batch(text: str, version: str = "") -> list[str] | Refusal:
+    """Return the messages of a batch (JSON-RPC 2.0 section 6), each as its own text, if the version has batches."""
     try:
         members = msgspec.json.decode(without_lone_surrogates(text), type=list[msgspec.Raw])
     except (ValueError, RecursionError):
         return _refusal(text)
-    return [bytes(member).decode() for member in members] or refuse(INVALID_REQUEST, "an empty batch", None)
+    if not members:
+        return refuse(INVALID_REQUEST, "an empty batch", None)
+    if version != BATCHES:
+        return refuse(INVALID_REQUEST, f"only protocol version {BATCHES} has batches", None)
+    return [bytes(member).decode() for member in members]
 
 
 def refuse(code: int, problem: str, message_id: Any) -> Refusal:
     """Return the refusal of a message; the id is null if it is unknown (JSON-RPC 2.0 section 5)."""
-    title = "Parse error" if code == PARSE_ERROR else "Invalid params" if code == INVALID_PARAMS else "Invalid request"
+    title = TITLES.get(code, "Refused")
     error = {"code": code, "message": f"{title}: {problem}"}
     return Refusal(json.dumps({"jsonrpc": "2.0", "id": message_id, "error": error}, separators=(",", ":")))
 

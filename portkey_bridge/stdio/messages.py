@@ -16,7 +16,6 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp_types import (
-    INVALID_REQUEST,
     JSONRPCError,
     JSONRPCMessage,
     JSONRPCNotification,
@@ -24,12 +23,9 @@ from mcp_types import (
     JSONRPCResponse,
 )
 
-from portkey_bridge.stdio.jsonrpc import Refusal, read_batch, read_message, refuse
+from portkey_bridge.stdio.jsonrpc import Refusal, read_batch, read_message
 from portkey_bridge.stdio.pipes import LOOK, Lines, LineWriter
 from portkey_bridge.stdio.session_requests import HANDSHAKE, PROBE
-
-#: The only version of the Model Context Protocol that has batches.
-BATCHES = "2025-03-26"
 
 #: What answers a subscription as long as it lasts, and the name of the id of its request in the metadata.
 ACKNOWLEDGED, SUBSCRIPTION_ID = "notifications/subscriptions/acknowledged", "io.modelcontextprotocol/subscriptionId"
@@ -139,9 +135,7 @@ class Messages:
         return self._noted(message)
 
     def _batch(self, text: str) -> list[JSONRPCMessage | str]:
-        members = read_batch(text)
-        if isinstance(members, list) and self._version != BATCHES:
-            members = refuse(INVALID_REQUEST, f"only protocol version {BATCHES} has batches", None)
+        members = read_batch(text, self._version)
         if isinstance(members, Refusal):
             return [members.answer] if members.answer else []
         messages = [read_message(member) for member in members]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 
@@ -56,7 +56,7 @@ class Areas:
         listed = names if len(", ".join(names)) <= room else outer
         return shorten(", ".join(listed), room) or "none"
 
-    def outline(self, near: Sequence[Tool], shown: Collection[Tool]) -> Iterator[str]:
+    def outline(self, near: Sequence[Tool], shown: Collection[Tool], named: Callable[[Tool], str]) -> Iterator[str]:
         """Yield a line for each area with tools that are not shown: the areas and the tools of `near` come first."""
         ordered = dict.fromkeys((*near, *self._tools))
         tools = defaultdict[str, dict[Tool, None]](dict)
@@ -67,7 +67,7 @@ class Areas:
             inside = tools[name]
             hidden = [tool for tool in inside if tool not in shown]
             if hidden:
-                yield in_line(f"{shorten(name, MAX_AREA_NAME)} ({len(inside)})", hidden, MAX_AREA_LINE)
+                yield in_line(f"{shorten(name, MAX_AREA_NAME)} ({len(inside)})", map(named, hidden), MAX_AREA_LINE)
 
 
 def fill(lines: Iterable[str], room: int) -> list[str]:
@@ -81,11 +81,12 @@ def fill(lines: Iterable[str], room: int) -> list[str]:
     return kept
 
 
-def in_line(line: str, tools: Sequence[Tool], room: int) -> str:
-    """Return a line of `room` characters that goes on with as many operations as fit, and the number of the others."""
-    room -= len(f", {len(tools)} more")
-    for number, operation in enumerate(str(tool.operation) for tool in tools):
-        if len(line) + len(operation) + 2 > room:
-            return f"{line}, {len(tools) - number} more"
-        line += f"{', ' if number else ': '}{operation}"
+def in_line(line: str, names: Iterable[str], room: int) -> str:
+    """Return a line of `room` characters that goes on with as many names as fit, and the number of the others."""
+    listed = [*names]
+    room -= len(f", {len(listed)} more")
+    for number, name in enumerate(listed):
+        if len(line) + len(name) + 2 > room:
+            return f"{line}, {len(listed) - number} more"
+        line += f"{', ' if number else ': '}{name}"
     return line

@@ -19,7 +19,7 @@ from portkey_bridge.request.wrapped import enclosed, unwrapped
 from portkey_bridge.schema.deadline import OutOfTime
 from portkey_bridge.schema.prose import plain, sentence, shorten
 from portkey_bridge.schema.shapes import Shapes
-from portkey_bridge.schema.views import EXPANSION, EXPANSION_FACTOR, Views
+from portkey_bridge.schema.views import EXPANSION_BUDGET, EXPANSION_FACTOR, Views
 from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.curation import CuratedArguments, Curation, Effect, curated, curation_of, with_variables
 from portkey_bridge.tools.names import closest, slug, tool_names
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 UNCHANGED = Settings()
 
 #: Characters of a title that a listing shows.
-TITLE = 60
+MAX_TITLE = 60
 
 #: Characters that the descriptions of all tools share, and the fewest and most that one may have.
 DESCRIPTIONS_BUDGET, DESCRIPTION_BOUNDS = 22_000, (95, 300)
@@ -42,11 +42,11 @@ DESCRIPTIONS_BUDGET, DESCRIPTION_BOUNDS = 22_000, (95, 300)
 SCHEMAS_BUDGET, SCHEMA_BOUNDS = 25_000, (100, 1500)
 
 #: Characters of the view of a schema that is found, not listed: it is paid for by those who need it.
-FOUND = 2_500
+FOUND_BUDGET = 2_500
 
 #: Most tools that are listed without a warning: some clients send no more to a model, and each conversation pays for
 #: all of them.
-MANY = 128
+MANY_LISTED = 128
 
 #: Effects of a call by method (RFC 9110 section 9.2). Others may do anything.
 EFFECTS = {
@@ -304,7 +304,7 @@ def _title(operation: Operation) -> str:
     spaced = re.sub(r"[^\w]+|_+", " ", words).strip().capitalize()
     candidates = [text for text in (plain(operation.summary), spaced) if text]
     fallback = operation.operation_id or str(operation)
-    return shorten(min(candidates, key=len, default=fallback), TITLE)
+    return shorten(min(candidates, key=len, default=fallback), MAX_TITLE)
 
 
 def _words(operation: Operation) -> str:
@@ -328,12 +328,12 @@ def schema_budget(asked: float | None, count: int) -> float:
 
 def found_budget(asked: float | None) -> float:
     """Return the characters of a schema that `expandSchema` shows of a tool that is not listed."""
-    return FOUND if asked is None else asked
+    return FOUND_BUDGET if asked is None else asked
 
 
 def expansion_budget(asked: float | None) -> float:
     """Return the characters of a schema that `expandSchema` shows at once."""
-    return EXPANSION if asked is None else asked * EXPANSION_FACTOR
+    return EXPANSION_BUDGET if asked is None else asked * EXPANSION_FACTOR
 
 
 def _share(whole: int, bounds: tuple[int, int], count: int) -> int:

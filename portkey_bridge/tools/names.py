@@ -28,7 +28,7 @@ TOOL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 MAX_TOOL_NAME = 49
 
 #: Characters of a hash that makes a name unique, with the `_` before it.
-HASH = 9
+HASH_LENGTH = 9
 
 
 def closest(name: str, known: Collection[str]) -> str:
@@ -88,4 +88,4 @@ def slug(text: str) -> str:
 
 def _hashed(name: str, origin: str, longest: int) -> str:
     digest = hashlib.sha256(origin.encode(errors="replace")).hexdigest()
-    return (name if TOOL_NAME.match(name) else f"_{name}")[: longest - HASH] + f"_{digest}"[:HASH]
+    return (name if TOOL_NAME.match(name) else f"_{name}")[: longest - HASH_LENGTH] + f"_{digest}"[:HASH_LENGTH]

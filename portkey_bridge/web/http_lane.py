@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +33,7 @@ from portkey_bridge.response.tool_result import error_result
 from portkey_bridge.serve.direct_lane import DirectLane, MustAsk, PlainCall, progress
 from portkey_bridge.settings.values import HttpLimits
 from portkey_bridge.stdio.jsonrpc import Refusal, read_body
+from portkey_bridge.web.batches import answer_batch, members_of
 from portkey_bridge.web.inbound import Callers
 from portkey_bridge.web.outer_answers import CUT_OFF
 from portkey_bridge.web.web_page import FOR_CALLERS
@@ -103,9 +106,25 @@ class CallerGate:
             await _refusal(413, str(error))(scope, receive, send)
         except TimeoutError:
             await _refusal(408, "The body of the request did not arrive in time.")(scope, receive, send)
+        except ClientDisconnect:
+            return  # nobody waits for an answer
         else:
             answer = self._limited if is_callers else self._passed_on
-            await answer(scope, headers, body, receive, send)
+            version = headers.one(b"mcp-protocol-version")
+            if scope["path"] == ENDPOINT and is_callers and (members := members_of(body, version)):
+                await self._batch(members, scope, headers, receive, send)
+            else:
+                await answer(scope, headers, body, receive, send)
+
+    async def _batch(
+        self, members: Sequence[str], scope: Scope, headers: _Headers, receive: Receive, send: Send
+    ) -> None:
+        gone = asyncio.Event()
+        watching = asyncio.create_task(_watch(receive, gone))
+        try:
+            await answer_batch(members, partial(self._limited, scope, headers), gone, send)
+        finally:
+            watching.cancel()
 
     async def _limited(self, scope: Scope, headers: _Headers, body: bytes, receive: Receive, send: Send) -> None:
         """Answer a request of a caller, within the limits of callers."""
@@ -305,11 +324,16 @@ class _Exchange:
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
-    """Read the body of a request. Raises ValueError if it has more than `limit` bytes, TimeoutError."""
+    """Read the body of a request. Raises ValueError if it has more than `limit` bytes, TimeoutError, ClientDisconnect.
+
+    What arrived before a connection was closed, such as for its malformed rest, is no request.
+    """
     body = bytearray()
     async with asyncio.timeout(BODY_TIME):
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
             body += message.get("body", b"")
             if len(body) > limit:
                 raise ValueError(f"The body of a request may have {limit:,} bytes (OPEN_MCP_HTTP_LIMITS).")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import signal
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -99,9 +100,14 @@ class Address(NamedTuple):
         return f"{self._origin}{PAGE}"
 
     @property
-    def _origin(self) -> str:
+    def shown(self) -> str:
+        """The address as it is written."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{host}:{self.port}"
+
+    @property
+    def _origin(self) -> str:
+        return f"http://{self.shown}"
 
 
 def address_of(text: str, option: str = "--http") -> Address:
@@ -286,9 +292,12 @@ def listening(address: Address) -> socket.socket:
     """Return a socket that listens there. Raises SettingsError."""
     try:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        listener = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+        is_any = address.host == "::" and socket.has_dualstack_ipv6()
+        where = (address.host, address.port)
+        listener = socket.create_server(where, family=family, backlog=BACKLOG, dualstack_ipv6=is_any)
     except OSError as error:
-        problem = f"cannot listen on {address.host}:{address.port}: {error.strerror or error}"
+        reason = str(error.strerror or error).partition(" (while ")[0]  # which repeats the address
+        problem = f"cannot listen on {address.shown}: {reason}"
         raise SettingsError(f"--http: {problem}. Use another address or port.") from error
     # Accepted connections inherit it; without, an answer may wait for the acknowledgement of its own headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -308,6 +317,8 @@ def run_http_server(app: ASGIApp, sockets: Iterable[socket.socket]) -> None:
     """Serve until a signal stops the process; running requests get DRAIN seconds to end."""
     import uvicorn
 
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     uvicorn.Server(uvicorn.Config(app, **UVICORN)).run(sockets=[*sockets])
 
 
