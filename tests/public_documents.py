@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from portkey_bridge.document.parse import document_of
-from portkey_bridge.document.sources import read_source
+from portkey_bridge.bridge.load import load_api
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.openapi.normalize import normalize
-from portkey_bridge.openapi.reader import read_api
+from portkey_bridge.settings.options import Settings
 from tests.node import MODULES
 
 FOLDER = Path(os.environ.get("PUBLIC_DOCUMENTS") or Path(__file__).parents[2] / "shared" / "specs")
@@ -79,8 +77,7 @@ PACKAGED = {
 @cache
 def load(name: str) -> Api:
     """Read a document, once for all tests."""
-    document = document_of(read_source(str(packaged(name) if name in PACKAGED else public(name))))
-    return read_api(normalize(document).root, document.uri)
+    return load_api(Settings(spec=str(packaged(name) if name in PACKAGED else public(name))))
 
 
 def public(name: str) -> Path:

@@ -19,14 +19,12 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis_jsonschema import from_schema
 from jsonpointer import resolve_pointer
 
-from portkey_bridge.document.parse import document_of
-from portkey_bridge.document.sources import read_source
+from portkey_bridge.bridge.load import load_api
 from portkey_bridge.openapi.model import Api
-from portkey_bridge.openapi.normalize import normalize
-from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.openapi.spec_tables import APPLICATORS, LIST, MAP, ONE
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools, schema_budget
 from tests.conftest import ROOT
 from tests.public_documents import DOCUMENTS, PACKAGED, load
@@ -160,8 +158,7 @@ def check(api: Api, tools: list[Tool]) -> None:
 @pytest.mark.parametrize("file", OWN, ids=lambda file: file.stem)
 def test_arguments_of_our_own_documents_are_accepted(file: Path) -> None:
     """For each tool of our own documents: what the full schema accepts, the listed view and the check accept, too."""
-    document = document_of(read_source(str(file)))
-    api = read_api(normalize(document).root, document.uri)
+    api = load_api(Settings(spec=str(file)))
     check(api, build_tools(api))
 
 

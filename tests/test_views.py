@@ -18,13 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from portkey_bridge.document.parse import document_of
-from portkey_bridge.document.sources import portkey_document, read_source
-from portkey_bridge.openapi.normalize import normalize
+from portkey_bridge.bridge.load import load_api
 from portkey_bridge.openapi.pointers import PointerToNowhere
-from portkey_bridge.openapi.reader import read_api
 from portkey_bridge.schema.shapes import Shapes
 from portkey_bridge.schema.views import Views
+from portkey_bridge.settings.options import Settings
 from portkey_bridge.tools.catalog import Tool, build_tools
 from tests.node import missing
 from tests.portability import portability_problems, subschemas
@@ -127,8 +125,7 @@ def test_stubs_expanded_one_in_the_other_are_never_wrong(name: str) -> None:
 @pytest.fixture(scope="module")
 def portkey() -> list[Tool]:
     """Return the tools of the Portkey API."""
-    document = document_of(read_source(str(portkey_document())))
-    return build_tools(read_api(normalize(document).root, document.uri))
+    return build_tools(load_api(Settings()))
 
 
 @pytest.mark.slow
