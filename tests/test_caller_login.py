@@ -240,6 +240,7 @@ async def test_the_typescript_sdk_logs_in_twice(provider_url: str, tmp_path: Pat
     assert seen == {"isError": False, "subject": "ada"}
 
 
+@pytest.mark.slow
 async def test_a_person_may_decline(provider_url: str, tmp_path: Path, alice: Person) -> None:
     """Whoever does not open the page gets an error, and nothing is sent.
 
@@ -275,6 +276,7 @@ async def test_nobody_logs_in_for_another(provider_url: str, tmp_path: Path, ali
                 await client.call_tool("items", {})
 
 
+@pytest.mark.slow
 async def test_an_address_is_used_once(provider_url: str, tmp_path: Path, alice: Person) -> None:
     """Of those who go on from one page at the same time one does, and nobody does later."""
     with served(tmp_path, provider_url) as url:
@@ -355,6 +357,7 @@ class Visiting(OAuth):
         self.visiting = asyncio.create_task(asyncio.to_thread(visit, authorization_url))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using in-memory token storage")
 async def test_both_logins_work_under_a_path(
     application: oauth_app.Application, recorder: Recorder, tmp_path: Path
@@ -410,6 +413,7 @@ async def test_an_answer_counts_in_its_browser_and_once(
                 await client.call_tool("list_items", {})
 
 
+@pytest.mark.slow
 async def test_what_the_provider_refuses_is_said(
     application: oauth_app.Application, tmp_path: Path, alice: Person
 ) -> None:
@@ -552,6 +556,7 @@ UNUSABLE: list[tuple[list[str], Mapping[str, str], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "env", "said"), UNUSABLE)
 def test_logins_need_callers_and_a_client(
     run: Run, tmp_path: Path, options: list[str], env: Mapping[str, str], said: str
@@ -565,6 +570,7 @@ def test_logins_need_callers_and_a_client(
     assert said in done.stderr
 
 
+@pytest.mark.slow
 async def test_a_person_logs_out(provider_url: str, tmp_path: Path, alice: Person, bob: Person) -> None:
     """The page shows a caller's own logins alone, and what it forgets is revoked; the next call asks again."""
     with served(tmp_path, provider_url) as url:
@@ -584,6 +590,7 @@ async def test_a_person_logs_out(provider_url: str, tmp_path: Path, alice: Perso
     assert len(alice.asked) == 2
 
 
+@pytest.mark.slow
 async def test_a_repeated_call_waits_for_the_login(
     application: oauth_app.Application, tmp_path: Path, alice: Person
 ) -> None:
@@ -602,6 +609,7 @@ async def test_a_repeated_call_waits_for_the_login(
     assert "alice is logged in" in await login
 
 
+@pytest.mark.slow
 async def test_tools_behind_others_ask_too(application: oauth_app.Application, tmp_path: Path, alice: Person) -> None:
     """`callTool` asks as the tool itself would; a program, which cannot, ends with the address."""
     with serving_app(tmp_path, application, "--discover", "--code=also") as (url, _):
@@ -655,6 +663,7 @@ async def test_each_api_has_logins_of_its_own(tmp_path: Path) -> None:
         assert 'portkey_bridge_logins_total{api="one",outcome="completed"} 1.0' in metrics
 
 
+@pytest.mark.slow
 async def test_an_id_token_of_another_login_is_refused(recorder: Recorder, tmp_path: Path, alice: Person) -> None:
     """An OpenID provider repeats the nonce of the request; an answer with another one logs nobody in."""
     metadata = {

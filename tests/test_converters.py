@@ -91,6 +91,7 @@ def listings(spec: Path | None) -> list[tuple[Tool, str]]:
     return [(tool, json.dumps(tool.listed_schema(views, budget))) for tool in tools for budget in budgets]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.stem if spec else "portkey")
 @pytest.mark.parametrize("convert", CONVERTERS, ids=lambda convert: convert.__name__)

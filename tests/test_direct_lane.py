@@ -24,7 +24,7 @@ from portkey_bridge.serve.server import live_catalogue_of
 from portkey_bridge.serve.stdio_session import MOST_WAITING, StdioSession
 from portkey_bridge.settings.options import Settings
 from tests.conftest import Recorder
-from tests.support import api_of, document
+from tests.support import api_of, document, mostly_slow
 
 Json = dict[str, Any]
 
@@ -227,7 +227,7 @@ def with_envelope(message: Json | str) -> Json | str:
     return {**message, "params": {**params, "_meta": {**ENVELOPE, **params.get("_meta", {})}}}
 
 
-@pytest.mark.parametrize("version", HANDSHAKE_PROTOCOL_VERSIONS)
+@pytest.mark.parametrize("version", mostly_slow(HANDSHAKE_PROTOCOL_VERSIONS, 3))
 async def test_the_lane_answers_as_the_server_after_a_handshake(recorder: Recorder, version: str) -> None:
     """In every version with a handshake, both ways write the same messages."""
     recorder.answers = ANSWERS

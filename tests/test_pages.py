@@ -322,6 +322,7 @@ async def test_a_limit_that_ends_the_collecting_is_named(recorder: Recorder, nam
     assert f"({option}" in said
 
 
+@pytest.mark.slow
 async def test_endless_pages_are_bounded(recorder: Recorder) -> None:
     """An API whose pages never end is asked for as many as allowed, and no key is in what is said."""
     body = json.dumps({"data": ["x" * 50]}).encode()
