@@ -165,7 +165,6 @@ def examine_document(settings: Settings) -> DocumentReport:
     tools = build_tools(api, settings=settings)
     where = _Where(document, lambda uri: content if uri == content.uri else read_other(uri))
     sizes = _sizes(tools, api, settings)
-    notes = set(sentences) - set(repairs.sentences())
     return DocumentReport(
         document=document.source,
         title=api.title,
@@ -184,16 +183,20 @@ def examine_document(settings: Settings) -> DocumentReport:
                 DocumentFinding("skipped", each.reason, (where.operation(each.method, each.path),))
                 for each in api.skipped
             ),
-            *(where.noted(sentence) for sentence in sentences if sentence in notes),
-            *(
-                DocumentFinding("repaired", each.problem, tuple(map(where.of_repair, each.places)), each.count)
-                for each in repairs.found()
-            ),
+            *_of_repairs(sentences, repairs, where),
             *_of_all_tools(tools, api, settings, where),
             *(DocumentFinding("advice", problem, (where.at(tokens),)) for tokens, problem in advice),
         ),
         notes=(incomplete,) if incomplete else (),
     )
+
+
+def _of_repairs(sentences: Sequence[str], repairs: Repairs, where: _Where) -> Iterator[DocumentFinding]:
+    """Yield the repairs that have no places, and then those that have."""
+    with_places = repairs.sentences()
+    yield from (where.noted(sentence) for sentence in sentences if sentence not in with_places)
+    for each in repairs.found():
+        yield DocumentFinding("repaired", each.problem, tuple(map(where.of_repair, each.places)), each.count)
 
 
 def _of_all_tools(tools: Sequence[Tool], api: Api, settings: Settings, where: _Where) -> Iterator[DocumentFinding]:
